@@ -1,4 +1,4 @@
-// The one door to a package file: its path in, record, metadata, file list and findings out.
+// What the inspection of a package file is given and what it finds; `inspect-archive.ts` does it.
 
 import type { Finding } from "./findings.ts";
 
@@ -48,7 +48,10 @@ export type PackageMetadata = {
   readonly about: Readonly<Record<string, unknown>>;
   /** CEP 12 form: `{weak: [...], strong: [...]}`; `{}` when the package exports nothing. */
   readonly runExports: Readonly<Record<string, readonly string[]>>;
-  /** Plain facts shown to people: `post-link`, `pre-unlink`, `activate`, `entry-points`, `external-links`, `no-payload`. */
+  /**
+   * Plain facts shown to people: `pre-link`, `post-link`, `pre-unlink`, `post-unlink`, `activate`, `entry-points`,
+   * `external-links`, `binary-prefix`, `text-prefix`, `no-payload`.
+   */
   readonly flags: readonly string[];
 };
 
@@ -72,4 +75,6 @@ export type InspectOptions = {
   /** The file as it was sent; says which format is expected and is compared with the rebuilt name. */
   readonly fileName: string;
   readonly limits: ArchiveLimits;
+  /** Milliseconds UTC; when given, a `timestamp` after it is a warning. */
+  readonly now?: number;
 };

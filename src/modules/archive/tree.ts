@@ -1,0 +1,136 @@
+// The tree that the members of an archive make when they are unpacked, and what must not happen while they are.
+
+import type { Meter } from "./limits.ts";
+import { staysInside } from "./member-path.ts";
+import { ArchiveRefusal, type Reporter } from "./refusal.ts";
+import type { TarMember } from "./tar.ts";
+
+export type Tree = {
+  add(member: TarMember): void;
+  /** Members by path, and the directories they imply. */
+  readonly nodes: ReadonlyMap<string, TreeNode>;
+  readonly hasExternalLinks: boolean;
+  /** Warns of what was found, once for each kind. */
+  finish(): void;
+};
+
+type TreeNode = { readonly kind: Kind; readonly size: number };
+
+type Kind = TarMember["type"] | "implied";
+type Sighting = { readonly path: string; readonly other: string; count: number };
+
+const RESERVED = /(?:^|\/)(?:con|prn|aux|nul|com[1-9]|lpt[1-9])(?:\.[^/]*)?$/i;
+
+const NOT_ASCII = /[^\0-\x7f]/;
+
+const REPACK = "Build the package again so that each path is there once and nothing lies beyond a link.";
+
+export function createTree(meter: Meter, reporter: Reporter): Tree {
+  const nodes = new Map<string, TreeNode>();
+  /** Hashes: a false alarm in a million packages costs less than holding every path a second time. */
+  const folded = { leaves: new Set<number>(), directories: new Set<number>() };
+  const sightings = new Map<string, Sighting>();
+
+  const see = (rule: string, path: string, other = ""): void => {
+    const sighting = sightings.get(rule);
+    if (sighting === undefined) sightings.set(rule, { path, other, count: 1 });
+    else sighting.count += 1;
+  };
+  const set = (path: string, kind: Kind, size: number): void => {
+    if (!nodes.has(path)) {
+      meter.addPath(path.length);
+      const key = hashFolded(path);
+      const isLeaf = !isDirectory(kind);
+      if (folded.leaves.has(key) || (isLeaf && folded.directories.has(key))) see("case-collision", path);
+      (isLeaf ? folded.leaves : folded.directories).add(key);
+    }
+    nodes.set(path, { kind, size });
+  };
+  /** A directory that is known has known parents, so most members need one look. */
+  const addParents = (path: string): void => {
+    for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1)) {
+      const directory = path.slice(0, end);
+      const kind = nodes.get(directory)?.kind;
+      if (isDirectory(kind)) return;
+      if (kind === "symlink") throw refusal("tar-through-link", path, `The member lies beyond the link ${directory}.`);
+      if (kind !== undefined) throw fileAsDirectory(path, directory);
+      set(directory, "implied", 0);
+    }
+  };
+
+  return {
+    add(member) {
+      const { path, type, size, link } = member;
+      addParents(path);
+      const kind = nodes.get(path)?.kind;
+      if (kind === "implied" && type !== "directory") {
+        throw type === "symlink"
+          ? refusal("tar-through-link", path, "The link stands where an earlier member needs a directory.")
+          : fileAsDirectory(path, path);
+      }
+      if (kind !== undefined && kind !== "implied") throw duplicate(path, type, kind);
+      if (type === "hardlink" && !isFile(nodes.get(link)?.kind)) {
+        throw refusal("tar-bad-link", path, `The member is a hard link to ${link}, which is no file before it.`);
+      }
+      // Old conversions lost the targets of links: such a member cannot be unpacked, but nothing about it is ambiguous.
+      if (type === "symlink" && link === "") see("empty-link", path);
+      else if (type === "symlink" && !staysInside(path, link)) see("external-link", path, link);
+      if (RESERVED.test(path)) see("reserved-name", path);
+      set(path, type, size);
+    },
+    nodes,
+    get hasExternalLinks() {
+      return sightings.has("external-link");
+    },
+    finish() {
+      for (const [rule, sighting] of sightings) reporter.warn(rule, sighting.path, ...describe(rule, sighting));
+    },
+  };
+}
+
+function describe(rule: string, { other, count }: Sighting): [message: string, fix: string] {
+  const more = count > 1 ? ` (and ${count - 1} more)` : "";
+  switch (rule) {
+    case "external-link":
+      return [
+        `The symbolic link leads out of the package, to ${other}${more}.`,
+        "Link to files of the package or of its dependencies by a relative path.",
+      ];
+    case "empty-link":
+      return [`The symbolic link has no target${more}, so installers cannot make it.`, REPACK];
+    case "case-collision":
+      return [
+        `The path differs from another only in the case of its letters${more}; some systems keep only one of them.`,
+        "Rename one of the two.",
+      ];
+    default:
+      return [`The name is reserved on Windows and cannot be unpacked there${more}.`, "Rename the file."];
+  }
+}
+
+function duplicate(path: string, type: TarMember["type"], kind: Kind): ArchiveRefusal {
+  if ((type === "directory") !== (kind === "directory")) return fileAsDirectory(path, path);
+  return refusal("tar-duplicate-member", path, "The package has the path twice.");
+}
+
+function fileAsDirectory(path: string, directory: string): ArchiveRefusal {
+  return refusal("tar-file-as-directory", path, `The path ${directory} is a file and a directory at once.`);
+}
+
+function isDirectory(kind: Kind | undefined): boolean {
+  return kind === "directory" || kind === "implied";
+}
+
+function isFile(kind: Kind | undefined): boolean {
+  return kind === "file" || kind === "hardlink";
+}
+
+/** The same for paths that are one on systems that ignore case, or that compose accents; upper case folds more letters. */
+function hashFolded(path: string): number {
+  const composed = NOT_ASCII.test(path) ? path.normalize("NFC") : path;
+  return Number(Bun.hash(composed.toUpperCase()));
+}
+
+function refusal(rule: string, path: string, message: string): ArchiveRefusal {
+  return new ArchiveRefusal(rule, path, message, REPACK);
+}

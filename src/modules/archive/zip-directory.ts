@@ -1,0 +1,312 @@
+// The directory of a ZIP and the headers in front of its members, each held against the other.
+
+import { readAt } from "./file-range.ts";
+import { decodeUtf8, pathProblem } from "./member-path.ts";
+import { ArchiveRefusal, type Reporter } from "./refusal.ts";
+
+type ZipEntry = {
+  readonly name: string;
+  readonly method: "stored" | "deflated";
+  readonly crc: number;
+  readonly size: number;
+  readonly compressedSize: number;
+  /** Where the member's own header begins. */
+  readonly offset: number;
+  readonly flags: number;
+  readonly rawName: Buffer;
+};
+
+/** `start` is where the member's bytes begin. */
+export type LocatedEntry = ZipEntry & { readonly start: number };
+
+const END = { signature: 0x06054b50, length: 22 };
+const END64 = { signature: 0x06064b50, length: 56 };
+const LOCATOR = { signature: 0x07064b50, length: 20 };
+const CENTRAL = { signature: 0x02014b50, length: 46 };
+const LOCAL = { signature: 0x04034b50, length: 30 };
+/** The longest real one has 24 bytes. */
+const DESCRIPTOR = { signature: 0x08074b50, longest: 25 };
+
+const MAX_DIRECTORY = 64 * 1024;
+const MAX16 = 0xffff;
+const MAX32 = 0xffffffff;
+
+const FLAG_ENCRYPTED = 1 << 0;
+const FLAG_DESCRIPTOR = 1 << 3;
+const FLAG_UTF8 = 1 << 11;
+/** What may be set: those two, and the two bits in which a deflater tells its level. */
+const FLAGS = FLAG_DESCRIPTOR | FLAG_UTF8 | 0b110;
+
+const EXTRA_ZIP64 = 0x0001;
+/** Extra fields that give a member another name, or encrypt it. */
+const EXTRA_REFUSED = new Set([0x7075, 0x6375, 0x9901, 0x0017]);
+
+const REBUILD = "Build the package again with a current conda-build, rattler-build or conda-package-handling.";
+
+/** Reads the end record and the directory; `start` is where the directory begins. */
+export function readDirectory(fd: number, fileSize: number): { entries: ZipEntry[]; start: number } {
+  const end = readEnd(fd, fileSize);
+  if (end.offset + end.size !== end.position) {
+    throw refusal("zip-gap", "", "The directory of the ZIP does not end where the end record begins.");
+  }
+  if (end.size > MAX_DIRECTORY) {
+    throw refusal("zip-too-many-members", "", "The ZIP has far more members than a .conda may have.");
+  }
+  const bytes = readAt(fd, end.offset, end.size);
+  const entries: ZipEntry[] = [];
+  let at = 0;
+  while (at < bytes.length) {
+    const [entry, length] = readCentralHeader(bytes.subarray(at));
+    entries.push(entry);
+    at += length;
+  }
+  if (entries.length !== end.count) {
+    throw refusal("zip-wrong-count", "", `The ZIP says it has ${end.count} members and lists ${entries.length}.`);
+  }
+  const names = new Set<string>();
+  for (const { name } of entries) {
+    if (names.has(name)) throw refusal("zip-duplicate-member", name, "The ZIP lists the member twice.");
+    names.add(name);
+  }
+  return { entries, start: end.offset };
+}
+
+/** Checks that the members fill the file up to the directory at `end`, and agree with it; returns them as they lie. */
+export function locateEntries(
+  fd: number,
+  entries: readonly ZipEntry[],
+  end: number,
+  reporter: Reporter,
+): LocatedEntry[] {
+  const sorted = entries.toSorted((a, b) => a.offset - b.offset);
+  let position = 0;
+  const located = sorted.map((entry, index) => {
+    const next = sorted[index + 1]?.offset ?? end;
+    if (entry.offset > position) throw refusal("zip-gap", entry.name, "Unlisted bytes lie in front of the member.");
+    if (entry.offset < position) throw refusal("zip-overlap", entry.name, "The member overlaps the one before it.");
+    const start = position + checkLocalHeader(fd, entry, end);
+    position = start + entry.compressedSize;
+    if (position > next) throw refusal("zip-overlap", entry.name, "The member runs into what follows it.");
+    if ((entry.flags & FLAG_DESCRIPTOR) !== 0) position += checkDescriptor(fd, entry, position, next, reporter);
+    return { ...entry, start };
+  });
+  if (position !== end) throw refusal("zip-gap", "", "Unlisted bytes lie between the last member and the directory.");
+  return located;
+}
+
+type Zip64Values = { size: number; compressedSize: number; offset: number; disk: number };
+
+/** In the order and with the widths of the zip64 field. */
+const ZIP64_FIELDS = [
+  ["size", 8],
+  ["compressedSize", 8],
+  ["offset", 8],
+  ["disk", 4],
+] as const;
+
+type End = {
+  /** Where the end records begin. */
+  readonly position: number;
+  readonly count: number;
+  readonly size: number;
+  readonly offset: number;
+};
+
+function readEnd(fd: number, fileSize: number): End {
+  const position = fileSize - END.length;
+  const end = position < 0 ? Buffer.alloc(END.length) : readAt(fd, position, END.length);
+  if (end.readUInt32LE(0) !== END.signature || end.readUInt16LE(20) !== 0) {
+    const message = "The file does not end with the end record of a ZIP: it is cut, or something follows the record.";
+    throw refusal("zip-no-end", "", message);
+  }
+  const disks = [end.readUInt16LE(4), end.readUInt16LE(6)];
+  const counts = [end.readUInt16LE(8), end.readUInt16LE(10)];
+  const [size, offset] = [end.readUInt32LE(12), end.readUInt32LE(16)];
+  const plain = { position, count: counts[1] ?? 0, size, offset };
+  const end64 = readEnd64(fd, position);
+  if (counts[0] !== counts[1] || disks.some((disk) => disk !== 0 && (disk !== MAX16 || end64 === undefined))) {
+    throw refusal("zip-several-disks", "", "The ZIP is one of several parts.");
+  }
+  if (end64 === undefined) return plain;
+  const agrees =
+    (plain.count === MAX16 || plain.count === end64.count) &&
+    (size === MAX32 || size === end64.size) &&
+    (offset === MAX32 || offset === end64.offset);
+  if (!agrees) throw refusal("zip-wrong-zip64", "", "The two end records of the ZIP disagree.");
+  return end64;
+}
+
+function readEnd64(fd: number, endPosition: number): End | undefined {
+  const position = endPosition - LOCATOR.length - END64.length;
+  if (position < 0) return undefined;
+  const bytes = readAt(fd, position, END64.length + LOCATOR.length);
+  const locator = bytes.subarray(END64.length);
+  if (locator.readUInt32LE(0) !== LOCATOR.signature) return undefined;
+  const isWhole =
+    bytes.readUInt32LE(0) === END64.signature &&
+    bytes.readBigUInt64LE(4) === BigInt(END64.length - 12) &&
+    locator.readBigUInt64LE(8) === BigInt(position) &&
+    bytes.readBigUInt64LE(24) === bytes.readBigUInt64LE(32);
+  if (!isWhole) throw refusal("zip-wrong-zip64", "", "The zip64 end record is broken.");
+  const disks = [bytes.readUInt32LE(16), bytes.readUInt32LE(20), locator.readUInt32LE(4)];
+  if (disks.some((disk) => disk !== 0) || locator.readUInt32LE(16) > 1) {
+    throw refusal("zip-several-disks", "", "The ZIP is one of several parts.");
+  }
+  return { position, count: readUInt64(bytes, 24), size: readUInt64(bytes, 40), offset: readUInt64(bytes, 48) };
+}
+
+function readCentralHeader(bytes: Buffer): [ZipEntry, number] {
+  const nameLength = bytes.length < CENTRAL.length ? 0 : bytes.readUInt16LE(28);
+  const extraLength = bytes.length < CENTRAL.length ? 0 : bytes.readUInt16LE(30);
+  const length = CENTRAL.length + nameLength + extraLength;
+  if (bytes.length < length || bytes.readUInt32LE(0) !== CENTRAL.signature) {
+    throw refusal("zip-directory-corrupt", "", "The directory of the ZIP is broken.");
+  }
+  const rawName = bytes.subarray(CENTRAL.length, CENTRAL.length + nameLength);
+  const flags = bytes.readUInt16LE(8);
+  const name = readName(rawName, flags);
+  const method = readMethod(name, bytes.readUInt16LE(10), flags);
+  const extra = bytes.subarray(CENTRAL.length + nameLength, length);
+  const { size, compressedSize, offset, disk } = readZip64(name, extra, {
+    size: bytes.readUInt32LE(24),
+    compressedSize: bytes.readUInt32LE(20),
+    offset: bytes.readUInt32LE(42),
+    disk: bytes.readUInt16LE(34),
+  });
+  if (bytes.readUInt16LE(32) !== 0) throw refusal("zip-comment", name, "The member has a comment.");
+  if (disk !== 0) throw refusal("zip-several-disks", name, "The member lies in another part of the ZIP.");
+  checkAttributes(name, bytes.readUInt32LE(38));
+  if (method === "stored" && size !== compressedSize) {
+    throw refusal("zip-wrong-size", name, "The stored member has two different sizes.");
+  }
+  const crc = bytes.readUInt32LE(16);
+  return [{ name, rawName, method, flags, crc, size, compressedSize, offset }, length];
+}
+
+/** Returns the length of the header in front of the member. */
+function checkLocalHeader(fd: number, entry: ZipEntry, end: number): number {
+  const { name, rawName, flags } = entry;
+  const disagree = (what: string): ArchiveRefusal =>
+    refusal("zip-header-disagrees", name, `The member's own header and the directory give different ${what}.`);
+  if (entry.offset + LOCAL.length > end) throw refusal("zip-overlap", name, "The member runs into the directory.");
+  const header = readAt(fd, entry.offset, LOCAL.length);
+  const nameLength = header.readUInt16LE(26);
+  const extraLength = header.readUInt16LE(28);
+  const length = LOCAL.length + nameLength + extraLength;
+  if (header.readUInt32LE(0) !== LOCAL.signature || entry.offset + length > end) throw disagree("places");
+  const rest = readAt(fd, entry.offset + LOCAL.length, nameLength + extraLength);
+  if (!rest.subarray(0, nameLength).equals(rawName)) throw disagree("names");
+  if (header.readUInt16LE(6) !== flags) throw disagree("flags");
+  if (header.readUInt16LE(8) !== (entry.method === "stored" ? 0 : 8)) throw disagree("methods");
+  const { size, compressedSize } = readZip64(name, rest.subarray(nameLength), {
+    size: header.readUInt32LE(22),
+    compressedSize: header.readUInt32LE(18),
+    offset: 0,
+    disk: 0,
+  });
+  const crc = header.readUInt32LE(14);
+  const isLater = (flags & FLAG_DESCRIPTOR) !== 0 && crc === 0 && size === 0 && compressedSize === 0;
+  if (isLater) return length;
+  if (crc !== entry.crc) throw disagree("checksums");
+  if (size !== entry.size || compressedSize !== entry.compressedSize) throw disagree("sizes");
+  return length;
+}
+
+/** Returns the length of the descriptor that fills the place behind the member, and says what the directory says. */
+function checkDescriptor(fd: number, entry: ZipEntry, position: number, next: number, reporter: Reporter): number {
+  const bytes = readAt(fd, position, Math.min(next - position, DESCRIPTOR.longest));
+  const isSigned = bytes.length === 16 || bytes.length === 24;
+  const values = isSigned ? bytes.subarray(4) : bytes;
+  const isWhole = (values.length === 12 || values.length === 20) && values.readUInt32LE(0) === entry.crc;
+  const sizes = isWhole ? readSizes(values.subarray(4)) : [];
+  if (isSigned && bytes.readUInt32LE(0) !== DESCRIPTOR.signature) sizes.length = 0;
+  if (sizes[0] !== entry.compressedSize || sizes[1] !== entry.size) {
+    const message = "What follows the member is not the data descriptor that it announces.";
+    throw refusal("zip-wrong-descriptor", entry.name, message);
+  }
+  const fix = "Write the sizes in front of the members, as seekable output does.";
+  reporter.warn("zip-data-descriptor", entry.name, "The member's sizes stand behind it instead of in front.", fix);
+  return bytes.length;
+}
+
+function readSizes(bytes: Buffer): number[] {
+  return bytes.length === 8
+    ? [bytes.readUInt32LE(0), bytes.readUInt32LE(4)]
+    : [readUInt64(bytes, 0), readUInt64(bytes, 8)];
+}
+
+function readName(raw: Buffer, flags: number): string {
+  const name = decodeUtf8(raw);
+  const isSure = name !== undefined && ((flags & FLAG_UTF8) !== 0 || raw.every((byte) => byte < 0x80));
+  const problem = isSure ? pathProblem(name.replace(/\/$/, "")) : "is not plain text";
+  if (name !== undefined && problem === undefined) return name;
+  throw refusal("zip-bad-name", raw.toString("latin1"), `The name of the member ${problem}.`);
+}
+
+function readMethod(name: string, method: number, flags: number): ZipEntry["method"] {
+  if ((flags & FLAG_ENCRYPTED) !== 0) throw refusal("zip-encrypted", name, "The member is encrypted.");
+  if ((flags & ~FLAGS) !== 0)
+    throw refusal("zip-unknown-flag", name, "The member uses a feature that no .conda needs.");
+  if (method === 0) return "stored";
+  if (method === 8) return "deflated";
+  throw refusal(
+    "zip-unknown-method",
+    name,
+    `The member is compressed by method ${method}, which no conda client reads.`,
+  );
+}
+
+/** The upper half holds a Unix mode: only plain files and entries without a type may be members. */
+function checkAttributes(name: string, attributes: number): void {
+  const type = (attributes >>> 16) & 0o170000;
+  if (type !== 0 && type !== 0o100000) throw refusal("zip-not-a-file", name, "The member is a link or a special file.");
+}
+
+/**
+ * Replaces the values that say "see the zip64 field" by those in it. Some writers repeat there what fits the header;
+ * then both must be the same.
+ */
+function readZip64(name: string, extra: Buffer, header: Zip64Values): Zip64Values {
+  const field = findZip64(name, extra) ?? Buffer.alloc(0);
+  const isElsewhere = ([key, width]: (typeof ZIP64_FIELDS)[number]): boolean =>
+    header[key] === (width === 8 ? MAX32 : MAX16);
+  const needed = ZIP64_FIELDS.filter(isElsewhere).reduce((sum, [, width]) => sum + width, 0);
+  const values = { ...header };
+  let at = 0;
+  for (const part of ZIP64_FIELDS) {
+    const [key, width] = part;
+    if (!isElsewhere(part) && (field.length === needed || at === field.length)) continue;
+    const isShort = at + width > field.length;
+    if (!isShort) values[key] = width === 8 ? readUInt64(field, at) : field.readUInt32LE(at);
+    if (isShort || (!isElsewhere(part) && values[key] !== header[key])) {
+      throw refusal("zip-wrong-zip64", name, "The member's zip64 field does not fit its header.");
+    }
+    at += width;
+  }
+  if (at !== field.length) throw refusal("zip-wrong-zip64", name, "The member's zip64 field is too long.");
+  return values;
+}
+
+function findZip64(name: string, extra: Buffer): Buffer | undefined {
+  let found: Buffer | undefined;
+  let at = 0;
+  while (at < extra.length) {
+    const [id, length] = at + 4 > extra.length ? [0, MAX32] : [extra.readUInt16LE(at), extra.readUInt16LE(at + 2)];
+    const isBad =
+      at + 4 + length > extra.length || EXTRA_REFUSED.has(id) || (id === EXTRA_ZIP64 && found !== undefined);
+    if (isBad)
+      throw refusal("zip-bad-extra-field", name, "The member has an extra field that is broken or not allowed.");
+    if (id === EXTRA_ZIP64) found = extra.subarray(at + 4, at + 4 + length);
+    at += 4 + length;
+  }
+  return found;
+}
+
+/** Larger values than a double holds exactly become one that no check agrees with. */
+function readUInt64(bytes: Buffer, at: number): number {
+  return Number(bytes.readBigUInt64LE(at));
+}
+
+function refusal(rule: string, path: string, message: string): ArchiveRefusal {
+  return new ArchiveRefusal(rule, path, message, REBUILD);
+}

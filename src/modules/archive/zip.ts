@@ -1,0 +1,52 @@
+// Reads a ZIP through its directory and refuses every file that two readers could understand differently:
+// the members must lie end to end from the first byte, and their own headers must say what the directory says.
+
+import { constants, crc32, createInflateRaw } from "node:zlib";
+
+import { readRange } from "./file-range.ts";
+import { ArchiveRefusal, type Reporter } from "./refusal.ts";
+import { locateEntries, readDirectory, type LocatedEntry } from "./zip-directory.ts";
+import { through } from "./through.ts";
+
+export type ZipMember = {
+  readonly name: string;
+  /** Bytes once unpacked. */
+  readonly size: number;
+  /** Yields the unpacked bytes, in chunks that are overwritten by the next; refuses a wrong checksum at the end. */
+  read(): AsyncGenerator<Uint8Array, void, undefined>;
+};
+
+const INFLATED = 256 * 1024;
+
+/** The members as they lie in the file. */
+export function readZip(fd: number, fileSize: number, reporter: Reporter): ZipMember[] {
+  const { entries, start } = readDirectory(fd, fileSize);
+  return locateEntries(fd, entries, start, reporter).map((entry) => {
+    const { name, method, size } = entry;
+    const fix = "Store the members of a .conda without compression; they are compressed already.";
+    if (method === "deflated") reporter.warn("zip-deflated-member", name, "The member is deflated, not stored.", fix);
+    return { name, size, read: () => readMember(fd, entry) };
+  });
+}
+
+async function* readMember(fd: number, entry: LocatedEntry): AsyncGenerator<Uint8Array, void, undefined> {
+  const stored = readRange(fd, entry.start, entry.compressedSize);
+  let [crc, size] = [0, 0];
+  for await (const chunk of entry.method === "deflated" ? inflate(stored, entry) : stored) {
+    crc = crc32(chunk, crc);
+    size += chunk.length;
+    if (size > entry.size) break;
+    yield chunk;
+  }
+  if (size === entry.size && crc === entry.crc) return;
+  const fix = "The file was damaged on its way: build or download the package again.";
+  throw new ArchiveRefusal("zip-checksum", entry.name, "The member's bytes are not those that the ZIP promises.", fix);
+}
+
+function inflate(source: Iterable<Uint8Array>, entry: LocatedEntry): AsyncGenerator<Uint8Array, void, undefined> {
+  const decoder = createInflateRaw({ chunkSize: INFLATED, finishFlush: constants.Z_FINISH });
+  return through(decoder, source, () => {
+    const fix = "Store the members of a .conda without compression, or build the package again.";
+    return new ArchiveRefusal("zip-deflate-corrupt", entry.name, "The member's deflated bytes are broken.", fix);
+  });
+}

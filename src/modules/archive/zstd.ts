@@ -1,0 +1,145 @@
+// Decodes zstd frames in bounded memory, and refuses what other decoders skip, ignore or read differently.
+
+import { constants, createZstdDecompress } from "node:zlib";
+
+import { ArchiveRefusal, type Reporter } from "./refusal.ts";
+import { through } from "./through.ts";
+
+type FrameWalk = {
+  /** What the next `wanted` bytes are. */
+  next: "magic" | "header" | "block";
+  wanted: number;
+  head: Uint8Array;
+  filled: number;
+  /** Bytes of block contents and checksums that are passed over. */
+  skip: number;
+  hasChecksum: boolean;
+  frames: number;
+};
+
+const OUTPUT = 1024 ** 2;
+const MAGIC = 0xfd2fb528;
+/** Four bytes of magic and the frame header descriptor. */
+const START = 5;
+const BLOCK_HEADER = 3;
+const LONGEST_HEADER = 18;
+
+/** Yields the decoded bytes; a window above 2^`windowLog` is refused. */
+export function decompressZstd(
+  source: AsyncIterable<Uint8Array>,
+  options: { readonly path: string; readonly windowLog: number; readonly reporter: Reporter },
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const params = { [constants.ZSTD_d_windowLogMax]: options.windowLog };
+  const decoder = createZstdDecompress({ chunkSize: OUTPUT, params });
+  return through(decoder, checkFrames(source, options), () => corrupt(options.path, "a block cannot be decoded"));
+}
+
+/** Passes the chunks on while it follows the frames in them. https://www.rfc-editor.org/rfc/rfc8878 */
+async function* checkFrames(
+  source: AsyncIterable<Uint8Array>,
+  { path, windowLog, reporter }: { path: string; windowLog: number; reporter: Reporter },
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const head = new Uint8Array(LONGEST_HEADER);
+  const walk: FrameWalk = { next: "magic", wanted: START, head, filled: 0, skip: 0, hasChecksum: false, frames: 0 };
+  for await (const chunk of source) {
+    follow(walk, chunk, path, windowLog);
+    yield chunk;
+  }
+  if (walk.next !== "magic" || walk.skip > 0 || walk.frames === 0) throw corrupt(path, "it ends too early");
+  if (walk.filled > 0) throw trailing(path);
+  if (walk.frames > 1) {
+    const fix = "Compress the tarball as one zstd frame.";
+    reporter.warn(
+      "zstd-several-frames",
+      path,
+      "The member holds several zstd frames; some readers stop after the first.",
+      fix,
+    );
+  }
+}
+
+function follow(walk: FrameWalk, chunk: Uint8Array, path: string, windowLog: number): void {
+  let at = 0;
+  for (;;) {
+    const skipped = Math.min(walk.skip, chunk.length - at);
+    walk.skip -= skipped;
+    at += skipped;
+    if (at === chunk.length) return;
+    walk.head[walk.filled] = chunk[at] ?? 0;
+    walk.filled += 1;
+    at += 1;
+    if (walk.filled < walk.wanted) continue;
+    const head = Buffer.from(walk.head.buffer, 0, walk.filled);
+    if (walk.next === "magic") readStart(walk, head, path);
+    else if (walk.next === "header") readHeader(walk, head, path, windowLog);
+    else readBlock(walk, head, path);
+  }
+}
+
+function readStart(walk: FrameWalk, head: Buffer, path: string): void {
+  const magic = head.readUInt32LE(0);
+  if (magic !== MAGIC) throw walk.frames === 0 ? corrupt(path, "it does not start like zstd") : trailing(path);
+  const descriptor = head[4] ?? 0;
+  const isSingleSegment = (descriptor & 0x20) !== 0;
+  if ((descriptor & 0x08) !== 0) throw corrupt(path, "a frame header uses a reserved bit");
+  if ((descriptor & 0x03) !== 0) throw corrupt(path, "a frame needs a dictionary");
+  walk.hasChecksum = (descriptor & 0x04) !== 0;
+  walk.next = "header";
+  walk.wanted = START + (isSingleSegment ? 0 : 1) + contentSizeBytes(descriptor);
+}
+
+function readHeader(walk: FrameWalk, head: Buffer, path: string, windowLog: number): void {
+  const descriptor = head[4] ?? 0;
+  const isSingleSegment = (descriptor & 0x20) !== 0;
+  const window = isSingleSegment ? contentSize(head, contentSizeBytes(descriptor)) : windowSize(head[START] ?? 0);
+  if (window > 2 ** windowLog) {
+    const fix = `Compress with a window of at most ${2 ** windowLog} bytes, for example without --long.`;
+    throw new ArchiveRefusal("zstd-window", path, `The member needs a window of ${window} bytes to be read.`, fix);
+  }
+  walk.frames += 1;
+  expectBlock(walk);
+}
+
+function readBlock(walk: FrameWalk, head: Buffer, path: string): void {
+  const value = head.readUIntLE(0, BLOCK_HEADER);
+  const type = (value >> 1) & 3;
+  if (type === 3) throw corrupt(path, "a block has a reserved type");
+  walk.skip = type === 1 ? 1 : value >> 3;
+  walk.filled = 0;
+  if ((value & 1) === 0) return;
+  walk.skip += walk.hasChecksum ? 4 : 0;
+  walk.next = "magic";
+  walk.wanted = START;
+}
+
+function expectBlock(walk: FrameWalk): void {
+  walk.next = "block";
+  walk.wanted = BLOCK_HEADER;
+  walk.filled = 0;
+}
+
+function contentSizeBytes(descriptor: number): number {
+  const code = descriptor >> 6;
+  return code === 0 && (descriptor & 0x20) !== 0 ? 1 : ([0, 2, 4, 8][code] ?? 0);
+}
+
+function contentSize(head: Buffer, bytes: number): number {
+  const at = head.length - bytes;
+  if (bytes === 8) return Number(head.readBigUInt64LE(at));
+  return head.readUIntLE(at, bytes) + (bytes === 2 ? 256 : 0);
+}
+
+function windowSize(byte: number): number {
+  const base = 2 ** (10 + (byte >> 3));
+  return base + (base / 8) * (byte & 7);
+}
+
+function corrupt(path: string, reason: string): ArchiveRefusal {
+  const fix = "Check that the upload is complete and build or download the package again.";
+  return new ArchiveRefusal("zstd-corrupt", path, `The zstd data is broken: ${reason}.`, fix);
+}
+
+function trailing(path: string): ArchiveRefusal {
+  const fix = "Compress the tarball as one zstd frame and nothing else.";
+  return new ArchiveRefusal("zstd-trailing-data", path, "Something that is no zstd frame follows the data.", fix);
+}

@@ -1,0 +1,52 @@
+// What owners, channels and labels may be called, so that no name can be taken for another part of a URL.
+// https://conda.org/learn/ceps/cep-0026
+
+import { isKnownSubdir } from "./subdir.ts";
+
+const MAX_CHANNEL = 256;
+const MAX_CHANNEL_PART = 128;
+const MAX_LABEL = 128;
+const OWNER = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+const CHANNEL_PART = /^[a-z0-9_][a-z0-9_.-]*$/;
+const LABEL = /^[A-Za-z][0-9A-Za-z_./-]*$/;
+
+const FILE_ENDINGS = [".json", ".zst", ".bz2", ".conda", ".xml", ".ico", ".txt"];
+const CHANNEL_WORDS = ["t", "label"];
+const OWNER_WORDS = ["t", "api", "get", "login", "logout", "assets", "static", "docs", "health", "metrics", "conda"];
+
+/** The name of an owner, in lower case as it is stored; reserved words are none. */
+export function isOwnerName(text: string, extraSubdirs: readonly string[] = []): boolean {
+  return OWNER.test(text) && !isReservedName(text, "owner", extraSubdirs);
+}
+
+/** What is wrong with the name of a channel (parts joined by slashes, `""` for the unnamed one); undefined when nothing. */
+export function channelNameProblem(name: string, extraSubdirs: readonly string[] = []): string | undefined {
+  if (name === "") return undefined;
+  if (name.length > MAX_CHANNEL) return `a channel name has at most ${MAX_CHANNEL} characters`;
+  for (const part of name.split("/")) {
+    if (part === "") return "a channel name neither starts nor ends with a slash, nor holds two in a row";
+    if (part.length > MAX_CHANNEL_PART) return `each part of a channel name has at most ${MAX_CHANNEL_PART} characters`;
+    if (!CHANNEL_PART.test(part)) {
+      return "each part of a channel name starts with a-z, 0-9 or _ and holds only these, dots and hyphens";
+    }
+    if (isReservedName(part, "channel", extraSubdirs))
+      return `"${part}" is reserved and cannot be part of a channel name`;
+  }
+  return undefined;
+}
+
+/** Words that mean something else at that place of a URL. */
+export function isReservedName(text: string, role: "owner" | "channel", extraSubdirs: readonly string[] = []): boolean {
+  const words = role === "owner" ? OWNER_WORDS : CHANNEL_WORDS;
+  return (
+    words.includes(text) || isKnownSubdir(text, extraSubdirs) || FILE_ENDINGS.some((ending) => text.endsWith(ending))
+  );
+}
+
+/** A label that can be made: `nolabel` is CEP 26's word for having none, and no part may look like another part of a URL. */
+export function isLabel(text: string, extraSubdirs: readonly string[] = []): boolean {
+  if (text.length > MAX_LABEL || !LABEL.test(text) || text === "nolabel") return false;
+  return text
+    .split("/")
+    .every((part) => part !== "" && part !== "." && part !== ".." && !isReservedName(part, "channel", extraSubdirs));
+}

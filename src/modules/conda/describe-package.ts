@@ -1,0 +1,133 @@
+// Makes of a walked archive what is stored of the package, or a refusal.
+
+import type { ArchiveFormat, Inspection, InspectOptions, PackageIdentity } from "./archive.ts";
+import type { Container } from "./conda-container.ts";
+import type { Findings } from "./findings.ts";
+import { readAbout } from "./info/about.ts";
+import { identify, readIndex } from "./info/index.ts";
+import type { InfoLimits } from "./info/json.ts";
+import { type LinkJson, readLink } from "./info/link.ts";
+import { type PathsJson, prefixFlags, readPaths } from "./info/paths.ts";
+import { readRunExports } from "./info/run-exports.ts";
+import { INDEX, isInfo, type PackageMembers } from "./package-members.ts";
+import { canonicalRecord } from "./record.ts";
+
+const SCRIPTS = ["pre-link", "post-link", "pre-unlink", "post-unlink"];
+const ACTIVATION = ["etc/conda/activate.d", "etc/conda/deactivate.d"];
+
+export function describePackage(
+  members: PackageMembers,
+  container: Container & { readonly format: ArchiveFormat },
+  options: InspectOptions,
+  findings: Findings,
+): Inspection {
+  const limits: InfoLimits = {
+    jsonDepth: options.limits.jsonDepth,
+    ...(options.now === undefined ? {} : { now: options.now }),
+  };
+  const read = <T>(
+    name: string,
+    reader: (bytes: Uint8Array, into: Findings, bounds: InfoLimits) => T,
+  ): T | undefined => {
+    const bytes = members.documents.get(`info/${name}`);
+    return bytes && reader(bytes, findings, limits);
+  };
+  const index = read("index.json", readIndex);
+  const identity = index && identify(index, container.format, findings);
+  const about = read("about.json", readAbout) ?? {};
+  const runExports = read("run_exports.json", readRunExports) ?? {};
+  const link = read("link.json", readLink);
+  const paths = read("paths.json", readPaths);
+  if (!members.documents.has(INDEX)) {
+    findings.refuse("index-missing", INDEX, `The package has no ${INDEX}.`, "Build the package with a build tool.");
+  }
+  checkPaths(members, paths, findings);
+  if (identity !== undefined) checkNames(identity, container, options.fileName, findings);
+  if (index === undefined || identity === undefined || findings.refused) {
+    return { kind: "refused", findings: findings.list() };
+  }
+  return {
+    kind: "accepted",
+    format: container.format,
+    identity,
+    record: canonicalRecord(index),
+    metadata: { about, runExports, flags: flagsOf(members, identity.name, container.hasPayload, link, paths) },
+    fileList: members.fileList(),
+    unpackedBytes: members.unpackedBytes,
+    findings: findings.list(),
+  };
+}
+
+/** Names that the package has from outside are only hints; the metadata decides. */
+function checkNames(identity: PackageIdentity, container: Container, fileName: string, findings: Findings): void {
+  const { name, version, build } = identity;
+  const stem = `${name}-${version}-${build}`;
+  if (fileName !== identity.fileName) {
+    const message = `By its metadata the file is ${identity.fileName}.`;
+    findings.warn("file-name", fileName, message, "Send the file under the name that its metadata give.");
+  }
+  for (const other of container.stems) {
+    if (other === stem) continue;
+    findings.warn("conda-stem", other, `By its metadata the tarball belongs to ${stem}.`, "Name the tarballs by it.");
+  }
+}
+
+/** Holds `info/paths.json` against the members, without their checksums. */
+function checkPaths(members: PackageMembers, paths: PathsJson | undefined, findings: Findings): void {
+  const fix = "Build the package again, so that info/paths.json lists what is in it.";
+  if (!members.documents.has("info/paths.json")) {
+    findings.warn("paths-missing", "info/paths.json", "The package has no info/paths.json.", fix);
+  }
+  if (paths === undefined) return;
+  const listed = new Set<string>();
+  const absent = createTally("info/paths.json lists a path that the package does not have");
+  const resized = createTally("The file has another size than info/paths.json gives it");
+  const unlisted = createTally("info/paths.json does not list the file");
+  for (const { path, type, size } of paths.entries) {
+    const node = members.tree.nodes.get(path);
+    if (node === undefined) absent.add(path);
+    else if (type === "hardlink" && node.kind === "file" && size !== undefined && size !== node.size) resized.add(path);
+    listed.add(path);
+  }
+  for (const [path, { kind }] of members.tree.nodes) {
+    if (kind !== "directory" && kind !== "implied" && !isInfo(path) && !listed.has(path)) unlisted.add(path);
+  }
+  for (const tally of [absent, resized, unlisted]) tally.warn(findings, fix);
+}
+
+/** Counts the paths with one problem, for one warning that names the first of them. */
+function createTally(problem: string): { add(path: string): void; warn(findings: Findings, fix: string): void } {
+  let first: string | undefined;
+  let others = -1;
+  return {
+    add(path) {
+      first ??= path;
+      others += 1;
+    },
+    warn(findings, fix) {
+      const more = others > 0 ? ` (and ${others} more)` : "";
+      if (first !== undefined) findings.warn("paths-disagree", first, `${problem}${more}.`, fix);
+    },
+  };
+}
+
+function flagsOf(
+  members: PackageMembers,
+  name: string,
+  hasPayload: boolean,
+  link: LinkJson | undefined,
+  paths: PathsJson | undefined,
+): string[] {
+  const { nodes, hasExternalLinks } = members.tree;
+  const scripts = SCRIPTS.filter(
+    (action) => nodes.has(`bin/.${name}-${action}.sh`) || nodes.has(`Scripts/.${name}-${action}.bat`),
+  );
+  return [
+    ...scripts,
+    ...(ACTIVATION.some((path) => nodes.has(path)) ? ["activate"] : []),
+    ...(link !== undefined && link.entryPoints.length > 0 ? ["entry-points"] : []),
+    ...(hasExternalLinks ? ["external-links"] : []),
+    ...(paths === undefined ? [] : prefixFlags(paths)),
+    ...(hasPayload ? [] : ["no-payload"]),
+  ];
+}

@@ -1,0 +1,81 @@
+// The one door to a package file: its path in, record, metadata, file list and findings out.
+
+import { closeSync, fstatSync, openSync } from "node:fs";
+
+import { decompressBzip2 } from "../archive/bzip2.ts";
+import { readAt, readRange } from "../archive/file-range.ts";
+import { createMeter, type Meter } from "../archive/limits.ts";
+import { ArchiveRefusal } from "../archive/refusal.ts";
+import { walkTar } from "../archive/tar.ts";
+import type { ArchiveFormat, Inspection, InspectOptions } from "./archive.ts";
+import { type Container, walkConda } from "./conda-container.ts";
+import { describePackage } from "./describe-package.ts";
+import { formatOf } from "./file-name.ts";
+import { createFindings, type Findings } from "./findings.ts";
+import { createPackageMembers, type PackageMembers } from "./package-members.ts";
+
+/** Throws only when this machine cannot read the file; whatever is wrong with the package is a finding. */
+export async function inspectArchive(path: string, options: InspectOptions): Promise<Inspection> {
+  const findings = createFindings();
+  const fd = openSync(path, "r");
+  try {
+    return await inspectFile(fd, options, findings);
+  } catch (error) {
+    if (!(error instanceof ArchiveRefusal)) throw error;
+    findings.refuse(error.rule, error.path, error.message, error.fix);
+    return { kind: "refused", findings: findings.list() };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+async function inspectFile(fd: number, options: InspectOptions, findings: Findings): Promise<Inspection> {
+  const { limits, fileName } = options;
+  const { size } = fstatSync(fd);
+  const format = checkFormat(fileName, readAt(fd, 0, Math.min(size, 4)));
+  const bytes = Math.max(limits.unpackedBytes, limits.unpackedRatio * size);
+  const meter = createMeter({ bytes, members: limits.members });
+  const members = createPackageMembers(limits, meter, findings);
+  const container =
+    format === "conda"
+      ? await walkConda({ fd, size, limits, meter, members, findings })
+      : await walkTarBz2(fd, size, meter, members, findings);
+  members.tree.finish();
+  return describePackage(members, { ...container, format }, options, findings);
+}
+
+async function walkTarBz2(
+  fd: number,
+  size: number,
+  meter: Meter,
+  members: PackageMembers,
+  findings: Findings,
+): Promise<Container> {
+  await walkTar(decompressBzip2(readRange(fd, 0, size), findings), members.visitor("whole"), meter);
+  return { stems: [], hasPayload: true };
+}
+
+/** The format that the name promises, which must be that of the first bytes. */
+function checkFormat(fileName: string, start: Buffer): ArchiveFormat {
+  const promised = formatOf(fileName);
+  const found = formatOfBytes(start.toString("latin1"));
+  if (promised === undefined) {
+    throw refusal("file-extension", "The file's name does not end in .conda or .tar.bz2.", "Name it by its format.");
+  }
+  if (start.length === 0) throw refusal("file-empty", "The file is empty.", "Build the package and send it again.");
+  if (found === undefined) {
+    const message = `The file is no ${promised === "conda" ? "ZIP" : "bzip2"} archive.`;
+    throw refusal("file-not-an-archive", message, "Send a package that a build tool made.");
+  }
+  if (found === promised) return promised;
+  throw refusal("file-wrong-container", `The file's name ends in .${promised}, but it is a .${found}.`, "Rename it.");
+}
+
+function formatOfBytes(start: string): ArchiveFormat | undefined {
+  if (start.startsWith("PK")) return "conda";
+  return start.startsWith("BZh") ? "tar.bz2" : undefined;
+}
+
+function refusal(rule: string, message: string, fix: string): ArchiveRefusal {
+  return new ArchiveRefusal(rule, "", message, fix);
+}

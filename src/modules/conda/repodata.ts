@@ -1,0 +1,43 @@
+// `repodata.json`, one flat document per subdir: head, entries, tail. https://conda.org/learn/ceps/cep-0036
+
+import type { ArchiveFormat } from "./archive.ts";
+import { compareText, formatOf, orderKey } from "./file-name.ts";
+import { recordWith, type RecordColumns } from "./record.ts";
+
+export type RepodataEntry = RecordColumns & { readonly fileName: string; readonly record: string };
+
+/** Stands between the entries of `packages` and those of `packages.conda`. */
+export const REPODATA_MIDDLE = '},"packages.conda":{';
+
+/** Up to the first entry of `packages`, which holds the `.tar.bz2` files. */
+export function repodataHead(subdir: string): string {
+  return `{"info":{"subdir":${JSON.stringify(subdir)}},"packages":{`;
+}
+
+export function repodataEntry(entry: RepodataEntry): string {
+  return `${JSON.stringify(entry.fileName)}:${recordWith(entry.record, entry)}`;
+}
+
+/** From the last entry of `packages.conda` on. `removed` is a list: a map there stops rattler. */
+export function repodataTail(removed: readonly string[]): string {
+  const sorted = inOrder(removed, (fileName) => fileName);
+  return `},"removed":${JSON.stringify(sorted)},"repodata_version":1}`;
+}
+
+/** The same entries give the same text, in whatever order they come. */
+export function composeRepodata(subdir: string, entries: Iterable<RepodataEntry>, removed: readonly string[]): string {
+  const sorted = inOrder([...entries], (entry) => entry.fileName);
+  const textOf = (format: ArchiveFormat): string =>
+    sorted
+      .filter((entry) => formatOf(entry.fileName) === format)
+      .map(repodataEntry)
+      .join(",");
+  return repodataHead(subdir) + textOf("tar.bz2") + REPODATA_MIDDLE + textOf("conda") + repodataTail(removed);
+}
+
+function inOrder<T>(items: readonly T[], fileNameOf: (item: T) => string): T[] {
+  return items
+    .map((item) => ({ item, key: orderKey(fileNameOf(item)) }))
+    .sort((a, b) => compareText(a.key, b.key))
+    .map(({ item }) => item);
+}

@@ -1,0 +1,217 @@
+// JSON from strangers, read in one pass that refuses whatever two readers could understand differently.
+
+/** `encoding`: not clean UTF-8, or text that not every store can hold; the rest says itself. */
+export type StrictJsonReason = "encoding" | "syntax" | "duplicate-key" | "number" | "depth" | "limit";
+
+export type StrictJsonLimits = {
+  /** Arrays and objects inside one another. */
+  readonly maxDepth: number;
+  /** Keys in one object. */
+  readonly maxKeys?: number;
+  /** UTF-16 code units in one string or key. */
+  readonly maxString?: number;
+};
+
+/** Objects have no prototype, so that `__proto__` and `constructor` are keys like any other. */
+export type JsonObject = Record<string, unknown>;
+
+export class StrictJsonError extends Error {
+  override readonly name = "StrictJsonError";
+  readonly reason: StrictJsonReason;
+
+  constructor(reason: StrictJsonReason, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
+/** Throws `StrictJsonError`. */
+export function parseStrictJson(bytes: Uint8Array, limits: StrictJsonLimits): unknown {
+  const source: Source = {
+    text: decode(bytes),
+    at: 0,
+    maxDepth: limits.maxDepth,
+    maxKeys: limits.maxKeys ?? Infinity,
+    maxString: limits.maxString ?? Infinity,
+  };
+  skipSpace(source);
+  const value = readValue(source, 0);
+  skipSpace(source);
+  if (source.at < source.text.length) throw unexpected(source);
+  return value;
+}
+
+export function emptyObject(): JsonObject {
+  const empty: JsonObject = Object.create(null);
+  return empty;
+}
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+type Source = {
+  readonly text: string;
+  at: number;
+  readonly maxDepth: number;
+  readonly maxKeys: number;
+  readonly maxString: number;
+};
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const BACKSLASH = 0x5c;
+const OPEN_ARRAY = 0x5b;
+const CLOSE_ARRAY = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+const NOT_A_NUMBER = /-?(?:NaN|Infinity)/y;
+/** By the code of their first letter. */
+const WORDS: ReadonlyMap<number, readonly [string, unknown]> = new Map([
+  [0x74, ["true", true]],
+  [0x66, ["false", false]],
+  [0x6e, ["null", null]],
+]);
+
+function decode(bytes: Uint8Array): string {
+  const text = decodeUtf8(bytes);
+  if (text.startsWith("\ufeff")) throw new StrictJsonError("encoding", "starts with a byte order mark");
+  return text;
+}
+
+function decodeUtf8(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new StrictJsonError("encoding", "is not valid UTF-8");
+  }
+}
+
+function readValue(source: Source, depth: number): unknown {
+  switch (source.text.charCodeAt(source.at)) {
+    case QUOTE:
+      return readString(source);
+    case OPEN_OBJECT:
+      return readObject(source, depth + 1);
+    case OPEN_ARRAY:
+      return readArray(source, depth + 1);
+    default:
+      return readScalar(source);
+  }
+}
+
+function readObject(source: Source, depth: number): JsonObject {
+  const object = emptyObject();
+  if (isEmpty(source, depth, CLOSE_OBJECT)) return object;
+  for (let keys = 1; ; keys++) {
+    if (keys > source.maxKeys) throw new StrictJsonError("limit", `has an object of more than ${source.maxKeys} keys`);
+    const key = readString(source);
+    if (key in object) throw new StrictJsonError("duplicate-key", `has the key "${key}" twice in one object`);
+    skipSpace(source);
+    if (source.text.charCodeAt(source.at) !== COLON) throw unexpected(source);
+    source.at++;
+    skipSpace(source);
+    object[key] = readValue(source, depth);
+    if (!hasMore(source, CLOSE_OBJECT)) return object;
+  }
+}
+
+function readArray(source: Source, depth: number): unknown[] {
+  const array: unknown[] = [];
+  if (isEmpty(source, depth, CLOSE_ARRAY)) return array;
+  do array.push(readValue(source, depth));
+  while (hasMore(source, CLOSE_ARRAY));
+  return array;
+}
+
+/** Steps over the opening bracket, and over the closing one when it follows at once. */
+function isEmpty(source: Source, depth: number, close: number): boolean {
+  if (depth > source.maxDepth) throw new StrictJsonError("depth", `is nested deeper than ${source.maxDepth} levels`);
+  source.at++;
+  skipSpace(source);
+  if (source.text.charCodeAt(source.at) !== close) return false;
+  source.at++;
+  return true;
+}
+
+/** Steps over the comma or the closing bracket after an item. */
+function hasMore(source: Source, close: number): boolean {
+  skipSpace(source);
+  const code = source.text.charCodeAt(source.at);
+  if (code !== COMMA && code !== close) throw unexpected(source);
+  source.at++;
+  if (code === close) return false;
+  skipSpace(source);
+  return true;
+}
+
+function readString(source: Source): string {
+  const { text } = source;
+  if (text.charCodeAt(source.at) !== QUOTE) throw unexpected(source);
+  const start = source.at + 1;
+  let escaped = false;
+  let at = start;
+  for (let code = text.charCodeAt(at); code !== QUOTE; code = text.charCodeAt(at)) {
+    if (!(code >= 0x20)) throw unexpected({ ...source, at });
+    if (code === BACKSLASH) escaped = true;
+    at += code === BACKSLASH ? 2 : 1;
+  }
+  source.at = at + 1;
+  if (at - start > source.maxString) {
+    throw new StrictJsonError("limit", `has a string of more than ${source.maxString} characters`);
+  }
+  return escaped ? withEscapes(source, start, at) : text.slice(start, at);
+}
+
+function withEscapes(source: Source, start: number, end: number): string {
+  const value = parseQuoted(source, start, end);
+  if (!value.isWellFormed()) throw new StrictJsonError("encoding", "has half of a surrogate pair in a string");
+  if (value.includes("\0")) throw new StrictJsonError("encoding", "has the character U+0000 in a string");
+  return value;
+}
+
+function parseQuoted(source: Source, start: number, end: number): string {
+  try {
+    return String(JSON.parse(source.text.slice(start - 1, end + 1)));
+  } catch {
+    throw new StrictJsonError("syntax", `has an unknown escape in the string at character ${start}`);
+  }
+}
+
+function readScalar(source: Source): unknown {
+  const { text, at } = source;
+  const word = WORDS.get(text.charCodeAt(at));
+  if (word !== undefined && text.startsWith(word[0], at)) {
+    source.at += word[0].length;
+    return word[1];
+  }
+  NUMBER.lastIndex = at;
+  if (!NUMBER.test(text)) throw unexpected(source);
+  source.at = NUMBER.lastIndex;
+  return exactNumber(Number(text.slice(at, source.at)));
+}
+
+/** Past 2^53 a double no longer says which integer was written; infinities would turn into null. */
+function exactNumber(value: number): number {
+  if (Math.abs(value) > Number.MAX_SAFE_INTEGER) {
+    throw new StrictJsonError("number", "has a number that is too large to be read exactly");
+  }
+  return value === 0 ? 0 : value;
+}
+
+function skipSpace(source: Source): void {
+  const { text } = source;
+  let code = text.charCodeAt(source.at);
+  while (code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09) code = text.charCodeAt(++source.at);
+}
+
+function unexpected(source: Source): StrictJsonError {
+  const { text, at } = source;
+  if (at >= text.length) return new StrictJsonError("syntax", "ends too early");
+  if (text.charCodeAt(at) === 0) return new StrictJsonError("encoding", `has a zero byte at character ${at}`);
+  NOT_A_NUMBER.lastIndex = at;
+  if (NOT_A_NUMBER.test(text)) return new StrictJsonError("number", "has NaN or Infinity, which JSON does not know");
+  return new StrictJsonError("syntax", `is not JSON at character ${at}`);
+}

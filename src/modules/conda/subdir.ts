@@ -1,0 +1,37 @@
+// Subdirs: the platform folders of a channel. https://conda.org/learn/ceps/cep-0026
+
+/** The subdirs conda itself knows; in a URL only these are surely not the name of a channel. */
+export const KNOWN_SUBDIRS: readonly string[] = [
+  "noarch",
+  "emscripten-wasm32",
+  "wasi-wasm32",
+  "freebsd-64",
+  "linux-32",
+  "linux-64",
+  "linux-aarch64",
+  "linux-armv6l",
+  "linux-armv7l",
+  "linux-ppc64",
+  "linux-ppc64le",
+  "linux-riscv64",
+  "linux-s390x",
+  "osx-64",
+  "osx-arm64",
+  "win-32",
+  "win-64",
+  "win-arm64",
+  "zos-z",
+];
+
+const MAX_SUBDIR = 32;
+const SUBDIR = /^[a-z0-9]+-[a-z0-9]+$/;
+
+/** Well-formed; says nothing about whether the platform exists. */
+export function isSubdir(text: string): boolean {
+  return text === "noarch" || (text.length <= MAX_SUBDIR && SUBDIR.test(text));
+}
+
+/** `extra` are subdirs that the server's setting adds to conda's list. */
+export function isKnownSubdir(text: string, extra: readonly string[] = []): boolean {
+  return KNOWN_SUBDIRS.includes(text) || extra.includes(text);
+}

@@ -1,0 +1,138 @@
+import { expect, test } from "bun:test";
+import * as fc from "fast-check";
+
+import type { PackageMetadata } from "../../../src/modules/conda/archive.ts";
+import { composeChanneldata, type ChanneldataFile } from "../../../src/modules/conda/channeldata.ts";
+
+type Given = { name?: string; version?: string; build?: number; timestamp?: number; subdir?: string; license?: string };
+
+function file(given: Given, metadata: Partial<PackageMetadata> = {}): ChanneldataFile {
+  const { name = "a", version = "1.0", build = 0, subdir = "noarch", ...rest } = given;
+  return {
+    fileName: `${name}-${version}-${build}.conda`,
+    subdir,
+    record: JSON.stringify({ ...rest, build: String(build), build_number: build, name, subdir, version }),
+    metadata: { about: {}, runExports: {}, flags: [], ...metadata },
+  };
+}
+
+type Document = {
+  readonly channeldata_version: number;
+  readonly subdirs: readonly string[];
+  readonly packages: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+};
+
+function compose(files: ChanneldataFile[]): Document {
+  return JSON.parse(composeChanneldata(files));
+}
+
+const NO_FLAGS = {
+  "activate.d": false,
+  binary_prefix: false,
+  "deactivate.d": false,
+  post_link: false,
+  pre_link: false,
+  pre_unlink: false,
+  text_prefix: false,
+};
+
+test("says of an empty channel that it has noarch", () => {
+  expect(composeChanneldata([])).toBe('{"channeldata_version":1,"packages":{},"subdirs":["noarch"]}');
+});
+
+test("describes a name by its greatest version, whatever came last", () => {
+  const old = file(
+    { version: "1.9", build: 9, timestamp: 2_000_000_000_999, subdir: "linux-64" },
+    { about: { summary: "old" } },
+  );
+  const newest = file(
+    { version: "1.10", timestamp: 1_000_000_000_000, license: "MIT" },
+    { about: { summary: "new", home: "h" }, flags: ["post-link"] },
+  );
+  for (const files of [
+    [old, newest],
+    [newest, old],
+  ]) {
+    expect(compose(files)).toEqual({
+      channeldata_version: 1,
+      subdirs: ["linux-64", "noarch"],
+      packages: {
+        a: {
+          ...NO_FLAGS,
+          post_link: true,
+          home: "h",
+          license: "MIT",
+          summary: "new",
+          run_exports: {},
+          subdirs: ["linux-64", "noarch"],
+          timestamp: 2_000_000_000,
+          version: "1.10",
+        },
+      },
+    });
+  }
+});
+
+test.each([
+  ["build number", { build: 9 }, { build: 10 }],
+  [
+    "timestamp",
+    { build: 1, timestamp: 1_000_000_000_000, subdir: "win-64" },
+    { build: 1, timestamp: 1_000_000_000_001, subdir: "osx-64" },
+  ],
+  [
+    "timestamp in seconds",
+    { timestamp: 1_000_000_000_000, subdir: "win-64" },
+    { timestamp: 1_000_000_001, subdir: "osx-64" },
+  ],
+])("takes the greater %s of one version", (_, lesser, greater) => {
+  const files = [file(greater, { about: { summary: "greater" } }), file(lesser, { about: { summary: "lesser" } })];
+  expect(compose(files).packages.a?.summary).toBe("greater");
+  expect(compose(files.toReversed()).packages.a?.summary).toBe("greater");
+});
+
+test("gives the run exports of each version that has some", () => {
+  const files = [
+    file({ version: "1" }, { runExports: { weak: ["a >=1"] } }),
+    file({ version: "2" }),
+    file({ version: "3" }, { runExports: { strong: ["a >=3"] } }),
+  ];
+  expect(compose(files).packages.a?.run_exports).toEqual({ "1": { weak: ["a >=1"] }, "3": { strong: ["a >=3"] } });
+});
+
+test("gives texts as texts and leaves out what is none", () => {
+  const about = { home: ["h1", "h2"], dev_url: 5, doc_url: [], summary: null, license: "L", source_url: ["s1", "s2"] };
+  const { packages } = compose([file({}, { about })]);
+  expect(packages.a).toMatchObject({ home: "h1", license: "L", source_url: ["s1", "s2"] });
+  for (const key of ["dev_url", "doc_url", "summary"]) expect(packages.a).not.toHaveProperty(key);
+});
+
+test("translates every flag", () => {
+  const flags = [
+    "activate",
+    "binary-prefix",
+    "deactivate",
+    "post-link",
+    "pre-link",
+    "pre-unlink",
+    "text-prefix",
+    "no-payload",
+  ];
+  const entry = compose([file({}, { flags })]).packages.a;
+  for (const key of Object.keys(NO_FLAGS)) expect(entry?.[key]).toBe(true);
+});
+
+test("is the same in whatever order the files come, for any names", () => {
+  const files = ["constructor", "123", "toString", "a"].flatMap((name) =>
+    ["1.0", "1.0.0", "2"].flatMap((version) =>
+      ["noarch", "linux-64"].map((subdir) => file({ name, version, subdir }, { about: { summary: version + subdir } })),
+    ),
+  );
+  const expected = composeChanneldata(files);
+  expect(Object.keys(JSON.parse(expected).packages).sort()).toEqual(["123", "a", "constructor", "toString"]);
+  fc.assert(
+    fc.property(fc.shuffledSubarray(files, { minLength: files.length }), (shuffled) => {
+      expect(composeChanneldata(shuffled)).toBe(expected);
+    }),
+  );
+});

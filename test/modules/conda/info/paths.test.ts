@@ -1,0 +1,102 @@
+import { describe, expect, test } from "bun:test";
+
+import { createFindings, type Finding } from "../../../../src/modules/conda/findings.ts";
+import { isInnerPath, prefixFlags, readPaths, type PathsJson } from "../../../../src/modules/conda/info/paths.ts";
+
+const SHA256 = "0123456789abcdef".repeat(4);
+const FILE = { _path: "lib/a.so", path_type: "hardlink", sha256: SHA256, size_in_bytes: 5 };
+
+function read(content: unknown): { paths: PathsJson | undefined; findings: Finding[] } {
+  const findings = createFindings();
+  const text = typeof content === "string" ? content : JSON.stringify(content);
+  const paths = readPaths(new TextEncoder().encode(text), findings, { jsonDepth: 32 });
+  return { paths, findings: findings.list() };
+}
+
+const readEntries = (paths: unknown): ReturnType<typeof read> => read({ paths, paths_version: 1 });
+const flagsOf = (...entries: object[]): string[] => prefixFlags(readEntries(entries).paths ?? { entries: [] });
+const rulesOf = (findings: Finding[]): string[] => findings.map(({ level, rule }) => `${level} ${rule}`);
+
+test("reads every kind of entry", () => {
+  const { paths, findings } = readEntries([
+    FILE,
+    { ...FILE, _path: "bin/x", file_mode: "text", prefix_placeholder: "/opt/p", no_link: true },
+    { ...FILE, _path: "bin/y", file_mode: "binary", prefix_placeholder: "/opt/p" },
+    { ...FILE, _path: "lib/l", path_type: "softlink" },
+    { _path: "share/empty", path_type: "directory" },
+    { _path: "old", sha256: SHA256, size_in_bytes: 0 },
+  ]);
+  expect(findings).toEqual([]);
+  const plain = { type: "hardlink", prefix: undefined, noLink: false, sha256: SHA256, size: 5 };
+  expect(paths?.entries).toEqual([
+    { ...plain, path: "lib/a.so", type: "hardlink" },
+    { ...plain, path: "bin/x", type: "hardlink", noLink: true, prefix: { mode: "text", placeholder: "/opt/p" } },
+    { ...plain, path: "bin/y", type: "hardlink", prefix: { mode: "binary", placeholder: "/opt/p" } },
+    { ...plain, path: "lib/l", type: "softlink" },
+    { ...plain, path: "share/empty", type: "directory", sha256: undefined, size: undefined },
+    { ...plain, path: "old", type: "hardlink", size: 0 },
+  ]);
+});
+
+test("tells the flags that follow from prefixes", () => {
+  const entry = (file_mode: string): object => ({ ...FILE, _path: file_mode, file_mode, prefix_placeholder: "/p" });
+  expect(flagsOf(FILE)).toEqual([]);
+  expect(flagsOf(entry("text"))).toEqual(["text-prefix"]);
+  expect(flagsOf(entry("text"), entry("binary"))).toEqual(["binary-prefix", "text-prefix"]);
+});
+
+describe("paths that lead out of the package", () => {
+  const OUTSIDE = ["../x", "a/../../x", "..", "/etc/passwd", "\\x", "C:/x", "c:x", "a\\..\\x", "", "a\nb", "a\u0085b"];
+
+  test.each(OUTSIDE)("refuses %j", (path) => {
+    const { paths, findings } = readEntries([FILE, { ...FILE, _path: path }]);
+    expect(paths).toBeUndefined();
+    expect(rulesOf(findings)).toEqual(["refused paths-outside"]);
+    expect(isInnerPath(path)).toBe(false);
+  });
+
+  test.each(["a", "..a", "a..", "a/...", "share/man/man3/A::B.3", "lib/systemd/x\\x2dy", "é"])("takes %j", (path) => {
+    expect(readEntries([{ ...FILE, _path: path }]).findings).toEqual([]);
+  });
+});
+
+test.each([
+  ["no path", [{ ...FILE, _path: undefined }], 0],
+  ["a text", ["lib/a"], 0],
+  ["no hash", [{ ...FILE, sha256: undefined }], 1],
+  ["a hash that is none", [{ ...FILE, sha256: "x" }], 1],
+  ["a size below 0", [{ ...FILE, size_in_bytes: -1 }], 1],
+  ["an unknown kind", [{ ...FILE, path_type: "x" }], 1],
+  ["an unknown mode", [{ ...FILE, file_mode: "x" }], 1],
+  ["the same path twice", [FILE, FILE], 1],
+])("warns once of entries with %s", (_, entries, kept) => {
+  const { paths, findings } = readEntries(entries);
+  expect(rulesOf(findings)).toEqual(["warning paths-entry"]);
+  expect(paths?.entries.length).toBe(kept);
+});
+
+test.each([
+  ["a list", [], "warning paths-shape"],
+  ["no version", { paths: [] }, "warning paths-shape"],
+  ["an unknown version", { paths: [], paths_version: 2 }, "warning paths-shape"],
+  ["no list", { paths: {}, paths_version: 1 }, "warning paths-shape"],
+  ["no JSON", "x", "warning json-syntax"],
+  ["a path of 5,000 characters", { paths: [{ _path: "a".repeat(5000) }], paths_version: 1 }, "warning json-limit"],
+  ["a key twice", '{"paths":[],"paths":[],"paths_version":1}', "refused json-duplicate-key"],
+  ["a size of 1e999", '{"paths":[{"size_in_bytes":1e999}],"paths_version":1}', "refused json-number"],
+])("does not use a file with %s", (_, content, rule) => {
+  const { paths, findings } = read(content);
+  expect(paths).toBeUndefined();
+  expect(rulesOf(findings)).toEqual([rule]);
+});
+
+test("reads 100,000 entries within a second", () => {
+  const entries = Array.from({ length: 100_000 }, (_, i) => ({
+    ...FILE,
+    _path: `lib/python3.12/site-packages/x/${i}.py`,
+  }));
+  const bytes = new TextEncoder().encode(JSON.stringify({ paths: entries, paths_version: 1 }));
+  const started = performance.now();
+  expect(readPaths(bytes, createFindings(), { jsonDepth: 32 })?.entries.length).toBe(100_000);
+  expect(performance.now() - started).toBeLessThan(1000);
+});
