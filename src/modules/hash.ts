@@ -1,0 +1,32 @@
+// The hashes of packages and secrets.
+
+import { timingSafeEqual } from "node:crypto";
+
+/** Both hashes that conda's documents carry, from one pass over the bytes. */
+export type FileHash = {
+  update(chunk: Uint8Array): void;
+  /** Lower-case hexadecimal; ends the hash. */
+  digest(): { readonly sha256: string; readonly md5: string };
+};
+
+export function createFileHash(): FileHash {
+  const sha256 = new Bun.CryptoHasher("sha256");
+  const md5 = new Bun.CryptoHasher("md5");
+  return {
+    update: (chunk) => {
+      sha256.update(chunk);
+      md5.update(chunk);
+    },
+    digest: () => ({ sha256: sha256.digest("hex"), md5: md5.digest("hex") }),
+  };
+}
+
+export function sha256Hex(content: string | Uint8Array): string {
+  return Bun.CryptoHasher.hash("sha256", content, "hex");
+}
+
+/** Whether two hashes are the same, in either case; takes as long wherever they differ. */
+export function equalHex(left: string, right: string): boolean {
+  const [a, b] = [Buffer.from(left.toLowerCase()), Buffer.from(right.toLowerCase())];
+  return a.length === b.length && timingSafeEqual(a, b);
+}

@@ -1,0 +1,41 @@
+// One range of bytes per request, by RFC 9110 section 14; anything else is answered in full.
+
+import { httpDate } from "./etag.ts";
+
+export type Range =
+  | { readonly kind: "none" }
+  /** Both ends are inclusive. */
+  | { readonly kind: "range"; readonly start: number; readonly end: number }
+  | { readonly kind: "unsatisfiable" };
+
+const NONE: Range = { kind: "none" };
+const UNSATISFIABLE: Range = { kind: "unsatisfiable" };
+
+/** Several ranges, a reversed one or another unit count as none: a full answer is always right. */
+export function parseRange(header: string | null, size: number): Range {
+  const [, first, last] = /^bytes=(\d*)-(\d*)$/i.exec(header?.trim() ?? "") ?? [];
+  if (first === undefined || last === undefined) return NONE;
+  if (first === "") return suffix(last, size);
+  const start = Number(first);
+  const end = last === "" ? Number.POSITIVE_INFINITY : Number(last);
+  if (end < start) return NONE;
+  return start < size ? { kind: "range", start, end: Math.min(end, size - 1) } : UNSATISFIABLE;
+}
+
+/** Whether the ranges of a request still count: without `If-Range`, or when it names exactly what is here. */
+export function ifRangeHolds(header: string | null, etag: string, lastModified?: number): boolean {
+  if (header === null) return true;
+  if (header.startsWith('"')) return header === etag;
+  // A weak tag never fits, and a date only when it is the very one.
+  const date = httpDate(header);
+  return date !== undefined && lastModified !== undefined && date / 1000 === Math.floor(lastModified / 1000);
+}
+
+/** The last bytes; of a shorter file the whole, which readers of archives count on. */
+function suffix(length: string, size: number): Range {
+  if (length === "") return NONE;
+  if (Number(length) === 0) return UNSATISFIABLE;
+  // An empty file has no byte that a Content-Range could name.
+  if (size === 0) return NONE;
+  return { kind: "range", start: Math.max(0, size - Number(length)), end: size - 1 };
+}

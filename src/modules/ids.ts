@@ -1,0 +1,55 @@
+// Random names: requests, revisions, access tokens.
+
+import { randomBytes, randomUUID } from "node:crypto";
+import { crc32 } from "node:zlib";
+
+const TOKEN_PREFIX = "cdr-";
+const TOKEN_RANDOM = 32;
+const TOKEN_CHECK = 6;
+// Letters and digits only: conda's token pattern stops at anything else and would leak the rest.
+const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const TOKEN = new RegExp(`^${TOKEN_PREFIX}[0-9A-Za-z]{${TOKEN_RANDOM + TOKEN_CHECK}}$`);
+
+export function randomHex(bytes: number): string {
+  return randomBytes(bytes).toString("hex");
+}
+
+export function createRequestId(): string {
+  return randomUUID();
+}
+
+/** `cdr-`, 190 random bits, and a checksum by which scanners tell a token from noise. */
+export function createToken(): string {
+  const text = TOKEN_PREFIX + randomText(TOKEN_RANDOM);
+  return text + checksum(text);
+}
+
+/** Whether `text` has the shape of a token and its checksum fits: one mistyped letter never passes. */
+export function looksLikeToken(text: string): boolean {
+  return TOKEN.test(text) && checksum(text.slice(0, -TOKEN_CHECK)) === text.slice(-TOKEN_CHECK);
+}
+
+function randomText(length: number): string {
+  // Bytes from here on would make the alphabet's first letters likelier than its last.
+  const limit = 256 - (256 % ALPHABET.length);
+  let text = "";
+  while (text.length < length) {
+    for (const byte of randomBytes(length)) {
+      if (byte < limit && text.length < length) text += ALPHABET.charAt(byte % ALPHABET.length);
+    }
+  }
+  return text;
+}
+
+function checksum(text: string): string {
+  let digits = "";
+  for (let rest = crc32(text); digits.length < TOKEN_CHECK; rest = Math.floor(rest / ALPHABET.length)) {
+    digits = ALPHABET.charAt(rest % ALPHABET.length) + digits;
+  }
+  return digits;
+}
+
+/** For people to type once: 24 letters and digits, 142 bits. */
+export function createPassword(): string {
+  return randomText(24);
+}

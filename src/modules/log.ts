@@ -1,0 +1,103 @@
+// Log lines: JSON on standard error, without secrets, never blocking and never fatal.
+
+import { write as writeSome, writeSync } from "node:fs";
+import pino from "pino";
+
+export type Logger = Pick<pino.Logger, "debug" | "info" | "warn" | "error" | "fatal">;
+export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
+
+export type LoggerOptions = {
+  readonly level: LogLevel;
+  /** Takes the lines instead of standard error. */
+  readonly write?: (line: string) => void;
+};
+
+const SECRETS = ["authorization", "cookie", "password", "secret", "token", '["x-api-key"]', '["set-cookie"]'];
+const REDACTED = SECRETS.flatMap((name) => [name, name.startsWith("[") ? `*${name}` : `*.${name}`]);
+// Wherever a token turns up, in a path or in another program's error: what is left tells which kind it was.
+const TOKEN = /cdr-[0-9A-Za-z]{8,}/g;
+const MAX_TEXT = 8 * 1024;
+const BACKLOG_BYTES = 1024 * 1024;
+const STUCK_MS = 1000;
+
+export function createLogger(options: LoggerOptions): Logger {
+  const write = options.write ?? createSink(2);
+  return pino(
+    {
+      level: options.level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths: REDACTED, censor: "[redacted]" },
+      serializers: { err: describeError },
+    },
+    { write: (line) => write(line.replace(TOKEN, "cdr-[redacted]")) },
+  );
+}
+
+/** Name, code, text, stack and causes; not the other members of an error, which may hold anything. */
+function describeError(error: unknown, depth = 0): unknown {
+  if (!(error instanceof Error)) return shorten(String(error));
+  const code = "code" in error && typeof error.code === "string" ? error.code : undefined;
+  return {
+    type: error.name,
+    code,
+    message: shorten(error.message),
+    stack: shorten(error.stack ?? ""),
+    cause: error.cause === undefined || depth > 4 ? undefined : describeError(error.cause, depth + 1),
+  };
+}
+
+/** The database layer ends its messages with the values of the query, among them hashes of secrets. */
+function shorten(text: string): string {
+  return text.replace(/\nparams: .*/g, "\nparams: [redacted]").slice(0, MAX_TEXT);
+}
+
+/** Writes to a file descriptor in the background; what a stuck or full one cannot take is dropped and counted. */
+function createSink(descriptor: number): (line: string) => void {
+  let backlog: string[] = [];
+  let bytes = 0;
+  let dropped = 0;
+  let isWriting = false;
+  let isStuck = false;
+
+  function take(): Buffer {
+    const lost = dropped > 0 ? `{"level":"warn","msg":"${dropped} log lines were dropped"}\n` : "";
+    const text = Buffer.from(lost + backlog.join(""));
+    backlog = [];
+    bytes = 0;
+    dropped = 0;
+    return text;
+  }
+
+  function send(text: Buffer): void {
+    isWriting = true;
+    const timer = setTimeout(() => (isStuck = true), STUCK_MS).unref();
+    writeSome(descriptor, text, (error, written) => {
+      clearTimeout(timer);
+      isStuck = false;
+      isWriting = false;
+      if (!error && written < text.byteLength) send(text.subarray(written));
+      else if (backlog.length > 0) send(take());
+    });
+  }
+
+  process.on("exit", () => {
+    if (backlog.length === 0 || isStuck) return;
+    try {
+      writeSync(descriptor, take());
+    } catch {
+      // Nobody reads the log any more.
+    }
+  });
+
+  return (line) => {
+    if (bytes + line.length > BACKLOG_BYTES) {
+      dropped += 1;
+      return;
+    }
+    backlog.push(line);
+    bytes += line.length;
+    if (!isWriting) send(take());
+  };
+}

@@ -1,0 +1,45 @@
+// Numbers for Prometheus: a registry of its own for each app, and the few kinds that events need.
+
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+
+export type Labels = Readonly<Record<string, string>>;
+export type CounterMetric = { add(labels: Labels, amount?: number): void };
+export type HistogramMetric = { observe(labels: Labels, value: number): void };
+
+export type Metrics = {
+  counter(name: string, help: string, labels: readonly string[]): CounterMetric;
+  /** A value that goes up and down; negative amounts lower it. */
+  gauge(name: string, help: string, labels: readonly string[]): CounterMetric;
+  histogram(name: string, help: string, labels: readonly string[]): HistogramMetric;
+  /** A gauge that is read when the metrics are. */
+  observe(name: string, help: string, read: () => number): void;
+  /** In the text format of Prometheus. */
+  render(): Promise<string>;
+  readonly contentType: string;
+};
+
+const SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  return {
+    counter: (name, help, labels) => {
+      const counter = new Counter({ name, help, labelNames: [...labels], registers });
+      return { add: (values, amount = 1) => counter.inc({ ...values }, amount) };
+    },
+    gauge: (name, help, labels) => {
+      const gauge = new Gauge({ name, help, labelNames: [...labels], registers });
+      return { add: (values, amount = 1) => gauge.inc({ ...values }, amount) };
+    },
+    histogram: (name, help, labels) => {
+      const histogram = new Histogram({ name, help, labelNames: [...labels], buckets: SECONDS, registers });
+      return { observe: (values, value) => histogram.observe({ ...values }, value) };
+    },
+    observe: (name, help, read) => {
+      const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });
+    },
+    render: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}

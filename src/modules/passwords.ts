@@ -1,0 +1,47 @@
+// Passwords: argon2id with 19 MiB and two passes, a few at a time.
+
+import { usage } from "../errors.ts";
+import { createSemaphore } from "./mutex.ts";
+
+const COST = { algorithm: "argon2id", memoryCost: 19 * 1024, timeCost: 2 } as const;
+const CURRENT = "$argon2id$v=19$m=19456,t=2,p=1$";
+const MIN_BYTES = 8;
+const MAX_BYTES = 1024;
+// The hash of a value nobody kept, so that an unknown user costs as long as a known one.
+const NOBODY = `${CURRENT}9ykkITcsZx2zLG22sVcgW0bw+Tg+OXZVHK4vMrietPw$jOBV6BBn9JUcPCtIMCO2ezYX+ORlFS06d4TZNwjaL4w`;
+
+// Each takes 19 MiB and a core for a fifth of a second: a flood must wait, and wait only so long.
+const turns = createSemaphore(3, 64);
+
+/** Errors: `usage` for a password that is too short, too long or holds a NUL; `unavailable` when too many wait. */
+export async function hashPassword(password: string): Promise<string> {
+  const text = usableText(password);
+  if (text === undefined) throw usage(`A password has ${MIN_BYTES} to ${MAX_BYTES} bytes and no NUL character.`);
+  return await turns.run(() => Bun.password.hash(text, COST));
+}
+
+/** False for a wrong password and for a hash that cannot be read. Errors: `unavailable` when too many wait. */
+export async function verifyPassword(password: string, hash: string): Promise<boolean> {
+  const text = usableText(password);
+  if (text === undefined) return false;
+  return await turns.run(() => Bun.password.verify(text, hash, "argon2id").catch(() => false));
+}
+
+/** Takes as long as `verifyPassword` and is always false: for a user that does not exist. */
+export async function verifyNobody(password: string): Promise<false> {
+  await verifyPassword(password, NOBODY);
+  return false;
+}
+
+/** Whether the hash was made with other parameters than today's. */
+export function needsRehash(hash: string): boolean {
+  return !hash.startsWith(CURRENT);
+}
+
+/** One form for what looks the same, whichever way a keyboard or browser composed it. */
+function usableText(password: string): string | undefined {
+  if (password.length > MAX_BYTES) return undefined;
+  const text = password.normalize("NFKC");
+  const bytes = Buffer.byteLength(text);
+  return bytes >= MIN_BYTES && bytes <= MAX_BYTES && !text.includes("\0") ? text : undefined;
+}

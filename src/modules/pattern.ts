@@ -1,0 +1,25 @@
+// Glob patterns with `*` and `?` only, in linear time: what token restrictions are written in.
+
+/** Whether `text` as a whole fits `pattern`; `*` is any run of characters, `?` any one. */
+export function matchesPattern(pattern: string, text: string): boolean {
+  let at = 0;
+  let place = 0;
+  let star = -1;
+  let resume = 0;
+  while (at < text.length) {
+    if (pattern[place] === "*") {
+      star = place++;
+      resume = at;
+    } else if (pattern[place] === "?" || pattern[place] === text[at]) {
+      place++;
+      at++;
+    } else if (star >= 0) {
+      place = star + 1;
+      at = ++resume;
+    } else {
+      return false;
+    }
+  }
+  while (pattern[place] === "*") place++;
+  return place === pattern.length;
+}

@@ -1,0 +1,147 @@
+// Reads the body of a request: counted, bounded, in batches, and with deadlines of its own.
+
+import { AppError, malformed } from "../errors.ts";
+
+/** What a body is read from: a web stream, or what a reader made of one. */
+export type ByteSource = AsyncIterable<Uint8Array>;
+
+export type PumpOptions = {
+  /** Bytes that are taken at most. */
+  readonly limit: number;
+  /** Bytes there must be, when the sender announced them. */
+  readonly expected?: number | undefined;
+  /** Whatever the rate, the body has arrived by then. */
+  readonly totalMs?: number;
+  /** The sender is judged by the bytes of each such span. */
+  readonly windowMs?: number;
+  readonly minBytesPerSecond?: number;
+  /** Awaited before more is read, so a slow consumer slows the sender. A batch is the consumer's own to keep. */
+  readonly onChunk: (chunk: Uint8Array) => Promise<void> | void;
+};
+
+// The network gives 16 to 64 KiB at a time; fewer and larger writes take a fifth of the time.
+const BATCH_BYTES = 256 * 1024;
+const HOUR_MS = 60 * 60 * 1000;
+const FIVE_MINUTES_MS = 5 * 60 * 1000;
+
+/**
+ * Answers how many bytes there were.
+ * Errors: `too-large` past the limit, `timeout` for a sender that is too slow, `malformed` for a body that ended early
+ * or is not as long as announced; what `onChunk` throws. Nothing past the limit reaches `onChunk`.
+ */
+export async function pump(body: ByteSource, options: PumpOptions): Promise<number> {
+  const batch = createBatch(options.onChunk);
+  let total = 0;
+  for await (const chunk of onTime(body, options)) {
+    total += chunk.byteLength;
+    if (total > options.limit) throw tooLarge(options.limit);
+    await batch.add(chunk);
+  }
+  if (options.expected !== undefined && total !== options.expected) {
+    throw malformed(`The body ended early: ${total} bytes of ${options.expected} arrived.`);
+  }
+  await batch.flush();
+  return total;
+}
+
+export function tooLarge(limit: number): AppError {
+  return new AppError("too-large", `The body is larger than the limit of ${limit} bytes.`, { members: { limit } });
+}
+
+type Batch = { add(chunk: Uint8Array): Promise<void>; flush(): Promise<void> };
+
+function createBatch(onChunk: PumpOptions["onChunk"]): Batch {
+  let chunks: Uint8Array[] = [];
+  let bytes = 0;
+  async function flush(): Promise<void> {
+    const [only] = chunks;
+    if (!only) return;
+    const whole = chunks.length === 1 ? only : Buffer.concat(chunks, bytes);
+    chunks = [];
+    bytes = 0;
+    await onChunk(whole);
+  }
+  return {
+    flush,
+    add: async (chunk) => {
+      if (chunk.byteLength === 0) return;
+      chunks.push(chunk);
+      bytes += chunk.byteLength;
+      if (bytes >= BATCH_BYTES) await flush();
+    },
+  };
+}
+
+/** The chunks of `body`, until one of the deadlines passes. */
+async function* onTime(body: ByteSource, options: PumpOptions): AsyncGenerator<Uint8Array, void, undefined> {
+  const deadlines = createDeadlines(options);
+  const iterator = body[Symbol.asyncIterator]();
+  let done = false;
+  try {
+    for (;;) {
+      const next = await deadlines.unlessPassed(iterator.next());
+      done = next.done === true;
+      if (next.done === true) return;
+      deadlines.count(next.value.byteLength);
+      yield next.value;
+    }
+  } catch (error) {
+    throw transportError(error, options.limit);
+  } finally {
+    deadlines.end();
+    // Not awaited: a source that is stuck never answers.
+    if (!done) void Promise.resolve(iterator.return?.()).catch(() => undefined);
+  }
+}
+
+type Deadlines = {
+  unlessPassed<T>(waiting: Promise<T>): Promise<T>;
+  count(bytes: number): void;
+  end(): void;
+};
+
+function createDeadlines(options: PumpOptions): Deadlines {
+  const { totalMs = HOUR_MS, windowMs = FIVE_MINUTES_MS, minBytesPerSecond = 16 * 1024 } = options;
+  const least = (minBytesPerSecond * windowMs) / 1000;
+  let inWindow = 0;
+  let passed: AppError | undefined;
+  let stop: ((error: AppError) => void) | undefined;
+
+  function pass(message: string): void {
+    passed ??= new AppError("timeout", message);
+    stop?.(passed);
+  }
+
+  const total = setTimeout(() => pass(`The body did not arrive within ${totalMs / 1000} seconds.`), totalMs);
+  const rate = setInterval(() => {
+    // While our own disk is written to, the sender is not to blame.
+    const isSlow = stop !== undefined && inWindow < least;
+    inWindow = 0;
+    if (isSlow) pass(`The body arrived too slowly: at least ${minBytesPerSecond} bytes per second are expected.`);
+  }, windowMs);
+
+  return {
+    unlessPassed: (waiting) =>
+      // A promise per chunk: racing one long promise would keep every chunk in memory.
+      new Promise((resolve, reject) => {
+        if (passed) reject(passed);
+        stop = reject;
+        waiting.then(resolve, reject).finally(() => (stop = undefined));
+      }),
+    count: (bytes) => {
+      inWindow += bytes;
+    },
+    end: () => {
+      clearTimeout(total);
+      clearInterval(rate);
+    },
+  };
+}
+
+/** Bun names a connection that went away in the middle of a body `AbortError`, however it went. */
+function transportError(error: unknown, limit: number): unknown {
+  if (!(error instanceof Error) || error instanceof AppError) return error;
+  if (error.name === "AbortError")
+    return malformed("The body ended early: the connection was closed.", { cause: error });
+  return error.message.includes("maxRequestBodySize") ? tooLarge(limit) : error;
+}
