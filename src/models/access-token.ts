@@ -1,0 +1,48 @@
+// Access tokens: only the hash of each is kept.
+
+import { and, asc, eq, isNull, lt, or } from "drizzle-orm";
+import type { Reader, Transaction } from "./database.ts";
+import { theRow } from "./rows.ts";
+import { accessToken } from "./schema/sqlite.ts";
+
+export type AccessTokenRow = typeof accessToken.$inferSelect;
+
+export async function findTokenByHash(reader: Reader, tokenHash: string): Promise<AccessTokenRow | undefined> {
+  const rows = await reader.select().from(accessToken).where(eq(accessToken.tokenHash, tokenHash)).limit(1);
+  return rows[0];
+}
+
+export async function findToken(reader: Reader, id: number): Promise<AccessTokenRow | undefined> {
+  const rows = await reader.select().from(accessToken).where(eq(accessToken.id, id)).limit(1);
+  return rows[0];
+}
+
+export async function listTokens(reader: Reader, userId?: number): Promise<AccessTokenRow[]> {
+  return await reader
+    .select()
+    .from(accessToken)
+    .where(userId === undefined ? undefined : eq(accessToken.userId, userId))
+    .orderBy(asc(accessToken.id));
+}
+
+export async function insertToken(
+  tx: Transaction,
+  values: Omit<AccessTokenRow, "id" | "lastUsed" | "revoked">,
+): Promise<AccessTokenRow> {
+  return theRow(await tx.insert(accessToken).values(values).returning());
+}
+
+export async function revokeToken(tx: Transaction, id: number, at: number): Promise<boolean> {
+  const wanted = and(eq(accessToken.id, id), isNull(accessToken.revoked));
+  const rows = await tx.update(accessToken).set({ revoked: at }).where(wanted).returning({ id: accessToken.id });
+  return rows.length > 0;
+}
+
+/** Notes the use unless one is noted since `before`, so that reads seldom write. */
+export async function noteTokenUse(tx: Transaction, id: number, at: number, before: number): Promise<void> {
+  const stale = or(isNull(accessToken.lastUsed), lt(accessToken.lastUsed, before));
+  await tx
+    .update(accessToken)
+    .set({ lastUsed: at })
+    .where(and(eq(accessToken.id, id), stale));
+}

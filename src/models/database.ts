@@ -1,0 +1,122 @@
+// The main database: one write connection behind a queue, one to read, one for snapshots.
+
+import { Database as Connection } from "bun:sqlite";
+import { drizzle, type BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
+import type { Clock } from "../modules/clock.ts";
+import { createMutex } from "../modules/mutex.ts";
+import { isDatabaseBusy, toAppError } from "./database-errors.ts";
+import { migrate, schemaNumber } from "./migrations.ts";
+import * as schema from "./schema/sqlite.ts";
+import { createWriter, type Writer } from "./writer.ts";
+
+/** Runs queries; all query functions in `models/` take one as their first argument. */
+export type Reader = BunSQLiteDatabase<typeof schema>;
+
+declare const inTransaction: unique symbol;
+
+/** A reader inside `transact()`; the functions that write demand one. */
+export type Transaction = Reader & { readonly [inTransaction]: true };
+
+export type Database = {
+  readonly read: Reader;
+  /** Runs `work` inside one read transaction on a connection of its own: everything it sees is of one moment. */
+  snapshot<T>(work: (reader: Reader) => Promise<T>): Promise<T>;
+  /**
+   * Runs `work` inside a write transaction and resolves when it is durable. Work that waits at the same moment shares a
+   * commit, each in a savepoint; one failure rolls back only itself. `work` must be short: all writers wait for it.
+   * Errors: what `work` throws; `unavailable` when another process keeps the lock; `no-space` when the disk is full.
+   */
+  transact<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
+  /** What SQLite itself says of the file: I-1. Empty when all is well. */
+  integrityProblems(): string[];
+  close(): void;
+};
+
+export type DatabaseOptions = {
+  readonly path: string;
+  readonly clock: Clock;
+  /** False refuses a missing file instead of making a new one. */
+  readonly create: boolean;
+  readonly failpoint?: ((name: string) => void) | undefined;
+  /** Told when the disk can no longer be trusted (a failed fsync of the log): the process must end. */
+  readonly onFatal?: ((error: unknown) => void) | undefined;
+};
+
+const OLDEST_SQLITE = [3, 51, 3] as const;
+
+export function openDatabase(options: DatabaseOptions): Database {
+  const write = connect(options.path, { create: options.create });
+  requireSqlite(write);
+  migrate(write, options.clock.now());
+  const read = connect(options.path, { create: false });
+  const snapshots = connect(options.path, { create: false });
+  for (const reader of [read, snapshots]) reader.run("PRAGMA query_only = ON");
+  const snapshotMutex = createMutex();
+  const reader = drizzle(read, { schema });
+  const snapshotReader = drizzle(snapshots, { schema });
+  const writer: Writer<Transaction> = createWriter({
+    connection: write,
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what the writer hands out is inside its transaction
+    transaction: drizzle(write, { schema }) as Reader as Transaction,
+    failpoint: options.failpoint,
+    onFatal: options.onFatal,
+  });
+  return {
+    read: reader,
+    transact: (work) => writer.run(work),
+    snapshot: (work) => snapshotMutex.run(() => inSnapshot(snapshots, () => work(snapshotReader))),
+    integrityProblems: () => integrityProblems(read, write),
+    close: () => {
+      for (const connection of [snapshots, read]) connection.close();
+      write.run("PRAGMA wal_checkpoint(TRUNCATE)");
+      write.close();
+    },
+  };
+}
+
+function connect(path: string, options: { create: boolean }): Connection {
+  const connection = new Connection(path, { readwrite: true, create: options.create, strict: true });
+  // Waiting for a lock blocks every request, so SQLite waits briefly and the writer waits on without blocking.
+  connection.run("PRAGMA busy_timeout = 100");
+  connection.run("PRAGMA journal_mode = WAL");
+  connection.run("PRAGMA synchronous = FULL");
+  connection.run("PRAGMA foreign_keys = ON");
+  connection.run("PRAGMA journal_size_limit = 67108864");
+  connection.run("PRAGMA cache_size = -16384");
+  return connection;
+}
+
+function requireSqlite(connection: Connection): void {
+  const version = connection.query<{ v: string }, []>("SELECT sqlite_version() AS v").get()?.v ?? "0";
+  const parts = version.split(".").map(Number);
+  for (const [position, least] of OLDEST_SQLITE.entries()) {
+    const part = parts[position] ?? 0;
+    if (part > least) return;
+    if (part < least) throw new Error(`SQLite ${version} can corrupt its log; ${OLDEST_SQLITE.join(".")} is needed`);
+  }
+}
+
+async function inSnapshot<T>(connection: Connection, work: () => Promise<T>): Promise<T> {
+  connection.run("BEGIN");
+  try {
+    return await work();
+  } catch (error) {
+    throw isDatabaseBusy(error) ? toAppError(error) : error;
+  } finally {
+    connection.run("COMMIT");
+  }
+}
+
+function integrityProblems(read: Connection, write: Connection): string[] {
+  const problems: string[] = [];
+  const integrity = read.query<{ integrity_check: string }, []>("PRAGMA integrity_check").all();
+  for (const row of integrity) if (row.integrity_check !== "ok") problems.push(`integrity: ${row.integrity_check}`);
+  const foreign = read.query<{ table: string; rowid: number }, []>("PRAGMA foreign_key_check").all();
+  for (const row of foreign) problems.push(`foreign key: row ${row.rowid} of ${row.table} points nowhere`);
+  const mode = write.query<{ journal_mode: string }, []>("PRAGMA journal_mode").get()?.journal_mode;
+  if (mode !== "wal") problems.push(`journal_mode is ${mode}, not wal`);
+  const synchronous = write.query<{ synchronous: number }, []>("PRAGMA synchronous").get()?.synchronous;
+  if (synchronous !== 2) problems.push(`synchronous is ${synchronous}, not 2`);
+  if (schemaNumber(read) < 1) problems.push("no migration has been applied");
+  return problems;
+}

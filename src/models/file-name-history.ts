@@ -1,0 +1,42 @@
+// Every file name a section ever held, with its content: what a channel with immutable names asks.
+
+import { and, eq } from "drizzle-orm";
+import type { Transaction } from "./database.ts";
+import { fileNameHistory } from "./schema/sqlite.ts";
+
+type HistoryPlace = {
+  readonly channelId: number;
+  readonly section: string;
+  readonly fileName: string;
+  readonly sha256: string;
+};
+
+export async function recordFileName(tx: Transaction, place: HistoryPlace, at: number): Promise<void> {
+  const { fileName, ...rest } = place;
+  await tx
+    .insert(fileNameHistory)
+    .values({ ...rest, fileNameFolded: fileName.toLowerCase(), firstSeen: at })
+    .onConflictDoUpdate({
+      target: [
+        fileNameHistory.channelId,
+        fileNameHistory.section,
+        fileNameHistory.fileNameFolded,
+        fileNameHistory.sha256,
+      ],
+      set: { deletedAt: null },
+    });
+}
+
+export async function recordFileDeletion(tx: Transaction, place: HistoryPlace, at: number): Promise<void> {
+  await tx
+    .update(fileNameHistory)
+    .set({ deletedAt: at })
+    .where(
+      and(
+        eq(fileNameHistory.channelId, place.channelId),
+        eq(fileNameHistory.section, place.section),
+        eq(fileNameHistory.fileNameFolded, place.fileName.toLowerCase()),
+        eq(fileNameHistory.sha256, place.sha256),
+      ),
+    );
+}

@@ -1,0 +1,67 @@
+// Brings a database to this binary's schema. The SQL is embedded, so the binary needs no folder beside it.
+
+import type { Database as Connection } from "bun:sqlite";
+import { unavailable } from "../errors.ts";
+import init from "../../drizzle/sqlite/0001_init.sql" with { type: "text" };
+
+type Migration = {
+  /** The schema number after this migration. */
+  readonly number: number;
+  /** The oldest schema number a binary must know to work on the result; raised only by a contract step. */
+  readonly minReader: number;
+  readonly sql: string;
+};
+
+const MIGRATIONS: readonly Migration[] = [{ number: 1, minReader: 1, sql: init }];
+
+/** The schema number this binary knows. */
+const SCHEMA_NUMBER = MIGRATIONS.length;
+
+/**
+ * Applies what is missing, each migration in a transaction of its own, so that a crash leaves whole steps only.
+ * Errors: `unavailable` when a newer release has made the database unreadable for this one; nothing is written then.
+ */
+export function migrate(connection: Connection, now: number): void {
+  connection.run(
+    "CREATE TABLE IF NOT EXISTS schema_migration (number INTEGER PRIMARY KEY, min_reader INTEGER NOT NULL, applied_at INTEGER NOT NULL)",
+  );
+  refuseNewer(connection);
+  for (const migration of MIGRATIONS) apply(connection, migration, now);
+}
+
+/** The schema number of the database, 0 when it is empty. */
+export function schemaNumber(connection: Connection): number {
+  const row = connection
+    .query<{ number: number | null }, []>("SELECT max(number) AS number FROM schema_migration")
+    .get();
+  return row?.number ?? 0;
+}
+
+function refuseNewer(connection: Connection): void {
+  const row = connection
+    .query<{ needed: number | null }, []>("SELECT max(min_reader) AS needed FROM schema_migration")
+    .get();
+  if ((row?.needed ?? 0) <= SCHEMA_NUMBER) return;
+  throw unavailable(
+    `The database needs a newer condarium: it asks for schema ${row?.needed}, this binary knows ${SCHEMA_NUMBER}. Nothing was changed.`,
+    60,
+  );
+}
+
+function apply(connection: Connection, migration: Migration, now: number): void {
+  connection.run("BEGIN IMMEDIATE");
+  try {
+    if (!isApplied(connection, migration.number)) {
+      for (const statement of migration.sql.split("--> statement-breakpoint")) connection.run(statement);
+      connection.run("INSERT INTO schema_migration VALUES (?, ?, ?)", [migration.number, migration.minReader, now]);
+    }
+    connection.run("COMMIT");
+  } catch (error) {
+    connection.run("ROLLBACK");
+    throw error;
+  }
+}
+
+function isApplied(connection: Connection, number: number): boolean {
+  return connection.query("SELECT 1 FROM schema_migration WHERE number = ?").get(number) !== null;
+}

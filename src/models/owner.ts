@@ -1,0 +1,35 @@
+// Owners: the users and organisations that channels belong to.
+
+import { eq } from "drizzle-orm";
+import type { Reader, Transaction } from "./database.ts";
+import { theRow } from "./rows.ts";
+import { owner } from "./schema/sqlite.ts";
+
+export type OwnerRow = typeof owner.$inferSelect;
+export type Visibility = OwnerRow["visibility"];
+
+/** Names are stored lower-case; the look-up folds case. */
+export async function findOwner(reader: Reader, name: string): Promise<OwnerRow | undefined> {
+  const rows = await reader.select().from(owner).where(eq(owner.name, name.toLowerCase())).limit(1);
+  return rows[0];
+}
+
+export async function insertOwner(
+  tx: Transaction,
+  values: Pick<OwnerRow, "kind" | "name" | "visibility" | "created">,
+): Promise<OwnerRow> {
+  const rows = await tx.insert(owner).values(values).returning();
+  return theRow(rows);
+}
+
+export async function updateOwner(
+  tx: Transaction,
+  id: number,
+  values: Partial<Pick<OwnerRow, "visibility" | "disabled" | "displayName">>,
+): Promise<void> {
+  await tx.update(owner).set(values).where(eq(owner.id, id));
+}
+
+export async function deleteOwner(tx: Transaction, id: number): Promise<void> {
+  await tx.delete(owner).where(eq(owner.id, id));
+}

@@ -1,0 +1,40 @@
+// Blobs: content by its sha256, shared by files.
+
+import { asc, eq, gt, inArray, sql } from "drizzle-orm";
+import type { Reader, Transaction } from "./database.ts";
+import { theRow } from "./rows.ts";
+import { packageBlob } from "./schema/sqlite.ts";
+
+export type PackageBlobRow = typeof packageBlob.$inferSelect;
+
+export async function ensureBlob(
+  tx: Transaction,
+  values: Pick<PackageBlobRow, "sha256" | "md5" | "size" | "created">,
+): Promise<PackageBlobRow> {
+  const existing = await tx.select().from(packageBlob).where(eq(packageBlob.sha256, values.sha256)).limit(1);
+  return existing[0] ?? theRow(await tx.insert(packageBlob).values(values).returning());
+}
+
+/** Blobs in the order of their ids, a page at a time. */
+export async function pageOfBlobs(reader: Reader, afterId: number, limit: number): Promise<PackageBlobRow[]> {
+  return await reader
+    .select()
+    .from(packageBlob)
+    .where(gt(packageBlob.id, afterId))
+    .orderBy(asc(packageBlob.id))
+    .limit(limit);
+}
+
+export async function countBlobs(reader: Reader): Promise<number> {
+  const rows = await reader.select({ blobs: sql<number>`cast(count(*) as integer)` }).from(packageBlob);
+  return rows[0]?.blobs ?? 0;
+}
+
+/** Which of these hashes have a row; at most a few hundred at a time. */
+export async function knownBlobs(reader: Reader, hashes: readonly string[]): Promise<Set<string>> {
+  const rows = await reader
+    .select({ sha256: packageBlob.sha256 })
+    .from(packageBlob)
+    .where(inArray(packageBlob.sha256, [...hashes]));
+  return new Set(rows.map((row) => row.sha256));
+}

@@ -1,0 +1,251 @@
+// The tables on SQLite. Times are ms UTC, keys are never reused, names are compared by bytes.
+
+import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+
+const id = () => integer("id").primaryKey({ autoIncrement: true });
+const flag = (name: string) => integer(name, { mode: "boolean" });
+
+export const owner = sqliteTable(
+  "owner",
+  {
+    id: id(),
+    kind: text("kind", { enum: ["user", "organization"] }).notNull(),
+    name: text("name").notNull(),
+    displayName: text("display_name").notNull().default(""),
+    visibility: text("visibility", { enum: ["public", "internal", "private"] }).notNull(),
+    disabled: flag("disabled").notNull().default(false),
+    created: integer("created").notNull(),
+  },
+  (table) => [uniqueIndex("owner_name").on(table.name)],
+);
+
+export const user = sqliteTable(
+  "user",
+  {
+    id: id(),
+    ownerId: integer("owner_id")
+      .notNull()
+      .references(() => owner.id, { onDelete: "cascade" }),
+    email: text("email").notNull().default(""),
+    passwordHash: text("password_hash").notNull(),
+    credentialVersion: integer("credential_version").notNull().default(1),
+    isAdmin: flag("is_admin").notNull().default(false),
+    mustChangePassword: flag("must_change_password").notNull().default(false),
+  },
+  (table) => [uniqueIndex("user_owner").on(table.ownerId)],
+);
+
+export const channel = sqliteTable(
+  "channel",
+  {
+    id: id(),
+    ownerId: integer("owner_id")
+      .notNull()
+      .references(() => owner.id, { onDelete: "restrict" }),
+    type: text("type").notNull(),
+    name: text("name").notNull(),
+    visibility: text("visibility", { enum: ["public", "internal", "private"] }),
+    revision: integer("revision").notNull().default(0),
+    policy: text("policy").notNull().default("{}"),
+    description: text("description").notNull().default(""),
+    created: integer("created").notNull(),
+  },
+  (table) => [uniqueIndex("channel_name").on(table.ownerId, table.type, table.name)],
+);
+
+export const channelRevision = sqliteTable(
+  "channel_revision",
+  {
+    channelId: integer("channel_id")
+      .notNull()
+      .references(() => channel.id, { onDelete: "cascade" }),
+    revision: integer("revision").notNull(),
+    identity: text("identity").notNull(),
+    at: integer("at").notNull(),
+    actorId: integer("actor_id"),
+  },
+  (table) => [primaryKey({ columns: [table.channelId, table.revision] })],
+);
+
+export const pkg = sqliteTable(
+  "package",
+  {
+    id: id(),
+    channelId: integer("channel_id")
+      .notNull()
+      .references(() => channel.id, { onDelete: "restrict" }),
+    name: text("name").notNull(),
+    nameFolded: text("name_folded").notNull(),
+    created: integer("created").notNull(),
+  },
+  (table) => [uniqueIndex("package_name").on(table.channelId, table.nameFolded)],
+);
+
+export const packageVersion = sqliteTable(
+  "package_version",
+  {
+    id: id(),
+    packageId: integer("package_id")
+      .notNull()
+      .references(() => pkg.id, { onDelete: "restrict" }),
+    version: text("version").notNull(),
+    created: integer("created").notNull(),
+  },
+  (table) => [uniqueIndex("package_version_version").on(table.packageId, table.version)],
+);
+
+export const packageBlob = sqliteTable(
+  "package_blob",
+  {
+    id: id(),
+    sha256: text("sha256").notNull(),
+    md5: text("md5").notNull(),
+    size: integer("size").notNull(),
+    created: integer("created").notNull(),
+  },
+  (table) => [uniqueIndex("package_blob_sha256").on(table.sha256)],
+);
+
+export const packageFile = sqliteTable(
+  "package_file",
+  {
+    id: id(),
+    versionId: integer("version_id")
+      .notNull()
+      .references(() => packageVersion.id, { onDelete: "restrict" }),
+    channelId: integer("channel_id")
+      .notNull()
+      .references(() => channel.id, { onDelete: "restrict" }),
+    blobId: integer("blob_id")
+      .notNull()
+      .references(() => packageBlob.id, { onDelete: "restrict" }),
+    section: text("section").notNull(),
+    fileName: text("file_name").notNull(),
+    fileNameFolded: text("file_name_folded").notNull(),
+    packageName: text("package_name").notNull(),
+    state: text("state", { enum: ["active", "yanked", "quarantined"] })
+      .notNull()
+      .default("active"),
+    record: text("record").notNull(),
+    metadata: text("metadata").notNull(),
+    publisherId: integer("publisher_id"),
+    publishedAt: integer("published_at").notNull(),
+  },
+  (table) => [
+    uniqueIndex("package_file_name").on(table.channelId, table.section, table.fileNameFolded),
+    index("package_file_order").on(table.channelId, table.section, table.packageName, table.fileName),
+    index("package_file_version").on(table.versionId),
+    index("package_file_blob").on(table.blobId),
+  ],
+);
+
+export const packageProperty = sqliteTable(
+  "package_property",
+  {
+    id: id(),
+    refType: text("ref_type", { enum: ["package", "version", "file"] }).notNull(),
+    refId: integer("ref_id").notNull(),
+    name: text("name").notNull(),
+    value: text("value").notNull(),
+  },
+  (table) => [
+    index("package_property_value").on(table.name, table.value),
+    index("package_property_ref").on(table.refType, table.refId),
+  ],
+);
+
+export const indexPart = sqliteTable(
+  "index_part",
+  {
+    channelId: integer("channel_id").notNull(),
+    section: text("section").notNull(),
+    name: text("name").notNull(),
+    revision: integer("revision").notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.channelId, table.section, table.name] }),
+    index("index_part_revision").on(table.channelId, table.section, table.revision),
+  ],
+);
+
+export const fileNameHistory = sqliteTable(
+  "file_name_history",
+  {
+    channelId: integer("channel_id").notNull(),
+    section: text("section").notNull(),
+    fileNameFolded: text("file_name_folded").notNull(),
+    sha256: text("sha256").notNull(),
+    firstSeen: integer("first_seen").notNull(),
+    deletedAt: integer("deleted_at"),
+  },
+  (table) => [primaryKey({ columns: [table.channelId, table.section, table.fileNameFolded, table.sha256] })],
+);
+
+export const accessToken = sqliteTable(
+  "access_token",
+  {
+    id: id(),
+    userId: integer("user_id")
+      .notNull()
+      .references(() => user.id, { onDelete: "cascade" }),
+    name: text("name").notNull(),
+    tokenHash: text("token_hash").notNull(),
+    scopes: text("scopes").notNull(),
+    channels: text("channels").notNull(),
+    packages: text("packages").notNull(),
+    credentialVersion: integer("credential_version").notNull(),
+    created: integer("created").notNull(),
+    expires: integer("expires"),
+    lastUsed: integer("last_used"),
+    revoked: integer("revoked"),
+  },
+  (table) => [
+    uniqueIndex("access_token_hash").on(table.tokenHash),
+    index("access_token_name").on(table.userId, table.name),
+  ],
+);
+
+export const roleGrant = sqliteTable(
+  "grant",
+  {
+    id: id(),
+    userId: integer("user_id")
+      .notNull()
+      .references(() => user.id, { onDelete: "cascade" }),
+    ownerId: integer("owner_id").references(() => owner.id, { onDelete: "cascade" }),
+    channelId: integer("channel_id").references(() => channel.id, { onDelete: "cascade" }),
+    role: text("role", { enum: ["reader", "publisher", "maintainer", "owner"] }).notNull(),
+    created: integer("created").notNull(),
+  },
+  (table) => [
+    uniqueIndex("grant_owner").on(table.userId, table.ownerId),
+    uniqueIndex("grant_channel").on(table.userId, table.channelId),
+  ],
+);
+
+export const loginFailure = sqliteTable(
+  "login_failure",
+  {
+    bucket: text("bucket").primaryKey(),
+    windowStart: integer("window_start").notNull(),
+    failures: integer("failures").notNull(),
+  },
+  (table) => [index("login_failure_window").on(table.windowStart)],
+);
+
+export const auditEvent = sqliteTable(
+  "audit_event",
+  {
+    id: id(),
+    at: integer("at").notNull(),
+    actorId: integer("actor_id"),
+    tokenId: integer("token_id"),
+    action: text("action").notNull(),
+    channelId: integer("channel_id"),
+    subject: text("subject").notNull(),
+    detail: text("detail").notNull().default("{}"),
+    requestId: text("request_id"),
+    address: text("address"),
+  },
+  (table) => [index("audit_event_channel").on(table.channelId, table.id)],
+);

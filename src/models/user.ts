@@ -1,0 +1,54 @@
+// Users: an owner of kind `user` with credentials.
+
+import { asc, eq } from "drizzle-orm";
+import type { Reader, Transaction } from "./database.ts";
+import type { OwnerRow } from "./owner.ts";
+import { theRow } from "./rows.ts";
+import { owner, user } from "./schema/sqlite.ts";
+
+export type UserRow = typeof user.$inferSelect;
+/** A user with its owner row, which holds the name and whether it is disabled. */
+export type UserWithOwner = UserRow & { readonly owner: OwnerRow };
+
+export async function findUser(reader: Reader, name: string): Promise<UserWithOwner | undefined> {
+  const rows = await joined(reader).where(eq(owner.name, name.toLowerCase())).limit(1);
+  return rows.map(flatten)[0];
+}
+
+export async function findUserById(reader: Reader, id: number): Promise<UserWithOwner | undefined> {
+  const rows = await joined(reader).where(eq(user.id, id)).limit(1);
+  return rows.map(flatten)[0];
+}
+
+export async function listUsers(reader: Reader): Promise<UserWithOwner[]> {
+  const rows = await joined(reader).orderBy(asc(owner.name));
+  return rows.map(flatten);
+}
+
+export async function insertUser(
+  tx: Transaction,
+  values: Pick<UserRow, "ownerId" | "passwordHash" | "isAdmin" | "email">,
+): Promise<UserRow> {
+  return theRow(await tx.insert(user).values(values).returning());
+}
+
+/** A new credential version ends remembered passwords and tokens made before. */
+export async function setPassword(
+  tx: Transaction,
+  id: number,
+  values: Pick<UserRow, "passwordHash" | "credentialVersion" | "mustChangePassword">,
+): Promise<void> {
+  await tx.update(user).set(values).where(eq(user.id, id));
+}
+
+export async function deleteUser(tx: Transaction, id: number): Promise<void> {
+  await tx.delete(user).where(eq(user.id, id));
+}
+
+function joined(reader: Reader) {
+  return reader.select({ user, owner }).from(user).innerJoin(owner, eq(user.ownerId, owner.id)).$dynamic();
+}
+
+function flatten(row: { user: UserRow; owner: OwnerRow }): UserWithOwner {
+  return { ...row.user, owner: row.owner };
+}
