@@ -1,0 +1,86 @@
+// One function per business event: it writes the log line and counts, so that the two never disagree.
+
+import type { Logger } from "./modules/log.ts";
+import type { Metrics } from "./modules/metrics.ts";
+
+export type RequestSummary = {
+  readonly requestId: string;
+  readonly method: string;
+  /** The pattern of the route, never the path: labels must stay few. */
+  readonly route: string;
+  /** The path with the token taken out. */
+  readonly path: string;
+  readonly status: number;
+  readonly ms: number;
+  readonly bytes: number;
+  readonly address: string;
+  readonly user: string | undefined;
+  readonly agent: string;
+};
+
+export type PublishSummary = {
+  readonly channel: string;
+  readonly file: string;
+  readonly result: "created" | "checked" | "conflict" | "refused";
+  readonly rules: readonly string[];
+};
+
+export type Events = {
+  requestAnswered(summary: RequestSummary): void;
+  publishEnded(summary: PublishSummary): void;
+  fileDeleted(channel: string, file: string): void;
+  documentBuilt(summary: { channel: string; document: string; seconds: number; bytes: number }): void;
+  loginFailed(attempt: { account: string; address: string }): void;
+  transferStarted(): void;
+  transferEnded(bytes: number): void;
+  internalError(error: unknown, where: string): void;
+};
+
+export function createEvents(parts: { readonly log: Logger; readonly metrics: Metrics }): Events {
+  const { log, metrics } = parts;
+  const requests = metrics.counter("condarium_requests_total", "Requests answered", ["route", "method", "status"]);
+  const bytesOut = metrics.counter("condarium_bytes_out_total", "Bytes of response bodies", []);
+  const bytesIn = metrics.counter("condarium_bytes_in_total", "Bytes of uploads received", []);
+  const publishes = metrics.counter("condarium_publishes_total", "Publishes by result", ["result"]);
+  const deletes = metrics.counter("condarium_deletes_total", "Files deleted", []);
+  const built = metrics.counter("condarium_documents_built_total", "Documents built", ["document"]);
+  const buildSeconds = metrics.histogram("condarium_document_build_seconds", "Seconds to build a document", [
+    "document",
+  ]);
+  const failedLogins = metrics.counter("condarium_failed_logins_total", "Logins with a wrong name or password", []);
+  const transfers = metrics.gauge("condarium_open_uploads", "Uploads being received", []);
+  const errors = metrics.counter("condarium_internal_errors_total", "Errors nobody expected", ["where"]);
+  return {
+    requestAnswered: (summary) => {
+      requests.add({ route: summary.route, method: summary.method, status: String(summary.status) });
+      bytesOut.add({}, summary.bytes);
+      log.info({ event: "request", ...summary }, `${summary.method} ${summary.path} ${summary.status}`);
+    },
+    publishEnded: (summary) => {
+      publishes.add({ result: summary.result });
+      log.info({ event: "publish", ...summary }, `publish of ${summary.file} to ${summary.channel}: ${summary.result}`);
+    },
+    fileDeleted: (channel, file) => {
+      deletes.add({});
+      log.info({ event: "delete", channel, file }, `deleted ${file} from ${channel}`);
+    },
+    documentBuilt: ({ channel, document, seconds, bytes }) => {
+      built.add({ document });
+      buildSeconds.observe({ document }, seconds);
+      log.debug({ event: "document", channel, document, seconds, bytes }, `built ${document} of ${channel}`);
+    },
+    loginFailed: ({ account, address }) => {
+      failedLogins.add({});
+      log.warn({ event: "login-failed", account: account.slice(0, 64), address }, "a login failed");
+    },
+    transferStarted: () => transfers.add({}, 1),
+    transferEnded: (bytes) => {
+      transfers.add({}, -1);
+      bytesIn.add({}, bytes);
+    },
+    internalError: (error, where) => {
+      errors.add({ where });
+      log.error({ event: "internal-error", where, err: error }, `unexpected error in ${where}`);
+    },
+  };
+}

@@ -1,0 +1,126 @@
+// Turns the credentials of a request into one identity, or refuses.
+
+import { createHmac, randomBytes } from "node:crypto";
+import { unauthenticated } from "../errors.ts";
+import type { Events } from "../events.ts";
+import { findToken, findTokenByHash, noteTokenUse, type AccessTokenRow } from "../models/access-token.ts";
+import type { Database, Reader } from "../models/database.ts";
+import { findUser, findUserById, setPassword, type UserWithOwner } from "../models/user.ts";
+import type { Clock } from "../modules/clock.ts";
+import { sha256Hex } from "../modules/hash.ts";
+import { looksLikeToken } from "../modules/ids.ts";
+import { createLru } from "../modules/lru.ts";
+import { hashPassword, needsRehash, verifyNobody, verifyPassword } from "../modules/passwords.ts";
+import { ANONYMOUS, type Identity } from "./access.ts";
+import type { Throttle } from "./throttle.ts";
+import { tokenLimits } from "./tokens.ts";
+
+/** As a request carries it: a password only ever comes by Basic, a token in five ways. */
+export type Credential =
+  | { readonly kind: "basic"; readonly user: string; readonly password: string }
+  | { readonly kind: "token"; readonly token: string };
+
+export type Identities = {
+  /** Errors: `unauthenticated` for a credential that is not valid, or for two that name different identities. */
+  identify(credentials: readonly Credential[], address: string): Promise<Identity>;
+  /** The identity as it is now, for a change that is about to commit. Errors: `unauthenticated` when it has ended. */
+  refresh(reader: Reader, identity: Identity): Promise<Identity>;
+};
+
+export type IdentitiesParts = {
+  readonly database: Database;
+  readonly throttle: Throttle;
+  readonly events: Events;
+  readonly clock: Clock;
+};
+
+const REMEMBER_MS = 5 * 60 * 1000;
+const REMEMBERED = 10_000;
+const NOTE_USE_EVERY_MS = 60 * 60 * 1000;
+
+export function createIdentities(parts: IdentitiesParts): Identities {
+  const { database, clock } = parts;
+  const processKey = randomBytes(32);
+  const verified = createLru<string, true>({ maxEntries: REMEMBERED, ttlMs: REMEMBER_MS, now: () => clock.elapsed() });
+
+  async function byPassword(name: string, password: string, address: string): Promise<Identity> {
+    const user = await findUser(database.read, name);
+    const memory = createHmac("sha256", processKey)
+      .update(JSON.stringify([name.toLowerCase(), password, user?.credentialVersion ?? 0]))
+      .digest("hex");
+    if (user && !user.owner.disabled && verified.get(memory)) return { kind: "user", user };
+    await parts.throttle.check({ account: name, address });
+    const right = user ? await verifyPassword(password, user.passwordHash) : await verifyNobody(password);
+    if (!user || !right || user.owner.disabled) {
+      await parts.throttle.fail({ account: name, address });
+      parts.events.loginFailed({ account: name, address });
+      throw unauthenticated("The user name or the password is wrong.");
+    }
+    if (needsRehash(user.passwordHash)) await rehash(database, user, password);
+    verified.set(memory, true);
+    return { kind: "user", user };
+  }
+
+  async function byToken(text: string): Promise<Identity> {
+    const refusal = unauthenticated("The access token is not valid: unknown, expired, revoked or mistyped.");
+    if (!looksLikeToken(text)) throw refusal;
+    const row = await findTokenByHash(database.read, sha256Hex(text));
+    const user = row && (await findUserById(database.read, row.userId));
+    const now = clock.now();
+    if (!row || !user || !isLive(row, user, now)) throw refusal;
+    if ((row.lastUsed ?? 0) < now - NOTE_USE_EVERY_MS) {
+      await database.transact((tx) => noteTokenUse(tx, row.id, now, now - NOTE_USE_EVERY_MS));
+    }
+    return { kind: "token", user, token: tokenLimits(row) };
+  }
+
+  async function identifyOne(credential: Credential, address: string): Promise<Identity> {
+    if (credential.kind === "token") return await byToken(credential.token);
+    if (looksLikeToken(credential.password)) return await byToken(credential.password);
+    if (looksLikeToken(credential.user)) return await byToken(credential.user);
+    return await byPassword(credential.user, credential.password, address);
+  }
+
+  return {
+    identify: async (credentials, address) => {
+      let identity: Identity = ANONYMOUS;
+      for (const credential of credentials) {
+        const found = await identifyOne(credential, address);
+        if (identity.kind !== "anonymous" && keyOf(identity) !== keyOf(found)) {
+          throw unauthenticated("The request carries credentials of two different identities.");
+        }
+        identity = found;
+      }
+      return identity;
+    },
+    refresh: (reader, identity) => refresh(reader, identity, clock.now()),
+  };
+}
+
+async function refresh(reader: Reader, identity: Identity, now: number): Promise<Identity> {
+  if (identity.kind === "anonymous") return identity;
+  const user = await findUserById(reader, identity.user.id);
+  const current = user && !user.owner.disabled && user.credentialVersion === identity.user.credentialVersion;
+  if (!user || !current) throw unauthenticated("The account was disabled or changed meanwhile.");
+  if (identity.kind === "user") return { kind: "user", user };
+  const row = await findToken(reader, identity.token.id);
+  if (!row || !isLive(row, user, now)) throw unauthenticated("The access token has ended meanwhile.");
+  return { kind: "token", user, token: tokenLimits(row) };
+}
+
+/** A hash made with yesterday's parameters is made anew while the password is at hand. */
+async function rehash(database: Database, user: UserWithOwner, password: string): Promise<void> {
+  const { id, credentialVersion, mustChangePassword } = user;
+  const passwordHash = await hashPassword(password);
+  await database.transact((tx) => setPassword(tx, id, { passwordHash, credentialVersion, mustChangePassword }));
+}
+
+function isLive(row: AccessTokenRow, user: UserWithOwner, now: number): boolean {
+  if (row.revoked !== null || (row.expires !== null && row.expires <= now)) return false;
+  return !user.owner.disabled && row.credentialVersion === user.credentialVersion;
+}
+
+function keyOf(identity: Identity): string {
+  if (identity.kind === "anonymous") return "";
+  return identity.kind === "token" ? `token ${identity.token.id}` : `user ${identity.user.id}`;
+}

@@ -1,0 +1,159 @@
+// The changes of a channel's contents, each one revision: add a file, remove it, change its state.
+
+import { conflict, notFound } from "../errors.ts";
+import { insertAuditEvent } from "../models/audit-event.ts";
+import { bumpRevision, type ChannelRow } from "../models/channel.ts";
+import type { Transaction } from "../models/database.ts";
+import { recordFileDeletion, recordFileName } from "../models/file-name-history.ts";
+import { touchIndexPart } from "../models/index-part.ts";
+import { ensureBlob } from "../models/package-blob.ts";
+import {
+  deleteFile,
+  findFile,
+  findFileFolded,
+  insertFile,
+  setFileState,
+  type FileState,
+  type PackageFileWithBlob,
+} from "../models/package-file.ts";
+import { deleteProperties, insertProperties, type Property } from "../models/package-property.ts";
+import { deleteVersionIfEmpty, ensurePackageVersion } from "../models/package-version.ts";
+import { deletePackageIfEmpty, ensurePackage } from "../models/package.ts";
+import type { Clock } from "../modules/clock.ts";
+import { randomHex } from "../modules/ids.ts";
+import type { Identity } from "./access.ts";
+
+/** Who asks, for the audit trail. */
+export type Actor = {
+  readonly identity: Identity;
+  readonly requestId: string;
+  readonly address: string;
+};
+
+export type NewFile = {
+  readonly packageName: string;
+  readonly version: string;
+  readonly section: string;
+  readonly fileName: string;
+  readonly record: string;
+  /** JSON text. */
+  readonly metadata: string;
+  readonly properties: readonly Property[];
+  readonly blob: { readonly sha256: string; readonly md5: string; readonly size: number };
+};
+
+export type FilePlace = { readonly channel: ChannelRow; readonly section: string; readonly fileName: string };
+export type Change = { readonly revision: number; readonly at: number };
+
+export type Packages = {
+  /** Makes the package and version as needed. Errors: `conflict`, saying whether the bytes are the same. */
+  addFile(tx: Transaction, channel: ChannelRow, file: NewFile, actor: Actor): Promise<Change>;
+  /** Errors: `not-found`. */
+  removeFile(tx: Transaction, place: FilePlace, actor: Actor): Promise<Change>;
+  /** Yank, quarantine, or back; `reason` goes to the audit trail. Errors: `not-found`, `conflict` when it is so already. */
+  setState(tx: Transaction, place: FilePlace, state: FileState, actor: Actor, reason: string): Promise<Change>;
+};
+
+export function createPackages(parts: { readonly clock: Clock }): Packages {
+  return {
+    addFile: async (tx, channel, file, actor) => {
+      await refuseDuplicate(tx, channel, file);
+      const at = parts.clock.now();
+      const owner = await ensurePackage(tx, { channelId: channel.id, name: file.packageName, created: at });
+      const version = await ensurePackageVersion(tx, { packageId: owner.id, version: file.version, created: at });
+      const blob = await ensureBlob(tx, { ...file.blob, created: at });
+      const { packageName, section, fileName, record, metadata } = file;
+      const row = await insertFile(tx, {
+        versionId: version.id,
+        channelId: channel.id,
+        blobId: blob.id,
+        section,
+        fileName,
+        packageName,
+        record,
+        metadata,
+        publisherId: actorId(actor),
+        publishedAt: at,
+      });
+      await insertProperties(tx, { refType: "file", refId: row.id }, file.properties);
+      await recordFileName(tx, { channelId: channel.id, section, fileName, sha256: file.blob.sha256 }, at);
+      const detail = { sha256: file.blob.sha256, size: file.blob.size };
+      return await recordChange(tx, channel, { action: "publish", section, packageName, fileName, detail }, actor, at);
+    },
+    removeFile: async (tx, place, actor) => {
+      const at = parts.clock.now();
+      const file = await theFile(tx, place);
+      const { channel, section, fileName } = place;
+      await deleteProperties(tx, { refType: "file", refId: file.id });
+      await deleteFile(tx, file.id);
+      const packageId = await deleteVersionIfEmpty(tx, file.versionId);
+      if (packageId !== undefined) await deletePackageIfEmpty(tx, packageId);
+      const { sha256 } = file.blob;
+      await recordFileDeletion(tx, { channelId: channel.id, section, fileName, sha256 }, at);
+      const what = { action: "delete", section, packageName: file.packageName, fileName, detail: { sha256 } };
+      return await recordChange(tx, channel, what, actor, at);
+    },
+    setState: async (tx, place, state, actor, reason) => {
+      const file = await theFile(tx, place);
+      if (file.state === state) throw conflict(`${place.fileName} is ${state} already.`);
+      await setFileState(tx, file.id, state);
+      const { section, fileName } = place;
+      const what = { action: state, section, packageName: file.packageName, fileName, detail: { reason } };
+      return await recordChange(tx, place.channel, what, actor, parts.clock.now());
+    },
+  };
+}
+
+type ChangedName = {
+  readonly action: string;
+  readonly section: string;
+  readonly packageName: string;
+  readonly fileName: string;
+  readonly detail: Readonly<Record<string, unknown>>;
+};
+
+async function recordChange(
+  tx: Transaction,
+  channel: ChannelRow,
+  what: ChangedName,
+  actor: Actor,
+  at: number,
+): Promise<Change> {
+  const channelId = channel.id;
+  const revision = await bumpRevision(tx, { channelId, identity: randomHex(16), at, actorId: actorId(actor) });
+  await touchIndexPart(tx, { channelId, section: what.section, name: what.packageName, revision });
+  await insertAuditEvent(tx, {
+    at,
+    actorId: actorId(actor),
+    tokenId: actor.identity.kind === "token" ? actor.identity.token.id : null,
+    action: what.action,
+    channelId,
+    subject: `${what.section}/${what.fileName}`,
+    detail: JSON.stringify({ ...what.detail, revision }),
+    requestId: actor.requestId,
+    address: actor.address,
+  });
+  return { revision, at };
+}
+
+async function refuseDuplicate(tx: Transaction, channel: ChannelRow, file: NewFile): Promise<void> {
+  const place = { channelId: channel.id, section: file.section, fileName: file.fileName };
+  const existing = await findFileFolded(tx, place);
+  if (!existing) return;
+  const identical = existing.blob.sha256 === file.blob.sha256;
+  const sameness = identical ? "with identical bytes: nothing needs to be done" : "with other bytes";
+  throw conflict(`${file.section}/${existing.fileName} exists already, ${sameness}.`, {
+    members: { identical, filename: existing.fileName, sha256: existing.blob.sha256 },
+  });
+}
+
+async function theFile(tx: Transaction, place: FilePlace): Promise<PackageFileWithBlob> {
+  const { section, fileName } = place;
+  const file = await findFile(tx, { channelId: place.channel.id, section, fileName });
+  if (!file) throw notFound(`There is no ${section}/${fileName} in this channel.`);
+  return file;
+}
+
+function actorId(actor: Actor): number | null {
+  return actor.identity.kind === "anonymous" ? null : actor.identity.user.id;
+}

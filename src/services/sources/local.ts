@@ -1,0 +1,45 @@
+// The channel this server holds itself.
+
+import { unavailable } from "../../errors.ts";
+import type { Events } from "../../events.ts";
+import type { Database } from "../../models/database.ts";
+import { findFile } from "../../models/package-file.ts";
+import type { BlobStore } from "../../modules/storage/blob-store.ts";
+import { blobKey } from "../../modules/storage/keys.ts";
+import type { ChannelPlace } from "../channels.ts";
+import type { Engine } from "../index/engine.ts";
+import type { Source } from "./source.ts";
+
+export type LocalSourceParts = {
+  readonly database: Database;
+  readonly blobs: BlobStore;
+  readonly engine: Engine;
+  readonly events: Events;
+};
+
+export function createLocalSource(parts: LocalSourceParts, place: ChannelPlace): Source {
+  const channelId = place.channel?.id;
+  const view = { channelId };
+  return {
+    document: (document) => parts.engine.document(view, document),
+    peek: (document) => parts.engine.peek(view, document),
+    file: async (section, fileName) => {
+      if (channelId === undefined) return undefined;
+      const file = await findFile(parts.database.read, { channelId, section, fileName });
+      if (!file || file.state === "quarantined") return undefined;
+      const { sha256, size } = file.blob;
+      return {
+        sha256,
+        size,
+        state: file.state,
+        lastModified: file.publishedAt,
+        open: async (range) => {
+          const blob = await parts.blobs.open(blobKey(sha256), range);
+          if (blob) return blob;
+          parts.events.internalError(new Error(`the blob ${sha256} is missing`), "blobs");
+          throw unavailable("The content of this file is missing on the server; its administrator has been told.", 300);
+        },
+      };
+    },
+  };
+}

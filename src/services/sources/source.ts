@@ -1,0 +1,22 @@
+// Where the things of a channel come from. Routes ask a source and never know which kind it is.
+
+import type { BuiltDocument } from "../index/engine.ts";
+import type { DocumentPlace } from "../index/documents.ts";
+
+export type SourceFile = {
+  readonly sha256: string;
+  readonly size: number;
+  readonly state: "active" | "yanked";
+  /** ms UTC of the publish. */
+  readonly lastModified: number;
+  /** The content, or a part of it; both ends are inclusive. */
+  open(range?: { readonly start: number; readonly end: number }): Promise<Blob>;
+};
+
+export type Source = {
+  document(place: DocumentPlace): Promise<BuiltDocument>;
+  /** What is built already; undefined otherwise. */
+  peek(place: DocumentPlace): Promise<BuiltDocument | undefined>;
+  /** Undefined when the section has no such file. Errors of `open()`: `unavailable` when the blob is missing. */
+  file(section: string, name: string): Promise<SourceFile | undefined>;
+};

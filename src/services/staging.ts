@@ -1,0 +1,107 @@
+// Receives an upload into a temporary file beside the blobs, hashing and counting as the bytes flow.
+
+import { AppError, malformed } from "../errors.ts";
+import type { Events } from "../events.ts";
+import type { BlobKey, BlobStore, StagedBlob } from "../modules/storage/blob-store.ts";
+import { createFileHash } from "../modules/hash.ts";
+import { pump } from "../modules/streams.ts";
+
+export type StagedFile = {
+  readonly sha256: string;
+  readonly md5: string;
+  readonly size: number;
+  /** Where an inspection can read it. */
+  readonly path: string;
+  promote(key: BlobKey): Promise<void>;
+  /** Safe to call twice. */
+  discard(): Promise<void>;
+};
+
+export type Incoming = {
+  readonly body: ReadableStream<Uint8Array> | AsyncIterable<Uint8Array> | null;
+  /** From `Content-Length`, when the client sent one. */
+  readonly length: number | undefined;
+  /** Hashes the client says the file has. */
+  readonly expected: { readonly sha256?: string | undefined; readonly md5?: string | undefined };
+};
+
+export type Staging = {
+  /**
+   * Errors: `too-large` past the limit, `malformed` for a cut or empty body, `hash-mismatch`, `timeout`, `no-space`.
+   * On each of them nothing is left behind.
+   */
+  receive(incoming: Incoming): Promise<StagedFile>;
+};
+
+export type StagingParts = {
+  readonly blobs: BlobStore;
+  readonly events: Events;
+  /** Bytes of one upload. */
+  readonly limit: number;
+  readonly failpoint?: ((name: string) => void) | undefined;
+};
+
+export function createStaging(parts: StagingParts): Staging {
+  return {
+    receive: async (incoming) => {
+      refuseTooLong(incoming, parts.limit);
+      if (incoming.body === null) throw malformed("The request has no body: send the package as the body.");
+      const staged = await parts.blobs.stage();
+      parts.events.transferStarted();
+      try {
+        return await fill(parts, staged, incoming.body, incoming);
+      } catch (error) {
+        await staged.discard();
+        throw error;
+      } finally {
+        parts.events.transferEnded(staged.size);
+      }
+    },
+  };
+}
+
+async function fill(
+  parts: StagingParts,
+  staged: StagedBlob,
+  body: NonNullable<Incoming["body"]>,
+  incoming: Incoming,
+): Promise<StagedFile> {
+  const hash = createFileHash();
+  const size = await pump(body, {
+    limit: parts.limit,
+    expected: incoming.length,
+    onChunk: async (chunk) => {
+      hash.update(chunk);
+      await staged.append(chunk);
+      parts.failpoint?.("p2.body_half");
+    },
+  });
+  if (size === 0) throw malformed("The body is empty: send the package as the body.");
+  const { sha256, md5 } = hash.digest();
+  compareHash("sha256", incoming.expected.sha256, sha256);
+  compareHash("md5", incoming.expected.md5, md5);
+  await staged.sync();
+  return {
+    sha256,
+    md5,
+    size,
+    path: staged.path,
+    promote: (key) => staged.promote(key),
+    discard: () => staged.discard(),
+  };
+}
+
+function refuseTooLong(incoming: Incoming, limit: number): void {
+  if (incoming.length === undefined || incoming.length <= limit) return;
+  throw new AppError("too-large", `The package has ${incoming.length} bytes; the limit here is ${limit} bytes.`, {
+    members: { limit },
+  });
+}
+
+function compareHash(name: string, expected: string | undefined, actual: string): void {
+  if (expected === undefined || expected.toLowerCase() === actual) return;
+  throw new AppError(
+    "hash-mismatch",
+    `The ${name} of what arrived is ${actual}, not the ${expected.slice(0, 64)} that was announced.`,
+  );
+}

@@ -1,0 +1,53 @@
+// Failed logins: how many are answered before the account or the address has to wait.
+
+import { AppError } from "../errors.ts";
+import type { Database } from "../models/database.ts";
+import { countFailure, deleteFailuresBefore, findFailures } from "../models/login-failure.ts";
+import type { Clock } from "../modules/clock.ts";
+
+export type Throttle = {
+  /** Errors: `throttled` when the account or the address has failed too often. */
+  check(attempt: LoginAttempt): Promise<void>;
+  fail(attempt: LoginAttempt): Promise<void>;
+};
+
+export type LoginAttempt = { readonly account: string; readonly address: string };
+
+const WINDOW_MS = 10 * 60 * 1000;
+const PER_ACCOUNT = 10;
+const PER_ADDRESS = 30;
+/** One failure in so many also clears the windows that have passed. */
+const CLEAN_EVERY = 100;
+
+export function createThrottle(parts: { readonly database: Database; readonly clock: Clock }): Throttle {
+  const { database, clock } = parts;
+  let failures = 0;
+  return {
+    check: async (attempt) => {
+      const now = clock.now();
+      const limits = bucketsOf(attempt);
+      const rows = await findFailures(database.read, [...limits.keys()]);
+      for (const row of rows) {
+        const left = row.windowStart + WINDOW_MS - now;
+        if (left <= 0 || row.failures < (limits.get(row.bucket) ?? 0)) continue;
+        const retryAfter = Math.ceil(left / 1000);
+        throw new AppError("throttled", `Too many failed logins. Try again in ${retryAfter} seconds.`, { retryAfter });
+      }
+    },
+    fail: async (attempt) => {
+      const now = clock.now();
+      failures += 1;
+      await database.transact(async (tx) => {
+        for (const bucket of bucketsOf(attempt).keys()) await countFailure(tx, bucket, { now, ms: WINDOW_MS });
+        if (failures % CLEAN_EVERY === 0) await deleteFailuresBefore(tx, now - WINDOW_MS);
+      });
+    },
+  };
+}
+
+function bucketsOf(attempt: LoginAttempt): Map<string, number> {
+  return new Map([
+    [`account:${attempt.account.toLowerCase().slice(0, 64)}`, PER_ACCOUNT],
+    [`address:${attempt.address}`, PER_ADDRESS],
+  ]);
+}

@@ -1,0 +1,139 @@
+// Checks the invariants of what is stored (I-1 to I-5), and repairs nothing.
+
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Database } from "../models/database.ts";
+import { countBlobs, knownBlobs, pageOfBlobs, type PackageBlobRow } from "../models/package-blob.ts";
+import { pageOfFiles } from "../models/package-file.ts";
+import type { Clock } from "../modules/clock.ts";
+import { createFileHash } from "../modules/hash.ts";
+import type { BlobKey, BlobStore } from "../modules/storage/blob-store.ts";
+import { blobKey, isHash } from "../modules/storage/keys.ts";
+
+export type VerifyLevel = "quick" | "full";
+export type Problem = { readonly invariant: string; readonly subject: string; readonly message: string };
+export type Progress = (done: number, total: number) => void;
+
+export type Verify = (options: {
+  /** `full` also reads every blob and compares its hashes. */
+  readonly level: VerifyLevel;
+  readonly onProblem: (problem: Problem) => void;
+  readonly onProgress?: Progress;
+}) => Promise<{ readonly files: number; readonly blobs: number; readonly problems: number }>;
+
+export type VerifyParts = {
+  readonly database: Database;
+  readonly blobs: BlobStore;
+  readonly clock: Clock;
+  readonly root: string;
+  readonly staging: string;
+};
+
+const PAGE = 500;
+/** An upload may take an hour; what is older belongs to nobody. */
+const UPLOAD_MS = 2 * 60 * 60 * 1000;
+/** A blob without a row may belong to a publish that is about to commit. */
+const GRACE_MS = 24 * 60 * 60 * 1000;
+
+export function createVerify(parts: VerifyParts): Verify {
+  return async ({ level, onProblem, onProgress }) => {
+    let problems = 0;
+    const report: Report = (invariant, subject, message) => {
+      problems += 1;
+      onProblem({ invariant, subject, message });
+    };
+    for (const message of parts.database.integrityProblems()) report("I-1", "condarium.db", message);
+    const files = await checkFiles(parts, report);
+    const blobs = await checkBlobs(parts, report, level, onProgress);
+    await checkOrphans(parts, report);
+    await checkLeftovers(parts, report);
+    return { files, blobs, problems };
+  };
+}
+
+type Report = (invariant: string, subject: string, message: string) => void;
+
+/** I-2 from the side of the files: each has a blob of its size, and a record that is JSON. */
+async function checkFiles(parts: VerifyParts, report: Report): Promise<number> {
+  let files = 0;
+  let last = 0;
+  for (let page = await pageOfFiles(parts.database.read, 0, PAGE); page.length > 0;) {
+    for (const file of page) {
+      files += 1;
+      last = file.id;
+      const subject = `channel ${file.channelId} ${file.section}/${file.fileName}`;
+      const info = await parts.blobs.stat(blobKey(file.blob.sha256));
+      if (!info) report("I-2", subject, `its blob ${file.blob.sha256} is missing`);
+      else if (info.size !== file.blob.size) report("I-2", subject, sizeMessage(file.blob, info.size));
+    }
+    page = await pageOfFiles(parts.database.read, last, PAGE);
+  }
+  return files;
+}
+
+/** I-3: the bytes are those that were published. */
+async function checkBlobs(
+  parts: VerifyParts,
+  report: Report,
+  level: VerifyLevel,
+  onProgress: Progress | undefined,
+): Promise<number> {
+  const total = await countBlobs(parts.database.read);
+  let blobs = 0;
+  let last = 0;
+  for (let page = await pageOfBlobs(parts.database.read, 0, PAGE); page.length > 0;) {
+    for (const row of page) {
+      blobs += 1;
+      last = row.id;
+      if (level === "full") await checkContent(parts, report, row);
+      onProgress?.(blobs, total);
+    }
+    page = await pageOfBlobs(parts.database.read, last, PAGE);
+  }
+  return blobs;
+}
+
+async function checkContent(parts: VerifyParts, report: Report, row: PackageBlobRow): Promise<void> {
+  const blob = await parts.blobs.open(blobKey(row.sha256));
+  if (!blob) return;
+  const hash = createFileHash();
+  for await (const chunk of blob.stream()) hash.update(chunk);
+  const { sha256, md5 } = hash.digest();
+  if (sha256 !== row.sha256) report("I-3", row.sha256, `the bytes have the sha256 ${sha256}`);
+  else if (md5 !== row.md5) report("I-3", row.sha256, `the bytes have the md5 ${md5}, not ${row.md5}`);
+}
+
+/** I-4: every blob has a row, or is young enough to be about to get one. */
+async function checkOrphans(parts: VerifyParts, report: Report): Promise<void> {
+  let hashes = new Map<string, BlobKey>();
+  const flush = async (): Promise<void> => {
+    const known = await knownBlobs(parts.database.read, [...hashes.keys()]);
+    for (const [hash, key] of hashes) {
+      if (known.has(hash)) continue;
+      const info = await parts.blobs.stat(key);
+      if (info && info.modified < parts.clock.now() - GRACE_MS) report("I-4", key, "no file refers to this blob");
+    }
+    hashes = new Map();
+  };
+  for await (const key of parts.blobs.list("blobs/")) {
+    const hash = key.slice(key.lastIndexOf("/") + 1);
+    if (isHash(hash)) hashes.set(hash, key);
+    else report("I-4", key, "this is no blob of ours");
+    if (hashes.size >= PAGE) await flush();
+  }
+  await flush();
+}
+
+/** I-5: nothing is left of uploads that ended long ago. */
+async function checkLeftovers(parts: VerifyParts, report: Report): Promise<void> {
+  const names = await readdir(parts.staging).catch(() => []);
+  for (const name of names) {
+    const info = await stat(join(parts.staging, name)).catch(() => undefined);
+    if (info && info.mtimeMs < parts.clock.now() - UPLOAD_MS)
+      report("I-5", `tmp/${name}`, "an upload left this behind");
+  }
+}
+
+function sizeMessage(row: PackageBlobRow, size: number): string {
+  return `its blob ${row.sha256} has ${size} bytes, not ${row.size}`;
+}

@@ -1,0 +1,76 @@
+// A small pool of worker threads, so that one hostile or huge package never slows another request.
+
+import { unavailable } from "../errors.ts";
+import { createSemaphore } from "../modules/mutex.ts";
+import type { ArchiveLimits, Inspection } from "../modules/conda/archive.ts";
+
+/** What a worker can be asked; `src/worker.ts` answers. */
+export type WorkerJob = {
+  readonly kind: "inspect";
+  readonly path: string;
+  readonly fileName: string;
+  readonly limits: ArchiveLimits;
+  /** ms UTC, to tell a timestamp of the future. */
+  readonly now: number;
+};
+
+/** What a worker answers; a failure is one of our own disk or code, never of the package. */
+export type WorkerReply =
+  | { readonly kind: "inspected"; readonly inspection: Inspection }
+  | { readonly kind: "failed"; readonly message: string };
+
+export type JobOutcome = WorkerReply | { readonly kind: "timed-out" } | { readonly kind: "crashed" };
+
+export type Workers = {
+  /** Runs one job on a free worker; a worker that passes its time is ended and replaced. */
+  run(job: WorkerJob, timeLimitMs: number): Promise<JobOutcome>;
+  readonly waiting: number;
+  close(): void;
+};
+
+export type WorkersParts = {
+  /** Starts a worker thread on `src/worker.ts`. */
+  readonly spawn: () => Worker;
+  readonly size: number;
+  readonly queue: number;
+};
+
+export function createWorkers(parts: WorkersParts): Workers {
+  const idle: Worker[] = [];
+  const places = createSemaphore(parts.size, parts.queue);
+  let closed = false;
+  return {
+    get waiting() {
+      return places.waiting;
+    },
+    run: (job, timeLimitMs) =>
+      places.run(async () => {
+        if (closed) throw unavailable("The server is shutting down.", 5);
+        const worker = idle.pop() ?? parts.spawn();
+        const outcome = await ask(worker, job, timeLimitMs);
+        if (closed || outcome.kind === "timed-out" || outcome.kind === "crashed") worker.terminate();
+        else idle.push(worker);
+        return outcome;
+      }),
+    close: () => {
+      closed = true;
+      for (const worker of idle.splice(0)) worker.terminate();
+    },
+  };
+}
+
+function ask(worker: Worker, job: WorkerJob, timeLimitMs: number): Promise<JobOutcome> {
+  return new Promise((resolve) => {
+    const listening = new AbortController();
+    const { signal } = listening;
+    const settle = (outcome: JobOutcome): void => {
+      clearTimeout(timer);
+      listening.abort();
+      resolve(outcome);
+    };
+    const timer = setTimeout(() => settle({ kind: "timed-out" }), timeLimitMs);
+    worker.addEventListener("message", (event: MessageEvent<WorkerReply>) => settle(event.data), { signal });
+    for (const end of ["error", "close"]) worker.addEventListener(end, () => settle({ kind: "crashed" }), { signal });
+    worker.postMessage(job);
+  });
+}

@@ -1,0 +1,23 @@
+// Entry of the worker threads: takes one job at a time and answers it.
+
+import { inspectArchive } from "./modules/conda/inspect-archive.ts";
+import type { WorkerJob, WorkerReply } from "./services/workers.ts";
+
+declare const self: Worker;
+
+self.addEventListener("message", (event: MessageEvent<WorkerJob>) => {
+  void answer(event.data).then((reply) => self.postMessage(reply));
+});
+
+/** Past this, what an inspection leaves behind is worth collecting at once: the heap of a thread grows late and shrinks later. */
+const LARGE_BYTES = 64 * 1024 ** 2;
+
+async function answer(job: WorkerJob): Promise<WorkerReply> {
+  try {
+    const inspection = await inspectArchive(job.path, job);
+    if (inspection.kind === "accepted" && inspection.unpackedBytes > LARGE_BYTES) Bun.gc(true);
+    return { kind: "inspected", inspection };
+  } catch (error) {
+    return { kind: "failed", message: error instanceof Error ? error.message : String(error) };
+  }
+}
