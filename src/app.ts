@@ -1,0 +1,186 @@
+// The composition root: the only file that knows all parts.
+
+import { join } from "node:path";
+import type { Config } from "./config.ts";
+import { createEvents } from "./events.ts";
+import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
+import { openDatabase, type Database } from "./models/database.ts";
+import { lockFolder } from "./models/lock.ts";
+import { systemClock, type Clock } from "./modules/clock.ts";
+import { ARCHIVE_LIMITS } from "./modules/conda/archive.ts";
+import type { Logger } from "./modules/log.ts";
+import { createMetrics, type Metrics } from "./modules/metrics.ts";
+import type { BlobStore } from "./modules/storage/blob-store.ts";
+import { createDiskStore } from "./modules/storage/disk.ts";
+import { createRouter, type Router } from "./routers/index.ts";
+import { createAccess } from "./services/access.ts";
+import { createAdmission } from "./services/admission.ts";
+import { createChannels, type Channels } from "./services/channels.ts";
+import { createInspect } from "./services/conda/inspect.ts";
+import { createPublish } from "./services/conda/publish.ts";
+import { createRemove } from "./services/conda/remove.ts";
+import { createHealth } from "./services/health.ts";
+import { createIdentities } from "./services/identities.ts";
+import { createEngine } from "./services/index/engine.ts";
+import { createPackages } from "./services/packages.ts";
+import { createLocalSource } from "./services/sources/local.ts";
+import { createStaging } from "./services/staging.ts";
+import { createThrottle } from "./services/throttle.ts";
+import { createTokens, type Tokens } from "./services/tokens.ts";
+import { createUsers, type Users } from "./services/users.ts";
+import { createVerify, type Verify } from "./services/verify.ts";
+import { createWorkers } from "./services/workers.ts";
+
+/** What the commands beside a server work on: the same database and blobs, no lock, one short transaction each. */
+export type Management = {
+  readonly users: Users;
+  readonly tokens: Tokens;
+  readonly channels: Channels;
+  readonly verify: Verify;
+  close(): void;
+};
+
+export type App = Management & {
+  readonly handle: Router["handle"];
+  readonly routes: Router["routes"];
+  readonly metrics: Metrics;
+};
+
+export type AppOptions = {
+  readonly config: Config;
+  readonly log: Logger;
+  /** Where links point; known only once a free port has been taken. */
+  readonly publicUrl: string;
+  readonly clock?: Clock;
+  readonly failpoint?: ((name: string) => void) | undefined;
+  /** Told when only a restart can help. */
+  readonly onFatal?: ((error: unknown) => void) | undefined;
+};
+
+type Stores = { readonly folder: DataFolder; readonly database: Database; readonly blobs: BlobStore };
+
+export function openManagement(config: Config, clock: Clock = systemClock): Management {
+  const stores = openStores({ config, clock, create: false });
+  return { ...managementOf(config, stores, clock), close: () => stores.database.close() };
+}
+
+/** Errors: `usage` when the folder is in use, foreign or of a newer release. */
+export async function createApp(options: AppOptions): Promise<App> {
+  const { config, clock = systemClock } = options;
+  const folder = openDataFolder(config.data, { create: true });
+  const lock = lockFolder(folder.lock);
+  const metrics = createMetrics();
+  const events = createEvents({ log: options.log, metrics });
+  const stores = openStores({ config, clock, create: true, failpoint: options.failpoint, onFatal: options.onFatal });
+  await stores.blobs.sweep();
+  const workers = createWorkers({
+    spawn: () => new Worker(new URL("./worker.ts", import.meta.url).href),
+    size: config.workers,
+    queue: 1000,
+  });
+  metrics.observe("condarium_inspections_waiting", "Packages that wait for a worker", () => workers.waiting);
+  const router = routerOf(options, { ...stores, clock, events, metrics, workers });
+  return {
+    ...managementOf(config, stores, clock),
+    handle: router.handle,
+    routes: router.routes,
+    metrics,
+    close: () => {
+      workers.close();
+      stores.database.close();
+      lock.release();
+    },
+  };
+}
+
+type Parts = Stores & {
+  readonly clock: Clock;
+  readonly events: ReturnType<typeof createEvents>;
+  readonly metrics: Metrics;
+  readonly workers: ReturnType<typeof createWorkers>;
+};
+
+function routerOf(options: AppOptions, parts: Parts): Router {
+  const { config } = options;
+  const { database, blobs, clock, events, metrics, workers } = parts;
+  const access = createAccess({ reader: database.read });
+  const throttle = createThrottle({ database, clock });
+  const identities = createIdentities({ database, throttle, events, clock });
+  const channels = createChannels({ database, access, clock });
+  const packages = createPackages({ clock });
+  const staging = createStaging({ blobs, events, limit: config["max-upload-size"], failpoint: options.failpoint });
+  const inspect = createInspect({ workers, limits: ARCHIVE_LIMITS, clock });
+  const { admit } = createAdmission({ perAccount: config["uploads-per-account"] });
+  const engine = createEngine({ database, blobs, events, clock });
+  const publish = createPublish({
+    database,
+    blobs,
+    access,
+    identities,
+    channels,
+    packages,
+    staging,
+    inspect,
+    events,
+    admit,
+    publicUrl: options.publicUrl,
+    createChannels: config["create-channels"],
+  });
+  const remove = createRemove({ database, access, identities, channels, packages, events });
+  return createRouter({
+    identities,
+    events,
+    clock,
+    access,
+    metrics,
+    channels,
+    publish,
+    remove,
+    health: createHealth({
+      database,
+      blobs,
+    }),
+    sourceOf: (place) =>
+      createLocalSource(
+        {
+          database,
+          blobs,
+          engine,
+          events,
+        },
+        place,
+      ),
+    channelExists: async (owner, name) => {
+      const place = await channels.find(database.read, owner, name);
+      return place !== undefined && (place.channel !== undefined || name === "");
+    },
+    subdirs: config["known-subdirs"],
+    defaultOwner: config["default-owner"],
+    trustedProxies: config["trusted-proxies"],
+  });
+}
+
+function openStores(options: {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly create: boolean;
+  readonly failpoint?: ((name: string) => void) | undefined;
+  readonly onFatal?: ((error: unknown) => void) | undefined;
+}): Stores {
+  const { config, clock, create, failpoint, onFatal } = options;
+  const folder = openDataFolder(config.data, { create });
+  const database = openDatabase({ path: folder.database, clock, create, failpoint, onFatal });
+  const blobs = createDiskStore({ root: folder.root, reserve: config["min-free-space"], failpoint });
+  return { folder, database, blobs };
+}
+
+function managementOf(config: Config, stores: Stores, clock: Clock): Omit<Management, "close"> {
+  const { database, blobs, folder } = stores;
+  const access = createAccess({ reader: database.read });
+  return {
+    users: createUsers({ database, clock, defaultVisibility: config["default-visibility"] }),
+    tokens: createTokens({ database, clock }),
+    channels: createChannels({ database, access, clock }),
+    verify: createVerify({ database, blobs, clock, root: folder.root, staging: join(folder.root, "tmp") }),
+  };
+}

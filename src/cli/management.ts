@@ -1,0 +1,42 @@
+// What the management commands share: they open the database beside a running server and close it again.
+
+import type { Command } from "commander";
+import type { Management } from "../app.ts";
+import { usage } from "../errors.ts";
+import type { ChannelName } from "../services/channels.ts";
+import { configOf } from "./options.ts";
+
+/** Runs `work` on the data folder that the command's flags name. */
+export async function withManagement<T>(command: Command, work: (management: Management) => Promise<T>): Promise<T> {
+  const { openManagement } = await import("../app.ts");
+  const management = openManagement(configOf(command).config);
+  try {
+    return await work(management);
+  } finally {
+    management.close();
+  }
+}
+
+/** `owner/channel`, `owner/-` for the unnamed channel, `owner` alone for all an owner has. */
+export function parseChannelName(text: string): ChannelName {
+  const slash = text.indexOf("/");
+  if (slash < 0) return { owner: text, channel: undefined };
+  const channel = text.slice(slash + 1);
+  if (channel === "") throw usage(`${text} names no channel: write owner/channel, or owner/- for the unnamed one.`);
+  return { owner: text.slice(0, slash), channel: channel === "-" ? "" : channel };
+}
+
+/** A channel is needed, an owner alone will not do. */
+export function parseOneChannel(text: string): ChannelName {
+  const name = parseChannelName(text);
+  if (name.channel === undefined)
+    throw usage(`${text} is an owner: write owner/channel, or owner/- for the unnamed one.`);
+  return name;
+}
+
+/** The whole of standard input as one secret, without its line end. Errors: `usage` for more than 4 KiB. */
+export async function secretFromInput(): Promise<string> {
+  const text = await Bun.stdin.text();
+  if (text.length > 4096) throw usage("The password on standard input is too long.");
+  return text.replace(/\r?\n$/, "");
+}

@@ -1,0 +1,80 @@
+// condarium serve
+
+import { Command } from "commander";
+import type { App } from "../app.ts";
+import { SETTING_NAMES, type Config, type LoadedConfig } from "../config.ts";
+import type { Logger } from "../modules/log.ts";
+import { configOf, withSettings } from "./options.ts";
+import { EXIT, type Output } from "./output.ts";
+
+export function serveCommand(output: Output, result: { code: number }): Command {
+  return withSettings(new Command("serve"), SETTING_NAMES)
+    .description("run the server")
+    .action(async (_: unknown, command: Command) => {
+      result.code = await serve(configOf(command), output);
+    });
+}
+
+/** Runs until a signal ends it; answers the exit code. */
+async function serve(loaded: LoadedConfig, output: Output): Promise<number> {
+  const [{ createLogger }, { createFailpoints }, { startServer }] = await Promise.all([
+    import("../modules/log.ts"),
+    import("../modules/failpoints.ts"),
+    import("./server.ts"),
+  ]);
+  const { config } = loaded;
+  const log = createLogger({ level: config["log-level"] });
+  const ending = endOnSignals(log);
+  const failpoint = loaded.failpoints === undefined ? undefined : createFailpoints(loaded.failpoints);
+  const server = await startServer({ config, log, failpoint, onFatal: ending.fail });
+  try {
+    await firstStart(server.app, server.publicUrl, config, output);
+    log.info({ event: "started", url: server.publicUrl, address: server.address }, `listening on ${server.address}`);
+    const code = await ending.code;
+    await server.stop();
+    log.info({ event: "stopped" }, "stopped");
+    return code;
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+}
+
+type Ending = { readonly code: Promise<number>; fail(error: unknown): void };
+
+function endOnSignals(log: Logger): Ending {
+  const { promise, resolve } = Promise.withResolvers<number>();
+  const stop = (signal: string): void => {
+    log.info({ event: "stopping", signal }, `${signal}: finishing open transfers`);
+    resolve(EXIT.done);
+  };
+  process.on("SIGTERM", () => stop("SIGTERM"));
+  process.on("SIGINT", () => stop("SIGINT"));
+  process.on("SIGHUP", () => log.info({ event: "signal" }, "SIGHUP is ignored"));
+  const fail = (error: unknown): void => {
+    log.fatal({ event: "fatal", err: error }, "the server cannot go on");
+    resolve(EXIT.failed);
+  };
+  // One forgotten promise must not end every transfer; an exception outside a request leaves an unknown state.
+  process.on("unhandledRejection", (error) =>
+    log.error({ event: "unhandled-rejection", err: error }, "a promise failed unseen"),
+  );
+  process.on("uncaughtException", fail);
+  return { code: promise, fail };
+}
+
+/** Makes the administrator of an empty server and says how to begin. The password is shown this once. */
+async function firstStart(app: App, publicUrl: string, config: Config, output: Output): Promise<void> {
+  if (!(await app.users.isEmpty())) return;
+  const [{ createPassword }, { PACKAGE_TYPES }] = await Promise.all([
+    import("../modules/ids.ts"),
+    import("../package-types.ts"),
+  ]);
+  const password = createPassword();
+  await app.users.create({ name: "admin", password, isAdmin: true });
+  const hints = PACKAGE_TYPES.flatMap((type) => type.hints({ publicUrl, owner: "admin", channel: "main" }));
+  output.line("This is the first start: an administrator was made.");
+  output.line(`  user:     admin\n  password: ${password}`);
+  output.line(`Keep the password: it is not shown again. New channels are ${config["default-visibility"]}. To begin:`);
+  for (const hint of hints) output.line(`  ${hint}`);
+}

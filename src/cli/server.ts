@@ -1,0 +1,86 @@
+// The listening server: the app behind Bun's HTTP, and its orderly end.
+
+import { createApp, type App } from "../app.ts";
+import { splitAddress, type Config } from "../config.ts";
+import { usage } from "../errors.ts";
+import type { Logger } from "../modules/log.ts";
+import { metricsResponse } from "../routers/ops.ts";
+
+export type RunningServer = {
+  readonly app: App;
+  /** `host:port` as bound. */
+  readonly address: string;
+  readonly publicUrl: string;
+  /** Stops accepting, lets transfers end within the deadline, closes everything. */
+  stop(): Promise<void>;
+};
+
+export type ServerOptions = {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly failpoint?: ((name: string) => void) | undefined;
+  readonly onFatal: (error: unknown) => void;
+};
+
+/** A multipart body is a little larger than its package. */
+const ENVELOPE_BYTES = 1024 ** 2;
+/** Seconds without progress; Bun's default cuts off honest slow readers. */
+const IDLE_SECONDS = 255;
+
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const { config } = options;
+  let handle: App["handle"] | undefined;
+  const server = listen(config.listen, {
+    maxRequestBodySize: config["max-upload-size"] + ENVELOPE_BYTES,
+    fetch: async (request, self) => {
+      // The port is taken before the parts are made, so that a free one can be part of the links.
+      if (!handle) return new Response("starting\n", { status: 503, headers: { "retry-after": "1" } });
+      return await handle(request, self.requestIP(request)?.address ?? "");
+    },
+  });
+  const address = `${splitAddress(config.listen).hostname}:${server.port}`;
+  const publicUrl = config["public-url"] ?? `http://${address}`;
+  try {
+    const app = await createApp({ ...options, publicUrl });
+    const servers = [server, ...listenMetrics(config, app)];
+    app.metrics.observe("condarium_open_requests", "Requests that are being answered", () => server.pendingRequests);
+    handle = app.handle;
+    return { app, address, publicUrl, stop: () => stop(options, servers, app) };
+  } catch (error) {
+    await server.stop(true);
+    throw error;
+  }
+}
+
+type Fetch = (request: Request, server: Bun.Server<undefined>) => Promise<Response>;
+
+function listen(address: string, options: { readonly fetch: Fetch; readonly maxRequestBodySize?: number }) {
+  const { hostname, port } = splitAddress(address);
+  try {
+    return Bun.serve({ hostname, port, idleTimeout: IDLE_SECONDS, development: false, ...options });
+  } catch (error) {
+    throw usage(`Cannot listen on ${address}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function listenMetrics(config: Config, app: App): Bun.Server<undefined>[] {
+  const address = config["metrics-listen"];
+  if (address === undefined) return [];
+  return [listen(address, { fetch: (request) => answerMetrics(app, request) })];
+}
+
+async function answerMetrics(app: App, request: Request): Promise<Response> {
+  if (request.method === "GET" && request.url.endsWith("/metrics")) return await metricsResponse(app.metrics);
+  return new Response("not found\n", { status: 404 });
+}
+
+async function stop(options: ServerOptions, servers: readonly Bun.Server<undefined>[], app: App): Promise<void> {
+  const force = (): void => {
+    options.log.warn({ event: "stop-forced" }, "open transfers did not end in time and are cut off");
+    for (const server of servers) void server.stop(true);
+  };
+  const deadline = setTimeout(force, options.config["shutdown-timeout"] * 1000);
+  await Promise.all(servers.map((server) => server.stop()));
+  clearTimeout(deadline);
+  app.close();
+}

@@ -1,0 +1,41 @@
+// The conda routes: one set of handlers under each form of a channel's address.
+
+import { Elysia } from "elysia";
+import { AppError, notFound } from "../../errors.ts";
+import type { Call, RouteKit } from "../kit.ts";
+import { parseCondaPath } from "./path.ts";
+import { deletePackage, putPackage, type PublishRouteParts } from "./publish.ts";
+import { readChannel, type ReadParts } from "./read.ts";
+
+export type CondaParts = ReadParts & PublishRouteParts & { readonly defaultOwner: string | undefined };
+
+/** Canonical (Gitea and Forgejo), Quetz, with a token, and the short form people are shown. */
+export const CONDA_FORMS = ["/api/packages/:owner/conda/*", "/get/*", "/t/*", "/:owner/*"] as const;
+export const CONDA_METHODS = ["GET", "HEAD", "PUT", "DELETE"] as const;
+
+export function condaRoutes(parts: CondaParts, kit: RouteKit) {
+  const app = new Elysia({ name: "conda" });
+  for (const form of CONDA_FORMS) {
+    // The body stays a stream: whatever its type says, it is a package.
+    app.all(form, ({ request }) => kit.answer(request, form, (call) => dispatch(parts, call)), { parse: "none" });
+  }
+  return app;
+}
+
+async function dispatch(parts: CondaParts, call: Call): Promise<Response> {
+  const path = parseCondaPath(call.context.path, parts.defaultOwner);
+  if (!path) throw notFound("There is nothing at this address.");
+  switch (call.request.method) {
+    case "GET":
+    case "HEAD":
+      return await readChannel(parts, call, path);
+    case "PUT":
+      return await putPackage(parts, call, path);
+    case "DELETE":
+      return await deletePackage(parts, call, path);
+    default:
+      throw new AppError("method-not-allowed", `${call.request.method} has no meaning here.`, {
+        allow: CONDA_METHODS.join(", "),
+      });
+  }
+}

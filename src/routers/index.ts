@@ -1,0 +1,36 @@
+// Everything that is mounted, on one screen.
+
+import { Elysia } from "elysia";
+import { AppError, notFound } from "../errors.ts";
+import { condaRoutes, type CondaParts } from "./conda/index.ts";
+import { createRouteKit, type RouteKitParts } from "./kit.ts";
+import { opsRoutes, type OpsParts } from "./ops.ts";
+
+export type RouterParts = RouteKitParts & CondaParts & OpsParts;
+
+export type Router = {
+  handle(request: Request, peer: string): Promise<Response>;
+  /** Method and pattern of all that is mounted, for the tests that walk them. */
+  readonly routes: readonly { readonly method: string; readonly path: string }[];
+};
+
+export function createRouter(parts: RouterParts): Router {
+  const kit = createRouteKit(parts);
+  const app = new Elysia({ name: "condarium" })
+    // First, since a hook covers only what is mounted after it.
+    .onError(({ request, error, code }) => kit.answer(request, "(none)", () => fail(error, code)))
+    .use(opsRoutes(parts, kit))
+    .use(condaRoutes(parts, kit));
+  return {
+    routes: app.routes.map(({ method, path }) => ({ method, path })),
+    handle: async (request, peer) => {
+      kit.setPeer(request, peer);
+      return await app.handle(request);
+    },
+  };
+}
+
+function fail(error: unknown, code: unknown): never {
+  if (code === "NOT_FOUND") throw notFound("There is nothing at this address.");
+  throw error instanceof AppError ? error : new Error("a request failed outside its route", { cause: error });
+}

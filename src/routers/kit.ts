@@ -1,0 +1,109 @@
+// What surrounds every route: the request's context, its identity, its errors, its headers, its log line.
+
+import type { Events } from "../events.ts";
+import { createRequestId } from "../modules/ids.ts";
+import type { Clock } from "../modules/clock.ts";
+import type { Identity } from "../services/access.ts";
+import type { Identities } from "../services/identities.ts";
+import { splitToken } from "./conda/path.ts";
+import { credentialsOf } from "./plugins/identity.ts";
+import { problemResponse } from "./plugins/errors.ts";
+import { setSecurityHeaders } from "./plugins/security-headers.ts";
+
+export type RequestContext = {
+  readonly requestId: string;
+  /** The peer's address, or what a trusted proxy says it is. */
+  readonly address: string;
+  /** The raw path, with `/t/{token}` taken off. */
+  readonly path: string;
+  readonly query: URLSearchParams;
+  /** The token of the path, when it came there. */
+  readonly pathToken: string | undefined;
+};
+
+/** What a route is called with. `identify` checks the credentials; a route that is open to all need not call it. */
+export type Call = {
+  readonly request: Request;
+  readonly context: RequestContext;
+  identify(): Promise<Identity>;
+};
+
+export type RouteKit = {
+  /** Runs a route and turns whatever comes of it into one finished answer. `route` is the pattern, for the metrics. */
+  answer(request: Request, route: string, work: (call: Call) => Promise<Response> | Response): Promise<Response>;
+  /** Tells who is on the other end; called once a request arrives. */
+  setPeer(request: Request, address: string): void;
+};
+
+export type RouteKitParts = {
+  readonly identities: Identities;
+  readonly events: Events;
+  readonly clock: Clock;
+  /** Addresses of proxies whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies: readonly string[];
+};
+
+export function createRouteKit(parts: RouteKitParts): RouteKit {
+  const peers = new WeakMap<Request, string>();
+  return {
+    setPeer: (request, address) => void peers.set(request, address),
+    answer: async (request, route, work) => {
+      const started = parts.clock.elapsed();
+      const context = contextOf(request, clientAddress(request, peers.get(request) ?? "", parts.trustedProxies));
+      let identity: Identity | undefined;
+      const identify = async (): Promise<Identity> => {
+        identity ??= await parts.identities.identify(credentialsOf(request, context.pathToken), context.address);
+        return identity;
+      };
+      let response: Response;
+      try {
+        response = await work({ request, context, identify });
+      } catch (error) {
+        response = problemResponse(error, { request, events: parts.events, route });
+      }
+      response.headers.set("x-request-id", context.requestId);
+      setSecurityHeaders(response.headers);
+      parts.events.requestAnswered({
+        ...summaryOf(request, context, response),
+        route,
+        ms: Math.round((parts.clock.elapsed() - started) * 10) / 10,
+        user: identity && identity.kind !== "anonymous" ? identity.user.owner.name : undefined,
+      });
+      return response;
+    },
+  };
+}
+
+function contextOf(request: Request, address: string): RequestContext {
+  const [target, query] = rawTarget(request.url);
+  const { token, path } = splitToken(target);
+  return { requestId: createRequestId(), address, path, query: new URLSearchParams(query), pathToken: token };
+}
+
+/** Path and query as they were sent: the URL class would resolve and normalise, and a bad `Host` leaves no host at all. */
+function rawTarget(url: string): [path: string, query: string] {
+  const start = /^[a-z]+:\/\//i.test(url) ? url.indexOf("/", url.indexOf("//") + 2) : 0;
+  const target = start < 0 ? "/" : (url.slice(start).split("#", 1)[0] ?? "/");
+  const mark = target.indexOf("?");
+  return mark < 0 ? [target, ""] : [target.slice(0, mark), target.slice(mark + 1)];
+}
+
+function clientAddress(request: Request, peer: string, trusted: readonly string[]): string {
+  if (!trusted.includes(peer)) return peer;
+  const hops = (request.headers.get("x-forwarded-for") ?? "").split(",").map((hop) => hop.trim());
+  // The right-most hop that is not a proxy of ours is the one that a proxy of ours saw.
+  const client = hops.reverse().find((hop) => hop !== "" && !trusted.includes(hop));
+  return client?.slice(0, 64) ?? peer;
+}
+
+function summaryOf(request: Request, context: RequestContext, response: Response) {
+  return {
+    requestId: context.requestId,
+    method: request.method,
+    path: (context.pathToken === undefined ? context.path : `/t/…${context.path}`).slice(0, 500),
+    status: response.status,
+    bytes: request.method === "HEAD" ? 0 : Number(response.headers.get("content-length") ?? 0),
+    address: context.address,
+    agent: (request.headers.get("user-agent") ?? "").slice(0, 200),
+  };
+}

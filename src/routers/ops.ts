@@ -1,0 +1,53 @@
+// Running the server: health for those who watch it, metrics for those who measure it.
+
+import { Elysia } from "elysia";
+import { forbidden, unauthenticated } from "../errors.ts";
+import type { Metrics } from "../modules/metrics.ts";
+import type { Access } from "../services/access.ts";
+import type { Health } from "../services/health.ts";
+import type { Call, RouteKit } from "./kit.ts";
+
+export type OpsParts = { readonly health: Health; readonly metrics: Metrics; readonly access: Access };
+
+export function opsRoutes(parts: OpsParts, kit: RouteKit) {
+  const app = new Elysia({ name: "ops" });
+  const routes = [
+    ["/", welcome],
+    ["/health/live", () => plain(200, "ok")],
+    ["/health/ready", () => ready(parts)],
+    ["/metrics", (call: Call) => guardedMetrics(parts, call)],
+  ] as const;
+  for (const [path, work] of routes) {
+    const handle = ({ request }: { request: Request }) => kit.answer(request, path, work);
+    app.get(path, handle).head(path, handle);
+  }
+  return app;
+}
+
+/** The exposition text, for the main port and for one of its own. */
+export async function metricsResponse(metrics: Metrics): Promise<Response> {
+  const headers = { "content-type": metrics.contentType, "cache-control": "no-store" };
+  return new Response(await metrics.render(), { headers });
+}
+
+function welcome(): Response {
+  return plain(200, "This is a condarium server. Its conda channels are at /{owner}/{channel}.");
+}
+
+async function ready({ health }: OpsParts): Promise<Response> {
+  return (await health.isReady()) ? plain(200, "ok") : plain(503, "not ready");
+}
+
+async function guardedMetrics(parts: OpsParts, { identify }: Call): Promise<Response> {
+  const identity = await identify();
+  const decision = await parts.access.may(identity, "administer", { kind: "server" });
+  if (!decision.allowed) {
+    throw identity.kind === "anonymous" ? unauthenticated("Sign in as an administrator.") : forbidden(decision.why);
+  }
+  return await metricsResponse(parts.metrics);
+}
+
+function plain(status: number, text: string): Response {
+  const headers = { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store" };
+  return new Response(`${text}\n`, { status, headers });
+}

@@ -1,0 +1,46 @@
+// The credentials a request carries: Basic, Bearer, `token`, `X-API-Key`, or `/t/{token}` in the path.
+
+import { unauthenticated } from "../../errors.ts";
+import type { Credential } from "../../services/identities.ts";
+
+const MAX_HEADER = 8 * 1024;
+
+/**
+ * Every credential of the request, as the identity service takes them.
+ * Errors: `unauthenticated` for a header that cannot be read: a mistyped credential is never taken for anonymous.
+ */
+export function credentialsOf(request: Request, pathToken: string | undefined): Credential[] {
+  const credentials: Credential[] = [];
+  if (pathToken !== undefined) credentials.push({ kind: "token", token: pathToken });
+  const apiKey = request.headers.get("x-api-key");
+  if (apiKey !== null) credentials.push({ kind: "token", token: apiKey.trim() });
+  const authorization = request.headers.get("authorization");
+  if (authorization !== null) credentials.push(fromAuthorization(authorization));
+  return credentials;
+}
+
+function fromAuthorization(header: string): Credential {
+  if (header.length > MAX_HEADER) throw unauthenticated("The Authorization header is too long.");
+  const match = /^\s*([A-Za-z][A-Za-z0-9_-]*)\s+(\S+)\s*$/.exec(header);
+  const scheme = match?.[1]?.toLowerCase();
+  const value = match?.[2] ?? "";
+  if (scheme === "bearer" || scheme === "token") return { kind: "token", token: value };
+  if (scheme === "basic") return fromBasic(value);
+  throw unauthenticated("The Authorization header must be Basic, Bearer or token.");
+}
+
+function fromBasic(value: string): Credential {
+  const refusal = unauthenticated(
+    "The Basic credentials cannot be read: they must be user:password in UTF-8 and base64.",
+  );
+  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(value)) throw refusal;
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(Buffer.from(value, "base64"));
+  } catch {
+    throw refusal;
+  }
+  const colon = text.indexOf(":");
+  if (colon < 0) throw refusal;
+  return { kind: "basic", user: text.slice(0, colon), password: text.slice(colon + 1) };
+}
