@@ -1,0 +1,133 @@
+// The house rules that a compiler does not know: who may import whom, who owns what, how long things may be.
+
+import { expect, test } from "bun:test";
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, normalize } from "node:path";
+
+const ROOT = join(import.meta.dir, "..");
+const MAX_FILE_LINES = 400;
+const MAX_FUNCTION_LINES = 70;
+
+/** Low to high; a file imports its own rank or lower. The first pattern that fits decides. */
+const RANKS: readonly (readonly [RegExp, string])[] = [
+  [/^errors\.ts$/, "errors"],
+  [/^modules\//, "modules"],
+  [/^events\.ts$/, "events"],
+  [/^models\//, "models"],
+  [/^services\//, "services"],
+  [/^routers\//, "routers"],
+  [/^(config|package-types|app)\.ts$/, "app"],
+  [/^(cli\/|worker\.ts$)/, "cli"],
+  [/^main\.ts$/, "main"],
+];
+
+/** Inside `modules/`: a room stands alone but for these. */
+const MODULE_FRIENDS: Readonly<Record<string, readonly string[]>> = {
+  conda: ["archive", "hash.ts", "streams.ts"],
+  archive: ["conda/findings.ts", "conda/archive.ts"],
+  storage: ["hash.ts", "streams.ts", "ids.ts"],
+  "passwords.ts": ["mutex.ts"],
+};
+
+type Source = { readonly path: string; readonly text: string; readonly imports: readonly string[] };
+
+const sources = await readSources();
+
+test("every file of src has a rank", () => {
+  expect(sources.filter(({ path }) => rankOf(path) < 0).map(({ path }) => path)).toEqual([]);
+  expect(sources.length).toBeGreaterThan(50);
+});
+
+test("imports point down, types included", () => {
+  const upward = sources.flatMap(({ path, imports }) =>
+    imports.filter((target) => rankOf(target) > rankOf(path)).map((target) => `${path} imports ${target}`),
+  );
+  expect(upward).toEqual([]);
+});
+
+test("there are no import cycles, types included", () => {
+  const byPath = new Map(sources.map((source) => [source.path, source]));
+  const done = new Set<string>();
+  const visit = (path: string, trail: readonly string[]): string[] => {
+    if (trail.includes(path)) return [[...trail.slice(trail.indexOf(path)), path].join(" > ")];
+    if (done.has(path)) return [];
+    const found = (byPath.get(path)?.imports ?? []).flatMap((target) => visit(target, [...trail, path]));
+    done.add(path);
+    return found;
+  };
+  expect(sources.flatMap(({ path }) => visit(path, []))).toEqual([]);
+});
+
+test("rooms of modules stand alone but for their friends", () => {
+  const strangers = sources.flatMap(({ path, imports }) => {
+    const room = roomOf(path);
+    if (room === undefined) return [];
+    return imports
+      .filter((target) => target.startsWith("modules/") && roomOf(target) !== room)
+      .filter((target) => !isFriend(room, target))
+      .map((target) => `${path} imports ${target}`);
+  });
+  expect(strangers).toEqual([]);
+});
+
+test.each([
+  ["drizzle and bun:sqlite", /from "(drizzle-orm|bun:sqlite)/, /^models\//],
+  ["elysia", /from "elysia/, /^routers\//],
+  ["the environment", /process\.env|Bun\.env|import\.meta\.env/, /^config\.ts$/],
+  ["the time", /Date\.now\(|new Date\(\)|performance\.now\(/, /^modules\/clock\.ts$/],
+  ["transactions", /\.transaction\(|BEGIN IMMEDIATE/, /^models\/(writer|migrations)\.ts$/],
+])("%s has one owner", (_, pattern, owner) => {
+  const users = sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);
+  expect(users.filter((path) => !owner.test(path))).toEqual([]);
+  expect(users.length).toBeGreaterThan(0);
+});
+
+test("files keep to the size budget", () => {
+  const lengths = sources.map(({ path, text }) => ({ path, lines: text.split("\n").length }));
+  expect(lengths.filter(({ lines }) => lines > MAX_FILE_LINES)).toEqual([]);
+});
+
+test("functions keep to the size budget", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "condarium-size-"));
+  const rule = ["error", { max: MAX_FUNCTION_LINES, skipBlankLines: false, skipComments: false }];
+  await Bun.write(join(folder, "size.json"), JSON.stringify({ rules: { "max-lines-per-function": rule } }));
+  const long = Array.from({ length: MAX_FUNCTION_LINES }, (_, at) => `  call(${at});`).join("\n");
+  await Bun.write(join(folder, "long.ts"), `export function tooLong() {\n${long}\n}\n`);
+  const measure = async (place: string): Promise<string[]> => {
+    const command = [process.execPath, "x", "oxlint", "-c", join(folder, "size.json"), "-f", "unix", place];
+    const text = await new Response(Bun.spawn(command, { cwd: ROOT }).stdout).text();
+    return text.split("\n").filter((line) => line.includes("max-lines-per-function"));
+  };
+  // The first measurement shows that the ruler finds a function that is too long.
+  expect(await measure(folder)).toHaveLength(1);
+  expect(await measure("src")).toEqual([]);
+});
+
+async function readSources(): Promise<Source[]> {
+  const found: Source[] = [];
+  for await (const path of new Bun.Glob("**/*.ts").scan(join(ROOT, "src"))) {
+    if (path.endsWith(".d.ts")) continue;
+    const text = await Bun.file(join(ROOT, "src", path)).text();
+    // A match on text, since the transpiler's own scan leaves type imports out.
+    const imports = [...text.matchAll(/(?:from|import)\s*\(?\s*"(\.[^"]+\.ts)"/g)].map((match) =>
+      normalize(join(dirname(path), match[1] ?? "")),
+    );
+    found.push({ path, text, imports });
+  }
+  return found;
+}
+
+function rankOf(path: string): number {
+  return RANKS.findIndex(([pattern]) => pattern.test(path));
+}
+
+/** `modules/conda/info/index.ts` belongs to `conda`, `modules/hash.ts` to nothing but itself. */
+function roomOf(path: string): string | undefined {
+  return /^modules\/([^/]+)/.exec(path)?.[1];
+}
+
+function isFriend(room: string, target: string): boolean {
+  const place = target.slice("modules/".length);
+  return (MODULE_FRIENDS[room] ?? []).some((friend) => place === friend || place.startsWith(`${friend}/`));
+}

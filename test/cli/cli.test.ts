@@ -1,0 +1,170 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { run } from "../../src/cli/index.ts";
+import type { Output } from "../../src/cli/output.ts";
+import { looksLikeToken } from "../../src/modules/ids.ts";
+import { basic, startTestApp, type TestApp } from "../support/app.ts";
+
+let server: TestApp;
+beforeAll(async () => {
+  server = await startTestApp();
+  await server.addUser("admin", { admin: true });
+});
+afterAll(() => server.close());
+
+type Ran = { readonly code: number; readonly out: string[]; readonly err: string[]; readonly rows: unknown[] };
+
+/** Runs a command beside the running app, on its folder. */
+async function condarium(...args: string[]): Promise<Ran> {
+  const ran = { out: [] as string[], err: [] as string[], rows: [] as unknown[] };
+  const output: Output = {
+    line: (text) => void ran.out.push(text),
+    note: (text) => void ran.err.push(text),
+    rows: (rows) => void ran.rows.push(...rows),
+  };
+  const code = await run([...args, "--data", server.folder], output);
+  return { code, ...ran };
+}
+
+describe("commands beside a running server", () => {
+  test("make a user who can sign in at once, and take the right away again", async () => {
+    const made = await condarium("user", "create", "carol");
+    expect([made.code, made.out.length]).toEqual([0, 1]);
+    const password = made.out[0] ?? "";
+    const statusOf = async () =>
+      (await server.anonymous.get("/carol/noarch/repodata.json", basic("carol", password))).status;
+    expect(await statusOf()).toBe(200);
+    expect((await condarium("user", "disable", "carol")).code).toBe(0);
+    expect(await statusOf()).toBe(401);
+    expect((await condarium("user", "enable", "carol")).code).toBe(0);
+    expect(await statusOf()).toBe(200);
+    expect((await condarium("user", "set-password", "carol")).out[0]).not.toBe(password);
+    expect(await statusOf()).toBe(401);
+    expect((await condarium("user", "list", "--json")).rows).toContainEqual(
+      expect.objectContaining({ name: "carol", admin: false, disabled: false }),
+    );
+    expect((await condarium("user", "delete", "carol")).code).toBe(0);
+    expect((await condarium("user", "list")).rows).not.toContainEqual(expect.objectContaining({ name: "carol" }));
+  });
+
+  test("print a token and nothing else on standard output, and list it without its secret", async () => {
+    await condarium("user", "create", "dave");
+    const made = await condarium(
+      "token",
+      "create",
+      "dave",
+      "--name",
+      "ci",
+      "--scope",
+      "write:package",
+      "--expires",
+      "90d",
+    );
+    expect([made.code, made.out.length]).toEqual([0, 1]);
+    const token = made.out[0] ?? "";
+    expect(looksLikeToken(token)).toBe(true);
+    expect((await server.withToken(token).get("/dave/noarch/repodata.json")).status).toBe(200);
+    const listed = await condarium("token", "list", "dave");
+    expect(listed.rows).toEqual([expect.objectContaining({ name: "ci", scopes: ["write:package"], revoked: "never" })]);
+    expect(JSON.stringify(listed)).not.toContain(token);
+    expect((await condarium("token", "revoke", "dave", "ci")).code).toBe(0);
+    expect((await server.withToken(token).get("/dave/noarch/repodata.json")).status).toBe(401);
+  });
+
+  test("make, show, change, grant and delete channels", async () => {
+    await condarium("user", "create", "erin");
+    await condarium("user", "create", "frank");
+    expect((await condarium("channel", "create", "erin/tools", "--visibility", "private")).code).toBe(0);
+    expect((await condarium("channel", "grant", "erin/tools", "frank", "publisher")).code).toBe(0);
+    expect((await condarium("channel", "set", "erin/tools", "--validation", "strict", "--max-age", "60")).code).toBe(0);
+    const shown = await condarium("channel", "show", "erin/tools", "--json");
+    expect(JSON.parse(shown.out[0] ?? "")).toMatchObject({
+      channel: "erin/tools",
+      visibility: "private",
+      policy: {
+        validation: "strict",
+        maxAge: 60,
+      },
+      grants: [
+        {
+          user: "frank",
+          role: "publisher",
+        },
+      ],
+    });
+    expect((await condarium("channel", "revoke", "erin/tools", "frank")).code).toBe(0);
+    expect((await condarium("channel", "revoke", "erin/tools", "frank")).code).toBe(1);
+    expect((await condarium("channel", "list", "erin")).rows).toHaveLength(1);
+    expect((await condarium("channel", "delete", "erin/tools")).code).toBe(0);
+    expect((await condarium("channel", "list", "erin")).rows).toHaveLength(0);
+  });
+
+  test("find nothing wrong with what the server stores", async () => {
+    const verified = await condarium("verify", "--full");
+    expect([verified.code, verified.out]).toEqual([0, []]);
+  });
+});
+
+describe("what a person gets wrong", () => {
+  test.each([
+    [["serve", "--prot", "1"], "--prot"],
+    [["sevre"], "sevre"],
+    [["user", "create"], "name"],
+    [["token", "create", "admin"], "--name"],
+    [["token", "create", "admin", "--name", "x", "--scope", "everything"], "everything"],
+    [["token", "create", "admin", "--name", "x", "--expires", "soon"], "90d"],
+    [["channel", "create", "admin"], "owner/channel"],
+    [["channel", "create", "admin/noarch"], "noarch"],
+    [["channel", "create", "admin/x", "--visibility", "secret"], "secret"],
+    [["channel", "grant", "admin/-", "admin", "king"], "maintainer"],
+    [["user", "create", "api"], "api"],
+    [["user", "create", "Alice!"], "Alice!"],
+    [["config", "show", "--listen", "nowhere"], "--listen"],
+    [["verify", "--config", "/no/such/file"], "/no/such/file"],
+  ])("%j is wrong usage, with exit code 2 and a line that helps", async (args, hint) => {
+    const { code, err, out } = await withStderr(() => condarium(...args));
+    expect([code, out]).toEqual([2, []]);
+    expect(err).toContain(hint);
+  });
+
+  test.each([
+    ["a user twice", ["user", "create", "admin"], "taken"],
+    ["the last administrator's end", ["user", "disable", "admin"], "only administrator"],
+    ["an unknown user", ["token", "list", "nobody"], "nobody"],
+    ["an unknown channel", ["channel", "show", "admin/none"], "admin/none"],
+  ])("%s fails with exit code 1", async (_, args, hint) => {
+    const { code, err } = await condarium(...args);
+    expect([code, err.join("\n")]).toEqual([1, expect.stringContaining(hint)]);
+  });
+
+  test("a folder without data is not filled by a command", async () => {
+    const { code, err } = await condariumIn("/no/such/folder", "user", "list");
+    expect([code, err.join("\n")]).toEqual([2, expect.stringContaining("no condarium data")]);
+    expect(await Bun.file("/no/such/folder/condarium.db").exists()).toBe(false);
+  });
+
+  async function condariumIn(folder: string, ...args: string[]): Promise<{ code: number; err: string[] }> {
+    const err: string[] = [];
+    const output: Output = { line: () => {}, note: (text) => void err.push(text), rows: () => {} };
+    return { code: await run([...args, "--data", folder], output), err };
+  }
+});
+
+test("completion scripts are there for the usual shells", async () => {
+  for (const shell of ["bash", "zsh", "fish"]) {
+    const child = Bun.spawn([process.execPath, "src/main.ts", "complete", shell], { stdout: "pipe" });
+    expect(await new Response(child.stdout).text()).toContain("condarium");
+  }
+});
+
+/** Commander writes what is wrong straight to standard error. */
+async function withStderr(work: () => Promise<Ran>): Promise<{ code: number; out: string[]; err: string }> {
+  const write = process.stderr.write;
+  const lines: string[] = [];
+  process.stderr.write = (text: string | Uint8Array) => lines.push(String(text)) > 0;
+  try {
+    const ran = await work();
+    return { code: ran.code, out: ran.out, err: [...lines, ...ran.err].join("\n") };
+  } finally {
+    process.stderr.write = write;
+  }
+}

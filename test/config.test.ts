@@ -1,0 +1,82 @@
+import { describe, expect, test } from "bun:test";
+import { environmentName, loadConfig, SETTINGS, splitAddress } from "../src/config.ts";
+
+const load = (input: Partial<Parameters<typeof loadConfig>[0]>) => loadConfig({ flags: {}, environment: {}, ...input });
+const file = (text: string) => ({ name: "test.toml", text });
+
+describe("the configuration", () => {
+  test("has defaults for everything that needs one", () => {
+    const { config, sources } = load({});
+    expect(config).toMatchObject({
+      data: "./data",
+      listen: "127.0.0.1:8080",
+      "default-visibility": "public",
+      "create-channels": true,
+      "max-upload-size": 4 * 1024 ** 3,
+      "shutdown-timeout": 30,
+      "trusted-proxies": [],
+    });
+    expect(new Set(Object.values(sources))).toEqual(new Set(["default", "unset"]));
+  });
+
+  test("takes flags before the environment, that before the file, that before defaults", () => {
+    const all = {
+      flags: { listen: "127.0.0.1:1" },
+      environment: { CONDARIUM_LISTEN: "127.0.0.1:2", CONDARIUM_WORKERS: "2" },
+      file: file('listen = "127.0.0.1:3"\nworkers = 3\nmax-upload-size = "1MiB"'),
+    };
+    const { config, sources } = load(all);
+    expect([config.listen, config.workers, config["max-upload-size"]]).toEqual(["127.0.0.1:1", 2, 1024 ** 2]);
+    expect([sources.listen, sources.workers, sources["max-upload-size"], sources.data]).toEqual([
+      "flag",
+      "environment",
+      "file",
+      "default",
+    ]);
+  });
+
+  test.each([
+    ["an unknown key of the file", { file: file("lisen = 1") }, "lisen"],
+    ["a file that is no TOML", { file: file("= =") }, "test.toml"],
+    ["an unknown variable", { environment: { CONDARIUM_LISEN: "x" } }, "CONDARIUM_LISEN"],
+    ["an address without a port", { flags: { listen: "localhost" } }, "--listen"],
+    ["a size that is none", { environment: { CONDARIUM_MAX_UPLOAD_SIZE: "big" } }, "CONDARIUM_MAX_UPLOAD_SIZE"],
+    ["a negative size", { file: file("max-upload-size = -1") }, "max-upload-size"],
+    ["an unknown visibility", { flags: { "default-visibility": "secret" } }, "--default-visibility"],
+    ["a public address that is no http", { flags: { "public-url": "ftp://x" } }, "--public-url"],
+  ])("refuses %s and names it", (_, input, name) => {
+    expect(() => load(input)).toThrow(
+      expect.objectContaining({ code: "usage", message: expect.stringContaining(name) }),
+    );
+  });
+
+  test("leaves other variables alone", () => {
+    expect(() => load({ environment: { PATH: "/bin", HOME: "/", CONDARIUM_TEST_SOURCE: "1" } })).not.toThrow();
+  });
+
+  test("reads no failpoints unless it was built for them", () => {
+    expect(load({ environment: { CONDARIUM_TEST_FAILPOINTS: "p4.renamed=kill" } }).failpoints).toBeUndefined();
+  });
+
+  test.each([
+    ["1024", 1024],
+    ["1KiB", 1024],
+    ["1K", 1024],
+    ["1KB", 1000],
+    ["2GiB", 2 * 1024 ** 3],
+  ])("reads %s as %d bytes", (text, bytes) => {
+    expect(load({ flags: { "min-free-space": text } }).config["min-free-space"]).toBe(bytes);
+  });
+
+  test("splits addresses, IPv6 ones too", () => {
+    expect(splitAddress("127.0.0.1:80")).toEqual({ hostname: "127.0.0.1", port: 80 });
+    expect(splitAddress("[::1]:80")).toEqual({ hostname: "::1", port: 80 });
+  });
+
+  test("has a variable and a help text for each setting", () => {
+    for (const [name, setting] of Object.entries(SETTINGS)) {
+      expect(environmentName(name)).toMatch(/^CONDARIUM_[A-Z_]+$/);
+      expect(setting.help.length).toBeGreaterThan(10);
+    }
+  });
+});

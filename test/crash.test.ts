@@ -1,0 +1,179 @@
+// kill -9 at every step of the write path: what was acknowledged is there, nothing else is half there.
+
+import { describe, expect, test } from "bun:test";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { basic, startTestApp, PASSWORD } from "./support/app.ts";
+import { bytesOf, jsonOf } from "./support/answers.ts";
+import { buildPackage, type BuiltPackage } from "./support/package-builder.ts";
+
+const MAIN = join(import.meta.dir, "../src/main.ts");
+const POINTS = [
+  "p1.temp_open",
+  "p2.body_half",
+  "p3.temp_fsynced",
+  "p4.renamed",
+  "p5.dir_fsynced",
+  "p6.in_tx",
+  "p7.committed",
+] as const;
+
+type Crashing = { readonly url: string; readonly child: Bun.Subprocess<"ignore", "ignore", "pipe"> };
+
+describe("a kill -9", () => {
+  // The second blow falls when the server already holds something; later ones hit other publishes of a busy moment.
+  for (const point of POINTS) {
+    for (const blow of [1, 4]) {
+      test(`at ${point}, the ${blow}. time it is passed, loses nothing that was acknowledged`, async () => {
+        const folder = await folderWithUser();
+        const server = await startCrashing(folder, `${point}=kill@${blow}`);
+        const packages = Array.from({ length: 6 }, (_, at) => buildPackage({ name: `p${at}`, version: "1" }));
+        const acknowledged: BuiltPackage[] = [];
+        await Promise.all(
+          packages.map(async (built) => {
+            if ((await publish(server.url, built)) === 201) acknowledged.push(built);
+          }),
+        );
+        // A server that was not hit would prove nothing.
+        expect(await server.child.exited).toBe(137);
+        await checkAfterCrash(folder, packages, acknowledged);
+      });
+    }
+  }
+
+  test("at random moments of a busy time loses nothing that was acknowledged", async () => {
+    const folder = await folderWithUser();
+    const packages: BuiltPackage[] = [];
+    const acknowledged: BuiltPackage[] = [];
+    for (let round = 0; round < 6; round++) {
+      const server = await startCrashing(folder, undefined);
+      const batch = Array.from({ length: 12 }, (_, at) => buildPackage({ name: `r${round}-${at}`, version: "1" }));
+      packages.push(...batch);
+      const ending = Bun.sleep(20 + 23 * round).then(() => server.child.kill("SIGKILL"));
+      await Promise.all(
+        batch.map(async (built) => {
+          if ((await publish(server.url, built)) === 201) acknowledged.push(built);
+        }),
+      );
+      await ending;
+      await server.child.exited;
+    }
+    await checkAfterCrash(folder, packages, acknowledged);
+  });
+});
+
+test("an error thrown at any step is an error of that publish only, and leaves no upload behind", async () => {
+  for (const point of POINTS.slice(1, 6)) {
+    let armed = true;
+    const failpoint = (name: string): void => {
+      if (name !== point || !armed) return;
+      armed = false;
+      throw new Error(`failpoint ${name}`);
+    };
+    const server = await startTestApp({ failpoint });
+    try {
+      armed = false;
+      const user = await server.addUser("user");
+      armed = true;
+      const built = buildPackage({ name: "fragile", version: "1" });
+      const path = `/api/packages/user/conda/main/${built.fileName}`;
+      const failed = await user.put(path, built.bytes);
+      expect([point, failed.status]).toEqual([point, 500]);
+      expect(await failed.text()).not.toContain("failpoint");
+      expect((await server.storedFiles()).filter((name) => name.startsWith("tmp/"))).toEqual([]);
+      expect((await user.get(`/user/main/noarch/${built.fileName}`)).status).not.toBe(200);
+      expect((await user.put(path, built.bytes)).status).toBe(201);
+      expect((await user.get(`/user/main/noarch/${built.fileName}`)).status).toBe(200);
+    } finally {
+      await server.close();
+    }
+  }
+});
+
+async function folderWithUser(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "condarium-crash-"));
+  const server = await startTestApp({ folder });
+  await server.addUser("user");
+  await server.close();
+  return folder;
+}
+
+/** A server of the source, built with failpoints; it has to be started apart, since it will be killed. */
+async function startCrashing(folder: string, failpoints: string | undefined): Promise<Crashing> {
+  const child = Bun.spawn(
+    [
+      process.execPath,
+      "--define",
+      "CONDARIUM_FAILPOINTS_BUILD=true",
+      MAIN,
+      "serve",
+      "--data",
+      folder,
+      "--listen",
+      "127.0.0.1:0",
+    ],
+    {
+      env: failpoints === undefined ? {} : { CONDARIUM_TEST_FAILPOINTS: failpoints },
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "pipe",
+    },
+  );
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of child.stderr) {
+    text += decoder.decode(chunk, { stream: true });
+    const url = /"url":"([^"]+)"/.exec(text)?.[1];
+    if (url !== undefined) return { url, child };
+  }
+  throw new Error(`the server did not start: ${text}`);
+}
+
+/** The status, or undefined when the connection broke. */
+async function publish(url: string, built: BuiltPackage): Promise<number | undefined> {
+  try {
+    const answer = await fetch(`${url}/api/packages/user/conda/main/${built.fileName}`, {
+      method: "PUT",
+      headers: basic("user", PASSWORD),
+      body: built.bytes.slice(),
+    });
+    await answer.arrayBuffer();
+    return answer.status;
+  } catch {
+    return undefined;
+  }
+}
+
+async function checkAfterCrash(
+  folder: string,
+  packages: readonly BuiltPackage[],
+  acknowledged: readonly BuiltPackage[],
+): Promise<void> {
+  const server = await startTestApp({ folder });
+  try {
+    const problems: unknown[] = [];
+    await server.app.verify({ level: "full", onProblem: (problem) => void problems.push(problem) });
+    expect(problems).toEqual([]);
+    expect(await readdir(join(folder, "tmp")).catch(() => [])).toEqual([]);
+    const user = server.as("user");
+    const answer = await user.get("/user/main/noarch/repodata.json");
+    const listed =
+      answer.status === 200 ? Object.keys((await jsonOf<{ "packages.conda": object }>(answer))["packages.conda"]) : [];
+    for (const built of packages) {
+      const file = await user.get(`/user/main/noarch/${built.fileName}`);
+      const isListed = listed.includes(built.fileName);
+      expect([built.fileName, file.status === 200]).toEqual([built.fileName, isListed]);
+      if (isListed) expect(await bytesOf(file)).toEqual(Buffer.from(built.bytes));
+      if (acknowledged.includes(built)) expect(listed).toContain(built.fileName);
+      // Sending it again is harmless: it is created now, or there with the same bytes.
+      const again = await user.put(`/api/packages/user/conda/main/${built.fileName}`, built.bytes);
+      if (isListed)
+        expect([again.status, (await jsonOf<{ identical: boolean }>(again)).identical]).toEqual([409, true]);
+      else expect(again.status).toBe(201);
+    }
+  } finally {
+    await server.close();
+    await rm(folder, { recursive: true });
+  }
+}

@@ -1,0 +1,294 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { CONDA_FORMS, CONDA_METHODS } from "../../src/routers/conda/index.ts";
+import { jsonOf } from "../support/answers.ts";
+import { basic, PASSWORD, startTestApp, type Actor, type TestApp } from "../support/app.ts";
+import { buildPackage } from "../support/package-builder.ts";
+
+let server: TestApp;
+const built = buildPackage({ name: "canary-package", version: "1" });
+const FILE = `noarch/${built.fileName}`;
+const actors: Record<string, Actor> = {};
+
+beforeAll(async () => {
+  server = await startTestApp();
+  actors.anonymous = server.anonymous;
+  for (const name of ["owner", "stranger", "reader", "publisher", "maintainer"]) {
+    actors[name] = await server.addUser(name);
+  }
+  actors.admin = await server.addUser("boss", { admin: true });
+  for (const visibility of ["public", "internal", "private"] as const) {
+    const name = { owner: "owner", channel: `c-${visibility}` };
+    await server.app.channels.create(name, { visibility });
+    for (const role of ["reader", "publisher", "maintainer"] as const)
+      await server.app.channels.grant(name, role, role);
+    const path = `/api/packages/owner/conda/c-${visibility}/${built.fileName}`;
+    expect((await server.as("owner").put(path, built.bytes)).status).toBe(201);
+  }
+});
+afterAll(() => server.close());
+
+/** What each actor may do in a channel of each visibility: r read, p publish, d delete. */
+const MATRIX: Readonly<Record<string, readonly [pub: string, internal: string, priv: string]>> = {
+  anonymous: ["r", "", ""],
+  stranger: ["r", "r", ""],
+  reader: ["r", "r", "r"],
+  publisher: ["rp", "rp", "rp"],
+  maintainer: ["rpd", "rpd", "rpd"],
+  owner: ["rpd", "rpd", "rpd"],
+  admin: ["rpd", "rpd", "rpd"],
+};
+const VISIBILITIES = ["public", "internal", "private"] as const;
+const FORMS = (channel: string): string[] => [
+  `/api/packages/owner/conda/${channel}`,
+  `/owner/${channel}`,
+  `/get/owner/${channel}`,
+];
+const READS = ["noarch/repodata.json", "noarch/repodata.json.zst", "linux-64/repodata.json", "channeldata.json", FILE];
+
+describe("the access matrix", () => {
+  for (const [name, rights] of Object.entries(MATRIX)) {
+    for (const [at, visibility] of VISIBILITIES.entries()) {
+      const may = rights[at] ?? "";
+      const channel = `c-${visibility}`;
+      const refusal = name === "anonymous" ? 401 : 403;
+
+      test(`${name} in a ${visibility} channel may ${may === "" ? "nothing" : may}`, async () => {
+        const actor = actors[name] ?? server.anonymous;
+        for (const form of FORMS(channel)) {
+          for (const read of READS) {
+            const wanted = may.includes("r") ? 200 : refusal;
+            const variants = [actor.get(`${form}/${read}`), actor.head(`${form}/${read}`)];
+            const ranged = actor.get(`${form}/${read}`, { range: "bytes=0-3" });
+            const statuses = (await Promise.all(variants)).map(({ status }) => status);
+            expect([form, read, ...statuses]).toEqual([form, read, wanted, wanted]);
+            expect((await ranged).status).toBe(wanted === 200 ? 206 : wanted);
+            const conditional = await actor.get(`${form}/${read}`, { "if-none-match": "*" });
+            expect(conditional.status).toBe(wanted === 200 ? 304 : wanted);
+          }
+          const mine = buildPackage({ name: `by-${name}`, version: "1", files: { "share/form": form } });
+          const published = await actor.put(`${form}/noarch/${mine.fileName}`, mine.bytes);
+          expect(published.status).toBe(may.includes("p") ? 201 : refusal);
+          const deleted = await actor.delete(`${form}/noarch/${mine.fileName}`);
+          expect(deleted.status).toBe(may.includes("d") ? 204 : refusal);
+          if (may.includes("p") && !may.includes("d")) {
+            expect((await server.as("owner").delete(`${form}/noarch/${mine.fileName}`)).status).toBe(204);
+          }
+        }
+      });
+    }
+  }
+
+  test("walks every route there is", () => {
+    const walked = new Set(["/", "/health/live", "/health/ready", "/metrics", ...CONDA_FORMS]);
+    expect(server.app.routes.map(({ path }) => path).filter((path) => !walked.has(path))).toEqual([]);
+    expect(CONDA_METHODS).toEqual(["GET", "HEAD", "PUT", "DELETE"]);
+  });
+});
+
+describe("what cannot be read", () => {
+  test("looks the same to strangers whether it exists or not", async () => {
+    const private_ = ["/owner/c-private", "/owner/no-such-channel", "/no-such-owner/x", "/owner/c-private/deeper"];
+    for (const actor of [server.anonymous, server.as("stranger")]) {
+      const answers = await Promise.all(
+        private_.flatMap((channel) => READS.map((read) => actor.get(`${channel}/${read}`))),
+      );
+      const texts = new Set(await Promise.all(answers.map((answer) => answer.text())));
+      expect(texts.size).toBe(1);
+      const headers = answers.map(({ headers: all }) => [...all].filter(([key]) => key !== "x-request-id").join("\n"));
+      expect(new Set(headers).size).toBe(1);
+      expect([...texts][0]).not.toContain("canary");
+    }
+  });
+
+  test("is told apart to those who belong there", async () => {
+    const missing = await server.as("owner").get("/owner/no-such-channel/noarch/repodata.json");
+    expect(missing.status).toBe(403);
+    expect((await jsonOf<{ detail: string }>(missing)).detail).toContain("There is no channel owner/no-such-channel");
+  });
+
+  test("asks for both ways to sign in", async () => {
+    const { headers } = await server.anonymous.get("/owner/c-private/noarch/repodata.json");
+    expect(headers.get("www-authenticate")).toContain('Basic realm="condarium"');
+    expect(headers.get("www-authenticate")).toContain("Bearer");
+    expect(headers.get("cache-control")).toBe("no-store");
+  });
+
+  test("never travels through a public cache when it may be read", async () => {
+    const reader = server.as("reader");
+    const document = await reader.get("/owner/c-private/noarch/repodata.json");
+    expect(document.headers.get("cache-control")).toBe("private, max-age=0");
+    expect(document.headers.get("access-control-allow-origin")).toBeNull();
+    const file = await reader.get(`/owner/c-private/${FILE}`);
+    expect(file.headers.get("cache-control")).toBe("private, max-age=0");
+  });
+
+  test("stays hidden below a private parent when a publish makes the channel", async () => {
+    const nested = buildPackage({ name: "nested", version: "1" });
+    const path = `/api/packages/owner/conda/c-private/nested/${nested.fileName}`;
+    expect((await server.as("owner").put(path, nested.bytes)).status).toBe(201);
+    expect((await server.anonymous.get("/owner/c-private/nested/noarch/repodata.json")).status).toBe(401);
+  });
+
+  test("ends at once when a channel turns private", async () => {
+    const name = { owner: "owner", channel: "turning" };
+    await server.app.channels.create(name, {});
+    expect((await server.anonymous.get("/owner/turning/noarch/repodata.json")).status).toBe(200);
+    await server.app.channels.change(name, { visibility: "private" });
+    expect((await server.anonymous.get("/owner/turning/noarch/repodata.json")).status).toBe(401);
+  });
+});
+
+describe("credentials", () => {
+  const path = "/owner/c-private/noarch/repodata.json";
+  const tokenOf = (
+    user: string,
+    scopes: string[] = [],
+    more: Partial<{ channels: string[]; packages: string[]; lifetime: number }> = {},
+  ) =>
+    server.app.tokens.create({
+      user,
+      name: `token ${Bun.randomUUIDv7()}`,
+      scopes,
+      channels: [],
+      packages: [],
+      lifetime: undefined,
+      ...more,
+    });
+
+  test("a token works in all of its forms", async () => {
+    const token = await tokenOf("reader");
+    const forms: Record<string, string>[] = [
+      { authorization: `Bearer ${token}` },
+      { authorization: `token ${token}` },
+      { "x-api-key": token },
+      basic("reader", token),
+      basic(token, ""),
+      basic(token, "x-oauth-basic"),
+      basic("__token__", token),
+    ];
+    for (const headers of forms) expect((await server.anonymous.get(path, headers)).status).toBe(200);
+    for (const form of FORMS("c-private")) {
+      const answer = await server.anonymous.get(`/t/${token}${form}/noarch/repodata.json`);
+      expect(answer.status).toBe(200);
+      expect(answer.headers.get("cache-control")).toBe("private, max-age=0");
+    }
+    expect(server.log()).not.toContain(token);
+  });
+
+  test("a bad one is 401, also where nobody needs any", async () => {
+    const publicPath = "/owner/c-public/noarch/repodata.json";
+    const token = await tokenOf("reader");
+    const mistyped = `${token.slice(0, -1)}${token.endsWith("a") ? "b" : "a"}`;
+    const bad: Record<string, string>[] = [
+      { authorization: "Bearer nonsense" },
+      { authorization: `Bearer ${mistyped}` },
+      { authorization: "Digest abc" },
+      { authorization: "Basic !!!" },
+      { authorization: `Basic ${Buffer.from("nocolon").toString("base64")}` },
+      { authorization: `Basic ${Buffer.from([0xff, 0x3a, 0xff]).toString("base64")}` },
+      { "x-api-key": "cdr-" },
+      basic("", ""),
+      basic("reader", ""),
+    ];
+    for (const headers of bad) {
+      expect([headers, (await server.anonymous.get(publicPath, headers)).status]).toEqual([headers, 401]);
+    }
+    for (const prefix of ["/t/nonsense", `/t/${mistyped}`, "/t/", `/t/${token}/t/${token}`]) {
+      const { status } = await server.anonymous.get(`${prefix}${publicPath}`);
+      expect([401, 404]).toContain(status);
+    }
+  });
+
+  test("two identities in one request are refused", async () => {
+    const [one, other] = [await tokenOf("reader"), await tokenOf("publisher")];
+    const both = { ...basic("reader", PASSWORD), "x-api-key": other };
+    expect((await server.anonymous.get(path, both)).status).toBe(401);
+    expect((await server.anonymous.get(`/t/${one}${path}`, { authorization: `Bearer ${other}` })).status).toBe(401);
+    expect((await server.anonymous.get(`/t/${one}${path}`, { authorization: `Bearer ${one}` })).status).toBe(200);
+  });
+
+  test("scopes narrow and never widen", async () => {
+    const upload = (actor: Actor, name: string) => {
+      const one = buildPackage({ name, version: "1" });
+      return actor.put(`/api/packages/owner/conda/c-public/${one.fileName}`, one.bytes).then(({ status }) => status);
+    };
+    expect(await upload(server.withToken(await tokenOf("owner")), "no-scope")).toBe(403);
+    expect(await upload(server.withToken(await tokenOf("owner", ["read:package"])), "read-scope")).toBe(403);
+    expect(await upload(server.withToken(await tokenOf("owner", ["write:package"])), "write-scope")).toBe(201);
+    expect(await upload(server.withToken(await tokenOf("owner", ["all"])), "all-scope")).toBe(201);
+    expect(await upload(server.withToken(await tokenOf("stranger", ["all"])), "stranger-scope")).toBe(403);
+    const writer = server.withToken(await tokenOf("owner", ["write:package"]));
+    expect((await writer.delete("/owner/c-public/noarch/write-scope-1-0.conda")).status).toBe(403);
+    const deleter = server.withToken(await tokenOf("owner", ["delete:package"]));
+    expect((await deleter.delete("/owner/c-public/noarch/write-scope-1-0.conda")).status).toBe(204);
+    const publicOnly = server.withToken(await tokenOf("reader", ["public-only"]));
+    expect((await publicOnly.get(path)).status).toBe(403);
+    expect((await publicOnly.get("/owner/c-internal/noarch/repodata.json")).status).toBe(403);
+  });
+
+  test("restrictions hold for what the package really is, not for its name in the URL", async () => {
+    const token = await tokenOf("owner", ["write:package"], { channels: ["owner/c-public"], packages: ["mine-*"] });
+    const actor = server.withToken(token);
+    const [mine, other] = [
+      buildPackage({ name: "mine-1", version: "1" }),
+      buildPackage({ name: "other", version: "1" }),
+    ];
+    expect((await actor.put("/api/packages/owner/conda/c-public/mine-1-1-0.conda", other.bytes)).status).toBe(403);
+    expect((await actor.put("/api/packages/owner/conda/c-internal/mine-1-1-0.conda", mine.bytes)).status).toBe(403);
+    expect((await actor.put("/api/packages/owner/conda/c-public/whatever.conda", mine.bytes)).status).toBe(201);
+    expect((await actor.get(path)).status).toBe(403);
+  });
+
+  test("end with expiry, revocation, a new password and a disabled user", async () => {
+    const user = await server.addUser("leaver");
+    await server.app.channels.grant({ owner: "owner", channel: "c-private" }, "leaver", "reader");
+    const [first, second] = [await tokenOf("leaver"), await tokenOf("leaver")];
+    const short = await tokenOf("leaver", [], { lifetime: 1 });
+    await Bun.sleep(5);
+    const statusOf = async (token: string) => (await server.withToken(token).get(path)).status;
+    expect([await statusOf(first), await statusOf(second), await statusOf(short)]).toEqual([200, 200, 401]);
+    const listed = await server.app.tokens.list("leaver");
+    await server.app.tokens.revoke("leaver", listed[0]?.name ?? "");
+    expect([await statusOf(first), await statusOf(second)]).toEqual([401, 200]);
+    expect((await user.get(path)).status).toBe(200);
+    await server.app.users.setPassword("leaver", "another-long-password");
+    expect([await statusOf(second), (await user.get(path)).status]).toEqual([401, 401]);
+    const third = await tokenOf("leaver");
+    expect(await statusOf(third)).toBe(200);
+    await server.app.users.setDisabled("leaver", true);
+    expect(await statusOf(third)).toBe(401);
+  });
+
+  test("a right that ends while the body arrives ends the publish too", async () => {
+    await server.addUser("racer");
+    const name = { owner: "owner", channel: "c-public" };
+    await server.app.channels.grant(name, "racer", "publisher");
+    const one = buildPackage({ name: "raced", version: "1" });
+    const body = new ReadableStream<Uint8Array>(
+      {
+        pull: async (controller) => {
+          await server.app.channels.revoke(name, "racer");
+          controller.enqueue(one.bytes);
+          controller.close();
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    const answer = await server.as("racer").put(`/api/packages/owner/conda/c-public/${one.fileName}`, body);
+    expect(answer.status).toBe(403);
+    expect((await server.anonymous.get(`/owner/c-public/noarch/${one.fileName}`)).status).toBe(404);
+  });
+});
+
+describe("metrics", () => {
+  test("are for administrators", async () => {
+    expect((await server.anonymous.get("/metrics")).status).toBe(401);
+    expect((await server.as("owner").get("/metrics")).status).toBe(403);
+    const answer = await server.as("boss").get("/metrics");
+    expect(answer.status).toBe(200);
+    const text = await answer.text();
+    expect(text).toMatch(/condarium_publishes_total\{result="created"\} \d+/);
+    expect(text).toMatch(/condarium_requests_total\{route="[^"]+",method="GET",status="200"\} \d+/);
+    expect(text).not.toContain("canary");
+  });
+});

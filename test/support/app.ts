@@ -1,0 +1,108 @@
+// The real app on a temporary folder, with typed actors. Nothing of ours is mocked.
+
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createApp, type App } from "../../src/app.ts";
+import { loadConfig } from "../../src/config.ts";
+import type { Clock } from "../../src/modules/clock.ts";
+import { createLogger } from "../../src/modules/log.ts";
+
+export type Actor = {
+  readonly name: string;
+  get(path: string, headers?: Record<string, string>): Promise<Response>;
+  head(path: string, headers?: Record<string, string>): Promise<Response>;
+  put(path: string, body: Uint8Array | ReadableStream | null, headers?: Record<string, string>): Promise<Response>;
+  delete(path: string, headers?: Record<string, string>): Promise<Response>;
+  send(method: string, path: string, headers?: Record<string, string>): Promise<Response>;
+};
+
+export type TestApp = {
+  readonly app: App;
+  readonly folder: string;
+  readonly anonymous: Actor;
+  /** Signed in as a user that `addUser` made. */
+  as(name: string): Actor;
+  withToken(token: string): Actor;
+  addUser(name: string, options?: { readonly admin?: boolean }): Promise<Actor>;
+  /** Every line the app has logged so far. */
+  log(): string;
+  /** Files below the data folder, without the database's own. */
+  storedFiles(): Promise<string[]>;
+  close(): Promise<void>;
+};
+
+export type TestAppOptions = {
+  readonly settings?: Readonly<Record<string, string>>;
+  readonly clock?: Clock;
+  readonly failpoint?: (name: string) => void;
+  /** Reuses a folder, for restarts; it is then left to the caller. */
+  readonly folder?: string;
+};
+
+/** Long enough for the rules, and in no log: `E3` greps for it. */
+export const PASSWORD = "canary-password-0123456789";
+
+export async function startTestApp(options: TestAppOptions = {}): Promise<TestApp> {
+  const folder = options.folder ?? (await mkdtemp(join(tmpdir(), "condarium-app-")));
+  const lines: string[] = [];
+  const { config } = loadConfig({
+    flags: { data: folder, "min-free-space": "1MiB", ...options.settings },
+    environment: {},
+  });
+  const log = createLogger({ level: "debug", write: (line) => void lines.push(line) });
+  const { clock, failpoint } = options;
+  const app = await createApp({
+    config,
+    log,
+    failpoint,
+    publicUrl: "https://conda.example",
+    ...(clock === undefined ? {} : { clock }),
+  });
+  return {
+    app,
+    folder,
+    anonymous: actor(app, "anonymous", {}),
+    as: (name) => actor(app, name, basic(name, PASSWORD)),
+    withToken: (token) => actor(app, "token", { authorization: `Bearer ${token}` }),
+    addUser: async (name, { admin = false } = {}) => {
+      await app.users.create({ name, password: PASSWORD, isAdmin: admin });
+      return actor(app, name, basic(name, PASSWORD));
+    },
+    log: () => lines.join(""),
+    storedFiles: async () => {
+      const names = await readdir(folder, { recursive: true, withFileTypes: true });
+      return names
+        .filter((entry) => entry.isFile())
+        .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+        .filter((name) => !/^(condarium\.db.*|lock.*|layout)$/.test(name))
+        .sort();
+    },
+    close: async () => {
+      app.close();
+      if (options.folder === undefined) await rm(folder, { recursive: true });
+    },
+  };
+}
+
+export function basic(user: string, password: string): { authorization: string } {
+  return { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}` };
+}
+
+function actor(app: App, name: string, credentials: Record<string, string>): Actor {
+  const send = (method: string, path: string, headers: Record<string, string> = {}, body?: unknown) =>
+    app.handle(requestOf(method, path, { ...credentials, ...headers }, body), "192.0.2.1");
+  return {
+    name,
+    get: (path, headers) => send("GET", path, headers),
+    head: (path, headers) => send("HEAD", path, headers),
+    put: (path, body, headers) => send("PUT", path, headers, body),
+    delete: (path, headers) => send("DELETE", path, headers),
+    send,
+  };
+}
+
+function requestOf(method: string, path: string, headers: Record<string, string>, body: unknown): Request {
+  const content = body instanceof Uint8Array ? body.slice() : body instanceof ReadableStream ? body : null;
+  return new Request(`http://localhost${path}`, { method, headers, body: content });
+}
