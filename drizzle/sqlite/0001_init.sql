@@ -122,6 +122,8 @@ CREATE TABLE `package_file` (
 --> statement-breakpoint
 CREATE UNIQUE INDEX `package_file_name` ON `package_file` (`channel_id`,`section`,`file_name_folded`);--> statement-breakpoint
 CREATE INDEX `package_file_order` ON `package_file` (`channel_id`,`section`,`package_name`,`file_name`);--> statement-breakpoint
+CREATE INDEX `package_file_state` ON `package_file` (`channel_id`,`section`,`state`);--> statement-breakpoint
+CREATE INDEX `package_file_published` ON `package_file` (`channel_id`,`published_at`);--> statement-breakpoint
 CREATE INDEX `package_file_version` ON `package_file` (`version_id`);--> statement-breakpoint
 CREATE INDEX `package_file_blob` ON `package_file` (`blob_id`);--> statement-breakpoint
 CREATE TABLE `package_property` (

@@ -2,18 +2,36 @@
 
 import { and, asc, eq, isNull, lt, or } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
+import { given, prepared } from "./prepared.ts";
 import { theRow } from "./rows.ts";
 import { accessToken } from "./schema/sqlite.ts";
 
 export type AccessTokenRow = typeof accessToken.$inferSelect;
 
+const tokenByHash = prepared((reader) =>
+  reader
+    .select()
+    .from(accessToken)
+    .where(eq(accessToken.tokenHash, given("tokenHash")))
+    .limit(1)
+    .prepare(),
+);
+const tokenById = prepared((reader) =>
+  reader
+    .select()
+    .from(accessToken)
+    .where(eq(accessToken.id, given("id")))
+    .limit(1)
+    .prepare(),
+);
+
 export async function findTokenByHash(reader: Reader, tokenHash: string): Promise<AccessTokenRow | undefined> {
-  const rows = await reader.select().from(accessToken).where(eq(accessToken.tokenHash, tokenHash)).limit(1);
+  const rows = await tokenByHash(reader).execute({ tokenHash });
   return rows[0];
 }
 
 export async function findToken(reader: Reader, id: number): Promise<AccessTokenRow | undefined> {
-  const rows = await reader.select().from(accessToken).where(eq(accessToken.id, id)).limit(1);
+  const rows = await tokenById(reader).execute({ id });
   return rows[0];
 }
 

@@ -3,6 +3,7 @@
 import { and, asc, desc, eq, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import type { OwnerRow } from "./owner.ts";
+import { given, givenRow, prepared } from "./prepared.ts";
 import { theRow } from "./rows.ts";
 import { channel, channelRevision, owner } from "./schema/sqlite.ts";
 
@@ -10,14 +11,22 @@ export type ChannelRow = typeof channel.$inferSelect;
 export type ChannelWithOwner = ChannelRow & { readonly owner: OwnerRow };
 export type RevisionRow = typeof channelRevision.$inferSelect;
 
+const channelByName = prepared((reader) =>
+  reader
+    .select()
+    .from(channel)
+    .where(and(eq(channel.ownerId, given("ownerId")), eq(channel.type, given("type")), eq(channel.name, given("name"))))
+    .limit(1)
+    .prepare(),
+);
+
 export async function findChannel(
   reader: Reader,
   ownerId: number,
   type: string,
   name: string,
 ): Promise<ChannelRow | undefined> {
-  const wanted = and(eq(channel.ownerId, ownerId), eq(channel.type, type), eq(channel.name, name));
-  const rows = await reader.select().from(channel).where(wanted).limit(1);
+  const rows = await channelByName(reader).execute({ ownerId, type, name });
   return rows[0];
 }
 
@@ -51,37 +60,69 @@ export async function deleteChannel(tx: Transaction, id: number): Promise<void> 
   await tx.delete(channel).where(eq(channel.id, id));
 }
 
+const addRevision = prepared((reader) =>
+  reader
+    .update(channel)
+    .set({ revision: sql`${channel.revision} + 1` })
+    .where(eq(channel.id, given("channelId")))
+    .returning({ revision: channel.revision })
+    .prepare(),
+);
+const insertRevision = prepared((reader) =>
+  reader
+    .insert(channelRevision)
+    .values(givenRow("channelId", "revision", "identity", "at", "actorId"))
+    .prepare(),
+);
+
 /** Adds one to the revision and writes its row; answers the new revision. Its time never goes back, whatever the clock. */
 export async function bumpRevision(
   tx: Transaction,
   values: Pick<RevisionRow, "channelId" | "identity" | "at" | "actorId">,
 ): Promise<number> {
-  const { revision } = theRow(
-    await tx
-      .update(channel)
-      .set({ revision: sql`${channel.revision} + 1` })
-      .where(eq(channel.id, values.channelId))
-      .returning({ revision: channel.revision }),
-  );
-  const before = await revisionTime(tx, values.channelId, revision - 1);
-  await tx.insert(channelRevision).values({ ...values, at: Math.max(values.at, before ?? 0), revision });
+  const { channelId } = values;
+  const { revision } = theRow(await addRevision(tx).execute({ channelId }));
+  const before = await revisionTime(tx, channelId, revision - 1);
+  await insertRevision(tx).execute({ ...values, at: Math.max(values.at, before ?? 0), revision });
   return revision;
 }
 
-/** The newest revision of a channel; undefined before the first change. */
-export async function latestRevision(reader: Reader, channelId: number): Promise<RevisionRow | undefined> {
-  const rows = await reader
+const newestRevision = prepared((reader) =>
+  reader
     .select()
     .from(channelRevision)
-    .where(eq(channelRevision.channelId, channelId))
+    .where(eq(channelRevision.channelId, given("channelId")))
     .orderBy(desc(channelRevision.revision))
-    .limit(1);
+    .limit(1)
+    .prepare(),
+);
+const oneRevision = prepared((reader) =>
+  reader
+    .select()
+    .from(channelRevision)
+    .where(and(eq(channelRevision.channelId, given("channelId")), eq(channelRevision.revision, given("revision"))))
+    .limit(1)
+    .prepare(),
+);
+
+/** The newest revision of a channel; undefined before the first change. */
+export async function latestRevision(reader: Reader, channelId: number): Promise<RevisionRow | undefined> {
+  const rows = await newestRevision(reader).execute({ channelId });
   return rows[0];
+}
+
+/** The random id of a revision; undefined when this database has no such revision. */
+export async function revisionIdentity(
+  reader: Reader,
+  channelId: number,
+  revision: number,
+): Promise<string | undefined> {
+  const rows = await oneRevision(reader).execute({ channelId, revision });
+  return rows[0]?.identity;
 }
 
 /** When a revision was made, in ms; undefined when there is no such revision. */
 export async function revisionTime(reader: Reader, channelId: number, revision: number): Promise<number | undefined> {
-  const wanted = and(eq(channelRevision.channelId, channelId), eq(channelRevision.revision, revision));
-  const rows = await reader.select({ at: channelRevision.at }).from(channelRevision).where(wanted).limit(1);
+  const rows = await oneRevision(reader).execute({ channelId, revision });
   return rows[0]?.at;
 }

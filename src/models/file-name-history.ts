@@ -2,6 +2,7 @@
 
 import { and, eq } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
+import { givenRow, prepared } from "./prepared.ts";
 import { fileNameHistory } from "./schema/sqlite.ts";
 
 type HistoryPlace = {
@@ -11,11 +12,10 @@ type HistoryPlace = {
   readonly sha256: string;
 };
 
-export async function recordFileName(tx: Transaction, place: HistoryPlace, at: number): Promise<void> {
-  const { fileName, ...rest } = place;
-  await tx
+const upsertName = prepared((reader) =>
+  reader
     .insert(fileNameHistory)
-    .values({ ...rest, fileNameFolded: fileName.toLowerCase(), firstSeen: at })
+    .values(givenRow("channelId", "section", "fileNameFolded", "sha256", "firstSeen"))
     .onConflictDoUpdate({
       target: [
         fileNameHistory.channelId,
@@ -24,7 +24,13 @@ export async function recordFileName(tx: Transaction, place: HistoryPlace, at: n
         fileNameHistory.sha256,
       ],
       set: { deletedAt: null },
-    });
+    })
+    .prepare(),
+);
+
+export async function recordFileName(tx: Transaction, place: HistoryPlace, at: number): Promise<void> {
+  const { fileName, ...rest } = place;
+  await upsertName(tx).execute({ ...rest, fileNameFolded: fileName.toLowerCase(), firstSeen: at });
 }
 
 export async function recordFileDeletion(tx: Transaction, place: HistoryPlace, at: number): Promise<void> {

@@ -1,29 +1,53 @@
 // Which names changed in which section, and at what revision: what a reader asks to catch up.
 
-import { and, desc, eq } from "drizzle-orm";
+import { and, asc, desc, eq, gt, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
+import { given, givenRow, prepared } from "./prepared.ts";
 import { indexPart } from "./schema/sqlite.ts";
 
 type IndexPartRow = typeof indexPart.$inferSelect;
 
-export async function touchIndexPart(tx: Transaction, values: IndexPartRow): Promise<void> {
-  await tx
+const upsertPart = prepared((reader) =>
+  reader
     .insert(indexPart)
-    .values(values)
+    .values(givenRow("channelId", "section", "name", "revision"))
     .onConflictDoUpdate({
       target: [indexPart.channelId, indexPart.section, indexPart.name],
-      set: { revision: values.revision },
-    });
+      set: { revision: sql`excluded.revision` },
+    })
+    .prepare(),
+);
+const newestPart = prepared((reader) =>
+  reader
+    .select({ revision: indexPart.revision })
+    .from(indexPart)
+    .where(and(eq(indexPart.channelId, given("channelId")), eq(indexPart.section, given("section"))))
+    .orderBy(desc(indexPart.revision))
+    .limit(1)
+    .prepare(),
+);
+
+export async function touchIndexPart(tx: Transaction, values: IndexPartRow): Promise<void> {
+  await upsertPart(tx).execute(values);
+}
+
+/** Names of a section that changed after `revision`; of the whole channel without a section. */
+export async function changedNames(
+  reader: Reader,
+  place: { readonly channelId: number; readonly section: string | undefined; readonly revision: number },
+): Promise<string[]> {
+  const inSection = place.section === undefined ? undefined : eq(indexPart.section, place.section);
+  const rows = await reader
+    .selectDistinct({ name: indexPart.name })
+    .from(indexPart)
+    .where(and(eq(indexPart.channelId, place.channelId), inSection, gt(indexPart.revision, place.revision)))
+    .orderBy(asc(indexPart.name));
+  return rows.map((row) => row.name);
 }
 
 /** The newest revision that changed a section; 0 when none did. */
 export async function sectionRevision(reader: Reader, channelId: number, section: string): Promise<number> {
-  const rows = await reader
-    .select({ revision: indexPart.revision })
-    .from(indexPart)
-    .where(and(eq(indexPart.channelId, channelId), eq(indexPart.section, section)))
-    .orderBy(desc(indexPart.revision))
-    .limit(1);
+  const rows = await newestPart(reader).execute({ channelId, section });
   return rows[0]?.revision ?? 0;
 }
 

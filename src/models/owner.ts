@@ -2,15 +2,25 @@
 
 import { eq } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
+import { given, prepared } from "./prepared.ts";
 import { theRow } from "./rows.ts";
 import { owner } from "./schema/sqlite.ts";
 
 export type OwnerRow = typeof owner.$inferSelect;
 export type Visibility = OwnerRow["visibility"];
 
+const ownerByName = prepared((reader) =>
+  reader
+    .select()
+    .from(owner)
+    .where(eq(owner.name, given("name")))
+    .limit(1)
+    .prepare(),
+);
+
 /** Names are stored lower-case; the look-up folds case. */
 export async function findOwner(reader: Reader, name: string): Promise<OwnerRow | undefined> {
-  const rows = await reader.select().from(owner).where(eq(owner.name, name.toLowerCase())).limit(1);
+  const rows = await ownerByName(reader).execute({ name: name.toLowerCase() });
   return rows[0];
 }
 

@@ -2,17 +2,34 @@
 
 import { asc, eq, gt, inArray, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
+import { given, givenRow, prepared } from "./prepared.ts";
 import { theRow } from "./rows.ts";
 import { packageBlob } from "./schema/sqlite.ts";
 
 export type PackageBlobRow = typeof packageBlob.$inferSelect;
 
+const blobByHash = prepared((reader) =>
+  reader
+    .select()
+    .from(packageBlob)
+    .where(eq(packageBlob.sha256, given("sha256")))
+    .limit(1)
+    .prepare(),
+);
+const insertBlob = prepared((reader) =>
+  reader
+    .insert(packageBlob)
+    .values(givenRow("sha256", "md5", "size", "created"))
+    .returning()
+    .prepare(),
+);
+
 export async function ensureBlob(
   tx: Transaction,
   values: Pick<PackageBlobRow, "sha256" | "md5" | "size" | "created">,
 ): Promise<PackageBlobRow> {
-  const existing = await tx.select().from(packageBlob).where(eq(packageBlob.sha256, values.sha256)).limit(1);
-  return existing[0] ?? theRow(await tx.insert(packageBlob).values(values).returning());
+  const [existing] = await blobByHash(tx).execute({ sha256: values.sha256 });
+  return existing ?? theRow(await insertBlob(tx).execute(values));
 }
 
 /** Blobs in the order of their ids, a page at a time. */

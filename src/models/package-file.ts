@@ -1,8 +1,9 @@
 // Files: a blob under a name in a section of a channel, with its record.
 
-import { and, asc, eq, gt, or, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import type { PackageBlobRow } from "./package-blob.ts";
+import { given, givenRow, prepared } from "./prepared.ts";
 import { theRow } from "./rows.ts";
 import { packageBlob, packageFile } from "./schema/sqlite.ts";
 
@@ -17,6 +18,34 @@ export type IndexedFile = Pick<
 > &
   Pick<PackageBlobRow, "md5" | "sha256" | "size">;
 
+const fileByName = prepared((reader) =>
+  reader
+    .select({ file: packageFile, blob: packageBlob })
+    .from(packageFile)
+    .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
+    .where(
+      and(
+        eq(packageFile.channelId, given("channelId")),
+        eq(packageFile.section, given("section")),
+        eq(packageFile.fileNameFolded, given("fileNameFolded")),
+      ),
+    )
+    .limit(1)
+    .prepare(),
+);
+const insertFileRow = prepared((reader) =>
+  reader
+    .insert(packageFile)
+    .values(
+      givenRow(
+        ...(["versionId", "channelId", "blobId", "section", "fileName", "fileNameFolded", "packageName"] as const),
+        ...(["record", "metadata", "publisherId", "publishedAt"] as const),
+      ),
+    )
+    .returning({ id: packageFile.id })
+    .prepare(),
+);
+
 /** File names are unique case-folded; the look-up is exact, since a URL names one file. */
 export async function findFile(
   reader: Reader,
@@ -30,32 +59,16 @@ export async function findFileFolded(
   reader: Reader,
   place: { readonly channelId: number; readonly section: string; readonly fileName: string },
 ): Promise<PackageFileWithBlob | undefined> {
-  const rows = await reader
-    .select({ file: packageFile, blob: packageBlob })
-    .from(packageFile)
-    .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
-    .where(
-      and(
-        eq(packageFile.channelId, place.channelId),
-        eq(packageFile.section, place.section),
-        eq(packageFile.fileNameFolded, place.fileName.toLowerCase()),
-      ),
-    )
-    .limit(1);
-  const row = rows[0];
+  const { channelId, section, fileName } = place;
+  const [row] = await fileByName(reader).execute({ channelId, section, fileNameFolded: fileName.toLowerCase() });
   return row && { ...row.file, blob: row.blob };
 }
 
 export async function insertFile(
   tx: Transaction,
   values: Omit<PackageFileRow, "id" | "state" | "fileNameFolded">,
-): Promise<PackageFileRow> {
-  return theRow(
-    await tx
-      .insert(packageFile)
-      .values({ ...values, fileNameFolded: values.fileName.toLowerCase() })
-      .returning(),
-  );
+): Promise<{ id: number }> {
+  return theRow(await insertFileRow(tx).execute({ ...values, fileNameFolded: values.fileName.toLowerCase() }));
 }
 
 export async function setFileState(tx: Transaction, id: number, state: FileState): Promise<void> {
@@ -66,25 +79,52 @@ export async function deleteFile(tx: Transaction, id: number): Promise<void> {
   await tx.delete(packageFile).where(eq(packageFile.id, id));
 }
 
-/** A page of a section in document order: package name, then file name, both by bytes. */
-export async function pageOfSection(
-  reader: Reader,
-  place: { readonly channelId: number; readonly section: string },
-  after: Pick<PackageFileRow, "packageName" | "fileName"> | undefined,
-  limit: number,
-): Promise<IndexedFile[]> {
-  const beyond =
-    after &&
-    or(
-      gt(packageFile.packageName, after.packageName),
-      and(eq(packageFile.packageName, after.packageName), gt(packageFile.fileName, after.fileName)),
-    );
+/** Where a file stands in the order of documents: package name, then file name, both by bytes. */
+export type FileKey = Pick<PackageFileRow, "packageName" | "fileName">;
+
+export type SectionRange = {
+  readonly channelId: number;
+  readonly section: string;
+  /** Files after this one; from the beginning when undefined. */
+  readonly after: FileKey | undefined;
+  /** Files up to and with this one; to the end when undefined. */
+  readonly until?: FileKey | undefined;
+  readonly limit: number;
+};
+
+/** A page of a section in the order of documents. */
+export async function pageOfSection(reader: Reader, range: SectionRange): Promise<IndexedFile[]> {
+  const { after, until } = range;
+  const key = sql`(${packageFile.packageName}, ${packageFile.fileName})`;
+  const beyond = after && sql`${key} > (${after.packageName}, ${after.fileName})`;
+  const within = until && sql`${key} <= (${until.packageName}, ${until.fileName})`;
   return await reader
     .select(INDEXED)
     .from(packageFile)
     .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
-    .where(and(eq(packageFile.channelId, place.channelId), eq(packageFile.section, place.section), beyond))
+    .where(and(eq(packageFile.channelId, range.channelId), eq(packageFile.section, range.section), beyond, within))
     .orderBy(asc(packageFile.packageName), asc(packageFile.fileName))
+    .limit(range.limit);
+}
+
+/** The yanked files of a section, by name. */
+export async function yankedFiles(reader: Reader, channelId: number, section: string): Promise<string[]> {
+  const rows = await reader
+    .select({ fileName: packageFile.fileName })
+    .from(packageFile)
+    .where(and(eq(packageFile.channelId, channelId), eq(packageFile.section, section), eq(packageFile.state, "yanked")))
+    .orderBy(asc(packageFile.fileName));
+  return rows.map((row) => row.fileName);
+}
+
+/** The newest active files of a channel, newest first. */
+export async function newestFiles(reader: Reader, channelId: number, limit: number): Promise<IndexedFile[]> {
+  return await reader
+    .select(INDEXED)
+    .from(packageFile)
+    .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
+    .where(and(eq(packageFile.channelId, channelId), eq(packageFile.state, "active")))
+    .orderBy(desc(packageFile.publishedAt), desc(packageFile.id))
     .limit(limit);
 }
 

@@ -2,18 +2,34 @@
 
 import { and, eq, notExists } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
+import { given, givenRow, prepared } from "./prepared.ts";
 import { theRow } from "./rows.ts";
 import { packageFile, packageVersion } from "./schema/sqlite.ts";
 
 export type PackageVersionRow = typeof packageVersion.$inferSelect;
 
+const versionOf = prepared((reader) =>
+  reader
+    .select()
+    .from(packageVersion)
+    .where(and(eq(packageVersion.packageId, given("packageId")), eq(packageVersion.version, given("version"))))
+    .limit(1)
+    .prepare(),
+);
+const insertVersion = prepared((reader) =>
+  reader
+    .insert(packageVersion)
+    .values(givenRow("packageId", "version", "created"))
+    .returning()
+    .prepare(),
+);
+
 export async function ensurePackageVersion(
   tx: Transaction,
   values: Pick<PackageVersionRow, "packageId" | "version" | "created">,
 ): Promise<PackageVersionRow> {
-  const wanted = and(eq(packageVersion.packageId, values.packageId), eq(packageVersion.version, values.version));
-  const existing = await tx.select().from(packageVersion).where(wanted).limit(1);
-  return existing[0] ?? theRow(await tx.insert(packageVersion).values(values).returning());
+  const [existing] = await versionOf(tx).execute(values);
+  return existing ?? theRow(await insertVersion(tx).execute(values));
 }
 
 /** Removes the version when its last file has gone; answers its package's id then. */

@@ -1,30 +1,36 @@
 // Packages: a name in a channel.
 
 import { and, eq, notExists } from "drizzle-orm";
-import type { Reader, Transaction } from "./database.ts";
+import type { Transaction } from "./database.ts";
+import { given, givenRow, prepared } from "./prepared.ts";
 import { theRow } from "./rows.ts";
 import { packageVersion, pkg } from "./schema/sqlite.ts";
 
 export type PackageRow = typeof pkg.$inferSelect;
 
-export async function findPackage(reader: Reader, channelId: number, name: string): Promise<PackageRow | undefined> {
-  const wanted = and(eq(pkg.channelId, channelId), eq(pkg.nameFolded, name.toLowerCase()));
-  const rows = await reader.select().from(pkg).where(wanted).limit(1);
-  return rows[0];
-}
+const packageByName = prepared((reader) =>
+  reader
+    .select()
+    .from(pkg)
+    .where(and(eq(pkg.channelId, given("channelId")), eq(pkg.nameFolded, given("nameFolded"))))
+    .limit(1)
+    .prepare(),
+);
+const insertPackage = prepared((reader) =>
+  reader
+    .insert(pkg)
+    .values(givenRow("channelId", "name", "nameFolded", "created"))
+    .returning()
+    .prepare(),
+);
 
 export async function ensurePackage(
   tx: Transaction,
   values: Pick<PackageRow, "channelId" | "name" | "created">,
 ): Promise<PackageRow> {
-  const existing = await findPackage(tx, values.channelId, values.name);
-  if (existing) return existing;
-  return theRow(
-    await tx
-      .insert(pkg)
-      .values({ ...values, nameFolded: values.name.toLowerCase() })
-      .returning(),
-  );
+  const row = { ...values, nameFolded: values.name.toLowerCase() };
+  const [existing] = await packageByName(tx).execute(row);
+  return existing ?? theRow(await insertPackage(tx).execute(row));
 }
 
 export async function deletePackageIfEmpty(tx: Transaction, id: number): Promise<void> {

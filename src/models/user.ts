@@ -3,6 +3,7 @@
 import { asc, eq } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import type { OwnerRow } from "./owner.ts";
+import { given, prepared } from "./prepared.ts";
 import { theRow } from "./rows.ts";
 import { owner, user } from "./schema/sqlite.ts";
 
@@ -10,13 +11,20 @@ export type UserRow = typeof user.$inferSelect;
 /** A user with its owner row, which holds the name and whether it is disabled. */
 export type UserWithOwner = UserRow & { readonly owner: OwnerRow };
 
+const userById = prepared((reader) =>
+  joined(reader)
+    .where(eq(user.id, given("id")))
+    .limit(1)
+    .prepare(),
+);
+
 export async function findUser(reader: Reader, name: string): Promise<UserWithOwner | undefined> {
   const rows = await joined(reader).where(eq(owner.name, name.toLowerCase())).limit(1);
   return rows.map(flatten)[0];
 }
 
 export async function findUserById(reader: Reader, id: number): Promise<UserWithOwner | undefined> {
-  const rows = await joined(reader).where(eq(user.id, id)).limit(1);
+  const rows = await userById(reader).execute({ id });
   return rows.map(flatten)[0];
 }
 

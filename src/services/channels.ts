@@ -64,7 +64,7 @@ export type Channels = {
   readable(identity: Identity, ownerName: string, name: string): Promise<ChannelPlace>;
   /** The place, existing or not; undefined when there is no such owner. */
   find(reader: Reader, ownerName: string, name: string): Promise<ChannelPlace | undefined>;
-  /** The row, made if it is missing; never more visible than a channel whose path is a prefix of its own. */
+  /** The row of a place that was found in this transaction, made if it is missing; never more visible than a channel whose path is a prefix of its own. */
   ensure(tx: Transaction, place: ChannelPlace): Promise<ChannelRow>;
   create(name: ChannelName, change: ChannelChange): Promise<void>;
   change(name: ChannelName, change: ChannelChange): Promise<void>;
@@ -155,8 +155,7 @@ const ADDRESS_HELP =
   "A channel's address is /{owner}/{channel}, or /{owner} for the owner's unnamed channel; the subdir comes after it.";
 
 async function ensure(tx: Transaction, place: ChannelPlace, now: number): Promise<ChannelRow> {
-  const existing = await findChannel(tx, place.owner.id, CHANNEL_TYPE, place.name);
-  if (existing) return existing;
+  if (place.channel) return place.channel;
   return await insertChannel(tx, {
     ownerId: place.owner.id,
     type: CHANNEL_TYPE,

@@ -134,6 +134,8 @@ export const packageFile = sqliteTable(
   (table) => [
     uniqueIndex("package_file_name").on(table.channelId, table.section, table.fileNameFolded),
     index("package_file_order").on(table.channelId, table.section, table.packageName, table.fileName),
+    index("package_file_state").on(table.channelId, table.section, table.state),
+    index("package_file_published").on(table.channelId, table.publishedAt),
     index("package_file_version").on(table.versionId),
     index("package_file_blob").on(table.blobId),
   ],

@@ -134,12 +134,20 @@ async function receive(parts: PublishParts, request: PublishRequest, place: Chan
     const resolved = resolve(request, place, await parts.inspect(staged, request.fileName));
     await requireRights(parts, request, place, parts.database.read, resolved.accepted.identity.name);
     if (request.dryRun) return await dryRun(parts, request, place, staged, resolved);
-    await staged.promote(blobKey(staged.sha256));
-    await parts.blobs.put(fileListKey(staged.sha256), resolved.accepted.fileList);
+    await both(
+      staged.promote(blobKey(staged.sha256)),
+      parts.blobs.put(fileListKey(staged.sha256), resolved.accepted.fileList),
+    );
     return await parts.database.transact((tx) => commit(parts, request, { tx, staged, resolved }));
   } finally {
     await staged.discard();
   }
+}
+
+/** Two durable steps side by side; neither is still under way when this ends, whatever the other did. */
+async function both(...steps: readonly Promise<void>[]): Promise<void> {
+  const outcomes = await Promise.allSettled(steps);
+  for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
 }
 
 /** Settles what the request and the channel's policy say of the package. */
