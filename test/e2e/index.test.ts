@@ -1,0 +1,153 @@
+import { describe, expect, test } from "bun:test";
+import { copyFile, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+
+import { z } from "zod";
+
+import { createMachine, haveClients, python } from "./clients.ts";
+import type { LoggedRequest } from "./server.ts";
+import { record, solve, useScene } from "./scene.ts";
+
+const SUBDIRS = ["linux-64", "noarch"] as const;
+
+/** The forms of the index that are served; a client that prefers another has to fall back. */
+const SERVED = ["repodata.json", "repodata.json.zst"];
+
+const packageMap = z.record(z.string(), z.record(z.string(), z.unknown()));
+const repodata = z.record(z.string(), z.unknown());
+type PackageMap = z.infer<typeof packageMap>;
+
+describe.skipIf(!(await haveClients()))("the index as real clients see it", () => {
+  let started = 0;
+  const scene = useScene(async (opened) => {
+    started = Date.now();
+    await opened.publish("main", ...opened.packages.all);
+  });
+
+  test("repodata.json has the records that rattler-index makes of the same packages, field by field", async () => {
+    const oracle = await rattlerIndex();
+    for (const subdir of SUBDIRS) {
+      const ours = await document(`${subdir}/repodata.json`);
+      const theirs = oracle[subdir] ?? {};
+      for (const key of ["packages", "packages.conda"]) {
+        const records = packageMap.parse(ours[key]);
+        expect(Object.keys(records)).not.toBeEmpty();
+        expect(withoutIndexedTimestamp(records)).toEqual(withExportsOfTwins(theirs, key));
+        // The time of publishing is the server's own, so it is the one field that has to differ.
+        for (const { indexed_timestamp } of Object.values(records)) {
+          expect(Number.isInteger(indexed_timestamp)).toBe(true);
+          expect(indexed_timestamp).toBeWithin(started, Date.now() + 1);
+        }
+      }
+      // On purpose: `removed` is always there, and `v3` is not while no record needs it.
+      expect(Object.keys(ours).sort()).toEqual(["info", "packages", "packages.conda", "removed", "repodata_version"]);
+      expect(ours["info"]).toEqual({ subdir });
+      expect(ours["removed"]).toEqual([]);
+      expect(ours["repodata_version"]).toBe(1);
+    }
+  });
+
+  test("clients see the same packages whichever form of the index they prefer, and by a strict parse", async () => {
+    const forms = z.record(z.enum(["shards", "zst", "bz2", "json", "strict"]), z.array(record));
+    for (const subdir of SUBDIRS) {
+      const machine = await createMachine();
+      const seen = await python("fetch_repodata.py", [scene().channel("main"), subdir, machine.home], forms, machine);
+      const published = scene().packages.all.filter((one) => one.subdir === subdir);
+      expect(seen.strict.map(({ fileName }) => fileName)).toEqual(published.map(({ fileName }) => fileName).sort());
+      // In a flat index, rattler leaves out a `.tar.bz2` that has a `.conda` of the same build.
+      const preferred = seen.strict.filter(({ fileName }) => fileName.endsWith(".conda"));
+      for (const form of ["shards", "zst", "bz2", "json"] as const) {
+        expect(seen[form].filter(({ fileName }) => fileName.endsWith(".conda"))).toEqual(preferred);
+      }
+      // Clients fall back in silence, so only the log tells whether each form that is served was read.
+      const base = `/alice/main/${subdir}`;
+      const answered = await scene().server.requests(({ path }) => path.startsWith(base));
+      for (const file of SERVED)
+        expect(answered).toContainEqual({ method: "GET", path: `${base}/${file}`, status: 200 });
+      await machine.remove();
+    }
+  });
+
+  test("channeldata.json tells of every package, by its newest version", async () => {
+    const { packages } = await document("channeldata.json");
+    const names = [...new Set(scene().packages.all.map(({ name }) => name))].sort();
+    expect(Object.keys(packageMap.parse(packages)).sort()).toEqual(names);
+    expect(packageMap.parse(packages)["weather-lib"]).toMatchObject({
+      version: "1.1.0",
+      subdirs: ["linux-64"],
+      summary: "Reads the weather",
+      license: "MIT",
+      home: "https://example.com/weather",
+      run_exports: { "1.1.0": { weak: ["weather-lib >=1.0,<2"] } },
+    });
+  });
+
+  test("a client with a warm cache sees a new version at once, and one in a subdir that was empty", async () => {
+    await scene().publish("growing", scene().packages.find("weather-data"));
+    const machine = await createMachine();
+    const channel = scene().channel("growing");
+    const version = async (name: string): Promise<string | undefined> =>
+      (await solve(channel, [name], machine))[0]?.version;
+
+    expect(await version("weather-data")).toBe("2024.1");
+    expect(version("weather-lib")).rejects.toThrow("weather-lib");
+    await scene().publish("growing", scene().packages.find("weather-lib=1.0.0"));
+    expect(await version("weather-lib")).toBe("1.0.0");
+    await scene().publish("growing", scene().packages.find("weather-lib=1.1.0"));
+    expect(await version("weather-lib")).toBe("1.1.0");
+    await machine.remove();
+  });
+
+  test("a client with a warm cache is answered 304 while nothing changed", async () => {
+    await scene().publish("quiet", scene().packages.find("weather-data"));
+    const machine = await createMachine();
+    const before = await solve(scene().channel("quiet"), ["weather-data"], machine);
+    const known = (await scene().server.requests(readsQuiet)).length;
+    const after = await solve(scene().channel("quiet"), ["weather-data"], machine);
+    expect(after).toEqual(before);
+    const asked = (await scene().server.requests(readsQuiet)).slice(known);
+    expect(asked).not.toBeEmpty();
+    expect(asked.filter(({ status }) => status !== 304)).toEqual([]);
+    await machine.remove();
+  });
+
+  async function document(path: string): Promise<z.infer<typeof repodata>> {
+    const answer = await fetch(`${scene().channel("main")}/${path}`);
+    expect(answer.status).toBe(200);
+    return repodata.parse(await answer.json());
+  }
+
+  async function rattlerIndex(): Promise<Record<string, z.infer<typeof repodata>>> {
+    const machine = await createMachine();
+    const folder = join(machine.home, "channel");
+    for (const { subdir, path, fileName } of scene().packages.all) {
+      await mkdir(join(folder, subdir), { recursive: true });
+      await copyFile(path, join(folder, subdir, fileName));
+    }
+    const made = await python("index_oracle.py", [folder], z.record(z.string(), repodata), machine);
+    await machine.remove();
+    return made;
+  }
+});
+
+function readsQuiet({ path, method }: LoggedRequest): boolean {
+  return method === "GET" && path.startsWith("/alice/quiet/");
+}
+
+/** rattler-index reads `run_exports` of a `.conda` only; of a `.tar.bz2` it has to be that of its twin. */
+function withExportsOfTwins(theirs: z.infer<typeof repodata>, key: string): PackageMap {
+  const twins = packageMap.parse(theirs["packages.conda"]);
+  const records = Object.entries(withoutIndexedTimestamp(packageMap.parse(theirs[key])));
+  return Object.fromEntries(
+    records.map(([fileName, fields]) => {
+      const exports = twins[fileName.replace(/\.tar\.bz2$/, ".conda")]?.["run_exports"];
+      return [fileName, exports === undefined ? fields : { ...fields, run_exports: exports }];
+    }),
+  );
+}
+
+function withoutIndexedTimestamp(records: PackageMap): PackageMap {
+  const rest = structuredClone(records);
+  for (const one of Object.values(rest)) delete one["indexed_timestamp"];
+  return rest;
+}
