@@ -1,0 +1,121 @@
+// Joins pieces, each compressed alone, into one bzip2 stream: its blocks are independent, but begin at any bit.
+
+import Bzip2 from "compressjs/lib/Bzip2.js";
+
+/**
+ * The blocks of a text, each as its length in bits (4 bytes, big endian) and its bits, filled up with zeros. Plain bytes
+ * that can be stored; pieces put one after the other are one piece, and no bytes are the piece of no text.
+ */
+export type Bzip2Piece = Uint8Array;
+
+const LEVEL = 9;
+/** What the encoder puts into a block, after four or more equal bytes have become four and a count. */
+const BLOCK_BYTES = 899_981;
+/** A text up to here always fits one block with a byte to spare: four equal bytes become five, others do not grow. */
+export const MAX_BZIP2_PIECE: number = Math.floor((BLOCK_BYTES - 1) / 5) * 4;
+
+/**
+ * The encoder has up to six code tables and numbers them in an array with room for as many as there are byte values, so
+ * texts of fewer values come out broken. A text this short gets two tables, which fit.
+ */
+const FEW_VALUES_BYTES = 150;
+
+const HEADER: Uint8Array = Buffer.from(`BZh${LEVEL}`);
+const LENGTH_BYTES = 4;
+/** In a block, behind the 6 bytes of its mark. */
+const CRC_AT = 6;
+const END_MARK = 0x177245385090;
+const END_BITS = 80;
+
+/** Synchronous and slow: for worker threads. */
+export function compressBzip2Piece(bytes: Uint8Array): Bzip2Piece {
+  if (bytes.byteLength > MAX_BZIP2_PIECE) throw new RangeError(`a piece may have ${MAX_BZIP2_PIECE} bytes at most`);
+  const step = hasFewValues(bytes) ? FEW_VALUES_BYTES : MAX_BZIP2_PIECE;
+  const blocks: Uint8Array[] = [];
+  for (let at = 0; at < bytes.byteLength; at += step) blocks.push(compressBlock(bytes.subarray(at, at + step)));
+  return Buffer.concat(blocks);
+}
+
+/** The stream's bytes, one part after another. */
+export function* spliceBzip2(pieces: Iterable<Bzip2Piece>): Generator<Uint8Array, void, undefined> {
+  const joiner = createBitJoiner();
+  let crc = 0;
+  yield HEADER;
+  for (const piece of pieces) {
+    for (const { bits, bitLength } of blocksOf(piece)) {
+      crc = ((crc << 1) | (crc >>> 31)) ^ bits.readUInt32BE(CRC_AT);
+      yield joiner.add(bits, bitLength);
+    }
+  }
+  const end = Buffer.alloc(END_BITS / 8);
+  end.writeUIntBE(END_MARK, 0, CRC_AT);
+  end.writeUInt32BE(crc >>> 0, CRC_AT);
+  yield joiner.add(end, END_BITS);
+  yield joiner.end();
+}
+
+function hasFewValues(bytes: Uint8Array): boolean {
+  const values = new Set<number>();
+  for (const value of bytes) if (values.add(value).size === 6) return false;
+  return true;
+}
+
+function compressBlock(bytes: Uint8Array): Uint8Array {
+  const stream = Buffer.from(Bzip2.compressFile(bytes, undefined, LEVEL));
+  // The encoder has its errors: this throws unless the block decodes to bytes with the checksum of those given.
+  Bzip2.decompressFile(stream);
+  const blockBytes = stream.subarray(HEADER.byteLength);
+  const bitLength = blockBytes.byteLength * 8 - paddingOf(stream) - END_BITS;
+  const piece = Buffer.alloc(LENGTH_BYTES + Math.ceil(bitLength / 8));
+  piece.writeUInt32BE(bitLength, 0);
+  blockBytes.copy(piece, LENGTH_BYTES);
+  const unused = piece.byteLength * 8 - LENGTH_BYTES * 8 - bitLength;
+  piece[piece.byteLength - 1] = (piece[piece.byteLength - 1] ?? 0) & (0xff << unused);
+  return piece;
+}
+
+/** How many bits fill the last byte, behind the end's mark and the checksum of the stream. */
+function paddingOf(stream: Buffer): number {
+  const tail = BigInt(`0x${stream.subarray(-END_BITS / 8 - 1).toString("hex")}`);
+  for (let padding = 0; padding < 8; padding += 1) {
+    if (Number(BigInt.asUintN(48, tail >> BigInt(32 + padding))) === END_MARK) return padding;
+  }
+  throw new Error("the bzip2 stream has no end");
+}
+
+function* blocksOf(piece: Bzip2Piece): Generator<{ bits: Buffer; bitLength: number }> {
+  const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
+  for (let at = 0; at < bytes.byteLength;) {
+    const bitLength = bytes.readUInt32BE(at);
+    const start = at + LENGTH_BYTES;
+    at = start + Math.ceil(bitLength / 8);
+    if (at > bytes.byteLength) throw new RangeError("the piece ends within a block");
+    yield { bits: bytes.subarray(start, at), bitLength };
+  }
+}
+
+/** Puts bit strings one after the other; gives the whole bytes as they come. */
+function createBitJoiner(): { add(bits: Uint8Array, bitLength: number): Uint8Array; end(): Uint8Array } {
+  /** The bits that fill no byte yet, highest first. */
+  let held = 0;
+  let heldBits = 0;
+
+  return {
+    // The bits behind `bitLength` must be zero.
+    add: (bits, bitLength) => {
+      const output = new Uint8Array((heldBits + bitLength) >>> 3);
+      const shift = heldBits;
+      let carry = held;
+      for (let at = 0; at < output.length; at += 1) {
+        const byte = bits[at] ?? 0;
+        output[at] = carry | (byte >>> shift);
+        carry = byte << (8 - shift);
+      }
+      if (bits.length > output.length) carry |= (bits[output.length] ?? 0) >>> shift;
+      held = carry & 0xff;
+      heldBits = (shift + bitLength) & 7;
+      return output;
+    },
+    end: () => (heldBits > 0 ? Uint8Array.of(held) : new Uint8Array(0)),
+  };
+}
