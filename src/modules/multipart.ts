@@ -148,8 +148,7 @@ function createInput(body: AsyncIterable<Uint8Array>): Input {
 }
 
 function boundaryOf(contentType: string): string {
-  const [, quoted, bare] = /^multipart\/form-data\s*;.*?\bboundary=(?:"([^"]*)"|([^\s;"]*))/i.exec(contentType) ?? [];
-  const boundary = quoted ?? bare ?? "";
+  const boundary = parametersOf(contentType, "multipart/form-data")?.get("boundary") ?? "";
   if (/^[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]$/.test(boundary)) return boundary;
   throw malformed("The Content-Type must be multipart/form-data with a boundary of 1 to 70 characters.");
 }
@@ -166,19 +165,29 @@ function parseHeaders(text: string): ReadonlyMap<string, string> {
 }
 
 function describePart(headers: ReadonlyMap<string, string>): Omit<Part, "chunks"> {
-  const disposition = headers.get("content-disposition") ?? "";
-  const name = parameter(disposition, "name");
-  if (!/^form-data\s*;/i.test(disposition) || name === undefined) throw malformed("A part of the form has no name.");
+  const disposition = parametersOf(headers.get("content-disposition") ?? "", "form-data");
+  const name = disposition?.get("name");
+  if (!disposition || name === undefined) throw malformed("A part of the form has no name.");
   const type = headers.get("content-type") ?? "text/plain";
   if (/^multipart\//i.test(type)) throw malformed("A part of the form is a form itself.");
   const encoding = headers.get("content-transfer-encoding") ?? "binary";
   if (!/^(?:binary|7bit|8bit)$/i.test(encoding)) throw malformed("A part of the form has a transfer encoding.");
-  const fileName = parameter(disposition, "filename") ?? parameter(disposition, "filename\\*");
+  const fileName = disposition.get("filename") ?? disposition.get("filename*");
   // rattler's upload to anaconda sends its file with neither a file name nor a type.
   return { name, fileName, isFile: fileName !== undefined || name === "file" || !/^text\/plain\b/i.test(type) };
 }
 
-function parameter(header: string, name: string): string | undefined {
-  const [, quoted, bare] = new RegExp(`;\\s*${name}=(?:"((?:[^"\\\\]|\\\\.)*)"|([^\\s;"]*))`, "i").exec(header) ?? [];
-  return quoted ?? bare;
+/** The parameters of a header whose value is `type`; undefined for another value, and where one is broken or twice. */
+function parametersOf(header: string, type: string): ReadonlyMap<string, string> | undefined {
+  if (!header.toLowerCase().startsWith(type)) return undefined;
+  const rest = header.slice(type.length);
+  const parameters = new Map<string, string>();
+  let end = 0;
+  for (const match of rest.matchAll(/\s*;\s*([\w*-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))/gy)) {
+    const [text, name = "", quoted, bare = ""] = match;
+    if (parameters.has(name.toLowerCase())) return undefined;
+    parameters.set(name.toLowerCase(), quoted ?? bare);
+    end = match.index + text.length;
+  }
+  return /^\s*;?\s*$/.test(rest.slice(end)) ? parameters : undefined;
 }

@@ -38,7 +38,8 @@ export async function pump(body: ByteSource, options: PumpOptions): Promise<numb
     await batch.add(chunk);
   }
   if (options.expected !== undefined && total !== options.expected) {
-    throw malformed(`The body ended early: ${total} bytes of ${options.expected} arrived.`);
+    const how = total < options.expected ? "ended early" : "is too long";
+    throw malformed(`The body ${how}: it has ${total} bytes, and ${options.expected} were announced.`);
   }
   await batch.flush();
   return total;

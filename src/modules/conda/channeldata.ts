@@ -14,19 +14,37 @@ export type ChanneldataFile = {
   readonly metadata: PackageMetadata;
 };
 
+export type ChanneldataEntry = { readonly name: string; readonly text: string };
+
 /** The same files give the same text, in whatever order they come. */
 export function composeChanneldata(files: Iterable<ChanneldataFile>): string {
-  const subdirs = new Set(["noarch"]);
+  const subdirs = new Set<string>();
   const names = new Map<string, Summary>();
   for (const file of files) {
-    subdirs.add(file.subdir);
     const release = readRelease(file);
-    const summary = names.get(release.name) ?? { releases: new Map(), subdirs: new Set(), timestamp: 0 };
-    names.set(release.name, addRelease(summary, release));
+    const summary = names.get(release.name) ?? emptySummary();
+    addRelease(summary, release);
+    names.set(release.name, summary);
+    subdirs.add(file.subdir);
   }
-  const packages = emptyObject();
-  for (const [name, summary] of names) packages[name] = describe(summary);
-  return canonicalJson({ channeldata_version: 1, packages, subdirs: [...subdirs].sort() });
+  const entries = [...names].map(([name, summary]) => ({ name, text: canonicalJson(describe(summary)) }));
+  return joinChanneldata(entries, subdirs);
+}
+
+/** What the document says of one name, as text; undefined without files. The order of the files does not matter. */
+export function channeldataEntry(files: Iterable<ChanneldataFile>): string | undefined {
+  const summary = emptySummary();
+  for (const file of files) addRelease(summary, readRelease(file));
+  return summary.releases.size === 0 ? undefined : canonicalJson(describe(summary));
+}
+
+/** The document of these entries; `subdirs` are those that hold a file; `noarch` is there in any case. The order of neither matters. */
+export function joinChanneldata(entries: Iterable<ChanneldataEntry>, subdirs: Iterable<string>): string {
+  const packages = [...entries]
+    .sort((a, b) => compareText(a.name, b.name))
+    .map(({ name, text }) => `${JSON.stringify(name)}:${text}`);
+  const listed = JSON.stringify([...new Set(["noarch", ...subdirs])].sort());
+  return `{"channeldata_version":1,"packages":{${packages.join(",")}},"subdirs":${listed}}`;
 }
 
 /** What is kept of a file while all are read. */
@@ -77,13 +95,16 @@ function readRelease(file: ChanneldataFile): Release {
   };
 }
 
-function addRelease(summary: Summary, release: Release): Summary {
+function emptySummary(): Summary {
+  return { releases: new Map(), subdirs: new Set(), timestamp: 0 };
+}
+
+function addRelease(summary: Summary, release: Release): void {
   const { releases, subdirs } = summary;
   const rival = releases.get(release.version);
   if (rival === undefined || compareReleases(rival, release) < 0) releases.set(release.version, release);
   subdirs.add(release.file.subdir);
   summary.timestamp = Math.max(summary.timestamp, release.timestamp);
-  return summary;
 }
 
 function compareReleases(a: Release, b: Release): number {

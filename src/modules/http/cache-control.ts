@@ -5,9 +5,6 @@ export type Reach = { readonly isPublic: boolean };
 
 const YEAR = 31_536_000;
 
-/** For errors and for answers to writes. */
-export const NO_STORE = "no-store";
-
 /** Documents of the index: asked for again each time, unless the channel allows some seconds. */
 export function documentCaching(reach: Reach & { readonly maxAge: number }): Headers {
   return cacheControl(reach.isPublic ? `public, max-age=${reach.maxAge}, must-revalidate` : "private, max-age=0");

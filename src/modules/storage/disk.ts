@@ -48,7 +48,14 @@ export function createDiskStore(options: DiskStoreOptions): BlobStore {
     free,
     stage: async () => {
       if ((await free()) === 0) throw noSpace();
-      return stagedBlob(disk, await newTempFile(disk), pathOf);
+      const file = await newTempFile(disk);
+      try {
+        disk.failpoint("p1.temp_open");
+      } catch (error) {
+        await discard(disk, file);
+        throw error;
+      }
+      return stagedBlob(disk, file, pathOf);
     },
     put: async (key, content) => {
       const path = pathOf(key);
@@ -102,7 +109,6 @@ function prepare(options: DiskStoreOptions): Disk {
 }
 
 function stagedBlob(disk: Disk, file: TempFile, pathOf: (key: BlobKey) => string): StagedBlob {
-  disk.failpoint("p1.temp_open");
   return {
     path: file.path,
     get size() {

@@ -3,13 +3,13 @@
 //   blobs/aa/bb/{sha256}         a package as it was uploaded; aa and bb are the hash's first four digits
 //   files/aa/bb/{sha256}         the list of the files in that package, under the package's hash
 //   shards/{channel}/{sha256}    a shard of a channel, under the hash of its compressed bytes
-//   derived/{channel}/{name}     a document made from the database; losing it costs time only
 //
-// On disk `tmp/` lies beside them: what is being written, never reachable by a key.
+// On disk two more lie beside them, which no key reaches: `tmp/`, what is being written, and `derived/`, the documents
+// of `derived-files.ts`.
 
 import type { BlobKey } from "./blob-store.ts";
 
-export const FOLDERS = ["blobs", "files", "shards", "derived"] as const;
+export const FOLDERS = ["blobs", "files", "shards"] as const;
 
 const SHA256 = /^[0-9a-f]{64}$/;
 const PART = "[a-z0-9][a-z0-9._-]{0,127}";
@@ -26,11 +26,6 @@ export function fileListKey(sha256: string): BlobKey {
 
 export function shardKey(channelId: number, sha256: string): BlobKey {
   return checkKey(`shards/${channelPart(channelId)}/${checkHash(sha256)}`);
-}
-
-export function documentKey(channelId: number, name: string): BlobKey {
-  if (name.includes("/")) throw new Error("the name of a document has no slash");
-  return checkKey(`derived/${channelPart(channelId)}/${name}`);
 }
 
 /** Whether `text` is a key; what drivers ask of files they find. */

@@ -1,8 +1,8 @@
 // A file being written, under a name nobody can guess.
 
-import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { open, rm, type FileHandle } from "node:fs/promises";
+import { randomHex } from "../ids.ts";
 import { orNoSpace } from "./disk-errors.ts";
 
 export type TempFile = {
@@ -20,7 +20,7 @@ export type TempFile = {
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
 export function tempName(): string {
-  return randomBytes(16).toString("hex");
+  return randomHex(16);
 }
 
 /** Errors: `no-space`, of `append()` and `sync()` too. */

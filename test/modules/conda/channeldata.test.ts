@@ -2,7 +2,12 @@ import { expect, test } from "bun:test";
 import * as fc from "fast-check";
 
 import type { PackageMetadata } from "../../../src/modules/conda/archive.ts";
-import { composeChanneldata, type ChanneldataFile } from "../../../src/modules/conda/channeldata.ts";
+import {
+  channeldataEntry,
+  composeChanneldata,
+  joinChanneldata,
+  type ChanneldataFile,
+} from "../../../src/modules/conda/channeldata.ts";
 
 type Given = { name?: string; version?: string; build?: number; timestamp?: number; subdir?: string; license?: string };
 
@@ -135,4 +140,21 @@ test("is the same in whatever order the files come, for any names", () => {
       expect(composeChanneldata(shuffled)).toBe(expected);
     }),
   );
+});
+
+test("is joined from one entry for each name, in whatever order they come", () => {
+  const names = ["b", "constructor", "123", "__proto__", "a.b", "a-b"];
+  const filesOf = (name: string): ChanneldataFile[] => [
+    file({ name, version: "1", subdir: "linux-64" }, { about: { summary: name }, runExports: { weak: [name] } }),
+    file({ name, version: "2" }),
+  ];
+  const entries = names.map((name) => ({ name, text: channeldataEntry(filesOf(name)) ?? "" }));
+  const expected = composeChanneldata(names.flatMap(filesOf));
+  expect(joinChanneldata(entries, ["noarch", "linux-64"])).toBe(expected);
+  expect(joinChanneldata(entries.toReversed(), ["linux-64", "linux-64"])).toBe(expected);
+  expect(joinChanneldata([], [])).toBe(composeChanneldata([]));
+});
+
+test("has no entry for a name without files", () => {
+  expect(channeldataEntry([])).toBeUndefined();
 });

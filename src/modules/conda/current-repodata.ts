@@ -1,0 +1,138 @@
+// `current_repodata.json`: which files of a subdir are in it. The newest of every name, and what those need in turn.
+// https://conda.org/learn/ceps/cep-0036
+
+import { compareText } from "./file-name.ts";
+import { matchesSpec, parseMatchSpec, type MatchSpec } from "./match-spec.ts";
+import { isRevision3 } from "./revision3.ts";
+import type { JsonObject } from "./strict-json.ts";
+import { compareVersions, parseVersion, type Version } from "./version.ts";
+
+/**
+ * The text of what the choice needs to know of one name, to be kept from one time to the next; undefined when no file
+ * of it can be in the document. The same files give the same text, in whatever order they come.
+ */
+export function summarizeName(
+  files: Iterable<{ readonly fileName: string; readonly record: string }>,
+): string | undefined {
+  const releases = [...files]
+    .filter(({ record }) => !isRevision3(record))
+    .map(readRelease)
+    .sort(newestFirst);
+  const [newest] = releases;
+  if (newest === undefined) return undefined;
+  const specs = [...new Set(releases.flatMap((release) => release.specs))].sort();
+  const places = new Map(specs.map((spec, place) => [spec, place]));
+  let rank = 0;
+  const builds = releases.map((release, at): Build => {
+    const before = releases[at - 1];
+    if (before !== undefined && !isSameRank(before, release)) rank += 1;
+    const { build, buildNumber, fileName, version } = release;
+    return [rank, fileName, version, build, buildNumber, release.specs.map((spec) => places.get(spec) ?? 0)];
+  });
+  const summary: Summary = { builds, name: newest.name, specs };
+  return JSON.stringify(summary);
+}
+
+/**
+ * The file names, sorted. For each dependency and each constraint of a chosen file the newest that satisfies it is
+ * chosen too, so that whatever can be installed from the subdir can be installed from this part of it.
+ */
+export function chooseCurrent(summaries: Iterable<string>): string[] {
+  const packages = new Map<string, Summary>();
+  for (const text of summaries) {
+    const summary: Summary = JSON.parse(text);
+    packages.set(summary.name, summary);
+  }
+  const versions = createVersions();
+  const chosen = new Set<string>();
+  const asked = new Set<string>();
+  const open: string[] = [];
+  const choose = ({ builds, specs }: Summary, isMeant: (build: Build) => boolean): void => {
+    const newest = builds.find(isMeant);
+    if (newest === undefined) return;
+    for (const build of builds) {
+      const [rank, fileName, , , , places] = build;
+      if (rank > newest[0]) break;
+      if (rank < newest[0] || chosen.has(fileName) || !isMeant(build)) continue;
+      chosen.add(fileName);
+      for (const place of places) {
+        const spec = specs[place] ?? "";
+        if (!asked.has(spec)) open.push(spec);
+        asked.add(spec);
+      }
+    }
+  };
+  for (const summary of packages.values()) choose(summary, () => true);
+  for (let text = open.pop(); text !== undefined; text = open.pop()) {
+    const spec = parseMatchSpec(text);
+    const wanted = spec && packages.get(spec.name);
+    if (wanted) choose(wanted, (build) => isWanted(spec, build, versions));
+  }
+  return [...chosen].sort(compareText);
+}
+
+/** Of one name, the newest first. */
+type Summary = { readonly builds: readonly Build[]; readonly name: string; readonly specs: readonly string[] };
+
+/** Equal ranks have the same version and build number; the specs are given by their places in the summary's list. */
+type Build = readonly [
+  rank: number,
+  fileName: string,
+  version: string,
+  build: string,
+  buildNumber: number,
+  specs: readonly number[],
+];
+
+type Release = {
+  readonly fileName: string;
+  readonly name: string;
+  readonly version: string;
+  readonly parsedVersion: Version;
+  readonly build: string;
+  readonly buildNumber: number;
+  readonly specs: readonly string[];
+};
+
+const NO_VERSION: Version = { main: [], local: [] };
+
+function readRelease(file: { readonly fileName: string; readonly record: string }): Release {
+  const record: JsonObject = JSON.parse(file.record);
+  const version = String(record.version);
+  return {
+    fileName: file.fileName,
+    name: String(record.name),
+    version,
+    parsedVersion: parseVersion(version) ?? NO_VERSION,
+    build: String(record.build),
+    buildNumber: Number(record.build_number),
+    specs: [record.depends, record.constrains].flat().filter((spec) => typeof spec === "string"),
+  };
+}
+
+function newestFirst(a: Release, b: Release): number {
+  return (
+    compareVersions(b.parsedVersion, a.parsedVersion) ||
+    b.buildNumber - a.buildNumber ||
+    compareText(a.fileName, b.fileName)
+  );
+}
+
+function isSameRank(a: Release, b: Release): boolean {
+  return a.buildNumber === b.buildNumber && compareVersions(a.parsedVersion, b.parsedVersion) === 0;
+}
+
+function isWanted(spec: MatchSpec, build: Build, versions: (text: string) => Version): boolean {
+  const [, , version, buildText, buildNumber] = build;
+  return matchesSpec(spec, { version, parsedVersion: versions(version), build: buildText, buildNumber });
+}
+
+/** Many files have the same few versions. */
+function createVersions(): (text: string) => Version {
+  const known = new Map<string, Version>();
+  return (text) => {
+    const version = known.get(text) ?? parseVersion(text) ?? NO_VERSION;
+    known.set(text, version);
+    return version;
+  };
+}

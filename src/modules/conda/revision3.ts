@@ -1,0 +1,85 @@
+// Revision 3 of repodata: what makes a record one that earlier clients would misread, and the form it then has.
+// https://conda.org/learn/ceps/cep-0048
+
+import { splitMatchSpec, type MatchSpecParts } from "./match-spec.ts";
+import { canonicalJson } from "./record.ts";
+import { isJsonObject, type JsonObject } from "./strict-json.ts";
+
+/**
+ * The package says so, or it uses what only revision 3 has: optional groups, flags, or specs with conditions. Such a
+ * record must stand in no map that earlier clients read. https://conda.org/learn/ceps/cep-0043
+ */
+export function isRevision3(record: string): boolean {
+  if (!HINT.test(record)) return false;
+  const fields: unknown = JSON.parse(record);
+  if (!isJsonObject(fields)) return false;
+  return (
+    Number(fields.schema_version) >= REVISION ||
+    Number(fields.repodata_revision) >= REVISION ||
+    isFilled(fields.extra_depends) ||
+    isFilled(fields.flags) ||
+    [...textsOf(fields.depends), ...textsOf(fields.constrains)].some(hasNewKeyword)
+  );
+}
+
+/** The record with its specs in brackets, the one form that revision 3 knows. */
+export function revision3Record(record: string): string {
+  const fields: JsonObject = JSON.parse(record);
+  for (const key of ["depends", "constrains"]) {
+    if (key in fields) fields[key] = textsOf(fields[key]).map(inBrackets);
+  }
+  if (isJsonObject(fields.extra_depends)) {
+    const groups = Object.entries(fields.extra_depends);
+    fields.extra_depends = Object.fromEntries(groups.map(([group, specs]) => [group, textsOf(specs).map(inBrackets)]));
+  }
+  return canonicalJson(fields);
+}
+
+const REVISION = 3;
+/** In the text of every record that could be of revision 3, and of few others. */
+const HINT = /schema_version|repodata_revision|extra_depends|flags|extras|when/;
+const NEW_KEYWORD = /[[,\s](?:when|extras|flags)\s*=/;
+const PLAIN_VERSION = /^[^=<>!~,|*()\s]+$/;
+const SELECTORS: readonly string[] = ["version", "build", "build_number", "flags", "extras", "when"];
+
+function hasNewKeyword(spec: string): boolean {
+  const opening = spec.indexOf("[");
+  return opening !== -1 && NEW_KEYWORD.test(spec.slice(opening));
+}
+
+/** A spec that cannot be put so is left as it is. */
+function inBrackets(spec: string): string {
+  const parts = splitMatchSpec(spec);
+  if (parts === undefined || parts.channel !== undefined || parts.name.includes("*")) return spec;
+  const fields = fieldsOf(parts);
+  if (fields.some(([key, value]) => !SELECTORS.includes(key) || !isQuotable(value))) return spec;
+  const members = fields.map(([key, value]) => `${key}=${quoted(value)}`);
+  return members.length === 0 ? parts.name : `${parts.name}[${members.join(",")}]`;
+}
+
+/** Without what selects nothing; the keywords count more than what stands before them. */
+function fieldsOf({ version, build, keywords }: MatchSpecParts): [string, string][] {
+  const given = new Map([["version", version], ["build", build], ...keywords]);
+  given.delete("name");
+  return [...given].flatMap(([key, value]): [string, string][] => {
+    if (value === undefined || value === "*") return [];
+    return [[key, key === "version" && PLAIN_VERSION.test(value) ? `==${value}` : value]];
+  });
+}
+
+function isQuotable(value: string): boolean {
+  return !value.includes("\\") && !(value.includes('"') && value.includes("'"));
+}
+
+function quoted(value: string): string {
+  if (value.startsWith("[") || /^[0-9]+$/.test(value)) return value;
+  return value.includes('"') ? `'${value}'` : `"${value}"`;
+}
+
+function isFilled(value: unknown): boolean {
+  return (Array.isArray(value) && value.length > 0) || (isJsonObject(value) && Object.keys(value).length > 0);
+}
+
+function textsOf(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
+}

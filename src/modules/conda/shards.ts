@@ -1,0 +1,80 @@
+// Sharded repodata: a document for each package name, and an index of their hashes. https://conda.org/learn/ceps/cep-0016
+
+import { encodeMsgpack, msgpackMapHeader } from "../msgpack.ts";
+import { compareText, formatOf, orderKey } from "./file-name.ts";
+import type { RepodataEntry } from "./repodata.ts";
+import { stemOf } from "./repodata-v3.ts";
+import { isRevision3, revision3Record } from "./revision3.ts";
+import { emptyObject, type JsonObject } from "./strict-json.ts";
+
+/** What is known of one name in one subdir; `removed` are the names of its yanked files. */
+export type Shard = { readonly entries: Iterable<RepodataEntry>; readonly removed: readonly string[] };
+
+export const SHARD_LEVEL = 12;
+/** Hashes do not compress: more than this costs time and saves nothing. */
+export const SHARD_INDEX_LEVEL = 1;
+
+/** The same entries give the same bytes, in whatever order they come. */
+export function composeShard({ entries, removed }: Shard): Uint8Array {
+  const legacy = { packages: emptyObject(), "packages.conda": emptyObject() };
+  const v3 = { conda: emptyObject(), "tar.bz2": emptyObject() };
+  let isLegacy = true;
+  for (const entry of entries) {
+    const format = formatOf(entry.fileName) ?? "tar.bz2";
+    if (isRevision3(entry.record)) {
+      isLegacy = false;
+      v3[format][stemOf(entry.fileName)] = shardRecord(revision3Record(entry.record), entry);
+    } else {
+      legacy[format === "conda" ? "packages.conda" : "packages"][entry.fileName] = shardRecord(entry.record, entry);
+    }
+  }
+  const sorted = removed.toSorted((a, b) => compareText(orderKey(a), orderKey(b)));
+  return encodeMsgpack({ ...legacy, removed: sorted, ...(isLegacy ? {} : { v3 }) });
+}
+
+/** The entry of one name in the index; `hash` is the sha256 of the compressed shard, in hexadecimal. */
+export function shardIndexEntry(name: string, hash: string): Uint8Array {
+  return Buffer.concat([encodeMsgpack(name), encodeMsgpack(fromHex(hash))]);
+}
+
+/**
+ * The index in pieces, to be put one after the other. `entries` are those of `shardIndexEntry`, alone or several in one
+ * piece, in the order of the names by bytes; `count` says how many names there are in all.
+ */
+export function composeShardIndex(subdir: string, entries: Iterable<Uint8Array>, count: number): Uint8Array[] {
+  const info = { base_url: "", shards_base_url: "./shards/", subdir };
+  return [
+    msgpackMapHeader(3),
+    encodeMsgpack("info"),
+    encodeMsgpack(info),
+    encodeMsgpack("shards"),
+    msgpackMapHeader(count),
+    ...entries,
+    encodeMsgpack("version"),
+    encodeMsgpack(1),
+  ];
+}
+
+/** One frame with its content size: clients stop after the first frame, and some refuse one without a size. */
+export function compressShard(shard: Uint8Array): Uint8Array {
+  return Bun.zstdCompressSync(new Uint8Array(shard), { level: SHARD_LEVEL });
+}
+
+export function compressShardIndex(pieces: readonly Uint8Array[]): Uint8Array {
+  return Bun.zstdCompressSync(Buffer.concat(pieces), { level: SHARD_INDEX_LEVEL });
+}
+
+/** Run exports always have their place, for without it they count as unknown. https://conda.org/learn/ceps/cep-0021 */
+function shardRecord(record: string, entry: RepodataEntry): JsonObject {
+  const fields: JsonObject = JSON.parse(record);
+  fields.indexed_timestamp = entry.indexedTimestamp;
+  fields.md5 = fromHex(entry.md5);
+  fields.run_exports = entry.runExports;
+  fields.sha256 = fromHex(entry.sha256);
+  fields.size = entry.size;
+  return fields;
+}
+
+function fromHex(hash: string): Uint8Array {
+  return Buffer.from(hash, "hex");
+}

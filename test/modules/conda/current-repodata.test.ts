@@ -1,0 +1,163 @@
+import { describe, expect, test } from "bun:test";
+import * as fc from "fast-check";
+
+import { chooseCurrent, summarizeName } from "../../../src/modules/conda/current-repodata.ts";
+import { matchesSpec, parseMatchSpec } from "../../../src/modules/conda/match-spec.ts";
+import type { RepodataEntry } from "../../../src/modules/conda/repodata.ts";
+import { parseVersion } from "../../../src/modules/conda/version.ts";
+import { entryOf } from "./entries.ts";
+
+type Given = Parameters<typeof entryOf>[0];
+
+/** `a 1.0 py_0 2` is a name, a version, a build and a build number. */
+function release(text: string, fields: Omit<Given, "name"> = {}, format: "conda" | "tar.bz2" = "conda"): RepodataEntry {
+  const [name = "", version = "", build = "0", buildNumber = "0"] = text.split(" ");
+  return entryOf({ name, version, build, build_number: Number(buildNumber), ...fields }, { format });
+}
+
+function choose(entries: readonly RepodataEntry[]): string[] {
+  const byName = Map.groupBy(entries, ({ record }) => String(JSON.parse(record).name));
+  return chooseCurrent([...byName.values()].flatMap((files) => summarizeName(files) ?? []));
+}
+
+const needs = (...depends: string[]): { depends: string[] } => ({ depends });
+
+describe("the newest of a name", () => {
+  test("is its greatest version, in every build of the greatest build number and in both formats", () => {
+    const chosen = choose([
+      release("a 1.9 py38_5 5"),
+      release("a 1.10 py38_0 0"),
+      release("a 1.10 py38_1 1"),
+      release("a 1.10 py39_1 1", {}, "tar.bz2"),
+      release("a 1.10.0 py310_1 1"),
+      release("a 1.10 py39_1 1"),
+    ]);
+    expect(chosen).toEqual([
+      "a-1.10-py38_1.conda",
+      "a-1.10-py39_1.conda",
+      "a-1.10-py39_1.tar.bz2",
+      "a-1.10.0-py310_1.conda",
+    ]);
+  });
+
+  test("is none of revision 3, which solvers that ask for this document cannot read", () => {
+    expect(choose([release("a 2", { schema_version: 3 }), release("a 1")])).toEqual(["a-1-0.conda"]);
+    expect(choose([release("a 1", { extra_depends: { x: ["b"] } })])).toEqual([]);
+    expect(summarizeName([])).toBeUndefined();
+  });
+});
+
+describe("what the chosen need", () => {
+  const OLD_B = [release("b 3"), release("b 2.1 py_0 0"), release("b 2.1 py_1 1"), release("b 1")];
+
+  test.each([
+    ["is there when the newest will do", needs("b >=2"), []],
+    ["is the newest that will do", needs("b <3"), ["b-2.1-py_1.conda"]],
+    ["is of the build asked for", needs("b 2.* py_0"), ["b-2.1-py_0.conda"]],
+    ["may be several versions", needs("b <3", "b <2"), ["b-1-0.conda", "b-2.1-py_1.conda"]],
+    ["is not what no file can be", needs("b >4", "c", "__glibc >=2.17"), []],
+    ["is not what cannot be read", needs("b ^1$", "b <<2", "[", "", "b[version=1", "*"), []],
+    ["is also what it constrains itself to", { constrains: ["b <2"] }, ["b-1-0.conda"]],
+    ["is nothing when there are no lists", { depends: null, constrains: [1] }, []],
+  ])("%s", (_, fields, expected) => {
+    const entries = [release("a 1", fields), release("a 0.5", needs("b 2.1 py_0")), ...OLD_B];
+    expect(choose(entries)).toEqual(["a-1-0.conda", ...expected, "b-3-0.conda"]);
+  });
+
+  test("have their own needs", () => {
+    const entries = [
+      release("a 1", needs("b <2")),
+      release("b 2"),
+      release("b 1", needs("c 1.*", "a")),
+      release("c 3"),
+      release("c 1.5", needs("c <1.5")),
+      release("c 1.0", needs("constructor <1")),
+
+      release("constructor 1"),
+      release("constructor 0.1"),
+      release("constructor 0.0.1"),
+      release("d 2"),
+      release("d 1"),
+    ];
+    expect(choose(entries)).toEqual([
+      "a-1-0.conda",
+      "b-1-0.conda",
+      "b-2-0.conda",
+      "c-1.0-0.conda",
+      "c-1.5-0.conda",
+      "c-3-0.conda",
+      "constructor-0.1-0.conda",
+      "constructor-1-0.conda",
+      "d-2-0.conda",
+    ]);
+  });
+});
+
+describe("of any channel", () => {
+  const NAMES = ["a", "b", "constructor", "123"];
+  const name = fc.constantFrom(...NAMES);
+  const version = fc.constantFrom("0.9", "1", "1.0", "1.5", "2", "3");
+  const spec = fc
+    .tuple(name, fc.constantFrom("<", ">=", "", "!="), version, fc.constantFrom("", "", " *_0", " py*"))
+    .map(([to, operator, at, build]) => `${to} ${operator}${at}${build}`);
+  const entries = fc
+    .array(fc.tuple(name, version, fc.constantFrom("py", "r"), fc.nat(1), fc.array(spec, { maxLength: 3 })), {
+      maxLength: 30,
+    })
+    .map((rows) =>
+      rows.map(([of, at, build, number, depends]) => release(`${of} ${at} ${build}_${number} ${number}`, { depends })),
+    )
+    .map((all) => [...new Map(all.map((entry) => [entry.fileName, entry])).values()]);
+
+  test("whatever a chosen file needs and any file is, a chosen file is", () => {
+    let added = 0;
+    fc.assert(
+      fc.property(entries, (all) => {
+        const chosen = new Set(choose(all));
+        const kept = all.filter(({ fileName }) => chosen.has(fileName));
+        const newest = choose(all.map(withoutNeeds));
+        expect(kept).toHaveLength(chosen.size);
+        expect(newest.filter((fileName) => !chosen.has(fileName))).toEqual([]);
+        added += chosen.size - newest.length;
+        const needed = kept.flatMap(dependsOf).filter((text) => isSatisfied(text, all));
+        expect(needed.filter((text) => !isSatisfied(text, kept))).toEqual([]);
+      }),
+    );
+    expect(added).toBeGreaterThan(20);
+  });
+
+  test("the order of files and names changes nothing", () => {
+    fc.assert(
+      fc.property(entries, fc.infiniteStream(fc.nat()), (all, numbers) => {
+        const shuffled = all
+          .map((entry) => ({ entry, at: numbers.next().value }))
+          .sort((x, y) => x.at - y.at)
+          .map(({ entry }) => entry);
+        expect(choose(shuffled)).toEqual(choose(all));
+        expect(summarizeName(shuffled.filter(isOfA))).toBe(summarizeName(all.filter(isOfA)));
+      }),
+    );
+  });
+});
+
+function isOfA({ fileName }: RepodataEntry): boolean {
+  return fileName.startsWith("a-");
+}
+
+function dependsOf({ record }: RepodataEntry): string[] {
+  return JSON.parse(record).depends;
+}
+
+function isSatisfied(text: string, entries: readonly RepodataEntry[]): boolean {
+  const spec = parseMatchSpec(text);
+  return entries.some(({ record }) => {
+    const { name, version, build, build_number: buildNumber } = JSON.parse(record);
+    const parsedVersion = parseVersion(version);
+    if (spec === undefined || parsedVersion === undefined) throw new Error(`${text} or ${version} cannot be read`);
+    return spec.name === name && matchesSpec(spec, { version, parsedVersion, build, buildNumber });
+  });
+}
+
+function withoutNeeds(entry: RepodataEntry): RepodataEntry {
+  return { ...entry, record: JSON.stringify({ ...JSON.parse(entry.record), depends: [] }) };
+}

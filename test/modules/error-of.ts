@@ -1,0 +1,10 @@
+/** The error a promise ends with. Fails when it does not. */
+export async function errorOf(work: Promise<unknown>): Promise<Error> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof Error) return error;
+    throw new Error(`not an error: ${String(error)}`, { cause: error });
+  }
+  throw new Error("no error was thrown");
+}

@@ -1,0 +1,69 @@
+import { describe, expect, test } from "bun:test";
+import { httpDate, matchesEtag, notModified, strongEtag } from "../../../src/modules/http/etag.ts";
+
+const ETAG = strongEtag("abc");
+const DATE = "Tue, 15 Nov 1994 12:45:26 GMT";
+const TIME = Date.UTC(1994, 10, 15, 12, 45, 26);
+
+describe("an entity tag", () => {
+  test("is strong and made of a hash", () => {
+    expect(ETAG).toBe('"abc"');
+    for (const hash of ["", 'a"b', "a b", "a\r\nb", "ä"]) expect(() => strongEtag(hash)).toThrow();
+  });
+
+  test.each(["*", " * ", '"abc"', 'W/"abc"', '"x", "abc"', '"x","abc","y"', 'W/"x" , W/"abc"', '"a,b", "abc"'])(
+    "is matched by %s",
+    (header) => expect(matchesEtag(header, ETAG)).toBe(true),
+  );
+
+  test.each([null, "", "abc", '"ab"', '"abcd"', '"ABC"', '"x, abc"', '"x", "y"', '"', '"abc', "**", '"*"', "W/abc"])(
+    "is not matched by %p",
+    (header) => expect(matchesEtag(header, ETAG)).toBe(false),
+  );
+
+  test("is found in a long list in no time", () => {
+    const header = '"x",'.repeat(200_000);
+    expect(matchesEtag(header, ETAG)).toBe(false);
+    expect(matchesEtag(header + ETAG, ETAG)).toBe(true);
+  });
+});
+
+describe("304", () => {
+  const fixed = { etag: ETAG, lastModified: TIME + 999 };
+
+  test("by the tag alone when there is one, whatever the date says", () => {
+    for (const ifModifiedSince of [null, DATE, "Tue, 15 Nov 2044 12:45:26 GMT", "Tue, 15 Nov 1944 12:45:26 GMT"]) {
+      expect(notModified({ ifNoneMatch: ETAG, ifModifiedSince }, fixed)).toBe(true);
+      expect(notModified({ ifNoneMatch: '"of another document"', ifModifiedSince }, fixed)).toBe(false);
+    }
+  });
+
+  test("by the date when there is no tag, and only for what never changes", () => {
+    const since = (ifModifiedSince: string | null): boolean =>
+      notModified({ ifNoneMatch: null, ifModifiedSince }, fixed);
+    expect([since(DATE), since("Tue, 15 Nov 1994 12:45:27 GMT")]).toEqual([true, true]);
+    expect([since("Tue, 15 Nov 1994 12:45:25 GMT"), since(null), since("yesterday"), since("")]).toEqual([
+      false,
+      false,
+      false,
+      false,
+    ]);
+    expect(notModified({ ifNoneMatch: null, ifModifiedSince: DATE }, { etag: ETAG })).toBe(false);
+    expect(notModified({ ifNoneMatch: null }, fixed)).toBe(false);
+  });
+});
+
+describe("a date of HTTP", () => {
+  test("is read in its one form", () => expect(httpDate(DATE)).toBe(TIME));
+
+  test.each([
+    null,
+    "",
+    "1994-11-15",
+    "784903526000",
+    "Tuesday, 15-Nov-94 12:45:26 GMT",
+    `${DATE}x`,
+    "Tue, 99 Nov 1994 12:45:26 GMT",
+    "Tue, 15 Nov 1994 12:45:26 CET",
+  ])("is not %p", (header) => expect(httpDate(header)).toBeUndefined());
+});

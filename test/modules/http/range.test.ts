@@ -1,0 +1,92 @@
+import { describe, expect, test } from "bun:test";
+import { ifRangeHolds, parseRange } from "../../../src/modules/http/range.ts";
+
+const range = (start: number, end: number) => ({ kind: "range", start, end }) as const;
+
+describe("a range of a file of 1000 bytes", () => {
+  test.each([
+    ["bytes=0-0", range(0, 0)],
+    ["bytes=0-", range(0, 999)],
+    ["bytes=5-", range(5, 999)],
+    ["bytes=999-", range(999, 999)],
+    ["bytes=100-199", range(100, 199)],
+    ["bytes=100-5000", range(100, 999)],
+    ["bytes=0-99999999999999999999999999", range(0, 999)],
+    ["bytes=-5", range(995, 999)],
+    ["bytes=-1000", range(0, 999)],
+    ["bytes=-10240", range(0, 999)],
+    ["bytes=-99999999999999999999999999", range(0, 999)],
+    ["BYTES=1-2", range(1, 2)],
+    [" bytes=1-2 ", range(1, 2)],
+  ])("%j is that part", (header, expected) => expect(parseRange(header, 1000)).toEqual(expected));
+
+  test.each(["bytes=1000-", "bytes=1000-1001", "bytes=-0", "bytes=-000", "bytes=18446744073709551616-"])(
+    "%j cannot be satisfied",
+    (header) => expect(parseRange(header, 1000)).toEqual({ kind: "unsatisfiable" }),
+  );
+
+  test.each([
+    null,
+    "",
+    "bytes",
+    "bytes=",
+    "bytes=-",
+    "bytes=5-4",
+    "bytes=0-1,5-6",
+    "bytes=0-1,",
+    "bytes=a-b",
+    "bytes=1-2x",
+    "bytes=--5",
+    "bytes=1.5-2",
+    "bytes=0x1-2",
+    "bytes = 1-2",
+    "bytes=1 - 2",
+    "items=0-1",
+    "bytes=0-1\nbytes=2-3",
+    `bytes=${"0-1,".repeat(10_000)}`,
+  ])("%j is answered in full", (header) => expect(parseRange(header, 1000)).toEqual({ kind: "none" }));
+});
+
+test("an empty file has no part that could be named", () => {
+  expect(parseRange("bytes=0-", 0)).toEqual({ kind: "unsatisfiable" });
+  expect(parseRange("bytes=0-0", 0)).toEqual({ kind: "unsatisfiable" });
+  expect(parseRange("bytes=-5", 0)).toEqual({ kind: "none" });
+});
+
+test("a part always lies within its file", () => {
+  for (const size of [1, 2, 7]) {
+    for (let first = 0; first < 10; first++) {
+      for (const header of [`bytes=${first}-`, `bytes=-${first}`, `bytes=${first}-${first + 3}`]) {
+        const part = parseRange(header, size);
+        if (part.kind !== "range") continue;
+        expect(part.start).toBeGreaterThanOrEqual(0);
+        expect(part.end).toBeGreaterThanOrEqual(part.start);
+        expect(part.end).toBeLessThan(size);
+      }
+    }
+  }
+});
+
+describe("If-Range", () => {
+  const date = "Tue, 15 Nov 1994 12:45:26 GMT";
+  const time = Date.UTC(1994, 10, 15, 12, 45, 26);
+
+  test("lets the range count without a header, for the very tag and for the very date", () => {
+    expect(ifRangeHolds(null, '"abc"')).toBe(true);
+    expect(ifRangeHolds('"abc"', '"abc"')).toBe(true);
+    expect(ifRangeHolds(date, '"abc"', time + 500)).toBe(true);
+  });
+
+  test.each([
+    '"abd"',
+    'W/"abc"',
+    "",
+    "abc",
+    "*",
+    '"abc", "abd"',
+    "Tue, 15 Nov 1994 12:45:27 GMT",
+    "Tue, 15 Nov 1994 12:45:25 GMT",
+  ])("makes the whole the answer for %j", (header) => expect(ifRangeHolds(header, '"abc"', time)).toBe(false));
+
+  test("with a date never fits what has none", () => expect(ifRangeHolds(date, '"abc"')).toBe(false));
+});

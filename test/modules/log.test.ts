@@ -1,0 +1,121 @@
+import { describe, expect, test } from "bun:test";
+import { createLogger } from "../../src/modules/log.ts";
+import { createToken } from "../../src/modules/ids.ts";
+
+function logged(work: (log: ReturnType<typeof createLogger>) => void, level: "debug" | "warn" = "debug"): string[] {
+  const lines: string[] = [];
+  work(createLogger({ level, write: (line) => void lines.push(line) }));
+  return lines;
+}
+
+describe("a log line", () => {
+  test("is one line of JSON with level, time and text, and nothing about the machine", () => {
+    const [line = "", ...more] = logged((log) => log.info({ event: "x", text: "a\nb\u001b[31m" }, "hello"));
+    expect(more).toEqual([]);
+    expect(line.trimEnd()).not.toMatch(/[\n\u001b]/);
+    expect(JSON.parse(line)).toEqual({
+      level: "info",
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+      event: "x",
+      text: "a\nb\u001b[31m",
+      msg: "hello",
+    });
+  });
+
+  test("below the level is not written", () => {
+    const lines = logged((log) => {
+      for (const level of ["debug", "info", "warn", "error", "fatal"] as const) log[level]({}, level);
+    }, "warn");
+    expect(lines.map((line) => JSON.parse(line).level)).toEqual(["warn", "error", "fatal"]);
+  });
+
+  test("holds no secret by name", () => {
+    const secrets = {
+      authorization: "canary",
+      cookie: "canary",
+      password: "canary",
+      secret: "canary",
+      token: "canary",
+      "set-cookie": "canary",
+      "x-api-key": "canary",
+    };
+    const text = logged((log) => log.info({ ...secrets, headers: secrets, kept: "visible" }, "x")).join("");
+    expect(text).not.toContain("canary");
+    expect(text).toContain("visible");
+  });
+
+  test("holds no access token, wherever it stands", () => {
+    const token = createToken();
+    const cause = new Error(`GET /t/${token}/x`);
+    const lines = logged((log) => {
+      log.info({ path: `/t/${token}/alice`, deep: { list: [token] } }, `for ${token}`);
+      log.error({ err: new Error(`bad ${token}`, { cause }) }, "x");
+      log.error({ [token]: 1 }, "as a key");
+      // Cut short by something on the way, as by a limit on the length of a field.
+      log.error({ path: `/t/${token.slice(0, 30)}` }, "x");
+    });
+    expect(lines).toHaveLength(4);
+    for (const line of lines) {
+      expect(line).not.toContain(token.slice(4, 20));
+      expect(line).toContain("cdr-[redacted]");
+    }
+  });
+
+  test("tells an error with its code and causes, without its other members or the values of a query", () => {
+    const cause = Object.assign(new Error("inner"), { code: "EIO" });
+    const error = Object.assign(new TypeError("Failed query: select ?\nparams: canary,1", { cause }), {
+      query: "canary",
+    });
+    const [line = ""] = logged((log) => log.error({ err: error }, "x"));
+    expect(line).not.toContain("canary");
+    expect(JSON.parse(line).err).toMatchObject({
+      type: "TypeError",
+      message: "Failed query: select ?\nparams: [redacted]",
+      stack: expect.stringContaining("log.test.ts"),
+      cause: { type: "Error", code: "EIO", message: "inner" },
+    });
+    const [thrown = ""] = logged((log) => log.error({ err: "only a text" }, "x"));
+    expect(JSON.parse(thrown).err).toBe("only a text");
+  });
+
+  test("stays short, whatever the error", () => {
+    const endless = new Error("x".repeat(1_000_000));
+    endless.cause = endless;
+    const [line = ""] = logged((log) => log.error({ err: endless }, "x"));
+    expect(line.length).toBeLessThan(150_000);
+  });
+});
+
+describe("standard error", () => {
+  const log = JSON.stringify(`${import.meta.dir}/../../src/modules/log.ts`);
+  const program = (rest: string): string[] => [
+    process.execPath,
+    "-e",
+    `const { createLogger } = await import(${log}); const log = createLogger({ level: "info" }); ${rest}`,
+  ];
+  const many = `for (let k = 0; k < 20; k++) { for (let i = 0; i < 500; i++) log.info({ i }, "x".repeat(500)); await Bun.sleep(1); }`;
+
+  test("gets every line, the last before an exit too", async () => {
+    const rest = `${many} log.fatal({}, "last"); process.exit(3);`;
+    const child = Bun.spawn(program(rest), { stderr: "pipe" });
+    const lines = (await new Response(child.stderr).text()).trimEnd().split("\n");
+    expect(await child.exited).toBe(3);
+    expect(lines).toHaveLength(10_001);
+    for (const line of lines) JSON.parse(line);
+    expect(JSON.parse(lines.at(-1) ?? "")).toMatchObject({ msg: "last" });
+  });
+
+  test.each([
+    ["closed", "2>&-"],
+    ["full", "2>/dev/full"],
+    ["a pipe that nobody reads", "2> >(sleep 0.2; exec 0<&-; sleep 1)"],
+  ])("%s neither kills nor stops the program", async (_, redirection) => {
+    const rest = `${many} process.stdout.write("went on"); process.exit(0);`;
+    const [bun = "", ...args] = program(rest);
+    const command = ["bash", "-c", `"$0" "$@" ${redirection}`, bun, ...args];
+    const child = Bun.spawn(command, { stdout: "pipe" });
+    const ended = await Promise.race([child.exited, Bun.sleep(8000)]);
+    if (ended === undefined) child.kill(9);
+    expect([ended, await new Response(child.stdout).text()]).toEqual([0, "went on"]);
+  });
+});

@@ -1,0 +1,155 @@
+// Faults that only the kernel can make: a full disk, a failing fsync, a file system without links.
+
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createDiskStore } from "../../../src/modules/storage/disk.ts";
+import { blobKey, fileListKey } from "../../../src/modules/storage/keys.ts";
+import { errorOf } from "../error-of.ts";
+
+const HASH = "ab".repeat(32);
+const KEY = blobKey(HASH);
+const MIB = 1024 ** 2;
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "condarium-faults-"));
+});
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+const canMount = await tryMount();
+const canTrace = run("strace", "-qq", "-o", "/dev/null", "true");
+if (!canMount) console.log("skipped: a full disk needs the right to mount a tmpfs");
+if (!canTrace) console.log("skipped: failing system calls need strace");
+
+describe.skipIf(!canMount)("a disk of 4 MiB", () => {
+  beforeEach(() => {
+    run("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", root);
+  });
+  afterEach(() => {
+    run("umount", root);
+  });
+
+  test("refuses what does not fit, leaves nothing, still reads, and takes the next that fits", async () => {
+    const store = createDiskStore({ root, reserve: 0 });
+    await store.put(KEY, new Uint8Array(MIB));
+    const staged = await store.stage();
+    const fill = async (): Promise<void> => {
+      for (let count = 0; count < 5; count++) await staged.append(new Uint8Array(MIB));
+    };
+    expect(await errorOf(fill())).toMatchObject({ code: "no-space" });
+    expect(staged.size).toBeLessThan(4 * MIB);
+    expect(await errorOf(staged.sync())).toBeInstanceOf(Error);
+    expect(await errorOf(staged.promote(blobKey("0".repeat(64))))).toBeInstanceOf(Error);
+    expect((await store.open(KEY))?.size).toBe(MIB);
+    await staged.discard();
+    expect(await errorOf(store.put(fileListKey(HASH), new Uint8Array(5 * MIB)))).toMatchObject({ code: "no-space" });
+    expect(readdirSync(join(root, "tmp"))).toEqual([]);
+    expect(await store.stat(fileListKey(HASH))).toBeUndefined();
+    await store.put(fileListKey(HASH), new Uint8Array(2 * MIB));
+    expect((await store.stat(fileListKey(HASH)))?.size).toBe(2 * MIB);
+  });
+
+  test("has no room for a stage once the reserve is reached", async () => {
+    const store = createDiskStore({ root, reserve: 3 * MIB });
+    await (await store.stage()).discard();
+    await store.put(KEY, new Uint8Array(2 * MIB));
+    expect(await store.free()).toBe(0);
+    expect(await errorOf(store.stage())).toMatchObject({ code: "no-space" });
+    await store.delete(KEY);
+    await (await store.stage()).discard();
+  });
+
+  test("cannot hold only a part of the data folder", async () => {
+    const store = async (): Promise<unknown> => createDiskStore({ root: join(root, "data"), reserve: 0 });
+    await mkdir(join(root, "data", "blobs"), { recursive: true });
+    run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", join(root, "data", "blobs"));
+    try {
+      expect(await errorOf(store())).toMatchObject({ code: "usage" });
+    } finally {
+      run("umount", join(root, "data", "blobs"));
+    }
+    await store();
+  });
+});
+
+describe.skipIf(!canTrace)("a system call that fails", () => {
+  test("fsync of the file: the upload fails, and no fsync is tried again", async () => {
+    const { report, calls } = await promoteTwice(["fsync:error=EIO"]);
+    expect(report.outcomes).toEqual(["done", "EIO", "refused", "refused", "refused"]);
+    expect(report.size).toBeUndefined();
+    expect(calls.filter((call) => call.includes("fsync("))).toHaveLength(1);
+    expect(readdirSync(join(root, "tmp"))).toEqual([]);
+  });
+
+  test("fsync of a folder: the upload fails, and so does every later one into that folder", async () => {
+    const { report, calls } = await promoteTwice(["fsync:error=EIO"], ["-P", root]);
+    expect(report.outcomes).toEqual(["done", "done", "refused", "EIO", "refused"]);
+    expect(calls.filter((call) => call.includes("fsync("))).toHaveLength(1);
+    expect(readdirSync(join(root, "tmp"))).toEqual([]);
+  });
+
+  test("link, on a file system without links: a durable copy is renamed into place", async () => {
+    const { report, calls } = await promoteTwice(["link,linkat:error=EPERM"]);
+    expect(report).toEqual({ outcomes: ["done", "done", "refused", "done", "done"], size: 100_000, isWhole: true });
+    const named = calls.findIndex((call) => /rename.*blobs/.test(call));
+    expect(calls.slice(0, named).filter((call) => call.includes("fsync("))).toHaveLength(2);
+    expect(calls.slice(named).filter((call) => call.includes("fsync("))).toHaveLength(5);
+    expect(readdirSync(join(root, "tmp"))).toEqual([]);
+  });
+
+  test("write that takes only a part: the rest is written after it", async () => {
+    const { calls } = await promoteTwice(["pwrite64:retval=50000:when=1"], ["-e", "trace=pwrite64"]);
+    const spans = calls.flatMap((call) => /, (\d+), (\d+)(?:\)| <unfinished)/.exec(call)?.slice(1) ?? []);
+    expect(spans).toEqual(["100000", "0", "50000", "50000"]);
+  });
+
+  test("write that is interrupted: it is made again", async () => {
+    const { report } = await promoteTwice(["pwrite64:error=EINTR:when=1"], ["-e", "trace=pwrite64"]);
+    expect(report).toEqual({ outcomes: ["done", "done", "refused", "done", "done"], size: 100_000, isWhole: true });
+  });
+
+  test("none: every folder up to the root is made durable after the name is there", async () => {
+    const { report, calls } = await promoteTwice([]);
+    expect(report).toEqual({ outcomes: ["done", "done", "refused", "done", "done"], size: 100_000, isWhole: true });
+    const order = calls.flatMap((call) => /(fsync|link)(?:at)?\(/.exec(call)?.[1] ?? []);
+    // The second promotion finds the name taken and the folders above durable already.
+    expect(order).toEqual(["fsync", "link", "fsync", "fsync", "fsync", "fsync", "link", "fsync"]);
+  });
+});
+
+type Report = { readonly outcomes: string[]; readonly size?: number; readonly isWhole: boolean };
+
+async function promoteTwice(
+  injections: readonly string[],
+  more: readonly string[] = [],
+): Promise<{ report: Report; calls: string[] }> {
+  const trace = join(root, "..", `${crypto.randomUUID()}.trace`);
+  const script = join(import.meta.dir, "promote-twice.ts");
+  const injected = injections.flatMap((injection) => ["-e", `inject=${injection}`]);
+  const calls = ["-e", "trace=fsync,link,linkat,rename,renameat,renameat2"];
+  const command = ["strace", "-f", "-qq", "-o", trace, ...calls, ...injected, ...more, process.execPath, script, root];
+  const child = Bun.spawn(command, { stdout: "pipe", stderr: "inherit" });
+  const text = await new Response(child.stdout).text();
+  const lines = (await Bun.file(trace).text()).split("\n").filter((line) => !line.includes("resumed>"));
+  await rm(trace);
+  return { report: JSON.parse(text), calls: lines };
+}
+
+function run(...command: string[]): boolean {
+  try {
+    return Bun.spawnSync(command, { stderr: "ignore" }).success;
+  } catch {
+    return false;
+  }
+}
+
+async function tryMount(): Promise<boolean> {
+  const folder = await mkdtemp(join(tmpdir(), "condarium-mount-"));
+  const isMounted = run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder);
+  if (isMounted) run("umount", folder);
+  await rm(folder, { recursive: true });
+  return isMounted;
+}
