@@ -11,6 +11,7 @@ import { ARCHIVE_LIMITS } from "./modules/conda/archive.ts";
 import type { Logger } from "./modules/log.ts";
 import { createMetrics, type Metrics } from "./modules/metrics.ts";
 import type { BlobStore } from "./modules/storage/blob-store.ts";
+import { createDerivedFiles, type DerivedFiles } from "./modules/storage/derived-files.ts";
 import { createDiskStore } from "./modules/storage/disk.ts";
 import { createRouter, type Router } from "./routers/index.ts";
 import { createAccess } from "./services/access.ts";
@@ -22,6 +23,7 @@ import { createRemove } from "./services/conda/remove.ts";
 import { createHealth } from "./services/health.ts";
 import { createIdentities } from "./services/identities.ts";
 import { createEngine } from "./services/index/engine.ts";
+import { createShards } from "./services/index/shards.ts";
 import { createPackages } from "./services/packages.ts";
 import { createLocalSource } from "./services/sources/local.ts";
 import { createStaging } from "./services/staging.ts";
@@ -29,7 +31,7 @@ import { createThrottle } from "./services/throttle.ts";
 import { createTokens, type Tokens } from "./services/tokens.ts";
 import { createUsers, type Users } from "./services/users.ts";
 import { createVerify, type Verify } from "./services/verify.ts";
-import { createWorkers } from "./services/workers.ts";
+import { createWorkers, type Workers } from "./services/workers.ts";
 
 /** What the commands beside a server work on: the same database and blobs, no lock, one short transaction each. */
 export type Management = {
@@ -57,6 +59,22 @@ export type AppOptions = {
   readonly onFatal?: ((error: unknown) => void) | undefined;
 };
 
+function once(work: () => void): () => void {
+  let done = false;
+  return () => {
+    if (!done) work();
+    done = true;
+  };
+}
+
+/** Work that waits for a thread; past that, callers are told to come back. */
+const WAITING = 1000;
+const INDEXERS = 1;
+
+function spawn(): Worker {
+  return new Worker(new URL("./worker.ts", import.meta.url).href);
+}
+
 type Stores = { readonly folder: DataFolder; readonly database: Database; readonly blobs: BlobStore };
 
 export function openManagement(config: Config, clock: Clock = systemClock): Management {
@@ -73,23 +91,25 @@ export async function createApp(options: AppOptions): Promise<App> {
   const events = createEvents({ log: options.log, metrics });
   const stores = openStores({ config, clock, create: true, failpoint: options.failpoint, onFatal: options.onFatal });
   await stores.blobs.sweep();
-  const workers = createWorkers({
-    spawn: () => new Worker(new URL("./worker.ts", import.meta.url).href),
-    size: config.workers,
-    queue: 1000,
-  });
+  const files = createDerivedFiles(folder.root);
+  // Nobody reads yet, and what was derived before is made again when it is asked for.
+  files.sweep(() => false);
+  const workers = createWorkers({ spawn, size: config.workers, queue: WAITING });
+  // Apart from those that read packages, so that neither kind of work waits for the other.
+  const indexers = createWorkers({ spawn, size: INDEXERS, queue: WAITING });
   metrics.observe("condarium_inspections_waiting", "Packages that wait for a worker", () => workers.waiting);
-  const router = routerOf(options, { ...stores, clock, events, metrics, workers });
+  const router = routerOf(options, { ...stores, clock, events, metrics, workers, indexers, files });
   return {
     ...managementOf(config, stores, clock),
     handle: router.handle,
     routes: router.routes,
     metrics,
-    close: () => {
+    close: once(() => {
       workers.close();
+      indexers.close();
       stores.database.close();
       lock.release();
-    },
+    }),
   };
 }
 
@@ -97,12 +117,14 @@ type Parts = Stores & {
   readonly clock: Clock;
   readonly events: ReturnType<typeof createEvents>;
   readonly metrics: Metrics;
-  readonly workers: ReturnType<typeof createWorkers>;
+  readonly workers: Workers;
+  readonly indexers: Workers;
+  readonly files: DerivedFiles;
 };
 
 function routerOf(options: AppOptions, parts: Parts): Router {
   const { config } = options;
-  const { database, blobs, clock, events, metrics, workers } = parts;
+  const { database, blobs, clock, events, metrics, workers, indexers, files, folder } = parts;
   const access = createAccess({ reader: database.read });
   const throttle = createThrottle({ database, clock });
   const identities = createIdentities({ database, throttle, events, clock });
@@ -111,7 +133,8 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   const staging = createStaging({ blobs, events, limit: config["max-upload-size"], failpoint: options.failpoint });
   const inspect = createInspect({ workers, limits: ARCHIVE_LIMITS, clock });
   const { admit } = createAdmission({ perAccount: config["uploads-per-account"] });
-  const engine = createEngine({ database, blobs, events, clock });
+  const engine = createEngine({ database, files, workers: indexers, events, clock, dataFolder: folder.root });
+  const shards = createShards({ blobs, events });
   const publish = createPublish({
     database,
     blobs,
@@ -141,15 +164,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
       blobs,
     }),
     sourceOf: (place) =>
-      createLocalSource(
-        {
-          database,
-          blobs,
-          engine,
-          events,
-        },
-        place,
-      ),
+      createLocalSource({ database, blobs, engine, events, shards, publicUrl: options.publicUrl }, place),
     channelExists: async (owner, name) => {
       const place = await channels.find(database.read, owner, name);
       return place !== undefined && (place.channel !== undefined || name === "");

@@ -1,6 +1,7 @@
 // Entry of the worker threads: takes one job at a time and answers it.
 
 import { inspectArchive } from "./modules/conda/inspect-archive.ts";
+import { createIndexWorker } from "./services/index/index-worker.ts";
 import type { WorkerJob, WorkerReply } from "./services/workers.ts";
 
 declare const self: Worker;
@@ -12,8 +13,11 @@ self.addEventListener("message", (event: MessageEvent<WorkerJob>) => {
 /** Past this, what an inspection leaves behind is worth collecting at once: the heap of a thread grows late and shrinks later. */
 const LARGE_BYTES = 64 * 1024 ** 2;
 
+const index = createIndexWorker();
+
 async function answer(job: WorkerJob): Promise<WorkerReply> {
   try {
+    if (job.kind === "document") return { kind: "document", reply: await index.build(job.dataFolder, job.request) };
     const inspection = await inspectArchive(job.path, job);
     if (inspection.kind === "accepted" && inspection.unpackedBytes > LARGE_BYTES) Bun.gc(true);
     return { kind: "inspected", inspection };

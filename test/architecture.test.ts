@@ -24,7 +24,7 @@ const RANKS: readonly (readonly [RegExp, string])[] = [
 
 /** Inside `modules/`: a room stands alone but for these. */
 const MODULE_FRIENDS: Readonly<Record<string, readonly string[]>> = {
-  conda: ["archive", "hash.ts", "streams.ts"],
+  conda: ["archive", "hash.ts", "streams.ts", "msgpack.ts"],
   archive: ["conda/findings.ts", "conda/archive.ts"],
   storage: ["hash.ts", "streams.ts", "ids.ts"],
   "passwords.ts": ["mutex.ts"],
@@ -76,7 +76,7 @@ test.each([
   ["elysia", /from "elysia/, /^routers\//],
   ["the environment", /process\.env|Bun\.env|import\.meta\.env/, /^config\.ts$/],
   ["the time", /Date\.now\(|new Date\(\)|performance\.now\(/, /^modules\/clock\.ts$/],
-  ["transactions", /\.transaction\(|BEGIN IMMEDIATE/, /^models\/(writer|migrations)\.ts$/],
+  ["transactions", /\.transaction\(|BEGIN IMMEDIATE/, /^models\/(writer|migrations|derived)\.ts$/],
 ])("%s has one owner", (_, pattern, owner) => {
   const users = sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);
   expect(users.filter((path) => !owner.test(path))).toEqual([]);

@@ -174,6 +174,6 @@ async function checkAfterCrash(
     }
   } finally {
     await server.close();
-    await rm(folder, { recursive: true });
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }

@@ -17,10 +17,14 @@ declare const inTransaction: unique symbol;
 /** A reader inside `transact()`; the functions that write demand one. */
 export type Transaction = Reader & { readonly [inTransaction]: true };
 
+/** Reads of one moment, on a connection of their own. */
+export type Snapshots = {
+  /** Runs `work` inside one read transaction: everything it sees is of one moment. */
+  snapshot<T>(work: (reader: Reader) => Promise<T>): Promise<T>;
+};
+
 export type Database = {
   readonly read: Reader;
-  /** Runs `work` inside one read transaction on a connection of its own: everything it sees is of one moment. */
-  snapshot<T>(work: (reader: Reader) => Promise<T>): Promise<T>;
   /**
    * Runs `work` inside a write transaction and resolves when it is durable. Work that waits at the same moment shares a
    * commit, each in a savepoint; one failure rolls back only itself. `work` must be short: all writers wait for it.
@@ -49,11 +53,8 @@ export function openDatabase(options: DatabaseOptions): Database {
   requireSqlite(write);
   migrate(write, options.clock.now());
   const read = connect(options.path, { create: false });
-  const snapshots = connect(options.path, { create: false });
-  for (const reader of [read, snapshots]) reader.run("PRAGMA query_only = ON");
-  const snapshotMutex = createMutex();
+  read.run("PRAGMA query_only = ON");
   const reader = drizzle(read, { schema });
-  const snapshotReader = drizzle(snapshots, { schema });
   const writer: Writer<Transaction> = createWriter({
     connection: write,
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what the writer hands out is inside its transaction
@@ -64,14 +65,22 @@ export function openDatabase(options: DatabaseOptions): Database {
   return {
     read: reader,
     transact: (work) => writer.run(work),
-    snapshot: (work) => snapshotMutex.run(() => inSnapshot(snapshots, () => work(snapshotReader))),
     integrityProblems: () => integrityProblems(read, write),
     close: () => {
-      for (const connection of [snapshots, read]) connection.close();
+      read.close();
       write.run("PRAGMA wal_checkpoint(TRUNCATE)");
       write.close();
     },
   };
+}
+
+/** For worker threads, which read beside the server. */
+export function openSnapshots(path: string): Snapshots {
+  const connection = connect(path, { create: false });
+  connection.run("PRAGMA query_only = ON");
+  const reader = drizzle(connection, { schema });
+  const mutex = createMutex();
+  return { snapshot: (work) => mutex.run(() => inSnapshot(connection, () => work(reader))) };
 }
 
 function connect(path: string, options: { create: boolean }): Connection {

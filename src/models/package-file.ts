@@ -18,6 +18,20 @@ export type IndexedFile = Pick<
 > &
   Pick<PackageBlobRow, "md5" | "sha256" | "size">;
 
+const INDEXED = {
+  id: packageFile.id,
+  section: packageFile.section,
+  fileName: packageFile.fileName,
+  packageName: packageFile.packageName,
+  state: packageFile.state,
+  record: packageFile.record,
+  metadata: packageFile.metadata,
+  publishedAt: packageFile.publishedAt,
+  md5: packageBlob.md5,
+  sha256: packageBlob.sha256,
+  size: packageBlob.size,
+};
+
 const fileByName = prepared((reader) =>
   reader
     .select({ file: packageFile, blob: packageBlob })
@@ -107,6 +121,32 @@ export async function pageOfSection(reader: Reader, range: SectionRange): Promis
     .limit(range.limit);
 }
 
+const filesByName = prepared((reader) =>
+  reader
+    .select(INDEXED)
+    .from(packageFile)
+    .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
+    .where(
+      and(
+        eq(packageFile.channelId, given("channelId")),
+        eq(packageFile.section, given("section")),
+        eq(packageFile.packageName, given("packageName")),
+      ),
+    )
+    .orderBy(asc(packageFile.fileName))
+    .prepare(),
+);
+
+/** All files of a name in a section, whatever their state. */
+export async function filesOfName(
+  reader: Reader,
+  place: { readonly channelId: number; readonly section: string },
+  packageName: string,
+): Promise<IndexedFile[]> {
+  const { channelId, section } = place;
+  return await filesByName(reader).execute({ channelId, section, packageName });
+}
+
 /** The yanked files of a section, by name. */
 export async function yankedFiles(reader: Reader, channelId: number, section: string): Promise<string[]> {
   const rows = await reader
@@ -156,17 +196,3 @@ export async function countFiles(reader: Reader, channelId: number): Promise<num
     .where(eq(packageFile.channelId, channelId));
   return rows[0]?.files ?? 0;
 }
-
-const INDEXED = {
-  id: packageFile.id,
-  section: packageFile.section,
-  fileName: packageFile.fileName,
-  packageName: packageFile.packageName,
-  state: packageFile.state,
-  record: packageFile.record,
-  metadata: packageFile.metadata,
-  publishedAt: packageFile.publishedAt,
-  md5: packageBlob.md5,
-  sha256: packageBlob.sha256,
-  size: packageBlob.size,
-};

@@ -27,6 +27,8 @@ const channelPolicy = z
   .strictObject({
     /** `strict` refuses packages with warnings. */
     validation: z.enum(["standard", "strict"]).default("standard"),
+    /** Who is offered shards: all but the mamba versions that would miss new packages for a day, all, or nobody. */
+    shards: z.enum(["fresh", "on", "off"]).default("fresh"),
     /** Seconds that clients may use a document without asking again. */
     maxAge: z.int().min(0).max(86_400).default(0),
   })

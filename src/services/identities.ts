@@ -41,7 +41,19 @@ const NOTE_USE_EVERY_MS = 60 * 60 * 1000;
 export function createIdentities(parts: IdentitiesParts): Identities {
   const { database, clock } = parts;
   const processKey = randomBytes(32);
+  const verifying = new Map<string, Promise<boolean>>();
   const verified = createLru<string, true>({ maxEntries: REMEMBERED, ttlMs: REMEMBER_MS, now: () => clock.elapsed() });
+
+  /** Requests that come at once with one password, as a client's parallel uploads do, wait for one verification. */
+  async function verifyOnce(memory: string, password: string, hash: string | undefined): Promise<boolean> {
+    const known = verifying.get(memory);
+    if (known) return await known;
+    const verification = (hash === undefined ? verifyNobody(password) : verifyPassword(password, hash)).finally(() =>
+      verifying.delete(memory),
+    );
+    verifying.set(memory, verification);
+    return await verification;
+  }
 
   async function byPassword(name: string, password: string, address: string): Promise<Identity> {
     const user = await findUser(database.read, name);
@@ -50,7 +62,7 @@ export function createIdentities(parts: IdentitiesParts): Identities {
       .digest("hex");
     if (user && !user.owner.disabled && verified.get(memory)) return { kind: "user", user };
     await parts.throttle.check({ account: name, address });
-    const right = user ? await verifyPassword(password, user.passwordHash) : await verifyNobody(password);
+    const right = await verifyOnce(memory, password, user?.passwordHash);
     if (!user || !right || user.owner.disabled) {
       await parts.throttle.fail({ account: name, address });
       parts.events.loginFailed({ account: name, address });

@@ -2,10 +2,13 @@
 
 import { unavailable } from "../errors.ts";
 import { createSemaphore } from "../modules/mutex.ts";
+import type { BuildReply, BuildRequest } from "./index/index-builder.ts";
 import type { ArchiveLimits, Inspection } from "../modules/conda/archive.ts";
 
 /** What a worker can be asked; `src/worker.ts` answers. */
-export type WorkerJob = {
+export type WorkerJob = InspectJob | DocumentJob;
+export type DocumentJob = { readonly kind: "document"; readonly dataFolder: string; readonly request: BuildRequest };
+export type InspectJob = {
   readonly kind: "inspect";
   readonly path: string;
   readonly fileName: string;
@@ -17,6 +20,7 @@ export type WorkerJob = {
 /** What a worker answers; a failure is one of our own disk or code, never of the package. */
 export type WorkerReply =
   | { readonly kind: "inspected"; readonly inspection: Inspection }
+  | { readonly kind: "document"; readonly reply: BuildReply }
   | { readonly kind: "failed"; readonly message: string };
 
 export type JobOutcome = WorkerReply | { readonly kind: "timed-out" } | { readonly kind: "crashed" };

@@ -31,13 +31,7 @@ describe("documents", () => {
   });
 
   test("that are not made yet, or never, are 404 as problem documents", async () => {
-    const names = [
-      "repodata.json.bz2",
-      "repodata_shards.msgpack.zst",
-      "current_repodata.json",
-      "nothing.txt",
-      "index.html",
-    ];
+    const names = ["nothing.txt", "index.html", "patch_instructions.json", "repodata.jlap", "repodata2.json"];
     for (const name of names) {
       const answer = await server.anonymous.get(`/alice/main/noarch/${name}`);
       expect([name, answer.status]).toEqual([name, 404]);

@@ -14,6 +14,7 @@ export type CondaPath = {
 export type ReadTarget =
   | { readonly kind: "channel-file"; readonly channel: string; readonly file: string }
   | { readonly kind: "subdir-file"; readonly channel: string; readonly subdir: string; readonly file: string }
+  | { readonly kind: "shard"; readonly channel: string; readonly subdir: string; readonly hash: string }
   /** Something below a channel that no reader asks for. */
   | { readonly kind: "unknown"; readonly channel: string };
 
@@ -53,9 +54,18 @@ export function readTarget({ rest }: CondaPath): ReadTarget {
     (segment, at) => at > 1 && segment === "info" && formatOf(rest[at - 1] ?? "") !== undefined,
   );
   if (info > 1 && info < rest.length - 1) return { kind: "unknown", channel: rest.slice(0, info - 2).join("/") };
-  if (subdir === "shards" && rest.length > 2) return { kind: "unknown", channel: join(rest, 3) };
+  if (subdir === "shards" && rest.length > 2) return shardTarget(rest, file);
   if (subdir === undefined || !isSubdir(subdir)) return { kind: "unknown", channel: join(rest, 1) };
   return { kind: "subdir-file", channel: join(rest, 2), subdir, file };
+}
+
+function shardTarget(rest: CondaPath["rest"], file: string): ReadTarget {
+  const hash = /^([0-9a-f]{64})\.msgpack\.zst$/.exec(file)?.[1];
+  const channel = join(rest, 3);
+  const subdir = rest[rest.length - 3] ?? "";
+  return hash !== undefined && isSubdir(subdir)
+    ? { kind: "shard", channel, subdir, hash }
+    : { kind: "unknown", channel };
 }
 
 /**

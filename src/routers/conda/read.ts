@@ -1,28 +1,19 @@
-// GET and HEAD below a channel: documents and packages.
+// GET and HEAD below a channel: documents, shards and packages.
 
 import { notFound } from "../../errors.ts";
 import { formatOf } from "../../modules/conda/file-name.ts";
-import { documentCaching, packageCaching } from "../../modules/http/cache-control.ts";
+import { packageCaching, shardCaching } from "../../modules/http/cache-control.ts";
 import { matchesEtag, strongEtag } from "../../modules/http/etag.ts";
-import { ifRangeHolds, parseRange } from "../../modules/http/range.ts";
 import { effectiveVisibility } from "../../services/access.ts";
 import { policyOf, type ChannelPlace, type Channels } from "../../services/channels.ts";
-import type { DocumentName, DocumentPlace } from "../../services/index/documents.ts";
+import { documentNamed, type DocumentName } from "../../services/index/documents.ts";
 import type { Source, SourceFile } from "../../services/sources/source.ts";
 import type { Call } from "../kit.ts";
+import { documentResponse, type Reach } from "./document.ts";
 import { readTarget, type CondaPath } from "./path.ts";
+import { rangedResponse } from "./ranged.ts";
 
 export type ReadParts = { readonly channels: Channels; readonly sourceOf: (place: ChannelPlace) => Source };
-
-/** How far an answer may travel: `public` ones are for everyone's caches. */
-type Reach = { readonly isPublic: boolean; readonly maxAge: number };
-
-const SUBDIR_DOCUMENTS: readonly DocumentName[] = ["repodata.json", "repodata.json.zst"];
-const CONTENT_TYPES: Readonly<Record<DocumentName, string>> = {
-  "repodata.json": "application/json",
-  "repodata.json.zst": "application/zstd",
-  "channeldata.json": "application/json",
-};
 
 export async function readChannel(
   parts: ReadParts,
@@ -32,46 +23,56 @@ export async function readChannel(
   const target = readTarget(path);
   const place = await parts.channels.readable(await identify(), path.owner, target.channel);
   const source = parts.sourceOf(place);
+  const policy = policyOf(place.channel);
   const reach: Reach = {
     isPublic: context.pathToken === undefined && effectiveVisibility(place.owner, place.channel) === "public",
-    maxAge: policyOf(place.channel).maxAge,
+    maxAge: policy.maxAge,
   };
-  if (target.kind === "channel-file" && target.file === "channeldata.json") {
-    return await documentResponse(request, source, { section: undefined, name: "channeldata.json" }, reach);
-  }
-  if (target.kind === "subdir-file") {
-    const name = SUBDIR_DOCUMENTS.find((document) => document === target.file);
-    if (name) return await documentResponse(request, source, { section: target.subdir, name }, reach);
-    const isPackage = formatOf(target.file) !== undefined;
-    const file = isPackage ? await source.file(target.subdir, target.file) : undefined;
-    if (file) return await packageResponse(request, target.file, file, reach);
+  const document = (name: DocumentName, section: string | undefined): Promise<Response> => {
+    const isOffered = name !== SHARD_INDEX || offersShards(policy.shards, request, context.pathToken !== undefined);
+    return documentResponse(request, source, { section, name }, { ...reach, isOffered });
+  };
+  switch (target.kind) {
+    case "channel-file": {
+      const name = documentNamed(target.file, "channel");
+      if (name) return await document(name, undefined);
+      break;
+    }
+    case "subdir-file": {
+      const name = documentNamed(target.file, "section");
+      if (name) return await document(name, target.subdir);
+      const isPackage = formatOf(target.file) !== undefined;
+      const file = isPackage ? await source.file(target.subdir, target.file) : undefined;
+      if (file) return await packageResponse(request, target.file, file, reach);
+      break;
+    }
+    case "shard":
+      return await shardResponse(request, source, target.hash, reach);
+    case "unknown":
+      break;
   }
   throw notFound("The channel has no such file.");
 }
 
-async function documentResponse(
-  request: Request,
-  source: Source,
-  place: DocumentPlace,
-  reach: Reach,
-): Promise<Response> {
-  const headers = documentCaching(reach);
-  headers.set("content-type", CONTENT_TYPES[place.name]);
-  if (reach.isPublic) headers.set("access-control-allow-origin", "*");
-  const document = request.method === "HEAD" ? await source.peek(place) : await source.document(place);
-  if (!document) return new Response(null, { headers });
-  const etag = strongEtag(document.hash);
+const SHARD_INDEX: DocumentName = "repodata_shards.msgpack.zst";
+/** These do not ask for the index again for a day, whatever they are told. */
+const FORGETFUL_MAMBA = /^mamba\/2\.[678]\b/;
+
+function offersShards(policy: "fresh" | "on" | "off", request: Request, hasPathToken: boolean): boolean {
+  if (policy !== "fresh") return policy === "on";
+  return hasPathToken || !FORGETFUL_MAMBA.test(request.headers.get("user-agent") ?? "");
+}
+
+async function shardResponse(request: Request, source: Source, hash: string, reach: Reach): Promise<Response> {
+  const shard = await source.shard(hash);
+  if (!shard) throw notFound("The channel has no such shard.");
+  const headers = shardCaching(reach);
+  const etag = strongEtag(hash);
+  headers.set("content-type", "application/zstd");
   headers.set("etag", etag);
-  headers.set("last-modified", new Date(document.lastModified).toUTCString());
-  headers.set("accept-ranges", "bytes");
-  // Only the exact bytes decide: a date says nothing about which of several documents a client holds.
+  if (reach.isPublic) headers.set("access-control-allow-origin", "*");
   if (matchesEtag(request.headers.get("if-none-match"), etag)) return new Response(null, { status: 304, headers });
-  const { size } = document;
-  return await rangedResponse(request, headers, {
-    size,
-    etag,
-    open: async (range) => sliceOf(await document.open(), range),
-  });
+  return await rangedResponse(request, headers, { size: shard.size, etag, open: () => shard.open() });
 }
 
 async function packageResponse(request: Request, name: string, file: SourceFile, reach: Reach): Promise<Response> {
@@ -86,36 +87,5 @@ async function packageResponse(request: Request, name: string, file: SourceFile,
   if (reach.isPublic) headers.set("access-control-allow-origin", "*");
   if (file.state === "yanked") headers.set("warning", '299 condarium "this file was yanked from the channel"');
   if (matchesEtag(request.headers.get("if-none-match"), etag)) return new Response(null, { status: 304, headers });
-  return await rangedResponse(request, headers, { size: file.size, etag, open: file.open });
-}
-
-type Content = {
-  readonly size: number;
-  readonly etag: string;
-  open(range?: { readonly start: number; readonly end: number }): Promise<Blob>;
-};
-
-async function rangedResponse(request: Request, headers: Headers, content: Content): Promise<Response> {
-  const { size } = content;
-  if (request.method === "HEAD") {
-    headers.set("content-length", String(size));
-    return new Response(null, { headers });
-  }
-  const holds = ifRangeHolds(request.headers.get("if-range"), content.etag);
-  const range = holds ? parseRange(request.headers.get("range"), size) : { kind: "none" as const };
-  switch (range.kind) {
-    case "unsatisfiable":
-      headers.set("content-range", `bytes */${size}`);
-      headers.set("cache-control", "no-store");
-      return new Response(null, { status: 416, headers });
-    case "range":
-      headers.set("content-range", `bytes ${range.start}-${range.end}/${size}`);
-      return new Response(await content.open(range), { status: 206, headers });
-    case "none":
-      return new Response(await content.open(), { headers });
-  }
-}
-
-function sliceOf(blob: Blob, range: { readonly start: number; readonly end: number } | undefined): Blob {
-  return range ? blob.slice(range.start, range.end + 1) : blob;
+  return await rangedResponse(request, headers, { size: file.size, etag, open: (range) => file.open(range) });
 }

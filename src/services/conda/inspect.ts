@@ -31,6 +31,8 @@ export function createInspect(parts: InspectParts): Inspect {
         throw refusal([tooExpensive(`Reading the package took longer than ${Math.ceil(timeLimit / 1000)} seconds.`)]);
       case "crashed":
         throw refusal([tooExpensive("Reading the package ended the process that read it.")]);
+      case "document":
+        throw new Error("a worker answered another question");
       case "failed":
         throw unavailable("The package could not be read because of a fault on the server.", 5, outcome.message);
     }

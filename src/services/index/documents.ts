@@ -1,72 +1,60 @@
-// What each document of a channel is made of. The engine decides when; this says how.
+// Every document of a channel that is offered: its name in URLs, and its type on the wire.
 
-import type { Reader } from "../../models/database.ts";
-import { listSections, pageOfSection, type IndexedFile } from "../../models/package-file.ts";
-import type { PackageMetadata } from "../../modules/conda/archive.ts";
-import { composeChanneldata, type ChanneldataFile } from "../../modules/conda/channeldata.ts";
-import { composeRepodata, type RepodataEntry } from "../../modules/conda/repodata.ts";
-
-export type DocumentName = "repodata.json" | "repodata.json.zst" | "channeldata.json";
+export type DocumentName =
+  | "repodata.json"
+  | "repodata.json.zst"
+  | "repodata.json.bz2"
+  | "repodata_shards.msgpack.zst"
+  | "current_repodata.json"
+  | "current_repodata.json.zst"
+  | "current_repodata.json.bz2"
+  | "run_exports.json"
+  | "run_exports.json.zst"
+  | "channeldata.json"
+  | "rss.xml";
 
 /** The part of a channel that documents are made for: today the whole of it. */
-export type View = { readonly channelId: number | undefined };
+export type View = {
+  readonly channelId: number | undefined;
+  /** The channel as people are shown it. */
+  readonly address: { readonly title: string; readonly url: string };
+};
 
 /** A document of a section, or of the channel as a whole when `section` is undefined. */
 export type DocumentPlace = { readonly section: string | undefined; readonly name: DocumentName };
 
-const PAGE = 1000;
-const ZSTD_LEVEL = 9;
+const OF_SECTION: ReadonlyMap<string, DocumentName> = new Map<string, DocumentName>([
+  ["repodata.json", "repodata.json"],
+  ["repodata.json.zst", "repodata.json.zst"],
+  ["repodata.json.bz2", "repodata.json.bz2"],
+  // Nothing is patched yet, so what the packages say and what the channel says are the same bytes.
+  ["repodata_from_packages.json", "repodata.json"],
+  ["repodata_from_packages.json.zst", "repodata.json.zst"],
+  ["repodata_shards.msgpack.zst", "repodata_shards.msgpack.zst"],
+  ["current_repodata.json", "current_repodata.json"],
+  ["current_repodata.json.zst", "current_repodata.json.zst"],
+  ["current_repodata.json.bz2", "current_repodata.json.bz2"],
+  ["run_exports.json", "run_exports.json"],
+  ["run_exports.json.zst", "run_exports.json.zst"],
+]);
+const OF_CHANNEL: ReadonlyMap<string, DocumentName> = new Map<string, DocumentName>([
+  ["channeldata.json", "channeldata.json"],
+  ["rss.xml", "rss.xml"],
+]);
 
-/** The bytes of an uncompressed document, from one snapshot. */
-export async function composeDocument(reader: Reader, view: View, place: DocumentPlace): Promise<Uint8Array> {
-  const text =
-    place.section === undefined ? await channeldata(reader, view) : await repodata(reader, view, place.section);
-  return new TextEncoder().encode(text);
+/** The document that a file name in a URL asks for. */
+export function documentNamed(file: string, scope: "section" | "channel"): DocumentName | undefined {
+  return (scope === "section" ? OF_SECTION : OF_CHANNEL).get(file);
 }
 
-/** One frame with its content size and no checksum, which every client's decoder takes. */
-export async function compressDocument(content: Uint8Array): Promise<Uint8Array> {
-  return await Bun.zstdCompress(content, { level: ZSTD_LEVEL });
+/** In which of its three forms a document's text is. */
+export function formOf(name: DocumentName): "json" | "zst" | "bz2" {
+  if (name.endsWith(".zst")) return "zst";
+  return name.endsWith(".bz2") ? "bz2" : "json";
 }
 
-async function repodata(reader: Reader, view: View, section: string): Promise<string> {
-  const entries: RepodataEntry[] = [];
-  const removed: string[] = [];
-  for await (const file of filesOf(reader, view, section)) {
-    if (file.state === "active") entries.push(entryOf(file));
-    if (file.state === "yanked") removed.push(file.fileName);
-  }
-  return composeRepodata(section, entries, removed);
-}
-
-async function channeldata(reader: Reader, view: View): Promise<string> {
-  const files: ChanneldataFile[] = [];
-  const sections = view.channelId === undefined ? [] : await listSections(reader, view.channelId);
-  for (const section of sections) {
-    for await (const file of filesOf(reader, view, section)) {
-      if (file.state === "active") files.push({ ...file, subdir: section, metadata: metadataOf(file) });
-    }
-  }
-  return composeChanneldata(files);
-}
-
-function entryOf(file: IndexedFile): RepodataEntry {
-  return { ...file, indexedTimestamp: file.publishedAt, runExports: metadataOf(file).runExports };
-}
-
-/** Written by the publish, from checked parts. */
-function metadataOf(file: IndexedFile): PackageMetadata {
-  const metadata: PackageMetadata = JSON.parse(file.metadata);
-  return metadata;
-}
-
-async function* filesOf(reader: Reader, view: View, section: string): AsyncGenerator<IndexedFile> {
-  if (view.channelId === undefined) return;
-  let page: IndexedFile[] = [];
-  do {
-    page = await pageOfSection(reader, { channelId: view.channelId, section }, page.at(-1), PAGE);
-    yield* page;
-    // Other requests get their turn between two pages.
-    await new Promise((resolve) => setImmediate(resolve));
-  } while (page.length === PAGE);
+export function contentTypeOf(name: DocumentName): string {
+  if (name.endsWith(".zst")) return "application/zstd";
+  if (name.endsWith(".bz2")) return "application/x-bzip2";
+  return name.endsWith(".xml") ? "application/rss+xml" : "application/json";
 }

@@ -1,61 +1,74 @@
-// The index, by pull: a reader brings the one document it wants up to the channel's revision, and then gets it.
+// The index, by pull: a reader has the one document it wants brought up to the channel's revision, and then gets it.
 
+import { unavailable } from "../../errors.ts";
 import type { Events } from "../../events.ts";
-import { latestRevision, revisionTime } from "../../models/channel.ts";
+import { latestRevision } from "../../models/channel.ts";
 import type { Database, Reader } from "../../models/database.ts";
 import { sectionRevision } from "../../models/index-part.ts";
 import type { Clock } from "../../modules/clock.ts";
-import { sha256Hex } from "../../modules/hash.ts";
-import type { BlobKey, BlobStore } from "../../modules/storage/blob-store.ts";
-import { documentKey } from "../../modules/storage/keys.ts";
-import { composeDocument, compressDocument, type DocumentPlace, type View } from "./documents.ts";
+import { createLru } from "../../modules/lru.ts";
+import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
+import type { Workers } from "../workers.ts";
+import { BEFORE_ANY, type Moment } from "./catch-up.ts";
+import type { DocumentPlace, View } from "./documents.ts";
+import { emptyDocument } from "./empty.ts";
+import type { BuildReply } from "./index-builder.ts";
 
 /** One exact representation of a document. */
 export type BuiltDocument = {
-  /** The sha256 of the bytes, in hexadecimal. */
+  readonly kind: "built";
+  /** Identifies the exact bytes. */
   readonly hash: string;
   readonly size: number;
   /** ms UTC of the newest change of the section; never goes back. */
   readonly lastModified: number;
-  open(): Promise<Blob>;
+  /** Whether it lies in a file of this machine. */
+  readonly isFile: boolean;
+  open(): Blob;
 };
+
+/** A document that the channel does not offer; `why` says what to use instead. */
+export type AbsentDocument = { readonly kind: "absent"; readonly why: string };
 
 export type Engine = {
   /** The document at the channel's revision or later. */
-  document(view: View, place: DocumentPlace): Promise<BuiltDocument>;
+  document(view: View, place: DocumentPlace): Promise<BuiltDocument | AbsentDocument>;
   /** The same if it is built already, for HEAD, which never builds. */
-  peek(view: View, place: DocumentPlace): Promise<BuiltDocument | undefined>;
+  peek(view: View, place: DocumentPlace): Promise<BuiltDocument | AbsentDocument | undefined>;
 };
 
 export type EngineParts = {
   readonly database: Database;
-  readonly blobs: BlobStore;
+  readonly files: DerivedFiles;
+  readonly workers: Workers;
   readonly events: Events;
   readonly clock: Clock;
+  readonly dataFolder: string;
 };
 
-/** What the document was made from: a channel made anew, or a database restored, has other identities. */
-type Moment = { readonly revision: number; readonly identity: string; readonly at: number };
-type Kept = { readonly moment: Moment; readonly document: BuiltDocument; readonly key: BlobKey | undefined };
-type Retired = { readonly key: BlobKey; readonly since: number };
-type Flight = { readonly target: number; readonly landing: Promise<BuiltDocument> };
+type Kept = { readonly moment: Moment; readonly document: BuiltDocument | AbsentDocument };
+type Flight = { readonly target: number; readonly landing: Promise<BuiltDocument | AbsentDocument> };
 
-const BEFORE_ANY: Moment = { revision: 0, identity: "", at: 0 };
-/** Smaller documents stay in memory, larger ones are files. */
-const IN_MEMORY_BYTES = 64 * 1024;
+const KEPT_DOCUMENTS = 10_000;
+const KEPT_BYTES = 64 * 1024 ** 2;
 /** A replaced file may still be on its way to a reader. */
 const RETIRE_MS = 60_000;
+/** One step of a build has a budget far below this; a worker that takes longer is broken. */
+const STEP_LIMIT_MS = 10 * 60_000;
 
 export function createEngine(parts: EngineParts): Engine {
-  const kept = new Map<string, Kept>();
+  const kept = createLru<string, Kept>({
+    maxEntries: KEPT_DOCUMENTS,
+    maxBytes: KEPT_BYTES,
+    sizeOf: ({ document }) => (document.kind === "built" ? Math.min(document.size, 64 * 1024) : 0) + 500,
+  });
   const flights = new Map<string, Flight>();
-  const shelf = createShelf(parts);
 
   /** What is kept, if it is as new as the moment, or if nothing in its section has changed since. */
-  async function current(view: View, place: DocumentPlace, moment: Moment): Promise<BuiltDocument | undefined> {
+  async function current(view: View, place: DocumentPlace, moment: Moment) {
     const key = keyOf(view, place);
     const known = kept.get(key);
-    if (!known) return undefined;
+    if (!known || !isStillThere(parts.files, view, known.document)) return undefined;
     if (known.moment.revision === moment.revision) {
       return known.moment.identity === moment.identity ? known.document : undefined;
     }
@@ -67,7 +80,7 @@ export function createEngine(parts: EngineParts): Engine {
     return known.document;
   }
 
-  async function fly(view: View, place: DocumentPlace, moment: Moment): Promise<BuiltDocument> {
+  async function fly(view: View, place: DocumentPlace, moment: Moment): Promise<BuiltDocument | AbsentDocument> {
     const key = keyOf(view, place);
     for (;;) {
       const built = await current(view, place, moment);
@@ -83,16 +96,24 @@ export function createEngine(parts: EngineParts): Engine {
     return await landing;
   }
 
-  async function land(view: View, place: DocumentPlace): Promise<BuiltDocument> {
+  async function land(view: View, place: DocumentPlace): Promise<BuiltDocument | AbsentDocument> {
+    const { channelId } = view;
+    if (await isEmpty(parts.database.read, channelId, place)) return ofNothing(view, place);
     const key = keyOf(view, place);
-    const { moment, lastModified, bytes } = await build(parts, view, place);
-    // Documents of sections that hold nothing cost nothing to make, so strangers cannot fill the memory with them.
-    if (lastModified === 0) return inMemory(bytes, lastModified);
-    const before = kept.get(key);
-    const stored = await shelf.keep(view, bytes, lastModified);
-    kept.set(key, { moment, ...stored });
-    if (before?.key !== undefined && before.key !== stored.key) await shelf.retire(before.key);
-    return stored.document;
+    const built = await build(parts, view, place);
+    const before = kept.get(key)?.document;
+    kept.set(key, built);
+    if (before?.kind === "built") retire(String(channelId), key, before.hash);
+    return built.document;
+  }
+
+  /** A file that has been replaced goes once no reader can still be on its way to it, unless it has come back. */
+  function retire(folder: string, key: string, hash: string): void {
+    const removal = (): void => {
+      const now = kept.get(key)?.document;
+      if (now?.kind !== "built" || now.hash !== hash) parts.files.remove(folder, hash);
+    };
+    setTimeout(removal, RETIRE_MS).unref();
   }
 
   return {
@@ -101,75 +122,58 @@ export function createEngine(parts: EngineParts): Engine {
   };
 }
 
-type Build = { readonly moment: Moment; readonly lastModified: number; readonly bytes: Uint8Array };
+/** Places that never held anything: their documents cost nothing, so strangers cannot fill the memory with them. */
+async function isEmpty(reader: Reader, channelId: number | undefined, place: DocumentPlace): Promise<boolean> {
+  if (channelId === undefined) return true;
+  return place.section !== undefined && (await sectionRevision(reader, channelId, place.section)) === 0;
+}
 
-async function build(parts: EngineParts, view: View, place: DocumentPlace): Promise<Build> {
+function ofNothing({ address }: View, { section = "", name }: DocumentPlace): BuiltDocument {
+  const { hash, parts } = emptyDocument(section, name, address);
+  const bytes = Buffer.concat([...parts()]);
+  return { kind: "built", hash, size: bytes.byteLength, lastModified: 0, isFile: false, open: () => new Blob([bytes]) };
+}
+
+async function build(parts: EngineParts, view: View, place: DocumentPlace): Promise<Kept> {
+  const { channelId = 0, address } = view;
   const started = parts.clock.elapsed();
-  const composed = await parts.database.snapshot(async (reader) => {
-    const moment = await momentOf(reader, view);
-    return {
-      moment,
-      lastModified: await modifiedAt(reader, view, place, moment),
-      content: await composeDocument(reader, view, place),
-    };
-  });
-  const bytes = place.name.endsWith(".zst") ? await compressDocument(composed.content) : composed.content;
-  const seconds = (parts.clock.elapsed() - started) / 1000;
-  const channel = String(view.channelId ?? "-");
-  parts.events.documentBuilt({ channel, document: place.name, seconds, bytes: bytes.byteLength });
-  return { ...composed, bytes };
+  for (;;) {
+    const job = { kind: "document", dataFolder: parts.dataFolder, request: { channelId, address, ...place } } as const;
+    const outcome = await parts.workers.run(job, STEP_LIMIT_MS);
+    if (outcome.kind !== "document") {
+      throw unavailable("The document could not be built because of a fault on the server.", 5, outcome);
+    }
+    const { reply } = outcome;
+    if (reply.kind === "more") continue;
+    const document = documentOf(parts, channelId, reply);
+    const seconds = (parts.clock.elapsed() - started) / 1000;
+    const bytes = document.kind === "built" ? document.size : 0;
+    parts.events.documentBuilt({ channel: String(channelId), document: place.name, seconds, bytes });
+    return { moment: reply.moment, document };
+  }
 }
 
-type Stored = { readonly document: BuiltDocument; readonly key: BlobKey | undefined };
-type Shelf = {
-  keep(view: View, bytes: Uint8Array, lastModified: number): Promise<Stored>;
-  retire(key: BlobKey): Promise<void>;
-};
-
-/** Where large documents lie; what is replaced goes once no reader can still be on its way to it. */
-function createShelf(parts: EngineParts): Shelf {
-  const retired: Retired[] = [];
-  return {
-    keep: async (view, bytes, lastModified) => {
-      if (bytes.byteLength <= IN_MEMORY_BYTES || view.channelId === undefined) {
-        return { key: undefined, document: inMemory(bytes, lastModified) };
-      }
-      const hash = sha256Hex(bytes);
-      const key = documentKey(view.channelId, hash);
-      await parts.blobs.put(key, bytes);
-      const open = async (): Promise<Blob> => {
-        const blob = await parts.blobs.open(key);
-        if (!blob) throw new Error(`the derived document ${key} has gone`);
-        return blob;
-      };
-      return { key, document: { hash, size: bytes.byteLength, lastModified, open } };
-    },
-    retire: async (key) => {
-      const now = parts.clock.elapsed();
-      retired.push({ key, since: now });
-      while (retired[0] && retired[0].since < now - RETIRE_MS) {
-        const gone = retired.shift();
-        // A channel that came back to an earlier state serves that file again.
-        if (gone && !retired.some((later) => later.key === gone.key)) await parts.blobs.delete(gone.key);
-      }
-    },
-  };
+function documentOf(
+  parts: EngineParts,
+  channelId: number,
+  reply: Exclude<BuildReply, { kind: "more" }>,
+): BuiltDocument | AbsentDocument {
+  if (reply.kind === "absent") return { kind: "absent", why: reply.why };
+  const { hash, size, lastModified, bytes } = reply;
+  const path = parts.files.pathOf(String(channelId), hash);
+  const blob = bytes && new Blob([bytes.slice()]);
+  return { kind: "built", hash, size, lastModified, isFile: !blob, open: () => blob ?? Bun.file(path) };
 }
 
-function inMemory(bytes: Uint8Array, lastModified: number): BuiltDocument {
-  const blob = new Blob([bytes.slice()]);
-  return { hash: sha256Hex(bytes), size: bytes.byteLength, lastModified, open: () => Promise.resolve(blob) };
+/** Derived files may be deleted by hand, as they are only derived. */
+function isStillThere(files: DerivedFiles, view: View, document: BuiltDocument | AbsentDocument): boolean {
+  if (document.kind === "absent" || !document.isFile) return true;
+  return files.size(String(view.channelId ?? 0), document.hash) === document.size;
 }
 
 async function momentOf(reader: Reader, view: View): Promise<Moment> {
   if (view.channelId === undefined) return BEFORE_ANY;
   return (await latestRevision(reader, view.channelId)) ?? BEFORE_ANY;
-}
-
-async function modifiedAt(reader: Reader, view: View, place: DocumentPlace, moment: Moment): Promise<number> {
-  if (view.channelId === undefined || place.section === undefined) return moment.at;
-  const revision = await sectionRevision(reader, view.channelId, place.section);
-  return (await revisionTime(reader, view.channelId, revision)) ?? 0;
 }
 
 function keyOf(view: View, place: DocumentPlace): string {

@@ -6,8 +6,10 @@ import type { Database } from "../../models/database.ts";
 import { findFile } from "../../models/package-file.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import { blobKey } from "../../modules/storage/keys.ts";
+import { channelLabel } from "../access.ts";
 import type { ChannelPlace } from "../channels.ts";
 import type { Engine } from "../index/engine.ts";
+import type { Shards } from "../index/shards.ts";
 import type { Source } from "./source.ts";
 
 export type LocalSourceParts = {
@@ -15,14 +17,19 @@ export type LocalSourceParts = {
   readonly blobs: BlobStore;
   readonly engine: Engine;
   readonly events: Events;
+  readonly shards: Shards;
+  readonly publicUrl: string;
 };
 
 export function createLocalSource(parts: LocalSourceParts, place: ChannelPlace): Source {
   const channelId = place.channel?.id;
-  const view = { channelId };
+  const title = channelLabel(place.owner.name, place.name);
+  const path = [place.owner.name, ...place.name.split("/")].filter((part) => part !== "").map(encodeURIComponent);
+  const view = { channelId, address: { title, url: `${parts.publicUrl}/${path.join("/")}` } };
   return {
     document: (document) => parts.engine.document(view, document),
     peek: (document) => parts.engine.peek(view, document),
+    shard: async (hash) => (channelId === undefined ? undefined : await parts.shards.find(channelId, hash)),
     file: async (section, fileName) => {
       if (channelId === undefined) return undefined;
       const file = await findFile(parts.database.read, { channelId, section, fileName });

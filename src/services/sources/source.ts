@@ -1,6 +1,6 @@
 // Where the things of a channel come from. Routes ask a source and never know which kind it is.
 
-import type { BuiltDocument } from "../index/engine.ts";
+import type { AbsentDocument, BuiltDocument } from "../index/engine.ts";
 import type { DocumentPlace } from "../index/documents.ts";
 
 export type SourceFile = {
@@ -13,10 +13,14 @@ export type SourceFile = {
   open(range?: { readonly start: number; readonly end: number }): Promise<Blob>;
 };
 
+export type SourceShard = { readonly size: number; open(): Promise<Blob> };
+
 export type Source = {
-  document(place: DocumentPlace): Promise<BuiltDocument>;
+  document(place: DocumentPlace): Promise<BuiltDocument | AbsentDocument>;
   /** What is built already; undefined otherwise. */
-  peek(place: DocumentPlace): Promise<BuiltDocument | undefined>;
+  peek(place: DocumentPlace): Promise<BuiltDocument | AbsentDocument | undefined>;
+  /** A shard by the hash of its bytes, also for days after another has replaced it; undefined when there is none. */
+  shard(hash: string): Promise<SourceShard | undefined>;
   /** Undefined when the section has no such file. Errors of `open()`: `unavailable` when the blob is missing. */
   file(section: string, name: string): Promise<SourceFile | undefined>;
 };

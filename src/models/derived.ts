@@ -1,0 +1,241 @@
+// index.db: what documents are made of, derived from the main database and never trusted over it.
+
+import { Database as Connection, type SQLQueryBindings } from "bun:sqlite";
+import { rmSync } from "node:fs";
+
+/** One (channel, section, family) whose parts are kept at a revision of the channel. */
+export type DerivedPlace = { readonly channelId: number; readonly section: string; readonly family: string };
+
+/** How far a place has been brought: its parts are those of `revision`, once `cursor` is null. */
+export type DerivedState = {
+  readonly revision: number;
+  /** The random id of that revision: a restored database, or a channel made anew, has another. */
+  readonly identity: string;
+  /** While a build from nothing is under way: the key up to which it has come. */
+  readonly cursor: string | null;
+};
+
+/** A stretch of a document, compressed alone. `start` is the key after which it begins. */
+export type SegmentRow = {
+  readonly start: string;
+  /** Whether `start` is a natural boundary, which depends on the records next to it only. */
+  readonly natural: boolean;
+  /** The sha256 of the text. */
+  readonly hash: string;
+  /** Bytes of the text. */
+  readonly size: number;
+  readonly window: number;
+  readonly blocks: Uint8Array;
+};
+export type SegmentSummary = Omit<SegmentRow, "blocks">;
+export type SegmentPlace = DerivedPlace & { readonly group: string };
+
+/** A small named text or entry of a place, such as a name's line of `channeldata.json`. */
+export type EntryRow = { readonly name: string; readonly value: Uint8Array };
+
+export type Derived = {
+  state(place: DerivedPlace): DerivedState | undefined;
+  setState(place: DerivedPlace, state: DerivedState): void;
+  /** Forgets everything of a channel, or of one place. */
+  discard(place: { readonly channelId: number } | DerivedPlace): void;
+  segments(place: SegmentPlace): SegmentSummary[];
+  /** The greatest natural start below `key`, `""` when there is none. */
+  naturalStartBefore(place: SegmentPlace, key: string): string;
+  /** The least natural start above `key`; undefined at the end. */
+  naturalStartAfter(place: SegmentPlace, key: string): string | undefined;
+  segmentsIn(place: SegmentPlace, after: string, until: string | undefined): SegmentRow[];
+  replaceSegments(place: SegmentPlace, range: KeyRange, rows: readonly SegmentRow[]): void;
+  blocks(place: SegmentPlace, start: string): Uint8Array;
+  bzip2(place: SegmentPlace, start: string): Uint8Array | undefined;
+  setBzip2(place: SegmentPlace, start: string, piece: Uint8Array): void;
+  entries(place: DerivedPlace): EntryRow[];
+  setEntry(place: DerivedPlace, name: string, value: Uint8Array | undefined): void;
+  setAside(place: DerivedPlace, fileName: string, reason: string): void;
+  aside(): { channelId: number; section: string; fileName: string; reason: string }[];
+  transact<T>(work: () => T): T;
+  close(): void;
+};
+
+/** Starts whose key lies in [from, until); without `until`, to the end. */
+export type KeyRange = { readonly from: string; readonly until: string | undefined };
+
+const SCHEMA = `
+CREATE TABLE IF NOT EXISTS codec (id TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS state (
+  channel_id INTEGER, section TEXT, family TEXT, revision INTEGER NOT NULL, identity TEXT NOT NULL, cursor TEXT,
+  PRIMARY KEY (channel_id, section, family)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS segment (
+  id INTEGER PRIMARY KEY, channel_id INTEGER, section TEXT, family TEXT, grp TEXT, start TEXT,
+  is_natural INTEGER NOT NULL, hash TEXT NOT NULL, size INTEGER NOT NULL, window INTEGER NOT NULL);
+CREATE UNIQUE INDEX IF NOT EXISTS segment_place ON segment (channel_id, section, family, grp, start);
+CREATE TABLE IF NOT EXISTS segment_data (id INTEGER PRIMARY KEY, blocks BLOB NOT NULL, bzip2 BLOB);
+CREATE TABLE IF NOT EXISTS entry (
+  channel_id INTEGER, section TEXT, family TEXT, name TEXT, value BLOB NOT NULL,
+  PRIMARY KEY (channel_id, section, family, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS aside (
+  channel_id INTEGER, section TEXT, family TEXT, file_name TEXT, reason TEXT NOT NULL,
+  PRIMARY KEY (channel_id, section, family, file_name)) WITHOUT ROWID;
+`;
+
+/** Opens the file; one that is damaged or of another codec is deleted and begun anew. */
+export function openDerived(path: string, codec: string): Derived {
+  try {
+    return open(path, codec);
+  } catch {
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });
+    return open(path, codec);
+  }
+}
+
+function open(path: string, codec: string): Derived {
+  const db = new Connection(path, { create: true, readwrite: true, strict: true });
+  try {
+    db.run("PRAGMA busy_timeout = 5000");
+    db.run("PRAGMA journal_mode = WAL");
+    // Losing the newest writes costs a rebuild of them, never an answer.
+    db.run("PRAGMA synchronous = OFF");
+    db.run(SCHEMA);
+    const known = db.query<{ id: string }, []>("SELECT id FROM codec").get()?.id;
+    if (known !== undefined && known !== codec) throw new Error("the derived data is of another codec");
+    if (known === undefined) db.run("INSERT INTO codec VALUES (?)", [codec]);
+    const check = db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()?.quick_check;
+    if (check !== "ok") throw new Error("the derived data is damaged");
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+  return { ...stateQueries(db), ...segmentQueries(db), ...entryQueries(db) };
+}
+
+type PlaceBindings = { channelId: number; section: string; family: string };
+const PLACE = "channel_id = $channelId AND section = $section AND family = $family";
+const GROUP = `${PLACE} AND grp = $group`;
+
+function stateQueries(db: Connection): Pick<Derived, "state" | "setState" | "discard" | "transact" | "close"> {
+  const find = db.query<DerivedState, PlaceBindings>(`SELECT revision, identity, cursor FROM state WHERE ${PLACE}`);
+  const put = db.query<null, SQLQueryBindings>(
+    "INSERT OR REPLACE INTO state VALUES ($channelId, $section, $family, $revision, $identity, $cursor)",
+  );
+  return {
+    state: (place) => find.get(bindings(place)) ?? undefined,
+    setState: (place, state) => void put.run({ ...bindings(place), ...state }),
+    discard: (place) => {
+      const where = "section" in place ? PLACE : "channel_id = $channelId";
+      const values = "section" in place ? bindings(place) : { channelId: place.channelId };
+      db.query(`DELETE FROM segment_data WHERE id IN (SELECT id FROM segment WHERE ${where})`).run(values);
+      for (const table of ["segment", "entry", "aside", "state"])
+        db.query(`DELETE FROM ${table} WHERE ${where}`).run(values);
+    },
+    transact: (work) => inTransaction(db, work),
+    close: () => db.close(),
+  };
+}
+
+type SummaryRow = { start: string; is_natural: number; hash: string; size: number; window: number };
+
+function segmentQueries(
+  db: Connection,
+): Pick<
+  Derived,
+  | "segments"
+  | "naturalStartBefore"
+  | "naturalStartAfter"
+  | "segmentsIn"
+  | "replaceSegments"
+  | "blocks"
+  | "bzip2"
+  | "setBzip2"
+> {
+  const summary = "start, is_natural, hash, size, window";
+  const all = db.query<SummaryRow, SQLQueryBindings>(`SELECT ${summary} FROM segment WHERE ${GROUP} ORDER BY start`);
+  const edge = (comparison: string, order: string) =>
+    db.query<{ start: string }, SQLQueryBindings>(
+      `SELECT start FROM segment WHERE ${GROUP} AND is_natural = 1 AND start ${comparison} $key ORDER BY start ${order} LIMIT 1`,
+    );
+  const [before, after] = [edge("<", "DESC"), edge(">", "ASC")];
+  const data = db.query<{ blocks: Uint8Array; bzip2: Uint8Array | null }, SQLQueryBindings>(
+    `SELECT blocks, bzip2 FROM segment JOIN segment_data USING (id) WHERE ${GROUP} AND start = $key`,
+  );
+  const inRange = "start >= $from AND ($until IS NULL OR start < $until)";
+  const some = db.query<SummaryRow & { blocks: Uint8Array }, SQLQueryBindings>(
+    `SELECT ${summary}, blocks FROM segment JOIN segment_data USING (id) WHERE ${GROUP} AND ${inRange} ORDER BY start`,
+  );
+  const dropData = db.query(
+    `DELETE FROM segment_data WHERE id IN (SELECT id FROM segment WHERE ${GROUP} AND ${inRange})`,
+  );
+  const drop = db.query(`DELETE FROM segment WHERE ${GROUP} AND ${inRange}`);
+  const add = db.query<{ id: number }, SQLQueryBindings>(
+    `INSERT INTO segment (channel_id, section, family, grp, start, is_natural, hash, size, window)
+     VALUES ($channelId, $section, $family, $group, $start, $natural, $hash, $size, $window) RETURNING id`,
+  );
+  const addData = db.query("INSERT INTO segment_data (id, blocks) VALUES ($id, $blocks)");
+  const setBzip2 = db.query(
+    `UPDATE segment_data SET bzip2 = $piece WHERE id = (SELECT id FROM segment WHERE ${GROUP} AND start = $key)`,
+  );
+  const dataAt = (place: SegmentPlace, key: string) => data.get({ ...bindings(place), group: place.group, key });
+  return {
+    segments: (place) => all.all({ ...bindings(place), group: place.group }).map(toSummary),
+    naturalStartBefore: (place, key) => before.get({ ...bindings(place), group: place.group, key })?.start ?? "",
+    naturalStartAfter: (place, key) => after.get({ ...bindings(place), group: place.group, key })?.start,
+    segmentsIn: (place, from, until) =>
+      some
+        .all({ ...bindings(place), group: place.group, from, until: until ?? null })
+        .map((row) => ({ ...toSummary(row), blocks: row.blocks })),
+    replaceSegments: (place, range, rows) => {
+      const values = { ...bindings(place), group: place.group };
+      const span = { from: range.from, until: range.until ?? null };
+      dropData.run({ ...values, ...span });
+      drop.run({ ...values, ...span });
+      for (const { blocks, natural, ...row } of rows) {
+        const id = add.get({ ...values, ...row, natural: Number(natural) })?.id ?? 0;
+        addData.run({ id, blocks });
+      }
+    },
+    blocks: (place, start) => {
+      const row = dataAt(place, start);
+      if (!row) throw new Error("a segment of the index has gone");
+      return row.blocks;
+    },
+    bzip2: (place, start) => dataAt(place, start)?.bzip2 ?? undefined,
+    setBzip2: (place, start, piece) => void setBzip2.run({ ...bindings(place), group: place.group, key: start, piece }),
+  };
+}
+
+function entryQueries(db: Connection): Pick<Derived, "entries" | "setEntry" | "setAside" | "aside"> {
+  const all = db.query<EntryRow, PlaceBindings>(`SELECT name, value FROM entry WHERE ${PLACE} ORDER BY name`);
+  const put = db.query("INSERT OR REPLACE INTO entry VALUES ($channelId, $section, $family, $name, $value)");
+  const drop = db.query(`DELETE FROM entry WHERE ${PLACE} AND name = $name`);
+  const note = db.query("INSERT OR REPLACE INTO aside VALUES ($channelId, $section, $family, $fileName, $reason)");
+  const noted = db.query<{ channelId: number; section: string; fileName: string; reason: string }, []>(
+    "SELECT channel_id AS channelId, section, file_name AS fileName, reason FROM aside ORDER BY 1, 2, 3",
+  );
+  return {
+    entries: (place) => all.all(bindings(place)),
+    setEntry: (place, name, value) => {
+      if (value === undefined) drop.run({ ...bindings(place), name });
+      else put.run({ ...bindings(place), name, value });
+    },
+    setAside: (place, fileName, reason) => void note.run({ ...bindings(place), fileName, reason }),
+    aside: () => noted.all(),
+  };
+}
+
+function inTransaction<T>(db: Connection, work: () => T): T {
+  db.run("BEGIN IMMEDIATE");
+  try {
+    const value = work();
+    db.run("COMMIT");
+    return value;
+  } catch (error) {
+    if (db.inTransaction) db.run("ROLLBACK");
+    throw error;
+  }
+}
+
+function bindings({ channelId, section, family }: DerivedPlace): PlaceBindings {
+  return { channelId, section, family };
+}
+
+function toSummary({ start, is_natural, hash, size, window }: SummaryRow): SegmentSummary {
+  return { start, natural: is_natural === 1, hash, size, window };
+}

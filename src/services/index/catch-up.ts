@@ -1,0 +1,225 @@
+// Brings the segments of a place up to the channel's revision: by what changed, or from nothing in bounded steps.
+
+import { latestRevision, revisionIdentity } from "../../models/channel.ts";
+import type { Reader } from "../../models/database.ts";
+import type { Derived, DerivedPlace, DerivedState, SegmentRow } from "../../models/derived.ts";
+import { changedNames } from "../../models/index-part.ts";
+import { pageOfSection, type IndexedFile } from "../../models/package-file.ts";
+import type { Clock } from "../../modules/clock.ts";
+import type { BlobStore } from "../../modules/storage/blob-store.ts";
+import { sha256Hex } from "../../modules/hash.ts";
+import { compressPiece } from "../../modules/splice/zstd-frame.ts";
+import { GROUPS, groupOf, type Family, type Group } from "./families.ts";
+import { createCutter, keyAfterName, keyBeforeName, placeOfKey, type Segment } from "./segments.ts";
+
+export type Moment = { readonly revision: number; readonly identity: string; readonly at: number };
+
+export type CatchUpParts = {
+  readonly reader: Reader;
+  readonly derived: Derived;
+  readonly clock: Clock;
+  readonly blobs: BlobStore;
+  /** How long one step may take, in ms, before others get their turn. */
+  readonly budget: number;
+};
+
+/** `more` asks for another step. */
+export type Progress = { readonly kind: "current" | "more"; readonly moment: Moment };
+
+export const BEFORE_ANY: Moment = { revision: 0, identity: "", at: 0 };
+/** So many changed names cost more one by one than building anew. */
+const MANY_NAMES = 2000;
+const PAGE = 500;
+
+/** One step, inside one snapshot of the main database. */
+export async function catchUpSegments(parts: CatchUpParts, place: DerivedPlace, family: Family): Promise<Progress> {
+  const moment = (await latestRevision(parts.reader, place.channelId)) ?? BEFORE_ANY;
+  const state = await trustedState(parts, place);
+  if (state?.cursor === null) {
+    if (state.revision === moment.revision) return { kind: "current", moment };
+    const names = await changedNames(parts.reader, { ...place, revision: state.revision });
+    if (names.length <= MANY_NAMES) {
+      await updateNames(parts, place, family, names);
+      parts.derived.transact(() => parts.derived.setState(place, { ...moment, cursor: null }));
+      return { kind: "current", moment };
+    }
+  }
+  const begun = state && state.cursor !== null ? state : { ...moment, cursor: "" };
+  if (state?.cursor === null || !state) parts.derived.transact(() => parts.derived.discard(place));
+  return await buildStep(parts, place, family, { state: begun, moment });
+}
+
+/**
+ * The same for places that keep one small value a name. `valueOf` makes a name's value from the snapshot; undefined when
+ * the name has none any more.
+ */
+export async function catchUpNames(
+  parts: CatchUpParts,
+  place: DerivedPlace,
+  valueOf: (name: string) => Promise<Uint8Array | undefined>,
+): Promise<Progress> {
+  const { derived, reader, clock } = parts;
+  const started = clock.elapsed();
+  const moment = (await latestRevision(reader, place.channelId)) ?? BEFORE_ANY;
+  const state = await trustedState(parts, place);
+  if (state?.cursor === null && state.revision === moment.revision) return { kind: "current", moment };
+  const since = state?.cursor === null ? state.revision : -1;
+  // A build from nothing goes by name and may be cut off after any of them; what changes meanwhile is caught up after.
+  const target = state && state.cursor !== null ? state : moment;
+  const section = place.section === "" ? undefined : place.section;
+  const names = await changedNames(reader, { channelId: place.channelId, section, revision: since });
+  for (const name of names) {
+    if (state?.cursor !== null && state?.cursor !== undefined && name <= state.cursor) continue;
+    const value = await valueOf(name);
+    const isLate = since < 0 && clock.elapsed() - started > parts.budget;
+    derived.transact(() => {
+      derived.setEntry(place, name, value);
+      if (isLate) derived.setState(place, { ...target, cursor: name });
+    });
+    if (isLate) return { kind: "more", moment };
+  }
+  derived.transact(() => derived.setState(place, { ...target, cursor: null }));
+  return { kind: target.revision === moment.revision ? "current" : "more", moment };
+}
+
+/** The state of a place, if this database is the one it was derived from; whatever else there is of the channel goes. */
+export async function trustedState(
+  parts: Pick<CatchUpParts, "reader" | "derived">,
+  place: DerivedPlace,
+): Promise<DerivedState | undefined> {
+  const state = parts.derived.state(place);
+  if (!state) return undefined;
+  const identity = state.revision === 0 ? "" : await revisionIdentity(parts.reader, place.channelId, state.revision);
+  if (identity === state.identity) return state;
+  parts.derived.transact(() => parts.derived.discard({ channelId: place.channelId }));
+  return undefined;
+}
+
+async function updateNames(
+  parts: CatchUpParts,
+  place: DerivedPlace,
+  family: Family,
+  names: readonly string[],
+): Promise<void> {
+  for (const group of GROUPS) {
+    let done = "";
+    for (const name of names) {
+      const from = parts.derived.naturalStartBefore({ ...place, group }, keyBeforeName(name));
+      // The range of a name before may have gone past this one already.
+      if (done !== "" && keyAfterName(name) < done) continue;
+      const until = parts.derived.naturalStartAfter({ ...place, group }, keyAfterName(name));
+      await rebuildRange(parts, place, family, { group, from, until });
+      if (until === undefined) break;
+      done = until;
+    }
+  }
+}
+
+type Range = { readonly group: Group; readonly from: string; readonly until: string | undefined };
+
+async function rebuildRange(parts: CatchUpParts, place: DerivedPlace, family: Family, range: Range): Promise<void> {
+  const { derived } = parts;
+  const target = { ...place, group: range.group };
+  const known = new Map(derived.segmentsIn(target, range.from, range.until).map((row) => [row.hash, row]));
+  const cutter = createCutter(range.from);
+  const segments: Segment[] = [];
+  for await (const file of filesBetween(parts.reader, place, range)) {
+    const entry = entryOf(parts, place, family, file);
+    if (entry) segments.push(...cutter.add(entry).segments);
+  }
+  segments.push(...cutter.end());
+  const rows = segments.map((segment) => compressed(segment, known));
+  derived.transact(() => derived.replaceSegments(target, range, rows));
+}
+
+/** Goes on where the last step ended, one group after the other. The cursor is `{group} {key}`. */
+async function buildStep(
+  parts: CatchUpParts,
+  place: DerivedPlace,
+  family: Family,
+  build: { readonly state: DerivedState; readonly moment: Moment },
+): Promise<Progress> {
+  const { derived, clock } = parts;
+  const started = clock.elapsed();
+  let { group, key } = parseCursor(build.state.cursor ?? "");
+  const save = (cursor: string | null): void => derived.setState(place, { ...build.state, cursor });
+  for (; group < GROUPS.length; group += 1, key = "") {
+    const name = GROUPS[group] ?? "packages";
+    const target = { ...place, group: name };
+    const cutter = createCutter(key);
+    for await (const file of filesBetween(parts.reader, place, { group: name, from: key, until: undefined })) {
+      const entry = entryOf(parts, place, family, file);
+      if (!entry) continue;
+      const cut = cutter.add(entry);
+      if (cut.segments.length > 0) {
+        const rows = cut.segments.map((segment) => compressed(segment, NOTHING_KNOWN));
+        derived.transact(() => addSegments(derived, target, rows));
+      }
+      if (cut.boundary !== undefined && clock.elapsed() - started > parts.budget) {
+        const boundary = cut.boundary;
+        derived.transact(() => save(`${group} ${boundary}`));
+        return { kind: "more", moment: build.moment };
+      }
+    }
+    const rest = cutter.end().map((segment) => compressed(segment, NOTHING_KNOWN));
+    derived.transact(() => addSegments(derived, target, rest));
+  }
+  derived.transact(() => save(null));
+  // What changed while the build went on is caught up by the next step.
+  return { kind: build.state.revision === build.moment.revision ? "current" : "more", moment: build.moment };
+}
+
+const NOTHING_KNOWN: ReadonlyMap<string, SegmentRow> = new Map();
+
+/** A step that was cut off may have written some of these before. */
+function addSegments(
+  derived: Derived,
+  target: DerivedPlace & { readonly group: string },
+  rows: readonly SegmentRow[],
+): void {
+  const first = rows[0];
+  if (first) derived.replaceSegments(target, { from: first.start, until: undefined }, rows);
+}
+
+function parseCursor(cursor: string): { group: number; key: string } {
+  if (cursor === "") return { group: 0, key: "" };
+  const space = cursor.indexOf(" ");
+  return { group: Number(cursor.slice(0, space)), key: cursor.slice(space + 1) };
+}
+
+function compressed(segment: Segment, known: ReadonlyMap<string, SegmentRow>): SegmentRow {
+  const { start, natural, text } = segment;
+  const bytes = Buffer.from(text);
+  const hash = sha256Hex(bytes);
+  const same = known.get(hash);
+  if (same) return { ...same, start, natural };
+  const piece = compressPiece(bytes);
+  return { start, natural, hash, size: bytes.byteLength, window: piece.windowSize, blocks: piece.blocks };
+}
+
+/** One record that cannot be written is set aside; the channel goes on without it. */
+function entryOf(parts: CatchUpParts, place: DerivedPlace, family: Family, file: IndexedFile) {
+  try {
+    const text = family.entry(file);
+    return text === undefined ? undefined : { packageName: file.packageName, fileName: file.fileName, text };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : "unreadable";
+    parts.derived.transact(() => parts.derived.setAside(place, file.fileName, reason));
+    return undefined;
+  }
+}
+
+async function* filesBetween(
+  reader: Reader,
+  place: DerivedPlace,
+  range: Range,
+): AsyncGenerator<IndexedFile, void, undefined> {
+  let after = placeOfKey(range.from);
+  const until = range.until === undefined ? undefined : placeOfKey(range.until);
+  for (;;) {
+    const page = await pageOfSection(reader, { ...place, after, until, limit: PAGE });
+    for (const file of page) if (file.state === "active" && groupOf(file) === range.group) yield file;
+    if (page.length < PAGE) return;
+    after = page.at(-1);
+  }
+}

@@ -1,0 +1,51 @@
+// The documents of a channel as a whole: `channeldata.json`, name by name, and the feed of its newest packages.
+
+import type { DerivedPlace } from "../../models/derived.ts";
+import { filesOfName, listSections, newestFiles } from "../../models/package-file.ts";
+import { channeldataEntry, joinChanneldata, type ChanneldataFile } from "../../modules/conda/channeldata.ts";
+import { composeRss } from "../../modules/conda/rss.ts";
+import { catchUpNames, type CatchUpParts, type Progress } from "./catch-up.ts";
+import { wholeDocument, type Composition } from "./compose.ts";
+import { metadataOf } from "./families.ts";
+
+const NEWEST = 50;
+
+export async function catchUpChanneldata(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
+  return await catchUpNames(work, place, async (name) => {
+    const files: ChanneldataFile[] = [];
+    for (const section of await listSections(work.reader, place.channelId)) {
+      for (const file of await filesOfName(work.reader, { ...place, section }, name)) {
+        if (file.state === "active") files.push({ ...file, subdir: section, metadata: metadataOf(file) });
+      }
+    }
+    const text = channeldataEntry(files);
+    return text === undefined ? undefined : Buffer.from(text);
+  });
+}
+
+export async function composeChanneldata(work: CatchUpParts, place: DerivedPlace): Promise<Composition> {
+  const entries = work.derived.entries(place).map(({ name, value }) => ({ name, text: Buffer.from(value).toString() }));
+  const sections = await listSections(work.reader, place.channelId);
+  return wholeDocument(joinChanneldata(entries, sections), "json");
+}
+
+/** The channel as people are shown it. */
+export type ChannelAddress = { readonly title: string; readonly url: string };
+
+export async function composeFeed(
+  work: CatchUpParts,
+  channelId: number,
+  { title, url }: ChannelAddress,
+): Promise<Composition> {
+  const files = await newestFiles(work.reader, channelId, NEWEST);
+  const items = files.map((file) => {
+    const { summary } = metadataOf(file).about;
+    return {
+      title: `${file.section}/${file.fileName}`,
+      link: `${url}/${file.section}/${encodeURIComponent(file.fileName)}`,
+      description: typeof summary === "string" ? summary : undefined,
+      publishedAt: file.publishedAt,
+    };
+  });
+  return wholeDocument(composeRss({ title, link: url, items }), "json");
+}

@@ -1,0 +1,164 @@
+// Joins segments into a document: one text, in three forms, identified without being read.
+
+import type { Derived, DerivedPlace, SegmentSummary } from "../../models/derived.ts";
+import { sha256Hex } from "../../modules/hash.ts";
+import {
+  compressBzip2Piece,
+  MAX_BZIP2_PIECE,
+  spliceBzip2,
+  type Bzip2Piece,
+} from "../../modules/splice/bzip2-stream.ts";
+import {
+  compressPiece,
+  decompressPiece,
+  PAD,
+  SEPARATOR,
+  spliceZstd,
+  type ZstdPiece,
+} from "../../modules/splice/zstd-frame.ts";
+import { CODEC, ZSTD_LEVEL } from "./codec.ts";
+import { GROUPS, type Family, type Group } from "./families.ts";
+
+export type Form = "json" | "zst" | "bz2";
+
+/** Where segments come from. */
+export type SegmentSource = Pick<Derived, "segments" | "blocks" | "bzip2" | "setBzip2">;
+
+export type Composition = {
+  /** Of codec, segments and frame: it stands for the exact bytes. */
+  readonly hash: string;
+  /** Bytes of the text. */
+  readonly textSize: number;
+  /** The document's bytes, made as they are asked for. */
+  parts(): Iterable<Uint8Array>;
+};
+
+export function composeSegmented(
+  derived: SegmentSource,
+  place: DerivedPlace,
+  family: Family,
+  options: { readonly form: Form; readonly yanked: readonly string[] },
+): Composition {
+  const pieces = piecesOf(derived, place, family, options.yanked);
+  const { form } = options;
+  const identity = pieces.map((piece) => (piece.kind === "text" ? piece.text : piece.row.hash));
+  return {
+    hash: sha256Hex(JSON.stringify([CODEC, form, identity])),
+    textSize: pieces.reduce((sum, piece) => sum + joint(piece).byteLength + sizeOf(piece), 0),
+    parts: () => {
+      switch (form) {
+        case "json":
+          return jsonParts(derived, pieces);
+        case "zst":
+          return zstdParts(derived, pieces);
+        case "bz2":
+          return bzip2Parts(derived, pieces);
+      }
+    },
+  };
+}
+
+/** A document that is made as a whole, and so is identified by its text. */
+export function wholeDocument(text: string, form: Form): Composition {
+  const bytes = Buffer.from(text);
+  return {
+    hash: sha256Hex(JSON.stringify([CODEC, form, text])),
+    textSize: bytes.byteLength,
+    parts: () => [packed(bytes, form)],
+  };
+}
+
+function packed(bytes: Uint8Array, form: Form): Uint8Array {
+  if (form === "json") return bytes;
+  if (form === "zst") return Bun.zstdCompressSync(bytes, { level: ZSTD_LEVEL });
+  const pieces: Bzip2Piece[] = [];
+  for (let at = 0; at < bytes.byteLength; at += MAX_BZIP2_PIECE) {
+    pieces.push(compressBzip2Piece(bytes.subarray(at, at + MAX_BZIP2_PIECE)));
+  }
+  return Buffer.concat([...spliceBzip2(pieces)]);
+}
+
+type SegmentPiece = {
+  readonly kind: "segment";
+  readonly place: DerivedPlace & { readonly group: Group };
+  readonly row: SegmentSummary;
+  readonly isFirst: boolean;
+};
+type Piece = { readonly kind: "text"; readonly text: string; readonly isFirst: boolean } | SegmentPiece;
+
+function piecesOf(derived: SegmentSource, place: DerivedPlace, family: Family, yanked: readonly string[]): Piece[] {
+  const [first, second] = GROUPS.map((group): SegmentPiece[] => {
+    const target = { ...place, group };
+    return derived.segments(target).map((row) => ({ kind: "segment", place: target, row, isFirst: row.start === "" }));
+  });
+  return [
+    { kind: "text", text: family.head(place.section), isFirst: true },
+    ...(first ?? []),
+    { kind: "text", text: family.middle, isFirst: false },
+    ...(second ?? []),
+    { kind: "text", text: family.tail(yanked), isFirst: false },
+  ];
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** What stands before a piece: a comma between two segments of a group, white space elsewhere, nothing at the start. */
+function joint(piece: Piece): Uint8Array {
+  if (piece.kind === "text") return piece.isFirst ? NOTHING : PAD;
+  return piece.isFirst ? PAD : SEPARATOR;
+}
+
+function sizeOf(piece: Piece): number {
+  return piece.kind === "text" ? Buffer.byteLength(piece.text) : piece.row.size;
+}
+
+function textOf(derived: SegmentSource, piece: Piece): Uint8Array {
+  if (piece.kind === "text") return Buffer.from(piece.text);
+  return decompressPiece(zstdOf(derived, piece));
+}
+
+function zstdOf(derived: SegmentSource, piece: Piece): ZstdPiece {
+  if (piece.kind === "text") return compressPiece(Buffer.from(piece.text));
+  const { size, window, start } = piece.row;
+  return { blocks: derived.blocks(piece.place, start), size, windowSize: window };
+}
+
+function* jsonParts(derived: SegmentSource, pieces: readonly Piece[]): Generator<Uint8Array> {
+  for (const piece of pieces) {
+    yield joint(piece);
+    yield textOf(derived, piece);
+  }
+}
+
+function zstdParts(derived: SegmentSource, pieces: readonly Piece[]): Iterable<Uint8Array> {
+  return spliceZstd(
+    pieces.map((piece) => ({
+      joint: joint(piece),
+      size: sizeOf(piece),
+      windowSize: piece.kind === "text" ? sizeOf(piece) : piece.row.window,
+      open: () => zstdOf(derived, piece),
+    })),
+  );
+}
+
+/** A piece of bzip2 holds the joint before it, so that pieces are simply put one after the other. */
+function* bzip2Parts(derived: SegmentSource, pieces: readonly Piece[]): Generator<Uint8Array> {
+  function* each(): Generator<Bzip2Piece> {
+    for (const piece of pieces) yield bzip2Of(derived, piece);
+  }
+  yield* spliceBzip2(each());
+}
+
+function bzip2Of(derived: SegmentSource, piece: Piece): Bzip2Piece {
+  const known = piece.kind === "segment" ? derived.bzip2(piece.place, piece.row.start) : undefined;
+  if (known) return known;
+  const text = Buffer.concat([joint(piece), textOf(derived, piece)]);
+  const made: Bzip2Piece[] = [];
+  // One long record can make a segment larger than a block.
+  for (let at = 0; at < text.byteLength; at += MAX_BZIP2_PIECE) {
+    made.push(compressBzip2Piece(text.subarray(at, at + MAX_BZIP2_PIECE)));
+  }
+  const whole = Buffer.concat(made);
+  if (piece.kind === "segment") derived.setBzip2(piece.place, piece.row.start, whole);
+  return whole;
+}

@@ -1,0 +1,34 @@
+// `current_repodata.json`: a closure over dependencies, so it is chosen as a whole from one kept summary a name.
+
+import type { DerivedPlace } from "../../models/derived.ts";
+import { filesOfName } from "../../models/package-file.ts";
+import { chooseCurrent, summarizeName } from "../../modules/conda/current-repodata.ts";
+import { parseFileName } from "../../modules/conda/file-name.ts";
+import { composeRepodata, type RepodataEntry } from "../../modules/conda/repodata.ts";
+import { catchUpNames, type CatchUpParts, type Progress } from "./catch-up.ts";
+import { entryOf } from "./families.ts";
+
+/** Past this the classic solver, which alone asks for it, is better off with `repodata.json`. */
+export const MOST_NAMES = 20_000;
+
+export async function catchUpCurrent(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
+  return await catchUpNames(work, place, async (name) => {
+    const files = await filesOfName(work.reader, place, name);
+    const summary = summarizeName(files.filter((file) => file.state === "active"));
+    return summary === undefined ? undefined : Buffer.from(summary);
+  });
+}
+
+/** Undefined when the section has too many names. */
+export async function composeCurrent(work: CatchUpParts, place: DerivedPlace): Promise<string | undefined> {
+  const summaries = work.derived.entries(place);
+  if (summaries.length > MOST_NAMES) return undefined;
+  const chosen = new Set(chooseCurrent(summaries.map(({ value }) => Buffer.from(value).toString())));
+  const names = new Set([...chosen].map((fileName) => parseFileName(fileName)?.name ?? ""));
+  const entries: RepodataEntry[] = [];
+  for (const name of names) {
+    const files = await filesOfName(work.reader, place, name);
+    entries.push(...files.filter(({ fileName }) => chosen.has(fileName)).map(entryOf));
+  }
+  return composeRepodata(place.section, entries, []);
+}

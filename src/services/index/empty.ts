@@ -1,0 +1,44 @@
+// Documents of places that never held anything: made on the spot, byte for byte as if all of their files had gone.
+
+import { joinChanneldata } from "../../modules/conda/channeldata.ts";
+import { composeRepodata } from "../../modules/conda/repodata.ts";
+import { composeRss } from "../../modules/conda/rss.ts";
+import type { ChannelAddress } from "./channel-documents.ts";
+import { composeSegmented, wholeDocument, type Composition, type SegmentSource } from "./compose.ts";
+import { formOf, type DocumentName } from "./documents.ts";
+import { REPODATA, RUN_EXPORTS, type Family } from "./families.ts";
+import { catalogueOf } from "./shard-catalogue.ts";
+
+const NO_SEGMENTS: SegmentSource = {
+  segments: () => [],
+  blocks: () => new Uint8Array(0),
+  bzip2: () => undefined,
+  setBzip2: () => undefined,
+};
+
+export function emptyDocument(section: string, name: DocumentName, address: ChannelAddress): Composition {
+  switch (name) {
+    case "repodata.json":
+    case "repodata.json.zst":
+    case "repodata.json.bz2":
+      return segmented(REPODATA, section, name);
+    case "run_exports.json":
+    case "run_exports.json.zst":
+      return segmented(RUN_EXPORTS, section, name);
+    case "repodata_shards.msgpack.zst":
+      return catalogueOf(section, []);
+    case "current_repodata.json":
+    case "current_repodata.json.zst":
+    case "current_repodata.json.bz2":
+      return wholeDocument(composeRepodata(section, [], []), formOf(name));
+    case "channeldata.json":
+      return wholeDocument(joinChanneldata([], []), "json");
+    case "rss.xml":
+      return wholeDocument(composeRss({ title: address.title, link: address.url, items: [] }), "json");
+  }
+}
+
+function segmented(family: Family, section: string, name: DocumentName): Composition {
+  const place = { channelId: 0, section, family: family.name };
+  return composeSegmented(NO_SEGMENTS, place, family, { form: formOf(name), yanked: [] });
+}

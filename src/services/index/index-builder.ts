@@ -1,0 +1,104 @@
+// Builds documents in a worker thread: it reads the main database, owns the derived one, and hands out finished bytes.
+
+import { revisionTime } from "../../models/channel.ts";
+import type { Reader, Snapshots } from "../../models/database.ts";
+import type { Derived } from "../../models/derived.ts";
+import { sectionRevision } from "../../models/index-part.ts";
+import type { Clock } from "../../modules/clock.ts";
+import type { BlobStore } from "../../modules/storage/blob-store.ts";
+import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
+import type { CatchUpParts, Moment } from "./catch-up.ts";
+import type { ChannelAddress } from "./channel-documents.ts";
+import type { Composition } from "./compose.ts";
+import type { DocumentName } from "./documents.ts";
+import { RECIPES, type Made } from "./recipes.ts";
+
+export type BuildRequest = {
+  readonly channelId: number;
+  /** Undefined for documents of the channel as a whole. */
+  readonly section: string | undefined;
+  readonly name: DocumentName;
+  readonly address: ChannelAddress;
+};
+
+export type BuildReply =
+  /** Others get their turn; ask again. */
+  | { readonly kind: "more" }
+  /** Not offered: `why` says what to use instead. */
+  | { readonly kind: "absent"; readonly moment: Moment; readonly why: string }
+  | {
+      readonly kind: "built";
+      readonly moment: Moment;
+      /** Identifies the exact bytes. */
+      readonly hash: string;
+      readonly size: number;
+      /** ms UTC; 0 when nothing was ever published there. */
+      readonly lastModified: number;
+      /** Small documents come along, larger ones lie in a file. */
+      readonly bytes: Uint8Array | undefined;
+    };
+
+export type IndexBuilder = { build(request: BuildRequest): Promise<BuildReply> };
+
+export type IndexBuilderParts = {
+  readonly snapshots: Snapshots;
+  readonly derived: Derived;
+  readonly files: DerivedFiles;
+  readonly blobs: BlobStore;
+  readonly clock: Clock;
+};
+
+/** ms of one step of a build from nothing. */
+const BUDGET_MS = 150;
+const INLINE_BYTES = 64 * 1024;
+
+export function createIndexBuilder(parts: IndexBuilderParts): IndexBuilder {
+  return {
+    build: (request) =>
+      parts.snapshots.snapshot(async (reader) => {
+        const { derived, clock, blobs } = parts;
+        const work: CatchUpParts = { reader, derived, clock, blobs, budget: BUDGET_MS };
+        const made = await RECIPES[request.name](work, { ...request, section: request.section ?? "" });
+        return await replyOf(parts, reader, request, made);
+      }),
+  };
+}
+
+async function replyOf(
+  parts: IndexBuilderParts,
+  reader: Reader,
+  request: BuildRequest,
+  made: Made,
+): Promise<BuildReply> {
+  switch (made.kind) {
+    case "more":
+      return { kind: "more" };
+    case "absent":
+      return made;
+    case "composed": {
+      const { moment } = made;
+      const lastModified = await modifiedAt(reader, request, moment);
+      return { kind: "built", moment, lastModified, ...keep(parts, request, made.composition) };
+    }
+  }
+}
+
+/** Writes what is not there yet. The same state has the same name, so most of it often is. */
+function keep(
+  parts: IndexBuilderParts,
+  request: BuildRequest,
+  { hash, textSize, parts: content }: Composition,
+): { hash: string; size: number; bytes: Uint8Array | undefined } {
+  const folder = String(request.channelId);
+  const known = parts.files.size(folder, hash);
+  if (known !== undefined) return { hash, size: known, bytes: undefined };
+  if (textSize > INLINE_BYTES) return { hash, size: parts.files.write(folder, hash, content()), bytes: undefined };
+  const bytes = Buffer.concat([...content()]);
+  return { hash, size: bytes.byteLength, bytes };
+}
+
+async function modifiedAt(reader: Reader, request: BuildRequest, moment: Moment): Promise<number> {
+  if (request.section === undefined) return moment.at;
+  const revision = await sectionRevision(reader, request.channelId, request.section);
+  return (await revisionTime(reader, request.channelId, revision)) ?? 0;
+}

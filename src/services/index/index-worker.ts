@@ -1,0 +1,41 @@
+// What a worker thread keeps open to build documents of one data folder.
+
+import { join } from "node:path";
+import { openSnapshots } from "../../models/database.ts";
+import { openDerived } from "../../models/derived.ts";
+import { systemClock } from "../../modules/clock.ts";
+import { createDerivedFiles } from "../../modules/storage/derived-files.ts";
+import { createDiskStore } from "../../modules/storage/disk.ts";
+import { CODEC } from "./codec.ts";
+import { createIndexBuilder, type BuildReply, type BuildRequest } from "./index-builder.ts";
+
+export type IndexWorker = { build(dataFolder: string, request: BuildRequest): Promise<BuildReply> };
+
+/** Opens the folder at the first request, and keeps it open while the thread lives. */
+export function createIndexWorker(): IndexWorker {
+  let opened: { readonly folder: string; readonly build: (request: BuildRequest) => Promise<BuildReply> } | undefined;
+  return {
+    build: async (dataFolder, request) => {
+      opened = opened?.folder === dataFolder ? opened : { folder: dataFolder, build: open(dataFolder) };
+      try {
+        return await opened.build(request);
+      } catch (error) {
+        // Derived data that cannot be read is opened, and with it mended, anew at the next request.
+        opened = undefined;
+        throw error;
+      }
+    },
+  };
+}
+
+function open(folder: string): (request: BuildRequest) => Promise<BuildReply> {
+  const { build } = createIndexBuilder({
+    snapshots: openSnapshots(join(folder, "condarium.db")),
+    derived: openDerived(join(folder, "index.db"), CODEC),
+    files: createDerivedFiles(folder),
+    // Shards are small and derived: they may use what uploads leave free.
+    blobs: createDiskStore({ root: folder, reserve: 0 }),
+    clock: systemClock,
+  });
+  return build;
+}

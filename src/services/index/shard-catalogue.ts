@@ -1,0 +1,53 @@
+// Shards, one per name, and the catalogue that names them. https://conda.org/learn/ceps/cep-0016
+
+import type { DerivedPlace } from "../../models/derived.ts";
+import { filesOfName, type IndexedFile } from "../../models/package-file.ts";
+import {
+  compressShard,
+  compressShardIndex,
+  composeShard,
+  composeShardIndex,
+  shardIndexEntry,
+} from "../../modules/conda/shards.ts";
+import { sha256Hex } from "../../modules/hash.ts";
+import { shardKey } from "../../modules/storage/keys.ts";
+import { catchUpNames, type CatchUpParts, type Progress } from "./catch-up.ts";
+import { CODEC } from "./codec.ts";
+import type { Composition } from "./compose.ts";
+import { entryOf } from "./families.ts";
+
+/** Brings the catalogue up to the revision. The shards of changed names are written before any catalogue names them. */
+export async function catchUpShards(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
+  return await catchUpNames(work, place, async (name) => {
+    const shard = shardOf(await filesOfName(work.reader, place, name));
+    if (!shard) return undefined;
+    const hash = sha256Hex(shard);
+    const key = shardKey(place.channelId, hash);
+    if (!(await work.blobs.stat(key))) await work.blobs.put(key, shard);
+    return shardIndexEntry(name, hash);
+  });
+}
+
+export function composeCatalogue(work: CatchUpParts, place: DerivedPlace): Composition {
+  return catalogueOf(
+    place.section,
+    work.derived.entries(place).map(({ value }) => value),
+  );
+}
+
+/** The catalogue of these entries, each encoded already. */
+export function catalogueOf(section: string, fragments: readonly Uint8Array[]): Composition {
+  const whole = Buffer.concat(composeShardIndex(section, fragments, fragments.length));
+  return {
+    hash: sha256Hex(Buffer.concat([Buffer.from(CODEC), whole])),
+    textSize: whole.byteLength,
+    parts: () => [compressShardIndex([whole])],
+  };
+}
+
+function shardOf(files: readonly IndexedFile[]): Uint8Array | undefined {
+  const removed = files.filter((file) => file.state === "yanked").map((file) => file.fileName);
+  const active = files.filter((file) => file.state === "active");
+  if (active.length === 0 && removed.length === 0) return undefined;
+  return compressShard(composeShard({ entries: active.map(entryOf), removed }));
+}

@@ -1,0 +1,226 @@
+// Whatever happened to a channel, its documents are those of a build from nothing over the records it holds now.
+
+import { describe, expect, test } from "bun:test";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { decode } from "@msgpack/msgpack";
+import Bzip2 from "compressjs/lib/Bzip2.js";
+import { decompress } from "fzstd";
+import { bytesOf, jsonOf } from "../../support/answers.ts";
+import { startTestApp, type Actor, type TestApp } from "../../support/app.ts";
+import { buildPackage } from "../../support/package-builder.ts";
+
+const SUBDIRS = ["noarch", "linux-64"];
+const DOCUMENTS = [
+  "repodata.json",
+  "repodata.json.zst",
+  "repodata.json.bz2",
+  "repodata_shards.msgpack.zst",
+  "current_repodata.json",
+  "run_exports.json",
+  "run_exports.json.zst",
+  "repodata_from_packages.json",
+];
+
+type Held = { readonly subdir: string; readonly fileName: string; readonly name: string };
+
+describe("documents after a random history", () => {
+  for (const seed of [1, 2, 3, 4]) {
+    test(`are those of a build from nothing (seed ${seed})`, async () => {
+      let now = Date.UTC(2030, 0, 1);
+      const clock = { now: () => (now += 7), elapsed: () => performance.now() };
+      const server = await startTestApp({ clock });
+      try {
+        const user = await server.addUser("user");
+        const random = generator(seed);
+        const held: Held[] = [];
+        for (let step = 0; step < 60; step++) {
+          if (held.length > 0 && random() < 0.3) await removeOne(user, held, random);
+          else await publishSome(user, held, random);
+          // Reading now and then makes the index follow in steps of different sizes.
+          if (random() < 0.3) await readAll(user);
+        }
+        const followed = await readAll(user);
+        await checkAgainst(followed, held);
+        const anew = await restartFromNothing(server);
+        try {
+          expect(await readAll(anew.as("user"))).toEqual(followed);
+        } finally {
+          await anew.close();
+        }
+      } finally {
+        await server.close();
+        await rm(server.folder, { recursive: true, force: true });
+      }
+    });
+  }
+});
+
+test("two channels that reached the same records in other ways have the same bytes", async () => {
+  let now = 0;
+  const server = await startTestApp({ clock: { now: () => now, elapsed: () => performance.now() } });
+  try {
+    now = Date.UTC(2030, 0, 1);
+    const user = await server.addUser("user");
+    const packages = Array.from({ length: 30 }, (_, at) => buildPackage({ name: `n${at % 7}`, version: `${at}` }));
+    const publish = async (channel: string, built: (typeof packages)[number]) => {
+      expect((await user.put(`/api/packages/user/conda/${channel}/${built.fileName}`, built.bytes)).status).toBe(201);
+    };
+    for (const built of packages) await publish("forth", built);
+    for (const built of packages.toReversed()) await publish("back", built);
+    const extra = buildPackage({ name: "extra", version: "1" });
+    await publish("back", extra);
+    await user.get("/user/back/noarch/repodata.json");
+    expect((await user.delete(`/user/back/noarch/${extra.fileName}`)).status).toBe(204);
+    for (const name of DOCUMENTS) {
+      const [forth, back] = [await user.get(`/user/forth/noarch/${name}`), await user.get(`/user/back/noarch/${name}`)];
+      expect([name, back.headers.get("etag")]).toEqual([name, forth.headers.get("etag")]);
+      expect(await bytesOf(back)).toEqual(await bytesOf(forth));
+    }
+  } finally {
+    await server.close();
+  }
+});
+
+test("a reader that starts after a 201 always sees the package, while others publish and read", async () => {
+  const server = await startTestApp();
+  try {
+    const user = await server.addUser("user");
+    const tasks = Array.from({ length: 50 }, async (_, at) => {
+      const built = buildPackage({ name: `c${at}`, version: "1" });
+      expect((await user.put(`/api/packages/user/conda/busy/${built.fileName}`, built.bytes)).status).toBe(201);
+      const name = DOCUMENTS[at % 3] ?? "repodata.json";
+      const listed = repodataOf(name, await bytesOf(await user.get(`/user/busy/noarch/${name}`)));
+      expect(Object.keys(listed["packages.conda"])).toContain(built.fileName);
+      const shards = catalogueOf(await bytesOf(await user.get("/user/busy/noarch/repodata_shards.msgpack.zst")));
+      expect(Object.keys(shards)).toContain(`c${at}`);
+    });
+    await Promise.all(tasks);
+  } finally {
+    await server.close();
+  }
+});
+
+test("derived data of another database is thrown away, and damaged data too", async () => {
+  const server = await startTestApp();
+  await server.addUser("user");
+  const publish = async (at: TestApp, name: string) => {
+    const built = buildPackage({ name, version: "1" });
+    expect((await at.as("user").put(`/api/packages/user/conda/main/${built.fileName}`, built.bytes)).status).toBe(201);
+  };
+  const listed = async (at: TestApp) => {
+    const answer = await at.as("user").get("/user/main/noarch/repodata.json");
+    return Object.keys((await jsonOf<{ "packages.conda": object }>(answer))["packages.conda"]);
+  };
+  await publish(server, "first");
+  server.app.close();
+  const database = join(server.folder, "condarium.db");
+  const older = await Bun.file(database).bytes();
+  let again = await startTestApp({ folder: server.folder });
+  await publish(again, "second");
+  expect(await listed(again)).toEqual(["first-1-0.conda", "second-1-0.conda"]);
+  again.app.close();
+  // A restored copy, in which another second publish then takes the same revision number.
+  for (const suffix of ["-wal", "-shm"]) await rm(database + suffix, { force: true });
+  await Bun.write(database, older);
+  again = await startTestApp({ folder: server.folder });
+  expect(await listed(again)).toEqual(["first-1-0.conda"]);
+  await publish(again, "other");
+  expect(await listed(again)).toEqual(["first-1-0.conda", "other-1-0.conda"]);
+  again.app.close();
+  await Bun.write(join(server.folder, "index.db"), "this is no database at all".repeat(1000));
+  again = await startTestApp({ folder: server.folder });
+  expect(await listed(again)).toEqual(["first-1-0.conda", "other-1-0.conda"]);
+  await again.close();
+  await rm(server.folder, { recursive: true, force: true });
+});
+
+async function publishSome(user: Actor, held: Held[], random: () => number): Promise<void> {
+  const count = 1 + Math.floor(random() * 4);
+  for (let at = 0; at < count; at++) {
+    const name = `pkg-${Math.floor(random() * 40)}`;
+    const subdir = SUBDIRS[Math.floor(random() * 2)] ?? "noarch";
+    const built = buildPackage({
+      name,
+      subdir,
+      version: `1.${Math.floor(random() * 50)}`,
+      build: `h${Math.floor(random() * 3)}_0`,
+      format: random() < 0.3 ? "tar.bz2" : "conda",
+      depends: [`pkg-${Math.floor(random() * 40)} >=1.${Math.floor(random() * 9)}`],
+      ...(random() < 0.2 ? { info: { "run_exports.json": { weak: [`${name} >=1`] } } } : {}),
+    });
+    const { status } = await user.put(`/api/packages/user/conda/main/${subdir}/${built.fileName}`, built.bytes);
+    expect([201, 409]).toContain(status);
+    if (status === 201) held.push({ subdir, fileName: built.fileName, name });
+  }
+}
+
+async function removeOne(user: Actor, held: Held[], random: () => number): Promise<void> {
+  const [gone] = held.splice(Math.floor(random() * held.length), 1);
+  if (gone) expect((await user.delete(`/user/main/${gone.subdir}/${gone.fileName}`)).status).toBe(204);
+}
+
+/** Every document by its path, as bytes and as tag; `channeldata.json` too. */
+async function readAll(user: Actor): Promise<Map<string, string>> {
+  const all = new Map<string, string>();
+  const paths = [
+    ...SUBDIRS.flatMap((subdir) => DOCUMENTS.map((name) => `${subdir}/${name}`)),
+    "channeldata.json",
+    "rss.xml",
+  ];
+  for (const path of paths) {
+    const answer = await user.get(`/user/main/${path}`);
+    expect([path, answer.status]).toEqual([path, 200]);
+    all.set(path, `${answer.headers.get("etag")} ${(await bytesOf(answer)).toString("base64")}`);
+  }
+  return all;
+}
+
+async function checkAgainst(documents: Map<string, string>, held: readonly Held[]): Promise<void> {
+  for (const subdir of SUBDIRS) {
+    const here = held.filter((file) => file.subdir === subdir);
+    const expected = here.map(({ fileName }) => fileName).sort();
+    for (const name of ["repodata.json", "repodata.json.zst", "repodata.json.bz2"]) {
+      const repodata = repodataOf(name, contentOf(documents, `${subdir}/${name}`));
+      const listed = [...Object.keys(repodata.packages), ...Object.keys(repodata["packages.conda"])];
+      expect(listed.sort()).toEqual(expected);
+    }
+    const names = catalogueOf(contentOf(documents, `${subdir}/repodata_shards.msgpack.zst`));
+    expect(Object.keys(names).sort()).toEqual([...new Set(here.map(({ name }) => name))].sort());
+  }
+}
+
+function contentOf(documents: Map<string, string>, path: string): Buffer {
+  return Buffer.from((documents.get(path) ?? "").split(" ")[1] ?? "", "base64");
+}
+
+type Repodata = { readonly packages: object; readonly "packages.conda": object };
+
+function repodataOf(name: string, bytes: Buffer): Repodata {
+  let text = bytes;
+  if (name.endsWith(".zst")) text = Buffer.from(decompress(bytes));
+  if (name.endsWith(".bz2")) text = Buffer.from(Bzip2.decompressFile(bytes));
+  return JSON.parse(text.toString());
+}
+
+function catalogueOf(bytes: Buffer): Record<string, Uint8Array> {
+  const index = decode(decompress(bytes)) as { shards: Record<string, Uint8Array> };
+  return index.shards;
+}
+
+async function restartFromNothing(server: TestApp): Promise<TestApp> {
+  server.app.close();
+  for (const name of ["index.db", "index.db-wal", "index.db-shm", "derived"]) {
+    await rm(join(server.folder, name), { recursive: true, force: true });
+  }
+  return await startTestApp({ folder: server.folder });
+}
+
+/** Numbers in [0, 1), the same for the same seed. */
+function generator(seed: number): () => number {
+  let state = seed * 2654435761;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
