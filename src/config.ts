@@ -158,10 +158,14 @@ function parseFile(file: { readonly name: string; readonly text: string }): Read
 
 const KNOWN = `There are: ${Object.keys(SETTINGS).join(", ")}.`;
 
+/** What container platforms set by themselves for a service that is called `condarium`. */
+const SERVICE_LINK = /^CONDARIUM_(?:SERVICE_HOST|SERVICE_PORT|PORT)(?:_|$)/;
+
 function refuseUnknown(environment: Readonly<Record<string, string | undefined>>): void {
   const known = new Set(Object.keys(SETTINGS).map(environmentName));
   for (const variable of Object.keys(environment)) {
     if (!variable.startsWith("CONDARIUM_") || variable.startsWith("CONDARIUM_TEST_") || known.has(variable)) continue;
+    if (SERVICE_LINK.test(variable)) continue;
     throw usage(`Unknown setting ${variable} in the environment. ${KNOWN}`);
   }
 }

@@ -52,6 +52,9 @@ describe("the configuration", () => {
 
   test("leaves other variables alone", () => {
     expect(() => load({ environment: { PATH: "/bin", HOME: "/", CONDARIUM_TEST_SOURCE: "1" } })).not.toThrow();
+    // Container platforms set these for a service called condarium.
+    const links = { CONDARIUM_PORT: "tcp://10.0.0.1:80", CONDARIUM_SERVICE_HOST: "x", CONDARIUM_PORT_80_TCP: "x" };
+    expect(() => load({ environment: links })).not.toThrow();
   });
 
   test("reads no failpoints unless it was built for them", () => {

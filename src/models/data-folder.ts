@@ -39,8 +39,10 @@ function refuseForeign(root: string): void {
   if ((info.mode & 0o077) === 0) return;
   try {
     chmodSync(root, 0o700);
-  } catch (error) {
-    throw usage(`Others can read ${root}, and that cannot be changed: ${reason(error)}`);
+  } catch {
+    throw usage(
+      `Others can read ${root}, and only its owner (user ${info.uid}) can change that: make it mode 0700, or give it to user ${process.getuid?.() ?? "?"}.`,
+    );
   }
 }
 
