@@ -52,6 +52,8 @@ export function openDatabase(options: DatabaseOptions): Database {
   const write = connect(options.path, { create: options.create });
   requireSqlite(write);
   migrate(write, options.clock.now());
+  // The writer waits for the lock itself, without blocking; see `connect()`.
+  write.run("PRAGMA busy_timeout = 0");
   const read = connect(options.path, { create: false });
   read.run("PRAGMA query_only = ON");
   const reader = drizzle(read, { schema });
@@ -68,6 +70,8 @@ export function openDatabase(options: DatabaseOptions): Database {
     integrityProblems: () => integrityProblems(read, write),
     close: () => {
       read.close();
+      // What has not committed by now was never acknowledged.
+      if (write.inTransaction) write.run("ROLLBACK");
       write.run("PRAGMA wal_checkpoint(TRUNCATE)");
       write.close();
     },

@@ -38,6 +38,7 @@ export type Derived = {
   setState(place: DerivedPlace, state: DerivedState): void;
   /** Forgets everything of a channel, or of one place. */
   discard(place: { readonly channelId: number } | DerivedPlace): void;
+  hasSegments(place: SegmentPlace): boolean;
   segments(place: SegmentPlace): SegmentSummary[];
   /** The greatest natural start below `key`, `""` when there is none. */
   naturalStartBefore(place: SegmentPlace, key: string): string;
@@ -45,7 +46,8 @@ export type Derived = {
   naturalStartAfter(place: SegmentPlace, key: string): string | undefined;
   segmentsIn(place: SegmentPlace, after: string, until: string | undefined): SegmentRow[];
   replaceSegments(place: SegmentPlace, range: KeyRange, rows: readonly SegmentRow[]): void;
-  blocks(place: SegmentPlace, start: string): Uint8Array;
+  /** The blocks of all segments in their order, one at a time. */
+  blocks(place: SegmentPlace): Iterable<Uint8Array>;
   bzip2(place: SegmentPlace, start: string): Uint8Array | undefined;
   setBzip2(place: SegmentPlace, start: string, piece: Uint8Array): void;
   entries(place: DerivedPlace): EntryRow[];
@@ -137,6 +139,7 @@ function segmentQueries(
   db: Connection,
 ): Pick<
   Derived,
+  | "hasSegments"
   | "segments"
   | "naturalStartBefore"
   | "naturalStartAfter"
@@ -148,13 +151,17 @@ function segmentQueries(
 > {
   const summary = "start, is_natural, hash, size, window";
   const all = db.query<SummaryRow, SQLQueryBindings>(`SELECT ${summary} FROM segment WHERE ${GROUP} ORDER BY start`);
+  const any = db.query<{ one: number }, SQLQueryBindings>(`SELECT 1 AS one FROM segment WHERE ${GROUP} LIMIT 1`);
   const edge = (comparison: string, order: string) =>
     db.query<{ start: string }, SQLQueryBindings>(
       `SELECT start FROM segment WHERE ${GROUP} AND is_natural = 1 AND start ${comparison} $key ORDER BY start ${order} LIMIT 1`,
     );
   const [before, after] = [edge("<", "DESC"), edge(">", "ASC")];
-  const data = db.query<{ blocks: Uint8Array; bzip2: Uint8Array | null }, SQLQueryBindings>(
-    `SELECT blocks, bzip2 FROM segment JOIN segment_data USING (id) WHERE ${GROUP} AND start = $key`,
+  const data = db.query<{ bzip2: Uint8Array | null }, SQLQueryBindings>(
+    `SELECT bzip2 FROM segment JOIN segment_data USING (id) WHERE ${GROUP} AND start = $key`,
+  );
+  const inOrder = db.query<{ blocks: Uint8Array }, SQLQueryBindings>(
+    `SELECT blocks FROM segment JOIN segment_data USING (id) WHERE ${GROUP} ORDER BY start`,
   );
   const inRange = "start >= $from AND ($until IS NULL OR start < $until)";
   const some = db.query<SummaryRow & { blocks: Uint8Array }, SQLQueryBindings>(
@@ -174,6 +181,7 @@ function segmentQueries(
   );
   const dataAt = (place: SegmentPlace, key: string) => data.get({ ...bindings(place), group: place.group, key });
   return {
+    hasSegments: (place) => any.get({ ...bindings(place), group: place.group }) !== null,
     segments: (place) => all.all({ ...bindings(place), group: place.group }).map(toSummary),
     naturalStartBefore: (place, key) => before.get({ ...bindings(place), group: place.group, key })?.start ?? "",
     naturalStartAfter: (place, key) => after.get({ ...bindings(place), group: place.group, key })?.start,
@@ -191,10 +199,8 @@ function segmentQueries(
         addData.run({ id, blocks });
       }
     },
-    blocks: (place, start) => {
-      const row = dataAt(place, start);
-      if (!row) throw new Error("a segment of the index has gone");
-      return row.blocks;
+    blocks: function* (place) {
+      for (const { blocks } of inOrder.iterate({ ...bindings(place), group: place.group })) yield blocks;
     },
     bzip2: (place, start) => dataAt(place, start)?.bzip2 ?? undefined,
     setBzip2: (place, start, piece) => void setBzip2.run({ ...bindings(place), group: place.group, key: start, piece }),

@@ -1,6 +1,6 @@
 // Files: a blob under a name in a section of a channel, with its record.
 
-import { and, asc, desc, eq, gt, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, like, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import type { PackageBlobRow } from "./package-blob.ts";
 import { given, givenRow, prepared } from "./prepared.ts";
@@ -103,20 +103,25 @@ export type SectionRange = {
   readonly after: FileKey | undefined;
   /** Files up to and with this one; to the end when undefined. */
   readonly until?: FileKey | undefined;
+  /** Only files whose names end so. */
+  readonly ending?: string | undefined;
   readonly limit: number;
 };
 
 /** A page of a section in the order of documents. */
 export async function pageOfSection(reader: Reader, range: SectionRange): Promise<IndexedFile[]> {
-  const { after, until } = range;
+  const { after, until, ending } = range;
   const key = sql`(${packageFile.packageName}, ${packageFile.fileName})`;
   const beyond = after && sql`${key} > (${after.packageName}, ${after.fileName})`;
+  const ends = ending === undefined ? undefined : like(packageFile.fileName, `%${ending}`);
   const within = until && sql`${key} <= (${until.packageName}, ${until.fileName})`;
   return await reader
     .select(INDEXED)
     .from(packageFile)
     .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
-    .where(and(eq(packageFile.channelId, range.channelId), eq(packageFile.section, range.section), beyond, within))
+    .where(
+      and(eq(packageFile.channelId, range.channelId), eq(packageFile.section, range.section), beyond, within, ends),
+    )
     .orderBy(asc(packageFile.packageName), asc(packageFile.fileName))
     .limit(range.limit);
 }

@@ -98,5 +98,9 @@ async function inSavepoint<Tx>(options: WriterOptions<Tx>, unit: Unit<Tx>): Prom
 }
 
 function rollback(connection: Connection): void {
-  if (connection.inTransaction) connection.run("ROLLBACK");
+  try {
+    if (connection.inTransaction) connection.run("ROLLBACK");
+  } catch {
+    // A connection that has been closed meanwhile has rolled back already; the first error is the one to tell.
+  }
 }

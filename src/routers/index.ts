@@ -16,18 +16,27 @@ export type Router = {
 
 export function createRouter(parts: RouterParts): Router {
   const kit = createRouteKit(parts);
-  const app = new Elysia({ name: "condarium" })
+  // Elysia looks for the path behind the eleventh character unless told that hosts may be shorter than four.
+  const app = new Elysia({ name: "condarium", handler: { standardHostname: false } })
     // First, since a hook covers only what is mounted after it.
     .onError(({ request, error, code }) => kit.answer(request, "(none)", () => fail(error, code)))
     .use(opsRoutes(parts, kit))
     .use(condaRoutes(parts, kit));
   return {
     routes: app.routes.map(({ method, path }) => ({ method, path })),
-    handle: async (request, peer) => {
+    handle: async (sent, peer) => {
+      const request = withHost(sent);
       kit.setPeer(request, peer);
       return await app.handle(request);
     },
   };
+}
+
+/** With a `Host` that is none, and from HTTP/1.0, a request has only a path for its URL, which would be split wrongly. */
+function withHost(request: Request): Request {
+  if (/^https?:/i.test(request.url)) return request;
+  const path = request.url.startsWith("/") ? request.url : "/";
+  return new Request(`http://localhost${path}`, request);
 }
 
 function fail(error: unknown, code: unknown): never {

@@ -46,7 +46,8 @@ export type RouteKitParts = {
 export function createRouteKit(parts: RouteKitParts): RouteKit {
   const peers = new WeakMap<Request, string>();
   return {
-    setPeer: (request, address) => void peers.set(request, address),
+    // A socket for both families tells addresses of IPv4 in the form of IPv6.
+    setPeer: (request, address) => void peers.set(request, address.replace(/^::ffff:(?=[\d.]+$)/i, "")),
     answer: async (request, route, work) => {
       const started = parts.clock.elapsed();
       const context = contextOf(request, clientAddress(request, peers.get(request) ?? "", parts.trustedProxies));
@@ -62,6 +63,8 @@ export function createRouteKit(parts: RouteKitParts): RouteKit {
         response = problemResponse(error, { request, events: parts.events, route });
       }
       response.headers.set("x-request-id", context.requestId);
+      // Bun gives a GET no body to leave unread, and would read what comes to its end.
+      if (request.body === null && announcesBody(request)) response.headers.set("connection", "close");
       setSecurityHeaders(response.headers);
       parts.events.requestAnswered({
         ...summaryOf(request, context, response),
@@ -94,6 +97,10 @@ function clientAddress(request: Request, peer: string, trusted: readonly string[
   // The right-most hop that is not a proxy of ours is the one that a proxy of ours saw.
   const client = hops.reverse().find((hop) => hop !== "" && !trusted.includes(hop));
   return client?.slice(0, 64) ?? peer;
+}
+
+function announcesBody({ headers }: Request): boolean {
+  return headers.has("transfer-encoding") || Number(headers.get("content-length") ?? 0) > 0;
 }
 
 function summaryOf(request: Request, context: RequestContext, response: Response) {

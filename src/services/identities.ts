@@ -81,7 +81,8 @@ export function createIdentities(parts: IdentitiesParts): Identities {
     const now = clock.now();
     if (!row || !user || !isLive(row, user, now)) throw refusal;
     if ((row.lastUsed ?? 0) < now - NOTE_USE_EVERY_MS) {
-      await database.transact((tx) => noteTokenUse(tx, row.id, now, now - NOTE_USE_EVERY_MS));
+      // Only a note: a read neither waits for writers nor fails with them.
+      void database.transact((tx) => noteTokenUse(tx, row.id, now, now - NOTE_USE_EVERY_MS)).catch(() => undefined);
     }
     return { kind: "token", user, token: tokenLimits(row) };
   }

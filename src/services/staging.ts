@@ -19,8 +19,10 @@ export type StagedFile = {
 
 export type Incoming = {
   readonly body: ReadableStream<Uint8Array> | AsyncIterable<Uint8Array> | null;
-  /** From `Content-Length`, when the client sent one. */
+  /** From `Content-Length`, when the client sent one and the body is the file. */
   readonly length: number | undefined;
+  /** Bytes that the file has at least, when only those of a form around it are known. */
+  readonly atLeast?: number | undefined;
   /** Hashes the client says the file has. */
   readonly expected: { readonly sha256?: string | undefined; readonly md5?: string | undefined };
 };
@@ -92,8 +94,9 @@ async function fill(
 }
 
 function refuseTooLong(incoming: Incoming, limit: number): void {
-  if (incoming.length === undefined || incoming.length <= limit) return;
-  throw new AppError("too-large", `The package has ${incoming.length} bytes; the limit here is ${limit} bytes.`, {
+  const size = incoming.length ?? incoming.atLeast ?? 0;
+  if (size <= limit) return;
+  throw new AppError("too-large", `The package has ${size} bytes; the limit here is ${limit} bytes.`, {
     members: { limit },
   });
 }

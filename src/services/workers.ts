@@ -1,6 +1,6 @@
 // A small pool of worker threads, so that one hostile or huge package never slows another request.
 
-import { unavailable } from "../errors.ts";
+import { unavailable, type AppError } from "../errors.ts";
 import { createSemaphore } from "../modules/mutex.ts";
 import type { BuildReply, BuildRequest } from "./index/index-builder.ts";
 import type { ArchiveLimits, Inspection } from "../modules/conda/archive.ts";
@@ -39,28 +39,52 @@ export type WorkersParts = {
   readonly queue: number;
 };
 
+/** The events of a worker that will never answer again. */
+const ENDS = ["error", "close"] as const;
+
 export function createWorkers(parts: WorkersParts): Workers {
+  const alive = new Set<Worker>();
   const idle: Worker[] = [];
   const places = createSemaphore(parts.size, parts.queue);
   let closed = false;
+
+  function start(): Worker {
+    const worker = parts.spawn();
+    alive.add(worker);
+    // One that dies while it is idle must not get the next job, which it would never answer.
+    for (const end of ENDS) worker.addEventListener(end, () => drop(worker));
+    return worker;
+  }
+
+  function drop(worker: Worker): void {
+    alive.delete(worker);
+    if (idle.includes(worker)) idle.splice(idle.indexOf(worker), 1);
+    worker.terminate();
+  }
+
   return {
     get waiting() {
       return places.waiting;
     },
     run: (job, timeLimitMs) =>
       places.run(async () => {
-        if (closed) throw unavailable("The server is shutting down.", 5);
-        const worker = idle.pop() ?? parts.spawn();
+        if (closed) throw shuttingDown();
+        const worker = idle.pop() ?? start();
         const outcome = await ask(worker, job, timeLimitMs);
-        if (closed || outcome.kind === "timed-out" || outcome.kind === "crashed") worker.terminate();
-        else idle.push(worker);
+        if (closed) throw shuttingDown();
+        if (outcome.kind === "timed-out" || outcome.kind === "crashed") drop(worker);
+        else if (alive.has(worker)) idle.push(worker);
         return outcome;
       }),
     close: () => {
       closed = true;
-      for (const worker of idle.splice(0)) worker.terminate();
+      for (const worker of alive) drop(worker);
     },
   };
+}
+
+function shuttingDown(): AppError {
+  return unavailable("The server is shutting down.", 5);
 }
 
 function ask(worker: Worker, job: WorkerJob, timeLimitMs: number): Promise<JobOutcome> {
@@ -74,7 +98,7 @@ function ask(worker: Worker, job: WorkerJob, timeLimitMs: number): Promise<JobOu
     };
     const timer = setTimeout(() => settle({ kind: "timed-out" }), timeLimitMs);
     worker.addEventListener("message", (event: MessageEvent<WorkerReply>) => settle(event.data), { signal });
-    for (const end of ["error", "close"]) worker.addEventListener(end, () => settle({ kind: "crashed" }), { signal });
+    for (const end of ENDS) worker.addEventListener(end, () => settle({ kind: "crashed" }), { signal });
     worker.postMessage(job);
   });
 }

@@ -34,8 +34,8 @@ export function summarizeName(
 }
 
 /**
- * The file names, sorted. For each dependency and each constraint of a chosen file the newest that satisfies it is
- * chosen too, so that whatever can be installed from the subdir can be installed from this part of it.
+ * The file names, sorted. For each dependency and each constraint of a chosen file the newest files that satisfy it are
+ * chosen too, so that none of them lacks what the subdir has.
  */
 export function chooseCurrent(summaries: Iterable<string>): string[] {
   const packages = new Map<string, Summary>();
@@ -53,7 +53,7 @@ export function chooseCurrent(summaries: Iterable<string>): string[] {
     for (const build of builds) {
       const [rank, fileName, , , , places] = build;
       if (rank > newest[0]) break;
-      if (rank < newest[0] || chosen.has(fileName) || !isMeant(build)) continue;
+      if (chosen.has(fileName) || !isMeant(build)) continue;
       chosen.add(fileName);
       for (const place of places) {
         const spec = specs[place] ?? "";

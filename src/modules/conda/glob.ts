@@ -8,7 +8,7 @@ export function matchesGlob(pattern: string, text: string): boolean {
   if (last === undefined) return given === first;
   const end = given.length - last.length;
   let at = first.length;
-  if (at > end || !given.startsWith(first) || !given.endsWith(last)) return false;
+  if (!given.startsWith(first) || !given.endsWith(last)) return false;
   for (const part of rest) {
     const found = given.indexOf(part, at);
     if (found === -1) return false;

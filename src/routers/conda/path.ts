@@ -27,7 +27,7 @@ export type TokenPath = { readonly token: string | undefined; readonly path: str
 
 /** Takes `/t/{token}` off a raw path, before anything else looks at it. */
 export function splitToken(path: string): TokenPath {
-  const match = /^\/t\/([^/]*)(\/.*)?$/.exec(path);
+  const match = /^\/t\/([^/]*)(\/.*)?$/s.exec(path);
   if (!match) return { token: undefined, path };
   return { token: decodeSegment(match[1] ?? "") ?? "", path: match[2] ?? "/" };
 }

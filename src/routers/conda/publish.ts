@@ -18,6 +18,9 @@ export type PublishRouteParts = {
   readonly subdirs: readonly string[];
 };
 
+/** What a form may hold beside its file. */
+const ENVELOPE_BYTES = 1024 ** 2;
+
 export async function putPackage(
   parts: PublishRouteParts,
   { request, context, identify }: Call,
@@ -80,7 +83,8 @@ function incomingOf(request: Request): Incoming {
   };
   if (!/^multipart\/form-data\b/i.test(type)) return raw;
   // The parts' own lengths are not known before they have been read.
-  return { ...raw, body: request.body && readMultipart(request.body, type), length: undefined };
+  const atLeast = raw.length === undefined ? undefined : raw.length - ENVELOPE_BYTES;
+  return { ...raw, body: request.body && readMultipart(request.body, type), length: undefined, atLeast };
 }
 
 function refuseEncoded(request: Request): void {

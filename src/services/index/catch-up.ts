@@ -4,12 +4,12 @@ import { latestRevision, revisionIdentity } from "../../models/channel.ts";
 import type { Reader } from "../../models/database.ts";
 import type { Derived, DerivedPlace, DerivedState, SegmentRow } from "../../models/derived.ts";
 import { changedNames } from "../../models/index-part.ts";
-import { pageOfSection, type IndexedFile } from "../../models/package-file.ts";
+import { filesOfName, pageOfSection, type IndexedFile } from "../../models/package-file.ts";
 import type { Clock } from "../../modules/clock.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import { sha256Hex } from "../../modules/hash.ts";
 import { compressPiece } from "../../modules/splice/zstd-frame.ts";
-import { GROUPS, groupOf, type Family, type Group } from "./families.ts";
+import { ENDINGS, GROUPS, type Family, type Group } from "./families.ts";
 import { createCutter, keyAfterName, keyBeforeName, placeOfKey, type Segment } from "./segments.ts";
 
 export type Moment = { readonly revision: number; readonly identity: string; readonly at: number };
@@ -30,6 +30,8 @@ export const BEFORE_ANY: Moment = { revision: 0, identity: "", at: 0 };
 /** So many changed names cost more one by one than building anew. */
 const MANY_NAMES = 2000;
 const PAGE = 500;
+/** Each may wait for the disk, so some wait side by side. */
+const NAMES_AT_ONCE = 16;
 
 /** One step, inside one snapshot of the main database. */
 export async function catchUpSegments(parts: CatchUpParts, place: DerivedPlace, family: Family): Promise<Progress> {
@@ -64,17 +66,20 @@ export async function catchUpNames(
   const state = await trustedState(parts, place);
   if (state?.cursor === null && state.revision === moment.revision) return { kind: "current", moment };
   const since = state?.cursor === null ? state.revision : -1;
+  if (!state) derived.transact(() => derived.discard(place));
   // A build from nothing goes by name and may be cut off after any of them; what changes meanwhile is caught up after.
   const target = state && state.cursor !== null ? state : moment;
   const section = place.section === "" ? undefined : place.section;
   const names = await changedNames(reader, { channelId: place.channelId, section, revision: since });
-  for (const name of names) {
-    if (state?.cursor !== null && state?.cursor !== undefined && name <= state.cursor) continue;
-    const value = await valueOf(name);
-    const isLate = since < 0 && clock.elapsed() - started > parts.budget;
+  const cursor = state?.cursor ?? "";
+  const ahead = names.filter((name) => name > cursor);
+  for (let at = 0; at < ahead.length; at += NAMES_AT_ONCE) {
+    const some = ahead.slice(at, at + NAMES_AT_ONCE);
+    const values = await Promise.all(some.map(async (name) => ({ name, value: await valueOf(name) })));
+    const isLate = since < 0 && clock.elapsed() - started > parts.budget && at + NAMES_AT_ONCE < ahead.length;
     derived.transact(() => {
-      derived.setEntry(place, name, value);
-      if (isLate) derived.setState(place, { ...target, cursor: name });
+      for (const { name, value } of values) derived.setEntry(place, name, value);
+      if (isLate) derived.setState(place, { ...target, cursor: some.at(-1) ?? cursor });
     });
     if (isLate) return { kind: "more", moment };
   }
@@ -102,6 +107,8 @@ async function updateNames(
   names: readonly string[],
 ): Promise<void> {
   for (const group of GROUPS) {
+    // Most channels have files of one format only: without this, each change would look for the others everywhere.
+    if (!(await concerns(parts, { ...place, group }, names))) continue;
     let done = "";
     for (const name of names) {
       const from = parts.derived.naturalStartBefore({ ...place, group }, keyBeforeName(name));
@@ -115,6 +122,17 @@ async function updateNames(
   }
 }
 
+/** Whether a group holds anything, or one of the names has a file for it. */
+async function concerns(parts: CatchUpParts, target: SegmentTarget, names: readonly string[]): Promise<boolean> {
+  if (parts.derived.hasSegments(target)) return true;
+  for (const name of names) {
+    const files = await filesOfName(parts.reader, target, name);
+    if (files.some((file) => file.fileName.endsWith(ENDINGS[target.group]))) return true;
+  }
+  return false;
+}
+
+type SegmentTarget = DerivedPlace & { readonly group: Group };
 type Range = { readonly group: Group; readonly from: string; readonly until: string | undefined };
 
 async function rebuildRange(parts: CatchUpParts, place: DerivedPlace, family: Family, range: Range): Promise<void> {
@@ -217,8 +235,8 @@ async function* filesBetween(
   let after = placeOfKey(range.from);
   const until = range.until === undefined ? undefined : placeOfKey(range.until);
   for (;;) {
-    const page = await pageOfSection(reader, { ...place, after, until, limit: PAGE });
-    for (const file of page) if (file.state === "active" && groupOf(file) === range.group) yield file;
+    const page = await pageOfSection(reader, { ...place, after, until, ending: ENDINGS[range.group], limit: PAGE });
+    for (const file of page) if (file.state === "active") yield file;
     if (page.length < PAGE) return;
     after = page.at(-1);
   }

@@ -71,11 +71,7 @@ export function wholeDocument(text: string, form: Form): Composition {
 function packed(bytes: Uint8Array, form: Form): Uint8Array {
   if (form === "json") return bytes;
   if (form === "zst") return Bun.zstdCompressSync(bytes, { level: ZSTD_LEVEL });
-  const pieces: Bzip2Piece[] = [];
-  for (let at = 0; at < bytes.byteLength; at += MAX_BZIP2_PIECE) {
-    pieces.push(compressBzip2Piece(bytes.subarray(at, at + MAX_BZIP2_PIECE)));
-  }
-  return Buffer.concat([...spliceBzip2(pieces)]);
+  return Buffer.concat([...spliceBzip2([compressBzip2(bytes)])]);
 }
 
 type SegmentPiece = {
@@ -112,31 +108,38 @@ function sizeOf(piece: Piece): number {
   return piece.kind === "text" ? Buffer.byteLength(piece.text) : piece.row.size;
 }
 
-function textOf(derived: SegmentSource, piece: Piece): Uint8Array {
-  if (piece.kind === "text") return Buffer.from(piece.text);
-  return decompressPiece(zstdOf(derived, piece));
-}
-
-function zstdOf(derived: SegmentSource, piece: Piece): ZstdPiece {
-  if (piece.kind === "text") return compressPiece(Buffer.from(piece.text));
-  const { size, window, start } = piece.row;
-  return { blocks: derived.blocks(piece.place, start), size, windowSize: window };
+/** Hands out the blocks of segments in the order of the document, reading each group once from its beginning. */
+function createBlockReader(derived: SegmentSource): (piece: SegmentPiece) => ZstdPiece {
+  let group: Group | undefined;
+  let blocks: Iterator<Uint8Array> = [][Symbol.iterator]();
+  return (piece) => {
+    if (piece.place.group !== group) {
+      group = piece.place.group;
+      blocks = derived.blocks(piece.place)[Symbol.iterator]();
+    }
+    const next = blocks.next();
+    if (next.done === true) throw new Error("a segment of the index has gone");
+    const { size, window } = piece.row;
+    return { blocks: next.value, size, windowSize: window };
+  };
 }
 
 function* jsonParts(derived: SegmentSource, pieces: readonly Piece[]): Generator<Uint8Array> {
+  const read = createBlockReader(derived);
   for (const piece of pieces) {
     yield joint(piece);
-    yield textOf(derived, piece);
+    yield piece.kind === "text" ? Buffer.from(piece.text) : decompressPiece(read(piece));
   }
 }
 
 function zstdParts(derived: SegmentSource, pieces: readonly Piece[]): Iterable<Uint8Array> {
+  const read = createBlockReader(derived);
   return spliceZstd(
     pieces.map((piece) => ({
       joint: joint(piece),
       size: sizeOf(piece),
       windowSize: piece.kind === "text" ? sizeOf(piece) : piece.row.window,
-      open: () => zstdOf(derived, piece),
+      open: () => (piece.kind === "text" ? compressPiece(Buffer.from(piece.text)) : read(piece)),
     })),
   );
 }
@@ -144,21 +147,31 @@ function zstdParts(derived: SegmentSource, pieces: readonly Piece[]): Iterable<U
 /** A piece of bzip2 holds the joint before it, so that pieces are simply put one after the other. */
 function* bzip2Parts(derived: SegmentSource, pieces: readonly Piece[]): Generator<Uint8Array> {
   function* each(): Generator<Bzip2Piece> {
-    for (const piece of pieces) yield bzip2Of(derived, piece);
+    const read = createBlockReader(derived);
+    for (const piece of pieces) {
+      if (piece.kind === "text") {
+        yield compressBzip2(Buffer.concat([joint(piece), Buffer.from(piece.text)]));
+        continue;
+      }
+      const segment = read(piece);
+      const known = derived.bzip2(piece.place, piece.row.start);
+      if (known) {
+        yield known;
+        continue;
+      }
+      const made = compressBzip2(Buffer.concat([joint(piece), decompressPiece(segment)]));
+      derived.setBzip2(piece.place, piece.row.start, made);
+      yield made;
+    }
   }
   yield* spliceBzip2(each());
 }
 
-function bzip2Of(derived: SegmentSource, piece: Piece): Bzip2Piece {
-  const known = piece.kind === "segment" ? derived.bzip2(piece.place, piece.row.start) : undefined;
-  if (known) return known;
-  const text = Buffer.concat([joint(piece), textOf(derived, piece)]);
-  const made: Bzip2Piece[] = [];
-  // One long record can make a segment larger than a block.
+/** One long record can make a text larger than a block. */
+function compressBzip2(text: Uint8Array): Bzip2Piece {
+  const pieces: Bzip2Piece[] = [];
   for (let at = 0; at < text.byteLength; at += MAX_BZIP2_PIECE) {
-    made.push(compressBzip2Piece(text.subarray(at, at + MAX_BZIP2_PIECE)));
+    pieces.push(compressBzip2Piece(text.subarray(at, at + MAX_BZIP2_PIECE)));
   }
-  const whole = Buffer.concat(made);
-  if (piece.kind === "segment") derived.setBzip2(piece.place, piece.row.start, whole);
-  return whole;
+  return Buffer.concat(pieces);
 }

@@ -11,7 +11,7 @@ import { catalogueOf } from "./shard-catalogue.ts";
 
 const NO_SEGMENTS: SegmentSource = {
   segments: () => [],
-  blocks: () => new Uint8Array(0),
+  blocks: () => [],
   bzip2: () => undefined,
   setBzip2: () => undefined,
 };

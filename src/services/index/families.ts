@@ -2,7 +2,6 @@
 
 import type { IndexedFile } from "../../models/package-file.ts";
 import type { PackageMetadata } from "../../modules/conda/archive.ts";
-import { formatOf } from "../../modules/conda/file-name.ts";
 import {
   REPODATA_MIDDLE,
   repodataEntry,
@@ -53,10 +52,8 @@ export function entryOf(file: IndexedFile): RepodataEntry {
   return { ...file, indexedTimestamp: file.publishedAt, runExports: metadataOf(file).runExports };
 }
 
-/** In which map of a document a file stands. */
-export function groupOf(file: Pick<IndexedFile, "fileName">): Group {
-  return formatOf(file.fileName) === "conda" ? "packages.conda" : "packages";
-}
+/** How the names of a group's files end. */
+export const ENDINGS: Readonly<Record<Group, string>> = { packages: ".tar.bz2", "packages.conda": ".conda" };
 
 /** Written by the publish, from checked parts. */
 export function metadataOf(file: Pick<IndexedFile, "metadata">): PackageMetadata {
