@@ -25,6 +25,8 @@ export type ErrorFacts = {
   readonly retryAfter?: number;
   /** Methods that are allowed, for `method-not-allowed`. */
   readonly allow?: string;
+  /** The request header that this depends on, so that no cache gives it to someone else. */
+  readonly vary?: string;
   readonly cause?: unknown;
 };
 
@@ -44,7 +46,7 @@ export class AppError extends Error {
 export const malformed = (message: string, facts?: ErrorFacts): AppError => new AppError("malformed", message, facts);
 export const unauthenticated = (message: string): AppError => new AppError("unauthenticated", message);
 export const forbidden = (message: string): AppError => new AppError("forbidden", message);
-export const notFound = (message: string): AppError => new AppError("not-found", message);
+export const notFound = (message: string, facts?: ErrorFacts): AppError => new AppError("not-found", message, facts);
 export const conflict = (message: string, facts?: ErrorFacts): AppError => new AppError("conflict", message, facts);
 export const invalid = (message: string, facts?: ErrorFacts): AppError => new AppError("invalid", message, facts);
 export const usage = (message: string): AppError => new AppError("usage", message);

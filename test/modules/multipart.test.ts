@@ -22,6 +22,7 @@ describe("the file of a form", () => {
     ["among small fields", part('form-data; name="a"', "1") + FILE + part('form-data; name="b"', "2")],
     ["after blanks behind the boundary", FILE.replace("--edge", "--edge \t ")],
     ["with header names in any case", FILE.replace("Content-Disposition: ", "CONTENT-disposition:")],
+    ["among as many parts as there may be", part('form-data; name="a"', "1").repeat(99) + FILE],
     ["after an empty line", `\r\n${FILE}`],
   ])("%s is read, however the bytes are cut", async (_, parts) => {
     for (const end of [END, "--edge--", "--edge--\r\n\r\n"]) {
@@ -116,7 +117,7 @@ describe("refuses", () => {
     ["base64", part('form-data; name="file"', "eA==", "Content-Transfer-Encoding: base64") + END],
     ["headers without end", part('form-data; name="file"', "x", `X: ${"y".repeat(20_000)}`) + END],
     ["many headers", part('form-data; name="file"', "x", "X: y\r\n".repeat(5000) + "Z: z") + END],
-    ["many parts", part('form-data; name="a"', "1").repeat(101) + FILE + END],
+    ["many parts", part('form-data; name="a"', "1").repeat(100) + FILE + END],
     ["a large field", part('form-data; name="a"', "1".repeat(70_000)) + FILE + END],
   ])("%s", async (_, body) => {
     for (const size of body.length < 1000 ? [1, 50, 1e6] : [1000, 1e6]) {

@@ -119,6 +119,17 @@ describe("deadlines", () => {
     expect(error.message).toContain("0.05 seconds");
   });
 
+  test("the deadline of the whole counts while the consumer works", async () => {
+    const large = [new Uint8Array(300 * KIB), new Uint8Array(300 * KIB)];
+    let taken = 0;
+    const onChunk = async (): Promise<void> => {
+      taken += 1;
+      await Bun.sleep(80);
+    };
+    expect(await errorOf(pump(from(large), { ...quick, totalMs: 20, onChunk }))).toMatchObject({ code: "timeout" });
+    expect(taken).toBe(1);
+  });
+
   test("a slow disk of ours is not held against the sender", async () => {
     const large = [new Uint8Array(300 * KIB), new Uint8Array(300 * KIB)];
     expect(await pump(from(large), { ...quick, onChunk: () => Bun.sleep(250) })).toBe(600 * KIB);

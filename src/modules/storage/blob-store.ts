@@ -32,6 +32,11 @@ export type BlobStore = {
   stage(): Promise<StagedBlob>;
   /** Writes small derived or companion content in one durable step. */
   put(key: BlobKey, content: Uint8Array): Promise<void>;
+  /**
+   * Writes content that can be made again from a blob, without waiting for the disk: readers see the whole or nothing,
+   * but after a power cut it may be missing or damaged, so they check it.
+   */
+  putDerived(key: BlobKey, content: Uint8Array): Promise<void>;
   /** Undefined when there is no such blob. */
   stat(key: BlobKey): Promise<BlobInfo | undefined>;
   /** The content as a response body can take it; undefined when there is no such blob. `range` is inclusive. */

@@ -1,7 +1,7 @@
 // Blobs as files of one folder. What `promote()` and `put()` have answered survives a power cut.
 
 import { lstatSync, mkdirSync, realpathSync, type Stats } from "node:fs";
-import { copyFile, link, open, readdir, rename, rm, statfs } from "node:fs/promises";
+import { copyFile, link, open, readdir, rename, rm, statfs, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { usage } from "../../errors.ts";
 import type { BlobKey, BlobStore, StagedBlob } from "./blob-store.ts";
@@ -68,6 +68,18 @@ export function createDiskStore(options: DiskStoreOptions): BlobStore {
         await disk.folders.sync(dirname(path));
       } finally {
         await discard(disk, file);
+      }
+    },
+    putDerived: async (key, content) => {
+      const path = pathOf(key);
+      const temporary = join(tmp, tempName());
+      try {
+        await orFull(writeFile(temporary, content, { flag: "wx", mode: 0o600 }));
+        await orFull(disk.folders.make(dirname(path)));
+        await orFull(rename(temporary, path));
+      } catch (error) {
+        await rm(temporary, { force: true });
+        throw error;
       }
     },
     stat: async (key) => {

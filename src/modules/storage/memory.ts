@@ -45,6 +45,7 @@ export function createMemoryStore(options: MemoryStoreOptions): BlobStore {
       };
     },
     put: async (key, content) => keep(key, content),
+    putDerived: async (key, content) => keep(key, content),
     stat: async (key) => {
       const entry = entries.get(checkKey(key));
       return entry && { size: entry.size, modified: entry.modified };

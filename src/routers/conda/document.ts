@@ -24,12 +24,14 @@ export async function documentResponse(
   place: DocumentPlace,
   options: Reach & { readonly isOffered: boolean },
 ): Promise<Response> {
-  if (!options.isOffered)
-    throw notFound("The channel does not offer this document to this client: use repodata.json.zst.");
+  const vary = varyOf(place);
+  if (!options.isOffered) {
+    const facts = vary === undefined ? {} : { vary };
+    throw notFound("The channel does not offer this document to this client: use repodata.json.zst.", facts);
+  }
   const headers = documentCaching(options);
   headers.set("content-type", contentTypeOf(place.name));
   if (options.isPublic) headers.set("access-control-allow-origin", "*");
-  const vary = varyOf(place);
   if (vary !== undefined) headers.set("vary", vary);
   const document = await (request.method === "HEAD" ? source.peek(place) : source.document(place));
   if (!document) return new Response(null, { headers });

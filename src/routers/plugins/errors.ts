@@ -38,6 +38,7 @@ export function problemResponse(error: unknown, context: ProblemContext, overrid
   const headers = new Headers({ "content-type": "application/problem+json", "cache-control": "no-store" });
   if (status === 401) headers.set("www-authenticate", CHALLENGE);
   if (known?.facts.allow !== undefined) headers.set("allow", known.facts.allow);
+  if (known?.facts.vary !== undefined) headers.set("vary", known.facts.vary);
   if (known?.facts.retryAfter !== undefined) headers.set("retry-after", String(known.facts.retryAfter));
   // What is left of an upload would otherwise be read to its end.
   if (context.request.body !== null) headers.set("connection", "close");

@@ -136,7 +136,7 @@ async function receive(parts: PublishParts, request: PublishRequest, place: Chan
     if (request.dryRun) return await dryRun(parts, request, place, staged, resolved);
     await both(
       staged.promote(blobKey(staged.sha256)),
-      parts.blobs.put(fileListKey(staged.sha256), resolved.accepted.fileList),
+      parts.blobs.putDerived(fileListKey(staged.sha256), resolved.accepted.fileList),
     );
     return await parts.database.transact((tx) => commit(parts, request, { tx, staged, resolved }));
   } finally {

@@ -49,7 +49,7 @@ describe("its specs", () => {
     ["b 1[version=2,name=c]", 'b[version="==2"]'],
     ["forge::b 1", "forge::b 1"],
     ["b* 1", "b* 1"],
-    ["b[md5=0123]", "b[md5=0123]"],
+    ["b 1[md5=0123]", "b 1[md5=0123]"],
     ["b[", "b["],
     [`b[when="a\\\\b"]`, `b[when="a\\\\b"]`],
   ])("%s become %s", (spec, expected) => {
