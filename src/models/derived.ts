@@ -38,13 +38,14 @@ export type Derived = {
   setState(place: DerivedPlace, state: DerivedState): void;
   /** Forgets everything of a channel, or of one place. */
   discard(place: { readonly channelId: number } | DerivedPlace): void;
-  hasSegments(place: SegmentPlace): boolean;
   segments(place: SegmentPlace): SegmentSummary[];
   /** The greatest natural start below `key`, `""` when there is none. */
   naturalStartBefore(place: SegmentPlace, key: string): string;
   /** The least natural start above `key`; undefined at the end. */
   naturalStartAfter(place: SegmentPlace, key: string): string | undefined;
   segmentsIn(place: SegmentPlace, after: string, until: string | undefined): SegmentRow[];
+  /** Those that could hold entries with keys between the two. */
+  segmentsAround(place: SegmentPlace, from: string, until: string): SegmentRow[];
   replaceSegments(place: SegmentPlace, range: KeyRange, rows: readonly SegmentRow[]): void;
   /** The blocks of all segments in their order, one at a time. */
   blocks(place: SegmentPlace): Iterable<Uint8Array>;
@@ -52,6 +53,8 @@ export type Derived = {
   setBzip2(place: SegmentPlace, start: string, piece: Uint8Array): void;
   entries(place: DerivedPlace): EntryRow[];
   setEntry(place: DerivedPlace, name: string, value: Uint8Array | undefined): void;
+  /** Where the value of an entry, in any section, ends in these 32 bytes. */
+  entryEndingIn(place: Omit<DerivedPlace, "section">, end: Uint8Array): { section: string; name: string } | undefined;
   setAside(place: DerivedPlace, fileName: string, reason: string): void;
   aside(): { channelId: number; section: string; fileName: string; reason: string }[];
   transact<T>(work: () => T): T;
@@ -74,6 +77,7 @@ CREATE TABLE IF NOT EXISTS segment_data (id INTEGER PRIMARY KEY, blocks BLOB NOT
 CREATE TABLE IF NOT EXISTS entry (
   channel_id INTEGER, section TEXT, family TEXT, name TEXT, value BLOB NOT NULL,
   PRIMARY KEY (channel_id, section, family, name)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS entry_end ON entry (channel_id, family, substr(value, -32));
 CREATE TABLE IF NOT EXISTS aside (
   channel_id INTEGER, section TEXT, family TEXT, file_name TEXT, reason TEXT NOT NULL,
   PRIMARY KEY (channel_id, section, family, file_name)) WITHOUT ROWID;
@@ -139,7 +143,7 @@ function segmentQueries(
   db: Connection,
 ): Pick<
   Derived,
-  | "hasSegments"
+  | "segmentsAround"
   | "segments"
   | "naturalStartBefore"
   | "naturalStartAfter"
@@ -151,7 +155,9 @@ function segmentQueries(
 > {
   const summary = "start, is_natural, hash, size, window";
   const all = db.query<SummaryRow, SQLQueryBindings>(`SELECT ${summary} FROM segment WHERE ${GROUP} ORDER BY start`);
-  const any = db.query<{ one: number }, SQLQueryBindings>(`SELECT 1 AS one FROM segment WHERE ${GROUP} LIMIT 1`);
+  const startBelow = db.query<{ start: string }, SQLQueryBindings>(
+    `SELECT start FROM segment WHERE ${GROUP} AND start <= $key ORDER BY start DESC LIMIT 1`,
+  );
   const edge = (comparison: string, order: string) =>
     db.query<{ start: string }, SQLQueryBindings>(
       `SELECT start FROM segment WHERE ${GROUP} AND is_natural = 1 AND start ${comparison} $key ORDER BY start ${order} LIMIT 1`,
@@ -179,16 +185,20 @@ function segmentQueries(
   const setBzip2 = db.query(
     `UPDATE segment_data SET bzip2 = $piece WHERE id = (SELECT id FROM segment WHERE ${GROUP} AND start = $key)`,
   );
+  const rowsBetween = (place: SegmentPlace, from: string, until: string | undefined): SegmentRow[] =>
+    some
+      .all({ ...bindings(place), group: place.group, from, until: until ?? null })
+      .map((row) => ({ ...toSummary(row), blocks: row.blocks }));
   const dataAt = (place: SegmentPlace, key: string) => data.get({ ...bindings(place), group: place.group, key });
   return {
-    hasSegments: (place) => any.get({ ...bindings(place), group: place.group }) !== null,
     segments: (place) => all.all({ ...bindings(place), group: place.group }).map(toSummary),
     naturalStartBefore: (place, key) => before.get({ ...bindings(place), group: place.group, key })?.start ?? "",
     naturalStartAfter: (place, key) => after.get({ ...bindings(place), group: place.group, key })?.start,
-    segmentsIn: (place, from, until) =>
-      some
-        .all({ ...bindings(place), group: place.group, from, until: until ?? null })
-        .map((row) => ({ ...toSummary(row), blocks: row.blocks })),
+    segmentsIn: (place, from, until) => rowsBetween(place, from, until),
+    segmentsAround: (place, from, until) => {
+      const first = startBelow.get({ ...bindings(place), group: place.group, key: from })?.start ?? "";
+      return rowsBetween(place, first, until);
+    },
     replaceSegments: (place, range, rows) => {
       const values = { ...bindings(place), group: place.group };
       const span = { from: range.from, until: range.until ?? null };
@@ -207,10 +217,13 @@ function segmentQueries(
   };
 }
 
-function entryQueries(db: Connection): Pick<Derived, "entries" | "setEntry" | "setAside" | "aside"> {
+function entryQueries(db: Connection): Pick<Derived, "entries" | "setEntry" | "entryEndingIn" | "setAside" | "aside"> {
   const all = db.query<EntryRow, PlaceBindings>(`SELECT name, value FROM entry WHERE ${PLACE} ORDER BY name`);
   const put = db.query("INSERT OR REPLACE INTO entry VALUES ($channelId, $section, $family, $name, $value)");
   const drop = db.query(`DELETE FROM entry WHERE ${PLACE} AND name = $name`);
+  const ending = db.query<{ section: string; name: string }, SQLQueryBindings>(
+    "SELECT section, name FROM entry WHERE channel_id = $channelId AND family = $family AND substr(value, -32) = $end",
+  );
   const note = db.query("INSERT OR REPLACE INTO aside VALUES ($channelId, $section, $family, $fileName, $reason)");
   const noted = db.query<{ channelId: number; section: string; fileName: string; reason: string }, []>(
     "SELECT channel_id AS channelId, section, file_name AS fileName, reason FROM aside ORDER BY 1, 2, 3",
@@ -221,6 +234,7 @@ function entryQueries(db: Connection): Pick<Derived, "entries" | "setEntry" | "s
       if (value === undefined) drop.run({ ...bindings(place), name });
       else put.run({ ...bindings(place), name, value });
     },
+    entryEndingIn: ({ channelId, family }, end) => ending.get({ channelId, family, end }) ?? undefined,
     setAside: (place, fileName, reason) => void note.run({ ...bindings(place), fileName, reason }),
     aside: () => noted.all(),
   };

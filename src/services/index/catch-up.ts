@@ -2,15 +2,15 @@
 
 import { latestRevision, revisionIdentity } from "../../models/channel.ts";
 import type { Reader } from "../../models/database.ts";
-import type { Derived, DerivedPlace, DerivedState, SegmentRow } from "../../models/derived.ts";
+import type { Derived, DerivedPlace, DerivedState, SegmentPlace, SegmentRow } from "../../models/derived.ts";
 import { changedNames } from "../../models/index-part.ts";
 import { filesOfName, pageOfSection, type IndexedFile } from "../../models/package-file.ts";
 import type { Clock } from "../../modules/clock.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import { sha256Hex } from "../../modules/hash.ts";
-import { compressPiece } from "../../modules/splice/zstd-frame.ts";
-import { ENDINGS, GROUPS, type Family, type Group } from "./families.ts";
-import { createCutter, keyAfterName, keyBeforeName, placeOfKey, type Segment } from "./segments.ts";
+import { compressPiece, decompressPiece } from "../../modules/splice/zstd-frame.ts";
+import type { Family, Group } from "./families.ts";
+import { createCutter, keyAfterName, keyBeforeName, keyOf, placeOfKey, type Entry, type Segment } from "./segments.ts";
 
 export type Moment = { readonly revision: number; readonly identity: string; readonly at: number };
 
@@ -106,43 +106,46 @@ async function updateNames(
   family: Family,
   names: readonly string[],
 ): Promise<void> {
-  for (const group of GROUPS) {
-    // Most channels have files of one format only: without this, each change would look for the others everywhere.
-    if (!(await concerns(parts, { ...place, group }, names))) continue;
+  for (const group of family.groups) {
+    const target = { ...place, group: group.name };
+    // All before the first is written, as a name's old entries tell that its boundaries may go.
+    const concerned: string[] = [];
+    for (const name of names) if (await concerns(parts, target, group, name)) concerned.push(name);
     let done = "";
-    for (const name of names) {
-      const from = parts.derived.naturalStartBefore({ ...place, group }, keyBeforeName(name));
+    for (const name of concerned) {
       // The range of a name before may have gone past this one already.
       if (done !== "" && keyAfterName(name) < done) continue;
-      const until = parts.derived.naturalStartAfter({ ...place, group }, keyAfterName(name));
-      await rebuildRange(parts, place, family, { group, from, until });
+      const from = parts.derived.naturalStartBefore(target, keyBeforeName(name));
+      const until = parts.derived.naturalStartAfter(target, keyAfterName(name));
+      await rebuildRange(parts, place, { group, from, until });
       if (until === undefined) break;
       done = until;
     }
   }
 }
 
-/** Whether a group holds anything, or one of the names has a file for it. */
-async function concerns(parts: CatchUpParts, target: SegmentTarget, names: readonly string[]): Promise<boolean> {
-  if (parts.derived.hasSegments(target)) return true;
-  for (const name of names) {
-    const files = await filesOfName(parts.reader, target, name);
-    if (files.some((file) => file.fileName.endsWith(ENDINGS[target.group]))) return true;
+/** Whether a name has entries in a group, or had: else a change would look for few files among many of another kind. */
+async function concerns(parts: CatchUpParts, target: SegmentPlace, group: Group, name: string): Promise<boolean> {
+  const around = parts.derived.segmentsAround(target, keyBeforeName(name), keyAfterName(name));
+  const mark = `"${name}-`;
+  for (const { blocks, size, window } of around) {
+    const text = decompressPiece({ blocks, size, windowSize: window });
+    if (Buffer.from(text.buffer, text.byteOffset, text.byteLength).includes(mark)) return true;
   }
-  return false;
+  const files = await filesOfName(parts.reader, target, name);
+  return files.some((file) => file.state === "active" && entryOf(parts, target, group, file) !== undefined);
 }
 
-type SegmentTarget = DerivedPlace & { readonly group: Group };
 type Range = { readonly group: Group; readonly from: string; readonly until: string | undefined };
 
-async function rebuildRange(parts: CatchUpParts, place: DerivedPlace, family: Family, range: Range): Promise<void> {
+async function rebuildRange(parts: CatchUpParts, place: DerivedPlace, range: Range): Promise<void> {
   const { derived } = parts;
-  const target = { ...place, group: range.group };
+  const target = { ...place, group: range.group.name };
   const known = new Map(derived.segmentsIn(target, range.from, range.until).map((row) => [row.hash, row]));
   const cutter = createCutter(range.from);
   const segments: Segment[] = [];
   for await (const file of filesBetween(parts.reader, place, range)) {
-    const entry = entryOf(parts, place, family, file);
+    const entry = entryOf(parts, place, range.group, file);
     if (entry) segments.push(...cutter.add(entry).segments);
   }
   segments.push(...cutter.end());
@@ -150,7 +153,10 @@ async function rebuildRange(parts: CatchUpParts, place: DerivedPlace, family: Fa
   derived.transact(() => derived.replaceSegments(target, range, rows));
 }
 
-/** Goes on where the last step ended, one group after the other. The cursor is `{group} {key}`. */
+/** Where a build from nothing goes on: entries after `after` belong to the stretch that begins at `start`. */
+type Cursor = { readonly group: number; readonly start: string; readonly after: string };
+
+/** Goes on where the last step ended, one group after the other. */
 async function buildStep(
   parts: CatchUpParts,
   place: DerivedPlace,
@@ -158,51 +164,65 @@ async function buildStep(
   build: { readonly state: DerivedState; readonly moment: Moment },
 ): Promise<Progress> {
   const { derived, clock } = parts;
-  const started = clock.elapsed();
-  let { group, key } = parseCursor(build.state.cursor ?? "");
-  const save = (cursor: string | null): void => derived.setState(place, { ...build.state, cursor });
-  for (; group < GROUPS.length; group += 1, key = "") {
-    const name = GROUPS[group] ?? "packages";
-    const target = { ...place, group: name };
-    const cutter = createCutter(key);
-    for await (const file of filesBetween(parts.reader, place, { group: name, from: key, until: undefined })) {
-      const entry = entryOf(parts, place, family, file);
-      if (!entry) continue;
-      const cut = cutter.add(entry);
-      if (cut.segments.length > 0) {
-        const rows = cut.segments.map((segment) => compressed(segment, NOTHING_KNOWN));
-        derived.transact(() => addSegments(derived, target, rows));
-      }
-      if (cut.boundary !== undefined && clock.elapsed() - started > parts.budget) {
-        const boundary = cut.boundary;
-        derived.transact(() => save(`${group} ${boundary}`));
-        return { kind: "more", moment: build.moment };
-      }
+  const deadline = clock.elapsed() + parts.budget;
+  const save = (cursor: Cursor | null): void =>
+    derived.transact(() =>
+      derived.setState(place, { ...build.state, cursor: cursor === null ? null : JSON.stringify(cursor) }),
+    );
+  const begin: Cursor = build.state.cursor === "" ? BEGINNING : JSON.parse(build.state.cursor ?? "");
+  for (let at = begin; at.group < family.groups.length; at = { ...BEGINNING, group: at.group + 1 }) {
+    const stopped = await buildGroup(parts, place, family, at, deadline);
+    if (stopped) {
+      save(stopped);
+      return { kind: "more", moment: build.moment };
     }
-    const rest = cutter.end().map((segment) => compressed(segment, NOTHING_KNOWN));
-    derived.transact(() => addSegments(derived, target, rest));
   }
-  derived.transact(() => save(null));
+  save(null);
   // What changed while the build went on is caught up by the next step.
   return { kind: build.state.revision === build.moment.revision ? "current" : "more", moment: build.moment };
+}
+
+const BEGINNING: Cursor = { group: 0, start: "", after: "" };
+
+/** Writes a group's segments until its end or the deadline; answers where it stopped. */
+async function buildGroup(
+  parts: CatchUpParts,
+  place: DerivedPlace,
+  family: Family,
+  cursor: Cursor,
+  deadline: number,
+): Promise<Cursor | undefined> {
+  const { derived, clock } = parts;
+  const group = family.groups[cursor.group];
+  if (!group) return undefined;
+  const target = { ...place, group: group.name };
+  const write = (segments: readonly Segment[]): void => {
+    const rows = segments.map((segment) => compressed(segment, NOTHING_KNOWN));
+    derived.transact(() => addSegments(derived, target, rows));
+  };
+  const cutter = createCutter(cursor.start);
+  let isEmpty = true;
+  for await (const file of filesBetween(parts.reader, place, { group, from: cursor.after, until: undefined })) {
+    const entry = entryOf(parts, target, group, file);
+    if (entry) {
+      const { segments, boundary } = cutter.add(entry);
+      isEmpty = false;
+      if (segments.length > 0) write(segments);
+      if (boundary !== undefined && clock.elapsed() > deadline) return { ...cursor, start: boundary, after: boundary };
+    } else if (isEmpty && clock.elapsed() > deadline) {
+      return { ...cursor, after: keyOf(file) };
+    }
+  }
+  write(cutter.end());
+  return undefined;
 }
 
 const NOTHING_KNOWN: ReadonlyMap<string, SegmentRow> = new Map();
 
 /** A step that was cut off may have written some of these before. */
-function addSegments(
-  derived: Derived,
-  target: DerivedPlace & { readonly group: string },
-  rows: readonly SegmentRow[],
-): void {
+function addSegments(derived: Derived, target: SegmentPlace, rows: readonly SegmentRow[]): void {
   const first = rows[0];
   if (first) derived.replaceSegments(target, { from: first.start, until: undefined }, rows);
-}
-
-function parseCursor(cursor: string): { group: number; key: string } {
-  if (cursor === "") return { group: 0, key: "" };
-  const space = cursor.indexOf(" ");
-  return { group: Number(cursor.slice(0, space)), key: cursor.slice(space + 1) };
 }
 
 function compressed(segment: Segment, known: ReadonlyMap<string, SegmentRow>): SegmentRow {
@@ -216,9 +236,9 @@ function compressed(segment: Segment, known: ReadonlyMap<string, SegmentRow>): S
 }
 
 /** One record that cannot be written is set aside; the channel goes on without it. */
-function entryOf(parts: CatchUpParts, place: DerivedPlace, family: Family, file: IndexedFile) {
+function entryOf(parts: CatchUpParts, place: DerivedPlace, group: Group, file: IndexedFile): Entry | undefined {
   try {
-    const text = family.entry(file);
+    const text = group.entry(file);
     return text === undefined ? undefined : { packageName: file.packageName, fileName: file.fileName, text };
   } catch (error) {
     const reason = error instanceof Error ? error.message : "unreadable";
@@ -235,7 +255,7 @@ async function* filesBetween(
   let after = placeOfKey(range.from);
   const until = range.until === undefined ? undefined : placeOfKey(range.until);
   for (;;) {
-    const page = await pageOfSection(reader, { ...place, after, until, ending: ENDINGS[range.group], limit: PAGE });
+    const page = await pageOfSection(reader, { ...place, after, until, ending: range.group.ending, limit: PAGE });
     for (const file of page) if (file.state === "active") yield file;
     if (page.length < PAGE) return;
     after = page.at(-1);

@@ -1,6 +1,6 @@
 // Joins segments into a document: one text, in three forms, identified without being read.
 
-import type { Derived, DerivedPlace, SegmentSummary } from "../../models/derived.ts";
+import type { Derived, DerivedPlace, SegmentPlace, SegmentSummary } from "../../models/derived.ts";
 import { sha256Hex } from "../../modules/hash.ts";
 import {
   compressBzip2Piece,
@@ -17,7 +17,7 @@ import {
   type ZstdPiece,
 } from "../../modules/splice/zstd-frame.ts";
 import { CODEC, ZSTD_LEVEL } from "./codec.ts";
-import { GROUPS, type Family, type Group } from "./families.ts";
+import type { Family } from "./families.ts";
 
 export type Form = "json" | "zst" | "bz2";
 
@@ -76,24 +76,25 @@ function packed(bytes: Uint8Array, form: Form): Uint8Array {
 
 type SegmentPiece = {
   readonly kind: "segment";
-  readonly place: DerivedPlace & { readonly group: Group };
+  readonly place: SegmentPlace;
   readonly row: SegmentSummary;
   readonly isFirst: boolean;
 };
 type Piece = { readonly kind: "text"; readonly text: string; readonly isFirst: boolean } | SegmentPiece;
 
 function piecesOf(derived: SegmentSource, place: DerivedPlace, family: Family, yanked: readonly string[]): Piece[] {
-  const [first, second] = GROUPS.map((group): SegmentPiece[] => {
-    const target = { ...place, group };
-    return derived.segments(target).map((row) => ({ kind: "segment", place: target, row, isFirst: row.start === "" }));
+  const segments = family.groups.map((group) => {
+    const target = { ...place, group: group.name };
+    return derived
+      .segments(target)
+      .map((row): SegmentPiece => ({ kind: "segment", place: target, row, isFirst: row.start === "" }));
   });
-  return [
-    { kind: "text", text: family.head(place.section), isFirst: true },
-    ...(first ?? []),
-    { kind: "text", text: family.middle, isFirst: false },
-    ...(second ?? []),
-    { kind: "text", text: family.tail(yanked), isFirst: false },
-  ];
+  // The maps that not every document has come last.
+  const isWhole = family.groups.some((group, at) => !group.always && (segments[at]?.length ?? 0) > 0);
+  const shown = isWhole ? family.groups.length : family.groups.filter((group) => group.always).length;
+  return family
+    .frame(place.section, yanked, shown)
+    .flatMap((text, at): Piece[] => [{ kind: "text", text, isFirst: at === 0 }, ...(segments[at] ?? [])]);
 }
 
 const NOTHING = new Uint8Array(0);
@@ -110,7 +111,7 @@ function sizeOf(piece: Piece): number {
 
 /** Hands out the blocks of segments in the order of the document, reading each group once from its beginning. */
 function createBlockReader(derived: SegmentSource): (piece: SegmentPiece) => ZstdPiece {
-  let group: Group | undefined;
+  let group: string | undefined;
   let blocks: Iterator<Uint8Array> = [][Symbol.iterator]();
   return (piece) => {
     if (piece.place.group !== group) {

@@ -1,7 +1,13 @@
-// The families of segmented documents: what an entry's text is, in which groups entries stand, and the frame around them.
+// The families of segmented documents: the groups in which entries stand, what an entry's text is, and the frame around.
 
 import type { IndexedFile } from "../../models/package-file.ts";
 import type { PackageMetadata } from "../../modules/conda/archive.ts";
+import {
+  REPODATA_V3_MIDDLE,
+  REPODATA_V3_TAIL,
+  repodataV3Entry,
+  repodataV3Start,
+} from "../../modules/conda/repodata-v3.ts";
 import {
   REPODATA_MIDDLE,
   repodataEntry,
@@ -17,43 +23,58 @@ import {
   runExportsHead,
 } from "../../modules/conda/run-exports-json.ts";
 
-export type Group = "packages" | "packages.conda";
-export const GROUPS: readonly Group[] = ["packages", "packages.conda"];
+export type Group = {
+  readonly name: string;
+  /** How the names of its files end. */
+  readonly ending: ".tar.bz2" | ".conda";
+  /** The text of a file's entry, without a comma; undefined for a file that stands elsewhere. */
+  entry(file: IndexedFile): string | undefined;
+  /** Whether the document has its map even when there is nothing in it. */
+  readonly always: boolean;
+};
 
 export type Family = {
   readonly name: "repodata" | "run_exports";
-  /** The text of a file's entry, without a comma; undefined for a file that this document leaves out. */
-  entry(file: IndexedFile): string | undefined;
-  head(section: string): string;
-  /** Between the two groups. */
-  readonly middle: string;
-  tail(yanked: readonly string[]): string;
+  readonly groups: readonly Group[];
+  /** The texts before, between and after so many of the groups. */
+  frame(section: string, yanked: readonly string[], groups: number): readonly string[];
 };
+
+// Old clients cannot read records of the third revision: these stand apart. https://conda.org/learn/ceps/cep-0048
+const legacy = (file: IndexedFile): string | undefined =>
+  isRevision3(file.record) ? undefined : repodataEntry(entryOf(file));
+const later = (file: IndexedFile): string | undefined =>
+  isRevision3(file.record) ? repodataV3Entry(entryOf(file)) : undefined;
 
 export const REPODATA: Family = {
   name: "repodata",
-  // Old clients cannot read records of the third revision. https://conda.org/learn/ceps/cep-0048
-  entry: (file) => (isRevision3(file.record) ? undefined : repodataEntry(entryOf(file))),
-  head: repodataHead,
-  middle: REPODATA_MIDDLE,
-  tail: repodataTail,
+  groups: [
+    { name: "packages", ending: ".tar.bz2", entry: legacy, always: true },
+    { name: "packages.conda", ending: ".conda", entry: legacy, always: true },
+    { name: "v3.conda", ending: ".conda", entry: later, always: false },
+    { name: "v3.tar.bz2", ending: ".tar.bz2", entry: later, always: false },
+  ],
+  frame: (section, yanked, groups) =>
+    groups === 2
+      ? [repodataHead(section), REPODATA_MIDDLE, repodataTail(yanked)]
+      : [repodataHead(section), REPODATA_MIDDLE, repodataV3Start(yanked), REPODATA_V3_MIDDLE, REPODATA_V3_TAIL],
 };
+
+const exported = (file: IndexedFile): string => runExportsEntry(file.fileName, metadataOf(file).runExports);
 
 export const RUN_EXPORTS: Family = {
   name: "run_exports",
-  entry: (file) => (isRevision3(file.record) ? undefined : runExportsEntry(file.fileName, metadataOf(file).runExports)),
-  head: runExportsHead,
-  middle: RUN_EXPORTS_MIDDLE,
-  tail: () => RUN_EXPORTS_TAIL,
+  groups: [
+    { name: "packages", ending: ".tar.bz2", entry: exported, always: true },
+    { name: "packages.conda", ending: ".conda", entry: exported, always: true },
+  ],
+  frame: (section) => [runExportsHead(section), RUN_EXPORTS_MIDDLE, RUN_EXPORTS_TAIL],
 };
 
 /** A stored file as documents write it. */
 export function entryOf(file: IndexedFile): RepodataEntry {
   return { ...file, indexedTimestamp: file.publishedAt, runExports: metadataOf(file).runExports };
 }
-
-/** How the names of a group's files end. */
-export const ENDINGS: Readonly<Record<Group, string>> = { packages: ".tar.bz2", "packages.conda": ".conda" };
 
 /** Written by the publish, from checked parts. */
 export function metadataOf(file: Pick<IndexedFile, "metadata">): PackageMetadata {

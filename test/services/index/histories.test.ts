@@ -146,6 +146,7 @@ async function publishSome(user: Actor, held: Held[], random: () => number): Pro
       version: `1.${Math.floor(random() * 50)}`,
       build: `h${Math.floor(random() * 3)}_0`,
       format: random() < 0.3 ? "tar.bz2" : "conda",
+      ...(random() < 0.1 ? { schema_version: 3 } : {}),
       depends: [`pkg-${Math.floor(random() * 40)} >=1.${Math.floor(random() * 9)}`],
       ...(random() < 0.2 ? { info: { "run_exports.json": { weak: [`${name} >=1`] } } } : {}),
     });
@@ -182,7 +183,13 @@ async function checkAgainst(documents: Map<string, string>, held: readonly Held[
     const expected = here.map(({ fileName }) => fileName).sort();
     for (const name of ["repodata.json", "repodata.json.zst", "repodata.json.bz2"]) {
       const repodata = repodataOf(name, contentOf(documents, `${subdir}/${name}`));
-      const listed = [...Object.keys(repodata.packages), ...Object.keys(repodata["packages.conda"])];
+      const { v3 = { conda: {}, "tar.bz2": {} } } = repodata;
+      const listed = [
+        ...Object.keys(repodata.packages),
+        ...Object.keys(repodata["packages.conda"]),
+        ...Object.keys(v3.conda).map((stem) => `${stem}.conda`),
+        ...Object.keys(v3["tar.bz2"]).map((stem) => `${stem}.tar.bz2`),
+      ];
       expect(listed.sort()).toEqual(expected);
     }
     const names = catalogueOf(contentOf(documents, `${subdir}/repodata_shards.msgpack.zst`));
@@ -194,7 +201,11 @@ function contentOf(documents: Map<string, string>, path: string): Buffer {
   return Buffer.from((documents.get(path) ?? "").split(" ")[1] ?? "", "base64");
 }
 
-type Repodata = { readonly packages: object; readonly "packages.conda": object };
+type Repodata = {
+  readonly packages: object;
+  readonly "packages.conda": object;
+  readonly v3?: { readonly conda: object; readonly "tar.bz2": object };
+};
 
 function repodataOf(name: string, bytes: Buffer): Repodata {
   let text = bytes;
