@@ -16,7 +16,7 @@ const STEPS: readonly Step[] = [
   { name: "lint and types", command: [bun, "x", "oxlint", "--type-aware", "--type-check", "src", "test"] },
   { name: "unused code", command: [bun, "x", "knip"] },
   { name: "build", command: [bun, "run", "build"] },
-  { name: "tests", command: [bun, "test"], countsTests: true },
+  { name: "tests", command: [bun, "test", "--timeout", "60000"], countsTests: true },
 ];
 
 const tally: Tally = { passed: 0, failed: 0, leftOut: [] };
