@@ -41,19 +41,8 @@ const NOTE_USE_EVERY_MS = 60 * 60 * 1000;
 export function createIdentities(parts: IdentitiesParts): Identities {
   const { database, clock } = parts;
   const processKey = randomBytes(32);
-  const verifying = new Map<string, Promise<boolean>>();
+  const verifyOnce = createVerifier();
   const verified = createLru<string, true>({ maxEntries: REMEMBERED, ttlMs: REMEMBER_MS, now: () => clock.elapsed() });
-
-  /** Requests that come at once with one password, as a client's parallel uploads do, wait for one verification. */
-  async function verifyOnce(memory: string, password: string, hash: string | undefined): Promise<boolean> {
-    const known = verifying.get(memory);
-    if (known) return await known;
-    const verification = (hash === undefined ? verifyNobody(password) : verifyPassword(password, hash)).finally(() =>
-      verifying.delete(memory),
-    );
-    verifying.set(memory, verification);
-    return await verification;
-  }
 
   async function byPassword(name: string, password: string, address: string): Promise<Identity> {
     const user = await findUser(database.read, name);
@@ -107,6 +96,20 @@ export function createIdentities(parts: IdentitiesParts): Identities {
       return identity;
     },
     refresh: (reader, identity) => refresh(reader, identity, clock.now()),
+  };
+}
+
+type Verifier = (memory: string, password: string, hash: string | undefined) => Promise<boolean>;
+
+/** Requests that come at once with one password, as a client's parallel uploads do, wait for one verification. */
+function createVerifier(): Verifier {
+  const underWay = new Map<string, Promise<boolean>>();
+  return async (memory, password, hash) => {
+    const known = underWay.get(memory);
+    if (known) return await known;
+    const verification = hash === undefined ? verifyNobody(password) : verifyPassword(password, hash);
+    underWay.set(memory, verification);
+    return await verification.finally(() => underWay.delete(memory));
   };
 }
 

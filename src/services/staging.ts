@@ -73,8 +73,10 @@ async function fill(
     limit: parts.limit,
     expected: incoming.length,
     onChunk: async (chunk) => {
+      // The disk writes while the processor hashes.
+      const writing = staged.append(chunk);
       hash.update(chunk);
-      await staged.append(chunk);
+      await writing;
       parts.failpoint?.("p2.body_half");
     },
   });

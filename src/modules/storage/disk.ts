@@ -1,7 +1,7 @@
 // Blobs as files of one folder. What `promote()` and `put()` have answered survives a power cut.
 
 import { lstatSync, mkdirSync, realpathSync, type Stats } from "node:fs";
-import { copyFile, link, open, readdir, rename, rm, statfs, writeFile } from "node:fs/promises";
+import { copyFile, link, open, readdir, rename, rm, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { usage } from "../../errors.ts";
 import type { BlobKey, BlobStore, StagedBlob } from "./blob-store.ts";
@@ -57,31 +57,8 @@ export function createDiskStore(options: DiskStoreOptions): BlobStore {
       }
       return stagedBlob(disk, file, pathOf);
     },
-    put: async (key, content) => {
-      const path = pathOf(key);
-      const file = await newTempFile(disk);
-      try {
-        await file.append(content);
-        await file.sync();
-        await orFull(disk.folders.make(dirname(path)));
-        await orFull(rename(file.path, path));
-        await disk.folders.sync(dirname(path));
-      } finally {
-        await discard(disk, file);
-      }
-    },
-    putDerived: async (key, content) => {
-      const path = pathOf(key);
-      const temporary = join(tmp, tempName());
-      try {
-        await orFull(writeFile(temporary, content, { flag: "wx", mode: 0o600 }));
-        await orFull(disk.folders.make(dirname(path)));
-        await orFull(rename(temporary, path));
-      } catch (error) {
-        await rm(temporary, { force: true });
-        throw error;
-      }
-    },
+    put: async (key, content) => await writeWhole(disk, pathOf(key), content, "durable"),
+    putDerived: async (key, content) => await writeWhole(disk, pathOf(key), content, "quick"),
     stat: async (key) => {
       const info = await infoOf(pathOf(key));
       return info && { size: info.size, modified: Math.floor(info.mtimeMs) };
@@ -93,7 +70,7 @@ export function createDiskStore(options: DiskStoreOptions): BlobStore {
       return range ? file.slice(range.start, range.end + 1) : file;
     },
     // Not made durable: a blob that comes back after a power cut is an orphan, and orphans are collected.
-    delete: (key) => rm(pathOf(key), { force: true }),
+    delete: async (key) => await rm(pathOf(key), { force: true }),
     list: (prefix) => keysBelow(root, checkPrefix(prefix)),
     sweep: async () => {
       const stale = (await readdir(tmp)).filter((name) => !live.has(name));
@@ -142,6 +119,19 @@ function stagedBlob(disk: Disk, file: TempFile, pathOf: (key: BlobKey) => string
     },
     discard: () => discard(disk, file),
   };
+}
+
+async function writeWhole(disk: Disk, path: string, content: Uint8Array, how: "durable" | "quick"): Promise<void> {
+  const file = await newTempFile(disk);
+  try {
+    await file.append(content);
+    await (how === "durable" ? file.sync() : file.close());
+    await orFull(disk.folders.make(dirname(path)));
+    await orFull(rename(file.path, path));
+    if (how === "durable") await disk.folders.sync(dirname(path));
+  } finally {
+    await discard(disk, file);
+  }
 }
 
 async function newTempFile(disk: Disk): Promise<TempFile> {

@@ -11,6 +11,8 @@ export type TempFile = {
   append(chunk: Uint8Array): Promise<void>;
   /** Makes the bytes durable and ends the writing. After a failed fsync nothing else is tried on the file. */
   sync(): Promise<void>;
+  /** Ends the writing without waiting for the disk. */
+  close(): Promise<void>;
   /** Whether `sync()` has succeeded. */
   readonly isDurable: boolean;
   /** Safe to call twice, and after a failure. */
@@ -32,7 +34,7 @@ export async function createTempFile(path: string): Promise<TempFile> {
   let size = 0;
 
   /** Only what succeeds leaves the file usable. */
-  async function step(work: () => Promise<void>, next: "open" | "durable"): Promise<void> {
+  async function step(work: () => Promise<void>, next: typeof state): Promise<void> {
     if (state !== "open") throw new Error(`the temporary file is ${state}`);
     state = "ended";
     try {
@@ -62,6 +64,7 @@ export async function createTempFile(path: string): Promise<TempFile> {
         await handle.sync();
         await handle.close();
       }, "durable"),
+    close: () => step(() => handle.close(), "ended"),
     remove: async () => {
       if (state === "open") await handle.close().catch(() => undefined);
       state = "ended";

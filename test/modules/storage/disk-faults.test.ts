@@ -5,6 +5,7 @@ import { readdirSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { createDiskStore } from "../../../src/modules/storage/disk.ts";
 import { blobKey, fileListKey } from "../../../src/modules/storage/keys.ts";
 import { errorOf } from "../error-of.ts";
@@ -127,7 +128,7 @@ async function promoteTwice(
   more: readonly string[] = [],
 ): Promise<{ report: Report; calls: string[] }> {
   const trace = join(root, "..", `${crypto.randomUUID()}.trace`);
-  const script = join(import.meta.dir, "promote-twice.ts");
+  const script = fileURLToPath(new URL("./promote-twice.ts", import.meta.url));
   const injected = injections.flatMap((injection) => ["-e", `inject=${injection}`]);
   const calls = ["-e", "trace=fsync,link,linkat,rename,renameat,renameat2"];
   const command = ["strace", "-f", "-qq", "-o", trace, ...calls, ...injected, ...more, process.execPath, script, root];
