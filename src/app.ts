@@ -1,6 +1,5 @@
 // The composition root: the only file that knows all parts.
 
-import { join } from "node:path";
 import type { Config } from "./config.ts";
 import { createEvents } from "./events.ts";
 import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
@@ -22,10 +21,13 @@ import { createPublish } from "./services/conda/publish.ts";
 import { createRemove } from "./services/conda/remove.ts";
 import { createHealth } from "./services/health.ts";
 import { createIdentities } from "./services/identities.ts";
+import { createDeepVerify } from "./services/index/deep-verify.ts";
 import { createEngine } from "./services/index/engine.ts";
+import { createReindex, type Reindex } from "./services/index/reindex.ts";
 import { createShards } from "./services/index/shards.ts";
 import { createPackages } from "./services/packages.ts";
 import { createLocalSource } from "./services/sources/local.ts";
+import { createSmallBlobs } from "./services/small-blobs.ts";
 import { createStaging } from "./services/staging.ts";
 import { createThrottle } from "./services/throttle.ts";
 import { createTokens, type Tokens } from "./services/tokens.ts";
@@ -39,6 +41,7 @@ export type Management = {
   readonly tokens: Tokens;
   readonly channels: Channels;
   readonly verify: Verify;
+  readonly reindex: Reindex;
   close(): void;
 };
 
@@ -134,7 +137,8 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   const inspect = createInspect({ workers, limits: ARCHIVE_LIMITS, clock });
   const { admit } = createAdmission({ perAccount: config["uploads-per-account"] });
   const engine = createEngine({ database, files, workers: indexers, events, clock, dataFolder: folder.root });
-  const shards = createShards({ blobs, events });
+  const smallBlobs = createSmallBlobs({ blobs });
+  const shards = createShards({ blobs, events, workers: indexers, dataFolder: folder.root });
   const publish = createPublish({
     database,
     blobs,
@@ -164,7 +168,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
       blobs,
     }),
     sourceOf: (place) =>
-      createLocalSource({ database, blobs, engine, events, shards, publicUrl: options.publicUrl }, place),
+      createLocalSource({ database, smallBlobs, engine, events, shards, publicUrl: options.publicUrl }, place),
     channelExists: async (owner, name) => {
       const place = await channels.find(database.read, owner, name);
       return place !== undefined && (place.channel !== undefined || name === "");
@@ -192,10 +196,12 @@ function openStores(options: {
 function managementOf(config: Config, stores: Stores, clock: Clock): Omit<Management, "close"> {
   const { database, blobs, folder } = stores;
   const access = createAccess({ reader: database.read });
+  const index = { database, blobs, clock, files: createDerivedFiles(folder.root), dataFolder: folder.root };
   return {
     users: createUsers({ database, clock, defaultVisibility: config["default-visibility"] }),
     tokens: createTokens({ database, clock }),
     channels: createChannels({ database, access, clock }),
-    verify: createVerify({ database, blobs, clock, root: folder.root, staging: join(folder.root, "tmp") }),
+    verify: createVerify({ database, blobs, clock, root: folder.root, deep: createDeepVerify(index) }),
+    reindex: createReindex(index),
   };
 }

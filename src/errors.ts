@@ -26,7 +26,7 @@ export type ErrorFacts = {
   /** Methods that are allowed, for `method-not-allowed`. */
   readonly allow?: string;
   /** The request header that this depends on, so that no cache gives it to someone else. */
-  readonly vary?: string;
+  readonly vary?: string | undefined;
   readonly cause?: unknown;
 };
 

@@ -30,6 +30,8 @@ export type Events = {
   publishEnded(summary: PublishSummary): void;
   fileDeleted(channel: string, file: string): void;
   documentBuilt(summary: { channel: string; document: string; seconds: number; bytes: number }): void;
+  /** How many records no document can hold; each is a fault of this server or of its disk. */
+  recordsSetAside(records: number): void;
   loginFailed(attempt: { account: string; address: string }): void;
   transferStarted(): void;
   transferEnded(bytes: number): void;
@@ -47,6 +49,8 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
   const buildSeconds = metrics.histogram("condarium_document_build_seconds", "Seconds to build a document", [
     "document",
   ]);
+  let setAside = 0;
+  metrics.observe("condarium_records_set_aside", "Records that documents leave out as unreadable", () => setAside);
   const failedLogins = metrics.counter("condarium_failed_logins_total", "Logins with a wrong name or password", []);
   const transfers = metrics.gauge("condarium_open_uploads", "Uploads being received", []);
   const errors = metrics.counter("condarium_internal_errors_total", "Errors nobody expected", ["where"]);
@@ -68,6 +72,14 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
       built.add({ document });
       buildSeconds.observe({ document }, seconds);
       log.debug({ event: "document", channel, document, seconds, bytes }, `built ${document} of ${channel}`);
+    },
+    recordsSetAside: (records) => {
+      if (records > setAside)
+        log.error(
+          { event: "set-aside", records },
+          "records cannot be read and are left out of documents: see condarium verify",
+        );
+      setAside = records;
     },
     loginFailed: ({ account, address }) => {
       failedLogins.add({});

@@ -17,7 +17,12 @@ const index = createIndexWorker();
 
 async function answer(job: WorkerJob): Promise<WorkerReply> {
   try {
-    if (job.kind === "document") return { kind: "document", reply: await index.build(job.dataFolder, job.request) };
+    if (job.kind === "document") {
+      return { kind: "document", reply: await index.use(job.dataFolder, ({ build }) => build(job.request)) };
+    }
+    if (job.kind === "shard") {
+      return { kind: "shard", restored: await index.use(job.dataFolder, ({ restore }) => restore(job.request)) };
+    }
     const inspection = await inspectArchive(job.path, job);
     if (inspection.kind === "accepted" && inspection.unpackedBytes > LARGE_BYTES) Bun.gc(true);
     return { kind: "inspected", inspection };

@@ -10,6 +10,7 @@ type ChangeOptions = {
   readonly visibility?: Visibility;
   readonly description?: string;
   readonly validation?: string;
+  readonly shards?: string;
   readonly maxAge?: string;
 };
 type Role = "reader" | "publisher" | "maintainer" | "owner";
@@ -118,9 +119,14 @@ function command(name: string, description: string): Command {
 function withChanges(self: Command): Command {
   const visibility = new Option("--visibility <visibility>", "who may read it");
   const validation = new Option("--validation <level>", "strict refuses packages with warnings");
+  const shards = new Option(
+    "--shards <whom>",
+    "who is offered shards: fresh leaves out versions of mamba that would miss new packages for a day",
+  );
   return self
     .addOption(visibility.choices(["public", "internal", "private"]))
     .addOption(validation.choices(["standard", "strict"]))
+    .addOption(shards.choices(["fresh", "on", "off"]))
     .option("--description <text>", "a line about the channel")
     .option("--max-age <seconds>", "how long clients may use its documents without asking again");
 }
@@ -128,6 +134,7 @@ function withChanges(self: Command): Command {
 function changeOf(options: ChangeOptions) {
   const policy: Record<string, unknown> = {};
   if (options.validation !== undefined) policy.validation = options.validation;
+  if (options.shards !== undefined) policy.shards = options.shards;
   if (options.maxAge !== undefined) policy.maxAge = Number(options.maxAge);
   const { visibility, description } = options;
   return { visibility, description, policy: Object.keys(policy).length > 0 ? policy : undefined };

@@ -6,6 +6,7 @@ import { channelCommand } from "./channel.ts";
 import { configCommand } from "./config.ts";
 import { healthCommand } from "./health.ts";
 import { EXIT, reportError, terminal, type Output } from "./output.ts";
+import { reindexCommand } from "./reindex.ts";
 import { serveCommand } from "./serve.ts";
 import { tokenCommand } from "./token.ts";
 import { userCommand } from "./user.ts";
@@ -18,6 +19,7 @@ const COMMANDS = [
   tokenCommand,
   channelCommand,
   verifyCommand,
+  reindexCommand,
   healthCommand,
   configCommand,
   versionCommand,

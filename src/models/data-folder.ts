@@ -1,6 +1,6 @@
 // The data folder: made private, of a layout this binary knows, on a disk it can use.
 
-import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { usage } from "../errors.ts";
 
@@ -30,7 +30,15 @@ export function openDataFolder(path: string, options: { readonly create: boolean
   }
   refuseForeign(root);
   checkLayout(join(root, "layout"));
+  refuseLostDatabase(folder);
   return folder;
+}
+
+/** `tmp` is made after the database, so it tells that there was one: an empty one in its place would hide every package. */
+function refuseLostDatabase({ root, database }: DataFolder): void {
+  const size = statSync(database, { throwIfNoEntry: false })?.size ?? 0;
+  if (size > 0 || !existsSync(join(root, "tmp"))) return;
+  throw usage(`${database} is gone or empty: restore it from a backup, or begin anew in an empty folder.`);
 }
 
 function refuseForeign(root: string): void {

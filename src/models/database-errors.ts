@@ -8,6 +8,8 @@ const FULL = new Set([13, 4874]);
 // SQLITE_IOERR_FSYNC and SQLITE_IOERR_DIR_FSYNC.
 const FSYNC = new Set([1034, 1290]);
 const UNIQUE = new Set([2067, 1555]);
+// SQLITE_CORRUPT and SQLITE_NOTADB.
+const DAMAGED = new Set([11, 26]);
 
 function errno(error: unknown): number | undefined {
   for (let at: unknown = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
@@ -18,7 +20,8 @@ function errno(error: unknown): number | undefined {
 
 function isOneOf(error: unknown, numbers: ReadonlySet<number>): boolean {
   const number = errno(error);
-  return number !== undefined && (numbers.has(number) || (numbers === BUSY && numbers.has(number & 0xff)));
+  // The low byte of an extended code is the family it belongs to.
+  return number !== undefined && (numbers.has(number) || numbers.has(number & 0xff));
 }
 
 export const isDatabaseBusy = (error: unknown): boolean => isOneOf(error, BUSY);
@@ -32,4 +35,12 @@ export function toAppError(error: unknown): unknown {
   if (isOneOf(error, FULL)) return new AppError("no-space", "The disk of the database is full.", { cause: error });
   if (isLogSyncFailure(error)) return unavailable("The disk of the database failed.", 10, error);
   return error;
+}
+
+/** Why a database cannot be opened, in a line for the one who starts the server. */
+export function toOpenError(error: unknown, path: string): unknown {
+  const known = toAppError(error);
+  if (known !== error || !(error instanceof Error) || errno(error) === undefined) return known;
+  const damaged = "is damaged, or no database: restore it from a backup. Nothing was changed.";
+  return unavailable(`${path} ${isOneOf(error, DAMAGED) ? damaged : `cannot be opened: ${error.message}.`}`, 60, error);
 }

@@ -4,7 +4,7 @@ import { Database as Connection } from "bun:sqlite";
 import { drizzle, type BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import type { Clock } from "../modules/clock.ts";
 import { createMutex } from "../modules/mutex.ts";
-import { isDatabaseBusy, toAppError } from "./database-errors.ts";
+import { isDatabaseBusy, toAppError, toOpenError } from "./database-errors.ts";
 import { migrate, schemaNumber } from "./migrations.ts";
 import * as schema from "./schema/sqlite.ts";
 import { createWriter, type Writer } from "./writer.ts";
@@ -49,11 +49,7 @@ export type DatabaseOptions = {
 const OLDEST_SQLITE = [3, 51, 3] as const;
 
 export function openDatabase(options: DatabaseOptions): Database {
-  const write = connect(options.path, { create: options.create });
-  requireSqlite(write);
-  migrate(write, options.clock.now());
-  // The writer waits for the lock itself, without blocking; see `connect()`.
-  write.run("PRAGMA busy_timeout = 0");
+  const write = openForWriting(options);
   const read = connect(options.path, { create: false });
   read.run("PRAGMA query_only = ON");
   const reader = drizzle(read, { schema });
@@ -78,13 +74,29 @@ export function openDatabase(options: DatabaseOptions): Database {
   };
 }
 
-/** For worker threads, which read beside the server. */
-export function openSnapshots(path: string): Snapshots {
+function openForWriting(options: DatabaseOptions): Connection {
+  try {
+    const connection = connect(options.path, { create: options.create });
+    requireSqlite(connection);
+    migrate(connection, options.clock.now());
+    // The writer waits for the lock itself, without blocking; see `connect()`.
+    connection.run("PRAGMA busy_timeout = 0");
+    return connection;
+  } catch (error) {
+    throw toOpenError(error, options.path);
+  }
+}
+
+/** For worker threads and commands, which read beside the server. */
+export function openSnapshots(path: string): Snapshots & { close(): void } {
   const connection = connect(path, { create: false });
   connection.run("PRAGMA query_only = ON");
   const reader = drizzle(connection, { schema });
   const mutex = createMutex();
-  return { snapshot: (work) => mutex.run(() => inSnapshot(connection, () => work(reader))) };
+  return {
+    snapshot: (work) => mutex.run(() => inSnapshot(connection, () => work(reader))),
+    close: () => connection.close(),
+  };
 }
 
 function connect(path: string, options: { create: boolean }): Connection {
@@ -94,6 +106,8 @@ function connect(path: string, options: { create: boolean }): Connection {
   connection.run("PRAGMA journal_mode = WAL");
   connection.run("PRAGMA synchronous = FULL");
   connection.run("PRAGMA foreign_keys = ON");
+  // Savepoints keep what they may have to undo; in a file it would leave the data folder, and cost a publish much.
+  connection.run("PRAGMA temp_store = MEMORY");
   // Fewer, larger checkpoints: each writes pages that many publishes have touched, and syncs the database.
   connection.run("PRAGMA wal_autocheckpoint = 4000");
   connection.run("PRAGMA journal_size_limit = 67108864");

@@ -2,6 +2,7 @@
 
 import { Database as Connection, type SQLQueryBindings } from "bun:sqlite";
 import { rmSync } from "node:fs";
+import { isDatabaseBusy } from "./database-errors.ts";
 
 /** One (channel, section, family) whose parts are kept at a revision of the channel. */
 export type DerivedPlace = { readonly channelId: number; readonly section: string; readonly family: string };
@@ -55,10 +56,31 @@ export type Derived = {
   setEntry(place: DerivedPlace, name: string, value: Uint8Array | undefined): void;
   /** Where the value of an entry, in any section, ends in these 32 bytes. */
   entryEndingIn(place: Omit<DerivedPlace, "section">, end: Uint8Array): { section: string; name: string } | undefined;
-  setAside(place: DerivedPlace, fileName: string, reason: string): void;
-  aside(): { channelId: number; section: string; fileName: string; reason: string }[];
+  setAside(place: DerivedPlace, record: AsideRecord): void;
+  /** Forgets that records of a name were set aside, or only that of one file. */
+  clearAside(place: DerivedPlace, packageName: string, path?: string): void;
+  isAside(place: DerivedPlace, packageName: string, path?: string): boolean;
+  /** How many records are left out of one document or more. */
+  countAside(): number;
+  /** From here on `transact` throws `DerivedChanged` once another process has written to the file. */
+  watch(): void;
+  /** Whether another process has written since `watch`. */
+  hasChanged(): boolean;
   transact<T>(work: () => T): T;
   close(): void;
+};
+
+/** What was read may no longer be what is there: the work has to begin again. */
+export class DerivedChanged extends Error {
+  override readonly name = "DerivedChanged";
+}
+
+/** A record that no document can hold. */
+export type AsideRecord = {
+  readonly packageName: string;
+  /** Section and file name. */
+  readonly path: string;
+  readonly reason: string;
 };
 
 /** Starts whose key lies in [from, until); without `until`, to the end. */
@@ -79,15 +101,16 @@ CREATE TABLE IF NOT EXISTS entry (
   PRIMARY KEY (channel_id, section, family, name)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS entry_end ON entry (channel_id, family, substr(value, -32));
 CREATE TABLE IF NOT EXISTS aside (
-  channel_id INTEGER, section TEXT, family TEXT, file_name TEXT, reason TEXT NOT NULL,
-  PRIMARY KEY (channel_id, section, family, file_name)) WITHOUT ROWID;
+  channel_id INTEGER, section TEXT, family TEXT, package_name TEXT, path TEXT, reason TEXT NOT NULL,
+  PRIMARY KEY (channel_id, section, family, package_name, path)) WITHOUT ROWID;
 `;
 
 /** Opens the file; one that is damaged or of another codec is deleted and begun anew. */
 export function openDerived(path: string, codec: string): Derived {
   try {
     return open(path, codec);
-  } catch {
+  } catch (error) {
+    if (isDatabaseBusy(error)) throw error;
     for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });
     return open(path, codec);
   }
@@ -110,14 +133,45 @@ function open(path: string, codec: string): Derived {
     db.close();
     throw error;
   }
-  return { ...stateQueries(db), ...segmentQueries(db), ...entryQueries(db) };
+  const guard = createGuard(db);
+  const transact = <T>(work: () => T): T =>
+    inTransaction(db, () => {
+      if (guard.hasChanged()) throw new DerivedChanged("another process has written");
+      return work();
+    });
+  return {
+    ...guard,
+    ...stateQueries(db),
+    ...segmentQueries(db),
+    ...segmentWrites(db),
+    ...bzip2Queries(db, transact),
+    ...entryQueries(db),
+    ...asideQueries(db),
+    transact,
+    close: () => db.close(),
+  };
+}
+
+/** SQLite's own count of what other connections have committed. */
+function createGuard(db: Connection): Pick<Derived, "watch" | "hasChanged"> {
+  const query = db.query<{ data_version: number }, []>("PRAGMA data_version");
+  let seen: number | undefined;
+  return {
+    watch: () => {
+      seen = query.get()?.data_version;
+    },
+    hasChanged: () => seen !== undefined && query.get()?.data_version !== seen,
+  };
 }
 
 type PlaceBindings = { channelId: number; section: string; family: string };
 const PLACE = "channel_id = $channelId AND section = $section AND family = $family";
 const GROUP = `${PLACE} AND grp = $group`;
+const IN_RANGE = "start >= $from AND ($until IS NULL OR start < $until)";
+/** A statement that is left in the middle would hold on to an old state of the file, and no write could follow. */
+const BLOCKS_AT_ONCE = 64;
 
-function stateQueries(db: Connection): Pick<Derived, "state" | "setState" | "discard" | "transact" | "close"> {
+function stateQueries(db: Connection): Pick<Derived, "state" | "setState" | "discard"> {
   const find = db.query<DerivedState, PlaceBindings>(`SELECT revision, identity, cursor FROM state WHERE ${PLACE}`);
   const put = db.query<null, SQLQueryBindings>(
     "INSERT OR REPLACE INTO state VALUES ($channelId, $section, $family, $revision, $identity, $cursor)",
@@ -132,8 +186,6 @@ function stateQueries(db: Connection): Pick<Derived, "state" | "setState" | "dis
       for (const table of ["segment", "entry", "aside", "state"])
         db.query(`DELETE FROM ${table} WHERE ${where}`).run(values);
     },
-    transact: (work) => inTransaction(db, work),
-    close: () => db.close(),
   };
 }
 
@@ -141,18 +193,7 @@ type SummaryRow = { start: string; is_natural: number; hash: string; size: numbe
 
 function segmentQueries(
   db: Connection,
-): Pick<
-  Derived,
-  | "segmentsAround"
-  | "segments"
-  | "naturalStartBefore"
-  | "naturalStartAfter"
-  | "segmentsIn"
-  | "replaceSegments"
-  | "blocks"
-  | "bzip2"
-  | "setBzip2"
-> {
+): Pick<Derived, "segmentsAround" | "segments" | "naturalStartBefore" | "naturalStartAfter" | "segmentsIn" | "blocks"> {
   const summary = "start, is_natural, hash, size, window";
   const all = db.query<SummaryRow, SQLQueryBindings>(`SELECT ${summary} FROM segment WHERE ${GROUP} ORDER BY start`);
   const startBelow = db.query<{ start: string }, SQLQueryBindings>(
@@ -163,33 +204,17 @@ function segmentQueries(
       `SELECT start FROM segment WHERE ${GROUP} AND is_natural = 1 AND start ${comparison} $key ORDER BY start ${order} LIMIT 1`,
     );
   const [before, after] = [edge("<", "DESC"), edge(">", "ASC")];
-  const data = db.query<{ bzip2: Uint8Array | null }, SQLQueryBindings>(
-    `SELECT bzip2 FROM segment JOIN segment_data USING (id) WHERE ${GROUP} AND start = $key`,
+  const page = db.query<{ start: string; blocks: Uint8Array }, SQLQueryBindings>(
+    `SELECT start, blocks FROM segment JOIN segment_data USING (id) WHERE ${GROUP} AND start >= $from
+     ORDER BY start LIMIT ${BLOCKS_AT_ONCE}`,
   );
-  const inOrder = db.query<{ blocks: Uint8Array }, SQLQueryBindings>(
-    `SELECT blocks FROM segment JOIN segment_data USING (id) WHERE ${GROUP} ORDER BY start`,
-  );
-  const inRange = "start >= $from AND ($until IS NULL OR start < $until)";
   const some = db.query<SummaryRow & { blocks: Uint8Array }, SQLQueryBindings>(
-    `SELECT ${summary}, blocks FROM segment JOIN segment_data USING (id) WHERE ${GROUP} AND ${inRange} ORDER BY start`,
-  );
-  const dropData = db.query(
-    `DELETE FROM segment_data WHERE id IN (SELECT id FROM segment WHERE ${GROUP} AND ${inRange})`,
-  );
-  const drop = db.query(`DELETE FROM segment WHERE ${GROUP} AND ${inRange}`);
-  const add = db.query<{ id: number }, SQLQueryBindings>(
-    `INSERT INTO segment (channel_id, section, family, grp, start, is_natural, hash, size, window)
-     VALUES ($channelId, $section, $family, $group, $start, $natural, $hash, $size, $window) RETURNING id`,
-  );
-  const addData = db.query("INSERT INTO segment_data (id, blocks) VALUES ($id, $blocks)");
-  const setBzip2 = db.query(
-    `UPDATE segment_data SET bzip2 = $piece WHERE id = (SELECT id FROM segment WHERE ${GROUP} AND start = $key)`,
+    `SELECT ${summary}, blocks FROM segment JOIN segment_data USING (id) WHERE ${GROUP} AND ${IN_RANGE} ORDER BY start`,
   );
   const rowsBetween = (place: SegmentPlace, from: string, until: string | undefined): SegmentRow[] =>
     some
       .all({ ...bindings(place), group: place.group, from, until: until ?? null })
       .map((row) => ({ ...toSummary(row), blocks: row.blocks }));
-  const dataAt = (place: SegmentPlace, key: string) => data.get({ ...bindings(place), group: place.group, key });
   return {
     segments: (place) => all.all({ ...bindings(place), group: place.group }).map(toSummary),
     naturalStartBefore: (place, key) => before.get({ ...bindings(place), group: place.group, key })?.start ?? "",
@@ -199,6 +224,29 @@ function segmentQueries(
       const first = startBelow.get({ ...bindings(place), group: place.group, key: from })?.start ?? "";
       return rowsBetween(place, first, until);
     },
+    blocks: function* (place) {
+      let last: string | undefined;
+      for (;;) {
+        const rows = page.all({ ...bindings(place), group: place.group, from: last ?? "" });
+        for (const { blocks } of last === undefined ? rows : rows.slice(1)) yield blocks;
+        if (rows.length < BLOCKS_AT_ONCE) return;
+        last = rows.at(-1)?.start;
+      }
+    },
+  };
+}
+
+function segmentWrites(db: Connection): Pick<Derived, "replaceSegments"> {
+  const dropData = db.query(
+    `DELETE FROM segment_data WHERE id IN (SELECT id FROM segment WHERE ${GROUP} AND ${IN_RANGE})`,
+  );
+  const drop = db.query(`DELETE FROM segment WHERE ${GROUP} AND ${IN_RANGE}`);
+  const add = db.query<{ id: number }, SQLQueryBindings>(
+    `INSERT INTO segment (channel_id, section, family, grp, start, is_natural, hash, size, window)
+     VALUES ($channelId, $section, $family, $group, $start, $natural, $hash, $size, $window) RETURNING id`,
+  );
+  const addData = db.query("INSERT INTO segment_data (id, blocks) VALUES ($id, $blocks)");
+  return {
     replaceSegments: (place, range, rows) => {
       const values = { ...bindings(place), group: place.group };
       const span = { from: range.from, until: range.until ?? null };
@@ -209,24 +257,29 @@ function segmentQueries(
         addData.run({ id, blocks });
       }
     },
-    blocks: function* (place) {
-      for (const { blocks } of inOrder.iterate({ ...bindings(place), group: place.group })) yield blocks;
-    },
-    bzip2: (place, start) => dataAt(place, start)?.bzip2 ?? undefined,
-    setBzip2: (place, start, piece) => void setBzip2.run({ ...bindings(place), group: place.group, key: start, piece }),
   };
 }
 
-function entryQueries(db: Connection): Pick<Derived, "entries" | "setEntry" | "entryEndingIn" | "setAside" | "aside"> {
+function bzip2Queries(db: Connection, transact: Derived["transact"]): Pick<Derived, "bzip2" | "setBzip2"> {
+  const find = db.query<{ bzip2: Uint8Array | null }, SQLQueryBindings>(
+    `SELECT bzip2 FROM segment JOIN segment_data USING (id) WHERE ${GROUP} AND start = $key`,
+  );
+  const put = db.query(
+    `UPDATE segment_data SET bzip2 = $piece WHERE id = (SELECT id FROM segment WHERE ${GROUP} AND start = $key)`,
+  );
+  return {
+    bzip2: (place, key) => find.get({ ...bindings(place), group: place.group, key })?.bzip2 ?? undefined,
+    setBzip2: (place, key, piece) =>
+      void transact(() => put.run({ ...bindings(place), group: place.group, key, piece })),
+  };
+}
+
+function entryQueries(db: Connection): Pick<Derived, "entries" | "setEntry" | "entryEndingIn"> {
   const all = db.query<EntryRow, PlaceBindings>(`SELECT name, value FROM entry WHERE ${PLACE} ORDER BY name`);
   const put = db.query("INSERT OR REPLACE INTO entry VALUES ($channelId, $section, $family, $name, $value)");
   const drop = db.query(`DELETE FROM entry WHERE ${PLACE} AND name = $name`);
   const ending = db.query<{ section: string; name: string }, SQLQueryBindings>(
     "SELECT section, name FROM entry WHERE channel_id = $channelId AND family = $family AND substr(value, -32) = $end",
-  );
-  const note = db.query("INSERT OR REPLACE INTO aside VALUES ($channelId, $section, $family, $fileName, $reason)");
-  const noted = db.query<{ channelId: number; section: string; fileName: string; reason: string }, []>(
-    "SELECT channel_id AS channelId, section, file_name AS fileName, reason FROM aside ORDER BY 1, 2, 3",
   );
   return {
     entries: (place) => all.all(bindings(place)),
@@ -235,13 +288,34 @@ function entryQueries(db: Connection): Pick<Derived, "entries" | "setEntry" | "e
       else put.run({ ...bindings(place), name, value });
     },
     entryEndingIn: ({ channelId, family }, end) => ending.get({ channelId, family, end }) ?? undefined,
-    setAside: (place, fileName, reason) => void note.run({ ...bindings(place), fileName, reason }),
-    aside: () => noted.all(),
   };
 }
 
-function inTransaction<T>(db: Connection, work: () => T): T {
-  db.run("BEGIN IMMEDIATE");
+function asideQueries(db: Connection): Pick<Derived, "setAside" | "clearAside" | "isAside" | "countAside"> {
+  const put = db.query(
+    "INSERT OR REPLACE INTO aside VALUES ($channelId, $section, $family, $packageName, $path, $reason)",
+  );
+  const where = `${PLACE} AND package_name = $packageName AND ($path IS NULL OR path = $path)`;
+  const drop = db.query(`DELETE FROM aside WHERE ${where}`);
+  const find = db.query(`SELECT 1 FROM aside WHERE ${where} LIMIT 1`);
+  const count = db.query<{ records: number }, []>(
+    "SELECT count(*) AS records FROM (SELECT DISTINCT channel_id, path FROM aside)",
+  );
+  return {
+    setAside: (place, record) => void put.run({ ...bindings(place), ...record }),
+    clearAside: (place, packageName, path) => void drop.run({ ...bindings(place), packageName, path: path ?? null }),
+    isAside: (place, packageName, path) => find.get({ ...bindings(place), packageName, path: path ?? null }) !== null,
+    countAside: () => count.get()?.records ?? 0,
+  };
+}
+
+/** Errors: `DerivedChanged` when another process keeps the file. */
+export function inTransaction<T>(db: Connection, work: () => T): T {
+  try {
+    db.run("BEGIN IMMEDIATE");
+  } catch (error) {
+    throw isDatabaseBusy(error) ? new DerivedChanged("another process writes") : error;
+  }
   try {
     const value = work();
     db.run("COMMIT");

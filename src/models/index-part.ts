@@ -45,6 +45,16 @@ export async function changedNames(
   return rows.map((row) => row.name);
 }
 
+/** The sections that ever changed, whether or not they still hold anything. */
+export async function changedSections(reader: Reader, channelId: number): Promise<string[]> {
+  const rows = await reader
+    .selectDistinct({ section: indexPart.section })
+    .from(indexPart)
+    .where(eq(indexPart.channelId, channelId))
+    .orderBy(asc(indexPart.section));
+  return rows.map((row) => row.section);
+}
+
 /** The newest revision that changed a section; 0 when none did. */
 export async function sectionRevision(reader: Reader, channelId: number, section: string): Promise<number> {
   const rows = await newestPart(reader).execute({ channelId, section });

@@ -13,21 +13,22 @@ export async function findFailures(reader: Reader, buckets: readonly string[]): 
     .where(inArray(loginFailure.bucket, [...buckets]));
 }
 
-/** Counts one failure; a window that began before `windowStart - windowMs` begins anew. */
+/** Counts one failure; a window that has passed, or lies as far ahead, begins anew. */
 export async function countFailure(
   tx: Transaction,
   bucket: string,
   window: { readonly now: number; readonly ms: number },
 ): Promise<void> {
-  const old = sql`${loginFailure.windowStart} <= ${window.now - window.ms}`;
+  const { now, ms } = window;
+  const old = sql`(${loginFailure.windowStart} <= ${now - ms} or ${loginFailure.windowStart} > ${now + ms})`;
   await tx
     .insert(loginFailure)
-    .values({ bucket, windowStart: window.now, failures: 1 })
+    .values({ bucket, windowStart: now, failures: 1 })
     .onConflictDoUpdate({
       target: loginFailure.bucket,
       set: {
         failures: sql`case when ${old} then 1 else ${loginFailure.failures} + 1 end`,
-        windowStart: sql`case when ${old} then ${window.now} else ${loginFailure.windowStart} end`,
+        windowStart: sql`case when ${old} then ${now} else ${loginFailure.windowStart} end`,
       },
     });
 }

@@ -49,6 +49,8 @@ function refuseNewer(connection: Connection): void {
 }
 
 function apply(connection: Connection, migration: Migration, now: number): void {
+  // What is applied already takes no lock: a start does not depend on who else works on the database.
+  if (isApplied(connection, migration.number)) return;
   connection.run("BEGIN IMMEDIATE");
   try {
     if (!isApplied(connection, migration.number)) {

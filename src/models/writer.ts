@@ -27,7 +27,11 @@ export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
 
   async function drain(): Promise<void> {
     draining = true;
-    while (waiting.length > 0) await commitTogether(options, waiting.splice(0, UNITS_PER_COMMIT));
+    while (waiting.length > 0) {
+      // One turn of the event loop: what has just become ready for the database comes along.
+      await new Promise((resolve) => setImmediate(resolve));
+      await commitTogether(options, waiting.splice(0, UNITS_PER_COMMIT));
+    }
     draining = false;
   }
 

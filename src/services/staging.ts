@@ -12,6 +12,9 @@ export type StagedFile = {
   readonly size: number;
   /** Where an inspection can read it. */
   readonly path: string;
+  /** Resolves when the bytes are durable; the file can be read before. Errors: as of `receive()`. */
+  durable(): Promise<void>;
+  /** Only once it is durable. */
   promote(key: BlobKey): Promise<void>;
   /** Safe to call twice. */
   discard(): Promise<void>;
@@ -84,8 +87,11 @@ async function fill(
   const { sha256, md5 } = hash.digest();
   compareHash("sha256", incoming.expected.sha256, sha256);
   compareHash("md5", incoming.expected.md5, md5);
-  await staged.sync();
+  // The disk syncs while the package is inspected; whoever promotes it waits for both.
+  const synced = staged.sync();
+  synced.catch(() => undefined);
   return {
+    durable: () => synced,
     sha256,
     md5,
     size,

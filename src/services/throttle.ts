@@ -29,7 +29,8 @@ export function createThrottle(parts: { readonly database: Database; readonly cl
       const rows = await findFailures(database.read, [...limits.keys()]);
       for (const row of rows) {
         const left = row.windowStart + WINDOW_MS - now;
-        if (left <= 0 || row.failures < (limits.get(row.bucket) ?? 0)) continue;
+        // A window far ahead was counted before the clock was set back; the next failure begins it anew.
+        if (left <= 0 || left > 2 * WINDOW_MS || row.failures < (limits.get(row.bucket) ?? 0)) continue;
         const retryAfter = Math.ceil(left / 1000);
         throw new AppError("throttled", `Too many failed logins. Try again in ${retryAfter} seconds.`, { retryAfter });
       }

@@ -1,21 +1,23 @@
-// Checks the invariants of what is stored (I-1 to I-5), and repairs nothing.
+// Checks the invariants of what is stored (I-1 to I-7), and repairs nothing.
 
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Database } from "../models/database.ts";
+import { listAside } from "../models/derived-places.ts";
 import { countBlobs, knownBlobs, pageOfBlobs, type PackageBlobRow } from "../models/package-blob.ts";
 import { pageOfFiles } from "../models/package-file.ts";
 import type { Clock } from "../modules/clock.ts";
 import { createFileHash } from "../modules/hash.ts";
 import type { BlobKey, BlobStore } from "../modules/storage/blob-store.ts";
 import { blobKey, isHash } from "../modules/storage/keys.ts";
+import type { DeepVerify, Report } from "./index/deep-verify.ts";
 
-export type VerifyLevel = "quick" | "full";
+/** `full` also reads every blob and compares its hashes; `deep` also makes every document and reads it back. */
+export type VerifyLevel = "quick" | "full" | "deep";
 export type Problem = { readonly invariant: string; readonly subject: string; readonly message: string };
-export type Progress = (done: number, total: number) => void;
+export type Progress = (done: number, total: number, what: "blobs" | "documents") => void;
 
 export type Verify = (options: {
-  /** `full` also reads every blob and compares its hashes. */
   readonly level: VerifyLevel;
   readonly onProblem: (problem: Problem) => void;
   readonly onProgress?: Progress;
@@ -26,7 +28,7 @@ export type VerifyParts = {
   readonly blobs: BlobStore;
   readonly clock: Clock;
   readonly root: string;
-  readonly staging: string;
+  readonly deep: DeepVerify;
 };
 
 const PAGE = 500;
@@ -47,13 +49,14 @@ export function createVerify(parts: VerifyParts): Verify {
     const blobs = await checkBlobs(parts, report, level, onProgress);
     await checkOrphans(parts, report);
     await checkLeftovers(parts, report);
+    if (level === "deep")
+      await parts.deep({ report, onProgress: (done, total) => onProgress?.(done, total, "documents") });
+    else checkAside(parts, report);
     return { files, blobs, problems };
   };
 }
 
-type Report = (invariant: string, subject: string, message: string) => void;
-
-/** I-2 from the side of the files: each has a blob of its size, and a record that is JSON. */
+/** I-2 from the side of the files: each has a blob of its size. */
 async function checkFiles(parts: VerifyParts, report: Report): Promise<number> {
   let files = 0;
   let last = 0;
@@ -85,8 +88,8 @@ async function checkBlobs(
     for (const row of page) {
       blobs += 1;
       last = row.id;
-      if (level === "full") await checkContent(parts, report, row);
-      onProgress?.(blobs, total);
+      if (level !== "quick") await checkContent(parts, report, row);
+      onProgress?.(blobs, total, "blobs");
     }
     page = await pageOfBlobs(parts.database.read, last, PAGE);
   }
@@ -126,12 +129,19 @@ async function checkOrphans(parts: VerifyParts, report: Report): Promise<void> {
 
 /** I-5: nothing is left of uploads that ended long ago. */
 async function checkLeftovers(parts: VerifyParts, report: Report): Promise<void> {
-  const names = await readdir(parts.staging).catch(() => []);
+  const staging = join(parts.root, "tmp");
+  const names = await readdir(staging).catch(() => []);
   for (const name of names) {
-    const info = await stat(join(parts.staging, name)).catch(() => undefined);
+    const info = await stat(join(staging, name)).catch(() => undefined);
     if (info && info.mtimeMs < parts.clock.now() - UPLOAD_MS)
       report("I-5", `tmp/${name}`, "an upload left this behind");
   }
+}
+
+/** I-6, as far as the server has found out by itself: records that its documents leave out. */
+function checkAside(parts: VerifyParts, report: Report): void {
+  for (const { channelId, path, reason } of listAside(join(parts.root, "index.db")))
+    report("I-6", `channel ${channelId} ${path}`, `documents leave it out, as no document can hold it: ${reason}`);
 }
 
 function sizeMessage(row: PackageBlobRow, size: number): string {

@@ -2,12 +2,13 @@
 
 import { unavailable, type AppError } from "../errors.ts";
 import { createSemaphore } from "../modules/mutex.ts";
-import type { BuildReply, BuildRequest } from "./index/index-builder.ts";
+import type { BuildReply, BuildRequest, ShardRequest } from "./index/index-builder.ts";
 import type { ArchiveLimits, Inspection } from "../modules/conda/archive.ts";
 
 /** What a worker can be asked; `src/worker.ts` answers. */
-export type WorkerJob = InspectJob | DocumentJob;
+export type WorkerJob = InspectJob | DocumentJob | ShardJob;
 export type DocumentJob = { readonly kind: "document"; readonly dataFolder: string; readonly request: BuildRequest };
+export type ShardJob = { readonly kind: "shard"; readonly dataFolder: string; readonly request: ShardRequest };
 export type InspectJob = {
   readonly kind: "inspect";
   readonly path: string;
@@ -21,6 +22,7 @@ export type InspectJob = {
 export type WorkerReply =
   | { readonly kind: "inspected"; readonly inspection: Inspection }
   | { readonly kind: "document"; readonly reply: BuildReply }
+  | { readonly kind: "shard"; readonly restored: boolean }
   | { readonly kind: "failed"; readonly message: string };
 
 export type JobOutcome = WorkerReply | { readonly kind: "timed-out" } | { readonly kind: "crashed" };

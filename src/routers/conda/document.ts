@@ -25,10 +25,8 @@ export async function documentResponse(
   options: Reach & { readonly isOffered: boolean },
 ): Promise<Response> {
   const vary = varyOf(place);
-  if (!options.isOffered) {
-    const facts = vary === undefined ? {} : { vary };
-    throw notFound("The channel does not offer this document to this client: use repodata.json.zst.", facts);
-  }
+  if (!options.isOffered)
+    throw notFound("The channel does not offer this document to this client: use repodata.json.zst.", { vary });
   const headers = documentCaching(options);
   headers.set("content-type", contentTypeOf(place.name));
   if (options.isPublic) headers.set("access-control-allow-origin", "*");

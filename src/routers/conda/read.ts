@@ -70,9 +70,10 @@ async function shardResponse(request: Request, source: Source, hash: string, rea
   const etag = strongEtag(hash);
   headers.set("content-type", "application/zstd");
   headers.set("etag", etag);
+  headers.set("accept-ranges", "bytes");
   if (reach.isPublic) headers.set("access-control-allow-origin", "*");
   if (matchesEtag(request.headers.get("if-none-match"), etag)) return new Response(null, { status: 304, headers });
-  return await rangedResponse(request, headers, { size: shard.size, etag, open: () => shard.open() });
+  return await rangedResponse(request, headers, { size: shard.size, etag, open: (range) => shard.open(range) });
 }
 
 async function packageResponse(request: Request, name: string, file: SourceFile, reach: Reach): Promise<Response> {

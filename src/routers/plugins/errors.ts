@@ -28,11 +28,12 @@ const CHALLENGE = 'Basic realm="condarium", charset="UTF-8", Bearer realm="conda
 
 export type ProblemContext = { readonly request: Request; readonly events: Events; readonly route: string };
 
-/** The answer for whatever was thrown. Anything but an `AppError` is logged and told as a plain 500. */
+/** The answer for whatever was thrown. Anything but an `AppError` is told as a plain 500. */
 export function problemResponse(error: unknown, context: ProblemContext, overrides: StatusOverrides = {}): Response {
   const known = error instanceof AppError ? error : undefined;
-  if (!known) context.events.internalError(error, context.route);
   const [status, title] = known ? statusOf(known, overrides) : ([500, "Internal error"] as const);
+  // Of a fault of our own, such as a full disk, people are told little; what was behind it is for the log.
+  if (!known || (status >= 500 && known.facts.cause !== undefined)) context.events.internalError(error, context.route);
   const detail = known?.message ?? "Something went wrong on the server; its log says more under this request's id.";
   const body = { type: "about:blank", title, status, detail, ...known?.facts.members };
   const headers = new Headers({ "content-type": "application/problem+json", "cache-control": "no-store" });

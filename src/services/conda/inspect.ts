@@ -32,6 +32,7 @@ export function createInspect(parts: InspectParts): Inspect {
       case "crashed":
         throw refusal([tooExpensive("Reading the package ended the process that read it.")]);
       case "document":
+      case "shard":
         throw new Error("a worker answered another question");
       case "failed":
         throw unavailable("The package could not be read because of a fault on the server.", 5, outcome.message);

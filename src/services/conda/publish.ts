@@ -134,6 +134,7 @@ async function receive(parts: PublishParts, request: PublishRequest, place: Chan
     const resolved = resolve(request, place, await parts.inspect(staged, request.fileName));
     await requireRights(parts, request, place, parts.database.read, resolved.accepted.identity.name);
     if (request.dryRun) return await dryRun(parts, request, place, staged, resolved);
+    await staged.durable();
     await both(
       staged.promote(blobKey(staged.sha256)),
       parts.blobs.putDerived(fileListKey(staged.sha256), resolved.accepted.fileList),

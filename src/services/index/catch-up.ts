@@ -2,13 +2,21 @@
 
 import { latestRevision, revisionIdentity } from "../../models/channel.ts";
 import type { Reader } from "../../models/database.ts";
-import type { Derived, DerivedPlace, DerivedState, SegmentPlace, SegmentRow } from "../../models/derived.ts";
+import type {
+  AsideRecord,
+  Derived,
+  DerivedPlace,
+  DerivedState,
+  SegmentPlace,
+  SegmentRow,
+} from "../../models/derived.ts";
 import { changedNames } from "../../models/index-part.ts";
 import { filesOfName, pageOfSection, type IndexedFile } from "../../models/package-file.ts";
 import type { Clock } from "../../modules/clock.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import { sha256Hex } from "../../modules/hash.ts";
 import { compressPiece, decompressPiece } from "../../modules/splice/zstd-frame.ts";
+import { asideRecord, requireReadable } from "./aside.ts";
 import type { Family, Group } from "./families.ts";
 import { createCutter, keyAfterName, keyBeforeName, keyOf, placeOfKey, type Entry, type Segment } from "./segments.ts";
 
@@ -18,7 +26,7 @@ export type CatchUpParts = {
   readonly reader: Reader;
   readonly derived: Derived;
   readonly clock: Clock;
-  readonly blobs: BlobStore;
+  readonly blobs: Pick<BlobStore, "stat" | "put">;
   /** How long one step may take, in ms, before others get their turn. */
   readonly budget: number;
 };
@@ -51,14 +59,14 @@ export async function catchUpSegments(parts: CatchUpParts, place: DerivedPlace, 
   return await buildStep(parts, place, family, { state: begun, moment });
 }
 
-/**
- * The same for places that keep one small value a name. `valueOf` makes a name's value from the snapshot; undefined when
- * the name has none any more.
- */
+/** What is kept of a name, undefined when there is nothing any more, and which of its records that leaves out. */
+export type NameValue = { readonly value: Uint8Array | undefined; readonly aside: readonly AsideRecord[] };
+
+/** The same for places that keep one small value a name, which `valueOf` makes from the snapshot. */
 export async function catchUpNames(
   parts: CatchUpParts,
   place: DerivedPlace,
-  valueOf: (name: string) => Promise<Uint8Array | undefined>,
+  valueOf: (name: string) => Promise<NameValue>,
 ): Promise<Progress> {
   const { derived, reader, clock } = parts;
   const started = clock.elapsed();
@@ -75,10 +83,14 @@ export async function catchUpNames(
   const ahead = names.filter((name) => name > cursor);
   for (let at = 0; at < ahead.length; at += NAMES_AT_ONCE) {
     const some = ahead.slice(at, at + NAMES_AT_ONCE);
-    const values = await Promise.all(some.map(async (name) => ({ name, value: await valueOf(name) })));
+    const values = await Promise.all(some.map(async (name) => ({ name, ...(await valueOf(name)) })));
     const isLate = since < 0 && clock.elapsed() - started > parts.budget && at + NAMES_AT_ONCE < ahead.length;
     derived.transact(() => {
-      for (const { name, value } of values) derived.setEntry(place, name, value);
+      for (const { name, value, aside } of values) {
+        derived.setEntry(place, name, value);
+        derived.clearAside(place, name);
+        for (const record of aside) derived.setAside(place, record);
+      }
       if (isLate) derived.setState(place, { ...target, cursor: some.at(-1) ?? cursor });
     });
     if (isLate) return { kind: "more", moment };
@@ -106,6 +118,9 @@ async function updateNames(
   family: Family,
   names: readonly string[],
 ): Promise<void> {
+  for (const name of names) {
+    if (parts.derived.isAside(place, name)) parts.derived.transact(() => parts.derived.clearAside(place, name));
+  }
   for (const group of family.groups) {
     const target = { ...place, group: group.name };
     // All before the first is written, as a name's old entries tell that its boundaries may go.
@@ -235,16 +250,20 @@ function compressed(segment: Segment, known: ReadonlyMap<string, SegmentRow>): S
   return { start, natural, hash, size: bytes.byteLength, window: piece.windowSize, blocks: piece.blocks };
 }
 
-/** One record that cannot be written is set aside; the channel goes on without it. */
-function entryOf(parts: CatchUpParts, place: DerivedPlace, group: Group, file: IndexedFile): Entry | undefined {
+function entryOf({ derived }: CatchUpParts, place: DerivedPlace, group: Group, file: IndexedFile): Entry | undefined {
+  const { packageName, fileName } = file;
+  let text: string | undefined;
   try {
-    const text = group.entry(file);
-    return text === undefined ? undefined : { packageName: file.packageName, fileName: file.fileName, text };
+    requireReadable(file);
+    text = group.entry(file);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : "unreadable";
-    parts.derived.transact(() => parts.derived.setAside(place, file.fileName, reason));
+    derived.transact(() => derived.setAside(place, asideRecord(file, error)));
     return undefined;
   }
+  // Damage that was mended by hand leaves no change of the name behind.
+  const path = `${file.section}/${fileName}`;
+  if (derived.isAside(place, packageName, path)) derived.transact(() => derived.clearAside(place, packageName, path));
+  return text === undefined ? undefined : { packageName, fileName, text };
 }
 
 async function* filesBetween(

@@ -1,9 +1,10 @@
 // The documents of a channel as a whole: `channeldata.json`, name by name, and the feed of its newest packages.
 
 import type { DerivedPlace } from "../../models/derived.ts";
-import { filesOfName, listSections, newestFiles } from "../../models/package-file.ts";
+import { filesOfName, listSections, newestFiles, type IndexedFile } from "../../models/package-file.ts";
 import { channeldataEntry, joinChanneldata, type ChanneldataFile } from "../../modules/conda/channeldata.ts";
 import { composeRss } from "../../modules/conda/rss.ts";
+import { isReadable, ofReadable } from "./aside.ts";
 import { catchUpNames, type CatchUpParts, type Progress } from "./catch-up.ts";
 import { wholeDocument, type Composition } from "./compose.ts";
 import { metadataOf } from "./families.ts";
@@ -11,16 +12,22 @@ import { metadataOf } from "./families.ts";
 const NEWEST = 50;
 
 export async function catchUpChanneldata(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
+  let sections: Promise<string[]> | undefined;
   return await catchUpNames(work, place, async (name) => {
-    const files: ChanneldataFile[] = [];
-    for (const section of await listSections(work.reader, place.channelId)) {
-      for (const file of await filesOfName(work.reader, { ...place, section }, name)) {
-        if (file.state === "active") files.push({ ...file, subdir: section, metadata: metadataOf(file) });
-      }
+    // Once for all names: in a large channel it takes longer than a name.
+    sections ??= listSections(work.reader, place.channelId);
+    const files: IndexedFile[] = [];
+    for (const section of await sections) {
+      files.push(...(await filesOfName(work.reader, { ...place, section }, name)));
     }
-    const text = channeldataEntry(files);
-    return text === undefined ? undefined : Buffer.from(text);
+    const active = files.filter((file) => file.state === "active");
+    const { value: text, aside } = ofReadable(active, (some) => channeldataEntry(some.map(channeldataFile)));
+    return { value: text === undefined ? undefined : Buffer.from(text), aside };
   });
+}
+
+function channeldataFile(file: IndexedFile): ChanneldataFile {
+  return { ...file, subdir: file.section, metadata: metadataOf(file) };
 }
 
 export async function composeChanneldata(work: CatchUpParts, place: DerivedPlace): Promise<Composition> {
@@ -38,7 +45,7 @@ export async function composeFeed(
   { title, url }: ChannelAddress,
 ): Promise<Composition> {
   const files = await newestFiles(work.reader, channelId, NEWEST);
-  const items = files.map((file) => {
+  const items = files.filter(isReadable).map((file) => {
     const { summary } = metadataOf(file).about;
     return {
       title: `${file.section}/${file.fileName}`,

@@ -5,6 +5,7 @@ import { filesOfName } from "../../models/package-file.ts";
 import { chooseCurrent, summarizeName } from "../../modules/conda/current-repodata.ts";
 import { parseFileName } from "../../modules/conda/file-name.ts";
 import { composeRepodata, type RepodataEntry } from "../../modules/conda/repodata.ts";
+import { isReadable, ofReadable } from "./aside.ts";
 import { catchUpNames, type CatchUpParts, type Progress } from "./catch-up.ts";
 import { entryOf } from "./families.ts";
 
@@ -13,9 +14,9 @@ export const MOST_NAMES = 20_000;
 
 export async function catchUpCurrent(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
   return await catchUpNames(work, place, async (name) => {
-    const files = await filesOfName(work.reader, place, name);
-    const summary = summarizeName(files.filter((file) => file.state === "active"));
-    return summary === undefined ? undefined : Buffer.from(summary);
+    const files = (await filesOfName(work.reader, place, name)).filter((file) => file.state === "active");
+    const { value: summary, aside } = ofReadable(files, summarizeName);
+    return { value: summary === undefined ? undefined : Buffer.from(summary), aside };
   });
 }
 
@@ -28,7 +29,7 @@ export async function composeCurrent(work: CatchUpParts, place: DerivedPlace): P
   const entries: RepodataEntry[] = [];
   for (const name of names) {
     const files = await filesOfName(work.reader, place, name);
-    entries.push(...files.filter(({ fileName }) => chosen.has(fileName)).map(entryOf));
+    entries.push(...files.filter((file) => chosen.has(file.fileName) && isReadable(file)).map(entryOf));
   }
   return composeRepodata(place.section, entries, []);
 }

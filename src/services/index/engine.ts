@@ -141,13 +141,15 @@ async function build(parts: EngineParts, view: View, place: DocumentPlace): Prom
     const job = { kind: "document", dataFolder: parts.dataFolder, request: { channelId, address, ...place } } as const;
     const outcome = await parts.workers.run(job, STEP_LIMIT_MS);
     if (outcome.kind !== "document") {
-      throw unavailable("The document could not be built because of a fault on the server.", 5, outcome);
+      const why = outcome.kind === "failed" ? outcome.message : outcome.kind;
+      throw unavailable("The document could not be built because of a fault on the server.", 5, why);
     }
     const { reply } = outcome;
     if (reply.kind === "more") continue;
     const document = documentOf(parts, channelId, reply);
     const seconds = (parts.clock.elapsed() - started) / 1000;
     const bytes = document.kind === "built" ? document.size : 0;
+    parts.events.recordsSetAside(reply.setAside);
     parts.events.documentBuilt({ channel: String(channelId), document: place.name, seconds, bytes });
     return { moment: reply.moment, document };
   }

@@ -2,7 +2,7 @@
 
 import { revisionTime } from "../../models/channel.ts";
 import type { Reader, Snapshots } from "../../models/database.ts";
-import type { Derived } from "../../models/derived.ts";
+import { DerivedChanged, type Derived } from "../../models/derived.ts";
 import { sectionRevision } from "../../models/index-part.ts";
 import type { Clock } from "../../modules/clock.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
@@ -12,6 +12,7 @@ import type { ChannelAddress } from "./channel-documents.ts";
 import type { Composition } from "./compose.ts";
 import type { DocumentName } from "./documents.ts";
 import { RECIPES, type Made } from "./recipes.ts";
+import { restoreShard } from "./shard-catalogue.ts";
 
 export type BuildRequest = {
   readonly channelId: number;
@@ -25,10 +26,12 @@ export type BuildReply =
   /** Others get their turn; ask again. */
   | { readonly kind: "more" }
   /** Not offered: `why` says what to use instead. */
-  | { readonly kind: "absent"; readonly moment: Moment; readonly why: string }
+  | { readonly kind: "absent"; readonly moment: Moment; readonly setAside: number; readonly why: string }
   | {
       readonly kind: "built";
       readonly moment: Moment;
+      /** How many records of all channels are left out, as no document can hold them. */
+      readonly setAside: number;
       /** Identifies the exact bytes. */
       readonly hash: string;
       readonly size: number;
@@ -38,7 +41,13 @@ export type BuildReply =
       readonly bytes: Uint8Array | undefined;
     };
 
-export type IndexBuilder = { build(request: BuildRequest): Promise<BuildReply> };
+export type ShardRequest = { readonly channelId: number; readonly hash: string };
+
+export type IndexBuilder = {
+  build(request: BuildRequest): Promise<BuildReply>;
+  /** Writes a shard anew; false when it cannot be known what it said. */
+  restore(request: ShardRequest): Promise<boolean>;
+};
 
 export type IndexBuilderParts = {
   readonly snapshots: Snapshots;
@@ -54,14 +63,25 @@ const INLINE_BYTES = 64 * 1024;
 
 export function createIndexBuilder(parts: IndexBuilderParts): IndexBuilder {
   return {
-    build: (request) =>
-      parts.snapshots.snapshot(async (reader) => {
-        const { derived, clock, blobs } = parts;
-        const work: CatchUpParts = { reader, derived, clock, blobs, budget: BUDGET_MS };
-        const made = await RECIPES[request.name](work, { ...request, section: request.section ?? "" });
-        return await replyOf(parts, reader, request, made);
-      }),
+    build: async (request) => {
+      parts.derived.watch();
+      try {
+        return await parts.snapshots.snapshot((reader) => build(parts, reader, request));
+      } catch (error) {
+        // Another process mends the derived data: what was read of it may belong to two states.
+        if (error instanceof DerivedChanged || parts.derived.hasChanged()) return { kind: "more" };
+        throw error;
+      }
+    },
+    restore: (request) => parts.snapshots.snapshot((reader) => restoreShard({ ...parts, reader }, request)),
   };
+}
+
+async function build(parts: IndexBuilderParts, reader: Reader, request: BuildRequest): Promise<BuildReply> {
+  const { derived, clock, blobs } = parts;
+  const work: CatchUpParts = { reader, derived, clock, blobs, budget: BUDGET_MS };
+  const made = await RECIPES[request.name](work, { ...request, section: request.section ?? "" });
+  return await replyOf(parts, reader, request, made);
 }
 
 async function replyOf(
@@ -74,11 +94,12 @@ async function replyOf(
     case "more":
       return { kind: "more" };
     case "absent":
-      return made;
+      return { ...made, setAside: parts.derived.countAside() };
     case "composed": {
       const { moment } = made;
       const lastModified = await modifiedAt(reader, request, moment);
-      return { kind: "built", moment, lastModified, ...keep(parts, request, made.composition) };
+      const setAside = parts.derived.countAside();
+      return { kind: "built", moment, setAside, lastModified, ...keep(parts, request, made.composition) };
     }
   }
 }
@@ -92,9 +113,16 @@ function keep(
   const folder = String(request.channelId);
   const known = parts.files.size(folder, hash);
   if (known !== undefined) return { hash, size: known, bytes: undefined };
-  if (textSize > INLINE_BYTES) return { hash, size: parts.files.write(folder, hash, content()), bytes: undefined };
-  const bytes = Buffer.concat([...content()]);
+  const whole = ofOneState(parts.derived, content());
+  if (textSize > INLINE_BYTES) return { hash, size: parts.files.write(folder, hash, whole), bytes: undefined };
+  const bytes = Buffer.concat([...whole]);
   return { hash, size: bytes.byteLength, bytes };
+}
+
+/** What was read while another process wrote is thrown away. */
+function* ofOneState(derived: Derived, content: Iterable<Uint8Array>): Generator<Uint8Array, void, undefined> {
+  yield* content;
+  if (derived.hasChanged()) throw new DerivedChanged("another process has written");
 }
 
 async function modifiedAt(reader: Reader, request: BuildRequest, moment: Moment): Promise<number> {

@@ -7,18 +7,21 @@ import { systemClock } from "../../modules/clock.ts";
 import { createDerivedFiles } from "../../modules/storage/derived-files.ts";
 import { createDiskStore } from "../../modules/storage/disk.ts";
 import { CODEC } from "./codec.ts";
-import { createIndexBuilder, type BuildReply, type BuildRequest } from "./index-builder.ts";
+import { createIndexBuilder, type IndexBuilder } from "./index-builder.ts";
 
-export type IndexWorker = { build(dataFolder: string, request: BuildRequest): Promise<BuildReply> };
+export type IndexWorker = {
+  /** Does something with the builder of a data folder. */
+  use<T>(dataFolder: string, work: (builder: IndexBuilder) => Promise<T>): Promise<T>;
+};
 
 /** Opens the folder at the first request, and keeps it open while the thread lives. */
 export function createIndexWorker(): IndexWorker {
-  let opened: { readonly folder: string; readonly build: (request: BuildRequest) => Promise<BuildReply> } | undefined;
+  let opened: { readonly folder: string; readonly builder: IndexBuilder } | undefined;
   return {
-    build: async (dataFolder, request) => {
-      opened = opened?.folder === dataFolder ? opened : { folder: dataFolder, build: open(dataFolder) };
+    use: async (dataFolder, work) => {
+      opened = opened?.folder === dataFolder ? opened : { folder: dataFolder, builder: open(dataFolder) };
       try {
-        return await opened.build(request);
+        return await work(opened.builder);
       } catch (error) {
         // Derived data that cannot be read is opened, and with it mended, anew at the next request.
         opened = undefined;
@@ -28,8 +31,8 @@ export function createIndexWorker(): IndexWorker {
   };
 }
 
-function open(folder: string): (request: BuildRequest) => Promise<BuildReply> {
-  const { build } = createIndexBuilder({
+function open(folder: string): IndexBuilder {
+  return createIndexBuilder({
     snapshots: openSnapshots(join(folder, "condarium.db")),
     derived: openDerived(join(folder, "index.db"), CODEC),
     files: createDerivedFiles(folder),
@@ -37,5 +40,4 @@ function open(folder: string): (request: BuildRequest) => Promise<BuildReply> {
     blobs: createDiskStore({ root: folder, reserve: 0 }),
     clock: systemClock,
   });
-  return build;
 }

@@ -11,6 +11,7 @@ import {
 } from "../../modules/conda/shards.ts";
 import { sha256Hex } from "../../modules/hash.ts";
 import { shardKey } from "../../modules/storage/keys.ts";
+import { ofReadable } from "./aside.ts";
 import { catchUpNames, type CatchUpParts, type Progress } from "./catch-up.ts";
 import { CODEC } from "./codec.ts";
 import type { Composition } from "./compose.ts";
@@ -19,13 +20,30 @@ import { entryOf } from "./families.ts";
 /** Brings the catalogue up to the revision. The shards of changed names are written before any catalogue names them. */
 export async function catchUpShards(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
   return await catchUpNames(work, place, async (name) => {
-    const shard = shardOf(await filesOfName(work.reader, place, name));
-    if (!shard) return undefined;
+    const { value: shard, aside } = ofReadable(await filesOfName(work.reader, place, name), shardOf);
+    if (!shard) return { value: undefined, aside };
     const hash = sha256Hex(shard);
     const key = shardKey(place.channelId, hash);
     if (!(await work.blobs.stat(key))) await work.blobs.put(key, shard);
-    return shardIndexEntry(name, hash);
+    return { value: shardIndexEntry(name, hash), aside };
   });
+}
+
+/**
+ * Writes a shard anew whose file has gone or is damaged. False when no catalogue names it, or its name has changed since:
+ * what it said then is not known any more.
+ */
+export async function restoreShard(
+  work: Pick<CatchUpParts, "reader" | "derived" | "blobs">,
+  { channelId, hash }: { readonly channelId: number; readonly hash: string },
+): Promise<boolean> {
+  const entry = work.derived.entryEndingIn({ channelId, family: "shards" }, Buffer.from(hash, "hex"));
+  if (!entry) return false;
+  const files = await filesOfName(work.reader, { channelId, section: entry.section }, entry.name);
+  const { value: shard } = ofReadable(files, shardOf);
+  if (!shard || sha256Hex(shard) !== hash) return false;
+  await work.blobs.put(shardKey(channelId, hash), shard);
+  return true;
 }
 
 export function composeCatalogue(work: CatchUpParts, place: DerivedPlace): Composition {

@@ -4,17 +4,16 @@ import { unavailable } from "../../errors.ts";
 import type { Events } from "../../events.ts";
 import type { Database } from "../../models/database.ts";
 import { findFile } from "../../models/package-file.ts";
-import type { BlobStore } from "../../modules/storage/blob-store.ts";
-import { blobKey } from "../../modules/storage/keys.ts";
 import { channelLabel } from "../access.ts";
 import type { ChannelPlace } from "../channels.ts";
 import type { Engine } from "../index/engine.ts";
+import type { SmallBlobs } from "../small-blobs.ts";
 import type { Shards } from "../index/shards.ts";
 import type { Source } from "./source.ts";
 
 export type LocalSourceParts = {
   readonly database: Database;
-  readonly blobs: BlobStore;
+  readonly smallBlobs: SmallBlobs;
   readonly engine: Engine;
   readonly events: Events;
   readonly shards: Shards;
@@ -41,7 +40,7 @@ export function createLocalSource(parts: LocalSourceParts, place: ChannelPlace):
         state: file.state,
         lastModified: file.publishedAt,
         open: async (range) => {
-          const blob = await parts.blobs.open(blobKey(sha256), range);
+          const blob = await parts.smallBlobs.open(sha256, size, range);
           if (blob) return blob;
           parts.events.internalError(new Error(`the blob ${sha256} is missing`), "blobs");
           throw unavailable("The content of this file is missing on the server; its administrator has been told.", 300);

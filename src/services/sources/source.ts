@@ -13,7 +13,11 @@ export type SourceFile = {
   open(range?: { readonly start: number; readonly end: number }): Promise<Blob>;
 };
 
-export type SourceShard = { readonly size: number; open(): Promise<Blob> };
+export type SourceShard = {
+  readonly size: number;
+  /** The content, or a part of it; both ends are inclusive. */
+  open(range?: { readonly start: number; readonly end: number }): Promise<Blob>;
+};
 
 export type Source = {
   document(place: DocumentPlace): Promise<BuiltDocument | AbsentDocument>;

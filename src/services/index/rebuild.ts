@@ -1,0 +1,219 @@
+// Makes every document of a place from nothing, and compares what is stored with that, at one revision.
+
+import type { Reader, Snapshots } from "../../models/database.ts";
+import { comparePlace, copyPlaces, type PlaceDifference } from "../../models/derived-places.ts";
+import type { DerivedPlace } from "../../models/derived.ts";
+import type { Clock } from "../../modules/clock.ts";
+import type { BlobKey, BlobStore } from "../../modules/storage/blob-store.ts";
+import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
+import { createFileHash, sha256Hex } from "../../modules/hash.ts";
+import type { CatchUpParts } from "./catch-up.ts";
+import type { Composition } from "./compose.ts";
+import type { DocumentName } from "./documents.ts";
+import { RECIPES, type Made, type RecipePlace } from "./recipes.ts";
+import type { Scratch, ScratchStore } from "./scratch.ts";
+
+export type RebuildParts = {
+  readonly snapshots: Snapshots;
+  readonly clock: Clock;
+  readonly blobs: BlobStore;
+  readonly scratch: Scratch;
+  /** The file of derived data that the server reads; undefined when there is none of this release. */
+  readonly stored: string | undefined;
+  /** Told of every shard that is made from nothing. */
+  readonly onShard: (shard: FreshShard) => Promise<void> | void;
+  /** Told of every document that has been made. */
+  readonly onDocument: () => void;
+};
+
+export type FreshShard = {
+  readonly key: BlobKey;
+  readonly hash: string;
+  readonly content: Uint8Array;
+  /** What lies in its place; `unwritten` where nothing does, and no stored catalogue says that something should. */
+  readonly stored: "same" | "damaged" | "missing" | "unwritten";
+};
+
+/** All of it is of one moment, that of the reader. */
+export type Rebuilt = {
+  readonly reader: Reader;
+  /** Those that are offered. */
+  readonly documents: ReadonlyMap<DocumentName, Composition>;
+  /** Those of which something is stored. */
+  readonly stored: ReadonlySet<DocumentName>;
+  /** What is stored, where it is not what was made from nothing. */
+  readonly differences: readonly StoredDifference[];
+};
+
+export type StoredDifference = {
+  readonly place: DerivedPlace;
+  /** For people. */
+  readonly what: string;
+  /** Those that are made of it. */
+  readonly documents: readonly DocumentName[];
+};
+
+type KeptFamily = { readonly family: string; readonly documents: readonly [DocumentName, ...DocumentName[]] };
+
+const OF_SECTION: readonly KeptFamily[] = [
+  { family: "repodata", documents: ["repodata.json", "repodata.json.zst", "repodata.json.bz2"] },
+  { family: "run_exports", documents: ["run_exports.json", "run_exports.json.zst"] },
+  { family: "shards", documents: ["repodata_shards.msgpack.zst"] },
+  {
+    family: "current",
+    documents: ["current_repodata.json", "current_repodata.json.zst", "current_repodata.json.bz2"],
+  },
+];
+/** The feed is made of the newest files each time and keeps nothing. */
+const OF_CHANNEL: readonly KeptFamily[] = [{ family: "channeldata", documents: ["channeldata.json"] }];
+
+/** What a document of this size leaves behind is worth collecting before the next. */
+const LARGE_BYTES = 1024 ** 2;
+/** ms of one step, so that no snapshot keeps the database's log from being emptied for long. */
+const BUDGET_MS = 500;
+
+/** The documents of a section, or of the channel as a whole when it is empty. */
+export function documentsOf(section: string): DocumentName[] {
+  return familiesOf(section).flatMap(({ documents }) => documents);
+}
+
+/** `visit` is told while the snapshot lasts. */
+export async function rebuildPlace<T>(
+  parts: RebuildParts,
+  place: RecipePlace,
+  visit: (rebuilt: Rebuilt) => Promise<T>,
+): Promise<T> {
+  const { fresh, copy } = parts.scratch;
+  const kept = familiesOf(place.section);
+  // Copied before the first snapshot, so that what is stored is never newer than what it is compared with.
+  if (parts.stored !== undefined) {
+    const places = kept.map(({ family }) => placeOf(place, family));
+    copyPlaces({ from: parts.stored, to: copy.path }, places);
+  }
+  const stored = kept.filter(({ family }) => copy.derived.state(placeOf(place, family)) !== undefined);
+  const making: Making = { ...parts, place, store: fresh, shards: shardSink(parts, place) };
+  const following: Making = { ...parts, place, store: copy, shards: NO_SHARDS };
+  for (const name of documentsOf(place.section)) {
+    const made = await makeInSteps(making, name);
+    // The pieces of bzip2 are kept as well, and are made when they are read.
+    if (made.kind === "composed" && name.endsWith(".bz2")) drain(made.composition.parts());
+    parts.onDocument();
+  }
+  // What is damaged beyond reading fails once more below, and is told of there.
+  for (const { documents } of stored) await makeInSteps(following, documents[0]).catch(() => undefined);
+  return await parts.snapshots.snapshot(async (reader) => {
+    const documents = new Map<DocumentName, Composition>();
+    for (const name of documentsOf(place.section)) {
+      const made = await makeNow(making, reader, name);
+      if (made.kind === "composed") documents.set(name, made.composition);
+    }
+    const differences: StoredDifference[] = [];
+    for (const family of stored) differences.push(...(await differencesOf(following, reader, fresh, family)));
+    const names = new Set(stored.flatMap((family) => family.documents));
+    return await visit({ reader, documents, stored: names, differences });
+  });
+}
+
+/** Whether a file of a document lies there and is not what the document is. */
+export async function isFileDamaged(
+  files: DerivedFiles,
+  channelId: number,
+  { hash, parts }: Composition,
+): Promise<boolean> {
+  const folder = String(channelId);
+  if (files.size(folder, hash) === undefined) return false;
+  const [expected, found] = [createFileHash(), createFileHash()];
+  for (const part of parts()) expected.update(part);
+  for await (const chunk of Bun.file(files.pathOf(folder, hash)).stream()) found.update(chunk);
+  return found.digest().sha256 !== expected.digest().sha256;
+}
+
+type Making = Pick<RebuildParts, "snapshots" | "clock"> & {
+  readonly place: RecipePlace;
+  readonly store: ScratchStore;
+  readonly shards: CatchUpParts["blobs"];
+};
+
+function familiesOf(section: string): readonly KeptFamily[] {
+  return section === "" ? OF_CHANNEL : OF_SECTION;
+}
+
+function placeOf({ channelId, section }: RecipePlace, family: string): DerivedPlace {
+  return { channelId, section, family };
+}
+
+async function makeInSteps(making: Making, name: DocumentName): Promise<Made> {
+  for (;;) {
+    const made = await making.snapshots.snapshot((reader) => makeStep(making, reader, name, BUDGET_MS));
+    if (made.kind !== "more") return made;
+  }
+}
+
+async function makeNow(making: Making, reader: Reader, name: DocumentName): Promise<Made> {
+  for (;;) {
+    const made = await makeStep(making, reader, name, Number.POSITIVE_INFINITY);
+    if (made.kind !== "more") return made;
+  }
+}
+
+async function makeStep(making: Making, reader: Reader, name: DocumentName, budget: number): Promise<Made> {
+  const { clock, store, shards } = making;
+  const work = { reader, derived: store.derived, clock, blobs: shards, budget };
+  const made = await RECIPES[name](work, making.place);
+  if (made.kind === "composed" && made.composition.textSize > LARGE_BYTES) Bun.gc(true);
+  return made;
+}
+
+async function differencesOf(
+  following: Making,
+  reader: Reader,
+  fresh: ScratchStore,
+  { family, documents }: KeptFamily,
+): Promise<StoredDifference[]> {
+  const place = placeOf(following.place, family);
+  try {
+    await makeNow(following, reader, documents[0]);
+  } catch (error) {
+    return [{ place, documents, what: `all, which cannot be read: ${error instanceof Error ? error.message : ""}` }];
+  }
+  const { bzip2Pieces, ...parts } = comparePlace(fresh.path, following.store.path, place);
+  const isOther = Object.values(parts).some((count) => count > 0);
+  if (!isOther && bzip2Pieces === 0) return [];
+  const concerned = isOther ? documents : documents.filter((name) => name.endsWith(".bz2"));
+  return [{ place, documents: concerned, what: describe({ ...parts, bzip2Pieces }) }];
+}
+
+function describe({ segments, bzip2Pieces, entries, setAside }: PlaceDifference): string {
+  const counts = [
+    [segments, "segment(s)"],
+    [bzip2Pieces, "piece(s) of bzip2"],
+    [entries, "name(s)"],
+    [setAside, "record(s) set aside"],
+  ] as const;
+  return counts
+    .filter(([count]) => count > 0)
+    .map(([count, what]) => `${count} ${what}`)
+    .join(" and ");
+}
+
+/** What is stored is only read here: nobody waits for the shards of its newest names. */
+const NO_SHARDS: Making["shards"] = { stat: () => Promise.resolve(undefined), put: () => Promise.resolve() };
+
+function shardSink({ scratch, blobs, onShard }: RebuildParts, place: RecipePlace): Making["shards"] {
+  const named = scratch.copy.derived;
+  return {
+    stat: () => Promise.resolve(undefined),
+    put: async (key, content) => {
+      const hash = sha256Hex(content);
+      const found = await blobs.open(key);
+      const isNamed = named.entryEndingIn({ channelId: place.channelId, family: "shards" }, Buffer.from(hash, "hex"));
+      let stored: FreshShard["stored"] = isNamed ? "missing" : "unwritten";
+      if (found) stored = sha256Hex(new Uint8Array(await found.arrayBuffer())) === hash ? "same" : "damaged";
+      await onShard({ key, hash, content, stored });
+    },
+  };
+}
+
+function drain(parts: Iterable<Uint8Array>): void {
+  for (const part of parts) void part;
+}
