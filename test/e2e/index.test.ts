@@ -10,8 +10,8 @@ import { record, solve, useScene } from "./scene.ts";
 
 const SUBDIRS = ["linux-64", "noarch"] as const;
 
-/** The forms of the index that are served; a client that prefers another has to fall back. */
-const SERVED = ["repodata.json", "repodata.json.zst"];
+/** The forms of the index; a client that misses the one it prefers falls back in silence. */
+const SERVED = ["repodata.json", "repodata.json.zst", "repodata.json.bz2", "repodata_shards.msgpack.zst"];
 
 const packageMap = z.record(z.string(), z.record(z.string(), z.unknown()));
 const repodata = z.record(z.string(), z.unknown());
@@ -59,12 +59,42 @@ describe.skipIf(!(await haveClients()))("the index as real clients see it", () =
       for (const form of ["shards", "zst", "bz2", "json"] as const) {
         expect(seen[form].filter(({ fileName }) => fileName.endsWith(".conda"))).toEqual(preferred);
       }
-      // Clients fall back in silence, so only the log tells whether each form that is served was read.
+      // Only the log tells whether each form was read.
       const base = `/alice/main/${subdir}`;
       const answered = await scene().server.requests(({ path }) => path.startsWith(base));
       for (const file of SERVED)
         expect(answered).toContainEqual({ method: "GET", path: `${base}/${file}`, status: 200 });
       await machine.remove();
+    }
+  });
+
+  test("run_exports.json has the run exports that rattler-index finds, and an entry for each package", async () => {
+    const oracle = await rattlerIndex();
+    for (const subdir of SUBDIRS) {
+      const ours = await document(`${subdir}/run_exports.json`);
+      expect(Object.keys(ours).sort()).toEqual(["info", "packages", "packages.conda"]);
+      expect(ours["info"]).toEqual({ subdir, version: 1 });
+      for (const key of ["packages", "packages.conda"]) {
+        const theirs = Object.entries(withExportsOfTwins(oracle[subdir] ?? {}, key));
+        const expected = theirs.map(([fileName, fields]) => [fileName, { run_exports: fields["run_exports"] ?? {} }]);
+        expect(ours[key]).toEqual(Object.fromEntries(expected));
+      }
+    }
+  });
+
+  test("current_repodata.json has the newest of each name only, as repodata.json has them", async () => {
+    for (const subdir of SUBDIRS) {
+      const [current, whole] = [
+        await document(`${subdir}/current_repodata.json`),
+        await document(`${subdir}/repodata.json`),
+      ];
+      for (const key of ["packages", "packages.conda"]) {
+        const records = Object.entries(packageMap.parse(whole[key]));
+        const newest = records.filter(([, { name, version }]) => name !== "weather-lib" || version === "1.1.0");
+        expect(newest).toHaveLength(records.length - (subdir === "linux-64" ? 1 : 0));
+        expect(current[key]).toEqual(Object.fromEntries(newest));
+      }
+      expect({ ...current, packages: 0, "packages.conda": 0 }).toEqual({ ...whole, packages: 0, "packages.conda": 0 });
     }
   });
 

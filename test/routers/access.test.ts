@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { CONDA_FORMS, CONDA_METHODS } from "../../src/routers/conda/index.ts";
-import { jsonOf } from "../support/answers.ts";
+import { bytesOf, jsonOf } from "../support/answers.ts";
 import { basic, PASSWORD, startTestApp, type Actor, type TestApp } from "../support/app.ts";
+import { documentPaths, shardHashes, shardIndexOf } from "../support/documents.ts";
 import { buildPackage } from "../support/package-builder.ts";
 
 let server: TestApp;
@@ -23,6 +24,9 @@ beforeAll(async () => {
       await server.app.channels.grant(name, role, role);
     const path = `/api/packages/owner/conda/c-${visibility}/${built.fileName}`;
     expect((await server.as("owner").put(path, built.bytes)).status).toBe(201);
+    const index = await server.as("owner").get(`/owner/c-${visibility}/noarch/repodata_shards.msgpack.zst`);
+    const hash = shardHashes(shardIndexOf(await bytesOf(index)))["canary-package"];
+    SHARDS[visibility] = `noarch/shards/${hash}.msgpack.zst`;
   }
 });
 afterAll(() => server.close());
@@ -43,7 +47,9 @@ const FORMS = (channel: string): string[] => [
   `/owner/${channel}`,
   `/get/owner/${channel}`,
 ];
-const READS = ["noarch/repodata.json", "noarch/repodata.json.zst", "linux-64/repodata.json", "channeldata.json", FILE];
+/** What can be read below every channel; a shard has an address of its own in each. */
+const READS = [...documentPaths("noarch"), "linux-64/repodata.json", FILE];
+const SHARDS: Record<string, string> = {};
 
 describe("the access matrix", () => {
   for (const [name, rights] of Object.entries(MATRIX)) {
@@ -55,7 +61,7 @@ describe("the access matrix", () => {
       test(`${name} in a ${visibility} channel may ${may === "" ? "nothing" : may}`, async () => {
         const actor = actors[name] ?? server.anonymous;
         for (const form of FORMS(channel)) {
-          for (const read of READS) {
+          for (const read of [...READS, SHARDS[visibility] ?? "no shard"]) {
             const wanted = may.includes("r") ? 200 : refusal;
             const variants = [actor.get(`${form}/${read}`), actor.head(`${form}/${read}`)];
             const ranged = actor.get(`${form}/${read}`, { range: "bytes=0-3" });
@@ -90,7 +96,7 @@ describe("what cannot be read", () => {
     const private_ = ["/owner/c-private", "/owner/no-such-channel", "/no-such-owner/x", "/owner/c-private/deeper"];
     for (const actor of [server.anonymous, server.as("stranger")]) {
       const answers = await Promise.all(
-        private_.flatMap((channel) => READS.map((read) => actor.get(`${channel}/${read}`))),
+        private_.flatMap((channel) => [...READS, SHARDS.private].map((read) => actor.get(`${channel}/${read}`))),
       );
       const texts = new Set(await Promise.all(answers.map((answer) => answer.text())));
       expect(texts.size).toBe(1);
@@ -168,9 +174,13 @@ describe("credentials", () => {
     ];
     for (const headers of forms) expect((await server.anonymous.get(path, headers)).status).toBe(200);
     for (const form of FORMS("c-private")) {
-      const answer = await server.anonymous.get(`/t/${token}${form}/noarch/repodata.json`);
-      expect(answer.status).toBe(200);
-      expect(answer.headers.get("cache-control")).toBe("private, max-age=0");
+      for (const read of [...READS, SHARDS.private]) {
+        const answer = await server.anonymous.get(`/t/${token}${form}/${read}`);
+        expect([read, answer.status]).toEqual([read, 200]);
+        const caching = read === SHARDS.private ? "private, max-age=31536000, immutable" : "private, max-age=0";
+        expect([read, answer.headers.get("cache-control")]).toEqual([read, caching]);
+        expect(answer.headers.get("access-control-allow-origin")).toBeNull();
+      }
     }
     expect(server.log()).not.toContain(token);
   });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { randomBytes } from "node:crypto";
 import { constants, zstdCompressSync } from "node:zlib";
 
 import { decompressZstd } from "../../../src/modules/archive/zstd.ts";
@@ -56,17 +57,26 @@ describe("decodes", () => {
 
   test("only as much as is asked for", async () => {
     let asked = 0;
-    const bomb = zstd(new Uint8Array(64 * 1024 ** 2));
+    const large = zstd(randomBytes(4_000_000));
+    const step = 4096;
     async function* source(): AsyncGenerator<Uint8Array> {
-      for (let at = 0; at < bomb.length; at += 16) {
+      for (let at = 0; at < large.length; at += step) {
         asked += 1;
-        yield bomb.subarray(at, at + 16);
+        yield large.subarray(at, at + step);
       }
     }
     const decoder = decompressZstd(source(), { path: "x", windowLog: 27, reporter: createReporter() });
     await decoder.next();
     await decoder.return();
-    expect(asked * 16).toBeLessThan(bomb.length / 2);
+    expect(asked * step).toBeLessThan(large.length / 2);
+  });
+
+  test("a short frame with a long text piece by piece", async () => {
+    const bomb = zstd(new Uint8Array(64 * 1024 ** 2));
+    const decoder = decompressZstd(cut(bomb, bomb.length), { path: "x", windowLog: 27, reporter: createReporter() });
+    const first = await decoder.next();
+    await decoder.return();
+    expect(first.value?.byteLength).toBeLessThanOrEqual(1024 ** 2);
   });
 });
 

@@ -1,0 +1,218 @@
+import { Database as Connection } from "bun:sqlite";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { AppError } from "../../src/errors.ts";
+import { openDatabase, openSnapshots, type Database, type Transaction } from "../../src/models/database.ts";
+import { findOwner, insertOwner, type OwnerRow } from "../../src/models/owner.ts";
+import { insertUser } from "../../src/models/user.ts";
+import { systemClock } from "../../src/modules/clock.ts";
+import { errorOf } from "../modules/error-of.ts";
+
+let folder: string;
+let path: string;
+let database: Database;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "condarium-database-"));
+  path = join(folder, "condarium.db");
+  database = openDatabase({ path, clock: systemClock, create: true });
+});
+afterEach(async () => {
+  database.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+function addOwner(tx: Transaction, name: string): Promise<OwnerRow> {
+  return insertOwner(tx, { kind: "user", name, visibility: "public", created: 0 });
+}
+
+/** Runs `work` while another process, as far as SQLite can tell, holds the write lock. */
+async function whileLocked<T>(work: (release: () => void) => Promise<T>): Promise<T> {
+  const other = new Connection(path);
+  other.run("BEGIN IMMEDIATE");
+  try {
+    return await work(() => other.run("ROLLBACK"));
+  } finally {
+    other.close();
+  }
+}
+
+describe("what is in effect", () => {
+  test("is what durability needs", () => {
+    expect(database.integrityProblems()).toEqual([]);
+  });
+
+  test("is set right again at the next start when somebody has changed it", () => {
+    database.close();
+    const other = new Connection(path);
+    other.run("PRAGMA journal_mode = DELETE");
+    other.close();
+    database = openDatabase({ path, clock: systemClock, create: false });
+    expect(database.integrityProblems()).toEqual([]);
+    const reader = new Connection(path);
+    expect(reader.query("PRAGMA journal_mode").get()).toEqual({ journal_mode: "wal" });
+    reader.close();
+  });
+
+  test("are foreign keys, on the connection that writes", async () => {
+    const values = { ownerId: 4711, passwordHash: "", isAdmin: false, email: "" };
+    expect(await errorOf(database.transact((tx) => insertUser(tx, values))).then(causes)).toContain("FOREIGN KEY");
+  });
+
+  test("is that the reader cannot write", async () => {
+    const asWriter = database.read as Transaction;
+    expect(await errorOf(addOwner(asWriter, "sneaky")).then(causes)).toContain("readonly");
+    expect(await findOwner(database.read, "sneaky")).toBeUndefined();
+  });
+});
+
+describe("a transaction", () => {
+  test("that waits in its middle and then fails leaves nothing", async () => {
+    const failing = database.transact(async (tx) => {
+      await addOwner(tx, "half");
+      await Bun.sleep(10);
+      await addOwner(tx, "whole");
+      throw new Error("after all");
+    });
+    expect((await errorOf(failing)).message).toBe("after all");
+    expect(await findOwner(database.read, "half")).toBeUndefined();
+    expect(await findOwner(database.read, "whole")).toBeUndefined();
+  });
+
+  test("is not seen by readers before it is durable", async () => {
+    const inside = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    const writing = database.transact(async (tx) => {
+      await addOwner(tx, "alice");
+      inside.resolve();
+      await goOn.promise;
+      return await findOwner(tx, "alice");
+    });
+    await inside.promise;
+    expect(await findOwner(database.read, "alice")).toBeUndefined();
+    goOn.resolve();
+    expect((await writing)?.name).toBe("alice");
+    expect((await findOwner(database.read, "alice"))?.name).toBe("alice");
+  });
+
+  test("that makes what another has just made is a conflict, of itself only", async () => {
+    const names = ["bob", "bob", "carol", "bob"];
+    const made = await Promise.allSettled(names.map((name) => database.transact((tx) => addOwner(tx, name))));
+    expect(made.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled", "rejected"]);
+    for (const one of made) {
+      if (one.status === "rejected") expect(one.reason).toMatchObject({ name: "AppError", code: "conflict" });
+    }
+  });
+
+  test("waits for another process that writes, while everything else goes on", async () => {
+    await whileLocked(async (release) => {
+      const writing = database.transact((tx) => addOwner(tx, "patient"));
+      const gap = await longestGap(400);
+      expect(gap).toBeLessThan(100);
+      expect(await findOwner(database.read, "patient")).toBeUndefined();
+      release();
+      expect((await writing).name).toBe("patient");
+    });
+  });
+});
+
+describe("a snapshot", () => {
+  test("sees one moment, whatever is written meanwhile", async () => {
+    const { snapshot } = openSnapshots(path);
+    await snapshot(async (reader) => {
+      expect(await findOwner(reader, "alice")).toBeUndefined();
+      await database.transact((tx) => addOwner(tx, "alice"));
+      expect(await findOwner(reader, "alice")).toBeUndefined();
+    });
+    await snapshot(async (reader) => expect((await findOwner(reader, "alice"))?.name).toBe("alice"));
+  });
+
+  test("that fails does not keep the next from its own moment", async () => {
+    const { snapshot } = openSnapshots(path);
+    expect((await errorOf(snapshot(() => Promise.reject(new Error("torn"))))).message).toBe("torn");
+    await database.transact((tx) => addOwner(tx, "bob"));
+    await snapshot(async (reader) => expect((await findOwner(reader, "bob"))?.name).toBe("bob"));
+  });
+});
+
+describe("closing", () => {
+  test("in the middle of a transaction fails that one, and the next start has nothing of it", async () => {
+    const inside = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    const work = async (tx: Transaction): Promise<void> => {
+      await addOwner(tx, "cut");
+      inside.resolve();
+      await goOn.promise;
+    };
+    const outcomes = [errorOf(database.transact(work)), errorOf(database.transact((tx) => addOwner(tx, "waiting")))];
+    await inside.promise;
+    database.close();
+    goOn.resolve();
+    for (const outcome of outcomes) expect(await outcome).toBeInstanceOf(Error);
+    database = openDatabase({ path, clock: systemClock, create: false });
+    expect(await findOwner(database.read, "cut")).toBeUndefined();
+    expect(await findOwner(database.read, "waiting")).toBeUndefined();
+    expect(database.integrityProblems()).toEqual([]);
+  });
+
+  test("puts everything into the one file", async () => {
+    await database.transact((tx) => addOwner(tx, "alice"));
+    expect(Bun.file(`${path}-wal`).size).toBeGreaterThan(0);
+    database.close();
+    expect(Bun.file(`${path}-wal`).size).toBe(0);
+    await Bun.write(`${path}.copy`, Bun.file(path));
+    database = openDatabase({ path: `${path}.copy`, clock: systemClock, create: false });
+    expect((await findOwner(database.read, "alice"))?.name).toBe("alice");
+  });
+});
+
+describe("a file that is no database", () => {
+  const open = (file: string, create = true) =>
+    errorOf((async () => openDatabase({ path: file, clock: systemClock, create }))());
+
+  test.each([
+    ["garbage", Buffer.from("this is no database, whatever its name says. ".repeat(200))],
+    ["a damaged head", Buffer.concat([Buffer.from("SQLite format 3\0"), new Uint8Array(5000).fill(7)])],
+  ])("is refused in one clear line, and not changed: %s", async (_, bytes) => {
+    const file = join(folder, "other.db");
+    await Bun.write(file, bytes);
+    const error = await open(file);
+    expect(error).toBeInstanceOf(AppError);
+    expect(error.message).toBe(`${file} is damaged, or no database: restore it from a backup. Nothing was changed.`);
+    expect(await Bun.file(file).bytes()).toEqual(new Uint8Array(bytes));
+  });
+
+  test("is refused when it is a folder, and when it is missing and must not be made", async () => {
+    await mkdir(join(folder, "folder.db"));
+    for (const [name, create] of [
+      ["folder.db", true],
+      ["missing.db", false],
+    ] as const) {
+      const error = await open(join(folder, name), create);
+      expect([name, error instanceof AppError, error.message]).toEqual([
+        name,
+        true,
+        expect.stringContaining(`${name} cannot be opened: `),
+      ]);
+    }
+    expect(await Bun.file(join(folder, "missing.db")).exists()).toBe(false);
+  });
+});
+
+/** The longest time for which nothing else got its turn. */
+async function longestGap(ms: number): Promise<number> {
+  let longest = 0;
+  const start = performance.now();
+  for (let last = start; last < start + ms;) {
+    await Bun.sleep(1);
+    const now = performance.now();
+    longest = Math.max(longest, now - last);
+    last = now;
+  }
+  return longest;
+}
+
+function causes(error: Error): string {
+  return error.cause instanceof Error ? `${error.message} ${causes(error.cause)}` : error.message;
+}

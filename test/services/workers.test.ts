@@ -1,0 +1,152 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { ARCHIVE_LIMITS } from "../../src/modules/conda/archive.ts";
+import { createWorkers, type InspectJob, type Workers } from "../../src/services/workers.ts";
+import { errorOf } from "../modules/error-of.ts";
+import { basic, PASSWORD } from "../support/app.ts";
+import { listen } from "../support/listening.ts";
+import { condaBytes, packageParts, tar, zstd } from "../support/package-builder.ts";
+
+/** A worker that does what the name of the file says. */
+const SCRIPT = URL.createObjectURL(
+  new Blob([
+    `self.addEventListener("message", ({ data: { fileName } }) => {
+      if (fileName === "hang") for (;;) {}
+      if (fileName === "exit") process.exit(3);
+      if (fileName === "throw") throw new Error("on purpose");
+      if (fileName === "reject") return void Promise.reject(new Error("on purpose"));
+      if (fileName === "silent") return;
+      if (fileName === "exit later") setTimeout(() => process.exit(3), 20);
+      if (fileName === "throw later") setTimeout(() => { throw new Error("on purpose"); }, 20);
+      setTimeout(() => postMessage({ kind: "failed", message: "answered " + fileName }), 5);
+    });`,
+  ]),
+);
+const TIME_MS = 400;
+
+let workers: Workers | undefined;
+let spawned = 0;
+afterEach(() => workers?.close());
+
+function pool(options: { readonly size?: number; readonly queue?: number } = {}): Workers {
+  spawned = 0;
+  const spawn = (): Worker => {
+    spawned += 1;
+    return new Worker(SCRIPT);
+  };
+  workers = createWorkers({ spawn, size: 1, queue: 100, ...options });
+  return workers;
+}
+
+function job(fileName: string): InspectJob {
+  return { kind: "inspect", path: "/nowhere", fileName, limits: ARCHIVE_LIMITS, now: 0 };
+}
+
+const runner =
+  (all: Workers) =>
+  (fileName: string): Promise<unknown> =>
+    all.run(job(fileName), TIME_MS);
+const answered = (name: string): unknown => ({ kind: "failed", message: `answered ${name}` });
+
+describe("a worker", () => {
+  test("is used again, and there are never more than the pool's size", async () => {
+    const run = runner(pool({ size: 2 }));
+    const names = Array.from({ length: 10 }, (_, at) => `job ${at}`);
+    expect(await Promise.all(names.map(run))).toEqual(names.map(answered));
+    expect(spawned).toBe(2);
+  });
+
+  test.each(["hang", "silent"])("that passes its time is ended, and the next job has another (%s)", async (how) => {
+    const run = runner(pool());
+    const started = performance.now();
+    expect(await run(how)).toEqual({ kind: "timed-out" });
+    expect(performance.now() - started).toBeLessThan(TIME_MS + 300);
+    expect(await run("next")).toEqual(answered("next"));
+    expect(spawned).toBe(2);
+  });
+
+  test.each(["throw", "reject", "exit"])("that ends in the middle of a job is replaced (%s)", async (how) => {
+    const run = runner(pool());
+    expect(await run(how)).toEqual({ kind: "crashed" });
+    expect(await run("next")).toEqual(answered("next"));
+    expect(spawned).toBe(2);
+  });
+
+  test.each(["throw later", "exit later"])("that ends after its answer does not get the next job (%s)", async (how) => {
+    const run = runner(pool());
+    expect(await run(how)).toEqual(answered(how));
+    await Bun.sleep(100);
+    expect(await run("next")).toEqual(answered("next"));
+    expect(spawned).toBe(2);
+  });
+});
+
+describe("the pool", () => {
+  test("says how many wait, and refuses more than its queue takes", async () => {
+    const all = pool({ queue: 2 });
+    const running = ["a", "b", "c"].map(runner(all));
+    expect(all.waiting).toBe(2);
+    expect(await errorOf(all.run(job("d"), TIME_MS))).toMatchObject({ code: "unavailable" });
+    expect(await Promise.all(running)).toEqual(["a", "b", "c"].map(answered));
+    expect(all.waiting).toBe(0);
+  });
+
+  test("ends what runs when it is closed, and takes nothing more", async () => {
+    const { run, close } = pool();
+    const started = performance.now();
+    const outcomes = [errorOf(run(job("hang"), 10_000)), errorOf(run(job("waiting"), 10_000))];
+    await Bun.sleep(50);
+    close();
+    outcomes.push(errorOf(run(job("late"), 10_000)));
+    for (const outcome of outcomes) expect(await outcome).toMatchObject({ code: "unavailable" });
+    expect(performance.now() - started).toBeLessThan(2000);
+    expect(spawned).toBe(1);
+  });
+});
+
+test("reading a hostile package delays nobody else, and refuses it", async () => {
+  const server = await listen();
+  try {
+    await server.addUser("alice");
+    const upload = fetch(`${server.url}/api/packages/alice/conda/main/bomb-1-0.conda`, {
+      method: "PUT",
+      headers: basic("alice", PASSWORD),
+      body: bomb(),
+    });
+    const ended = new AbortController();
+    void upload.finally(() => ended.abort());
+    const times: number[] = [];
+    while (!ended.signal.aborted) {
+      const started = performance.now();
+      expect((await fetch(`${server.url}/health/live`)).status).toBe(200);
+      times.push(performance.now() - started);
+      await Bun.sleep(2);
+    }
+    const answer = await upload;
+    expect([answer.status, await answer.text()]).toEqual([400, expect.stringContaining("unpacked-size")]);
+    times.sort((a, b) => a - b);
+    expect(times.length).toBeGreaterThan(20);
+    expect(times[Math.floor(times.length * 0.99)]).toBeLessThan(100);
+    expect(await server.staged()).toEqual([]);
+  } finally {
+    await server.stop();
+  }
+});
+
+/** 60 KB that unpack to more than the limit: one frame of zeros, again and again. */
+function bomb(): Uint8Array<ArrayBuffer> {
+  const { stem, info } = packageParts({ name: "bomb", version: "1" });
+  const piece = 16 * 1024 ** 2;
+  const pieces = ARCHIVE_LIMITS.unpackedBytes / piece + 1;
+  const size = (pieces * piece).toString(8).padStart(11, "0");
+  const head = tar(
+    [{ path: "share/zeros", edit: (header) => header.set(new TextEncoder().encode(size), 124) }],
+    new Uint8Array(0),
+  );
+  const zeros = zstd(new Uint8Array(piece));
+  const payload = Buffer.concat([
+    zstd(head),
+    ...Array.from({ length: pieces }, () => zeros),
+    zstd(new Uint8Array(1024)),
+  ]);
+  return condaBytes({ stem, info, payload }).slice();
+}

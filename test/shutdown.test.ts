@@ -1,0 +1,212 @@
+// How a server begins and ends, as a process: signals, exit codes, and what becomes of open transfers.
+
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { basic, PASSWORD, startTestApp } from "./support/app.ts";
+import { noise } from "./support/noise.ts";
+import { bzip2, buildPackage, packageParts, tar } from "./support/package-builder.ts";
+import { exchange, openSocket, requestText, type RawSocket } from "./support/raw-socket.ts";
+import { condarium, serve, type ServerProcess } from "./support/server-process.ts";
+
+const ALICE = basic("alice", PASSWORD);
+/** More than the buffers of two sockets hold. */
+const LARGE_BYTES = 24 * 1024 ** 2;
+const large = buildPackage({ name: "large", version: "1", files: { "share/noise": noise(LARGE_BYTES) } });
+const FILE = `/alice/main/noarch/${large.fileName}`;
+
+let folder: string;
+const running: ServerProcess[] = [];
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "condarium-shutdown-"));
+  const server = await startTestApp({ folder });
+  const alice = await server.addUser("alice");
+  expect((await alice.put(`/api/packages/alice/conda/main/${large.fileName}`, large.bytes)).status).toBe(201);
+  await server.close();
+});
+afterAll(async () => {
+  for (const { child } of running) child.kill("SIGKILL");
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function start(...args: string[]): Promise<ServerProcess> {
+  const server = await serve(folder, args);
+  running.push(server);
+  return server;
+}
+
+async function sending(server: ServerProcess, name: string, headers: Record<string, string | number>, body = "") {
+  const socket = await openSocket(server.port);
+  await socket.send(requestText(`PUT /api/packages/alice/conda/main/${name}`, { ...ALICE, ...headers }, body));
+  // The password is checked first, which takes a while.
+  await Bun.sleep(300);
+  return socket;
+}
+
+/** A download of which nothing is taken in but the beginning. */
+async function receiving(server: ServerProcess): Promise<RawSocket> {
+  const socket = await openSocket(server.port);
+  await socket.send(requestText(`GET ${FILE}`));
+  socket.pause();
+  await Bun.sleep(100);
+  return socket;
+}
+
+describe("a SIGTERM", () => {
+  test("lets an upload and a download end, takes nothing new, and exits with 0", async () => {
+    const server = await start();
+    const built = buildPackage({ name: "last", version: "1" });
+    const upload = await sending(server, built.fileName, { "content-length": built.bytes.length });
+    await upload.send(built.bytes.slice(0, 100));
+    const download = await receiving(server);
+    const ending = server.end("SIGTERM");
+    await Bun.sleep(200);
+    expect(server.child.exitCode).toBeNull();
+    expect(await refusesConnections(server.port)).toBe(true);
+    await upload.send(built.bytes.slice(100));
+    expect((await upload.answer())?.status).toBe(201);
+    download.resume();
+    const received = await download.answer();
+    expect(received?.body.length).toBe(large.bytes.length);
+    expect(new Bun.CryptoHasher("sha256").update(received?.body ?? "", "latin1").digest("hex")).toBe(large.sha256);
+    const { code, ms } = await ending;
+    expect([code, ms < 3000]).toEqual([0, true]);
+    expect(server.stderr()).toContain('"event":"stopped"');
+    expect(server.stderr()).not.toContain("stop-forced");
+
+    const next = await startTestApp({ folder });
+    expect((await next.as("alice").get(`/alice/main/noarch/${built.fileName}`)).status).toBe(200);
+    await next.close();
+  });
+
+  test("does not wait for connections without a request", async () => {
+    const server = await start();
+    const idle = await openSocket(server.port);
+    await idle.send(requestText("GET /health/live"));
+    expect((await idle.answer())?.status).toBe(200);
+    const silent = await openSocket(server.port);
+    const { code, ms } = await server.end("SIGTERM");
+    expect([code, ms < 1000]).toEqual([0, true]);
+    silent.close();
+  });
+
+  test("cuts off at its deadline what is stuck, keeps nothing of it, and still exits with 0", async () => {
+    const server = await start("--shutdown-timeout", "1s");
+    const sockets = [
+      await sending(server, "stuck-1-0.conda", { "content-length": 1000 }, "x".repeat(10)),
+      await sending(server, "chunks-1-0.conda", { "transfer-encoding": "chunked" }, "5\r\nhello\r\n"),
+      await receiving(server),
+      await openSocket(server.port),
+    ];
+    await sockets.at(-1)?.send("GET /half HTTP/1.1\r\nhost: local");
+    const { code, ms } = await server.end("SIGTERM");
+    expect(code).toBe(0);
+    expect(ms).toBeWithin(900, 2500);
+    expect(server.stderr()).toContain("stop-forced");
+    expect(server.stderr()).not.toContain("unhandled");
+    for (const socket of sockets) socket.close();
+    expect(await condarium(["verify", "--full", "--data", folder])).toMatchObject({ code: 0, stdout: "" });
+  });
+
+  test("does not wait past its deadline for a package that is being read", async () => {
+    const server = await start("--shutdown-timeout", "1s");
+    const body = slowPackage();
+    const upload = await sending(server, "slow-1-0.tar.bz2", { "content-length": body.length });
+    await upload.send(body);
+    await Bun.sleep(100);
+    const { code, ms } = await server.end("SIGTERM");
+    expect(code).toBe(0);
+    expect(ms).toBeWithin(900, 2500);
+    expect(server.stderr()).toContain("stop-forced");
+    expect(server.stderr()).not.toContain("unhandled");
+    upload.close();
+  });
+
+  test("that comes twice is as one", async () => {
+    const server = await start();
+    const upload = await sending(server, "twice-1-0.conda", { "content-length": 5 }, "hell");
+    server.child.kill("SIGTERM");
+    await Bun.sleep(100);
+    const ending = server.end("SIGTERM");
+    await Bun.sleep(100);
+    expect(server.child.exitCode).toBeNull();
+    await upload.send("o");
+    expect((await upload.answer())?.status).toBe(400);
+    expect((await ending).code).toBe(0);
+  });
+});
+
+test("SIGINT ends the server likewise, and SIGHUP does not", async () => {
+  const server = await start();
+  server.child.kill("SIGHUP");
+  await Bun.sleep(100);
+  expect((await exchange(server.port, requestText("GET /health/ready")))?.status).toBe(200);
+  const { code, ms } = await server.end("SIGINT");
+  expect([code, ms < 1000]).toEqual([0, true]);
+});
+
+test("a server whose output nobody reads any more goes on", async () => {
+  const server = await start();
+  await server.closeOutput();
+  for (let request = 0; request < 5; request++) {
+    expect((await exchange(server.port, requestText("GET /nowhere")))?.status).toBe(404);
+    await Bun.sleep(10);
+  }
+  expect((await exchange(server.port, requestText("GET /health/ready")))?.status).toBe(200);
+  expect((await server.end("SIGTERM")).code).toBe(0);
+});
+
+describe("a server that cannot start says why in one line, and exits with 2", () => {
+  const busy = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  const { port } = busy;
+  afterAll(() => busy.stop(true));
+
+  test.each([
+    ["its port is taken", () => ["--listen", `127.0.0.1:${port}`], "Cannot listen on 127.0.0.1:"],
+    ["an address is not its own", () => ["--listen", "192.0.2.1:0"], "Cannot listen on 192.0.2.1:0"],
+    [
+      "the port of the metrics is taken",
+      () => ["--metrics-listen", `127.0.0.1:${port}`],
+      "Cannot listen on 127.0.0.1:",
+    ],
+    ["a value is wrong", () => ["--workers", "none"], "--workers (flag)"],
+    ["the file of settings is missing", () => ["--config", "/nowhere.toml"], "/nowhere.toml cannot be read"],
+    ["a setting of the file is unknown", () => ["--config", join(folder, "odd.toml")], "unknown setting colour"],
+    ["the file is no TOML", () => ["--config", join(folder, "broken.toml")], "is not valid TOML"],
+  ])("when %s", async (_, args, message) => {
+    await Bun.write(join(folder, "odd.toml"), 'colour = "blue"\n');
+    await Bun.write(join(folder, "broken.toml"), "colour = = blue\n");
+    const ended = await condarium(["serve", "--data", folder, "--listen", "127.0.0.1:0", ...args()]);
+    expect([ended.code, ended.stdout]).toEqual([2, ""]);
+    expect(ended.stderr).toMatch(/^condarium: [^\n]+\n$/);
+    expect(ended.stderr).toContain(message);
+  });
+
+  test("when a variable of the environment is unknown", async () => {
+    const ended = await condarium(["serve", "--data", folder], { CONDARIUM_COLOUR: "blue" });
+    expect([ended.code, ended.stdout]).toEqual([2, ""]);
+    expect(ended.stderr).toMatch(/^condarium: Unknown setting CONDARIUM_COLOUR in the environment\.[^\n]+\n$/);
+  });
+});
+
+/** Takes seconds to unpack: one stream of zeros, again and again. */
+function slowPackage(): Uint8Array {
+  const [piece, pieces] = [8 * 1024 ** 2, 120];
+  const { info } = packageParts({ name: "slow", version: "1" });
+  const size = new TextEncoder().encode((piece * pieces).toString(8).padStart(11, "0"));
+  const members = [...info, { path: "share/zeros", edit: (header: Uint8Array) => header.set(size, 124) }];
+  const zeros = bzip2(new Uint8Array(piece));
+  const repeated = Array.from({ length: pieces }, () => zeros);
+  return Buffer.concat([bzip2(tar(members, new Uint8Array(0))), ...repeated, bzip2(new Uint8Array(1024))]);
+}
+
+async function refusesConnections(port: number): Promise<boolean> {
+  return await openSocket(port).then(
+    (socket) => {
+      socket.close();
+      return false;
+    },
+    () => true,
+  );
+}

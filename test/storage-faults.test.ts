@@ -1,0 +1,397 @@
+// Disks, folders, databases and clocks that fail under a running server, or before its start.
+
+import { Database as Connection } from "bun:sqlite";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import {
+  appendFile,
+  chmod,
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  rename,
+  rm,
+  stat,
+  statfs,
+  symlink,
+  truncate,
+} from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { jsonOf } from "./support/answers.ts";
+import { basic, PASSWORD, startTestApp, type TestApp } from "./support/app.ts";
+import { leaveOut } from "./support/left-out.ts";
+import { listen, type Listening } from "./support/listening.ts";
+import { noise } from "./support/noise.ts";
+import { buildPackage, type BuiltPackage } from "./support/package-builder.ts";
+import { condarium, serve } from "./support/server-process.ts";
+
+const ROOT = "/api/packages/alice/conda/main";
+const MIB = 1024 ** 2;
+
+const canMount = await tryMount();
+if (!canMount) leaveOut("full disks", "this needs the right to mount a tmpfs");
+const canTrace = runs("strace", "-qq", "-o", "/dev/null", "true");
+if (!canTrace) leaveOut("failing fsync of the log", "this needs strace");
+
+const folders: string[] = [];
+afterAll(async () => {
+  for (const folder of folders) await rm(folder, { recursive: true, force: true });
+});
+
+async function newFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "condarium-faults-"));
+  folders.push(folder);
+  return folder;
+}
+
+let template: string;
+beforeAll(async () => {
+  template = await newFolder();
+  const server = await startTestApp({ folder: template });
+  const alice = await server.addUser("alice");
+  const built = buildPackage({ name: "kept", version: "1" });
+  expect((await alice.put(`${ROOT}/${built.fileName}`, built.bytes)).status).toBe(201);
+  await server.close();
+});
+
+/** A data folder with the user alice and one package, of a server that has ended. */
+async function usedFolder(): Promise<string> {
+  const folder = await newFolder();
+  await cp(template, folder, { recursive: true });
+  return folder;
+}
+
+describe.skipIf(!canMount)("a full disk", () => {
+  let folder: string;
+  let server: Listening;
+  const first = buildPackage({ name: "first", version: "1" });
+  const get = (path: string, headers: Record<string, string> = {}) => fetch(`${server.url}${path}`, { headers });
+  const put = (built: BuiltPackage) => server.publish("alice", ROOT, built);
+  const filler = (): string => join(folder, "filler");
+
+  beforeAll(async () => {
+    folder = await newFolder();
+    expect(runs("mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder)).toBe(true);
+    server = await listen({ folder, settings: { "min-free-space": "64KiB" } });
+    await server.addUser("alice");
+    expect((await put(first)).status).toBe(201);
+    expect((await get("/alice/main/noarch/repodata.json")).status).toBe(200);
+  });
+  afterAll(async () => {
+    await server.stop();
+    // What a worker thread kept open may hold the mount for a moment.
+    runs("umount", "-l", folder);
+  });
+  afterEach(() => rm(filler(), { force: true }));
+
+  async function fill(leave = 0): Promise<void> {
+    const { bavail, bsize } = await statfs(folder);
+    // The last pages go to whoever asks first, so the file is as large as it can get.
+    for (let left = bavail * bsize - leave; left > 0; left -= MIB) {
+      await appendFile(filler(), new Uint8Array(Math.min(left, MIB))).catch(() => undefined);
+    }
+  }
+
+  test("refuses uploads with 507 and is not ready, reads go on, and all is well once there is room", async () => {
+    const token = await server.app.tokens.create({
+      user: "alice",
+      name: "never used",
+      scopes: [],
+      channels: [],
+      packages: [],
+      lifetime: undefined,
+    });
+    await fill();
+    const next = buildPackage({ name: "next", version: "1" });
+    const refused = await put(next);
+    expect([refused.status, refused.headers.get("content-type")]).toEqual([507, "application/problem+json"]);
+    expect(await refused.text()).not.toContain("ENOSPC");
+    expect(await server.staged()).toEqual([]);
+    expect((await get("/health/ready")).status).toBe(503);
+    expect((await get("/health/live")).status).toBe(200);
+    for (const path of [`/alice/main/noarch/${first.fileName}`, "/alice/main/noarch/repodata.json"]) {
+      // That a token was used cannot be noted now, which is no reason to refuse it.
+      for (const headers of [{}, { authorization: `Bearer ${token}` }, basic("alice", PASSWORD)]) {
+        expect([path, (await get(path, headers)).status]).toEqual([path, 200]);
+      }
+    }
+    const file = `${server.url}/alice/main/noarch/${first.fileName}`;
+    const deletion = await fetch(file, { method: "DELETE", headers: basic("alice", PASSWORD) });
+    expect(deletion.status).toBe(507);
+    // People are told that the disk is full, and whoever runs the server, which one.
+    expect(server.log()).toContain("SQLITE_FULL");
+    await rm(filler());
+    expect((await get("/health/ready")).status).toBe(200);
+    expect((await put(next)).status).toBe(201);
+    expect(await listed(server)).toEqual(["first-1-0.conda", "next-1-0.conda"]);
+  });
+
+  test("in the middle of an upload leaves nothing of it", async () => {
+    await fill(3 * MIB);
+    const large = buildPackage({ name: "large", version: "1", files: { "share/noise": noise(4 * MIB) } });
+    expect((await put(large)).status).toBe(507);
+    expect(await server.staged()).toEqual([]);
+    expect(await listed(server)).toEqual(["first-1-0.conda", "next-1-0.conda"]);
+    await rm(filler());
+    expect((await put(large)).status).toBe(201);
+  });
+
+  test("has left a folder in which nothing is wrong", async () => {
+    const problems: unknown[] = [];
+    await server.app.verify({ level: "full", onProblem: (problem) => void problems.push(problem) });
+    expect(problems).toEqual([]);
+  });
+});
+
+test("a disk with less free than its reserve takes no upload, and says so before it is sent", async () => {
+  const folder = await usedFolder();
+  const server = await startTestApp({ folder, settings: { "min-free-space": "4000TiB" } });
+  let pulled = 0;
+  const body = new ReadableStream<Uint8Array>(
+    { pull: (controller) => (pulled++, controller.enqueue(new Uint8Array(1024))) },
+    { highWaterMark: 0 },
+  );
+  expect((await server.as("alice").put(`${ROOT}/x-1-0.conda`, body)).status).toBe(507);
+  expect(pulled).toBe(0);
+  expect((await server.anonymous.get("/health/ready")).status).toBe(503);
+  for (const path of ["/alice/main/noarch/kept-1-0.conda", "/alice/main/noarch/repodata.json"]) {
+    expect((await server.anonymous.get(path)).status).toBe(200);
+  }
+  expect((await server.as("alice").delete("/alice/main/noarch/kept-1-0.conda")).status).toBe(204);
+  await server.close();
+});
+
+describe("a data folder", () => {
+  test("is made private, with all that is in it", async () => {
+    const folder = join(await newFolder(), "data");
+    await mkdir(folder, { mode: 0o755 });
+    await chmod(folder, 0o755);
+    const server = await serve(folder);
+    const password = /password: (\S+)/.exec(server.stdout())?.[1] ?? "";
+    const built = buildPackage({ name: "private", version: "1" });
+    const answer = await fetch(`${server.url}/api/packages/admin/conda/main/${built.fileName}`, {
+      method: "PUT",
+      headers: basic("admin", password),
+      body: built.bytes.slice(),
+    });
+    expect(answer.status).toBe(201);
+    expect((await fetch(`${server.url}/admin/main/noarch/repodata.json`)).status).toBe(200);
+    expect((await stat(folder)).mode & 0o777).toBe(0o700);
+    const names = await readdir(folder, { recursive: true });
+    expect(names.length).toBeGreaterThan(10);
+    for (const name of names) expect([name, (await stat(join(folder, name))).mode & 0o077]).toEqual([name, 0]);
+    await server.end("SIGTERM");
+  });
+
+  const wrong: [string, (folder: string) => Promise<string>, string][] = [
+    ["is a link", async (folder) => await linkTo(folder), "is not a folder"],
+    ["is a file", async (folder) => (await Bun.write(`${folder}/file`, "x"), `${folder}/file`), "cannot be made"],
+    ["cannot be made", () => Promise.resolve("/proc/condarium"), "cannot be made"],
+    ["has a link for its tmp", async (folder) => (await swap(folder, "tmp"), folder), "must be a folder, not a link"],
+    ["has a link for its blobs", async (folder) => (await swap(folder, "blobs"), folder), "must be a folder"],
+    ["is of a newer layout", async (folder) => (await Bun.write(`${folder}/layout`, "2\n"), folder), "has layout 2"],
+    ["has a damaged layout", async (folder) => (await Bun.write(`${folder}/layout`, "??"), folder), "is damaged"],
+    ["lost its database", async (folder) => (await rm(`${folder}/condarium.db`), folder), "is gone or empty"],
+    ["has an emptied database", async (folder) => (await truncate(`${folder}/condarium.db`), folder), "gone or empty"],
+  ];
+  test.each(wrong)("that %s is refused in one line with exit code 2, and left alone", async (_, spoil, message) => {
+    const folder = await usedFolder();
+    const spoiled = await spoil(folder);
+    const before = (await readdir(folder, { recursive: true })).sort();
+    const ended = await condarium(["serve", "--data", spoiled, "--listen", "127.0.0.1:0"]);
+    expect([ended.code, ended.stdout]).toEqual([2, ""]);
+    expect(ended.stderr).toMatch(/^condarium: [^\n]+\n$/);
+    expect(ended.stderr).toContain(message);
+    const after = (await readdir(folder, { recursive: true })).sort();
+    // What SQLite makes to look into a database is no harm.
+    expect(after.filter((name) => !before.includes(name) && !/^(lock|condarium\.db)-/.test(name))).toEqual([]);
+  });
+
+  test("whose database is garbage is refused in one line, and the garbage kept for a person to look at", async () => {
+    const folder = await usedFolder();
+    const garbage = "this was a database once. ".repeat(400);
+    await Bun.write(join(folder, "condarium.db"), garbage);
+    for (const args of [["serve", "--listen", "127.0.0.1:0"], ["user", "list"], ["verify"]]) {
+      const ended = await condarium([...args, "--data", folder]);
+      expect([args[0], ended.code, ended.stdout]).toEqual([args[0], 1, ""]);
+      expect(ended.stderr).toMatch(/^condarium: \S+condarium\.db is damaged, or no database: restore it [^\n]+\n$/);
+    }
+    expect(await Bun.file(join(folder, "condarium.db")).text()).toBe(garbage);
+  });
+
+  test("is for one server at a time: a second one is refused, commands work, and a killed one holds nothing", async () => {
+    const folder = await usedFolder();
+    const server = await serve(folder);
+    const second = await condarium(["serve", "--data", folder, "--listen", "127.0.0.1:0"]);
+    expect([second.code, second.stdout]).toEqual([2, ""]);
+    expect(second.stderr).toMatch(/^condarium: Another condarium server is using this data folder [^\n]+\n$/);
+    expect((await condarium(["user", "create", "bob", "--data", folder])).code).toBe(0);
+    expect((await condarium(["verify", "--full", "--data", folder])).code).toBe(0);
+    expect((await fetch(`${server.url}/bob/noarch/repodata.json`)).status).toBe(200);
+    await server.end("SIGKILL");
+    const next = await serve(folder);
+    expect((await fetch(`${next.url}/alice/main/noarch/kept-1-0.conda`)).status).toBe(200);
+    expect((await next.end("SIGTERM")).code).toBe(0);
+  });
+});
+
+test("while another process keeps the database locked, reads are prompt, and a publish is told to come back", async () => {
+  const server = await listen();
+  await server.addUser("alice");
+  const built = buildPackage({ name: "locked", version: "1" });
+  const other = new Connection(join(server.folder, "condarium.db"));
+  other.run("BEGIN IMMEDIATE");
+  const started = performance.now();
+  const told = new AbortController();
+  const publish = server.publish("alice", ROOT, built).finally(() => told.abort());
+  const times: number[] = [];
+  while (!told.signal.aborted) {
+    const before = performance.now();
+    expect((await fetch(`${server.url}/alice/noarch/repodata.json`)).status).toBe(200);
+    times.push(performance.now() - before);
+    await Bun.sleep(5);
+  }
+  const refused = await publish;
+  expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "1"]);
+  expect(performance.now() - started).toBeWithin(4000, 9000);
+  times.sort((a, b) => a - b);
+  expect(times[Math.floor(times.length * 0.99)]).toBeLessThan(100);
+  other.run("ROLLBACK");
+  other.close();
+  expect((await server.publish("alice", ROOT, built)).status).toBe(201);
+  await server.stop();
+}, 30_000);
+
+test.skipIf(!canTrace)(
+  "a log that cannot be made durable ends the server with 1, and nothing of it is acknowledged",
+  async () => {
+    const folder = await usedFolder();
+    const calls = ["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO"];
+    const log = ["-P", join(folder, "condarium.db-wal")];
+    const server = await serve(
+      folder,
+      [],
+      ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", ...log, ...calls],
+    );
+    const built = buildPackage({ name: "doubtful", version: "1" });
+    const answer = await fetch(`${server.url}${ROOT}/${built.fileName}`, {
+      method: "PUT",
+      headers: basic("alice", PASSWORD),
+      body: built.bytes.slice(),
+    });
+    expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "10"]);
+    expect(await server.child.exited).toBe(1);
+    expect(server.stderr()).toContain('"event":"fatal"');
+    expect((await condarium(["verify", "--full", "--data", folder])).code).toBe(0);
+  },
+);
+
+describe("a clock that is set back by a day", () => {
+  const DAY_MS = 24 * 60 * 60 * 1000;
+  let now = Date.UTC(2030, 5, 15);
+  let server: TestApp;
+  beforeAll(async () => {
+    server = await startTestApp({ clock: { now: () => now, elapsed: () => performance.now() } });
+    await server.addUser("alice");
+  });
+  afterAll(() => server.close());
+
+  test("makes no document older, nor one that clients would not ask for", async () => {
+    const documents = ["noarch/repodata.json", "noarch/repodata.json.zst", "channeldata.json"];
+    const modified = async (): Promise<number[]> => {
+      const answers = await Promise.all(documents.map((name) => server.anonymous.get(`/alice/main/${name}`)));
+      return answers.map(({ headers }) => Date.parse(headers.get("last-modified") ?? ""));
+    };
+    const publish = async (name: string): Promise<void> => {
+      const built = buildPackage({ name, version: "1" });
+      expect((await server.as("alice").put(`${ROOT}/${built.fileName}`, built.bytes)).status).toBe(201);
+    };
+    await publish("before");
+    expect(await modified()).toEqual(documents.map(() => now));
+    const latest = now;
+    now -= DAY_MS;
+    await publish("after");
+    expect(await modified()).toEqual(documents.map(() => latest));
+    const text = await (await server.anonymous.get("/alice/main/noarch/repodata.json")).text();
+    expect(text).toContain("after-1-0.conda");
+    now += DAY_MS;
+  });
+
+  test("brings back what expires at a stored time, and nothing that was revoked", async () => {
+    const create = (name: string) =>
+      server.app.tokens.create({ user: "alice", name, scopes: [], channels: [], packages: [], lifetime: 60_000 });
+    const [short, revoked] = [await create("short"), await create("revoked")];
+    await server.app.tokens.revoke("alice", "revoked");
+    const statuses = () =>
+      Promise.all(
+        [short, revoked].map(
+          async (token) => (await server.withToken(token).get("/alice/noarch/repodata.json")).status,
+        ),
+      );
+    expect(await statuses()).toEqual([200, 401]);
+    now += DAY_MS;
+    expect(await statuses()).toEqual([401, 401]);
+    now -= DAY_MS;
+    expect(await statuses()).toEqual([200, 401]);
+  });
+
+  test("keeps nobody locked out for a day", async () => {
+    const database = new Connection(join(server.folder, "condarium.db"));
+    database.run("INSERT INTO login_failure VALUES ('account:alice', ?, 10)", [now]);
+    database.close();
+    const login = async (password: string) =>
+      (await server.anonymous.get("/alice/noarch/repodata.json", basic("alice", password))).status;
+    expect(await login("a-wrong-password")).toBe(429);
+    now -= DAY_MS;
+    // The window begins anew, and counts again.
+    expect(await login("a-wrong-password")).toBe(401);
+    const counted = new Connection(join(server.folder, "condarium.db"), { readonly: true });
+    const row = counted.query("SELECT window_start, failures FROM login_failure WHERE bucket = 'account:alice'").get();
+    counted.close();
+    expect(row).toEqual({ window_start: now, failures: 1 });
+    now += DAY_MS;
+  });
+
+  test("makes no orphan of what is young", async () => {
+    const problems: unknown[] = [];
+    now -= DAY_MS;
+    await server.app.verify({ level: "full", onProblem: (problem) => void problems.push(problem) });
+    expect(problems).toEqual([]);
+    now += DAY_MS;
+  });
+});
+
+async function listed(server: Listening): Promise<string[]> {
+  const answer = await fetch(`${server.url}/alice/main/noarch/repodata.json`);
+  return Object.keys((await jsonOf<{ "packages.conda": object }>(answer))["packages.conda"]);
+}
+
+async function linkTo(folder: string): Promise<string> {
+  const link = join(await newFolder(), "link");
+  await symlink(folder, link);
+  return link;
+}
+
+/** Moves a folder of the data elsewhere, and puts a link in its place. */
+async function swap(folder: string, name: string): Promise<void> {
+  const elsewhere = await newFolder();
+  await rename(join(folder, name), join(elsewhere, name));
+  await symlink(join(elsewhere, name), join(folder, name));
+}
+
+function runs(...command: string[]): boolean {
+  try {
+    return Bun.spawnSync(command, { stderr: "ignore" }).success;
+  } catch {
+    return false;
+  }
+}
+
+async function tryMount(): Promise<boolean> {
+  const folder = await mkdtemp(join(tmpdir(), "condarium-mount-"));
+  const isMounted = runs("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder);
+  if (isMounted) runs("umount", folder);
+  await rm(folder, { recursive: true, force: true });
+  return isMounted;
+}

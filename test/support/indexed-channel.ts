@@ -1,0 +1,80 @@
+// A channel with a bit of everything, whose documents have all been read, and ways to damage what is stored of it.
+
+import { Database } from "bun:sqlite";
+import { expect } from "bun:test";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Actor, TestApp } from "./app.ts";
+import { bytesOf } from "./answers.ts";
+import { documentPaths, shardHashes, shardIndexOf } from "./documents.ts";
+import { buildPackage } from "./package-builder.ts";
+import { setState } from "./state.ts";
+
+export const SECTIONS = ["linux-64", "noarch"];
+export const YANKED = "extra-1-0.conda";
+export const QUARANTINED = "extra-2-0.conda";
+
+/** Publishes as `user` to `user/main`; `noarch` is so large that its documents lie in files. */
+export async function fillChannel(server: TestApp, user: Actor): Promise<void> {
+  for (let at = 0; at < 24; at += 1) {
+    await publish(user, {
+      name: `pkg-${at % 9}`,
+      version: `1.${at}`,
+      format: at % 4 === 0 ? "tar.bz2" : "conda",
+      depends: [`pkg-${(at + 1) % 9} >=1`],
+      summary: "a long text ".repeat(300),
+      ...(at % 3 === 0 ? { info: { "run_exports.json": { weak: ["lib >=1"] } } } : {}),
+    });
+  }
+  await publish(user, { name: "native", version: "1", subdir: "linux-64" });
+  await publish(user, { name: "later", version: "1", flags: ["cuda"] });
+  for (const fileName of [YANKED, QUARANTINED, "extra-3-0.conda"])
+    await publish(user, { name: "extra", version: fileName.split("-")[1] ?? "" });
+  await setState(server, `user/main/noarch/${YANKED}`, "yanked");
+  await setState(server, `user/main/noarch/${QUARANTINED}`, "quarantined");
+}
+
+export async function publish(user: Actor, description: Parameters<typeof buildPackage>[0]): Promise<string> {
+  const built = buildPackage(description);
+  const { status } = await user.put(`/api/packages/user/conda/main/${built.fileName}`, built.bytes);
+  expect([built.fileName, status]).toEqual([built.fileName, 201]);
+  return built.fileName;
+}
+
+/** Every document, by its path below the channel, as tag and bytes. */
+export async function readDocuments(user: Actor): Promise<Map<string, string>> {
+  const documents = new Map<string, string>();
+  for (const path of new Set(SECTIONS.flatMap(documentPaths))) {
+    const answer = await user.get(`/user/main/${path}`);
+    expect([path, answer.status]).toEqual([path, 200]);
+    documents.set(path, `${answer.headers.get("etag")} ${(await bytesOf(answer)).toString("base64")}`);
+  }
+  return documents;
+}
+
+/** Runs statements on a database of the data folder, behind the server's back. */
+export function runSql(server: TestApp, file: "index.db" | "condarium.db", ...statements: string[]): void {
+  const database = new Database(join(server.folder, file), { readwrite: true });
+  try {
+    for (const statement of statements)
+      expect([statement, database.run(statement).changes > 0]).toEqual([statement, true]);
+  } finally {
+    database.close();
+  }
+}
+
+export function rowsOf(server: TestApp, file: "index.db" | "condarium.db", query: string): Record<string, unknown>[] {
+  const database = new Database(join(server.folder, file), { readwrite: true });
+  try {
+    return database.query<Record<string, unknown>, []>(query).all();
+  } finally {
+    database.close();
+  }
+}
+
+/** The file of the shard of a name in `noarch`, as the served index names it. */
+export async function shardFile(server: TestApp, user: Actor, name: string): Promise<string> {
+  const index = shardIndexOf(await bytesOf(await user.get("/user/main/noarch/repodata_shards.msgpack.zst")));
+  const [channel = ""] = readdirSync(join(server.folder, "shards"));
+  return join(server.folder, "shards", channel, shardHashes(index)[name] ?? "");
+}

@@ -1,0 +1,161 @@
+// A TCP client that sends exactly the bytes a test gives it, and reads answers one by one.
+
+export type RawAnswer = { readonly status: number; readonly headers: Headers; readonly body: string };
+
+export type RawSocket = {
+  /** Resolves once the system has taken all bytes; false when the other side has closed. */
+  send(data: string | Uint8Array): Promise<boolean>;
+  /** The next answer, after any `100 Continue`; undefined when the connection ends without one. `head` has no body. */
+  answer(options?: { readonly head?: boolean }): Promise<RawAnswer | undefined>;
+  /** Whether the other side closes within that time. */
+  closesWithin(ms: number): Promise<boolean>;
+  /** Takes nothing in until `resume()`. */
+  pause(): void;
+  resume(): void;
+  /** Ends our side only. */
+  halfClose(): void;
+  /** Ends both at once, without a word. */
+  reset(): void;
+  close(): void;
+};
+
+const PATIENCE_MS = 10_000;
+
+export async function openSocket(port: number): Promise<RawSocket> {
+  const inbox = createInbox();
+  let drained = Promise.withResolvers<void>();
+  const wake = (): void => {
+    drained.resolve();
+    drained = Promise.withResolvers<void>();
+  };
+  const close = (): void => {
+    inbox.close();
+    wake();
+  };
+  const socket = await Bun.connect({
+    hostname: "127.0.0.1",
+    port,
+    allowHalfOpen: true,
+    socket: {
+      data: (_, chunk) => inbox.add(chunk),
+      drain: wake,
+      end: (ended) => {
+        close();
+        ended.end();
+      },
+      close,
+      error: close,
+    },
+  });
+  return {
+    send: async (data) => {
+      let rest = typeof data === "string" ? Buffer.from(data) : data;
+      while (rest.byteLength > 0 && !inbox.isClosed()) {
+        const { promise } = drained;
+        const written = socket.write(rest);
+        if (written < 0) return false;
+        rest = rest.subarray(written);
+        if (rest.byteLength > 0) await promise;
+      }
+      return rest.byteLength === 0;
+    },
+    answer: async ({ head = false } = {}) => {
+      for (;;) {
+        const answer = await readAnswer(inbox, head);
+        if (answer?.status !== 100) return answer;
+      }
+    },
+    closesWithin: (ms) => inbox.waitFor(() => inbox.isClosed(), ms),
+    pause: () => socket.pause(),
+    resume: () => socket.resume(),
+    halfClose: () => socket.shutdown(),
+    reset: () => socket.terminate(),
+    close: () => void socket.end(),
+  };
+}
+
+/** Sends the bytes on a connection of its own and gives its first answer. */
+export async function exchange(port: number, data: string): Promise<RawAnswer | undefined> {
+  const socket = await openSocket(port);
+  try {
+    await socket.send(data);
+    return await socket.answer({ head: data.startsWith("HEAD ") });
+  } finally {
+    socket.close();
+  }
+}
+
+/** The text of a request of HTTP/1.1; `undefined` leaves a header out. */
+export function requestText(
+  line: string,
+  headers: Readonly<Record<string, string | number | undefined>> = {},
+  body = "",
+): string {
+  const given = Object.entries({ host: "localhost", ...headers }).filter(([, value]) => value !== undefined);
+  return `${line} HTTP/1.1\r\n${given.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n${body}`;
+}
+
+type Inbox = {
+  add(chunk: Uint8Array): void;
+  close(): void;
+  isClosed(): boolean;
+  /** What arrived and was not taken, a character for each byte. */
+  text(): string;
+  take(length: number): string;
+  waitFor(condition: () => boolean, ms: number): Promise<boolean>;
+};
+
+function createInbox(): Inbox {
+  let text = "";
+  let closed = false;
+  let changed = Promise.withResolvers<void>();
+  const tell = (): void => {
+    changed.resolve();
+    changed = Promise.withResolvers<void>();
+  };
+  return {
+    add: (chunk) => {
+      text += Buffer.from(chunk).toString("latin1");
+      tell();
+    },
+    close: () => {
+      closed = true;
+      tell();
+    },
+    isClosed: () => closed,
+    text: () => text,
+    take: (length) => {
+      const head = text.slice(0, length);
+      text = text.slice(length);
+      return head;
+    },
+    waitFor: async (condition, ms) => {
+      const end = performance.now() + ms;
+      const timer = setTimeout(tell, ms + 1);
+      while (!condition() && performance.now() < end) await changed.promise;
+      clearTimeout(timer);
+      return condition();
+    },
+  };
+}
+
+async function readAnswer(inbox: Inbox, isHead: boolean): Promise<RawAnswer | undefined> {
+  const end = (): number => inbox.text().indexOf("\r\n\r\n");
+  await inbox.waitFor(() => end() >= 0 || inbox.isClosed(), PATIENCE_MS);
+  if (end() < 0) return undefined;
+  const [first = "", ...lines] = inbox
+    .take(end() + 4)
+    .trim()
+    .split("\r\n");
+  const headers = new Headers(lines.map((line): [string, string] => splitHeader(line)));
+  const status = Number(first.split(" ")[1]);
+  const hasBody = !isHead && status !== 204 && status !== 304;
+  const length = hasBody ? Number(headers.get("content-length") ?? 0) : 0;
+  await inbox.waitFor(() => inbox.text().length >= length || inbox.isClosed(), PATIENCE_MS);
+  return { status, headers, body: inbox.take(length) };
+}
+
+function splitHeader(line: string): [string, string] {
+  const colon = line.indexOf(":");
+  return [line.slice(0, colon), line.slice(colon + 1).trim()];
+}

@@ -1,0 +1,90 @@
+// `condarium` as a process of its own, from the source: for signals, exit codes and what it writes.
+
+import { join } from "node:path";
+
+export type ServerProcess = {
+  readonly url: string;
+  readonly port: number;
+  readonly child: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  /** What it has written so far. */
+  stdout(): string;
+  stderr(): string;
+  /** Closes our ends of both. */
+  closeOutput(): Promise<void>;
+  /** Sends the signal, and answers the exit code and after how many ms it came. */
+  end(signal: NodeJS.Signals): Promise<{ readonly code: number; readonly ms: number }>;
+};
+
+export type Ended = { readonly code: number; readonly stdout: string; readonly stderr: string };
+
+const MAIN = join(import.meta.dir, "../../src/main.ts");
+
+/** Starts a server on a free port, `under` another program if given, and waits until it listens. */
+export async function serve(
+  folder: string,
+  more: readonly string[] = [],
+  under: readonly string[] = [],
+): Promise<ServerProcess> {
+  const child = spawn(
+    ["serve", "--data", folder, "--listen", "127.0.0.1:0", "--min-free-space", "1MiB", ...more],
+    {},
+    under,
+  );
+  const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
+  while (child.exitCode === null) {
+    const url = /"url":"([^"]+)"/.exec(stderr.text())?.[1];
+    if (url !== undefined) {
+      return {
+        url,
+        port: Number(new URL(url).port),
+        child,
+        stdout: stdout.text,
+        stderr: stderr.text,
+        closeOutput: async () => void (await Promise.all([stdout.close(), stderr.close()])),
+        end: (signal) => end(child, signal),
+      };
+    }
+    await Bun.sleep(5);
+  }
+  throw new Error(`the server did not start: ${stderr.text()}`);
+}
+
+/** Runs one command to its end. */
+export async function condarium(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
+  const child = spawn(args, env);
+  const [code, stdout, stderr] = await Promise.all([
+    child.exited,
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  return { code, stdout, stderr };
+}
+
+async function end(child: ServerProcess["child"], signal: NodeJS.Signals): Promise<{ code: number; ms: number }> {
+  const started = performance.now();
+  child.kill(signal);
+  return { code: await child.exited, ms: performance.now() - started };
+}
+
+function spawn(
+  args: readonly string[],
+  env: Record<string, string>,
+  under: readonly string[] = [],
+): ServerProcess["child"] {
+  const command = [...under, process.execPath, MAIN, ...args];
+  return Bun.spawn(command, { env, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+}
+
+type Collected = { text(): string; close(): Promise<void> };
+
+function collect(stream: ReadableStream<Uint8Array>): Collected {
+  const reader = stream.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  void (async () => {
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      text += decoder.decode(part.value, { stream: true });
+    }
+  })();
+  return { text: () => text, close: () => reader.cancel() };
+}

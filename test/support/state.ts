@@ -1,0 +1,30 @@
+// Changes the state of a stored file, by the service and on a connection beside the running app, as commands do.
+
+import { join } from "node:path";
+import { findChannel } from "../../src/models/channel.ts";
+import { openDatabase } from "../../src/models/database.ts";
+import { findOwner } from "../../src/models/owner.ts";
+import type { FileState } from "../../src/models/package-file.ts";
+import { systemClock } from "../../src/modules/clock.ts";
+import { ANONYMOUS } from "../../src/services/access.ts";
+import { CHANNEL_TYPE } from "../../src/services/channels.ts";
+import { createPackages } from "../../src/services/packages.ts";
+import type { TestApp } from "./app.ts";
+
+/** `path` is `owner/channel/section/file`. */
+export async function setState(server: TestApp, path: string, state: FileState): Promise<void> {
+  const [owner = "", channel = "", section = "", fileName = ""] = path.split("/");
+  const database = openDatabase({ path: join(server.folder, "condarium.db"), clock: systemClock, create: false });
+  try {
+    await database.transact(async (tx) => {
+      const ownerRow = await findOwner(tx, owner);
+      const row = ownerRow && (await findChannel(tx, ownerRow.id, CHANNEL_TYPE, channel));
+      if (!row) throw new Error(`there is no channel ${owner}/${channel}`);
+      const actor = { identity: ANONYMOUS, requestId: "test", address: "192.0.2.1" };
+      const packages = createPackages({ clock: systemClock });
+      await packages.setState(tx, { channel: row, section, fileName }, state, actor, "a test");
+    });
+  } finally {
+    database.close();
+  }
+}
