@@ -24,7 +24,7 @@ const KEPT = ["state", "entry", "aside"];
 export function kindOfDerived(path: string, codec: string): DerivedFileKind {
   if (!existsSync(path)) return "absent";
   try {
-    return withConnection(path, (db) => {
+    return withConnection(path, "read", (db) => {
       const known = db.query<{ id: string }, []>("SELECT id FROM codec").get()?.id;
       if (known !== codec) return "foreign";
       const check = db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()?.quick_check;
@@ -41,7 +41,7 @@ export function listAside(path: string): (AsideRecord & { readonly channelId: nu
   if (!existsSync(path)) return [];
   const columns = "channel_id AS channelId, package_name AS packageName, path, min(reason) AS reason";
   try {
-    return withConnection(path, (db) =>
+    return withConnection(path, "read", (db) =>
       db
         .query<AsideRecord & { channelId: number }, []>(
           `SELECT ${columns} FROM aside GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`,
@@ -58,14 +58,14 @@ export function copyPlaces(
   files: { readonly from: string; readonly to: string },
   places: readonly DerivedPlace[],
 ): void {
-  withConnection(files.to, (db) =>
+  withConnection(files.to, "write", (db) =>
     withAttached(db, files.from, () => inTransaction(db, () => places.forEach((place) => copyPlace(db, place)))),
   );
 }
 
 /** What `copy` has otherwise than `original`. */
 export function comparePlace(original: string, copy: string, place: DerivedPlace): PlaceDifference {
-  return withConnection(original, (db) =>
+  return withConnection(original, "read", (db) =>
     withAttached(db, copy, () => {
       const { channelId, section, family } = place;
       const values = { channelId, section, family };
@@ -121,8 +121,9 @@ function copyPlace(db: Connection, { channelId, section, family }: DerivedPlace)
   }
 }
 
-function withConnection<T>(path: string, work: (db: Connection) => T): T {
-  const db = new Connection(path, { create: false, readwrite: true, strict: true });
+function withConnection<T>(path: string, purpose: "read" | "write", work: (db: Connection) => T): T {
+  const options = purpose === "read" ? { readonly: true } : { readwrite: true, create: false };
+  const db = new Connection(path, { ...options, strict: true });
   try {
     db.run("PRAGMA busy_timeout = 5000");
     db.run("PRAGMA synchronous = OFF");

@@ -1,5 +1,6 @@
 // The real app on a temporary folder, with typed actors. Nothing of ours is mocked.
 
+import { existsSync } from "node:fs";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -83,6 +84,11 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
       if (options.folder === undefined) await rm(folder, { recursive: true, force: true, maxRetries: 5 });
     },
   };
+}
+
+/** An ended worker thread lets go of the derived data a moment after the app: a copy of the folder must not meet that. */
+export async function derivedDataIsLetGo(folder: string): Promise<void> {
+  for (let waited = 0; waited < 250 && existsSync(join(folder, "index.db-wal")); waited++) await Bun.sleep(20);
 }
 
 export function basic(user: string, password: string): { authorization: string } {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { encode } from "@msgpack/msgpack";
 import type { Problem, VerifyLevel } from "../../../src/services/verify.ts";
 import { bytesOf } from "../../support/answers.ts";
-import { startTestApp, type TestApp } from "../../support/app.ts";
+import { derivedDataIsLetGo, startTestApp, type TestApp } from "../../support/app.ts";
 import { filesIn, repodataOf, shardOf } from "../../support/documents.ts";
 import { fillChannel, publish, readDocuments, rowsOf, runSql, shardFile } from "../../support/indexed-channel.ts";
 import { zstd } from "../../support/package-builder.ts";
@@ -24,6 +24,7 @@ beforeAll(async () => {
   await fillChannel(first, user);
   await readDocuments(user);
   first.app.close();
+  await derivedDataIsLetGo(original);
 });
 afterAll(() => rm(original, { recursive: true, force: true }));
 
@@ -62,6 +63,16 @@ describe("a sound channel", () => {
       server = await startTestApp({ folder: server.folder });
       expect(await problemsOf()).toEqual([]);
       expect(existsSync(join(server.folder, "index.db"))).toBe(false);
+    }));
+
+  test("is not judged by derived data of another release, which is left as it is", () =>
+    withCopy(async () => {
+      runSql(server, "index.db", "UPDATE codec SET id = 'another'", `DELETE FROM segment WHERE id = ${ONE_SEGMENT}`);
+      expect(await problemsOf("quick")).toEqual([]);
+      expect(await problemsOf()).toEqual([]);
+      const { mended } = await server.app.reindex({ onDocument: ({ result }) => expect(result).toBe("unread") });
+      expect(mended).toBe(0);
+      expect(rowsOf(server, "index.db", "SELECT id FROM codec")).toEqual([{ id: "another" }]);
     }));
 });
 

@@ -17,7 +17,7 @@ import { createIndexBuilder } from "../../../src/services/index/index-builder.ts
 import type { ReindexedDocument } from "../../../src/services/index/reindex.ts";
 import type { Problem } from "../../../src/services/verify.ts";
 import { bytesOf } from "../../support/answers.ts";
-import { startTestApp, type TestApp } from "../../support/app.ts";
+import { derivedDataIsLetGo, startTestApp, type TestApp } from "../../support/app.ts";
 import { filesIn, repodataOf } from "../../support/documents.ts";
 import { fillChannel, publish, readDocuments, rowsOf, runSql, shardFile } from "../../support/indexed-channel.ts";
 
@@ -32,6 +32,7 @@ beforeAll(async () => {
   await fillChannel(first, user);
   sound = await readDocuments(user);
   first.app.close();
+  await derivedDataIsLetGo(original);
 });
 afterAll(() => rm(original, { recursive: true, force: true }));
 
