@@ -30,7 +30,7 @@ export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
     while (waiting.length > 0) {
       // One turn of the event loop: what has just become ready for the database comes along.
       await new Promise((resolve) => setImmediate(resolve));
-      await commitTogether(options, waiting.splice(0, UNITS_PER_COMMIT));
+      await commitTogether(options, waiting);
     }
     draining = false;
   }
@@ -53,10 +53,12 @@ export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
   };
 }
 
-async function commitTogether<Tx>(options: WriterOptions<Tx>, units: readonly Unit<Tx>[]): Promise<void> {
+async function commitTogether<Tx>(options: WriterOptions<Tx>, waiting: Unit<Tx>[]): Promise<void> {
+  let units: readonly Unit<Tx>[] = [];
   const outcomes: Outcome[] = [];
   try {
     await begin(options.connection);
+    units = waiting.splice(0, UNITS_PER_COMMIT);
     for (const unit of units) outcomes.push(await inSavepoint(options, unit));
     options.failpoint?.("p6.in_tx");
     options.connection.run("COMMIT");
@@ -65,6 +67,8 @@ async function commitTogether<Tx>(options: WriterOptions<Tx>, units: readonly Un
     rollback(options.connection);
     if (isLogSyncFailure(error)) options.onFatal?.(error);
     const failure: Outcome = { ok: false, error: toAppError(error) };
+    // Without the lock, all who waited for it have waited long enough.
+    if (units.length === 0) units = waiting.splice(0);
     for (const unit of units) unit.settle(failure);
     return;
   }

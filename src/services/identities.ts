@@ -41,6 +41,7 @@ const NOTE_USE_EVERY_MS = 60 * 60 * 1000;
 export function createIdentities(parts: IdentitiesParts): Identities {
   const { database, clock } = parts;
   const processKey = randomBytes(32);
+  const noting = new Set<number>();
   const verifyOnce = createVerifier();
   const verified = createLru<string, true>({ maxEntries: REMEMBERED, ttlMs: REMEMBER_MS, now: () => clock.elapsed() });
 
@@ -62,6 +63,14 @@ export function createIdentities(parts: IdentitiesParts): Identities {
     return { kind: "user", user };
   }
 
+  /** That a token was used: a read neither waits for the writer nor fails with it, nor asks it twice. */
+  async function note(id: number, now: number): Promise<void> {
+    if (noting.has(id)) return;
+    noting.add(id);
+    await database.transact((tx) => noteTokenUse(tx, id, now, now - NOTE_USE_EVERY_MS)).catch(() => undefined);
+    noting.delete(id);
+  }
+
   async function byToken(text: string): Promise<Identity> {
     const refusal = unauthenticated("The access token is not valid: unknown, expired, revoked or mistyped.");
     if (!looksLikeToken(text)) throw refusal;
@@ -70,8 +79,7 @@ export function createIdentities(parts: IdentitiesParts): Identities {
     const now = clock.now();
     if (!row || !user || !isLive(row, user, now)) throw refusal;
     if ((row.lastUsed ?? 0) < now - NOTE_USE_EVERY_MS) {
-      // Only a note: a read neither waits for writers nor fails with them.
-      void database.transact((tx) => noteTokenUse(tx, row.id, now, now - NOTE_USE_EVERY_MS)).catch(() => undefined);
+      void note(row.id, now);
     }
     return { kind: "token", user, token: tokenLimits(row) };
   }
