@@ -58,6 +58,7 @@ first_run() {
   check "a package is published from outside" curl --silent --fail-with-body --noproxy "*" --output "$room/answer" \
     --user "admin:$password" --upload-file "$room/hello-1.0-0.conda" "$url/api/packages/admin/conda/main/"
   check "and read back" same_package
+  check "py-rattler installs what rattler-build made" "${bun[@]}" test/e2e/install-from.ts "$url" "$password"
   check "the data is in the volume" test -f "$data/condarium.db" -a -n "$(find "$data/blobs" -type f)"
   check "and belongs to the image's user alone" test -z "$(find "$data" ! -uid 10001 -o -perm /077)"
   # buildah marks a container with a file of its own.
