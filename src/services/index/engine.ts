@@ -53,6 +53,7 @@ const KEPT_DOCUMENTS = 10_000;
 const KEPT_BYTES = 64 * 1024 ** 2;
 /** A replaced file may still be on its way to a reader. */
 const RETIRE_MS = 60_000;
+const BUILD_TRIES = 3;
 /** One step of a build has a budget far below this; a worker that takes longer is broken. */
 const STEP_LIMIT_MS = 10 * 60_000;
 
@@ -137,11 +138,14 @@ function ofNothing({ address }: View, { section = "", name }: DocumentPlace): Bu
 async function build(parts: EngineParts, view: View, place: DocumentPlace): Promise<Kept> {
   const { channelId = 0, address } = view;
   const started = parts.clock.elapsed();
-  for (;;) {
+  for (let failures = 0; ;) {
     const job = { kind: "document", dataFolder: parts.dataFolder, request: { channelId, address, ...place } } as const;
     const outcome = await parts.workers.run(job, STEP_LIMIT_MS);
     if (outcome.kind !== "document") {
       const why = outcome.kind === "failed" ? outcome.message : outcome.kind;
+      failures += 1;
+      // A worker opens derived data anew after a failure, which mends what was damaged or held by another process.
+      if (failures < BUILD_TRIES) continue;
       throw unavailable("The document could not be built because of a fault on the server.", 5, why);
     }
     const { reply } = outcome;
