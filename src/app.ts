@@ -15,7 +15,7 @@ import { createDiskStore } from "./modules/storage/disk.ts";
 import { createRouter, type Router } from "./routers/index.ts";
 import { createAccess } from "./services/access.ts";
 import { createAdmission } from "./services/admission.ts";
-import { createChannels, type Channels } from "./services/channels.ts";
+import { createChannels, isThere, type Channels } from "./services/channels.ts";
 import { createInspect } from "./services/conda/inspect.ts";
 import { createPublish } from "./services/conda/publish.ts";
 import { createRemove } from "./services/conda/remove.ts";
@@ -171,7 +171,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
       createLocalSource({ database, smallBlobs, engine, events, shards, publicUrl: options.publicUrl }, place),
     channelExists: async (owner, name) => {
       const place = await channels.find(database.read, owner, name);
-      return place !== undefined && (place.channel !== undefined || name === "");
+      return place !== undefined && isThere(place);
     },
     subdirs: config["known-subdirs"],
     defaultOwner: config["default-owner"],

@@ -25,11 +25,12 @@ import { listen, type Listening } from "./support/listening.ts";
 import { noise } from "./support/noise.ts";
 import { buildPackage, type BuiltPackage } from "./support/package-builder.ts";
 import { condarium, serve } from "./support/server-process.ts";
+import { canMountHere, runs } from "./support/system.ts";
 
 const ROOT = "/api/packages/alice/conda/main";
 const MIB = 1024 ** 2;
 
-const canMount = await tryMount();
+const canMount = await canMountHere();
 if (!canMount) leaveOut("full disks", "this needs the right to mount a tmpfs");
 const canTrace = runs("strace", "-qq", "-o", "/dev/null", "true");
 if (!canTrace) leaveOut("failing fsync of the log", "this needs strace");
@@ -378,20 +379,4 @@ async function swap(folder: string, name: string): Promise<void> {
   const elsewhere = await newFolder();
   await rename(join(folder, name), join(elsewhere, name));
   await symlink(join(elsewhere, name), join(folder, name));
-}
-
-function runs(...command: string[]): boolean {
-  try {
-    return Bun.spawnSync(command, { stderr: "ignore" }).success;
-  } catch {
-    return false;
-  }
-}
-
-async function tryMount(): Promise<boolean> {
-  const folder = await mkdtemp(join(tmpdir(), "condarium-mount-"));
-  const isMounted = runs("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder);
-  if (isMounted) runs("umount", folder);
-  await rm(folder, { recursive: true, force: true });
-  return isMounted;
 }

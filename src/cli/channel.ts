@@ -1,19 +1,19 @@
 // condarium channel create | list | show | set | grant | revoke | delete
 
 import { Command, InvalidArgumentError, Option } from "commander";
+import type { ChannelInfo } from "../services/channels.ts";
 import { parseChannelName, parseOneChannel, withManagement } from "./management.ts";
 import { withSettings } from "./options.ts";
 import type { Output } from "./output.ts";
 
-type Visibility = "public" | "internal" | "private";
 type ChangeOptions = {
-  readonly visibility?: Visibility;
+  readonly visibility?: ChannelInfo["visibility"];
   readonly description?: string;
   readonly validation?: string;
   readonly shards?: string;
   readonly maxAge?: string;
 };
-type Role = "reader" | "publisher" | "maintainer" | "owner";
+type Role = ChannelInfo["grants"][number]["role"];
 
 const CHANNEL = "owner/channel; owner/- is the owner's unnamed channel";
 const PLACE = `${CHANNEL}; owner alone is everything the owner has`;

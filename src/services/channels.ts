@@ -124,6 +124,11 @@ export function createChannels(parts: ChannelsParts): Channels {
   };
 }
 
+/** Whether a place is a channel already: the unnamed one exists for every owner, even before it has a row. */
+export function isThere(place: ChannelPlace): boolean {
+  return place.channel !== undefined || place.name === "";
+}
+
 export function policyOf(channel: ChannelRow | undefined): ChannelPolicy {
   return channelPolicy.parse(channel ? JSON.parse(channel.policy) : {});
 }
@@ -140,7 +145,7 @@ async function readable(
   name: string,
 ): Promise<ChannelPlace> {
   const place = await findPlace(parts.database.read, ownerName, name);
-  const exists = place !== undefined && (place.channel !== undefined || place.name === "");
+  const exists = place !== undefined && isThere(place);
   if (exists) {
     const decision = await parts.access.may(identity, "read", { kind: "channel", ...place });
     if (decision.allowed) return place;

@@ -3,7 +3,7 @@
 import { AppError, malformed } from "../errors.ts";
 import type { Events } from "../events.ts";
 import type { BlobKey, BlobStore, StagedBlob } from "../modules/storage/blob-store.ts";
-import { createFileHash } from "../modules/hash.ts";
+import { createFileHash, equalHex } from "../modules/hash.ts";
 import { pump } from "../modules/streams.ts";
 
 export type StagedFile = {
@@ -110,7 +110,7 @@ function refuseTooLong(incoming: Incoming, limit: number): void {
 }
 
 function compareHash(name: string, expected: string | undefined, actual: string): void {
-  if (expected === undefined || expected.toLowerCase() === actual) return;
+  if (expected === undefined || equalHex(expected, actual)) return;
   throw new AppError(
     "hash-mismatch",
     `The ${name} of what arrived is ${actual}, not the ${expected.slice(0, 64)} that was announced.`,

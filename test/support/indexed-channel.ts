@@ -2,9 +2,11 @@
 
 import { Database } from "bun:sqlite";
 import { expect } from "bun:test";
-import { readdirSync } from "node:fs";
+import { cpSync, readdirSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Actor, TestApp } from "./app.ts";
+import { derivedDataIsLetGo, startTestApp, type Actor, type TestApp } from "./app.ts";
 import { bytesOf } from "./answers.ts";
 import { documentPaths, shardHashes, shardIndexOf } from "./documents.ts";
 import { buildPackage } from "./package-builder.ts";
@@ -13,6 +15,34 @@ import { setState } from "./state.ts";
 export const SECTIONS = ["linux-64", "noarch"];
 export const YANKED = "extra-1-0.conda";
 export const QUARANTINED = "extra-2-0.conda";
+
+export type FilledFolder = {
+  /** Every document as it was read. */
+  readonly sound: Map<string, string>;
+  /** A copy of it, for a test to damage. */
+  copy(): Promise<string>;
+  remove(): Promise<void>;
+};
+
+/** A folder with such a channel, all of it read, and no server on it. */
+export async function filledFolder(): Promise<FilledFolder> {
+  const original = await mkdtemp(join(tmpdir(), "condarium-filled-"));
+  const first = await startTestApp({ folder: original });
+  const user = await first.addUser("user");
+  await fillChannel(first, user);
+  const sound = await readDocuments(user);
+  first.app.close();
+  await derivedDataIsLetGo(original);
+  return {
+    sound,
+    copy: async () => {
+      const folder = await mkdtemp(join(tmpdir(), "condarium-copy-"));
+      cpSync(original, folder, { recursive: true });
+      return folder;
+    },
+    remove: () => rm(original, { recursive: true, force: true }),
+  };
+}
 
 /** Publishes as `user` to `user/main`; `noarch` is so large that its documents lie in files. */
 export async function fillChannel(server: TestApp, user: Actor): Promise<void> {

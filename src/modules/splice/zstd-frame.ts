@@ -32,7 +32,8 @@ export const SEPARATOR: Uint8Array = Buffer.from(`,${SPACES}`);
 /** Stands where a comma may not. */
 export const PAD: Uint8Array = Buffer.from(SPACES);
 
-const LEVEL = 15;
+/** Above it only the time grows. */
+export const ZSTD_LEVEL = 15;
 const MAGIC = 0xfd2fb528;
 /** Magic, descriptor, window, 8 bytes of size. */
 const FRAME_HEADER = 14;
@@ -49,7 +50,7 @@ export const FRAME_END: Uint8Array = Uint8Array.of(1, 0, 0);
 export const SEPARATOR_BLOCKS: Uint8Array = jointBlocks(SEPARATOR);
 export const PAD_BLOCKS: Uint8Array = jointBlocks(PAD);
 
-export function compressPiece(bytes: Uint8Array, level: number = LEVEL): ZstdPiece {
+export function compressPiece(bytes: Uint8Array, level: number = ZSTD_LEVEL): ZstdPiece {
   return pieceOfFrame(Bun.zstdCompressSync(bytes, { level }), bytes.byteLength);
 }
 

@@ -12,7 +12,7 @@ import { setRecordSubdir } from "../../modules/conda/record.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import { blobKey, fileListKey } from "../../modules/storage/keys.ts";
 import { channelLabel, type Access, type ChannelAction } from "../access.ts";
-import { policyOf, type ChannelPlace, type Channels } from "../channels.ts";
+import { isThere, policyOf, type ChannelPlace, type Channels } from "../channels.ts";
 import type { Identities } from "../identities.ts";
 import type { Actor, Packages } from "../packages.ts";
 import type { Incoming, StagedFile, Staging } from "../staging.ts";
@@ -112,7 +112,7 @@ async function requireRights(
   reader: Reader,
   packageName?: string,
 ): Promise<void> {
-  const isNew = place.channel === undefined && place.name !== "";
+  const isNew = !isThere(place);
   if (isNew && !parts.createChannels) {
     throw forbidden(
       `There is no channel ${channelLabel(place.owner.name, place.name)}, and publishing does not make one here.`,

@@ -1,12 +1,11 @@
 // What decides the bytes of documents beside the records: derived data of another codec is never read.
 
+import { SHARD_LEVEL } from "../../modules/conda/shards.ts";
+import { ZSTD_LEVEL } from "../../modules/splice/zstd-frame.ts";
 import { CUT_RULE } from "./segments.ts";
 
 /** Raised when the text of entries, or the way documents are put together, changes. */
 const FORMAT = 1;
-
-export const ZSTD_LEVEL = 15;
-export const SHARD_LEVEL = 12;
 
 export const CODEC = JSON.stringify([
   FORMAT,

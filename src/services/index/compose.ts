@@ -14,9 +14,10 @@ import {
   PAD,
   SEPARATOR,
   spliceZstd,
+  ZSTD_LEVEL,
   type ZstdPiece,
 } from "../../modules/splice/zstd-frame.ts";
-import { CODEC, ZSTD_LEVEL } from "./codec.ts";
+import { CODEC } from "./codec.ts";
 import type { Family } from "./families.ts";
 
 export type Form = "json" | "zst" | "bz2";

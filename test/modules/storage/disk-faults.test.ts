@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { createDiskStore } from "../../../src/modules/storage/disk.ts";
 import { blobKey, fileListKey } from "../../../src/modules/storage/keys.ts";
 import { errorOf } from "../error-of.ts";
+import { canMountHere, runs } from "../../support/system.ts";
 
 const HASH = "ab".repeat(32);
 const KEY = blobKey(HASH);
@@ -20,17 +21,17 @@ beforeEach(async () => {
 });
 afterEach(() => rm(root, { recursive: true, force: true }));
 
-const canMount = await tryMount();
-const canTrace = run("strace", "-qq", "-o", "/dev/null", "true");
+const canMount = await canMountHere();
+const canTrace = runs("strace", "-qq", "-o", "/dev/null", "true");
 if (!canMount) console.log("skipped: a full disk needs the right to mount a tmpfs");
 if (!canTrace) console.log("skipped: failing system calls need strace");
 
 describe.skipIf(!canMount)("a disk of 4 MiB", () => {
   beforeEach(() => {
-    run("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", root);
+    runs("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", root);
   });
   afterEach(() => {
-    run("umount", root);
+    runs("umount", root);
   });
 
   test("refuses what does not fit, leaves nothing, still reads, and takes the next that fits", async () => {
@@ -66,11 +67,11 @@ describe.skipIf(!canMount)("a disk of 4 MiB", () => {
   test("cannot hold only a part of the data folder", async () => {
     const store = async (): Promise<unknown> => createDiskStore({ root: join(root, "data"), reserve: 0 });
     await mkdir(join(root, "data", "blobs"), { recursive: true });
-    run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", join(root, "data", "blobs"));
+    runs("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", join(root, "data", "blobs"));
     try {
       expect(await errorOf(store())).toMatchObject({ code: "usage" });
     } finally {
-      run("umount", join(root, "data", "blobs"));
+      runs("umount", join(root, "data", "blobs"));
     }
     await store();
   });
@@ -137,20 +138,4 @@ async function promoteTwice(
   const lines = (await Bun.file(trace).text()).split("\n").filter((line) => !line.includes("resumed>"));
   await rm(trace);
   return { report: JSON.parse(text), calls: lines };
-}
-
-function run(...command: string[]): boolean {
-  try {
-    return Bun.spawnSync(command, { stderr: "ignore" }).success;
-  } catch {
-    return false;
-  }
-}
-
-async function tryMount(): Promise<boolean> {
-  const folder = await mkdtemp(join(tmpdir(), "condarium-mount-"));
-  const isMounted = run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder);
-  if (isMounted) run("umount", folder);
-  await rm(folder, { recursive: true });
-  return isMounted;
 }

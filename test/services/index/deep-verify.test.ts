@@ -1,36 +1,36 @@
 // The deep check is silent about a sound channel, and finds each kind of damage.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { cpSync, existsSync, readdirSync, rmSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { encode } from "@msgpack/msgpack";
 import type { Problem, VerifyLevel } from "../../../src/services/verify.ts";
 import { bytesOf } from "../../support/answers.ts";
-import { derivedDataIsLetGo, startTestApp, type TestApp } from "../../support/app.ts";
+import { startTestApp, type TestApp } from "../../support/app.ts";
 import { filesIn, repodataOf, shardOf } from "../../support/documents.ts";
-import { fillChannel, publish, readDocuments, rowsOf, runSql, shardFile } from "../../support/indexed-channel.ts";
+import {
+  filledFolder,
+  publish,
+  readDocuments,
+  rowsOf,
+  runSql,
+  shardFile,
+  type FilledFolder,
+} from "../../support/indexed-channel.ts";
 import { zstd } from "../../support/package-builder.ts";
 
-let original: string;
+let filled: FilledFolder;
 let server: TestApp;
 
 /** One channel is filled and read; every test has a copy of its folder. */
 beforeAll(async () => {
-  original = await mkdtemp(join(tmpdir(), "condarium-deep-"));
-  const first = await startTestApp({ folder: original });
-  const user = await first.addUser("user");
-  await fillChannel(first, user);
-  await readDocuments(user);
-  first.app.close();
-  await derivedDataIsLetGo(original);
+  filled = await filledFolder();
 });
-afterAll(() => rm(original, { recursive: true, force: true }));
+afterAll(() => filled.remove());
 
 async function withCopy(work: () => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), "condarium-deep-"));
-  cpSync(original, folder, { recursive: true });
+  const folder = await filled.copy();
   server = await startTestApp({ folder });
   try {
     await work();

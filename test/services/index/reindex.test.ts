@@ -1,9 +1,8 @@
 // `reindex` leaves sound documents alone, mends what is stored otherwise, and disturbs no server.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { cpSync, readdirSync, rmSync, statSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdirSync, rmSync, statSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "../../../src/cli/index.ts";
 import { openSnapshots } from "../../../src/models/database.ts";
@@ -17,28 +16,31 @@ import { createIndexBuilder } from "../../../src/services/index/index-builder.ts
 import type { ReindexedDocument } from "../../../src/services/index/reindex.ts";
 import type { Problem } from "../../../src/services/verify.ts";
 import { bytesOf } from "../../support/answers.ts";
-import { derivedDataIsLetGo, startTestApp, type TestApp } from "../../support/app.ts";
+import { startTestApp, type TestApp } from "../../support/app.ts";
 import { filesIn, repodataOf } from "../../support/documents.ts";
-import { fillChannel, publish, readDocuments, rowsOf, runSql, shardFile } from "../../support/indexed-channel.ts";
+import {
+  filledFolder,
+  publish,
+  readDocuments,
+  rowsOf,
+  runSql,
+  shardFile,
+  type FilledFolder,
+} from "../../support/indexed-channel.ts";
 
-let original: string;
+let filled: FilledFolder;
 let sound: Map<string, string>;
 let server: TestApp;
 
+/** One channel is filled and read; every test has a copy of its folder. */
 beforeAll(async () => {
-  original = await mkdtemp(join(tmpdir(), "condarium-reindex-"));
-  const first = await startTestApp({ folder: original });
-  const user = await first.addUser("user");
-  await fillChannel(first, user);
-  sound = await readDocuments(user);
-  first.app.close();
-  await derivedDataIsLetGo(original);
+  filled = await filledFolder();
+  ({ sound } = filled);
 });
-afterAll(() => rm(original, { recursive: true, force: true }));
+afterAll(() => filled.remove());
 
 async function withCopy(work: () => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), "condarium-reindex-"));
-  cpSync(original, folder, { recursive: true });
+  const folder = await filled.copy();
   server = await startTestApp({ folder });
   try {
     await work();
