@@ -2,6 +2,7 @@
 
 import type { Config } from "./config.ts";
 import { createEvents } from "./events.ts";
+import { listChannels } from "./models/channel.ts";
 import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
 import { openDatabase, type Database } from "./models/database.ts";
 import { lockFolder } from "./models/lock.ts";
@@ -95,8 +96,8 @@ export async function createApp(options: AppOptions): Promise<App> {
   const stores = openStores({ config, clock, create: true, failpoint: options.failpoint, onFatal: options.onFatal });
   await stores.blobs.sweep();
   const files = createDerivedFiles(folder.root);
-  // Nobody reads yet, and what was derived before is made again when it is asked for.
-  files.sweep(() => false);
+  const channelIds = new Set((await listChannels(stores.database.read)).map(({ id }) => id));
+  files.sweep((id) => channelIds.has(id));
   const workers = createWorkers({ spawn, size: config.workers, queue: WAITING });
   // Apart from those that read packages, so that neither kind of work waits for the other.
   const indexers = createWorkers({ spawn, size: INDEXERS, queue: WAITING });

@@ -3,7 +3,8 @@
 import { Database as Connection, type SQLQueryBindings } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { isDatabaseBusy, toAppError } from "./database-errors.ts";
-import { inTransaction, type AsideRecord, type DerivedPlace } from "./derived.ts";
+import type { DerivedPlace } from "./derived-place.ts";
+import { inTransaction, type AsideRecord } from "./derived.ts";
 
 /** What a file of derived data is; `foreign` is of another release. */
 export type DerivedFileKind = "ours" | "absent" | "foreign" | "damaged";
@@ -74,7 +75,7 @@ export function comparePlace(original: string, copy: string, place: DerivedPlace
       return {
         segments: countOf(SEGMENTS) + countOf(missing("segment", "grp, start", "hash")),
         bzip2Pieces: countOf(BZIP2_PIECES),
-        entries: countOf(differing("entry", "name", "value")) + countOf(missing("entry", "name", "value")),
+        entries: countOf(differing("entry", "name", "value", "checksum")) + countOf(missing("entry", "name", "value")),
         setAside:
           countOf(differing("aside", "package_name, path", "reason")) +
           countOf(missing("aside", "package_name, path", "reason")),
@@ -86,13 +87,15 @@ export function comparePlace(original: string, copy: string, place: DerivedPlace
 const IN_BOTH = `SELECT count(*) AS parts FROM main.segment a LEFT JOIN other.segment b USING (${KEY}, grp, start)
   LEFT JOIN main.segment_data x ON x.id = a.id LEFT JOIN other.segment_data y ON y.id = b.id WHERE ${PLACE}`;
 const SEGMENTS = `${IN_BOTH} AND (a.hash IS NOT b.hash OR a.is_natural IS NOT b.is_natural OR a.size IS NOT b.size
-  OR a.window IS NOT b.window OR x.blocks IS NOT y.blocks)`;
-const BZIP2_PIECES = `${IN_BOTH} AND x.bzip2 <> y.bzip2`;
+  OR a.window IS NOT b.window OR a.checksum IS NOT b.checksum OR x.checksum IS NOT y.checksum
+  OR x.blocks IS NOT y.blocks)`;
+const BZIP2_PIECES = `${IN_BOTH} AND (x.bzip2 <> y.bzip2 OR x.bzip2_checksum <> y.bzip2_checksum)`;
 
 /** Counts what the first file has otherwise than the second, or has alone. */
-function differing(table: string, key: string, value: string): string {
+function differing(table: string, key: string, ...values: readonly string[]): string {
+  const isOther = values.map((value) => `a.${value} IS NOT b.${value}`).join(" OR ");
   return `SELECT count(*) AS parts FROM main.${table} a LEFT JOIN other.${table} b USING (${KEY}, ${key})
-    WHERE ${PLACE} AND a.${value} IS NOT b.${value}`;
+    WHERE ${PLACE} AND (${isOther})`;
 }
 
 /** Counts what only the second has. */
@@ -103,15 +106,15 @@ function missing(table: string, key: string, value: string): string {
 
 function copyPlace(db: Connection, { channelId, section, family }: DerivedPlace): void {
   const values = { channelId, section, family };
-  const columns = "channel_id, section, family, grp, start, is_natural, hash, size, window";
+  const columns = "channel_id, section, family, grp, start, is_natural, hash, size, window, checksum";
   db.query(`DELETE FROM main.segment_data WHERE id IN (SELECT id FROM main.segment WHERE ${PLACE})`).run(values);
   db.query(`DELETE FROM main.segment WHERE ${PLACE}`).run(values);
   db.query(
     `INSERT INTO main.segment (${columns}) SELECT ${columns} FROM other.segment WHERE ${PLACE} ORDER BY grp, start`,
   ).run(values);
   db.query(
-    `INSERT INTO main.segment_data (id, blocks, bzip2)
-     SELECT here.id, blocks, bzip2 FROM main.segment here
+    `INSERT INTO main.segment_data (id, checksum, blocks, bzip2_checksum, bzip2)
+     SELECT here.id, data.checksum, blocks, bzip2_checksum, bzip2 FROM main.segment here
      JOIN other.segment USING (channel_id, section, family, grp, start) JOIN other.segment_data data ON data.id = segment.id
      WHERE ${PLACE}`,
   ).run(values);

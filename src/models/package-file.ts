@@ -101,8 +101,6 @@ export type SectionRange = {
   readonly section: string;
   /** Files after this one; from the beginning when undefined. */
   readonly after: FileKey | undefined;
-  /** Files up to and with this one; to the end when undefined. */
-  readonly until?: FileKey | undefined;
   /** Only files whose names end so. */
   readonly ending?: string | undefined;
   readonly limit: number;
@@ -110,18 +108,15 @@ export type SectionRange = {
 
 /** A page of a section in the order of documents. */
 export async function pageOfSection(reader: Reader, range: SectionRange): Promise<IndexedFile[]> {
-  const { after, until, ending } = range;
+  const { after, ending } = range;
   const key = sql`(${packageFile.packageName}, ${packageFile.fileName})`;
   const beyond = after && sql`${key} > (${after.packageName}, ${after.fileName})`;
   const ends = ending === undefined ? undefined : like(packageFile.fileName, `%${ending}`);
-  const within = until && sql`${key} <= (${until.packageName}, ${until.fileName})`;
   return await reader
     .select(INDEXED)
     .from(packageFile)
     .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
-    .where(
-      and(eq(packageFile.channelId, range.channelId), eq(packageFile.section, range.section), beyond, within, ends),
-    )
+    .where(and(eq(packageFile.channelId, range.channelId), eq(packageFile.section, range.section), beyond, ends))
     .orderBy(asc(packageFile.packageName), asc(packageFile.fileName))
     .limit(range.limit);
 }

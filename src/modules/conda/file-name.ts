@@ -53,8 +53,12 @@ export function isBuild(text: string): boolean {
 
 /** Text to sort by: entries of documents are in the order of package names, then of file names, by bytes. */
 export function orderKey(fileName: string): string {
-  const name = fileName.slice(0, fileName.lastIndexOf("-", fileName.lastIndexOf("-") - 1));
-  return `${name}\0${fileName}`;
+  return `${packageNameOf(fileName)}\0${fileName}`;
+}
+
+/** The package of a file whose name is known to be sound. */
+export function packageNameOf(fileName: string): string {
+  return fileName.slice(0, fileName.lastIndexOf("-", fileName.lastIndexOf("-") - 1));
 }
 
 /** By code unit, never by language; for ASCII that is by bytes. */

@@ -85,31 +85,26 @@ export function frameHeader(totalSize: number, windowSize: number): Uint8Array {
 
 /** The frame's bytes, one part after another. */
 export function* spliceZstd(parts: readonly ZstdPart[]): Generator<Uint8Array, void, undefined> {
+  for (const stretch of zstdStretches(parts)) yield stretch();
+}
+
+/**
+ * The frame as a header, a stretch for each part, and an end, each made when it is asked for. The stretch of a part
+ * depends on nothing but the part, so it is the same in every frame.
+ */
+export function zstdStretches(parts: readonly ZstdPart[]): (() => Uint8Array)[] {
   const totalSize = parts.reduce((sum, part) => sum + part.joint.byteLength + part.size, 0);
   const largestWindow = parts.reduce((largest, part) => Math.max(largest, part.windowSize), 0);
-  yield frameHeader(totalSize, largestWindow);
-  for (const [index, part] of parts.entries()) {
-    if (index > 0 || part.joint.byteLength > 0) yield blocksOfJoint(part.joint);
+  const stretches = parts.map((part, index) => () => {
+    const joint = index > 0 || part.joint.byteLength > 0 ? blocksOfJoint(part.joint) : NOTHING;
     const { blocks, size, windowSize } = part.open();
     // The header has gone out already, so a piece that differs from what was said of it would break the frame.
     if (size !== part.size) throw new RangeError(`a piece has ${size} bytes instead of ${part.size}`);
     if (windowLog(windowSize) > windowLog(largestWindow))
       throw new RangeError("a piece needs a larger window than was said");
-    yield blocks;
-  }
-  yield FRAME_END;
-}
-
-/** How many bytes `spliceZstd` gives for these parts. */
-export function splicedLength(
-  parts: Iterable<{ readonly joint: Uint8Array; readonly blocks: { readonly byteLength: number } }>,
-): number {
-  let length = FRAME_HEADER + FRAME_END.byteLength;
-  for (const { joint, blocks } of parts) {
-    if (joint.byteLength > 0) length += blocksOfJoint(joint).byteLength;
-    length += blocks.byteLength;
-  }
-  return length;
+    return Buffer.concat([joint, blocks]);
+  });
+  return [() => frameHeader(totalSize, largestWindow), ...stretches, () => FRAME_END];
 }
 
 function blocksOfJoint(joint: Uint8Array): Uint8Array {

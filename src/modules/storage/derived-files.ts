@@ -1,32 +1,66 @@
 // Documents as files of this machine: made from the database, named by their content, and never made durable.
 
-import { closeSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { randomHex } from "../ids.ts";
 
+/** A folder is a path of plain segments, the first of them the number of a channel; one document lies in it. */
 export type DerivedFiles = {
   pathOf(folder: string, hash: string): string;
   /** Bytes; undefined when there is no such file. */
   size(folder: string, hash: string): number | undefined;
+  /** A file to copy from; undefined when there is no such file. It can be read until it is closed, even once removed. */
+  open(folder: string, hash: string): DerivedSource | undefined;
   /** Writes the parts one after the other; a reader sees the whole file or none. Answers the bytes. */
-  write(folder: string, hash: string, parts: Iterable<Uint8Array>): number;
+  write(folder: string, hash: string, parts: Iterable<DerivedPart>): number;
   remove(folder: string, hash: string): void;
-  /** Removes all files but those that `isWanted`; for the start, when nobody reads them. */
-  sweep(isWanted: (hash: string) => boolean): void;
+  /**
+   * Removes what nobody will read, for the start, when nobody reads yet: all of channels that have gone, all but the
+   * newest of each document, and all there is when the machine has been started anew, as it may have lost what it wrote.
+   */
+  sweep(isChannel: (id: number) => boolean): void;
 };
+
+export type DerivedSource = { readonly file: number; close(): void };
+/** Bytes, or a stretch of another file. */
+export type DerivedPart = Uint8Array | DerivedStretch;
+export type DerivedStretch = { readonly source: DerivedSource; readonly offset: number; readonly byteLength: number };
 
 const BATCH_BYTES = 1024 ** 2;
 const NAME = /^[0-9a-f]{64}$/;
-const FOLDER = /^\d+$/;
+const FOLDER = /^\d+(?:\/[\w-][\w.-]*)+$/;
+/** Linux names each start of a machine; elsewhere nothing is taken to have outlived one. */
+const BOOT_ID = "/proc/sys/kernel/random/boot_id";
 
 export function createDerivedFiles(root: string): DerivedFiles {
+  const derived = join(root, "derived");
   const pathOf = (folder: string, hash: string): string => {
     if (!FOLDER.test(folder) || !NAME.test(hash)) throw new Error("not the name of a derived file");
-    return join(root, "derived", folder, hash);
+    return join(derived, folder, hash);
   };
   return {
     pathOf,
     size: (folder, hash) => statSync(pathOf(folder, hash), { throwIfNoEntry: false })?.size,
+    open: (folder, hash) => {
+      try {
+        const file = openSync(pathOf(folder, hash), "r");
+        return { file, close: () => closeSync(file) };
+      } catch {
+        return undefined;
+      }
+    },
     write: (folder, hash, parts) => {
       const target = pathOf(folder, hash);
       mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
@@ -41,35 +75,65 @@ export function createDerivedFiles(root: string): DerivedFiles {
       }
     },
     remove: (folder, hash) => rmSync(pathOf(folder, hash), { force: true }),
-    sweep: (isWanted) => {
-      const folders = readdirOr(join(root, "derived"));
-      for (const folder of folders) {
-        for (const name of readdirOr(join(root, "derived", folder))) {
-          if (!isWanted(name)) rmSync(join(root, "derived", folder, name), { force: true });
-        }
+    sweep: (isChannel) => {
+      const isSameBoot = noteBoot(derived);
+      for (const channel of subfolders(derived)) {
+        const folder = join(derived, channel);
+        if (isSameBoot && isChannel(Number(channel))) keepNewest(folder);
+        else rmSync(folder, { recursive: true, force: true });
       }
     },
   };
 }
 
-/** Small parts are joined first: a document of a million records has thousands of them. */
-function writeParts(path: string, parts: Iterable<Uint8Array>): number {
+/** Whether the machine has not been started since the last time; a crash of the process alone loses nothing it wrote. */
+function noteBoot(derived: string): boolean {
+  const path = join(derived, "boot");
+  const now = textOf(BOOT_ID);
+  if (now !== undefined && textOf(path) === now) return true;
+  mkdirSync(derived, { recursive: true, mode: 0o700 });
+  writeFileSync(path, now ?? "", { mode: 0o600 });
+  return false;
+}
+
+function keepNewest(folder: string): void {
+  for (const name of subfolders(folder)) keepNewest(join(folder, name));
+  const files = readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map(({ name }) => ({ name, at: statSync(join(folder, name)).mtimeMs }))
+    .sort((a, b) => b.at - a.at);
+  const newest = files.find(({ name }) => NAME.test(name));
+  for (const file of files) if (file !== newest) rmSync(join(folder, file.name), { force: true });
+}
+
+/** Small parts are joined first, and stretches that follow each other: a document of a million records has thousands. */
+function writeParts(path: string, parts: Iterable<DerivedPart>): number {
   const file = openSync(path, "wx", 0o600);
   let total = 0;
   let held: Uint8Array[] = [];
   let bytes = 0;
+  let stretch: DerivedStretch | undefined;
   const flush = (): void => {
-    const batch = Buffer.concat(held, bytes);
-    for (let written = 0; written < batch.byteLength;) written += writeSync(file, batch, written);
-    total += bytes;
+    writeAll(file, Buffer.concat(held, bytes));
     held = [];
     bytes = 0;
+    if (stretch) copy(stretch, file);
+    stretch = undefined;
   };
   try {
     for (const part of parts) {
-      held.push(part);
-      bytes += part.byteLength;
-      if (bytes >= BATCH_BYTES) flush();
+      total += part.byteLength;
+      if (part instanceof Uint8Array) {
+        if (stretch) flush();
+        held.push(part);
+        bytes += part.byteLength;
+        if (bytes >= BATCH_BYTES) flush();
+      } else if (stretch && stretch.source === part.source && stretch.offset + stretch.byteLength === part.offset) {
+        stretch = { ...stretch, byteLength: stretch.byteLength + part.byteLength };
+      } else {
+        flush();
+        stretch = part;
+      }
     }
     flush();
     return total;
@@ -78,10 +142,32 @@ function writeParts(path: string, parts: Iterable<Uint8Array>): number {
   }
 }
 
-function readdirOr(path: string): string[] {
+function writeAll(file: number, bytes: Uint8Array): void {
+  for (let written = 0; written < bytes.byteLength;) written += writeSync(file, bytes, written);
+}
+
+function copy({ source, offset, byteLength }: DerivedStretch, file: number): void {
+  const buffer = Buffer.allocUnsafe(Math.min(BATCH_BYTES, byteLength));
+  for (let done = 0; done < byteLength;) {
+    const read = readSync(source.file, buffer, 0, Math.min(buffer.byteLength, byteLength - done), offset + done);
+    if (read === 0) throw new Error("a derived file is shorter than it was");
+    writeAll(file, buffer.subarray(0, read));
+    done += read;
+  }
+}
+
+function subfolders(path: string): string[] {
   try {
-    return readdirSync(path);
+    return readdirSync(path, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
   } catch {
     return [];
+  }
+}
+
+function textOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
   }
 }

@@ -1,11 +1,12 @@
 // The documents of a channel as a whole: `channeldata.json`, name by name, and the feed of its newest packages.
 
-import type { DerivedPlace } from "../../models/derived.ts";
+import type { DerivedPlace } from "../../models/derived-place.ts";
 import { filesOfName, listSections, newestFiles, type IndexedFile } from "../../models/package-file.ts";
 import { channeldataEntry, joinChanneldata, type ChanneldataFile } from "../../modules/conda/channeldata.ts";
 import { composeRss } from "../../modules/conda/rss.ts";
 import { isReadable, ofReadable } from "./aside.ts";
-import { catchUpNames, type CatchUpParts, type Progress } from "./catch-up.ts";
+import { catchUpNames } from "./catch-up.ts";
+import type { CatchUpParts, Progress } from "./catch-up-parts.ts";
 import { wholeDocument, type Composition } from "./compose.ts";
 import { metadataOf } from "./families.ts";
 

@@ -4,8 +4,8 @@ import { SHARD_LEVEL } from "../../modules/conda/shards.ts";
 import { ZSTD_LEVEL } from "../../modules/splice/zstd-frame.ts";
 import { CUT_RULE } from "./segments.ts";
 
-/** Raised when the text of entries, or the way documents are put together, changes. */
-const FORMAT = 1;
+/** Raised when the text of entries, the way documents are put together, or the tables of index.db change. */
+const FORMAT = 2;
 
 export const CODEC = JSON.stringify([
   FORMAT,

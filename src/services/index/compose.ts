@@ -1,6 +1,7 @@
 // Joins segments into a document: one text, in three forms, identified without being read.
 
-import type { Derived, DerivedPlace, SegmentPlace, SegmentSummary } from "../../models/derived.ts";
+import type { DerivedPlace } from "../../models/derived-place.ts";
+import type { DerivedSegments, SegmentSummary } from "../../models/derived-segments.ts";
 import { sha256Hex } from "../../modules/hash.ts";
 import {
   compressBzip2Piece,
@@ -13,8 +14,8 @@ import {
   decompressPiece,
   PAD,
   SEPARATOR,
-  spliceZstd,
   ZSTD_LEVEL,
+  zstdStretches,
   type ZstdPiece,
 } from "../../modules/splice/zstd-frame.ts";
 import { CODEC } from "./codec.ts";
@@ -23,16 +24,24 @@ import type { Family } from "./families.ts";
 export type Form = "json" | "zst" | "bz2";
 
 /** Where segments come from. */
-export type SegmentSource = Pick<Derived, "segments" | "blocks" | "bzip2" | "setBzip2">;
+export type SegmentSource = Pick<DerivedSegments, "segments" | "blocks" | "bzip2" | "setBzip2">;
+
+/** A stretch of a document. One of the same document with the same key has the same bytes. */
+export type Chunk = { readonly key: string | undefined; bytes(): Uint8Array };
 
 export type Composition = {
   /** Of codec, segments and frame: it stands for the exact bytes. */
   readonly hash: string;
   /** Bytes of the text. */
   readonly textSize: number;
-  /** The document's bytes, made as they are asked for. */
-  parts(): Iterable<Uint8Array>;
+  /** The document from its beginning to its end, each chunk made when it is asked for. */
+  chunks(): Iterable<Chunk>;
 };
+
+/** The document's bytes, made as they are asked for. */
+export function* bytesOf({ chunks }: Pick<Composition, "chunks">): Generator<Uint8Array, void, undefined> {
+  for (const chunk of chunks()) yield chunk.bytes();
+}
 
 export function composeSegmented(
   derived: SegmentSource,
@@ -46,14 +55,14 @@ export function composeSegmented(
   return {
     hash: sha256Hex(JSON.stringify([CODEC, form, identity])),
     textSize: pieces.reduce((sum, piece) => sum + joint(piece).byteLength + sizeOf(piece), 0),
-    parts: () => {
+    chunks: () => {
       switch (form) {
         case "json":
-          return jsonParts(derived, pieces);
+          return jsonChunks(derived, pieces);
         case "zst":
-          return zstdParts(derived, pieces);
+          return zstdChunks(derived, pieces);
         case "bz2":
-          return bzip2Parts(derived, pieces);
+          return eachAsChunk(bzip2Parts(derived, pieces));
       }
     },
   };
@@ -65,8 +74,13 @@ export function wholeDocument(text: string, form: Form): Composition {
   return {
     hash: sha256Hex(JSON.stringify([CODEC, form, text])),
     textSize: bytes.byteLength,
-    parts: () => [packed(bytes, form)],
+    chunks: () => [chunkOf(packed(bytes, form))],
   };
+}
+
+/** Such as stands where no other document has it. */
+export function chunkOf(bytes: Uint8Array): Chunk {
+  return { key: undefined, bytes: () => bytes };
 }
 
 function packed(bytes: Uint8Array, form: Form): Uint8Array {
@@ -75,21 +89,16 @@ function packed(bytes: Uint8Array, form: Form): Uint8Array {
   return Buffer.concat([...spliceBzip2([compressBzip2(bytes)])]);
 }
 
-type SegmentPiece = {
-  readonly kind: "segment";
-  readonly place: SegmentPlace;
-  readonly row: SegmentSummary;
-  readonly isFirst: boolean;
-};
-type Piece = { readonly kind: "text"; readonly text: string; readonly isFirst: boolean } | SegmentPiece;
+type Piece =
+  | { readonly kind: "text"; readonly text: string; readonly isFirst: boolean }
+  | { readonly kind: "segment"; readonly row: SegmentSummary; readonly isFirst: boolean };
 
 function piecesOf(derived: SegmentSource, place: DerivedPlace, family: Family, yanked: readonly string[]): Piece[] {
-  const segments = family.groups.map((group) => {
-    const target = { ...place, group: group.name };
-    return derived
-      .segments(target)
-      .map((row): SegmentPiece => ({ kind: "segment", place: target, row, isFirst: row.start === "" }));
-  });
+  const segments = family.groups.map((group) =>
+    derived
+      .segments({ ...place, group: group.name })
+      .map((row): Piece => ({ kind: "segment", row, isFirst: row.start === "" })),
+  );
   // The maps that not every document has come last.
   const isWhole = family.groups.some((group, at) => !group.always && (segments[at]?.length ?? 0) > 0);
   const shown = isWhole ? family.groups.length : family.groups.filter((group) => group.always).length;
@@ -110,63 +119,60 @@ function sizeOf(piece: Piece): number {
   return piece.kind === "text" ? Buffer.byteLength(piece.text) : piece.row.size;
 }
 
-/** Hands out the blocks of segments in the order of the document, reading each group once from its beginning. */
-function createBlockReader(derived: SegmentSource): (piece: SegmentPiece) => ZstdPiece {
-  let group: string | undefined;
-  let blocks: Iterator<Uint8Array> = [][Symbol.iterator]();
-  return (piece) => {
-    if (piece.place.group !== group) {
-      group = piece.place.group;
-      blocks = derived.blocks(piece.place)[Symbol.iterator]();
-    }
-    const next = blocks.next();
-    if (next.done === true) throw new Error("a segment of the index has gone");
-    const { size, window } = piece.row;
-    return { blocks: next.value, size, windowSize: window };
-  };
+/** Texts are short and differ from one document to the next. */
+function keyOf(piece: Piece): string | undefined {
+  return piece.kind === "text" ? undefined : `${piece.isFirst ? "first" : "later"} ${piece.row.hash}`;
 }
 
-function* jsonParts(derived: SegmentSource, pieces: readonly Piece[]): Generator<Uint8Array> {
-  const read = createBlockReader(derived);
-  for (const piece of pieces) {
-    yield joint(piece);
-    yield piece.kind === "text" ? Buffer.from(piece.text) : decompressPiece(read(piece));
-  }
+function read(derived: SegmentSource, piece: Piece): ZstdPiece {
+  if (piece.kind === "text") return compressPiece(Buffer.from(piece.text));
+  const { row } = piece;
+  return { blocks: derived.blocks(row.id), size: row.size, windowSize: row.window };
 }
 
-function zstdParts(derived: SegmentSource, pieces: readonly Piece[]): Iterable<Uint8Array> {
-  const read = createBlockReader(derived);
-  return spliceZstd(
+function jsonChunks(derived: SegmentSource, pieces: readonly Piece[]): Chunk[] {
+  const text = (piece: Piece): Uint8Array =>
+    piece.kind === "text" ? Buffer.from(piece.text) : decompressPiece(read(derived, piece));
+  return pieces.map((piece) => ({ key: keyOf(piece), bytes: () => Buffer.concat([joint(piece), text(piece)]) }));
+}
+
+function zstdChunks(derived: SegmentSource, pieces: readonly Piece[]): Chunk[] {
+  const stretches = zstdStretches(
     pieces.map((piece) => ({
       joint: joint(piece),
       size: sizeOf(piece),
       windowSize: piece.kind === "text" ? sizeOf(piece) : piece.row.window,
-      open: () => (piece.kind === "text" ? compressPiece(Buffer.from(piece.text)) : read(piece)),
+      open: () => read(derived, piece),
     })),
   );
+  const keys = [undefined, ...pieces.map(keyOf), undefined];
+  return stretches.map((bytes, at) => ({ key: keys[at], bytes }));
+}
+
+function* eachAsChunk(parts: Iterable<Uint8Array>): Generator<Chunk, void, undefined> {
+  for (const part of parts) yield chunkOf(part);
 }
 
 /** A piece of bzip2 holds the joint before it, so that pieces are simply put one after the other. */
-function* bzip2Parts(derived: SegmentSource, pieces: readonly Piece[]): Generator<Uint8Array> {
+function bzip2Parts(derived: SegmentSource, pieces: readonly Piece[]): Iterable<Uint8Array> {
   function* each(): Generator<Bzip2Piece> {
-    const read = createBlockReader(derived);
     for (const piece of pieces) {
       if (piece.kind === "text") {
         yield compressBzip2(Buffer.concat([joint(piece), Buffer.from(piece.text)]));
         continue;
       }
-      const segment = read(piece);
-      const known = derived.bzip2(piece.place, piece.row.start);
+      const { id } = piece.row;
+      const known = derived.bzip2(id);
       if (known) {
         yield known;
         continue;
       }
-      const made = compressBzip2(Buffer.concat([joint(piece), decompressPiece(segment)]));
-      derived.setBzip2(piece.place, piece.row.start, made);
+      const made = compressBzip2(Buffer.concat([joint(piece), decompressPiece(read(derived, piece))]));
+      derived.setBzip2(id, made);
       yield made;
     }
   }
-  yield* spliceBzip2(each());
+  return spliceBzip2(each());
 }
 
 /** One long record can make a text larger than a block. */

@@ -1,12 +1,13 @@
 // `current_repodata.json`: a closure over dependencies, so it is chosen as a whole from one kept summary a name.
 
-import type { DerivedPlace } from "../../models/derived.ts";
+import type { DerivedPlace } from "../../models/derived-place.ts";
 import { filesOfName } from "../../models/package-file.ts";
 import { chooseCurrent, summarizeName } from "../../modules/conda/current-repodata.ts";
 import { parseFileName } from "../../modules/conda/file-name.ts";
 import { composeRepodata, type RepodataEntry } from "../../modules/conda/repodata.ts";
 import { isReadable, ofReadable } from "./aside.ts";
-import { catchUpNames, type CatchUpParts, type Progress } from "./catch-up.ts";
+import { catchUpNames } from "./catch-up.ts";
+import type { CatchUpParts, Progress } from "./catch-up-parts.ts";
 import { entryOf } from "./families.ts";
 
 /** Past this the classic solver, which alone asks for it, is better off with `repodata.json`. */

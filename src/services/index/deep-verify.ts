@@ -11,9 +11,9 @@ import { createFileHash } from "../../modules/hash.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
 import { CODEC } from "./codec.ts";
-import type { Composition } from "./compose.ts";
+import { bytesOf, type Composition } from "./compose.ts";
 import { checkRepodata, checkShards, type SectionRows } from "./document-check.ts";
-import { formOf, type DocumentName } from "./documents.ts";
+import { folderOf, formOf, type DocumentName } from "./documents.ts";
 import type { Complain } from "./entry-check.ts";
 import { documentsOf, isFileDamaged, rebuildPlace, type FreshShard, type Rebuilt } from "./rebuild.ts";
 import { countDocuments, documentLabel, rebuildTargets, type RebuildTarget } from "./rebuild-targets.ts";
@@ -113,7 +113,8 @@ async function checkPlace(work: Work, { target, section, scratch, rebuilt }: Pla
     for (const { documents, what } of rebuilt.differences) {
       if (documents.includes(name)) complaints.add("I-6", `what is stored for it differs in ${what}`);
     }
-    if (await isFileDamaged(work.files, channelId, composition)) complaints.add("I-6", "its file is damaged");
+    if (await isFileDamaged(work.files, folderOf(channelId, { section, name }), composition))
+      complaints.add("I-6", "its file is damaged");
     complaints.end();
   }
 }
@@ -132,10 +133,10 @@ async function checkDocument(
   complain: Complain,
 ): Promise<void> {
   if (name === "repodata_shards.msgpack.zst") {
-    await checkShards(rows, Buffer.concat([...composition.parts()]), scratch.shards.read, complain);
+    await checkShards(rows, Buffer.concat([...bytesOf(composition)]), scratch.shards.read, complain);
     return;
   }
-  if (name === "repodata.json") await checkRepodata(rows, composition.parts(), complain);
+  if (name === "repodata.json") await checkRepodata(rows, bytesOf(composition), complain);
   const plain = name.replace(/\.(?:zst|bz2)$/, "");
   const hash = textHash(name, composition);
   if ((texts.get(plain) ?? hash) !== hash) complain("I-6", `it does not hold the text of ${plain}`);
@@ -143,21 +144,21 @@ async function checkDocument(
 }
 
 /** The hash of a document's text, read by decoders that share nothing with what wrote it. */
-function textHash(name: DocumentName, { parts }: Composition): string {
+function textHash(name: DocumentName, composition: Composition): string {
   const hash = createFileHash();
   const update = (chunk: Uint8Array): void => hash.update(chunk);
   switch (formOf(name)) {
     case "json":
-      for (const part of parts()) update(part);
+      for (const part of bytesOf(composition)) update(part);
       break;
     case "zst": {
       const decoder = new Decompress(update);
-      for (const part of parts()) decoder.push(part);
+      for (const part of bytesOf(composition)) decoder.push(part);
       decoder.push(new Uint8Array(0), true);
       break;
     }
     case "bz2":
-      for (const chunk of decompressBzip2(parts(), REFUSE)) update(chunk);
+      for (const chunk of decompressBzip2(bytesOf(composition), REFUSE)) update(chunk);
       break;
   }
   return hash.digest().sha256;

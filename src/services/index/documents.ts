@@ -23,6 +23,11 @@ export type View = {
 /** A document of a section, or of the channel as a whole when `section` is undefined. */
 export type DocumentPlace = { readonly section: string | undefined; readonly name: DocumentName };
 
+/** The folder of its files. */
+export function folderOf(channelId: number, { section, name }: DocumentPlace): string {
+  return `${channelId}/${section || "channel"}/${name}`;
+}
+
 const OF_SECTION: ReadonlyMap<string, DocumentName> = new Map<string, DocumentName>([
   ["repodata.json", "repodata.json"],
   ["repodata.json.zst", "repodata.json.zst"],

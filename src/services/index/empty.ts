@@ -9,9 +9,10 @@ import { formOf, type DocumentName } from "./documents.ts";
 import { REPODATA, RUN_EXPORTS, type Family } from "./families.ts";
 import { catalogueOf } from "./shard-catalogue.ts";
 
+const NOTHING = new Uint8Array(0);
 const NO_SEGMENTS: SegmentSource = {
   segments: () => [],
-  blocks: () => [],
+  blocks: () => NOTHING,
   bzip2: () => undefined,
   setBzip2: () => undefined,
 };

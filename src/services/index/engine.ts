@@ -9,8 +9,9 @@ import type { Clock } from "../../modules/clock.ts";
 import { createLru } from "../../modules/lru.ts";
 import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
 import type { Workers } from "../workers.ts";
-import { BEFORE_ANY, type Moment } from "./catch-up.ts";
-import type { DocumentPlace, View } from "./documents.ts";
+import { BEFORE_ANY, type Moment } from "./catch-up-parts.ts";
+import { bytesOf } from "./compose.ts";
+import { folderOf, type DocumentPlace, type View } from "./documents.ts";
 import { emptyDocument } from "./empty.ts";
 import type { BuildReply } from "./index-builder.ts";
 
@@ -51,8 +52,8 @@ type Flight = { readonly target: number; readonly landing: Promise<BuiltDocument
 
 const KEPT_DOCUMENTS = 10_000;
 const KEPT_BYTES = 64 * 1024 ** 2;
-/** A replaced file may still be on its way to a reader. */
-const RETIRE_MS = 60_000;
+/** A replaced file may be about to be opened for a reader; one that is open can be read to its end. */
+const RETIRE_MS = 5000;
 const BUILD_TRIES = 3;
 /** One step of a build has a budget far below this; a worker that takes longer is broken. */
 const STEP_LIMIT_MS = 10 * 60_000;
@@ -69,7 +70,7 @@ export function createEngine(parts: EngineParts): Engine {
   async function current(view: View, place: DocumentPlace, moment: Moment) {
     const key = keyOf(view, place);
     const known = kept.get(key);
-    if (!known || !isStillThere(parts.files, view, known.document)) return undefined;
+    if (!known || !isStillThere(parts.files, view, place, known.document)) return undefined;
     if (known.moment.revision === moment.revision) {
       return known.moment.identity === moment.identity ? known.document : undefined;
     }
@@ -104,7 +105,7 @@ export function createEngine(parts: EngineParts): Engine {
     const built = await build(parts, view, place);
     const before = kept.get(key)?.document;
     kept.set(key, built);
-    if (before?.kind === "built") retire(String(channelId), key, before.hash);
+    if (before?.kind === "built" && before.isFile) retire(folderOf(channelId ?? 0, place), key, before.hash);
     return built.document;
   }
 
@@ -130,8 +131,9 @@ async function isEmpty(reader: Reader, channelId: number | undefined, place: Doc
 }
 
 function ofNothing({ address }: View, { section = "", name }: DocumentPlace): BuiltDocument {
-  const { hash, parts } = emptyDocument(section, name, address);
-  const bytes = Buffer.concat([...parts()]);
+  const composition = emptyDocument(section, name, address);
+  const { hash } = composition;
+  const bytes = Buffer.concat([...bytesOf(composition)]);
   return { kind: "built", hash, size: bytes.byteLength, lastModified: 0, isFile: false, open: () => new Blob([bytes]) };
 }
 
@@ -150,7 +152,7 @@ async function build(parts: EngineParts, view: View, place: DocumentPlace): Prom
     }
     const { reply } = outcome;
     if (reply.kind === "more") continue;
-    const document = documentOf(parts, channelId, reply);
+    const document = documentOf(parts, folderOf(channelId, place), reply);
     const seconds = (parts.clock.elapsed() - started) / 1000;
     const bytes = document.kind === "built" ? document.size : 0;
     parts.events.recordsSetAside(reply.setAside);
@@ -160,21 +162,26 @@ async function build(parts: EngineParts, view: View, place: DocumentPlace): Prom
 }
 
 function documentOf(
-  parts: EngineParts,
-  channelId: number,
+  { files }: EngineParts,
+  folder: string,
   reply: Exclude<BuildReply, { kind: "more" }>,
 ): BuiltDocument | AbsentDocument {
   if (reply.kind === "absent") return { kind: "absent", why: reply.why };
   const { hash, size, lastModified, bytes } = reply;
-  const path = parts.files.pathOf(String(channelId), hash);
+  const path = files.pathOf(folder, hash);
   const blob = bytes && new Blob([bytes.slice()]);
   return { kind: "built", hash, size, lastModified, isFile: !blob, open: () => blob ?? Bun.file(path) };
 }
 
 /** Derived files may be deleted by hand, as they are only derived. */
-function isStillThere(files: DerivedFiles, view: View, document: BuiltDocument | AbsentDocument): boolean {
+function isStillThere(
+  files: DerivedFiles,
+  view: View,
+  place: DocumentPlace,
+  document: BuiltDocument | AbsentDocument,
+): boolean {
   if (document.kind === "absent" || !document.isFile) return true;
-  return files.size(String(view.channelId ?? 0), document.hash) === document.size;
+  return files.size(folderOf(view.channelId ?? 0, place), document.hash) === document.size;
 }
 
 async function momentOf(reader: Reader, view: View): Promise<Moment> {

@@ -29,6 +29,8 @@ export type Group = {
   readonly ending: ".tar.bz2" | ".conda";
   /** The text of a file's entry, without a comma; undefined for a file that stands elsewhere. */
   entry(file: IndexedFile): string | undefined;
+  /** The file of the entry with this key. */
+  fileNameOf(key: string): string;
   /** Whether the document has its map even when there is nothing in it. */
   readonly always: boolean;
 };
@@ -46,13 +48,15 @@ const legacy = (file: IndexedFile): string | undefined =>
 const later = (file: IndexedFile): string | undefined =>
   isRevision3(file.record) ? repodataV3Entry(entryOf(file)) : undefined;
 
+const same = (key: string): string => key;
+
 export const REPODATA: Family = {
   name: "repodata",
   groups: [
-    { name: "packages", ending: ".tar.bz2", entry: legacy, always: true },
-    { name: "packages.conda", ending: ".conda", entry: legacy, always: true },
-    { name: "v3.conda", ending: ".conda", entry: later, always: false },
-    { name: "v3.tar.bz2", ending: ".tar.bz2", entry: later, always: false },
+    { name: "packages", ending: ".tar.bz2", entry: legacy, fileNameOf: same, always: true },
+    { name: "packages.conda", ending: ".conda", entry: legacy, fileNameOf: same, always: true },
+    { name: "v3.conda", ending: ".conda", entry: later, fileNameOf: (key) => `${key}.conda`, always: false },
+    { name: "v3.tar.bz2", ending: ".tar.bz2", entry: later, fileNameOf: (key) => `${key}.tar.bz2`, always: false },
   ],
   frame: (section, yanked, groups) =>
     groups === 2
@@ -65,8 +69,8 @@ const exported = (file: IndexedFile): string => runExportsEntry(file.fileName, m
 export const RUN_EXPORTS: Family = {
   name: "run_exports",
   groups: [
-    { name: "packages", ending: ".tar.bz2", entry: exported, always: true },
-    { name: "packages.conda", ending: ".conda", entry: exported, always: true },
+    { name: "packages", ending: ".tar.bz2", entry: exported, fileNameOf: same, always: true },
+    { name: "packages.conda", ending: ".conda", entry: exported, fileNameOf: same, always: true },
   ],
   frame: (section) => [runExportsHead(section), RUN_EXPORTS_MIDDLE, RUN_EXPORTS_TAIL],
 };

@@ -2,15 +2,17 @@
 
 import { revisionTime } from "../../models/channel.ts";
 import type { Reader, Snapshots } from "../../models/database.ts";
-import { DerivedChanged, type Derived } from "../../models/derived.ts";
+import { DerivedChanged, DerivedDamaged } from "../../models/derived-place.ts";
+import type { Derived } from "../../models/derived.ts";
 import { sectionRevision } from "../../models/index-part.ts";
 import type { Clock } from "../../modules/clock.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
-import type { CatchUpParts, Moment } from "./catch-up.ts";
+import type { CatchUpParts, Moment } from "./catch-up-parts.ts";
 import type { ChannelAddress } from "./channel-documents.ts";
-import type { Composition } from "./compose.ts";
-import type { DocumentName } from "./documents.ts";
+import { bytesOf, type Composition } from "./compose.ts";
+import { createDocumentFiles, type DocumentFiles } from "./document-files.ts";
+import { folderOf, type DocumentName } from "./documents.ts";
 import { RECIPES, type Made } from "./recipes.ts";
 import { restoreShard } from "./shard-catalogue.ts";
 
@@ -61,68 +63,66 @@ export type IndexBuilderParts = {
 const BUDGET_MS = 150;
 const INLINE_BYTES = 64 * 1024;
 
+type Work = Omit<IndexBuilderParts, "files" | "snapshots"> & { readonly files: DocumentFiles };
+
 export function createIndexBuilder(parts: IndexBuilderParts): IndexBuilder {
+  const { derived } = parts;
+  const work: Work = { ...parts, files: createDocumentFiles(parts) };
   return {
     build: async (request) => {
-      parts.derived.watch();
+      derived.watch();
       try {
-        return await parts.snapshots.snapshot((reader) => build(parts, reader, request));
+        return await parts.snapshots.snapshot((reader) => build(work, reader, request));
       } catch (error) {
         // Another process mends the derived data: what was read of it may belong to two states.
-        if (error instanceof DerivedChanged || parts.derived.hasChanged()) return { kind: "more" };
-        throw error;
+        if (error instanceof DerivedChanged || derived.hasChanged()) return { kind: "more" };
+        if (!(error instanceof DerivedDamaged)) throw error;
+        derived.transact(() => derived.discard({ channelId: request.channelId }));
+        return { kind: "more" };
       }
     },
     restore: (request) => parts.snapshots.snapshot((reader) => restoreShard({ ...parts, reader }, request)),
   };
 }
 
-async function build(parts: IndexBuilderParts, reader: Reader, request: BuildRequest): Promise<BuildReply> {
-  const { derived, clock, blobs } = parts;
-  const work: CatchUpParts = { reader, derived, clock, blobs, budget: BUDGET_MS };
-  const made = await RECIPES[request.name](work, { ...request, section: request.section ?? "" });
-  return await replyOf(parts, reader, request, made);
+async function build(work: Work, reader: Reader, request: BuildRequest): Promise<BuildReply> {
+  const parts: CatchUpParts = { ...work, reader, budget: BUDGET_MS };
+  const made = await RECIPES[request.name](parts, { ...request, section: request.section ?? "" });
+  return await replyOf(work, reader, request, made);
 }
 
-async function replyOf(
-  parts: IndexBuilderParts,
-  reader: Reader,
-  request: BuildRequest,
-  made: Made,
-): Promise<BuildReply> {
+async function replyOf(work: Work, reader: Reader, request: BuildRequest, made: Made): Promise<BuildReply> {
   switch (made.kind) {
     case "more":
       return { kind: "more" };
     case "absent":
-      return { ...made, setAside: parts.derived.countAside() };
+      return { ...made, setAside: work.derived.countAside() };
     case "composed": {
       const { moment } = made;
       const lastModified = await modifiedAt(reader, request, moment);
-      const setAside = parts.derived.countAside();
-      return { kind: "built", moment, setAside, lastModified, ...keep(parts, request, made.composition) };
+      const setAside = work.derived.countAside();
+      return { kind: "built", moment, setAside, lastModified, ...keep(work, request, made.composition) };
     }
   }
 }
 
 /** Writes what is not there yet. The same state has the same name, so most of it often is. */
 function keep(
-  parts: IndexBuilderParts,
+  { derived, files }: Work,
   request: BuildRequest,
-  { hash, textSize, parts: content }: Composition,
+  composition: Composition,
 ): { hash: string; size: number; bytes: Uint8Array | undefined } {
-  const folder = String(request.channelId);
-  const known = parts.files.size(folder, hash);
+  const { hash, textSize } = composition;
+  const folder = folderOf(request.channelId, request);
+  const known = files.size(folder, hash);
   if (known !== undefined) return { hash, size: known, bytes: undefined };
-  const whole = ofOneState(parts.derived, content());
-  if (textSize > INLINE_BYTES) return { hash, size: parts.files.write(folder, hash, whole), bytes: undefined };
-  const bytes = Buffer.concat([...whole]);
+  const check = (): void => {
+    if (derived.hasChanged()) throw new DerivedChanged("another process has written");
+  };
+  if (textSize > INLINE_BYTES) return { hash, size: files.write(folder, composition, check), bytes: undefined };
+  const bytes = Buffer.concat([...bytesOf(composition)]);
+  check();
   return { hash, size: bytes.byteLength, bytes };
-}
-
-/** What was read while another process wrote is thrown away. */
-function* ofOneState(derived: Derived, content: Iterable<Uint8Array>): Generator<Uint8Array, void, undefined> {
-  yield* content;
-  if (derived.hasChanged()) throw new DerivedChanged("another process has written");
 }
 
 async function modifiedAt(reader: Reader, request: BuildRequest, moment: Moment): Promise<number> {

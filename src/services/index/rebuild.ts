@@ -2,13 +2,13 @@
 
 import type { Reader, Snapshots } from "../../models/database.ts";
 import { comparePlace, copyPlaces, type PlaceDifference } from "../../models/derived-places.ts";
-import type { DerivedPlace } from "../../models/derived.ts";
+import type { DerivedPlace } from "../../models/derived-place.ts";
 import type { Clock } from "../../modules/clock.ts";
 import type { BlobKey, BlobStore } from "../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
 import { createFileHash, sha256Hex } from "../../modules/hash.ts";
-import type { CatchUpParts } from "./catch-up.ts";
-import type { Composition } from "./compose.ts";
+import type { CatchUpParts } from "./catch-up-parts.ts";
+import { bytesOf, type Composition } from "./compose.ts";
 import type { DocumentName } from "./documents.ts";
 import { RECIPES, type Made, type RecipePlace } from "./recipes.ts";
 import type { Scratch, ScratchStore } from "./scratch.ts";
@@ -96,7 +96,7 @@ export async function rebuildPlace<T>(
   for (const name of documentsOf(place.section)) {
     const made = await makeInSteps(making, name);
     // The pieces of bzip2 are kept as well, and are made when they are read.
-    if (made.kind === "composed" && name.endsWith(".bz2")) drain(made.composition.parts());
+    if (made.kind === "composed" && name.endsWith(".bz2")) drain(bytesOf(made.composition));
     parts.onDocument();
   }
   // What is damaged beyond reading fails once more below, and is told of there.
@@ -115,15 +115,11 @@ export async function rebuildPlace<T>(
 }
 
 /** Whether a file of a document lies there and is not what the document is. */
-export async function isFileDamaged(
-  files: DerivedFiles,
-  channelId: number,
-  { hash, parts }: Composition,
-): Promise<boolean> {
-  const folder = String(channelId);
+export async function isFileDamaged(files: DerivedFiles, folder: string, composition: Composition): Promise<boolean> {
+  const { hash } = composition;
   if (files.size(folder, hash) === undefined) return false;
   const [expected, found] = [createFileHash(), createFileHash()];
-  for (const part of parts()) expected.update(part);
+  for (const part of bytesOf(composition)) expected.update(part);
   for await (const chunk of Bun.file(files.pathOf(folder, hash)).stream()) found.update(chunk);
   return found.digest().sha256 !== expected.digest().sha256;
 }
@@ -197,13 +193,13 @@ function describe({ segments, bzip2Pieces, entries, setAside }: PlaceDifference)
 }
 
 /** What is stored is only read here: nobody waits for the shards of its newest names. */
-const NO_SHARDS: Making["shards"] = { stat: () => Promise.resolve(undefined), put: () => Promise.resolve() };
+const NO_SHARDS: Making["shards"] = { stat: () => Promise.resolve(undefined), putDerived: () => Promise.resolve() };
 
 function shardSink({ scratch, blobs, onShard }: RebuildParts, place: RecipePlace): Making["shards"] {
   const named = scratch.copy.derived;
   return {
     stat: () => Promise.resolve(undefined),
-    put: async (key, content) => {
+    putDerived: async (key, content) => {
       const hash = sha256Hex(content);
       const found = await blobs.open(key);
       const isNamed = named.entryEndingIn({ channelId: place.channelId, family: "shards" }, Buffer.from(hash, "hex"));

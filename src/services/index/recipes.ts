@@ -2,7 +2,8 @@
 
 import { latestRevision } from "../../models/channel.ts";
 import { yankedFiles } from "../../models/package-file.ts";
-import { BEFORE_ANY, catchUpSegments, type CatchUpParts, type Moment, type Progress } from "./catch-up.ts";
+import { catchUpSegments } from "./catch-up.ts";
+import { BEFORE_ANY, type CatchUpParts, type Moment, type Progress } from "./catch-up-parts.ts";
 import { catchUpChanneldata, composeChanneldata, composeFeed, type ChannelAddress } from "./channel-documents.ts";
 import { composeSegmented, wholeDocument, type Composition, type Form } from "./compose.ts";
 import { catchUpCurrent, composeCurrent, MOST_NAMES } from "./current.ts";

@@ -5,7 +5,8 @@ import { unavailable } from "../../errors.ts";
 import { bumpRevision } from "../../models/channel.ts";
 import { openSnapshots, type Database, type Snapshots } from "../../models/database.ts";
 import { copyPlaces, kindOfDerived } from "../../models/derived-places.ts";
-import { DerivedChanged, openDerived, type DerivedPlace } from "../../models/derived.ts";
+import { DerivedChanged, type DerivedPlace } from "../../models/derived-place.ts";
+import { openDerived } from "../../models/derived.ts";
 import { changedNames, touchIndexPart } from "../../models/index-part.ts";
 import type { Clock } from "../../modules/clock.ts";
 import { randomHex } from "../../modules/ids.ts";
@@ -13,7 +14,8 @@ import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
 import type { ChannelName } from "../channels.ts";
 import { CODEC } from "./codec.ts";
-import type { DocumentName } from "./documents.ts";
+import { bytesOf } from "./compose.ts";
+import { folderOf, type DocumentName } from "./documents.ts";
 import { isFileDamaged, rebuildPlace, type FreshShard, type Rebuilt } from "./rebuild.ts";
 import { countDocuments, rebuildTargets, type RebuildTarget } from "./rebuild-targets.ts";
 import { withScratch, type Scratch } from "./scratch.ts";
@@ -105,7 +107,7 @@ async function reindexChannel(work: Work, target: RebuildTarget): Promise<Reinde
       await rebuildPlace(parts, place, async (rebuilt) => {
         wrong.push(...rebuilt.differences.map((difference) => difference.place));
         for (const name of rebuilt.documents.keys()) {
-          const faults = await mendDocument(work, { ...rebuilt, channelId: target.channelId }, name);
+          const faults = await mendDocument(work, { ...rebuilt, channelId: target.channelId, section }, name);
           if (name === SHARD_INDEX && shards > 0) faults.push(`${shards} of its shards were missing or damaged`);
           const sound = rebuilt.stored.has(name) ? "same" : "unread";
           const result = faults.length > 0 ? "mended" : sound;
@@ -136,15 +138,16 @@ async function mendShard(blobs: BlobStore, shard: FreshShard, isStored: boolean)
 /** What was wrong with a document. Its file is mended here, what it is made of after all of the channel has been read. */
 async function mendDocument(
   { files }: Work,
-  rebuilt: Rebuilt & { readonly channelId: number },
+  rebuilt: Rebuilt & { readonly channelId: number; readonly section: string },
   name: DocumentName,
 ): Promise<string[]> {
   const faults = rebuilt.differences
     .filter(({ documents }) => documents.includes(name))
     .map(({ what }) => `it differed in ${what}`);
   const composition = rebuilt.documents.get(name);
-  if (!composition || !(await isFileDamaged(files, rebuilt.channelId, composition))) return faults;
-  files.write(String(rebuilt.channelId), composition.hash, composition.parts());
+  const folder = folderOf(rebuilt.channelId, { section: rebuilt.section, name });
+  if (!composition || !(await isFileDamaged(files, folder, composition))) return faults;
+  files.write(folder, composition.hash, bytesOf(composition));
   return [...faults, "its file was damaged"];
 }
 

@@ -1,6 +1,6 @@
 // Shards, one per name, and the catalogue that names them. https://conda.org/learn/ceps/cep-0016
 
-import type { DerivedPlace } from "../../models/derived.ts";
+import type { DerivedPlace } from "../../models/derived-place.ts";
 import { filesOfName, type IndexedFile } from "../../models/package-file.ts";
 import {
   compressShard,
@@ -12,9 +12,10 @@ import {
 import { sha256Hex } from "../../modules/hash.ts";
 import { shardKey } from "../../modules/storage/keys.ts";
 import { ofReadable } from "./aside.ts";
-import { catchUpNames, type CatchUpParts, type Progress } from "./catch-up.ts";
+import { catchUpNames } from "./catch-up.ts";
+import type { CatchUpParts, Progress } from "./catch-up-parts.ts";
 import { CODEC } from "./codec.ts";
-import type { Composition } from "./compose.ts";
+import { chunkOf, type Composition } from "./compose.ts";
 import { entryOf } from "./families.ts";
 
 /** Brings the catalogue up to the revision. The shards of changed names are written before any catalogue names them. */
@@ -24,7 +25,7 @@ export async function catchUpShards(work: CatchUpParts, place: DerivedPlace): Pr
     if (!shard) return { value: undefined, aside };
     const hash = sha256Hex(shard);
     const key = shardKey(place.channelId, hash);
-    if (!(await work.blobs.stat(key))) await work.blobs.put(key, shard);
+    if (!(await work.blobs.stat(key))) await work.blobs.putDerived(key, shard);
     return { value: shardIndexEntry(name, hash), aside };
   });
 }
@@ -42,7 +43,7 @@ export async function restoreShard(
   const files = await filesOfName(work.reader, { channelId, section: entry.section }, entry.name);
   const { value: shard } = ofReadable(files, shardOf);
   if (!shard || sha256Hex(shard) !== hash) return false;
-  await work.blobs.put(shardKey(channelId, hash), shard);
+  await work.blobs.putDerived(shardKey(channelId, hash), shard);
   return true;
 }
 
@@ -59,7 +60,7 @@ export function catalogueOf(section: string, fragments: readonly Uint8Array[]): 
   return {
     hash: sha256Hex(Buffer.concat([Buffer.from(CODEC), whole])),
     textSize: whole.byteLength,
-    parts: () => [compressShardIndex([whole])],
+    chunks: () => [chunkOf(compressShardIndex([whole]))],
   };
 }
 

@@ -15,7 +15,6 @@ import {
   pieceOfFrame,
   SEPARATOR,
   SEPARATOR_BLOCKS,
-  splicedLength,
   spliceZstd,
   type ZstdPart,
   type ZstdPiece,
@@ -173,13 +172,6 @@ describe("the joints", () => {
 });
 
 describe("the frame", () => {
-  test("has the length that was foretold", () => {
-    for (const { pieces, frame } of documents) {
-      const parts = pieces.map(({ blocks }, index) => ({ joint: jointBefore(index, pieces.length), blocks }));
-      expect(splicedLength(parts)).toBe(frame.length);
-    }
-  });
-
   test("ends with the only block that is marked as the last", () => {
     for (const { frame } of documents) {
       const blocks = [...blocksOf(frame.subarray(14))];

@@ -178,12 +178,10 @@ describe("reindex mends", () => {
   test("what the running server has read from damaged data, in files and in memory", () =>
     withCopy(async () => {
       const user = server.as("user");
-      const blocks = `(SELECT blocks FROM segment_data WHERE id = ${OTHER_SEGMENT})`;
       runSql(
         server,
         "index.db",
-        "UPDATE segment SET hash = 'damaged' || id WHERE family = 'repodata'",
-        `UPDATE segment_data SET blocks = ${blocks} WHERE id = ${OTHER_SEGMENT}`,
+        "DELETE FROM segment WHERE id IN (SELECT max(id) FROM segment WHERE family = 'repodata' GROUP BY section)",
         "DELETE FROM entry WHERE family = 'channeldata' AND name = 'later'",
       );
       const served = await readDocuments(user);
@@ -197,7 +195,9 @@ describe("reindex mends", () => {
     withCopy(async () => {
       await readDocuments(server.as("user"));
       const folder = join(server.folder, "derived", "1");
-      const files = readdirSync(folder).map((name) => join(folder, name));
+      const files = readdirSync(folder, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map(({ parentPath, name }) => join(parentPath, name));
       expect(files.length).toBeGreaterThan(0);
       for (const path of files) await Bun.write(path, new Uint8Array(statSync(path).size));
       const { mended } = await reindex();
@@ -267,9 +267,9 @@ describe("beside a server that publishes and is read", () => {
         clock: systemClock,
         blobs: {
           ...blobs,
-          put: async (key, content) => {
+          putDerived: async (key, content) => {
             if (overtaken++ === 0) copyPlaces({ from: elsewhere, to: join(server.folder, "index.db") }, [place]);
-            await blobs.put(key, content);
+            await blobs.putDerived(key, content);
           },
         },
       });

@@ -1,0 +1,84 @@
+// Entries in index.db: small named values, such as a name's line of `channeldata.json`.
+
+import type { Database as Connection, SQLQueryBindings } from "bun:sqlite";
+import { crc32 } from "node:zlib";
+import { createLru } from "../modules/lru.ts";
+import { bindingsOf, DerivedDamaged, PLACE, type DerivedPlace } from "./derived-place.ts";
+
+export type EntryRow = { readonly name: string; readonly value: Uint8Array };
+
+export type DerivedEntries = {
+  /** In the order of names. Errors: `DerivedDamaged`. */
+  entries(place: DerivedPlace): readonly EntryRow[];
+  setEntry(place: DerivedPlace, name: string, value: Uint8Array | undefined): void;
+  /** Where the value of an entry, in any section, ends in these 32 bytes. */
+  entryEndingIn(place: Omit<DerivedPlace, "section">, end: Uint8Array): { section: string; name: string } | undefined;
+};
+
+/** Held in memory: a large catalogue is read far more often than it changes, and then in few of its names. */
+const KEPT_ROWS = 200_000;
+
+export type EntriesParts = {
+  readonly db: Connection;
+  /** Another number once another connection has written. */
+  readonly version: () => number | undefined;
+};
+
+/** `forget` is to be called when a write is undone, or goes past `setEntry`. */
+export function createEntries({ db, version }: EntriesParts): DerivedEntries & { forget(): void } {
+  const kept = createLru<string, EntryRow[]>({ maxEntries: 1000, maxBytes: KEPT_ROWS, sizeOf: (rows) => rows.length });
+  let seen: number | undefined;
+  const all = db.query<EntryRow & { checksum: number }, SQLQueryBindings>(
+    `SELECT name, checksum, value FROM entry WHERE ${PLACE} ORDER BY name`,
+  );
+  const put = db.query("INSERT OR REPLACE INTO entry VALUES ($channelId, $section, $family, $name, $checksum, $value)");
+  const drop = db.query(`DELETE FROM entry WHERE ${PLACE} AND name = $name`);
+  const ending = db.query<{ section: string; name: string }, SQLQueryBindings>(
+    "SELECT section, name FROM entry WHERE channel_id = $channelId AND family = $family AND substr(value, -32) = $end",
+  );
+  return {
+    entries: (place) => {
+      const now = version();
+      if (now !== seen) kept.clear();
+      seen = now;
+      let rows = kept.get(keyOf(place));
+      if (!rows) {
+        rows = all.all(bindingsOf(place)).map(checked);
+        kept.set(keyOf(place), rows);
+      }
+      return rows;
+    },
+    forget: () => kept.clear(),
+    setEntry: (place, name, value) => {
+      const rows = kept.get(keyOf(place));
+      if (rows) putRow(rows, name, value);
+      if (value === undefined) drop.run({ ...bindingsOf(place), name });
+      else put.run({ ...bindingsOf(place), name, value, checksum: checksumOf(name, value) });
+    },
+    entryEndingIn: ({ channelId, family }, end) => ending.get({ channelId, family, end }) ?? undefined,
+  };
+}
+
+function keyOf({ channelId, section, family }: DerivedPlace): string {
+  return `${channelId} ${section} ${family}`;
+}
+
+function putRow(rows: EntryRow[], name: string, value: Uint8Array | undefined): void {
+  let [low, high] = [0, rows.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((rows[middle]?.name ?? "") < name) low = middle + 1;
+    else high = middle;
+  }
+  const known = rows[low]?.name === name ? 1 : 0;
+  rows.splice(low, known, ...(value === undefined ? [] : [{ name, value }]));
+}
+
+function checked({ name, checksum, value }: EntryRow & { readonly checksum: number }): EntryRow {
+  if (checksumOf(name, value) !== checksum) throw new DerivedDamaged("an entry is not what was written");
+  return { name, value };
+}
+
+function checksumOf(name: string, value: Uint8Array): number {
+  return crc32(value, crc32(name));
+}

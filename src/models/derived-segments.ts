@@ -1,0 +1,159 @@
+// Segments in index.db: stretches of documents, each compressed alone.
+
+import type { Database as Connection, SQLQueryBindings } from "bun:sqlite";
+import { crc32 } from "node:zlib";
+import { bindingsOf, DerivedDamaged, PLACE, type DerivedPlace } from "./derived-place.ts";
+
+/** `start` is the key after which it begins. */
+export type SegmentRow = {
+  readonly start: string;
+  /** Whether `start` is a natural boundary, which depends on the records next to it only. */
+  readonly natural: boolean;
+  /** The sha256 of the text. */
+  readonly hash: string;
+  /** Bytes of the text. */
+  readonly size: number;
+  readonly window: number;
+  readonly blocks: Uint8Array;
+};
+export type SegmentSummary = Omit<SegmentRow, "blocks"> & { readonly id: number };
+export type SegmentPlace = DerivedPlace & { readonly group: string };
+
+/** Starts whose key lies in [from, until); without `until`, to the end. */
+export type KeyRange = { readonly from: string; readonly until: string | undefined };
+
+/** What is read is checked. Errors: `DerivedDamaged`. */
+export type DerivedSegments = {
+  segments(place: SegmentPlace): SegmentSummary[];
+  /** The greatest natural start below `key`, `""` when there is none. */
+  naturalStartBefore(place: SegmentPlace, key: string): string;
+  /** The least natural start above `key`; undefined at the end. */
+  naturalStartAfter(place: SegmentPlace, key: string): string | undefined;
+  segmentsIn(place: SegmentPlace, after: string, until: string | undefined): SegmentRow[];
+  /** Those that could hold entries with keys between the two. */
+  segmentsAround(place: SegmentPlace, from: string, until: string): SegmentRow[];
+  replaceSegments(place: SegmentPlace, range: KeyRange, rows: readonly SegmentRow[]): void;
+  /** The blocks of a segment. */
+  blocks(id: number): Uint8Array;
+  /** The piece of bzip2 that holds a segment, once it has been made. */
+  bzip2(id: number): Uint8Array | undefined;
+  setBzip2(id: number, piece: Uint8Array): void;
+};
+
+const GROUP = `${PLACE} AND grp = $group`;
+const IN_RANGE = "start >= $from AND ($until IS NULL OR start < $until)";
+const SUMMARY = "id, start, is_natural, hash, size, window, segment.checksum AS checksum";
+
+type SummaryRow = {
+  id: number;
+  start: string;
+  is_natural: number;
+  hash: string;
+  size: number;
+  window: number;
+  checksum: number;
+};
+type DataRow = { blocks: Uint8Array; blocksChecksum: number };
+
+export function createSegments(db: Connection, transact: (work: () => void) => void): DerivedSegments {
+  return { ...segmentQueries(db), ...segmentWrites(db), ...dataQueries(db, transact) };
+}
+
+function segmentQueries(
+  db: Connection,
+): Pick<DerivedSegments, "segments" | "naturalStartBefore" | "naturalStartAfter" | "segmentsIn" | "segmentsAround"> {
+  const all = db.query<SummaryRow, SQLQueryBindings>(`SELECT ${SUMMARY} FROM segment WHERE ${GROUP} ORDER BY start`);
+  const startBelow = db.query<{ start: string }, SQLQueryBindings>(
+    `SELECT start FROM segment WHERE ${GROUP} AND start <= $key ORDER BY start DESC LIMIT 1`,
+  );
+  const edge = (comparison: string, order: string) =>
+    db.query<{ start: string }, SQLQueryBindings>(
+      `SELECT start FROM segment WHERE ${GROUP} AND is_natural = 1 AND start ${comparison} $key ORDER BY start ${order} LIMIT 1`,
+    );
+  const [before, after] = [edge("<", "DESC"), edge(">", "ASC")];
+  const some = db.query<SummaryRow & DataRow, SQLQueryBindings>(
+    `SELECT ${SUMMARY}, blocks, data.checksum AS blocksChecksum FROM segment JOIN segment_data data USING (id)
+     WHERE ${GROUP} AND ${IN_RANGE} ORDER BY start`,
+  );
+  const rowsBetween = (place: SegmentPlace, from: string, until: string | undefined): SegmentRow[] =>
+    some
+      .all({ ...groupOf(place), from, until: until ?? null })
+      .map((row) => ({ ...toSummary(row), blocks: checked(row.blocks, row.blocksChecksum) }));
+  return {
+    segments: (place) => all.all(groupOf(place)).map(toSummary),
+    naturalStartBefore: (place, key) => before.get({ ...groupOf(place), key })?.start ?? "",
+    naturalStartAfter: (place, key) => after.get({ ...groupOf(place), key })?.start,
+    segmentsIn: (place, from, until) => rowsBetween(place, from, until),
+    segmentsAround: (place, from, until) =>
+      rowsBetween(place, startBelow.get({ ...groupOf(place), key: from })?.start ?? "", until),
+  };
+}
+
+function segmentWrites(db: Connection): Pick<DerivedSegments, "replaceSegments"> {
+  const dropData = db.query(
+    `DELETE FROM segment_data WHERE id IN (SELECT id FROM segment WHERE ${GROUP} AND ${IN_RANGE})`,
+  );
+  const drop = db.query(`DELETE FROM segment WHERE ${GROUP} AND ${IN_RANGE}`);
+  const add = db.query<{ id: number }, SQLQueryBindings>(
+    `INSERT INTO segment (channel_id, section, family, grp, start, is_natural, hash, size, window, checksum)
+     VALUES ($channelId, $section, $family, $group, $start, $natural, $hash, $size, $window, $checksum) RETURNING id`,
+  );
+  const addData = db.query("INSERT INTO segment_data (id, checksum, blocks) VALUES ($id, $checksum, $blocks)");
+  return {
+    replaceSegments: (place, range, rows) => {
+      const values = groupOf(place);
+      const span = { from: range.from, until: range.until ?? null };
+      dropData.run({ ...values, ...span });
+      drop.run({ ...values, ...span });
+      for (const { start, natural, hash, size, window, blocks } of rows) {
+        const summary = { start, natural: Number(natural), hash, size, window };
+        const id = add.get({ ...values, ...summary, checksum: checksumOf(summary) })?.id ?? 0;
+        addData.run({ id, checksum: crc32(blocks), blocks });
+      }
+    },
+  };
+}
+
+function dataQueries(
+  db: Connection,
+  transact: (work: () => void) => void,
+): Pick<DerivedSegments, "blocks" | "bzip2" | "setBzip2"> {
+  const find = db.query<DataRow, [number]>("SELECT blocks, checksum AS blocksChecksum FROM segment_data WHERE id = ?");
+  const findBzip2 = db.query<{ bzip2: Uint8Array | null; checksum: number }, [number]>(
+    "SELECT bzip2, bzip2_checksum AS checksum FROM segment_data WHERE id = ?",
+  );
+  const put = db.query("UPDATE segment_data SET bzip2 = $piece, bzip2_checksum = $checksum WHERE id = $id");
+  return {
+    blocks: (id) => {
+      const row = find.get(id);
+      if (!row) throw new DerivedDamaged("a segment has gone");
+      return checked(row.blocks, row.blocksChecksum);
+    },
+    bzip2: (id) => {
+      const row = findBzip2.get(id);
+      return row?.bzip2 ? checked(row.bzip2, row.checksum) : undefined;
+    },
+    setBzip2: (id, piece) => transact(() => void put.run({ id, piece, checksum: crc32(piece) })),
+  };
+}
+
+function groupOf(place: SegmentPlace): { channelId: number; section: string; family: string; group: string } {
+  return { ...bindingsOf(place), group: place.group };
+}
+
+function toSummary({ id, start, is_natural: natural, hash, size, window, checksum }: SummaryRow): SegmentSummary {
+  if (checksumOf({ start, natural, hash, size, window }) !== checksum)
+    throw new DerivedDamaged("a segment is not what was written");
+  return { id, start, natural: natural === 1, hash, size, window };
+}
+
+type Summed = Pick<SegmentRow, "start" | "hash" | "size" | "window"> & { readonly natural: number };
+
+function checksumOf({ start, natural, hash, size, window }: Summed): number {
+  return crc32(`${start}\n${natural} ${hash} ${size} ${window}`);
+}
+
+function checked(bytes: Uint8Array, checksum: number): Uint8Array {
+  if (crc32(bytes) !== checksum) throw new DerivedDamaged("the bytes of a segment are not what was written");
+  return bytes;
+}

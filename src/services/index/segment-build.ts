@@ -1,0 +1,89 @@
+// Makes the segments of a place from nothing, in steps that take a bounded time.
+
+import type { DerivedPlace } from "../../models/derived-place.ts";
+import type { SegmentPlace, SegmentRow } from "../../models/derived-segments.ts";
+import type { Derived } from "../../models/derived.ts";
+import { pageOfSection, type IndexedFile } from "../../models/package-file.ts";
+import type { CatchUpParts } from "./catch-up-parts.ts";
+import type { Family, Group } from "./families.ts";
+import { entryOf } from "./segment-entries.ts";
+import { compressed } from "./segment-rows.ts";
+import { createCutter, keyOf, placeOfKey, type Segment } from "./segments.ts";
+
+/** Where a build goes on: entries after `after` belong to the stretch that begins at `start`. */
+type Cursor = { readonly group: number; readonly start: string; readonly after: string };
+
+const BEGINNING: Cursor = { group: 0, start: "", after: "" };
+const PAGE = 500;
+
+/** Goes on from `cursor`, at first the empty one, one group after the other; answers the next, null at the end. */
+export async function buildSegments(
+  parts: CatchUpParts,
+  place: DerivedPlace,
+  family: Family,
+  cursor: string | null,
+): Promise<string | null> {
+  const deadline = parts.clock.elapsed() + parts.budget;
+  const begin: Cursor = cursor ? JSON.parse(cursor) : BEGINNING;
+  let stopped: Cursor | undefined;
+  for (let at = begin; !stopped && at.group < family.groups.length; at = { ...BEGINNING, group: at.group + 1 }) {
+    stopped = await buildGroup(parts, place, family, at, deadline);
+  }
+  return stopped ? JSON.stringify(stopped) : null;
+}
+
+/** Writes a group's segments until its end or the deadline; answers where it stopped. */
+async function buildGroup(
+  parts: CatchUpParts,
+  place: DerivedPlace,
+  family: Family,
+  cursor: Cursor,
+  deadline: number,
+): Promise<Cursor | undefined> {
+  const { derived, clock } = parts;
+  const group = family.groups[cursor.group];
+  if (!group) return undefined;
+  const target = { ...place, group: group.name };
+  const write = (segments: readonly Segment[]): void => {
+    const rows = segments.map((segment) => compressed(segment, NOTHING_KNOWN));
+    derived.transact(() => addSegments(derived, target, rows));
+  };
+  const cutter = createCutter(cursor.start);
+  let isEmpty = true;
+  for await (const file of filesAfter(parts, place, group, cursor.after)) {
+    const entry = entryOf(derived, place, group, file);
+    if (entry) {
+      const { segments, boundary } = cutter.add(entry);
+      isEmpty = false;
+      if (segments.length > 0) write(segments);
+      if (boundary !== undefined && clock.elapsed() > deadline) return { ...cursor, start: boundary, after: boundary };
+    } else if (isEmpty && clock.elapsed() > deadline) {
+      return { ...cursor, after: keyOf(file) };
+    }
+  }
+  write(cutter.end());
+  return undefined;
+}
+
+const NOTHING_KNOWN: ReadonlyMap<string, SegmentRow> = new Map();
+
+/** A step that was cut off may have written some of these before. */
+function addSegments(derived: Derived, target: SegmentPlace, rows: readonly SegmentRow[]): void {
+  const first = rows[0];
+  if (first) derived.replaceSegments(target, { from: first.start, until: undefined }, rows);
+}
+
+async function* filesAfter(
+  { reader }: CatchUpParts,
+  place: DerivedPlace,
+  { ending }: Group,
+  key: string,
+): AsyncGenerator<IndexedFile, void, undefined> {
+  let after = placeOfKey(key);
+  for (;;) {
+    const page = await pageOfSection(reader, { ...place, after, ending, limit: PAGE });
+    for (const file of page) if (file.state === "active") yield file;
+    if (page.length < PAGE) return;
+    after = page.at(-1);
+  }
+}

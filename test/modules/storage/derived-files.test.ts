@@ -1,0 +1,76 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createDerivedFiles, type DerivedFiles, type DerivedPart } from "../../../src/modules/storage/derived-files.ts";
+
+const FOLDER = "1/noarch/repodata.json";
+const [FIRST, SECOND] = ["1".repeat(64), "2".repeat(64)];
+const MIB = 1024 ** 2;
+
+let root: string;
+let files: DerivedFiles;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "condarium-derived-"));
+  files = createDerivedFiles(root);
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+const contentOf = async (hash: string): Promise<Buffer> =>
+  Buffer.from(await Bun.file(files.pathOf(FOLDER, hash)).arrayBuffer());
+
+test("bytes and stretches of another file follow each other as they were given, also past the size of a batch", async () => {
+  const old = Buffer.from(crypto.getRandomValues(new Uint8Array(60_000)))
+    .toString("base64")
+    .repeat(40);
+  files.write(FOLDER, FIRST, [Buffer.from(old)]);
+  const source = files.open(FOLDER, FIRST);
+  if (!source) throw new Error("the file that was just written is missing");
+  files.remove(FOLDER, FIRST);
+  const stretch = (offset: number, byteLength: number): DerivedPart => ({ source, offset, byteLength });
+  const large = Buffer.alloc(1.5 * MIB, "x");
+  const parts = [
+    Buffer.from("head"),
+    stretch(0, 10),
+    stretch(10, 2 * MIB),
+    stretch(10, 5),
+    Buffer.from(""),
+    Buffer.from("middle"),
+    large,
+    stretch(old.length - 7, 7),
+  ];
+  const bytes = files.write(FOLDER, SECOND, parts);
+  source.close();
+  const wanted = Buffer.concat([
+    Buffer.from("head"),
+    Buffer.from(old.slice(0, 10 + 2 * MIB) + old.slice(10, 15)),
+    Buffer.from("middle"),
+    large,
+    Buffer.from(old.slice(-7)),
+  ]);
+  expect(bytes).toBe(wanted.length);
+  expect(Buffer.compare(await contentOf(SECOND), wanted)).toBe(0);
+  expect([files.size(FOLDER, FIRST), files.size(FOLDER, SECOND)]).toEqual([undefined, wanted.length]);
+});
+
+test("a file whose parts cannot be had leaves nothing behind, nor does one whose source has become shorter", () => {
+  files.write(FOLDER, FIRST, [Buffer.from("0123456789")]);
+  const source = files.open(FOLDER, FIRST);
+  if (!source) throw new Error("the file that was just written is missing");
+  const failing = function* (): Generator<DerivedPart> {
+    yield Buffer.from("some");
+    throw new Error("no more");
+  };
+  expect(() => files.write(FOLDER, SECOND, failing())).toThrow("no more");
+  expect(() => files.write(FOLDER, SECOND, [{ source, offset: 5, byteLength: 6 }])).toThrow("shorter than it was");
+  source.close();
+  expect(readdirSync(join(root, "derived", FOLDER))).toEqual([FIRST]);
+});
+
+test("there is nothing to open where no file is, and names that are none are refused", () => {
+  expect(files.open(FOLDER, FIRST)).toBeUndefined();
+  for (const folder of ["..", "1/../2", "1", "x/noarch/repodata.json", "1/.hidden/x", "1//x"])
+    expect(() => files.pathOf(folder, FIRST)).toThrow("not the name of a derived file");
+  for (const hash of ["", "../x", FIRST.slice(1), FIRST.toUpperCase().replace("1", "G")])
+    expect(() => files.pathOf(FOLDER, hash)).toThrow("not the name of a derived file");
+});
