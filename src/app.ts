@@ -14,6 +14,7 @@ import type { BlobStore } from "./modules/storage/blob-store.ts";
 import { createDerivedFiles, type DerivedFiles } from "./modules/storage/derived-files.ts";
 import { createDiskStore } from "./modules/storage/disk.ts";
 import { createRouter, type Router } from "./routers/index.ts";
+import { createRememberedAnswers } from "./routers/remembered.ts";
 import { createAccess } from "./services/access.ts";
 import { createAdmission } from "./services/admission.ts";
 import { createChannels, isThere, type Channels } from "./services/channels.ts";
@@ -159,6 +160,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     identities,
     events,
     clock,
+    remembered: createRememberedAnswers(database),
     access,
     metrics,
     channels,

@@ -27,6 +27,8 @@ export type PublishSummary = {
 
 export type Events = {
   requestAnswered(summary: RequestSummary): void;
+  /** An answer was given once more from memory. */
+  answerRepeated(): void;
   publishEnded(summary: PublishSummary): void;
   fileDeleted(channel: string, file: string): void;
   documentBuilt(summary: { channel: string; document: string; seconds: number; bytes: number }): void;
@@ -41,6 +43,7 @@ export type Events = {
 export function createEvents(parts: { readonly log: Logger; readonly metrics: Metrics }): Events {
   const { log, metrics } = parts;
   const requests = metrics.counter("condarium_requests_total", "Requests answered", ["route", "method", "status"]);
+  const repeated = metrics.counter("condarium_answers_repeated_total", "Answers given once more from memory", []);
   const bytesOut = metrics.counter("condarium_bytes_out_total", "Bytes of response bodies", []);
   const bytesIn = metrics.counter("condarium_bytes_in_total", "Bytes of uploads received", []);
   const publishes = metrics.counter("condarium_publishes_total", "Publishes by result", ["result"]);
@@ -58,8 +61,9 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
     requestAnswered: (summary) => {
       requests.add({ route: summary.route, method: summary.method, status: String(summary.status) });
       bytesOut.add({}, summary.bytes);
-      log.info({ event: "request", ...summary }, `${summary.method} ${summary.path} ${summary.status}`);
+      log.request({ event: "request", ...summary }, `${summary.method} ${summary.path} ${summary.status}`);
     },
+    answerRepeated: () => repeated.add({}),
     publishEnded: (summary) => {
       publishes.add({ result: summary.result });
       log.info({ event: "publish", ...summary }, `publish of ${summary.file} to ${summary.channel}: ${summary.result}`);

@@ -25,6 +25,8 @@ export type Snapshots = {
 
 export type Database = {
   readonly read: Reader;
+  /** Another number once anything has been committed, by this process or another. */
+  version(): number;
   /**
    * Runs `work` inside a write transaction and resolves when it is durable. Work that waits at the same moment shares a
    * commit, each in a savepoint; one failure rolls back only itself. `work` must be short: all writers wait for it.
@@ -60,8 +62,10 @@ export function openDatabase(options: DatabaseOptions): Database {
     failpoint: options.failpoint,
     onFatal: options.onFatal,
   });
+  const dataVersion = read.query<{ data_version: number }, []>("PRAGMA data_version");
   return {
     read: reader,
+    version: () => dataVersion.get()?.data_version ?? 0,
     transact: (work) => writer.run(work),
     integrityProblems: () => integrityProblems(read, write),
     close: () => {

@@ -2,8 +2,12 @@
 
 import { write as writeSome, writeSync } from "node:fs";
 import pino from "pino";
+import { systemClock } from "./clock.ts";
 
-export type Logger = Pick<pino.Logger, "debug" | "info" | "warn" | "error" | "fatal">;
+export type Logger = Pick<pino.Logger, "debug" | "info" | "warn" | "error" | "fatal"> & {
+  /** A line of every request: its members are few and known, and are not searched for secrets one by one. */
+  request(members: Readonly<Record<string, string | number | undefined>>, text: string): void;
+};
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
 export type LoggerOptions = {
@@ -22,7 +26,8 @@ const STUCK_MS = 1000;
 
 export function createLogger(options: LoggerOptions): Logger {
   const write = options.write ?? createSink(2);
-  return pino(
+  const sink = { write: (line: string) => write(line.replace(TOKEN, "cdr-[redacted]")) };
+  const log = pino(
     {
       level: options.level,
       base: null,
@@ -31,8 +36,16 @@ export function createLogger(options: LoggerOptions): Logger {
       redact: { paths: REDACTED, censor: "[redacted]" },
       serializers: { err: describeError },
     },
-    { write: (line) => write(line.replace(TOKEN, "cdr-[redacted]")) },
+    sink,
   );
+  return Object.assign(log, {
+    request: (members: Readonly<Record<string, string | number | undefined>>, msg: string) => {
+      if (!log.isLevelEnabled("info")) return;
+      sink.write(
+        `${JSON.stringify({ level: "info", time: new Date(systemClock.now()).toISOString(), ...members, msg })}\n`,
+      );
+    },
+  });
 }
 
 /** Name, code, text, stack and causes; not the other members of an error, which may hold anything. */
@@ -78,8 +91,12 @@ function createSink(descriptor: number): (line: string) => void {
       isStuck = false;
       isWriting = false;
       if (!error && written < text.byteLength) send(text.subarray(written));
-      else if (backlog.length > 0) send(take());
+      else sendBacklog();
     });
+  }
+
+  function sendBacklog(): void {
+    if (!isWriting && backlog.length > 0) send(take());
   }
 
   process.on("exit", () => {
@@ -98,6 +115,7 @@ function createSink(descriptor: number): (line: string) => void {
     }
     backlog.push(line);
     bytes += line.length;
-    if (!isWriting) send(take());
+    // What is logged in one turn of the event loop goes out in one write.
+    if (!isWriting && backlog.length === 1) setImmediate(sendBacklog);
   };
 }

@@ -27,7 +27,7 @@ export function createRouter(parts: RouterParts): Router {
     handle: async (sent, peer) => {
       const request = withHost(sent);
       kit.setPeer(request, peer);
-      return await app.handle(request);
+      return kit.repeat(request) ?? (await app.handle(request));
     },
   };
 }

@@ -5,6 +5,7 @@ import { createRequestId } from "../modules/ids.ts";
 import type { Clock } from "../modules/clock.ts";
 import type { Identity } from "../services/access.ts";
 import type { Identities } from "../services/identities.ts";
+import type { Memo, Remembered, RememberedAnswers, Repeat } from "./remembered.ts";
 import { splitToken } from "./conda/path.ts";
 import { credentialsOf } from "./plugins/identity.ts";
 import { problemResponse } from "./plugins/errors.ts";
@@ -26,11 +27,15 @@ export type Call = {
   readonly request: Request;
   readonly context: RequestContext;
   identify(): Promise<Identity>;
+  /** Says that the answer is the same for everybody who asks so without credentials, while the database stands still. */
+  mayRepeat(repeat: Repeat): void;
 };
 
 export type RouteKit = {
   /** Runs a route and turns whatever comes of it into one finished answer. `route` is the pattern, for the metrics. */
   answer(request: Request, route: string, work: (call: Call) => Promise<Response> | Response): Promise<Response>;
+  /** The answer of one who asked the very same, if it still holds. */
+  repeat(request: Request): Response | undefined;
   /** Tells who is on the other end; called once a request arrives. */
   setPeer(request: Request, address: string): void;
 };
@@ -39,42 +44,87 @@ export type RouteKitParts = {
   readonly identities: Identities;
   readonly events: Events;
   readonly clock: Clock;
+  readonly remembered: RememberedAnswers;
   /** Addresses of proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly string[];
 };
 
 export function createRouteKit(parts: RouteKitParts): RouteKit {
+  const { clock, remembered } = parts;
   const peers = new WeakMap<Request, string>();
+  const memos = new WeakMap<Request, Memo>();
+  const addressOf = (request: Request): string =>
+    clientAddress(request, peers.get(request) ?? "", parts.trustedProxies);
+
+  function finish(answer: Answered): Response {
+    const { request, context, response, route, started, user } = answer;
+    response.headers.set("x-request-id", context.requestId);
+    const ms = Math.round((clock.elapsed() - started) * 10) / 10;
+    parts.events.requestAnswered({ ...summaryOf(request, context, response), route, ms, user });
+    return response;
+  }
+
   return {
     // A socket for both families tells addresses of IPv4 in the form of IPv6.
-    setPeer: (request, address) => void peers.set(request, address.replace(/^::ffff:(?=[\d.]+$)/i, "")),
+    setPeer: (request, address) =>
+      void peers.set(request, address.startsWith(":") ? address.replace(/^::ffff:(?=[\d.]+$)/i, "") : address),
     answer: async (request, route, work) => {
-      const started = parts.clock.elapsed();
-      const context = contextOf(request, clientAddress(request, peers.get(request) ?? "", parts.trustedProxies));
+      const started = clock.elapsed();
+      const context = contextOf(request, addressOf(request));
       let identity: Identity | undefined;
       const identify = async (): Promise<Identity> => {
         identity ??= await parts.identities.identify(credentialsOf(request, context.pathToken), context.address);
         return identity;
       };
+      let repeat: Repeat | undefined;
       let response: Response;
       try {
-        response = await work({ request, context, identify });
+        response = await work({ request, context, identify, mayRepeat: (given) => (repeat = given) });
       } catch (error) {
         response = problemResponse(error, { request, events: parts.events, route });
       }
-      response.headers.set("x-request-id", context.requestId);
       // Bun gives a GET no body to leave unread, and would read what comes to its end.
       if (request.body === null && announcesBody(request)) response.headers.set("connection", "close");
       setSecurityHeaders(response.headers);
-      parts.events.requestAnswered({
-        ...summaryOf(request, context, response),
-        route,
-        ms: Math.round((parts.clock.elapsed() - started) * 10) / 10,
-        user: identity && identity.kind !== "anonymous" ? identity.user.owner.name : undefined,
-      });
-      return response;
+      const memo = memos.get(request);
+      if (memo && repeat) remembered.keep(memo, rememberedOf(response, repeat, { route, path: context.path }));
+      const user = identity && identity.kind !== "anonymous" ? identity.user.owner.name : undefined;
+      return finish({ request, context, response, route, started, user });
+    },
+    repeat: (request) => {
+      const memo = remembered.begin(request);
+      if (!memo) return undefined;
+      const started = clock.elapsed();
+      const known = remembered.find(memo);
+      const content = known?.content();
+      if (!known || content === undefined) {
+        memos.set(request, memo);
+        return undefined;
+      }
+      const { status, headers, route, path } = known;
+      const context = { requestId: createRequestId(), address: addressOf(request), path, pathToken: undefined };
+      const response = new Response(content, { status, headers });
+      parts.events.answerRepeated();
+      return finish({ request, context, response, route, started, user: undefined });
     },
   };
+}
+
+type Answered = {
+  readonly request: Request;
+  readonly context: Omit<RequestContext, "query">;
+  readonly response: Response;
+  readonly route: string;
+  readonly started: number;
+  readonly user: string | undefined;
+};
+
+function rememberedOf(
+  { status, headers }: Response,
+  repeat: Repeat,
+  place: Pick<Remembered, "route" | "path">,
+): Remembered {
+  return { ...repeat, ...place, status, headers: new Headers(headers) };
 }
 
 function contextOf(request: Request, address: string): RequestContext {
@@ -103,7 +153,7 @@ function announcesBody({ headers }: Request): boolean {
   return headers.has("transfer-encoding") || Number(headers.get("content-length") ?? 0) > 0;
 }
 
-function summaryOf(request: Request, context: RequestContext, response: Response) {
+function summaryOf(request: Request, context: Answered["context"], response: Response) {
   return {
     requestId: context.requestId,
     method: request.method,

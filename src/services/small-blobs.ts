@@ -5,6 +5,8 @@ import type { BlobStore } from "../modules/storage/blob-store.ts";
 import { blobKey } from "../modules/storage/keys.ts";
 
 export type SmallBlobs = {
+  /** Whether content of this size is read from memory. */
+  keeps(size: number): boolean;
   /** The content, or a part of it with both ends inclusive; undefined when the blob is missing or has another size. */
   open(
     sha256: string,
@@ -21,6 +23,7 @@ export function createSmallBlobs(parts: { readonly blobs: BlobStore }): SmallBlo
   const { blobs } = parts;
   const kept = createLru<string, Blob>({ maxEntries: 10_000, maxBytes: KEPT_BYTES, sizeOf: (blob) => blob.size });
   return {
+    keeps: (size) => size <= SMALL_BYTES,
     open: async (sha256, size, range) => {
       if (size > SMALL_BYTES) return await blobs.open(blobKey(sha256), range);
       let blob = kept.get(sha256);

@@ -11,21 +11,26 @@ import {
   shardIndexOf,
   shardOf,
   textOf,
+  type Records,
 } from "../support/documents.ts";
 import { listen, type Listening } from "../support/listening.ts";
-import { buildPackage } from "../support/package-builder.ts";
+import { buildPackage, type BuiltPackage } from "../support/package-builder.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
-const PACKAGES = 200;
-const NAMES = 50;
-const READERS = 4;
+const PACKAGES = 1000;
+const NAMES = 100;
+/** As many at a time as the server takes of one account. */
+const AT_ONCE = 64;
+const INDEX = "noarch/repodata_shards.msgpack.zst";
+/** Each is read without a pause by one reader; another goes through all documents. */
+const WATCHED = ["noarch/repodata.json", "noarch/repodata.json.zst", INDEX, "noarch/current_repodata.json"];
 
 let folder: string;
 let server: Listening;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "condarium-wire-"));
-  server = await listen({ folder, settings: { "uploads-per-account": String(PACKAGES) } });
+  server = await listen({ folder });
   await server.addUser("alice");
   await server.app.channels.create({ owner: "alice", channel: "busy" }, {});
 });
@@ -33,24 +38,6 @@ afterAll(async () => {
   await server.stop();
   await rm(folder, { recursive: true, force: true, maxRetries: 5 });
 });
-
-/** Which files a body tells of, or just those of one package; throws on one that is not whole. */
-async function filesOf(path: string, body: Buffer, only?: string): Promise<string[]> {
-  if (path.includes("repodata_shards")) {
-    const hashes = Object.entries(shardHashes(shardIndexOf(body))).filter(([name]) => name === (only ?? name));
-    return (await Promise.all(hashes.map(([, hash]) => filesOfShard(hash)))).flat();
-  }
-  if (path === "channeldata.json") return Object.keys(JSON.parse(body.toString()).packages as object);
-  if (!path.endsWith(".xml")) return filesIn(repodataOf(path, body));
-  expect(textOf(path, body)).toEndWith("</channel></rss>\n");
-  return [];
-}
-
-async function filesOfShard(hash: string): Promise<string[]> {
-  const bytes = await bytesOf(await fetch(`${server.url}/alice/busy/noarch/shards/${hash}.msgpack.zst`));
-  expect(new Bun.CryptoHasher("sha256").update(bytes).digest("hex")).toBe(hash);
-  return filesIn(shardOf(bytes));
-}
 
 test("answers of every kind and size have the length of their body", async () => {
   // Of a few kilobytes in one section, and of more than is kept in memory in the other.
@@ -85,57 +72,120 @@ test("answers of every kind and size have the length of their body", async () =>
   expect(packed.headers.get("content-length")).toBe(String((await bytesOf(packed)).length));
 });
 
-test("with 200 publishes at once, no reader sees a half-made document, and each that starts after a 201 sees its package", async () => {
-  const bodies = new Map<string, bigint | number>();
-  const read = async (path: string, only?: string): Promise<string[]> => {
+type Sent = BuiltPackage & { readonly name: string; readonly version: number };
+
+const sent = Array.from({ length: PACKAGES }, (_, at): Sent => {
+  const [name, version] = [`n${at % NAMES}`, Math.floor(at / NAMES)];
+  return { ...buildPackage({ name, version: `${version}`, license: "text ".repeat(200) }), name, version };
+});
+const sentBy = new Map(sent.map((one) => [one.fileName, one]));
+
+/** What a document tells of: files, or names where it tells of no files, or hashes by name. */
+type Told = { readonly files: ReadonlySet<string>; readonly shards: Readonly<Record<string, string>> };
+
+/** Throws on a body that is not whole, and on one that tells of something that was never sent. */
+function tell(path: string, body: Buffer): Told {
+  if (path === INDEX) return { files: new Set(), shards: shardHashes(shardIndexOf(body)) };
+  if (path.endsWith(".xml")) {
+    expect(textOf(path, body)).toEndWith("</channel></rss>\n");
+    return { files: new Set(), shards: {} };
+  }
+  if (path === "channeldata.json") {
+    const { packages } = JSON.parse(body.toString()) as { packages: object };
+    return { files: new Set(Object.keys(packages)), shards: {} };
+  }
+  const repodata = repodataOf(path, body);
+  checkRecords(path, repodata["packages.conda"]);
+  return { files: new Set(filesIn(repodata)), shards: {} };
+}
+
+function checkRecords(path: string, records: Records): void {
+  const wrong = Object.entries(records).filter(([fileName, { name, version, sha256, size }]) => {
+    const one = sentBy.get(fileName);
+    if (!one || path.includes("run_exports")) return one === undefined;
+    const hash = sha256 instanceof Uint8Array ? Buffer.from(sha256).toString("hex") : sha256;
+    const isSame = name === one.name && version === `${one.version}` && hash === one.sha256;
+    return !isSame || size !== one.bytes.length;
+  });
+  expect([path, wrong]).toEqual([path, []]);
+}
+
+/** Those that a document should tell of and does not. */
+function missing(path: string, { files, shards }: Told, known: readonly Sent[]): string[] {
+  if (path.endsWith(".xml")) return [];
+  if (path === INDEX) return known.filter(({ name }) => shards[name] === undefined).map(({ name }) => name);
+  if (path === "channeldata.json") return known.filter(({ name }) => !files.has(name)).map(({ name }) => name);
+  if (!path.includes("current")) return known.filter(({ fileName }) => !files.has(fileName)).map((one) => one.fileName);
+  // It has the newest of each name only.
+  const newest = new Map<string, number>();
+  for (const one of [...files].flatMap((file) => sentBy.get(file) ?? [])) {
+    newest.set(one.name, Math.max(one.version, newest.get(one.name) ?? -1));
+  }
+  return known.filter((one) => (newest.get(one.name) ?? -1) < one.version).map((one) => one.fileName);
+}
+
+async function checkShard(hash: string, known: readonly Sent[]): Promise<void> {
+  const bytes = await bytesOf(await fetch(`${server.url}/alice/busy/noarch/shards/${hash}.msgpack.zst`));
+  expect(new Bun.CryptoHasher("sha256").update(bytes).digest("hex")).toBe(hash);
+  const shard = shardOf(bytes);
+  checkRecords("a shard", shard["packages.conda"]);
+  const files = filesIn(shard);
+  expect(known.filter(({ fileName }) => !files.includes(fileName))).toEqual([]);
+}
+
+type Check = (path: string, names: readonly string[]) => Promise<void>;
+
+/** Reads a document, and of the index the shards of some names, and looks for all that had been taken when it began. */
+function createCheck(taken: readonly Sent[]): Check {
+  const bodies = new Map<string, { readonly hash: bigint | number; readonly told: Told }>();
+  return async (path, names) => {
+    const known = [...taken];
     const answer = await fetch(`${server.url}/alice/busy/${path}`);
     expect([path, answer.status]).toEqual([path, 200]);
-    const etag = answer.headers.get("etag") ?? "";
     const body = await bytesOf(answer);
-    const hash = Bun.hash(body);
+    const [key, hash] = [`${path} ${answer.headers.get("etag")}`, Bun.hash(body)];
+    const seen = bodies.get(key) ?? { hash, told: tell(path, body) };
     // One tag, one sequence of bytes: whoever asks with the tag holds exactly these.
-    expect([path, bodies.get(etag) ?? hash]).toEqual([path, hash]);
-    bodies.set(etag, hash);
-    return await filesOf(path, body, only);
-  };
-
-  const end = new AbortController();
-  const watch = async (first: number): Promise<number> => {
-    const before = new Map<string, readonly string[]>();
-    const paths = documentPaths("noarch");
-    let reads = 0;
-    for (let at = first; !end.signal.aborted; at++, reads++) {
-      const path = paths[at % paths.length] ?? "";
-      const files = await read(path);
-      // Which packages current_repodata leaves out depends on the others; elsewhere what was seen stays.
-      const lost = path.includes("current") ? [] : (before.get(path) ?? []).filter((file) => !files.includes(file));
-      expect([path, lost]).toEqual([path, []]);
-      before.set(path, files);
+    expect([path, seen.hash]).toEqual([path, hash]);
+    bodies.set(key, seen);
+    expect([path, missing(path, seen.told, known)]).toEqual([path, []]);
+    for (const name of names) {
+      const shard = seen.told.shards[name];
+      const files = known.filter((one) => one.name === name);
+      if (shard !== undefined) await checkShard(shard, files);
     }
+  };
+}
+
+test("with 1,000 publishes at once every document is whole, and one asked for after a 201 tells of that package", async () => {
+  const taken: Sent[] = [];
+  const check = createCheck(taken);
+  const waiting = [...sent];
+  const end = new AbortController();
+  const watch = async (paths: readonly string[]): Promise<number> => {
+    let reads = 0;
+    for (; !end.signal.aborted; reads++) await check(paths[reads % paths.length] ?? "", [`n${reads % NAMES}`]);
     return reads;
   };
-  const publish = async (at: number): Promise<void> => {
-    const name = `n${at % NAMES}`;
-    const built = buildPackage({ name, version: `${Math.floor(at / NAMES)}` });
-    expect((await server.publish("alice", "/api/packages/alice/conda/busy", built)).status).toBe(201);
-    const forms = ["repodata.json", "repodata.json.zst", "repodata.json.bz2", "repodata_shards.msgpack.zst"];
-    await Promise.all(
-      forms.map(async (form) => {
-        const files = await read(`noarch/${form}`, name);
-        expect([form, files.includes(built.fileName)]).toEqual([form, true]);
-      }),
-    );
+  const publish = async (): Promise<void> => {
+    for (let one = waiting.pop(); one; one = waiting.pop()) {
+      expect((await server.publish("alice", "/api/packages/alice/conda/busy", one)).status).toBe(201);
+      taken.push(one);
+      const at = waiting.length;
+      await check(WATCHED[at % WATCHED.length] ?? "", [one.name]);
+      // Of bzip2 fewer are read, as it takes long to make and to read.
+      if (at % 100 === 0) await check("noarch/repodata.json.bz2", []);
+    }
   };
 
-  const readers = Array.from({ length: READERS }, (_, at) => watch(at * 3));
-  const publishers = Array.from({ length: PACKAGES }, (_, at) => publish(at));
-  const published = await Promise.allSettled(publishers);
+  const readers = [...WATCHED.map((path) => watch([path])), watch(documentPaths("noarch"))];
+  const ended = Promise.allSettled(readers);
+  const published = await Promise.allSettled(Array.from({ length: AT_ONCE }, publish));
   end.abort();
-  expect(published.filter(({ status }) => status === "rejected")).toEqual([]);
-  const reads = await Promise.all(readers);
-  expect(Math.min(...reads)).toBeGreaterThan(0);
+  expect([...published, ...(await ended)].filter(({ status }) => status === "rejected")).toEqual([]);
+  expect(Math.min(...(await Promise.all(readers)))).toBeGreaterThan(5);
+  expect(taken).toHaveLength(PACKAGES);
   expect(server.log()).not.toContain("internal-error");
-  for (const form of ["repodata.json.zst", "repodata_shards.msgpack.zst"]) {
-    expect(await read(`noarch/${form}`)).toHaveLength(PACKAGES);
-  }
+  const names = Array.from({ length: NAMES }, (_, at) => `n${at}`);
+  for (const path of documentPaths("noarch")) await check(path, names);
 });

@@ -8,7 +8,7 @@ import { matchesEtag, strongEtag } from "../../modules/http/etag.ts";
 import { contentTypeOf, type DocumentPlace } from "../../services/index/documents.ts";
 import type { BuiltDocument } from "../../services/index/engine.ts";
 import type { Source } from "../../services/sources/source.ts";
-import { rangedResponse } from "./ranged.ts";
+import { contentResponse, type Asking } from "./ranged.ts";
 
 /** How far an answer may travel: `public` ones are for everyone's caches. */
 export type Reach = { readonly isPublic: boolean; readonly maxAge: number };
@@ -19,11 +19,12 @@ const compress = promisify(gzip);
 
 /** Errors: `not-found` for a document that the channel does not offer, or not to this client. */
 export async function documentResponse(
-  request: Request,
+  asking: Asking,
   source: Source,
   place: DocumentPlace,
   options: Reach & { readonly isOffered: boolean },
 ): Promise<Response> {
+  const { request } = asking;
   const vary = varyOf(place);
   if (!options.isOffered)
     throw notFound("The channel does not offer this document to this client: use repodata.json.zst.", { vary });
@@ -35,17 +36,12 @@ export async function documentResponse(
   if (!document) return new Response(null, { headers });
   if (document.kind === "absent") throw notFound(document.why);
   headers.set("last-modified", new Date(document.lastModified).toUTCString());
-  const isPacked = wantsGzip(request, place, document);
-  const etag = strongEtag(isPacked ? `${document.hash}-gzip` : document.hash);
-  headers.set("etag", etag);
-  // Only the exact bytes decide: a date says nothing about which of several documents a client holds.
-  if (matchesEtag(request.headers.get("if-none-match"), etag)) return new Response(null, { status: 304, headers });
-  if (isPacked) return await packedResponse(request, headers, document);
-  headers.set("accept-ranges", "bytes");
-  const { size } = document;
+  if (wantsGzip(request, place, document)) return await packedResponse(request, headers, document);
+  const { size, isFile, isThere } = document;
   const open = (range?: { readonly start: number; readonly end: number }): Blob =>
     range ? document.open().slice(range.start, range.end + 1) : document.open();
-  return await rangedResponse(request, headers, { size, etag, open });
+  const etag = strongEtag(document.hash);
+  return await contentResponse(asking, headers, { size, etag, open, isThere, isInMemory: !isFile });
 }
 
 function varyOf({ name }: DocumentPlace): string | undefined {
@@ -59,6 +55,9 @@ function wantsGzip(request: Request, { name }: DocumentPlace, document: BuiltDoc
 }
 
 async function packedResponse(request: Request, headers: Headers, document: BuiltDocument): Promise<Response> {
+  const etag = strongEtag(`${document.hash}-gzip`);
+  headers.set("etag", etag);
+  if (matchesEtag(request.headers.get("if-none-match"), etag)) return new Response(null, { status: 304, headers });
   headers.set("content-encoding", "gzip");
   if (request.method === "HEAD") return new Response(null, { headers });
   const bytes = await compress(await document.open().arrayBuffer());

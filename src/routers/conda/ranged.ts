@@ -1,6 +1,8 @@
-// Content in full or in part, as the request asks.
+// Content in full, in part or not at all, as the request asks.
 
+import { matchesEtag } from "../../modules/http/etag.ts";
 import { ifRangeHolds, parseRange } from "../../modules/http/range.ts";
+import type { Repeat } from "../remembered.ts";
 
 export type Content = {
   readonly size: number;
@@ -8,15 +10,32 @@ export type Content = {
   readonly etag: string;
   /** Both ends of the range are inclusive. */
   open(range?: { readonly start: number; readonly end: number }): Promise<Blob> | Blob;
+  readonly isInMemory: boolean;
+  /** Whether what was opened can still be read, for a file that may be removed. */
+  readonly isThere?: () => boolean;
 };
 
-export async function rangedResponse(request: Request, headers: Headers, content: Content): Promise<Response> {
-  const { size } = content;
+/** Who asks; `mayRepeat` lets the answer be given to everybody who asks the same. */
+export type Asking = { readonly request: Request; mayRepeat(repeat: Repeat): void };
+
+const NO_CONTENT: Repeat = { content: () => null, heldBytes: 0 };
+
+export async function contentResponse(asking: Asking, headers: Headers, content: Content): Promise<Response> {
+  const { request, mayRepeat } = asking;
+  const { size, etag } = content;
+  headers.set("etag", etag);
+  // Only the exact bytes decide: a date says nothing about which of several documents a client holds.
+  if (matchesEtag(request.headers.get("if-none-match"), etag)) {
+    mayRepeat(NO_CONTENT);
+    return new Response(null, { status: 304, headers });
+  }
+  headers.set("accept-ranges", "bytes");
   if (request.method === "HEAD") {
+    mayRepeat(NO_CONTENT);
     headers.set("content-length", String(size));
     return new Response(null, { headers });
   }
-  const holds = ifRangeHolds(request.headers.get("if-range"), content.etag);
+  const holds = ifRangeHolds(request.headers.get("if-range"), etag);
   const range = holds ? parseRange(request.headers.get("range"), size) : { kind: "none" as const };
   switch (range.kind) {
     case "unsatisfiable":
@@ -26,7 +45,12 @@ export async function rangedResponse(request: Request, headers: Headers, content
     case "range":
       headers.set("content-range", `bytes ${range.start}-${range.end}/${size}`);
       return new Response(await content.open(range), { status: 206, headers });
-    case "none":
-      return new Response(await content.open(), { headers });
+    case "none": {
+      const { isInMemory, isThere } = content;
+      const blob = await content.open();
+      if (isInMemory) mayRepeat({ content: () => blob, heldBytes: size });
+      else if (isThere) mayRepeat({ content: () => (isThere() ? blob : undefined), heldBytes: 0 });
+      return new Response(blob, { headers });
+    }
   }
 }

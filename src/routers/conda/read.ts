@@ -3,7 +3,7 @@
 import { notFound } from "../../errors.ts";
 import { formatOf } from "../../modules/conda/file-name.ts";
 import { packageCaching, shardCaching } from "../../modules/http/cache-control.ts";
-import { matchesEtag, strongEtag } from "../../modules/http/etag.ts";
+import { strongEtag } from "../../modules/http/etag.ts";
 import { effectiveVisibility } from "../../services/access.ts";
 import { policyOf, type ChannelPlace, type Channels } from "../../services/channels.ts";
 import { documentNamed, type DocumentName } from "../../services/index/documents.ts";
@@ -11,26 +11,29 @@ import type { Source, SourceFile } from "../../services/sources/source.ts";
 import type { Call } from "../kit.ts";
 import { documentResponse, type Reach } from "./document.ts";
 import { readTarget, type CondaPath } from "./path.ts";
-import { rangedResponse } from "./ranged.ts";
+import { contentResponse, type Asking } from "./ranged.ts";
 
 export type ReadParts = { readonly channels: Channels; readonly sourceOf: (place: ChannelPlace) => Source };
 
 export async function readChannel(
   parts: ReadParts,
-  { request, context, identify }: Call,
+  { request, context, identify, mayRepeat }: Call,
   path: CondaPath,
 ): Promise<Response> {
   const target = readTarget(path);
-  const place = await parts.channels.readable(await identify(), path.owner, target.channel);
+  const identity = await identify();
+  const place = await parts.channels.readable(identity, path.owner, target.channel);
   const source = parts.sourceOf(place);
   const policy = policyOf(place.channel);
   const reach: Reach = {
     isPublic: context.pathToken === undefined && effectiveVisibility(place.owner, place.channel) === "public",
     maxAge: policy.maxAge,
   };
+  const isForAll = reach.isPublic && identity.kind === "anonymous";
+  const asking: Asking = { request, mayRepeat: isForAll ? mayRepeat : () => {} };
   const document = (name: DocumentName, section: string | undefined): Promise<Response> => {
     const isOffered = name !== SHARD_INDEX || offersShards(policy.shards, request, context.pathToken !== undefined);
-    return documentResponse(request, source, { section, name }, { ...reach, isOffered });
+    return documentResponse(asking, source, { section, name }, { ...reach, isOffered });
   };
   switch (target.kind) {
     case "channel-file": {
@@ -43,11 +46,11 @@ export async function readChannel(
       if (name) return await document(name, target.subdir);
       const isPackage = formatOf(target.file) !== undefined;
       const file = isPackage ? await source.file(target.subdir, target.file) : undefined;
-      if (file) return await packageResponse(request, target.file, file, reach);
+      if (file) return await packageResponse(asking, target.file, file, reach);
       break;
     }
     case "shard":
-      return await shardResponse(request, source, target.hash, reach);
+      return await shardResponse(asking, source, target.hash, reach);
     case "unknown":
       break;
   }
@@ -63,30 +66,22 @@ function offersShards(policy: "fresh" | "on" | "off", request: Request, hasPathT
   return hasPathToken || !FORGETFUL_MAMBA.test(request.headers.get("user-agent") ?? "");
 }
 
-async function shardResponse(request: Request, source: Source, hash: string, reach: Reach): Promise<Response> {
+async function shardResponse(asking: Asking, source: Source, hash: string, reach: Reach): Promise<Response> {
   const shard = await source.shard(hash);
   if (!shard) throw notFound("The channel has no such shard.");
   const headers = shardCaching(reach);
-  const etag = strongEtag(hash);
   headers.set("content-type", "application/zstd");
-  headers.set("etag", etag);
-  headers.set("accept-ranges", "bytes");
   if (reach.isPublic) headers.set("access-control-allow-origin", "*");
-  if (matchesEtag(request.headers.get("if-none-match"), etag)) return new Response(null, { status: 304, headers });
-  return await rangedResponse(request, headers, { size: shard.size, etag, open: (range) => shard.open(range) });
+  return await contentResponse(asking, headers, { ...shard, etag: strongEtag(hash) });
 }
 
-async function packageResponse(request: Request, name: string, file: SourceFile, reach: Reach): Promise<Response> {
+async function packageResponse(asking: Asking, name: string, file: SourceFile, reach: Reach): Promise<Response> {
   const headers = packageCaching({ ...reach, immutable: false });
-  const etag = strongEtag(file.sha256);
   headers.set("content-type", "application/octet-stream");
   // Stored names are ASCII of a narrow alphabet, so they are safe in a quoted string.
   headers.set("content-disposition", `attachment; filename="${name}"`);
-  headers.set("etag", etag);
   headers.set("last-modified", new Date(file.lastModified).toUTCString());
-  headers.set("accept-ranges", "bytes");
   if (reach.isPublic) headers.set("access-control-allow-origin", "*");
   if (file.state === "yanked") headers.set("warning", '299 condarium "this file was yanked from the channel"');
-  if (matchesEtag(request.headers.get("if-none-match"), etag)) return new Response(null, { status: 304, headers });
-  return await rangedResponse(request, headers, { size: file.size, etag, open: (range) => file.open(range) });
+  return await contentResponse(asking, headers, { ...file, etag: strongEtag(file.sha256) });
 }

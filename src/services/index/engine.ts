@@ -26,6 +26,8 @@ export type BuiltDocument = {
   /** Whether it lies in a file of this machine. */
   readonly isFile: boolean;
   open(): Blob;
+  /** A file may be deleted by hand, as it is only derived. */
+  isThere(): boolean;
 };
 
 /** A document that the channel does not offer; `why` says what to use instead. */
@@ -70,7 +72,7 @@ export function createEngine(parts: EngineParts): Engine {
   async function current(view: View, place: DocumentPlace, moment: Moment) {
     const key = keyOf(view, place);
     const known = kept.get(key);
-    if (!known || !isStillThere(parts.files, view, place, known.document)) return undefined;
+    if (!known || (known.document.kind === "built" && !known.document.isThere())) return undefined;
     if (known.moment.revision === moment.revision) {
       return known.moment.identity === moment.identity ? known.document : undefined;
     }
@@ -134,7 +136,7 @@ function ofNothing({ address }: View, { section = "", name }: DocumentPlace): Bu
   const composition = emptyDocument(section, name, address);
   const { hash } = composition;
   const bytes = Buffer.concat([...bytesOf(composition)]);
-  return { kind: "built", hash, size: bytes.byteLength, lastModified: 0, isFile: false, open: () => new Blob([bytes]) };
+  return { kind: "built", hash, size: bytes.byteLength, lastModified: 0, ...inMemory(bytes) };
 }
 
 async function build(parts: EngineParts, view: View, place: DocumentPlace): Promise<Kept> {
@@ -168,20 +170,16 @@ function documentOf(
 ): BuiltDocument | AbsentDocument {
   if (reply.kind === "absent") return { kind: "absent", why: reply.why };
   const { hash, size, lastModified, bytes } = reply;
+  const built = { kind: "built", hash, size, lastModified } as const;
+  if (bytes) return { ...built, ...inMemory(bytes.slice()) };
   const path = files.pathOf(folder, hash);
-  const blob = bytes && new Blob([bytes.slice()]);
-  return { kind: "built", hash, size, lastModified, isFile: !blob, open: () => blob ?? Bun.file(path) };
+  const isThere = (): boolean => files.size(folder, hash) === size;
+  return { ...built, isFile: true, open: () => Bun.file(path), isThere };
 }
 
-/** Derived files may be deleted by hand, as they are only derived. */
-function isStillThere(
-  files: DerivedFiles,
-  view: View,
-  place: DocumentPlace,
-  document: BuiltDocument | AbsentDocument,
-): boolean {
-  if (document.kind === "absent" || !document.isFile) return true;
-  return files.size(folderOf(view.channelId ?? 0, place), document.hash) === document.size;
+function inMemory(bytes: Uint8Array<ArrayBuffer>): Pick<BuiltDocument, "isFile" | "open" | "isThere"> {
+  const blob = new Blob([bytes]);
+  return { isFile: false, open: () => blob, isThere: () => true };
 }
 
 async function momentOf(reader: Reader, view: View): Promise<Moment> {

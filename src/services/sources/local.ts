@@ -39,6 +39,7 @@ export function createLocalSource(parts: LocalSourceParts, place: ChannelPlace):
         size,
         state: file.state,
         lastModified: file.publishedAt,
+        isInMemory: parts.smallBlobs.keeps(size),
         open: async (range) => {
           const blob = await parts.smallBlobs.open(sha256, size, range);
           if (blob) return blob;

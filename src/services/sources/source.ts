@@ -11,12 +11,15 @@ export type SourceFile = {
   readonly lastModified: number;
   /** The content, or a part of it; both ends are inclusive. */
   open(range?: { readonly start: number; readonly end: number }): Promise<Blob>;
+  /** Whether what `open` answers lies in memory. */
+  readonly isInMemory: boolean;
 };
 
 export type SourceShard = {
   readonly size: number;
   /** The content, or a part of it; both ends are inclusive. */
-  open(range?: { readonly start: number; readonly end: number }): Promise<Blob>;
+  open(range?: { readonly start: number; readonly end: number }): Promise<Blob> | Blob;
+  readonly isInMemory: boolean;
 };
 
 export type Source = {

@@ -1,0 +1,183 @@
+// Answers are given again from memory to whoever asks the same, and never to anybody who may not have them.
+
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { loadConfig } from "../../src/config.ts";
+import { openManagement } from "../../src/app.ts";
+import { startTestApp, type Actor, type TestApp } from "../support/app.ts";
+import { bytesOf } from "../support/answers.ts";
+import { filesIn, repodataOf } from "../support/documents.ts";
+import { buildPackage } from "../support/package-builder.ts";
+import { setState } from "../support/state.ts";
+
+let server: TestApp;
+let alice: Actor;
+let token: string;
+
+beforeAll(async () => {
+  server = await startTestApp();
+  alice = await server.addUser("alice");
+  token = await server.app.tokens.create({
+    user: "alice",
+    name: "all",
+    scopes: ["all"],
+    channels: [],
+    packages: [],
+    lifetime: undefined,
+  });
+  await server.app.channels.change({ owner: "alice", channel: undefined }, { visibility: "public" });
+  for (const channel of ["main", "other"]) for (const version of ["1", "2"]) await publish(channel, version);
+});
+afterAll(() => server.close());
+
+async function publish(channel: string, version: string): Promise<void> {
+  const built = buildPackage({ name: "pkg", version });
+  const { status } = await alice.put(`/api/packages/alice/conda/${channel}/${built.fileName}`, built.bytes);
+  expect(status).toBe(201);
+}
+
+async function repeats(): Promise<number> {
+  const line = /^condarium_answers_repeated_total (\d+)$/m.exec(await server.app.metrics.render());
+  return Number(line?.[1] ?? 0);
+}
+
+type Answer = { status: number; headers: [string, string][]; id: string | null; body: string };
+
+async function read(
+  path: string,
+  headers: Record<string, string> = {},
+  { actor = server.anonymous, method = "GET" } = {},
+): Promise<Answer> {
+  const answer = await actor.send(method, path, headers);
+  const id = answer.headers.get("x-request-id");
+  const others = [...answer.headers].filter(([name]) => name !== "x-request-id");
+  return { status: answer.status, headers: others, id, body: (await bytesOf(answer)).toString("base64") };
+}
+
+/** Asks until the second of two equal answers came from memory. */
+async function remember(path: string, headers: Record<string, string> = {}, method = "GET"): Promise<Answer> {
+  const first = await read(path, headers, { method });
+  const before = await repeats();
+  const second = await read(path, headers, { method });
+  expect([path, await repeats()]).toEqual([path, before + 1]);
+  expect(second.id).not.toBe(first.id);
+  expect({ ...second, id: "" }).toEqual({ ...first, id: "" });
+  return second;
+}
+
+const MAIN = "/alice/main/noarch";
+const READ = ["repodata.json.zst", "repodata_shards.msgpack.zst", "pkg-1-0.conda", "current_repodata.json"];
+
+test.each(READ)("%s is the same from memory: in full, by HEAD, and as unchanged", async (name) => {
+  const full = await remember(`${MAIN}/${name}`);
+  expect(full.status).toBe(200);
+  const head = await remember(`${MAIN}/${name}`, {}, "HEAD");
+  expect(head.body).toBe("");
+  const etag = full.headers.find(([header]) => header === "etag")?.[1] ?? "";
+  expect((await remember(`${MAIN}/${name}`, { "if-none-match": etag })).status).toBe(304);
+  expect((await read(`${MAIN}/${name}`, { "if-none-match": '"other"' })).status).toBe(200);
+});
+
+test("each answer has its own id, and its own line in the log", async () => {
+  const { id } = await remember(`${MAIN}/pkg-2-0.conda`);
+  const lines = server
+    .log()
+    .split("\n")
+    .filter((line) => line.includes(String(id)));
+  expect(lines).toHaveLength(1);
+  expect(JSON.parse(lines[0] ?? "")).toMatchObject({ event: "request", path: `${MAIN}/pkg-2-0.conda`, status: 200 });
+});
+
+test("what the headers decide is decided anew for other headers", async () => {
+  await remember(`${MAIN}/repodata_shards.msgpack.zst`, { "user-agent": "mamba/2.5.0" });
+  expect((await read(`${MAIN}/repodata_shards.msgpack.zst`, { "user-agent": "mamba/2.6.0" })).status).toBe(404);
+  const plain = await remember(`${MAIN}/pkg-1-0.conda`);
+  const part = await read(`${MAIN}/pkg-1-0.conda`, { range: "bytes=0-9" });
+  expect([part.status, part.body]).toEqual([206, Buffer.from(plain.body, "base64").subarray(0, 10).toString("base64")]);
+  await remember(`${MAIN}/repodata.json`);
+  const packed = await read(`${MAIN}/repodata.json`, { "accept-encoding": "gzip" });
+  expect(packed.headers).toContainEqual(["content-encoding", "gzip"]);
+});
+
+test("a publish, a yank and a delete are seen at once", async () => {
+  const path = `${MAIN}/repodata.json`;
+  await remember(path);
+  await publish("main", "3");
+  const listed = async (): Promise<string[]> =>
+    filesIn(repodataOf("repodata.json", Buffer.from((await read(path)).body, "base64")));
+  expect(await listed()).toContain("pkg-3-0.conda");
+  await remember(`${MAIN}/pkg-3-0.conda`);
+  await setState(server, "alice/main/noarch/pkg-3-0.conda", "yanked");
+  expect((await read(`${MAIN}/pkg-3-0.conda`)).headers.map(([name]) => name)).toContain("warning");
+  await remember(path);
+  expect((await alice.delete(`${MAIN}/pkg-3-0.conda`)).status).toBe(204);
+  expect((await read(`${MAIN}/pkg-3-0.conda`)).status).toBe(404);
+  expect(await listed()).not.toContain("pkg-3-0.conda");
+});
+
+test("a channel that becomes private is private for the next who asks, whoever made it so", async () => {
+  const paths = ["pkg-1-0.conda", "repodata.json", "repodata_shards.msgpack.zst"].map(
+    (name) => `/alice/other/noarch/${name}`,
+  );
+  const { config } = loadConfig({ flags: { data: server.folder }, environment: {} });
+  for (const change of [{ visibility: "private" }, { visibility: "internal" }] as const) {
+    await server.app.channels.change({ owner: "alice", channel: "other" }, { visibility: "public" });
+    for (const path of paths) await remember(path);
+    const elsewhere = openManagement(config);
+    await elsewhere.channels.change({ owner: "alice", channel: "other" }, change);
+    elsewhere.close();
+    for (const path of paths) expect([path, (await read(path)).status]).toEqual([path, 401]);
+    for (const path of paths) expect([path, (await read(path, {}, { method: "HEAD" })).status]).toEqual([path, 401]);
+  }
+  await server.app.channels.change({ owner: "alice", channel: "other" }, { visibility: "public" });
+});
+
+test("answers to those who show who they are stay theirs", async () => {
+  await server.app.channels.change({ owner: "alice", channel: "other" }, { visibility: "private" });
+  const path = "/alice/other/noarch/pkg-1-0.conda";
+  const before = await repeats();
+  const credentials = [
+    { authorization: `Bearer ${token}` },
+    { authorization: `Basic ${Buffer.from(`alice:${token}`).toString("base64")}` },
+    { "x-api-key": token },
+  ];
+  for (const headers of [...credentials, ...credentials]) expect((await read(path, headers)).status).toBe(200);
+  for (let time = 0; time < 2; time += 1) expect((await read(`/t/${token}${path}`)).status).toBe(200);
+  expect(await repeats()).toBe(before);
+  expect((await read(path)).status).toBe(401);
+  for (const headers of [{ authorization: "Bearer cdr-wrong" }, { "x-api-key": "cdr-wrong" }])
+    expect((await read(`${MAIN}/pkg-1-0.conda`, headers)).status).toBe(401);
+  await remember(`${MAIN}/pkg-1-0.conda`);
+  for (const headers of [{ authorization: "Bearer cdr-wrong" }, { "x-api-key": "cdr-wrong" }])
+    expect((await read(`${MAIN}/pkg-1-0.conda`, headers)).status).toBe(401);
+  expect((await read(`/t/cdr-wrong${MAIN}/pkg-1-0.conda`)).status).toBe(401);
+  await server.app.channels.change({ owner: "alice", channel: "other" }, { visibility: "public" });
+});
+
+test("refusals and answers that only tell of what is not built yet are not remembered", async () => {
+  const before = await repeats();
+  for (let time = 0; time < 3; time += 1) expect((await read(`${MAIN}/nothing-1-0.conda`)).status).toBe(404);
+  await publish("fresh", "1");
+  const path = "/alice/fresh/noarch/repodata.json.zst";
+  for (let time = 0; time < 3; time += 1) {
+    const head = await read(path, {}, { method: "HEAD" });
+    expect([head.status, head.headers.some(([name]) => name === "etag")]).toEqual([200, false]);
+  }
+  expect(await repeats()).toBe(before);
+  await read(path);
+  expect((await read(path, {}, { method: "HEAD" })).headers.map(([name]) => name)).toContain("etag");
+});
+
+test("a document whose file is deleted by hand is made again", async () => {
+  const depends = Array.from({ length: 1000 }, (_, at) => `a-dependency-with-number-${at} >=1`);
+  for (const version of ["1", "2", "3"]) {
+    const built = buildPackage({ name: "large", version, depends });
+    expect((await alice.put(`/api/packages/alice/conda/main/${built.fileName}`, built.bytes)).status).toBe(201);
+  }
+  const path = `${MAIN}/repodata.json`;
+  const answer = await remember(path);
+  expect(await server.storedFiles()).toContainEqual(expect.stringMatching(/^derived\/\d+\/noarch\/repodata.json\//));
+  rmSync(join(server.folder, "derived"), { recursive: true, force: true });
+  expect(await read(path).then(({ status, body }) => [status, body])).toEqual([200, answer.body]);
+});
