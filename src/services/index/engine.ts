@@ -55,7 +55,7 @@ type Flight = { readonly target: number; readonly landing: Promise<BuiltDocument
 const KEPT_DOCUMENTS = 10_000;
 const KEPT_BYTES = 64 * 1024 ** 2;
 /** A replaced file may be about to be opened for a reader; one that is open can be read to its end. */
-const RETIRE_MS = 5000;
+const RETIRE_MS = 2000;
 const BUILD_TRIES = 3;
 /** One step of a build has a budget far below this; a worker that takes longer is broken. */
 const STEP_LIMIT_MS = 10 * 60_000;
