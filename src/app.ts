@@ -21,6 +21,7 @@ import { createChannels, isThere, type Channels } from "./services/channels.ts";
 import { createInspect } from "./services/conda/inspect.ts";
 import { createPublish } from "./services/conda/publish.ts";
 import { createRemove } from "./services/conda/remove.ts";
+import { createFileHashes } from "./services/file-hashes.ts";
 import { createHealth } from "./services/health.ts";
 import { createIdentities } from "./services/identities.ts";
 import { createDeepVerify } from "./services/index/deep-verify.ts";
@@ -102,8 +103,9 @@ export async function createApp(options: AppOptions): Promise<App> {
   const workers = createWorkers({ spawn, size: config.workers, queue: WAITING });
   // Apart from those that read packages, so that neither kind of work waits for the other.
   const indexers = createWorkers({ spawn, size: INDEXERS, queue: WAITING });
+  const hashers = createWorkers({ spawn, size: 1, queue: WAITING });
   metrics.observe("condarium_inspections_waiting", "Packages that wait for a worker", () => workers.waiting);
-  const router = routerOf(options, { ...stores, clock, events, metrics, workers, indexers, files });
+  const router = routerOf(options, { ...stores, clock, events, metrics, workers, indexers, hashers, files });
   return {
     ...managementOf(config, stores, clock),
     handle: router.handle,
@@ -112,6 +114,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     close: once(() => {
       workers.close();
       indexers.close();
+      hashers.close();
       stores.database.close();
       lock.release();
     }),
@@ -124,18 +127,21 @@ type Parts = Stores & {
   readonly metrics: Metrics;
   readonly workers: Workers;
   readonly indexers: Workers;
+  readonly hashers: Workers;
   readonly files: DerivedFiles;
 };
 
 function routerOf(options: AppOptions, parts: Parts): Router {
   const { config } = options;
-  const { database, blobs, clock, events, metrics, workers, indexers, files, folder } = parts;
+  const { database, blobs, clock, events, metrics, workers, indexers, hashers, files, folder } = parts;
   const access = createAccess({ reader: database.read });
   const throttle = createThrottle({ database, clock });
   const identities = createIdentities({ database, throttle, events, clock });
   const channels = createChannels({ database, access, clock });
   const packages = createPackages({ clock });
-  const staging = createStaging({ blobs, events, limit: config["max-upload-size"], failpoint: options.failpoint });
+  const hashes = createFileHashes({ workers: hashers });
+  const limit = config["max-upload-size"];
+  const staging = createStaging({ blobs, events, hashes, limit, failpoint: options.failpoint });
   const inspect = createInspect({ workers, limits: ARCHIVE_LIMITS, clock });
   const { admit } = createAdmission({ perAccount: config["uploads-per-account"] });
   const engine = createEngine({ database, files, workers: indexers, events, clock, dataFolder: folder.root });

@@ -1,6 +1,7 @@
 // Entry of the worker threads: takes one job at a time and answers it.
 
 import { inspectArchive } from "./modules/conda/inspect-archive.ts";
+import { createHashWorker } from "./services/hash-worker.ts";
 import { createIndexWorker } from "./services/index/index-worker.ts";
 import type { WorkerJob, WorkerReply } from "./services/workers.ts";
 
@@ -14,6 +15,7 @@ self.addEventListener("message", (event: MessageEvent<WorkerJob>) => {
 const LARGE_BYTES = 64 * 1024 ** 2;
 
 const index = createIndexWorker();
+const hashes = createHashWorker();
 
 async function answer(job: WorkerJob): Promise<WorkerReply> {
   try {
@@ -23,6 +25,7 @@ async function answer(job: WorkerJob): Promise<WorkerReply> {
     if (job.kind === "shard") {
       return { kind: "shard", restored: await index.use(job.dataFolder, ({ restore }) => restore(job.request)) };
     }
+    if (job.kind === "hash") return { kind: "hashed", digest: hashes.take(job) };
     const inspection = await inspectArchive(job.path, job);
     if (inspection.kind === "accepted" && inspection.unpackedBytes > LARGE_BYTES) Bun.gc(true);
     return { kind: "inspected", inspection };

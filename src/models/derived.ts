@@ -22,6 +22,8 @@ export type Derived = DerivedSegments &
   DerivedEntries & {
     state(place: DerivedPlace): DerivedState | undefined;
     setState(place: DerivedPlace, state: DerivedState): void;
+    /** The channels of which something is kept. */
+    channelIds(): number[];
     /** Forgets everything of a channel, or of one place. */
     discard(place: { readonly channelId: number } | DerivedPlace): void;
     setAside(place: DerivedPlace, record: AsideRecord): void;
@@ -142,10 +144,11 @@ function createGuard(db: Connection): Pick<Derived, "watch" | "hasChanged"> & { 
 
 type StateRow = DerivedPoint & { cursor: string | null; ahead_revision: number; ahead_identity: string };
 
-function stateQueries(db: Connection): Pick<Derived, "state" | "setState" | "discard"> {
+function stateQueries(db: Connection): Pick<Derived, "state" | "setState" | "channelIds" | "discard"> {
   const find = db.query<StateRow, PlaceBindings>(
     `SELECT revision, identity, cursor, ahead_revision, ahead_identity FROM state WHERE ${PLACE}`,
   );
+  const channels = db.query<{ channel_id: number }, []>("SELECT DISTINCT channel_id FROM state");
   const put = db.query<null, SQLQueryBindings>(
     `INSERT OR REPLACE INTO state
      VALUES ($channelId, $section, $family, $revision, $identity, $cursor, $aheadRevision, $aheadIdentity)`,
@@ -161,6 +164,7 @@ function stateQueries(db: Connection): Pick<Derived, "state" | "setState" | "dis
       const newest = { aheadRevision: ahead.revision, aheadIdentity: ahead.identity };
       put.run({ ...bindingsOf(place), revision, identity, cursor, ...newest });
     },
+    channelIds: () => channels.all().map(({ channel_id: id }) => id),
     discard: (place) => {
       const where = "section" in place ? PLACE : "channel_id = $channelId";
       const values = "section" in place ? bindingsOf(place) : { channelId: place.channelId };

@@ -2,11 +2,14 @@
 
 import { timingSafeEqual } from "node:crypto";
 
+/** Lower-case hexadecimal. */
+export type FileDigest = { readonly sha256: string; readonly md5: string };
+
 /** Both hashes that conda's documents carry, from one pass over the bytes. */
 export type FileHash = {
   update(chunk: Uint8Array): void;
-  /** Lower-case hexadecimal; ends the hash. */
-  digest(): { readonly sha256: string; readonly md5: string };
+  /** Ends the hash. */
+  digest(): FileDigest;
 };
 
 export function createFileHash(): FileHash {

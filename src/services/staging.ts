@@ -3,8 +3,9 @@
 import { AppError, malformed } from "../errors.ts";
 import type { Events } from "../events.ts";
 import type { BlobKey, BlobStore, StagedBlob } from "../modules/storage/blob-store.ts";
-import { createFileHash, equalHex } from "../modules/hash.ts";
+import { createFileHash, equalHex, type FileDigest } from "../modules/hash.ts";
 import { pump } from "../modules/streams.ts";
+import type { FileHashes, FollowedFile } from "./file-hashes.ts";
 
 export type StagedFile = {
   readonly sha256: string;
@@ -41,10 +42,14 @@ export type Staging = {
 export type StagingParts = {
   readonly blobs: BlobStore;
   readonly events: Events;
+  readonly hashes: FileHashes;
   /** Bytes of one upload. */
   readonly limit: number;
   readonly failpoint?: ((name: string) => void) | undefined;
 };
+
+/** From here on another thread hashes, which begins anew: what is smaller costs less than the way there. */
+const LARGE_BYTES = 16 * 1024 ** 2;
 
 export function createStaging(parts: StagingParts): Staging {
   return {
@@ -71,20 +76,25 @@ async function fill(
   body: NonNullable<Incoming["body"]>,
   incoming: Incoming,
 ): Promise<StagedFile> {
-  const hash = createFileHash();
-  const size = await pump(body, {
-    limit: parts.limit,
-    expected: incoming.length,
-    onChunk: async (chunk) => {
-      // The disk writes while the processor hashes.
-      const writing = staged.append(chunk);
-      hash.update(chunk);
-      await writing;
-      parts.failpoint?.("p2.body_half");
-    },
-  });
-  if (size === 0) throw malformed("The body is empty: send the package as the body.");
-  const { sha256, md5 } = hash.digest();
+  const hash = createStagedHash(parts.hashes, staged);
+  let digest: FileDigest;
+  let size: number;
+  try {
+    size = await pump(body, {
+      limit: parts.limit,
+      expected: incoming.length,
+      onChunk: async (chunk) => {
+        await hash.append(chunk);
+        parts.failpoint?.("p2.body_half");
+      },
+    });
+    if (size === 0) throw malformed("The body is empty: send the package as the body.");
+    digest = await hash.end();
+  } catch (error) {
+    hash.drop();
+    throw error;
+  }
+  const { sha256, md5 } = digest;
   compareHash("sha256", incoming.expected.sha256, sha256);
   compareHash("md5", incoming.expected.md5, md5);
   // The disk syncs while the package is inspected; whoever promotes it waits for both.
@@ -98,6 +108,26 @@ async function fill(
     path: staged.path,
     promote: (key) => staged.promote(key),
     discard: () => staged.discard(),
+  };
+}
+
+type StagedHash = { append(chunk: Uint8Array): Promise<void>; end(): Promise<FileDigest>; drop(): void };
+
+/** Hashes what is appended: here what is small, elsewhere what has become large. */
+function createStagedHash(hashes: FileHashes, staged: StagedBlob): StagedHash {
+  const hash = createFileHash();
+  let followed: FollowedFile | undefined;
+  return {
+    append: async (chunk) => {
+      // The disk writes while the processor hashes.
+      const writing = staged.append(chunk);
+      if (!followed) hash.update(chunk);
+      await writing;
+      if (staged.size >= LARGE_BYTES) followed ??= hashes.follow(staged.path);
+      await followed?.grown(staged.size);
+    },
+    end: async () => (followed ? await followed.end(staged.size) : hash.digest()),
+    drop: () => followed?.drop(),
   };
 }
 

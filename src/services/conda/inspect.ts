@@ -33,6 +33,7 @@ export function createInspect(parts: InspectParts): Inspect {
         throw refusal([tooExpensive("Reading the package ended the process that read it.")]);
       case "document":
       case "shard":
+      case "hashed":
         throw new Error("a worker answered another question");
       case "failed":
         throw unavailable("The package could not be read because of a fault on the server.", 5, outcome.message);

@@ -1,8 +1,9 @@
 // What a worker thread keeps open to build documents of one data folder.
 
 import { join } from "node:path";
-import { openSnapshots } from "../../models/database.ts";
-import { openDerived } from "../../models/derived.ts";
+import { listChannels } from "../../models/channel.ts";
+import { openSnapshots, type Snapshots } from "../../models/database.ts";
+import { openDerived, type Derived } from "../../models/derived.ts";
 import { systemClock } from "../../modules/clock.ts";
 import { createDerivedFiles } from "../../modules/storage/derived-files.ts";
 import { createDiskStore } from "../../modules/storage/disk.ts";
@@ -19,8 +20,8 @@ export function createIndexWorker(): IndexWorker {
   let opened: { readonly folder: string; readonly builder: IndexBuilder } | undefined;
   return {
     use: async (dataFolder, work) => {
-      opened = opened?.folder === dataFolder ? opened : { folder: dataFolder, builder: open(dataFolder) };
       try {
+        if (opened?.folder !== dataFolder) opened = { folder: dataFolder, builder: await open(dataFolder) };
         return await work(opened.builder);
       } catch (error) {
         // Derived data that cannot be read is opened, and with it mended, anew at the next request.
@@ -31,13 +32,24 @@ export function createIndexWorker(): IndexWorker {
   };
 }
 
-function open(folder: string): IndexBuilder {
+async function open(folder: string): Promise<IndexBuilder> {
+  const snapshots = openSnapshots(join(folder, "condarium.db"));
+  const derived = openDerived(join(folder, "index.db"), CODEC);
+  await forgetChannelsThatHaveGone(snapshots, derived);
   return createIndexBuilder({
-    snapshots: openSnapshots(join(folder, "condarium.db")),
-    derived: openDerived(join(folder, "index.db"), CODEC),
+    snapshots,
+    derived,
     files: createDerivedFiles(folder),
     // Shards are small and derived: they may use what uploads leave free.
     blobs: createDiskStore({ root: folder, reserve: 0 }),
     clock: systemClock,
   });
+}
+
+async function forgetChannelsThatHaveGone(snapshots: Snapshots, derived: Derived): Promise<void> {
+  const known = derived.channelIds();
+  const channels = new Set((await snapshots.snapshot(listChannels)).map(({ id }) => id));
+  for (const channelId of known) {
+    if (!channels.has(channelId)) derived.transact(() => derived.discard({ channelId }));
+  }
 }

@@ -13,7 +13,14 @@ import { CODEC } from "../../../src/services/index/codec.ts";
 import type { DocumentName } from "../../../src/services/index/documents.ts";
 import { createIndexBuilder } from "../../../src/services/index/index-builder.ts";
 import { startTestApp } from "../../support/app.ts";
-import { filledFolder, publish, readDocuments, runSql, type FilledFolder } from "../../support/indexed-channel.ts";
+import {
+  filledFolder,
+  publish,
+  readDocuments,
+  rowsOf,
+  runSql,
+  type FilledFolder,
+} from "../../support/indexed-channel.ts";
 
 let filled: FilledFolder;
 beforeAll(async () => {
@@ -95,6 +102,25 @@ async function cutOff(folder: string, name: DocumentName): Promise<void> {
     snapshots.close();
   }
 }
+
+test("a channel that was deleted leaves nothing in index.db once a server starts anew", async () => {
+  const folder = await filled.copy();
+  let server = await startTestApp({ folder });
+  try {
+    const channels = (): unknown[] => rowsOf(server, "index.db", "SELECT DISTINCT channel_id AS id FROM segment");
+    await readDocuments(server.as("user"));
+    expect(channels()).toHaveLength(1);
+    runSql(server, "index.db", "UPDATE state SET channel_id = 999", "UPDATE segment SET channel_id = 999");
+    await server.close();
+    server = await startTestApp({ folder });
+    rmSync(join(folder, "derived"), { recursive: true, force: true });
+    expect(await readDocuments(server.as("user"))).toEqual(filled.sound);
+    expect(channels()).toEqual([{ id: 1 }]);
+  } finally {
+    await server.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+});
 
 test("a start keeps the newest file of each document, and none of a channel that has gone or of a machine started anew", async () => {
   const folder = await filled.copy();
