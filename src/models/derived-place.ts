@@ -11,9 +11,9 @@ export function bindingsOf({ channelId, section, family }: DerivedPlace): PlaceB
   return { channelId, section, family };
 }
 
-/** What was read may no longer be what is there: the work has to begin again. */
-export class DerivedChanged extends Error {
-  override readonly name = "DerivedChanged";
+/** Another process keeps the file: the work can be tried again. */
+export class DerivedBusy extends Error {
+  override readonly name = "DerivedBusy";
 }
 
 /** What was read is not what was written: all of its channel has to go. */

@@ -35,6 +35,8 @@ export type DerivedSegments = {
   replaceSegments(place: SegmentPlace, range: KeyRange, rows: readonly SegmentRow[]): void;
   /** The blocks of a segment. */
   blocks(id: number): Uint8Array;
+  /** The segments whose piece of bzip2 has not been made yet. */
+  withoutBzip2(place: SegmentPlace): number[];
   /** The piece of bzip2 that holds a segment, once it has been made. */
   bzip2(id: number): Uint8Array | undefined;
   setBzip2(id: number, piece: Uint8Array): void;
@@ -117,10 +119,13 @@ function segmentWrites(db: Connection): Pick<DerivedSegments, "replaceSegments">
 function dataQueries(
   db: Connection,
   transact: (work: () => void) => void,
-): Pick<DerivedSegments, "blocks" | "bzip2" | "setBzip2"> {
+): Pick<DerivedSegments, "blocks" | "withoutBzip2" | "bzip2" | "setBzip2"> {
   const find = db.query<DataRow, [number]>("SELECT blocks, checksum AS blocksChecksum FROM segment_data WHERE id = ?");
   const findBzip2 = db.query<{ bzip2: Uint8Array | null; checksum: number }, [number]>(
     "SELECT bzip2, bzip2_checksum AS checksum FROM segment_data WHERE id = ?",
+  );
+  const without = db.query<{ id: number }, SQLQueryBindings>(
+    `SELECT id FROM segment JOIN segment_data USING (id) WHERE ${GROUP} AND bzip2 IS NULL ORDER BY start`,
   );
   const put = db.query("UPDATE segment_data SET bzip2 = $piece, bzip2_checksum = $checksum WHERE id = $id");
   return {
@@ -129,6 +134,7 @@ function dataQueries(
       if (!row) throw new DerivedDamaged("a segment has gone");
       return checked(row.blocks, row.blocksChecksum);
     },
+    withoutBzip2: (place) => without.all(groupOf(place)).map(({ id }) => id),
     bzip2: (id) => {
       const row = findBzip2.get(id);
       return row?.bzip2 ? checked(row.bzip2, row.checksum) : undefined;

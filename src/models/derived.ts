@@ -4,7 +4,7 @@ import { Database as Connection, type SQLQueryBindings } from "bun:sqlite";
 import { rmSync } from "node:fs";
 import { isDatabaseBusy } from "./database-errors.ts";
 import { createEntries, type DerivedEntries } from "./derived-entries.ts";
-import { bindingsOf, DerivedChanged, PLACE, type DerivedPlace, type PlaceBindings } from "./derived-place.ts";
+import { bindingsOf, DerivedBusy, PLACE, type DerivedPlace, type PlaceBindings } from "./derived-place.ts";
 import { createSegments, type DerivedSegments } from "./derived-segments.ts";
 
 /** A revision of a channel, and its random id: a restored database, or a channel made anew, has another. */
@@ -32,11 +32,10 @@ export type Derived = DerivedSegments &
     isAside(place: DerivedPlace, packageName: string, path?: string): boolean;
     /** How many records are left out of one document or more. */
     countAside(): number;
-    /** From here on `transact` throws `DerivedChanged` once another process has written to the file. */
-    watch(): void;
-    /** Whether another process has written since `watch`. */
-    hasChanged(): boolean;
+    /** All of it or nothing. Errors: `DerivedBusy`. */
     transact<T>(work: () => T): T;
+    /** The same for work that waits: no other process writes until it ends, and `transact` within is part of it. */
+    exclusively<T>(work: () => Promise<T>): Promise<T>;
     close(): void;
   };
 
@@ -95,26 +94,29 @@ function open(path: string, codec: string): Derived {
     if (known === undefined) db.run("INSERT INTO codec VALUES (?)", [codec]);
     const check = db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()?.quick_check;
     if (check !== "ok") throw new Error("the derived data is damaged");
+    // Whoever waits keeps its thread waiting, and can try again.
+    db.run("PRAGMA busy_timeout = 100");
   } catch (error) {
     db.close();
     throw error;
   }
-  const { version, ...guard } = createGuard(db);
-  const { forget, ...entries } = createEntries({ db, version });
+  const dataVersion = db.query<{ data_version: number }, []>("PRAGMA data_version");
+  const { forget, ...entries } = createEntries({ db, version: () => dataVersion.get()?.data_version });
   const { discard, ...states } = stateQueries(db);
+  const undo = (error: unknown): never => {
+    if (db.inTransaction) db.run("ROLLBACK");
+    forget();
+    throw error;
+  };
   const transact = <T>(work: () => T): T => {
+    if (db.inTransaction) return work();
     try {
-      return inTransaction(db, () => {
-        if (guard.hasChanged()) throw new DerivedChanged("another process has written");
-        return work();
-      });
+      return inTransaction(db, work);
     } catch (error) {
-      forget();
-      throw error;
+      return undo(error);
     }
   };
   return {
-    ...guard,
     ...states,
     discard: (place) => {
       forget();
@@ -124,21 +126,17 @@ function open(path: string, codec: string): Derived {
     ...entries,
     ...asideQueries(db),
     transact,
-    close: () => db.close(),
-  };
-}
-
-/** SQLite's own count of what other connections have committed. */
-function createGuard(db: Connection): Pick<Derived, "watch" | "hasChanged"> & { version(): number | undefined } {
-  const query = db.query<{ data_version: number }, []>("PRAGMA data_version");
-  const version = (): number | undefined => query.get()?.data_version;
-  let seen: number | undefined;
-  return {
-    version,
-    watch: () => {
-      seen = version();
+    exclusively: async (work) => {
+      begin(db);
+      try {
+        const value = await work();
+        db.run("COMMIT");
+        return value;
+      } catch (error) {
+        return undo(error);
+      }
     },
-    hasChanged: () => seen !== undefined && version() !== seen,
+    close: () => db.close(),
   };
 }
 
@@ -193,13 +191,9 @@ function asideQueries(db: Connection): Pick<Derived, "setAside" | "clearAside" |
   };
 }
 
-/** Errors: `DerivedChanged` when another process keeps the file. */
+/** Errors: `DerivedBusy`. */
 export function inTransaction<T>(db: Connection, work: () => T): T {
-  try {
-    db.run("BEGIN IMMEDIATE");
-  } catch (error) {
-    throw isDatabaseBusy(error) ? new DerivedChanged("another process writes") : error;
-  }
+  begin(db);
   try {
     const value = work();
     db.run("COMMIT");
@@ -207,5 +201,13 @@ export function inTransaction<T>(db: Connection, work: () => T): T {
   } catch (error) {
     if (db.inTransaction) db.run("ROLLBACK");
     throw error;
+  }
+}
+
+function begin(db: Connection): void {
+  try {
+    db.run("BEGIN IMMEDIATE");
+  } catch (error) {
+    throw isDatabaseBusy(error) ? new DerivedBusy("another process keeps the derived data") : error;
   }
 }

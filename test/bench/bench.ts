@@ -1,6 +1,6 @@
 // What every measurement is given, and what it gives back.
 
-import type { Row } from "./report.ts";
+import type { Finding, Row } from "./report.ts";
 
 export type Bench = {
   /** An empty folder on the disk of the checkout, removed at the end. */
@@ -8,15 +8,19 @@ export type Bench = {
   /** How condarium is called. */
   readonly command: readonly string[];
   readonly runs: number;
+  /** Larger channels are left out where a measurement has several. */
+  readonly records: number;
   /** Says that a part cannot be measured on this machine. */
   leaveOut(what: string, why: string): void;
 };
 
 export type Measurement = {
   readonly name: string;
-  /** Free bytes it wants on the disk. */
-  readonly space: number;
+  /** Free bytes it wants on the disk; for channels of so many records. */
+  readonly space: number | ((records: number) => number);
   readonly measure: (bench: Bench) => Promise<readonly Row[]>;
+  /** A picture of what it found, as SVG. */
+  readonly chart?: (findings: readonly Finding[], about: string) => string;
 };
 
 export const GB = 1e9;

@@ -45,10 +45,10 @@ export async function withNginx<T>(
 }
 
 /** Asks for one address again and again, over kept connections. */
-export async function getAgain(bench: Bench, url: string): Promise<Throughput> {
+export async function getAgain(bench: Bench, url: string, seconds = SECONDS): Promise<Throughput> {
   const script = join(bench.room, "wrk.lua");
   await writeFile(script, REPORT_SCRIPT);
-  const command = ["wrk", "--threads", "1", "--connections", String(CONNECTIONS), "--duration", `${SECONDS}s`];
+  const command = ["wrk", "--threads", "1", "--connections", String(CONNECTIONS), "--duration", `${seconds}s`];
   const printed = await output([...command, "--timeout", "30s", "--script", script, url]);
   const result = wrkResult.parse(JSON.parse(printed.trim().split("\n").at(-1) ?? ""));
   if (result.failed > 0) throw new Error(`${result.failed} of the requests for ${url} failed`);

@@ -21,9 +21,9 @@ export function startProcess(command: readonly string[], options: { cwd: string;
 }
 
 /** Runs one of the scripts beside this file in a process of its own, and gives the JSON it prints. */
-export async function runScript(script: string, options: object): Promise<unknown> {
+export async function runScript(script: string, options: object, timeoutMs = 600_000): Promise<unknown> {
   const command = [process.execPath, Bun.fileURLToPath(script), JSON.stringify(options)];
-  const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "inherit", timeout: 600_000 });
+  const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "inherit", timeout: timeoutMs });
   running.add(child);
   const [text, code] = await Promise.all([child.stdout.text(), child.exited]);
   running.delete(child);

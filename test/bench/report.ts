@@ -1,26 +1,36 @@
-// What a measurement found: rows of samples, one per run, as a Markdown table and as JSON.
+// What a measurement found: rows of samples as Markdown tables and as JSON.
 
 export type Target = {
-  /** Of the median itself, or of the ratio to the peer. */
+  /** Of the row's value, or of the ratio to the peer. */
   readonly of: "value" | "ratio";
   readonly is: "at least" | "at most";
   readonly number: number;
 };
 
 export type Row = {
+  /** The table it stands in, where a measurement has several. */
+  readonly topic?: string;
+  /** How many records the channel had, where this differs. */
+  readonly records?: number;
   readonly what: string;
   readonly unit: string;
-  /** One per run. */
+  /** One per run, or all of them where `percentile` says what counts. */
   readonly samples: readonly number[];
+  /** The row's value is this percentile of its samples; their median where it is not given. */
+  readonly percentile?: 95 | 99;
   /** What did the same in the same runs: the ratio is the median of the ratios of each run. */
   readonly peer?: { readonly name: string; readonly samples: readonly number[] };
   readonly target?: Target;
+  /** Why there are no samples. */
+  readonly missing?: string;
 };
 
 export type Finding = Row & {
   readonly min: number;
   readonly median: number;
   readonly max: number;
+  /** What the target is of. */
+  readonly value: number;
   readonly ratio: number | undefined;
   readonly met: boolean | undefined;
 };
@@ -31,8 +41,10 @@ export function findingOf(row: Row): Finding {
   const ratios = peer && samples.map((sample, at) => sample / (peer.samples[at] ?? Number.NaN));
   const ratio = ratios && medianOf(ratios);
   const median = medianOf(samples);
-  const met = target && isMet(target, target.of === "value" ? median : (ratio ?? Number.NaN));
-  return { ...row, min: sorted[0] ?? Number.NaN, median, max: sorted.at(-1) ?? Number.NaN, ratio, met };
+  const value = row.percentile === undefined ? median : percentile(samples, row.percentile);
+  const decided = target && row.missing === undefined ? target : undefined;
+  const met = decided && isMet(decided, decided.of === "value" ? value : (ratio ?? Number.NaN));
+  return { ...row, min: sorted[0] ?? Number.NaN, median, max: sorted.at(-1) ?? Number.NaN, value, ratio, met };
 }
 
 export function medianOf(samples: readonly number[]): number {
@@ -48,31 +60,57 @@ export function percentile(samples: readonly number[], percent: number): number 
   return sorted[at] ?? Number.NaN;
 }
 
-export function markdownTable(findings: readonly Finding[]): string {
-  const lines = [
-    ["what", "unit", "min", "median", "max", "peer", "peer's median", "ratio", "target", "reached"],
-    ...findings.map(cellsOf),
-  ];
-  const widths = lines[0]?.map((_, column) => Math.max(...lines.map((cells) => cells[column]?.length ?? 0))) ?? [];
+/** One table for each topic, with its heading. */
+export function markdownTables(findings: readonly Finding[]): string {
+  const topics = Map.groupBy(findings, ({ topic = "" }) => topic);
+  return [...topics]
+    .map(([topic, rows]) => (topic === "" ? markdownTable(rows) : `### ${topic}\n\n${markdownTable(rows)}`))
+    .join("\n\n");
+}
+
+/** Columns in which nothing would stand are left out. */
+function markdownTable(findings: readonly Finding[]): string {
+  const rows = findings.map(cellsOf);
+  const columns = COLUMNS.map((_, at) => at).filter((at) => rows.some((cells) => cells[at] !== ""));
+  const lines = [COLUMNS, ...rows].map((cells) => columns.map((at) => cells[at] ?? ""));
+  const widths = columns.map((_, column) => Math.max(...lines.map((cells) => cells[column]?.length ?? 0)));
   const text = lines.map((cells) => `| ${cells.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join(" | ")} |`);
   const rule = `|${widths.map((width) => "-".repeat(width + 2)).join("|")}|`;
   return [text[0], rule, ...text.slice(1)].join("\n");
 }
 
-function cellsOf({ what, unit, min, median, max, peer, ratio, target, met }: Finding): string[] {
-  const sign = target?.is === "at least" ? "≥" : "≤";
+const COLUMNS: readonly string[] =
+  "records,what,unit,min,median,p95,p99,max,peer,peer's median,ratio,target,reached".split(",");
+
+function cellsOf(finding: Finding): string[] {
+  const { records, what, unit, min, median, max, value, peer, ratio, missing } = finding;
+  const isThere = missing === undefined;
+  const number = (shows: boolean, cell: number): string => (shows && isThere ? shown(cell) : "");
   return [
+    records === undefined ? "" : records.toLocaleString("en"),
     what,
     unit,
-    shown(min),
-    shown(median),
-    shown(max),
+    number(true, min),
+    number(true, median),
+    number(finding.percentile === 95, value),
+    number(finding.percentile === 99, value),
+    number(true, max),
     peer?.name ?? "",
-    peer ? shown(medianOf(peer.samples)) : "",
-    ratio === undefined ? "" : ratio.toFixed(2),
-    target ? `${sign} ${target.number}${target.of === "ratio" ? " ×" : ` ${unit}`}` : "",
-    met === undefined ? "" : met ? "met" : "MISSED",
+    number(peer !== undefined, medianOf(peer?.samples ?? [])),
+    ratio === undefined || !isThere ? "" : ratio.toFixed(2),
+    targetCell(finding),
+    missing ?? metCell(finding),
   ];
+}
+
+function targetCell({ target, unit }: Finding): string {
+  if (!target) return "";
+  return `${target.is === "at least" ? "≥" : "≤"} ${target.number}${target.of === "ratio" ? " ×" : ` ${unit}`}`;
+}
+
+function metCell({ met }: Finding): string {
+  if (met === undefined) return "";
+  return met ? "met" : "MISSED";
 }
 
 function isMet({ is, number }: Target, value: number): boolean {

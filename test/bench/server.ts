@@ -1,24 +1,38 @@
-// The server that is measured, on an empty data folder of its own, with its log in a file as a service has it.
+// The server that is measured, on a data folder of its own, with its log in a file as a service has it.
 
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { output } from "../e2e/run.ts";
 import type { Bench } from "./bench.ts";
-import { freePort, listening, startProcess } from "./processes.ts";
+import { freePort, listening, type Started, startProcess } from "./processes.ts";
 
-export type MeasuredServer = {
+/** Bytes; undefined where the system does not tell. */
+export type Memory = { readonly resident: number; readonly peak: number } | undefined;
+
+export type RunningServer = {
   readonly url: string;
-  /** Of the administrator, with all rights. */
-  readonly token: string;
   readonly dataDir: string;
+  memory(): Promise<Memory>;
   /** The most memory it has had, in bytes; undefined where the system does not tell. */
   peakMemory(): Promise<number | undefined>;
+  /** From here on the peak is that of what comes; false where the system cannot do that. */
+  forgetPeak(): Promise<boolean>;
   /** The processor time it has used so far, all threads together; undefined where the system does not tell. */
   cpuSeconds(): Promise<number | undefined>;
 };
 
-let servers = 0;
+export type MeasuredServer = RunningServer & {
+  /** Of the administrator, with all rights. */
+  readonly token: string;
+};
+
+/** A folder for a server, and the server's data in it. */
+export type ServerFolder = { readonly folder: string; readonly dataDir: string };
+
+const START_SECONDS = 60;
+let folders = 0;
+let starts = 0;
 
 /**
  * Runs `work` beside a new server, then ends the server. `fill` gets the folder before it starts. The folder stays until
@@ -29,33 +43,47 @@ export async function withServer<T>(
   work: (server: MeasuredServer) => Promise<T>,
   fill?: (dataDir: string) => Promise<void>,
 ): Promise<T> {
-  servers += 1;
-  const folder = join(bench.room, `server-${servers}`);
-  const dataDir = join(folder, "data");
+  const place = await newFolder(bench);
+  await fill?.(place.dataDir);
+  return await withServerOn(bench, place, async (server) => {
+    return await work({ ...server, token: await createToken(bench, place.dataDir) });
+  });
+}
+
+export async function newFolder(bench: Bench): Promise<ServerFolder> {
+  folders += 1;
+  const folder = join(bench.room, `server-${folders}`);
   await mkdir(folder);
-  await fill?.(dataDir);
+  return { folder, dataDir: join(folder, "data") };
+}
+
+/** Starts a server on a folder that may have been used before, runs `work` beside it and ends it. */
+export async function withServerOn<T>(
+  bench: Bench,
+  { folder, dataDir }: ServerFolder,
+  work: (server: RunningServer) => Promise<T>,
+): Promise<T> {
   const port = freePort();
-  const command = [...bench.command, "serve", "--data", dataDir, "--listen", `127.0.0.1:${port}`];
-  const log = join(folder, "log");
-  const process = startProcess(command, { cwd: folder, log });
+  starts += 1;
+  const log = join(folder, `log-${starts}`);
+  const process = startProcess(serveCommand(bench, dataDir, port), { cwd: folder, log });
   try {
-    const url = `http://127.0.0.1:${port}`;
     await listening(port, process);
     // It answers before the first start has made the administrator.
-    while (!(await readFile(log, "utf8")).includes('"event":"started"')) await Bun.sleep(10);
-    const create = ["token", "create", "admin", "--name", "bench", "--scope", "all", "--data", dataDir];
-    const token = (await output([...bench.command, ...create])).trim();
-    const { pid } = process;
-    return await work({
-      url,
-      token,
-      dataDir,
-      peakMemory: () => peakMemory(pid),
-      cpuSeconds: () => cpuSeconds(pid),
-    });
+    await saying(log, '"event":"started"');
+    return await work(runningServer(process, `http://127.0.0.1:${port}`, dataDir));
   } finally {
     await process.stop();
   }
+}
+
+export function serveCommand(bench: Bench, dataDir: string, port: number): string[] {
+  return [...bench.command, "serve", "--data", dataDir, "--listen", `127.0.0.1:${port}`];
+}
+
+export async function createToken(bench: Bench, dataDir: string): Promise<string> {
+  const create = ["token", "create", "admin", "--name", "bench", "--scope", "all", "--data", dataDir];
+  return (await output([...bench.command, ...create])).trim();
 }
 
 /** Sends one package. */
@@ -68,10 +96,32 @@ export async function publish(server: MeasuredServer, fileName: string, bytes: U
   return `${server.url}/admin/main/noarch/${fileName}`;
 }
 
-async function peakMemory(pid: number): Promise<number | undefined> {
+function runningServer({ pid }: Started, url: string, dataDir: string): RunningServer {
+  return {
+    url,
+    dataDir,
+    memory: () => memoryOf(pid),
+    peakMemory: async () => (await memoryOf(pid))?.peak,
+    forgetPeak: () => writeFile(`/proc/${pid}/clear_refs`, "5").then(...succeeds),
+    cpuSeconds: () => cpuSeconds(pid),
+  };
+}
+
+const succeeds = [() => true, () => false] as const;
+
+async function saying(log: string, text: string): Promise<void> {
+  for (let waited = 0; waited < START_SECONDS * 100; waited += 1) {
+    if ((await readFile(log, "utf8")).includes(text)) return;
+    await Bun.sleep(10);
+  }
+  throw new Error(`the server has not said ${text} after ${START_SECONDS} s`);
+}
+
+async function memoryOf(pid: number): Promise<Memory> {
   const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
-  const kib = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1];
-  return kib === undefined ? undefined : Number(kib) * 1024;
+  const bytes = (key: string): number => 1024 * Number(new RegExp(`^${key}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]);
+  const memory = { resident: bytes("VmRSS"), peak: bytes("VmHWM") };
+  return Number.isNaN(memory.peak) ? undefined : memory;
 }
 
 /** Fields 14 and 15 of the line, in hundredths of a second; the name before them may hold anything. */

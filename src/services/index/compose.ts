@@ -24,7 +24,7 @@ import type { Family } from "./families.ts";
 export type Form = "json" | "zst" | "bz2";
 
 /** Where segments come from. */
-export type SegmentSource = Pick<DerivedSegments, "segments" | "blocks" | "bzip2" | "setBzip2">;
+export type SegmentSource = Pick<DerivedSegments, "segments" | "blocks" | "withoutBzip2" | "bzip2" | "setBzip2">;
 
 /** A stretch of a document. One of the same document with the same key has the same bytes. */
 export type Chunk = { readonly key: string | undefined; bytes(): Uint8Array };
@@ -153,25 +153,39 @@ function* eachAsChunk(parts: Iterable<Uint8Array>): Generator<Chunk, void, undef
   for (const part of parts) yield chunkOf(part);
 }
 
-/** A piece of bzip2 holds the joint before it, so that pieces are simply put one after the other. */
+/**
+ * Makes the pieces of bzip2 that are missing, until `isLate` says that others want their turn; answers whether all are
+ * there. A piece holds the joint before it, so that pieces are simply put one after the other.
+ */
+export function makeBzip2(derived: SegmentSource, place: DerivedPlace, family: Family, isLate: () => boolean): boolean {
+  let made = 0;
+  for (const group of family.groups) {
+    const target = { ...place, group: group.name };
+    const missing = new Set(derived.withoutBzip2(target));
+    if (missing.size === 0) continue;
+    for (const row of derived.segments(target)) {
+      if (!missing.has(row.id)) continue;
+      if (made > 0 && isLate()) return false;
+      made += 1;
+      const piece: Piece = { kind: "segment", row, isFirst: row.start === "" };
+      derived.setBzip2(row.id, compressBzip2(Buffer.concat([joint(piece), decompressPiece(read(derived, piece))])));
+    }
+  }
+  return true;
+}
+
 function bzip2Parts(derived: SegmentSource, pieces: readonly Piece[]): Iterable<Uint8Array> {
   function* each(): Generator<Bzip2Piece> {
     for (const piece of pieces) {
-      if (piece.kind === "text") {
-        yield compressBzip2(Buffer.concat([joint(piece), Buffer.from(piece.text)]));
-        continue;
-      }
-      const { id } = piece.row;
-      const known = derived.bzip2(id);
-      if (known) {
-        yield known;
-        continue;
-      }
-      const made = compressBzip2(Buffer.concat([joint(piece), decompressPiece(read(derived, piece))]));
-      derived.setBzip2(id, made);
-      yield made;
+      if (piece.kind === "text") yield compressBzip2(Buffer.concat([joint(piece), Buffer.from(piece.text)]));
+      else yield pieceOf(piece.row.id);
     }
   }
+  const pieceOf = (id: number): Bzip2Piece => {
+    const known = derived.bzip2(id);
+    if (!known) throw new Error("a piece of bzip2 has not been made");
+    return known;
+  };
   return spliceBzip2(each());
 }
 

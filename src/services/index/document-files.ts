@@ -8,8 +8,8 @@ import type { Chunk, Composition } from "./compose.ts";
 export type DocumentFiles = {
   /** Bytes; undefined when there is no such file. */
   size(folder: string, hash: string): number | undefined;
-  /** Answers the bytes. `check` is called when all has been read, and throws when that may not be kept. */
-  write(folder: string, composition: Composition, check: () => void): number;
+  /** Answers the bytes. */
+  write(folder: string, composition: Composition): number;
 };
 
 type Stretch = { readonly offset: number; readonly byteLength: number };
@@ -27,13 +27,13 @@ export function createDocumentFiles({ files }: { readonly files: DerivedFiles })
   });
   return {
     size: files.size,
-    write: (folder, { hash, chunks }, check) => {
+    write: (folder, { hash, chunks }) => {
       const before = layouts.get(folder);
       const source = before && files.open(folder, before.hash);
       const layout: Layout = { hash, stretches: new Map() };
       try {
         const parts = layOut(chunks(), layout, source && { source, stretches: before.stretches });
-        const bytes = files.write(folder, hash, checkedAtEnd(parts, check));
+        const bytes = files.write(folder, hash, parts);
         layouts.set(folder, layout);
         return bytes;
       } finally {
@@ -59,9 +59,4 @@ function* layOut(
     offset += byteLength;
     yield part;
   }
-}
-
-function* checkedAtEnd(parts: Iterable<DerivedPart>, check: () => void): Generator<DerivedPart, void, undefined> {
-  yield* parts;
-  check();
 }

@@ -13,6 +13,7 @@ const NOTHING = new Uint8Array(0);
 const NO_SEGMENTS: SegmentSource = {
   segments: () => [],
   blocks: () => NOTHING,
+  withoutBzip2: () => [],
   bzip2: () => undefined,
   setBzip2: () => undefined,
 };

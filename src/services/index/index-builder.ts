@@ -1,8 +1,9 @@
 // Builds documents in a worker thread: it reads the main database, owns the derived one, and hands out finished bytes.
 
+import { setImmediate } from "node:timers/promises";
 import { revisionTime } from "../../models/channel.ts";
 import type { Reader, Snapshots } from "../../models/database.ts";
-import { DerivedChanged, DerivedDamaged } from "../../models/derived-place.ts";
+import { DerivedBusy, DerivedDamaged } from "../../models/derived-place.ts";
 import type { Derived } from "../../models/derived.ts";
 import { sectionRevision } from "../../models/index-part.ts";
 import type { Clock } from "../../modules/clock.ts";
@@ -59,8 +60,8 @@ export type IndexBuilderParts = {
   readonly clock: Clock;
 };
 
-/** ms of one step of a build from nothing. */
-const BUDGET_MS = 150;
+/** ms of one step of a build from nothing: so long others wait at most, but for the end of what is under way. */
+const BUDGET_MS = 40;
 const INLINE_BYTES = 64 * 1024;
 
 type Work = Omit<IndexBuilderParts, "files" | "snapshots"> & { readonly files: DocumentFiles };
@@ -70,12 +71,15 @@ export function createIndexBuilder(parts: IndexBuilderParts): IndexBuilder {
   const work: Work = { ...parts, files: createDocumentFiles(parts) };
   return {
     build: async (request) => {
-      derived.watch();
       try {
-        return await parts.snapshots.snapshot((reader) => build(work, reader, request));
+        // The lock comes before the snapshot: what others have derived is then never newer than what is seen here.
+        return await derived.exclusively(() => parts.snapshots.snapshot((reader) => build(work, reader, request)));
       } catch (error) {
-        // Another process mends the derived data: what was read of it may belong to two states.
-        if (error instanceof DerivedChanged || derived.hasChanged()) return { kind: "more" };
+        if (error instanceof DerivedBusy) {
+          // Who keeps it may wait for its turn in this very thread.
+          await setImmediate();
+          return { kind: "more" };
+        }
         if (!(error instanceof DerivedDamaged)) throw error;
         derived.transact(() => derived.discard({ channelId: request.channelId }));
         return { kind: "more" };
@@ -108,7 +112,7 @@ async function replyOf(work: Work, reader: Reader, request: BuildRequest, made: 
 
 /** Writes what is not there yet. The same state has the same name, so most of it often is. */
 function keep(
-  { derived, files }: Work,
+  { files }: Work,
   request: BuildRequest,
   composition: Composition,
 ): { hash: string; size: number; bytes: Uint8Array | undefined } {
@@ -116,12 +120,8 @@ function keep(
   const folder = folderOf(request.channelId, request);
   const known = files.size(folder, hash);
   if (known !== undefined) return { hash, size: known, bytes: undefined };
-  const check = (): void => {
-    if (derived.hasChanged()) throw new DerivedChanged("another process has written");
-  };
-  if (textSize > INLINE_BYTES) return { hash, size: files.write(folder, composition, check), bytes: undefined };
+  if (textSize > INLINE_BYTES) return { hash, size: files.write(folder, composition), bytes: undefined };
   const bytes = Buffer.concat([...bytesOf(composition)]);
-  check();
   return { hash, size: bytes.byteLength, bytes };
 }
 

@@ -5,7 +5,7 @@ import { yankedFiles } from "../../models/package-file.ts";
 import { catchUpSegments } from "./catch-up.ts";
 import { BEFORE_ANY, type CatchUpParts, type Moment, type Progress } from "./catch-up-parts.ts";
 import { catchUpChanneldata, composeChanneldata, composeFeed, type ChannelAddress } from "./channel-documents.ts";
-import { composeSegmented, wholeDocument, type Composition, type Form } from "./compose.ts";
+import { composeSegmented, makeBzip2, wholeDocument, type Composition, type Form } from "./compose.ts";
 import { catchUpCurrent, composeCurrent, MOST_NAMES } from "./current.ts";
 import type { DocumentName } from "./documents.ts";
 import { REPODATA, RUN_EXPORTS, type Family } from "./families.ts";
@@ -46,12 +46,18 @@ export const RECIPES: Readonly<Record<DocumentName, Recipe>> = {
 function segmented(family: Family, form: Form): Recipe {
   return async (work, { channelId, section }) => {
     const place = { channelId, section, family: family.name };
+    const deadline = work.clock.elapsed() + work.budget;
     const progress = await catchUpSegments(work, place, family);
     return await finished(progress, async (moment) => {
       const yanked = await yankedFiles(work.reader, channelId, section);
       const composition = composeSegmented(work.derived, place, family, { form, yanked });
-      if (form !== "bz2" || composition.textSize <= BZIP2_LIMIT) return { kind: "composed", moment, composition };
-      return { kind: "absent", moment, why: "The channel is too large for bzip2: use repodata.json.zst." };
+      if (form !== "bz2") return { kind: "composed", moment, composition };
+      if (composition.textSize > BZIP2_LIMIT)
+        return { kind: "absent", moment, why: "The channel is too large for bzip2: use repodata.json.zst." };
+      const isLate = (): boolean => work.clock.elapsed() > deadline;
+      return makeBzip2(work.derived, place, family, isLate)
+        ? { kind: "composed", moment, composition }
+        : { kind: "more" };
     });
   };
 }

@@ -5,7 +5,7 @@ import { unavailable } from "../../errors.ts";
 import { bumpRevision } from "../../models/channel.ts";
 import { openSnapshots, type Database, type Snapshots } from "../../models/database.ts";
 import { copyPlaces, kindOfDerived } from "../../models/derived-places.ts";
-import { DerivedChanged, type DerivedPlace } from "../../models/derived-place.ts";
+import { DerivedBusy, type DerivedPlace } from "../../models/derived-place.ts";
 import { openDerived } from "../../models/derived.ts";
 import { changedNames, touchIndexPart } from "../../models/index-part.ts";
 import type { Clock } from "../../modules/clock.ts";
@@ -175,7 +175,7 @@ function putInPlace(files: { readonly from: string; readonly to: string }, place
     try {
       return copyPlaces(files, places);
     } catch (error) {
-      if (!(error instanceof DerivedChanged)) throw error;
+      if (!(error instanceof DerivedBusy)) throw error;
       if (attempt === ATTEMPTS) throw unavailable("The server keeps index.db busy. Run this again later.", 5, error);
     }
   }

@@ -14,7 +14,7 @@ import { createCutter, keyOf, placeOfKey, type Segment } from "./segments.ts";
 type Cursor = { readonly group: number; readonly start: string; readonly after: string };
 
 const BEGINNING: Cursor = { group: 0, start: "", after: "" };
-const PAGE = 500;
+const PAGE = 250;
 
 /** Goes on from `cursor`, at first the empty one, one group after the other; answers the next, null at the end. */
 export async function buildSegments(

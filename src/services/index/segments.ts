@@ -14,7 +14,7 @@ export type Segment = {
 };
 
 /** Changing any of these changes bytes: they are part of the codec's id. */
-export const CUT_RULE = { nameModulus: 16, fileModulus: 256, bytes: 128 * 1024 };
+export const CUT_RULE = { nameModulus: 32, fileModulus: 512, bytes: 160 * 1024 };
 
 /** Sorts as (package name, file name) by bytes: a space is below, a tilde above all that names can hold. */
 export function keyOf(entry: Pick<Entry, "packageName" | "fileName">): string {

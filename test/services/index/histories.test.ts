@@ -8,9 +8,9 @@ import Bzip2 from "compressjs/lib/Bzip2.js";
 import { decompress } from "fzstd";
 import { bytesOf, jsonOf } from "../../support/answers.ts";
 import { startTestApp, type Actor, type TestApp } from "../../support/app.ts";
+import { createHistory, generator, SUBDIRS, type Held } from "../../support/history.ts";
 import { buildPackage } from "../../support/package-builder.ts";
 
-const SUBDIRS = ["noarch", "linux-64"];
 const DOCUMENTS = [
   "repodata.json",
   "repodata.json.zst",
@@ -22,8 +22,6 @@ const DOCUMENTS = [
   "repodata_from_packages.json",
 ];
 
-type Held = { readonly subdir: string; readonly fileName: string; readonly name: string };
-
 describe("documents after a random history", () => {
   for (const seed of [1, 2, 3, 4]) {
     test(`are those of a build from nothing (seed ${seed})`, async () => {
@@ -33,15 +31,15 @@ describe("documents after a random history", () => {
       try {
         const user = await server.addUser("user");
         const random = generator(seed);
-        const held: Held[] = [];
+        const history = createHistory({ server, user, channel: "main" });
         for (let step = 0; step < 60; step++) {
-          if (held.length > 0 && random() < 0.3) await removeOne(user, held, random);
-          else await publishSome(user, held, random);
+          if (history.held.length > 0 && random() < 0.3) await history.removeOne(random);
+          else await history.publishSome(random);
           // Reading now and then makes the index follow in steps of different sizes.
           if (random() < 0.3) await readAll(user);
         }
         const followed = await readAll(user);
-        await checkAgainst(followed, held);
+        await checkAgainst(followed, history.held);
         const anew = await restartFromNothing(server);
         try {
           expect(await readAll(anew.as("user"))).toEqual(followed);
@@ -135,32 +133,6 @@ test("derived data of another database is thrown away, and damaged data too", as
   await rm(server.folder, { recursive: true, force: true });
 });
 
-async function publishSome(user: Actor, held: Held[], random: () => number): Promise<void> {
-  const count = 1 + Math.floor(random() * 4);
-  for (let at = 0; at < count; at++) {
-    const name = `pkg-${Math.floor(random() * 40)}`;
-    const subdir = SUBDIRS[Math.floor(random() * 2)] ?? "noarch";
-    const built = buildPackage({
-      name,
-      subdir,
-      version: `1.${Math.floor(random() * 50)}`,
-      build: `h${Math.floor(random() * 3)}_0`,
-      format: random() < 0.3 ? "tar.bz2" : "conda",
-      ...(random() < 0.1 ? { schema_version: 3 } : {}),
-      depends: [`pkg-${Math.floor(random() * 40)} >=1.${Math.floor(random() * 9)}`],
-      ...(random() < 0.2 ? { info: { "run_exports.json": { weak: [`${name} >=1`] } } } : {}),
-    });
-    const { status } = await user.put(`/api/packages/user/conda/main/${subdir}/${built.fileName}`, built.bytes);
-    expect([201, 409]).toContain(status);
-    if (status === 201) held.push({ subdir, fileName: built.fileName, name });
-  }
-}
-
-async function removeOne(user: Actor, held: Held[], random: () => number): Promise<void> {
-  const [gone] = held.splice(Math.floor(random() * held.length), 1);
-  if (gone) expect((await user.delete(`/user/main/${gone.subdir}/${gone.fileName}`)).status).toBe(204);
-}
-
 /** Every document by its path, as bytes and as tag; `channeldata.json` too. */
 async function readAll(user: Actor): Promise<Map<string, string>> {
   const all = new Map<string, string>();
@@ -225,13 +197,4 @@ async function restartFromNothing(server: TestApp): Promise<TestApp> {
     await rm(join(server.folder, name), { recursive: true, force: true });
   }
   return await startTestApp({ folder: server.folder });
-}
-
-/** Numbers in [0, 1), the same for the same seed. */
-function generator(seed: number): () => number {
-  let state = seed * 2654435761;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
 }

@@ -1,0 +1,106 @@
+// A process of its own: asks for documents that have to be made from nothing, and prints how long others wait meanwhile.
+
+import { z } from "zod";
+
+import { SUBDIR } from "./channel-files.ts";
+import { answerParent } from "./child.ts";
+import { type Answer, callPatiently, type Client, connectTo, expectStatus } from "./client.ts";
+import { createPublisher } from "./publisher.ts";
+
+const loadShape = z.object({
+  url: z.string(),
+  token: z.string(),
+  series: z.string(),
+  /** What is made. */
+  paths: z.array(z.string()),
+});
+
+export const besideShape = z.object({
+  /** Until all has been made. */
+  seconds: z.number(),
+  /** How often the server cut off who waited for it. */
+  cuts: z.number(),
+  /** ms of each request. */
+  others: z.array(z.object({ what: z.string(), times: z.array(z.number()) })),
+});
+
+export type BesideLoad = z.infer<typeof loadShape>;
+type Other = { readonly what: string; readonly ask: () => Promise<number>; readonly times: number[] };
+
+/** Between two requests of a client: they are to notice the work, not to be it. */
+const PAUSE_MS = 5;
+const WARM_UP = 20;
+
+if (import.meta.main) await answerParent(loadShape, run);
+
+async function run(load: BesideLoad): Promise<z.infer<typeof besideShape>> {
+  const connect = (): Promise<Client> => connectTo(load.url);
+  const others = [
+    await reads(load, "GET", await connect()),
+    await reads(load, "HEAD", await connect()),
+    await publishes(load, await connect()),
+    readsOfPublished(await connect()),
+  ];
+  let cuts = 0;
+  const seconds = await askWhile(others, async () => {
+    const answers = await Promise.all(load.paths.map((path) => callPatiently(load.url, { path })));
+    for (const [at, answer] of answers.entries()) expectStatus(answer, 200, load.paths[at] ?? "");
+    cuts = Math.max(...answers.map((answer) => answer.cuts));
+  });
+  return { seconds, cuts, others: others.map(({ what, times }) => ({ what, times })) };
+}
+
+/** All of them ask again and again until the work has ended, which has a limit of its own. */
+async function askWhile(others: readonly Other[], work: () => Promise<void>): Promise<number> {
+  const started = performance.now();
+  const done = new AbortController();
+  const working = work()
+    .finally(() => done.abort())
+    .then(() => (performance.now() - started) / 1000);
+  const asking = others.map(async ({ ask, times }) => {
+    while (!done.signal.aborted) {
+      times.push(await ask());
+      await Bun.sleep(PAUSE_MS);
+    }
+  });
+  const [seconds] = await Promise.all([working, ...asking]);
+  return seconds;
+}
+
+/** Of a small channel in which nothing changes any more. */
+async function reads(load: BesideLoad, method: "GET" | "HEAD", client: Client): Promise<Other> {
+  const channel = `still-${method.toLowerCase()}`;
+  await createPublisher(client, { ...load, channel }).publish();
+  const path = documentOf(channel);
+  await checked(client.call({ path }), path);
+  const ask = async (): Promise<number> => await checked(client.call({ method, path }), path);
+  return await warm({ what: `${method} of a small document`, ask, times: [] });
+}
+
+async function publishes(load: BesideLoad, client: Client): Promise<Other> {
+  const publisher = createPublisher(client, { ...load, channel: "busy" });
+  const ask = async (): Promise<number> => (await publisher.publish()).ms;
+  return await warm({ what: "publish to a small channel", ask, times: [] });
+}
+
+/** Nearly each of them has something new to read. */
+function readsOfPublished(client: Client): Other {
+  const path = documentOf("busy");
+  const ask = async (): Promise<number> => await checked(client.call({ path }), path);
+  return { what: "GET of a small document that changes", ask, times: [] };
+}
+
+async function warm(other: Other): Promise<Other> {
+  for (let time = 0; time < WARM_UP; time += 1) await other.ask();
+  return other;
+}
+
+async function checked(call: Promise<Answer>, path: string): Promise<number> {
+  const answer = await call;
+  expectStatus(answer, 200, path);
+  return answer.endMs;
+}
+
+function documentOf(channel: string): string {
+  return `/admin/${channel}/${SUBDIR}/repodata.json.zst`;
+}

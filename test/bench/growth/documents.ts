@@ -1,0 +1,50 @@
+// The documents that are measured, where they are, and how long a reader of a new package may wait for them.
+
+import { SUBDIR } from "./channel-files.ts";
+
+export type GrowthDocument = {
+  readonly name: string;
+  /** Of the channel `admin/main`. */
+  readonly path: string;
+  /** The most ms from a publish to the end of the first read, for 95 of 100, in channels of up to so many records. */
+  readonly visible?: readonly { readonly upTo: number; readonly ms: number }[];
+};
+
+const CHANNEL = "/admin/main";
+
+export const SHARDS: GrowthDocument = {
+  ...ofSubdir("repodata_shards.msgpack.zst"),
+  visible: [
+    { upTo: 100_000, ms: 25 },
+    { upTo: 1_000_000, ms: 40 },
+  ],
+};
+export const REPODATA_ZST: GrowthDocument = {
+  ...ofSubdir("repodata.json.zst"),
+  visible: [
+    { upTo: 100_000, ms: 75 },
+    { upTo: 1_000_000, ms: 150 },
+  ],
+};
+export const REPODATA: GrowthDocument = ofSubdir("repodata.json");
+
+/** In the order in which they are made from nothing. */
+export const DOCUMENTS: readonly GrowthDocument[] = [
+  SHARDS,
+  REPODATA_ZST,
+  REPODATA,
+  ofSubdir("repodata.json.bz2"),
+  ofSubdir("current_repodata.json"),
+  ofSubdir("run_exports.json.zst"),
+  { name: "channeldata.json", path: `${CHANNEL}/channeldata.json` },
+  { name: "rss.xml", path: `${CHANNEL}/rss.xml` },
+];
+
+/** In a channel of so many records; undefined when there is no such target. */
+export function mostVisible({ visible }: GrowthDocument, records: number): number | undefined {
+  return visible?.find(({ upTo }) => records <= upTo)?.ms;
+}
+
+function ofSubdir(name: string): GrowthDocument {
+  return { name, path: `${CHANNEL}/${SUBDIR}/${name}` };
+}

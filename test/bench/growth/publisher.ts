@@ -1,0 +1,42 @@
+// Publishes small packages one by one over a kept connection, and takes them away again.
+
+import { buildPackage } from "../../support/package-builder.ts";
+import { SUBDIR } from "./channel-files.ts";
+import { type Client, expectStatus } from "./client.ts";
+
+export type PublisherOptions = {
+  readonly token: string;
+  /** Of `admin`. */
+  readonly channel: string;
+  /** No two of the same channel have the same. */
+  readonly series: string;
+};
+
+export type Publisher = {
+  /** Each package has a name that was not there before. */
+  publish(): Promise<{ readonly name: string; readonly fileName: string; readonly ms: number }>;
+  /** Deletes all that was published, so that the channel is as large as before. */
+  remove(): Promise<void>;
+};
+
+export function createPublisher(client: Client, { token, channel, series }: PublisherOptions): Publisher {
+  const base = `/api/packages/admin/conda/${channel}`;
+  const published: string[] = [];
+  return {
+    publish: async () => {
+      // All over the order of names, as those of many publishers are.
+      const name = `${Bun.hash(`${series} ${published.length}`).toString(36)}-${series}`;
+      const built = buildPackage({ name, version: "1.0", subdir: SUBDIR, depends: ["python >=3.9"] });
+      const answer = await client.call({ method: "PUT", path: `${base}/${built.fileName}`, token, send: built.bytes });
+      expectStatus(answer, 201, built.fileName);
+      published.push(built.fileName);
+      return { name, fileName: built.fileName, ms: answer.endMs };
+    },
+    remove: async () => {
+      for (const fileName of published.splice(0)) {
+        const answer = await client.call({ method: "DELETE", path: `${base}/${SUBDIR}/${fileName}`, token });
+        expectStatus(answer, 204, fileName);
+      }
+    },
+  };
+}

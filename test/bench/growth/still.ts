@@ -1,0 +1,34 @@
+// Documents that do not change, beside nginx.
+
+import { MB } from "../bench.ts";
+import type { Row } from "../report.ts";
+import { unchangedRows } from "../unchanged.ts";
+import { callOnce } from "./client.ts";
+import { REPODATA_ZST, SHARDS } from "./documents.ts";
+import { attempt } from "./rows.ts";
+import type { Site } from "./site.ts";
+
+const RATIO = 0.8;
+/** A large document is not read often enough in less. */
+const SECONDS = 1;
+const LARGE_SECONDS = 4;
+const LARGE_BYTES = 10 * MB;
+
+/** Smaller documents cost a request and nothing else, which these show as well. */
+const FROM = 10_000;
+
+export async function still({ bench, records, serve }: Site): Promise<readonly Row[]> {
+  if (records < FROM) return [];
+  return await serve(async (server) => {
+    const rows: Row[] = [];
+    for (const { name, path } of [REPODATA_ZST, SHARDS]) {
+      const measured = await attempt(name, async () => {
+        const { bytes } = await callOnce(server.url, { path });
+        const seconds = bytes > LARGE_BYTES ? LARGE_SECONDS : SECONDS;
+        return await unchangedRows(bench, { url: `${server.url}${path}`, seconds, ratio: RATIO });
+      });
+      rows.push(...measured.map((row) => (row.missing === undefined ? { ...row, what: `${name}: ${row.what}` } : row)));
+    }
+    return rows;
+  });
+}

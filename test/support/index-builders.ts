@@ -1,0 +1,73 @@
+// Builders of documents of a data folder, each with connections of its own: in this thread, in another, in a process.
+
+import { join } from "node:path";
+import { openSnapshots } from "../../src/models/database.ts";
+import { openDerived } from "../../src/models/derived.ts";
+import type { Clock } from "../../src/modules/clock.ts";
+import { createDerivedFiles } from "../../src/modules/storage/derived-files.ts";
+import { createDiskStore } from "../../src/modules/storage/disk.ts";
+import { CODEC } from "../../src/services/index/codec.ts";
+import { createIndexBuilder, type BuildReply, type BuildRequest } from "../../src/services/index/index-builder.ts";
+import { createWorkers } from "../../src/services/workers.ts";
+import type { ProcessReply } from "./index-process.ts";
+
+export type TestBuilder = {
+  /** Throws what the builder failed with. */
+  build(request: BuildRequest): Promise<BuildReply>;
+  /** Ends it at once, whatever it is at. */
+  close(): Promise<void>;
+};
+
+const LIMIT_MS = 60_000;
+
+/** `from` has the main database, `to` what is derived of it: the same folder, unless a build from nothing is wanted. */
+export function builderHere(from: string, to: string, clock: Clock): TestBuilder {
+  const snapshots = openSnapshots(join(from, "condarium.db"));
+  const derived = openDerived(join(to, "index.db"), CODEC);
+  const [files, blobs] = [createDerivedFiles(to), createDiskStore({ root: to, reserve: 0 })];
+  const { build } = createIndexBuilder({ snapshots, derived, files, blobs, clock });
+  return {
+    build,
+    close: () => {
+      snapshots.close();
+      derived.close();
+      return Promise.resolve();
+    },
+  };
+}
+
+export function builderInThread(dataFolder: string): TestBuilder {
+  const spawn = (): Worker => new Worker(new URL("../../src/worker.ts", import.meta.url).href);
+  const workers = createWorkers({ spawn, size: 1, queue: 0 });
+  return {
+    build: async (request) => {
+      const outcome = await workers.run({ kind: "document", dataFolder, request }, LIMIT_MS);
+      if (outcome.kind === "document") return outcome.reply;
+      throw new Error(`a thread answered: ${JSON.stringify(outcome)}`);
+    },
+    close: () => Promise.resolve(workers.close()),
+  };
+}
+
+export function builderInProcess(dataFolder: string): TestBuilder {
+  let answer: (reply: ProcessReply) => void = () => undefined;
+  const child = Bun.spawn([process.execPath, Bun.fileURLToPath(import.meta.resolve("./index-process.ts"))], {
+    ipc: (reply: ProcessReply) => answer(reply),
+    serialization: "advanced",
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  return {
+    build: async (request) => {
+      const answered = new Promise<ProcessReply>((resolve) => void (answer = resolve));
+      child.send({ dataFolder, request });
+      const ended = child.exited.then((): ProcessReply => ({ kind: "failed", message: "it has ended" }));
+      const outcome = await Promise.race([answered, ended]);
+      if (outcome.kind === "document") return outcome.reply;
+      throw new Error(`a process answered: ${outcome.message}`);
+    },
+    close: async () => {
+      child.kill("SIGKILL");
+      await child.exited;
+    },
+  };
+}

@@ -1,0 +1,22 @@
+// A process of its own that builds documents when it is asked over its channel to the one that started it.
+
+import type { BuildReply, BuildRequest } from "../../src/services/index/index-builder.ts";
+import { createIndexWorker } from "../../src/services/index/index-worker.ts";
+
+export type ProcessReply =
+  | { readonly kind: "document"; readonly reply: BuildReply }
+  | { readonly kind: "failed"; readonly message: string };
+
+type Job = { readonly dataFolder: string; readonly request: BuildRequest };
+
+if (import.meta.main) {
+  const worker = createIndexWorker();
+  const work = async ({ dataFolder, request }: Job): Promise<ProcessReply> => {
+    try {
+      return { kind: "document", reply: await worker.use(dataFolder, ({ build }) => build(request)) };
+    } catch (error) {
+      return { kind: "failed", message: error instanceof Error ? error.message : String(error) };
+    }
+  };
+  process.on("message", (job: Job) => void work(job).then((reply) => process.send?.(reply)));
+}
