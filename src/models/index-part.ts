@@ -31,17 +31,28 @@ export async function touchIndexPart(tx: Transaction, values: IndexPartRow): Pro
   await upsertPart(tx).execute(values);
 }
 
-/** Names of a section that changed after `revision`; of the whole channel without a section. */
-export async function changedNames(
-  reader: Reader,
-  place: { readonly channelId: number; readonly section: string | undefined; readonly revision: number },
-): Promise<string[]> {
+type ChangedRange = {
+  readonly channelId: number;
+  /** The whole channel when undefined. */
+  readonly section: string | undefined;
+  /** Those that changed after it. */
+  readonly revision: number;
+  /** Only names behind this one, in their order. */
+  readonly after?: string;
+  readonly limit?: number;
+};
+
+/** Names that changed, in their order. */
+export async function changedNames(reader: Reader, place: ChangedRange): Promise<string[]> {
+  const { after, limit = -1 } = place;
   const inSection = place.section === undefined ? undefined : eq(indexPart.section, place.section);
+  const beyond = after === undefined ? undefined : gt(indexPart.name, after);
   const rows = await reader
     .selectDistinct({ name: indexPart.name })
     .from(indexPart)
-    .where(and(eq(indexPart.channelId, place.channelId), inSection, gt(indexPart.revision, place.revision)))
-    .orderBy(asc(indexPart.name));
+    .where(and(eq(indexPart.channelId, place.channelId), inSection, gt(indexPart.revision, place.revision), beyond))
+    .orderBy(asc(indexPart.name))
+    .limit(limit);
   return rows.map((row) => row.name);
 }
 

@@ -11,6 +11,8 @@ import { updateSegments } from "./segment-update.ts";
 
 /** So many changed names cost more one by one than building anew. */
 const MANY_NAMES = 2000;
+/** So many are looked up for a step of a build from nothing, which has time for some of them. */
+const NAMES_A_STEP = 500;
 /** Each may wait for the disk, so some wait side by side. */
 const NAMES_AT_ONCE = 16;
 
@@ -56,14 +58,16 @@ export async function catchUpNames(
   // A build from nothing goes by name and may be cut off after any of them; what changes meanwhile is caught up after.
   const target = state && state.cursor !== null ? state : moment;
   const section = place.section === "" ? undefined : place.section;
-  const names = await changedNames(reader, { channelId: place.channelId, section, revision: since });
   const cursor = state?.cursor ?? "";
+  const page = since < 0 ? { after: cursor, limit: NAMES_A_STEP } : {};
+  const names = await changedNames(reader, { channelId: place.channelId, section, revision: since, ...page });
+  const isLast = since >= 0 || names.length < NAMES_A_STEP;
   setState(parts, place, { ...(state ?? { ...moment, cursor }), ahead: moment });
-  const ahead = names.filter((name) => name > cursor);
-  for (let at = 0; at < ahead.length; at += NAMES_AT_ONCE) {
-    const some = ahead.slice(at, at + NAMES_AT_ONCE);
+  for (let at = 0; at < names.length; at += NAMES_AT_ONCE) {
+    const some = names.slice(at, at + NAMES_AT_ONCE);
     const values = await Promise.all(some.map(async (name) => ({ name, ...(await valueOf(name)) })));
-    const isLate = since < 0 && clock.elapsed() - started > parts.budget && at + NAMES_AT_ONCE < ahead.length;
+    const isOver = at + NAMES_AT_ONCE >= names.length;
+    const isLate = since < 0 && (isOver ? !isLast : clock.elapsed() - started > parts.budget);
     derived.transact(() => {
       for (const { name, value, aside } of values) {
         derived.setEntry(place, name, value);
