@@ -38,8 +38,8 @@ type ChangedRange = {
   /** Those that changed after it. */
   readonly revision: number;
   /** Only names behind this one, in their order. */
-  readonly after?: string;
-  readonly limit?: number;
+  readonly after?: string | undefined;
+  readonly limit?: number | undefined;
 };
 
 /** Names that changed, in their order. */
@@ -54,6 +54,21 @@ export async function changedNames(reader: Reader, place: ChangedRange): Promise
     .orderBy(asc(indexPart.name))
     .limit(limit);
   return rows.map((row) => row.name);
+}
+
+/** The next names behind `after`, of all that ever were in a section, or in the whole channel without one. */
+export async function nextNames(
+  reader: Reader,
+  place: { readonly channelId: number; readonly section: string | undefined },
+  page: { readonly after: string; readonly limit: number },
+): Promise<string[]> {
+  const { channelId, section } = place;
+  // Section by section: the index is in that order, and a channel has few.
+  const sections = section === undefined ? await changedSections(reader, channelId) : [section];
+  const names = new Set<string>();
+  for (const one of sections)
+    for (const name of await changedNames(reader, { channelId, section: one, revision: -1, ...page })) names.add(name);
+  return [...names].sort().slice(0, page.limit);
 }
 
 /** The sections that ever changed, whether or not they still hold anything. */

@@ -3,7 +3,7 @@
 import { latestRevision, revisionIdentity } from "../../models/channel.ts";
 import type { DerivedPlace } from "../../models/derived-place.ts";
 import type { AsideRecord, DerivedPoint, DerivedState } from "../../models/derived.ts";
-import { changedNames } from "../../models/index-part.ts";
+import { changedNames, nextNames } from "../../models/index-part.ts";
 import { BEFORE_ANY, type CatchUpParts, type Progress } from "./catch-up-parts.ts";
 import type { Family } from "./families.ts";
 import { buildSegments } from "./segment-build.ts";
@@ -59,8 +59,10 @@ export async function catchUpNames(
   const target = state && state.cursor !== null ? state : moment;
   const section = place.section === "" ? undefined : place.section;
   const cursor = state?.cursor ?? "";
-  const page = since < 0 ? { after: cursor, limit: NAMES_A_STEP } : {};
-  const names = await changedNames(reader, { channelId: place.channelId, section, revision: since, ...page });
+  const names =
+    since < 0
+      ? await nextNames(reader, { channelId: place.channelId, section }, { after: cursor, limit: NAMES_A_STEP })
+      : await changedNames(reader, { channelId: place.channelId, section, revision: since });
   const isLast = since >= 0 || names.length < NAMES_A_STEP;
   setState(parts, place, { ...(state ?? { ...moment, cursor }), ahead: moment });
   for (let at = 0; at < names.length; at += NAMES_AT_ONCE) {
