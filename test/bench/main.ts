@@ -43,14 +43,20 @@ const HELP = `bun run bench [names…] [--runs N] [--records N] [--json FILE] [-
 const options = readOptions();
 mkdirSync(CACHE, { recursive: true });
 const room = await mkdtemp(join(CACHE, "bench-room-"));
-for (const signal of ["SIGINT", "SIGTERM"] as const)
-  process.on(signal, () => void tidy().then(() => process.exit(130)));
+const interrupted = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => {
+    console.error(`interrupted by ${signal}`);
+    interrupted.abort();
+    void tidy().finally(() => process.exit(130));
+  });
+}
 try {
   const { runs, records } = options;
   const about = await aboutThis();
   const results = await measureAll({ room, runs, records, command: await command(), leaveOut }, describe(about));
   const document = { ...about, runs, ...Object.fromEntries(results) };
-  await writeOut(options.json, `${JSON.stringify(document, null, 2)}\n`);
+  if (!interrupted.signal.aborted) await writeOut(options.json, `${JSON.stringify(document, null, 2)}\n`);
 } finally {
   await tidy();
 }
@@ -68,6 +74,8 @@ async function measureAll(bench: Bench, about: string): Promise<Map<string, read
     }
     console.log(`\n## ${name}\n`);
     const findings = (await measure(bench)).map(findingOf);
+    // What it found without its servers is nothing to tell.
+    if (interrupted.signal.aborted) break;
     results.set(name, findings);
     if (findings.length > 0) console.log(markdownTables(findings));
     if (chart && findings.length > 0) await writeOut(options.svg, chart(findings, about));

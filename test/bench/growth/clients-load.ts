@@ -4,8 +4,14 @@ import { z } from "zod";
 
 import { answerParent } from "./child.ts";
 import { callOnce, expectStatus } from "./client.ts";
+import { whyAbsent } from "./documents.ts";
 
-const loadShape = z.object({ url: z.string(), path: z.string(), clients: z.number() });
+const loadShape = z.object({
+  url: z.string(),
+  path: z.string(),
+  isLimited: z.boolean().optional(),
+  clients: z.number(),
+});
 
 /** `absent` says why the document is not offered. */
 export const clientsShape = z.object({ absent: z.string().optional() });
@@ -14,10 +20,10 @@ export type ClientsLoad = z.infer<typeof loadShape>;
 
 if (import.meta.main) await answerParent(loadShape, run);
 
-async function run({ url, path, clients }: ClientsLoad): Promise<z.infer<typeof clientsShape>> {
+async function run({ url, path, clients, isLimited }: ClientsLoad): Promise<z.infer<typeof clientsShape>> {
   const answers = await Promise.all(Array.from({ length: clients }, () => callOnce(url, { path })));
-  const absent = answers.find(({ status }) => status === 404);
-  if (absent) return { absent: Buffer.from(absent.body).toString() };
+  const absent = answers.flatMap((answer) => whyAbsent({ isLimited }, answer) ?? [])[0];
+  if (absent !== undefined) return { absent };
   for (const answer of answers) expectStatus(answer, 200, path);
   return {};
 }

@@ -1,11 +1,14 @@
 // The documents that are measured, where they are, and how long a reader of a new package may wait for them.
 
 import { SUBDIR } from "./channel-files.ts";
+import type { Answer } from "./client.ts";
 
 export type GrowthDocument = {
   readonly name: string;
   /** Of the channel `admin/main`. */
   readonly path: string;
+  /** Large channels do not offer it. */
+  readonly isLimited?: boolean;
   /** The most ms from a publish to the end of the first read, for 95 of 100, in channels of up to so many records. */
   readonly visible?: readonly { readonly upTo: number; readonly ms: number }[];
 };
@@ -33,12 +36,20 @@ export const DOCUMENTS: readonly GrowthDocument[] = [
   SHARDS,
   REPODATA_ZST,
   REPODATA,
-  ofSubdir("repodata.json.bz2"),
-  ofSubdir("current_repodata.json"),
+  { ...ofSubdir("repodata.json.bz2"), isLimited: true },
+  { ...ofSubdir("current_repodata.json"), isLimited: true },
   ofSubdir("run_exports.json.zst"),
   { name: "channeldata.json", path: `${CHANNEL}/channeldata.json` },
   { name: "rss.xml", path: `${CHANNEL}/rss.xml` },
 ];
+
+/** Why a channel does not offer it; undefined when it does, or when it should. */
+export function whyAbsent(
+  { isLimited }: { readonly isLimited?: boolean | undefined },
+  answer: Answer,
+): string | undefined {
+  return isLimited === true && answer.status === 404 ? Buffer.from(answer.body).toString() : undefined;
+}
 
 /** In a channel of so many records; undefined when there is no such target. */
 export function mostVisible({ visible }: GrowthDocument, records: number): number | undefined {

@@ -22,9 +22,9 @@ export async function memory(site: Site): Promise<readonly Row[]> {
   return rows;
 }
 
-async function ofDocument({ serve }: Site, { name, path }: GrowthDocument): Promise<Row[]> {
+async function ofDocument({ serve }: Site, { name, path, isLimited }: GrowthDocument): Promise<Row[]> {
   return await serve(async ({ url, memory: read }) => {
-    const load: ClientsLoad = { url, path, clients: CLIENTS };
+    const load: ClientsLoad = { url, path, isLimited, clients: CLIENTS };
     const { absent } = await askChild(import.meta.resolve("./clients-load.ts"), load, clientsShape);
     if (absent !== undefined) return [missingRow(name, `not offered: ${absent}`)];
     const used = await read();

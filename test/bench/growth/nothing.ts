@@ -5,7 +5,7 @@ import type { Row } from "../report.ts";
 import type { RunningServer } from "../server.ts";
 import { askChild } from "./child.ts";
 import { callOnce, callPatiently, cutsText, expectStatus } from "./client.ts";
-import { DOCUMENTS, type GrowthDocument, REPODATA, REPODATA_ZST } from "./documents.ts";
+import { DOCUMENTS, type GrowthDocument, REPODATA, REPODATA_ZST, whyAbsent } from "./documents.ts";
 import { attempt, missingRow } from "./rows.ts";
 import type { Site } from "./site.ts";
 import { wholeFileShape } from "./whole-file.ts";
@@ -29,10 +29,12 @@ export async function fromNothing(site: Site): Promise<readonly Row[]> {
   });
 }
 
-async function firstRead(server: RunningServer, { name, path }: GrowthDocument): Promise<Row[]> {
+async function firstRead(server: RunningServer, document: GrowthDocument): Promise<Row[]> {
+  const { name, path } = document;
   const isForgotten = await server.forgetPeak();
   const answer = await callPatiently(server.url, { path });
-  if (answer.status === 404) return [missingRow(name, `not offered: ${Buffer.from(answer.body).toString()}`)];
+  const absent = whyAbsent(document, answer);
+  if (absent !== undefined) return [missingRow(name, `not offered: ${absent}`)];
   expectStatus(answer, 200, path);
   const peak = isForgotten ? await server.peakMemory() : undefined;
   return [

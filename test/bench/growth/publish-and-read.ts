@@ -5,7 +5,7 @@ import { z } from "zod";
 
 import { answerParent } from "./child.ts";
 import { type Client, connectTo, expectStatus } from "./client.ts";
-import { SHARDS } from "./documents.ts";
+import { SHARDS, whyAbsent } from "./documents.ts";
 import { createPublisher } from "./publisher.ts";
 
 const loadShape = z.object({
@@ -13,7 +13,7 @@ const loadShape = z.object({
   token: z.string(),
   series: z.string(),
   /** Nothing is read without it. */
-  document: z.object({ name: z.string(), path: z.string() }).optional(),
+  document: z.object({ name: z.string(), path: z.string(), isLimited: z.boolean().optional() }).optional(),
   publishes: z.number(),
   /** Ends after so many when they have taken longer than `budgetMs`. */
   least: z.number(),
@@ -49,7 +49,7 @@ async function run(load: PublishAndReadLoad): Promise<PublishAndReadTimes> {
   const { document, series, token } = load;
   const client = await connectTo(load.url);
   const times: PublishAndReadTimes = { publish: [], read: [], first: [] };
-  const absent = document && (await whyAbsent(client, document));
+  const absent = document && (await firstRead(client, document));
   if (absent !== undefined) return { ...times, absent };
   const publisher = createPublisher(client, { token, series, channel: "main" });
   const started = performance.now();
@@ -69,12 +69,12 @@ async function run(load: PublishAndReadLoad): Promise<PublishAndReadTimes> {
   return times;
 }
 
-/** The first read makes the document, so that what is measured is what a publish adds. */
-async function whyAbsent(client: Client, { path }: Document): Promise<string | undefined> {
-  const answer = await client.call({ path });
-  if (answer.status === 404) return Buffer.from(answer.body).toString();
-  expectStatus(answer, 200, path);
-  return undefined;
+/** It makes the document, so that what is measured is what a publish adds. */
+async function firstRead(client: Client, document: Document): Promise<string | undefined> {
+  const answer = await client.call({ path: document.path });
+  const absent = whyAbsent(document, answer);
+  if (absent === undefined) expectStatus(answer, 200, document.path);
+  return absent;
 }
 
 async function readAfter(client: Client, document: Document, made: Package): Promise<{ read: number; first: number }> {

@@ -29,12 +29,12 @@ export function visibleRow({ name }: GrowthDocument): string {
 }
 
 async function ofDocument(site: Site, { url }: RunningServer, document: GrowthDocument): Promise<Row[]> {
-  const { name, path } = document;
+  const { name } = document;
   const load: PublishAndReadLoad = {
     url,
     token: site.token,
     series: site.nextSeries(),
-    document: { name, path },
+    document,
     publishes: site.bench.runs * PER_RUN,
     least: LEAST,
     budgetMs: site.records >= LARGE ? LARGE_BUDGET_MS : BUDGET_MS,
