@@ -28,7 +28,7 @@ export type BesideLoad = z.infer<typeof loadShape>;
 type Other = { readonly what: string; readonly ask: () => Promise<number>; readonly times: number[] };
 
 /** Between two requests of a client: they are to notice the work, not to be it. */
-const PAUSE_MS = 5;
+const PAUSE_MS = 20;
 const WARM_UP = 20;
 
 if (import.meta.main) await answerParent(loadShape, run);

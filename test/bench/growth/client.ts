@@ -115,7 +115,7 @@ export async function callPatiently(url: string, call: Call): Promise<Answer & {
 
 /** For the name of a row. */
 export function cutsText(cuts: number): string {
-  return cuts === 0 ? "" : `, cut off ${cuts} times`;
+  return cuts === 0 ? "" : `, cut off ${cuts} ×`;
 }
 
 /** Errors when the answer has another status, with what it says. */
