@@ -16,7 +16,13 @@ async function measure(bench: Bench): Promise<readonly Row[]> {
   if (!hasPeers(bench, "repodata")) return [];
   return await withServer(
     bench,
-    ({ url }) => unchangedRows(bench, { url: `${url}/admin/main/linux-64/repodata.json.zst`, seconds: 4, ratio: 0.7 }),
+    ({ url }) =>
+      unchangedRows(bench, {
+        url: `${url}/admin/main/linux-64/repodata.json.zst`,
+        seconds: 4,
+        bodiless: true,
+        ratio: 0.7,
+      }),
     (dataDir) => seedChannel(dataDir, RECORDS),
   );
 }

@@ -12,6 +12,8 @@ export type UnchangedOptions = {
   readonly url: string;
   /** How long each is asked for. */
   readonly seconds: number;
+  /** Whether answers without a body are measured as well. */
+  readonly bodiless: boolean;
   /** The least ratio to nginx. */
   readonly ratio: number;
 };
@@ -19,7 +21,8 @@ export type UnchangedOptions = {
 const bodilessResult = z.object({ requests: z.number(), seconds: z.number() });
 
 /** The whole document, an answer that it has not changed, and its head alone. */
-export async function unchangedRows(bench: Bench, { url, seconds, ratio }: UnchangedOptions): Promise<Row[]> {
+export async function unchangedRows(bench: Bench, options: UnchangedOptions): Promise<Row[]> {
+  const { url, seconds, ratio } = options;
   const answer = await fetch(url);
   if (!answer.ok) throw new Error(`${url} was answered ${answer.status}`);
   const document = await answer.bytes();
@@ -31,12 +34,6 @@ export async function unchangedRows(bench: Bench, { url, seconds, ratio }: Uncha
         () => ask(url),
         () => ask(peer),
       );
-    const whole = await beside((address) => getAgain(bench, address, seconds));
-    const [ourTag, peerTag] = [await etagOf(url), await etagOf(peer)];
-    const notModified = await beside((address) =>
-      answerAgain(address, "GET", { etag: address === url ? ourTag : peerTag, status: 304, seconds }),
-    );
-    const heads = await beside((address) => answerAgain(address, "HEAD", { status: 200, seconds }));
     const rowOf = (what: string, unit: string, samples: readonly number[], peers: readonly number[]): Row => ({
       what,
       unit,
@@ -45,9 +42,19 @@ export async function unchangedRows(bench: Bench, { url, seconds, ratio }: Uncha
       target: { of: "ratio", is: "at least", number: ratio },
     });
     const get = `GET ${sizeOf(document)}`;
-    return [
+    const whole = await beside((address) => getAgain(bench, address, seconds));
+    const rows = [
       rowOf(get, "requests/s", whole.a.map(answers), whole.b.map(answers)),
       rowOf(get, "MB/s", whole.a.map(megabytes), whole.b.map(megabytes)),
+    ];
+    if (!options.bodiless) return rows;
+    const [ourTag, peerTag] = [await etagOf(url), await etagOf(peer)];
+    const notModified = await beside((address) =>
+      answerAgain(address, "GET", { etag: address === url ? ourTag : peerTag, status: 304, seconds }),
+    );
+    const heads = await beside((address) => answerAgain(address, "HEAD", { status: 200, seconds }));
+    return [
+      ...rows,
       rowOf("GET, 304", "requests/s", notModified.a, notModified.b),
       rowOf("HEAD", "requests/s", heads.a, heads.b),
     ];
