@@ -14,7 +14,7 @@ export type DerivedPoint = { readonly revision: number; readonly identity: strin
 export type DerivedState = DerivedPoint & {
   /** While a build from nothing is under way: the key up to which it has come. */
   readonly cursor: string | null;
-  /** What its newest parts may be of: work that was cut off has left some that are ahead. */
+  /** What its newest parts may be of: each step of a build from nothing takes what is there by then. */
   readonly ahead: DerivedPoint;
 };
 
@@ -103,17 +103,13 @@ function open(path: string, codec: string): Derived {
   const dataVersion = db.query<{ data_version: number }, []>("PRAGMA data_version");
   const { forget, ...entries } = createEntries({ db, version: () => dataVersion.get()?.data_version });
   const { discard, ...states } = stateQueries(db);
-  const undo = (error: unknown): never => {
-    if (db.inTransaction) db.run("ROLLBACK");
-    forget();
-    throw error;
-  };
   const transact = <T>(work: () => T): T => {
     if (db.inTransaction) return work();
     try {
       return inTransaction(db, work);
     } catch (error) {
-      return undo(error);
+      forget();
+      throw error;
     }
   };
   return {
@@ -133,7 +129,9 @@ function open(path: string, codec: string): Derived {
         db.run("COMMIT");
         return value;
       } catch (error) {
-        return undo(error);
+        if (db.inTransaction) db.run("ROLLBACK");
+        forget();
+        throw error;
       }
     },
     close: () => db.close(),

@@ -31,44 +31,38 @@ export async function touchIndexPart(tx: Transaction, values: IndexPartRow): Pro
   await upsertPart(tx).execute(values);
 }
 
-type ChangedRange = {
-  readonly channelId: number;
-  /** The whole channel when undefined. */
-  readonly section: string | undefined;
-  /** Those that changed after it. */
-  readonly revision: number;
-  /** Only names behind this one, in their order. */
-  readonly after?: string | undefined;
-  readonly limit?: number | undefined;
-};
-
-/** Names that changed, in their order. */
-export async function changedNames(reader: Reader, place: ChangedRange): Promise<string[]> {
-  const { after, limit = -1 } = place;
+/** Names of a section that changed after `revision`; of the whole channel without a section. */
+export async function changedNames(
+  reader: Reader,
+  place: { readonly channelId: number; readonly section: string | undefined; readonly revision: number },
+): Promise<string[]> {
   const inSection = place.section === undefined ? undefined : eq(indexPart.section, place.section);
-  const beyond = after === undefined ? undefined : gt(indexPart.name, after);
   const rows = await reader
     .selectDistinct({ name: indexPart.name })
     .from(indexPart)
-    .where(and(eq(indexPart.channelId, place.channelId), inSection, gt(indexPart.revision, place.revision), beyond))
-    .orderBy(asc(indexPart.name))
-    .limit(limit);
+    .where(and(eq(indexPart.channelId, place.channelId), inSection, gt(indexPart.revision, place.revision)))
+    .orderBy(asc(indexPart.name));
   return rows.map((row) => row.name);
 }
 
 /** The next names behind `after`, of all that ever were in a section, or in the whole channel without one. */
 export async function nextNames(
   reader: Reader,
-  place: { readonly channelId: number; readonly section: string | undefined },
-  page: { readonly after: string; readonly limit: number },
+  { channelId, section }: { readonly channelId: number; readonly section: string | undefined },
+  { after, limit }: { readonly after: string; readonly limit: number },
 ): Promise<string[]> {
-  const { channelId, section } = place;
-  // Section by section: the index is in that order, and a channel has few.
-  const sections = section === undefined ? await changedSections(reader, channelId) : [section];
   const names = new Set<string>();
-  for (const one of sections)
-    for (const name of await changedNames(reader, { channelId, section: one, revision: -1, ...page })) names.add(name);
-  return [...names].sort().slice(0, page.limit);
+  // Section by section: the index is in that order, and a channel has few.
+  for (const one of section === undefined ? await changedSections(reader, channelId) : [section]) {
+    const rows = await reader
+      .select({ name: indexPart.name })
+      .from(indexPart)
+      .where(and(eq(indexPart.channelId, channelId), eq(indexPart.section, one), gt(indexPart.name, after)))
+      .orderBy(asc(indexPart.name))
+      .limit(limit);
+    for (const { name } of rows) names.add(name);
+  }
+  return [...names].sort().slice(0, limit);
 }
 
 /** The sections that ever changed, whether or not they still hold anything. */

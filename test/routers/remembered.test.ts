@@ -5,6 +5,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { loadConfig } from "../../src/config.ts";
 import { openManagement } from "../../src/app.ts";
+import { createRememberedAnswers } from "../../src/routers/remembered.ts";
 import { startTestApp, type Actor, type TestApp } from "../support/app.ts";
 import { bytesOf } from "../support/answers.ts";
 import { filesIn, repodataOf } from "../support/documents.ts";
@@ -65,6 +66,38 @@ async function remember(path: string, headers: Record<string, string> = {}, meth
   expect({ ...second, id: "" }).toEqual({ ...first, id: "" });
   return second;
 }
+
+test("what could tell two callers apart is never looked up, and nothing that has changed meanwhile is kept", () => {
+  let version = 1;
+  const remembered = createRememberedAnswers({ version: () => version });
+  const ask = (path: string, headers: Record<string, string> = {}, method = "GET") =>
+    remembered.begin(new Request(`http://localhost${path}`, { method, headers }));
+  for (const name of ["authorization", "x-api-key", "cookie", "proxy-authorization"])
+    expect([name, ask("/alice/main/noarch/x", { [name]: "anything" })]).toEqual([name, undefined]);
+  for (const path of ["/t/token/alice/main/x", "/alice/main/x?token=1"])
+    expect([path, ask(path)]).toEqual([path, undefined]);
+  for (const method of ["PUT", "DELETE", "POST", "OPTIONS"]) expect(ask("/alice/main/x", {}, method)).toBeUndefined();
+  expect(ask("/alice/main/x", { "user-agent": "x".repeat(5000) })).toBeUndefined();
+
+  const memo = ask("/alice/main/x", { accept: "*/*" });
+  if (!memo) throw new Error("a plain request is not remembered");
+  const answer = {
+    content: () => null,
+    heldBytes: 0,
+    status: 304,
+    headers: new Headers(),
+    route: "/:owner/*",
+    path: "/alice/main/x",
+  };
+  expect(remembered.find(memo)).toBeUndefined();
+  version = 2;
+  remembered.keep(memo, answer);
+  version = 1;
+  expect(remembered.find(memo)).toBeUndefined();
+  remembered.keep(memo, answer);
+  expect(remembered.find(memo)).toBe(answer);
+  expect(remembered.find({ ...memo, key: ask("/alice/main/x", { accept: "text/html" })?.key ?? "" })).toBeUndefined();
+});
 
 const MAIN = "/alice/main/noarch";
 const READ = ["repodata.json.zst", "repodata_shards.msgpack.zst", "pkg-1-0.conda", "current_repodata.json"];

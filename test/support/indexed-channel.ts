@@ -83,7 +83,11 @@ export async function readDocuments(user: Actor): Promise<Map<string, string>> {
 }
 
 /** Runs statements on a database of the data folder, behind the server's back. */
-export function runSql(server: TestApp, file: "index.db" | "condarium.db", ...statements: string[]): void {
+export function runSql(
+  server: Pick<TestApp, "folder">,
+  file: "index.db" | "condarium.db",
+  ...statements: string[]
+): void {
   const database = new Database(join(server.folder, file), { readwrite: true });
   try {
     for (const statement of statements)
@@ -93,7 +97,11 @@ export function runSql(server: TestApp, file: "index.db" | "condarium.db", ...st
   }
 }
 
-export function rowsOf(server: TestApp, file: "index.db" | "condarium.db", query: string): Record<string, unknown>[] {
+export function rowsOf(
+  server: Pick<TestApp, "folder">,
+  file: "index.db" | "condarium.db",
+  query: string,
+): Record<string, unknown>[] {
   const database = new Database(join(server.folder, file), { readwrite: true });
   try {
     return database.query<Record<string, unknown>, []>(query).all();

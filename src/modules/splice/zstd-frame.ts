@@ -83,11 +83,6 @@ export function frameHeader(totalSize: number, windowSize: number): Uint8Array {
   return header;
 }
 
-/** The frame's bytes, one part after another. */
-export function* spliceZstd(parts: readonly ZstdPart[]): Generator<Uint8Array, void, undefined> {
-  for (const stretch of zstdStretches(parts)) yield stretch();
-}
-
 /**
  * The frame as a header, a stretch for each part, and an end, each made when it is asked for. The stretch of a part
  * depends on nothing but the part, so it is the same in every frame.

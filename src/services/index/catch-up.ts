@@ -24,7 +24,6 @@ export async function catchUpSegments(parts: CatchUpParts, place: DerivedPlace, 
     if (state.revision === moment.revision) return { kind: "current", moment };
     const names = await changedNames(parts.reader, { ...place, revision: state.revision });
     if (names.length <= MANY_NAMES) {
-      if (names.length > 0) setState(parts, place, { ...state, ahead: moment });
       await updateSegments(parts, place, family, names);
       setState(parts, place, { ...moment, cursor: null, ahead: moment });
       return { kind: "current", moment };
@@ -32,7 +31,6 @@ export async function catchUpSegments(parts: CatchUpParts, place: DerivedPlace, 
   }
   const begun = state && state.cursor !== null ? state : { ...moment, cursor: "" };
   if (state?.cursor === null || !state) parts.derived.transact(() => parts.derived.discard(place));
-  setState(parts, place, { ...begun, ahead: moment });
   const cursor = await buildSegments(parts, place, family, begun.cursor);
   setState(parts, place, { ...begun, cursor, ahead: moment });
   // What changed while the build went on is caught up by the next step.
@@ -64,21 +62,21 @@ export async function catchUpNames(
       ? await nextNames(reader, { channelId: place.channelId, section }, { after: cursor, limit: NAMES_A_STEP })
       : await changedNames(reader, { channelId: place.channelId, section, revision: since });
   const isLast = since >= 0 || names.length < NAMES_A_STEP;
-  setState(parts, place, { ...(state ?? { ...moment, cursor }), ahead: moment });
   for (let at = 0; at < names.length; at += NAMES_AT_ONCE) {
     const some = names.slice(at, at + NAMES_AT_ONCE);
     const values = await Promise.all(some.map(async (name) => ({ name, ...(await valueOf(name)) })));
-    const isOver = at + NAMES_AT_ONCE >= names.length;
-    const isLate = since < 0 && (isOver ? !isLast : clock.elapsed() - started > parts.budget);
     derived.transact(() => {
       for (const { name, value, aside } of values) {
         derived.setEntry(place, name, value);
         derived.clearAside(place, name);
         for (const record of aside) derived.setAside(place, record);
       }
-      if (isLate) derived.setState(place, { ...target, cursor: some.at(-1) ?? cursor, ahead: moment });
     });
-    if (isLate) return { kind: "more", moment };
+    const isOver = at + NAMES_AT_ONCE >= names.length;
+    if (since < 0 && (isOver ? !isLast : clock.elapsed() - started > parts.budget)) {
+      setState(parts, place, { ...target, cursor: some.at(-1) ?? cursor, ahead: moment });
+      return { kind: "more", moment };
+    }
   }
   setState(parts, place, { ...target, cursor: null, ahead: moment });
   return { kind: target.revision === moment.revision ? "current" : "more", moment };

@@ -177,15 +177,15 @@ export function makeBzip2(derived: SegmentSource, place: DerivedPlace, family: F
 function bzip2Parts(derived: SegmentSource, pieces: readonly Piece[]): Iterable<Uint8Array> {
   function* each(): Generator<Bzip2Piece> {
     for (const piece of pieces) {
-      if (piece.kind === "text") yield compressBzip2(Buffer.concat([joint(piece), Buffer.from(piece.text)]));
-      else yield pieceOf(piece.row.id);
+      if (piece.kind === "text") {
+        yield compressBzip2(Buffer.concat([joint(piece), Buffer.from(piece.text)]));
+        continue;
+      }
+      const known = derived.bzip2(piece.row.id);
+      if (!known) throw new Error("a piece of bzip2 has not been made");
+      yield known;
     }
   }
-  const pieceOf = (id: number): Bzip2Piece => {
-    const known = derived.bzip2(id);
-    if (!known) throw new Error("a piece of bzip2 has not been made");
-    return known;
-  };
   return spliceBzip2(each());
 }
 

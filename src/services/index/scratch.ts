@@ -1,9 +1,10 @@
 // A place beside the stored derived data, in which documents are made from nothing. It goes when the work ends.
 
-import { closeSync, existsSync, mkdirSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { unavailable } from "../../errors.ts";
 import { openDerived, type Derived } from "../../models/derived.ts";
+import { readAt } from "../../modules/archive/file-range.ts";
 import { randomHex } from "../../modules/ids.ts";
 import { CODEC } from "./codec.ts";
 
@@ -60,10 +61,7 @@ function createShardFile(path: string): ShardFile {
     },
     read: (hash) => {
       const place = places.get(hash);
-      if (!place) return undefined;
-      const content = new Uint8Array(place.size);
-      readSync(file, content, 0, place.size, place.at);
-      return content;
+      return place && readAt(file, place.at, place.size);
     },
     close: () => closeSync(file),
   };

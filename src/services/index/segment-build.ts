@@ -1,8 +1,7 @@
 // Makes the segments of a place from nothing, in steps that take a bounded time.
 
 import type { DerivedPlace } from "../../models/derived-place.ts";
-import type { SegmentPlace, SegmentRow } from "../../models/derived-segments.ts";
-import type { Derived } from "../../models/derived.ts";
+import type { SegmentRow } from "../../models/derived-segments.ts";
 import { pageOfSection, type IndexedFile } from "../../models/package-file.ts";
 import type { CatchUpParts } from "./catch-up-parts.ts";
 import type { Family, Group } from "./families.ts";
@@ -46,7 +45,8 @@ async function buildGroup(
   const target = { ...place, group: group.name };
   const write = (segments: readonly Segment[]): void => {
     const rows = segments.map((segment) => compressed(segment, NOTHING_KNOWN));
-    derived.transact(() => addSegments(derived, target, rows));
+    const first = rows[0];
+    if (first) derived.transact(() => derived.replaceSegments(target, { from: first.start, until: undefined }, rows));
   };
   const cutter = createCutter(cursor.start);
   let isEmpty = true;
@@ -66,12 +66,6 @@ async function buildGroup(
 }
 
 const NOTHING_KNOWN: ReadonlyMap<string, SegmentRow> = new Map();
-
-/** A step that was cut off may have written some of these before. */
-function addSegments(derived: Derived, target: SegmentPlace, rows: readonly SegmentRow[]): void {
-  const first = rows[0];
-  if (first) derived.replaceSegments(target, { from: first.start, until: undefined }, rows);
-}
 
 async function* filesAfter(
   { reader }: CatchUpParts,

@@ -15,9 +15,9 @@ import {
   pieceOfFrame,
   SEPARATOR,
   SEPARATOR_BLOCKS,
-  spliceZstd,
   type ZstdPart,
   type ZstdPiece,
+  zstdStretches,
 } from "../../../src/modules/splice/zstd-frame.ts";
 import { filter, findPython, findTool, noise, repeated, repodataSegments, runPython } from "./support.ts";
 
@@ -38,6 +38,10 @@ function partsOf(pieces: readonly ZstdPiece[]): ZstdPart[] {
     windowSize: piece.windowSize,
     open: () => piece,
   }));
+}
+
+function* spliceZstd(parts: readonly ZstdPart[]): Generator<Uint8Array, void, undefined> {
+  for (const stretch of zstdStretches(parts)) yield stretch();
 }
 
 function documentOf(name: string, texts: readonly Uint8Array[], level?: number): Document {

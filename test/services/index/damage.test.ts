@@ -4,15 +4,9 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdirSync, rmSync, statSync, utimesSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { openSnapshots } from "../../../src/models/database.ts";
-import { openDerived } from "../../../src/models/derived.ts";
-import { systemClock } from "../../../src/modules/clock.ts";
-import { createDerivedFiles } from "../../../src/modules/storage/derived-files.ts";
-import { createDiskStore } from "../../../src/modules/storage/disk.ts";
-import { CODEC } from "../../../src/services/index/codec.ts";
-import type { DocumentName } from "../../../src/services/index/documents.ts";
-import { createIndexBuilder } from "../../../src/services/index/index-builder.ts";
-import { startTestApp } from "../../support/app.ts";
+import { z } from "zod";
+import { startTestApp, type TestApp } from "../../support/app.ts";
+import { builderHere } from "../../support/index-builders.ts";
 import {
   filledFolder,
   publish,
@@ -30,131 +24,127 @@ afterAll(() => filled.remove());
 
 const LONG_AGO = new Date(0);
 const ONE = "(SELECT min(id) FROM segment WHERE section = 'noarch' AND family = 'repodata')";
+/** Eight bytes of a value, a little behind its start. */
+const otherBytes = (column: string): string =>
+  `CAST(substr(${column}, 1, 40) || x'a1b2c3d4e5f60718' || substr(${column}, 49) AS BLOB)`;
 const DAMAGES: Readonly<Record<string, string>> = {
-  "one byte of a segment": `UPDATE segment_data SET blocks = CAST(substr(blocks, 1, 40) || x'00' || substr(blocks, 42) AS BLOB) WHERE id = ${ONE}`,
+  "the bytes of a segment": `UPDATE segment_data SET blocks = ${otherBytes("blocks")} WHERE id = ${ONE}`,
   "the size of a segment": `UPDATE segment SET size = size + 1 WHERE id = ${ONE}`,
   "the start of a segment":
     "UPDATE segment SET start = start || 'x' WHERE id IN (SELECT max(id) FROM segment GROUP BY family, section)",
   "a segment without its bytes": `DELETE FROM segment_data WHERE id = ${ONE}`,
-  "a piece of bzip2": `UPDATE segment_data SET bzip2 = CAST(substr(bzip2, 1, 40) || x'00' || substr(bzip2, 42) AS BLOB) WHERE id = ${ONE}`,
+  "a piece of bzip2": `UPDATE segment_data SET bzip2 = ${otherBytes("bzip2")} WHERE id = ${ONE}`,
   "an entry": "UPDATE entry SET value = CAST(substr(value, 1, 3) || x'00' || substr(value, 5) AS BLOB)",
   "the name of an entry": "UPDATE entry SET name = name || '-other' WHERE name = 'later'",
 };
 
-test.each(Object.keys(DAMAGES))("%s that has changed by itself has the channel made anew", async (name) => {
+let server: TestApp;
+
+/** On a copy of the folder, with a server on it. */
+async function withCopy(work: () => Promise<void>): Promise<void> {
   const folder = await filled.copy();
-  // Files that outlived the start would hide it.
-  rmSync(join(folder, "derived"), { recursive: true, force: true });
-  const server = await startTestApp({ folder });
+  server = await startTestApp({ folder });
   try {
-    runSql(server, "index.db", DAMAGES[name] ?? "");
-    expect(await readDocuments(server.as("user"))).toEqual(filled.sound);
-    expect(server.log()).not.toContain("internal-error");
+    await work();
   } finally {
     await server.close();
     await rm(folder, { recursive: true, force: true });
-  }
-});
-
-test("work that was cut off before the database was set back to where it had begun leaves nothing behind", async () => {
-  const folder = await filled.copy();
-  let server = await startTestApp({ folder });
-  try {
-    await publish(server.as("user"), { name: "pkg-1", version: "7" });
-    const documents = await readDocuments(server.as("user"));
-    await server.close();
-    const backup = await Bun.file(join(folder, "condarium.db")).bytes();
-    server = await startTestApp({ folder });
-    await publish(server.as("user"), { name: "pkg-1", version: "8" });
-    await server.close();
-    for (const name of ["repodata.json", "run_exports.json", "repodata_shards.msgpack.zst"] as const)
-      expect(await cutOff(folder, name).catch((error: unknown) => String(error))).toContain("cut off");
-    await Bun.write(join(folder, "condarium.db"), backup);
-    server = await startTestApp({ folder });
-    expect(await readDocuments(server.as("user"))).toEqual(documents);
-  } finally {
-    await server.close();
-    await rm(folder, { recursive: true, force: true });
-  }
-});
-
-/** Builds a document as a process does that ends when all has been written but how far it came. */
-async function cutOff(folder: string, name: DocumentName): Promise<void> {
-  const derived = openDerived(join(folder, "index.db"), CODEC);
-  const snapshots = openSnapshots(join(folder, "condarium.db"));
-  const builder = createIndexBuilder({
-    snapshots,
-    derived: {
-      ...derived,
-      setState: (place, state) => {
-        if (state.revision === state.ahead.revision) throw new Error("cut off");
-        derived.setState(place, state);
-      },
-    },
-    files: createDerivedFiles(folder),
-    blobs: createDiskStore({ root: folder, reserve: 0 }),
-    clock: systemClock,
-  });
-  try {
-    await builder.build({ channelId: 1, section: "noarch", name, address: { title: "", url: "" } });
-  } finally {
-    derived.close();
-    snapshots.close();
   }
 }
 
-test("a channel that was deleted leaves nothing in index.db once a server starts anew", async () => {
-  const folder = await filled.copy();
-  let server = await startTestApp({ folder });
-  try {
+/** `between` is done while no server runs. */
+async function restart(between: () => Promise<void> | void = () => {}): Promise<void> {
+  await server.close();
+  await between();
+  server = await startTestApp({ folder: server.folder });
+}
+
+const read = (): Promise<Map<string, string>> => readDocuments(server.as("user"));
+
+test.each(Object.keys(DAMAGES))("%s that has changed by itself has the channel made anew", (name) =>
+  withCopy(async () => {
+    // Files that outlived the start would hide it.
+    rmSync(join(server.folder, "derived"), { recursive: true, force: true });
+    runSql(server, "index.db", DAMAGES[name] ?? "");
+    expect(await read()).toEqual(filled.sound);
+    expect(server.log()).not.toContain("internal-error");
+  }),
+);
+
+test("a build from nothing that went past the revision which the database is set back to leaves nothing behind", () =>
+  withCopy(async () => {
+    const { folder } = server;
+    const database = join(folder, "condarium.db");
+    let elapsed = 0;
+    // Every step is late at once.
+    const clock = { now: () => 0, elapsed: () => (elapsed += 1000) };
+    const [request, STATE] = [
+      { channelId: 1, section: "noarch", name: "repodata.json", address: { title: "", url: "" } } as const,
+      "SELECT cursor, revision, ahead_revision AS ahead FROM state WHERE section = 'noarch' AND family = 'repodata'",
+    ];
+    const step = async (): Promise<{ cursor: string | null; revision: number; ahead: number }> => {
+      const builder = builderHere(folder, folder, clock);
+      expect((await builder.build(request)).kind).toBe("more");
+      await builder.close();
+      const [state] = rowsOf({ folder }, "index.db", STATE);
+      return z.object({ cursor: z.string().nullable(), revision: z.number(), ahead: z.number() }).parse(state);
+    };
+    let backup = new Uint8Array();
+    let begun = 0;
+    await restart(async () => {
+      backup = await Bun.file(database).bytes();
+      for (const suffix of ["", "-wal", "-shm"]) rmSync(join(folder, `index.db${suffix}`), { force: true });
+      const { cursor, revision } = await step();
+      expect(cursor).not.toBeNull();
+      begun = revision;
+    });
+    await publish(server.as("user"), { name: "zzz", version: "1", flags: ["cuda"] });
+    await restart(async () => {
+      let state = await step();
+      for (let steps = 0; state.cursor !== null && steps < 100; steps += 1) state = await step();
+      expect(state).toEqual({ cursor: null, revision: begun, ahead: begun + 1 });
+      await Bun.write(database, backup);
+    });
+    expect(await read()).toEqual(filled.sound);
+  }));
+
+test("a channel that was deleted leaves nothing in index.db once a server starts anew", () =>
+  withCopy(async () => {
     const channels = (): unknown[] => rowsOf(server, "index.db", "SELECT DISTINCT channel_id AS id FROM segment");
-    await readDocuments(server.as("user"));
+    await read();
     expect(channels()).toHaveLength(1);
     runSql(server, "index.db", "UPDATE state SET channel_id = 999", "UPDATE segment SET channel_id = 999");
-    await server.close();
-    server = await startTestApp({ folder });
-    rmSync(join(folder, "derived"), { recursive: true, force: true });
-    expect(await readDocuments(server.as("user"))).toEqual(filled.sound);
+    await restart();
+    rmSync(join(server.folder, "derived"), { recursive: true, force: true });
+    expect(await read()).toEqual(filled.sound);
     expect(channels()).toEqual([{ id: 1 }]);
-  } finally {
-    await server.close();
-    await rm(folder, { recursive: true, force: true });
-  }
-});
+  }));
 
-test("a start keeps the newest file of each document, and none of a channel that has gone or of a machine started anew", async () => {
-  const folder = await filled.copy();
-  let server = await startTestApp({ folder });
-  const files = (): string[] =>
-    readdirSync(join(folder, "derived"), { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile() && entry.name !== "boot")
-      .map(({ parentPath, name }) => join(parentPath, name));
-  const restart = async (): Promise<void> => {
-    await server.close();
-    server = await startTestApp({ folder });
-  };
-  try {
-    await readDocuments(server.as("user"));
+test("a start keeps the newest file of each document, and none of a channel that has gone or of a machine started anew", () =>
+  withCopy(async () => {
+    const derived = join(server.folder, "derived");
+    const files = (): string[] =>
+      readdirSync(derived, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile() && entry.name !== "boot")
+        .map(({ parentPath, name }) => join(parentPath, name));
+    await read();
     const made = files();
     expect(made).not.toBeEmpty();
     const times = made.map((path) => statSync(path).mtimeMs);
     for (const path of made) {
-      await Bun.write(`${path.slice(0, -64)}${"0".repeat(64)}`, "older");
+      const older = `${path.slice(0, -64)}${"0".repeat(64)}`;
+      await Bun.write(older, "older");
       await Bun.write(`${path}.0123456789abcdef`, "half made");
-      utimesSync(`${path.slice(0, -64)}${"0".repeat(64)}`, LONG_AGO, LONG_AGO);
+      utimesSync(older, LONG_AGO, LONG_AGO);
     }
-    await Bun.write(join(folder, "derived", "999", "noarch", "repodata.json", "1".repeat(64)), "of nobody");
+    await Bun.write(join(derived, "999", "noarch", "repodata.json", "1".repeat(64)), "of nobody");
     await restart();
     expect(files()).toEqual(made);
-    expect(await readDocuments(server.as("user"))).toEqual(filled.sound);
+    expect(await read()).toEqual(filled.sound);
     expect(made.map((path) => statSync(path).mtimeMs)).toEqual(times);
 
-    await Bun.write(join(folder, "derived", "boot"), "another start of the machine");
+    await Bun.write(join(derived, "boot"), "another start of the machine");
     await restart();
     expect(files()).toEqual([]);
-    expect(await readDocuments(server.as("user"))).toEqual(filled.sound);
-  } finally {
-    await server.close();
-    await rm(folder, { recursive: true, force: true });
-  }
-});
+    expect(await read()).toEqual(filled.sound);
+  }));

@@ -3,10 +3,12 @@
 import { describe, expect, test } from "bun:test";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { crc32 } from "node:zlib";
 import { decode } from "@msgpack/msgpack";
 import Bzip2 from "compressjs/lib/Bzip2.js";
 import { decompress } from "fzstd";
 import { bytesOf, jsonOf } from "../../support/answers.ts";
+import { CUT_RULE } from "../../../src/services/index/segments.ts";
 import { startTestApp, type Actor, type TestApp } from "../../support/app.ts";
 import { createHistory, generator, SUBDIRS, type Held } from "../../support/history.ts";
 import { buildPackage } from "../../support/package-builder.ts";
@@ -51,6 +53,33 @@ describe("documents after a random history", () => {
         await rm(server.folder, { recursive: true, force: true });
       }
     });
+  }
+});
+
+test("a name after which documents are cut leaves no boundary behind when it goes while its neighbour changes", async () => {
+  let server = await startTestApp();
+  try {
+    const user = await server.addUser("user");
+    const cut = Array.from({ length: 1000 }, (_, at) => `m-${at}`).find(
+      (name) => crc32(name) % CUT_RULE.nameModulus === 0,
+    );
+    const publish = async (name: string, version: string): Promise<string> => {
+      const { fileName, bytes } = buildPackage({ name, version });
+      expect((await user.put(`/api/packages/user/conda/main/${fileName}`, bytes)).status).toBe(201);
+      return fileName;
+    };
+    await publish("a", "1");
+    const gone = await publish(cut ?? "", "1");
+    await publish("z", "1");
+    await readAll(user);
+    await publish("a", "2");
+    expect((await user.delete(`/user/main/noarch/${gone}`)).status).toBe(204);
+    const followed = await readAll(user);
+    server = await restartFromNothing(server);
+    expect(await readAll(server.as("user"))).toEqual(followed);
+  } finally {
+    await server.close();
+    await rm(server.folder, { recursive: true, force: true });
   }
 });
 

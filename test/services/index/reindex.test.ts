@@ -6,6 +6,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "../../../src/cli/index.ts";
 import { openSnapshots } from "../../../src/models/database.ts";
+import { DerivedBusy } from "../../../src/models/derived-place.ts";
 import { copyPlaces } from "../../../src/models/derived-places.ts";
 import { openDerived } from "../../../src/models/derived.ts";
 import { systemClock } from "../../../src/modules/clock.ts";
@@ -248,16 +249,17 @@ describe("beside a server that publishes and is read", () => {
       expect(server.log()).not.toContain("internal-error");
     }));
 
-  test("a build that another process overtakes begins again and answers what is right", () =>
+  test("a step of a build and another process wait for each other, and the answer is right", () =>
     withCopy(async () => {
       await publish(server.as("user"), { name: "pkg-1", version: "7" });
       server.app.close();
-      const derived = openDerived(join(server.folder, "index.db"), CODEC);
+      const stored = join(server.folder, "index.db");
+      const derived = openDerived(stored, CODEC);
       const blobs = createDiskStore({ root: server.folder, reserve: 0 });
       const elsewhere = join(server.folder, "elsewhere.db");
       openDerived(elsewhere, CODEC).close();
       const place = { channelId: 1, section: "noarch", family: "shards" };
-      copyPlaces({ from: join(server.folder, "index.db"), to: elsewhere }, [place]);
+      copyPlaces({ from: stored, to: elsewhere }, [place]);
       let overtaken = 0;
       const snapshots = openSnapshots(join(server.folder, "condarium.db"));
       const builder = createIndexBuilder({
@@ -268,16 +270,20 @@ describe("beside a server that publishes and is read", () => {
         blobs: {
           ...blobs,
           putDerived: async (key, content) => {
-            if (overtaken++ === 0) copyPlaces({ from: elsewhere, to: join(server.folder, "index.db") }, [place]);
+            if (overtaken++ === 0)
+              expect(() => copyPlaces({ from: elsewhere, to: stored }, [place])).toThrow(DerivedBusy);
             await blobs.putDerived(key, content);
           },
         },
       });
       const request = { ...place, name: "repodata_shards.msgpack.zst", address: { title: "", url: "" } } as const;
-      expect((await builder.build(request)).kind).toBe("more");
-      expect(derived.state(place)?.revision).toBe(31);
+      const other = openDerived(stored, CODEC);
+      await other.exclusively(async () => expect((await builder.build(request)).kind).toBe("more"));
+      other.close();
+      expect([derived.state(place)?.revision, overtaken]).toEqual([31, 0]);
       expect((await builder.build(request)).kind).toBe("built");
       expect(overtaken).toBeGreaterThan(0);
+      expect(derived.state(place)?.revision).toBe(32);
       snapshots.close();
       derived.close();
       server = await startTestApp({ folder: server.folder });
