@@ -1,10 +1,13 @@
-// Turns: at most so many at once, first come first served, and no endless queue.
+// Turns: at most so many at once, first come first served, and no endless queue. Long work that is done in steps lets those
+// who have just come go first, every other time.
 
 import { unavailable } from "../errors.ts";
 
+export type Step = "first" | "further";
+
 export type Semaphore = {
   /** Errors: `unavailable` when the queue is full; what `work` throws. */
-  run<T>(work: () => Promise<T>): Promise<T>;
+  run<T>(work: () => Promise<T>, step?: Step): Promise<T>;
   readonly active: number;
   readonly waiting: number;
 };
@@ -16,22 +19,25 @@ export function createMutex(): Semaphore {
 
 export function createSemaphore(places: number, queue: number): Semaphore {
   // A Set keeps the order of its members and gives up its first one in constant time.
-  const waiters = new Set<() => void>();
+  const waiters: Record<Step, Set<() => void>> = { first: new Set(), further: new Set() };
+  const waiting = (): number => waiters.first.size + waiters.further.size;
   let active = 0;
 
-  async function enter(): Promise<void> {
+  async function enter(step: Step): Promise<void> {
     if (active < places) {
       active += 1;
       return;
     }
-    if (waiters.size >= queue) throw unavailable("Too many requests wait for their turn. Try again in a moment.", 5);
+    if (waiting() >= queue) throw unavailable("Too many requests wait for their turn. Try again in a moment.", 5);
     // The place is handed over, so a newcomer cannot slip in between.
-    await new Promise<void>((resolve) => void waiters.add(resolve));
+    await new Promise<void>((resolve) => void waiters[step].add(resolve));
   }
 
-  function leave(): void {
-    for (const next of waiters) {
-      waiters.delete(next);
+  function leave(step: Step): void {
+    const others = step === "first" ? waiters.further : waiters.first;
+    const turn = others.size > 0 ? others : waiters[step];
+    for (const next of turn) {
+      turn.delete(next);
       next();
       return;
     }
@@ -43,14 +49,14 @@ export function createSemaphore(places: number, queue: number): Semaphore {
       return active;
     },
     get waiting() {
-      return waiters.size;
+      return waiting();
     },
-    run: async (work) => {
-      await enter();
+    run: async (work, step = "first") => {
+      await enter(step);
       try {
         return await work();
       } finally {
-        leave();
+        leave(step);
       }
     },
   };

@@ -1,7 +1,7 @@
 // A small pool of worker threads, so that one hostile or huge package never slows another request.
 
 import { unavailable, type AppError } from "../errors.ts";
-import { createSemaphore } from "../modules/mutex.ts";
+import { createSemaphore, type Step } from "../modules/mutex.ts";
 import type { FileDigest } from "../modules/hash.ts";
 import type { HashStep } from "./hash-worker.ts";
 import type { BuildReply, BuildRequest, ShardRequest } from "./index/index-builder.ts";
@@ -33,7 +33,7 @@ export type JobOutcome = WorkerReply | { readonly kind: "timed-out" } | { readon
 
 export type Workers = {
   /** Runs one job on a free worker; a worker that passes its time is ended and replaced. */
-  run(job: WorkerJob, timeLimitMs: number): Promise<JobOutcome>;
+  run(job: WorkerJob, timeLimitMs: number, step?: Step): Promise<JobOutcome>;
   readonly waiting: number;
   close(): void;
 };
@@ -72,7 +72,7 @@ export function createWorkers(parts: WorkersParts): Workers {
     get waiting() {
       return places.waiting;
     },
-    run: (job, timeLimitMs) =>
+    run: (job, timeLimitMs, step) =>
       places.run(async () => {
         if (closed) throw shuttingDown();
         const worker = idle.pop() ?? start();
@@ -81,7 +81,7 @@ export function createWorkers(parts: WorkersParts): Workers {
         if (outcome.kind === "timed-out" || outcome.kind === "crashed") drop(worker);
         else if (alive.has(worker)) idle.push(worker);
         return outcome;
-      }),
+      }, step),
     close: () => {
       closed = true;
       for (const worker of alive) drop(worker);

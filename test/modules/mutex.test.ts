@@ -45,6 +45,24 @@ describe("a mutex", () => {
   });
 });
 
+describe("long work in steps", () => {
+  test("lets those who have just come go first every other time, and neither kind waits for all of the other", async () => {
+    const mutex = createMutex();
+    const log: string[] = [];
+    const first = async (name: string): Promise<void> => await mutex.run(async () => void log.push(name));
+    const inSteps = async (name: string): Promise<void> => {
+      for (const step of [1, 2, 3]) await mutex.run(async () => void log.push(`${name}${step}`), "further");
+    };
+    const opened = Promise.withResolvers<void>();
+    const busy = mutex.run(() => opened.promise, "further");
+    const all = [inSteps("a"), inSteps("b"), first("x"), first("y"), first("z")];
+    opened.resolve();
+    await Promise.all([busy, ...all]);
+    expect(log).toEqual(["x", "a1", "y", "b1", "z", "a2", "b2", "a3", "b3"]);
+    expect([mutex.active, mutex.waiting]).toEqual([0, 0]);
+  });
+});
+
 describe("a semaphore", () => {
   test("never has more at work than it has places, and none left over", async () => {
     const semaphore = createSemaphore(3, 1000);

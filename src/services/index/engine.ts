@@ -7,6 +7,7 @@ import type { Database, Reader } from "../../models/database.ts";
 import { sectionRevision } from "../../models/index-part.ts";
 import type { Clock } from "../../modules/clock.ts";
 import { createLru } from "../../modules/lru.ts";
+import type { Step } from "../../modules/mutex.ts";
 import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
 import type { Workers } from "../workers.ts";
 import { BEFORE_ANY, type Moment } from "./catch-up-parts.ts";
@@ -142,9 +143,11 @@ function ofNothing({ address }: View, { section = "", name }: DocumentPlace): Bu
 async function build(parts: EngineParts, view: View, place: DocumentPlace): Promise<Kept> {
   const { channelId = 0, address } = view;
   const started = parts.clock.elapsed();
+  const job = { kind: "document", dataFolder: parts.dataFolder, request: { channelId, address, ...place } } as const;
+  let step: Step = "first";
   for (let failures = 0; ;) {
-    const job = { kind: "document", dataFolder: parts.dataFolder, request: { channelId, address, ...place } } as const;
-    const outcome = await parts.workers.run(job, STEP_LIMIT_MS);
+    const outcome = await parts.workers.run(job, STEP_LIMIT_MS, step);
+    step = "further";
     if (outcome.kind !== "document") {
       const why = outcome.kind === "failed" ? outcome.message : outcome.kind;
       failures += 1;

@@ -7,12 +7,12 @@ import type { CatchUpParts } from "./catch-up-parts.ts";
 import type { Family, Group } from "./families.ts";
 import { entryOf } from "./segment-entries.ts";
 import { compressed } from "./segment-rows.ts";
-import { createCutter, keyOf, placeOfKey, type Segment } from "./segments.ts";
+import { createCutter, FIRST, keyOf, placeOfKey, type Beginning, type Segment } from "./segments.ts";
 
-/** Where a build goes on: entries after `after` belong to the stretch that begins at `start`. */
-type Cursor = { readonly group: number; readonly start: string; readonly after: string };
+/** Where a build goes on: with the entries after `after`, of which the first begins a segment. */
+type Cursor = { readonly group: number; readonly begin: Beginning; readonly after: string };
 
-const BEGINNING: Cursor = { group: 0, start: "", after: "" };
+const BEGINNING: Cursor = { group: 0, begin: FIRST, after: "" };
 const PAGE = 250;
 
 /** Goes on from `cursor`, at first the empty one, one group after the other; answers the next, null at the end. */
@@ -43,25 +43,27 @@ async function buildGroup(
   const group = family.groups[cursor.group];
   if (!group) return undefined;
   const target = { ...place, group: group.name };
-  const write = (segments: readonly Segment[]): void => {
-    const rows = segments.map((segment) => compressed(segment, NOTHING_KNOWN));
-    const first = rows[0];
-    if (first) derived.transact(() => derived.replaceSegments(target, { from: first.start, until: undefined }, rows));
+  const write = (segment: Segment): void => {
+    const row = compressed(segment, NOTHING_KNOWN);
+    derived.transact(() => derived.replaceSegments(target, { from: row.start, until: undefined }, [row]));
   };
-  const cutter = createCutter(cursor.start);
+  const cutter = createCutter(cursor.begin);
   let isEmpty = true;
   for await (const file of filesAfter(parts, place, group, cursor.after)) {
     const entry = entryOf(derived, place, group, file);
     if (entry) {
-      const { segments, boundary } = cutter.add(entry);
+      const segment = cutter.add(entry);
       isEmpty = false;
-      if (segments.length > 0) write(segments);
-      if (boundary !== undefined && clock.elapsed() > deadline) return { ...cursor, start: boundary, after: boundary };
+      if (!segment) continue;
+      write(segment);
+      const { begin } = cutter;
+      if (clock.elapsed() > deadline) return { ...cursor, begin, after: begin.start };
     } else if (isEmpty && clock.elapsed() > deadline) {
       return { ...cursor, after: keyOf(file) };
     }
   }
-  write(cutter.end());
+  const rest = cutter.end();
+  if (rest) write(rest);
   return undefined;
 }
 

@@ -7,7 +7,7 @@ import type { CatchUpParts } from "./catch-up-parts.ts";
 import type { Family, Group } from "./families.ts";
 import { entriesIn, entryOf } from "./segment-entries.ts";
 import { compressed, textOf } from "./segment-rows.ts";
-import { createCutter, keyAfterName, keyBeforeName, keyOf, type Entry, type Segment } from "./segments.ts";
+import { cutAll, keyAfterName, keyBeforeName, keyOf, type Entry } from "./segments.ts";
 
 /** So many names and files are held at a time. */
 const NAMES_AT_ONCE = 100;
@@ -93,12 +93,9 @@ function rewriteRange(
   const others = rows
     .flatMap((row) => entriesIn(textOf(row).toString(), group))
     .filter(({ packageName }) => !changed.has(packageName));
-  const cutter = createCutter(from);
-  const segments: Segment[] = [];
   const fresh = changes.flatMap(({ entries }) => entries);
-  for (const entry of merged(others, fresh)) segments.push(...cutter.add(entry).segments);
-  segments.push(...cutter.end());
-  const fresher = segments.map((segment) => compressed(segment, known));
+  const segments = cutAll({ start: from, natural: true }, merged(others, fresh));
+  const fresher = [...segments].map((segment) => compressed(segment, known));
   derived.transact(() => derived.replaceSegments(target, { from, until }, fresher));
 }
 

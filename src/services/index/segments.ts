@@ -6,12 +6,17 @@ import { crc32 } from "node:zlib";
 /** One record of a document, with its text and no comma. */
 export type Entry = { readonly packageName: string; readonly fileName: string; readonly text: string };
 
-export type Segment = {
+/** Where a segment begins. */
+export type Beginning = {
   /** The key after which it begins; `""` for the first. */
   readonly start: string;
+  /** Whether that depends on the records next to it only. */
   readonly natural: boolean;
-  readonly text: string;
 };
+
+export type Segment = Beginning & { readonly text: string };
+
+export const FIRST: Beginning = { start: "", natural: true };
 
 /** Changing any of these changes bytes: they are part of the codec's id. */
 export const CUT_RULE = { nameModulus: 32, fileModulus: 512, bytes: 160 * 1024 };
@@ -38,52 +43,68 @@ export function placeOfKey(key: string): { packageName: string; fileName: string
   return { packageName: key.slice(0, space), fileName: key.slice(space + 1) };
 }
 
-/** What an entry completes. */
-export type Cut = {
-  readonly segments: readonly Segment[];
-  /** The natural boundary just before the entry, when there is one: all before it has been handed out. */
-  readonly boundary: string | undefined;
-};
-
 export type Cutter = {
-  /** Takes the next entry in order. */
-  add(entry: Entry): Cut;
+  /** Takes the next entry in order; answers the segment that ends before it, if there is a cut. */
+  add(entry: Entry): Segment | undefined;
+  /** Where the segment begins that the last entry is in: a cutter that begins there goes on in the same way. */
+  readonly begin: Beginning;
   /** What is left when the entries, or the range of them, have ended. */
-  end(): readonly Segment[];
+  end(): Segment | undefined;
 };
 
-/** `start` must be a natural boundary, or the beginning. */
-export function createCutter(start: string): Cutter {
+/** Of entries from a cut on: a natural one, or one that a cutter of the entries before has made. */
+export function createCutter(from: Beginning): Cutter {
   let held: string[] = [];
   let bytes = 0;
   let last: Entry | undefined;
-  let begin = { start, natural: true };
+  let begin = from;
 
-  function take(): Segment[] {
-    const segments = held.length > 0 ? [{ ...begin, text: held.join(",") }] : [];
+  function take(): Segment | undefined {
+    const segment = held.length > 0 ? { ...begin, text: held.join(",") } : undefined;
     held = [];
     bytes = 0;
-    return segments;
+    return segment;
+  }
+
+  function cutBefore(entry: Entry): Segment | undefined {
+    const next = last && cutBetween(last, entry, bytes);
+    if (!next) return undefined;
+    const segment = take();
+    begin = next;
+    return segment;
   }
 
   return {
+    get begin() {
+      return begin;
+    },
     add: (entry) => {
-      const boundary = last && naturalBoundary(last, entry);
-      let segments: Segment[] = [];
-      if (boundary !== undefined) {
-        segments = take();
-        begin = { start: boundary, natural: true };
-      } else if (last && bytes >= CUT_RULE.bytes) {
-        segments = take();
-        begin = { start: keyOf(last), natural: false };
-      }
+      const segment = cutBefore(entry);
       held.push(entry.text);
       bytes += Buffer.byteLength(entry.text) + 1;
       last = entry;
-      return { segments, boundary };
+      return segment;
     },
     end: take,
   };
+}
+
+/** The segments of all entries from a cut on. */
+export function* cutAll(from: Beginning, entries: Iterable<Entry>): Generator<Segment, void, undefined> {
+  const cutter = createCutter(from);
+  for (const entry of entries) {
+    const segment = cutter.add(entry);
+    if (segment) yield segment;
+  }
+  const rest = cutter.end();
+  if (rest) yield rest;
+}
+
+/** `bytes` are those of the segment so far. */
+function cutBetween(before: Entry, after: Entry, bytes: number): Beginning | undefined {
+  const boundary = naturalBoundary(before, after);
+  if (boundary !== undefined) return { start: boundary, natural: true };
+  return bytes >= CUT_RULE.bytes ? { start: keyOf(before), natural: false } : undefined;
 }
 
 function naturalBoundary(before: Entry, after: Entry): string | undefined {

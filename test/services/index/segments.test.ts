@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import {
   createCutter,
+  cutAll,
   CUT_RULE,
+  FIRST,
   keyAfterName,
   keyBeforeName,
   keyOf,
@@ -11,8 +13,21 @@ import {
 } from "../../../src/services/index/segments.ts";
 
 function cut(entries: readonly Entry[]): Segment[] {
-  const cutter = createCutter("");
-  return [...entries.flatMap((next) => cutter.add(next).segments), ...cutter.end()];
+  return [...cutAll(FIRST, entries)];
+}
+
+/** The same by a cutter that is made anew at each cut. */
+function cutByTurns(entries: readonly Entry[]): Segment[] {
+  const segments: Segment[] = [];
+  let cutter = createCutter(FIRST);
+  for (const next of entries) {
+    const segment = cutter.add(next);
+    if (!segment) continue;
+    segments.push(segment);
+    cutter = createCutter(cutter.begin);
+    cutter.add(next);
+  }
+  return [...segments, cutter.end()].filter((segment) => segment !== undefined);
 }
 
 function entry(packageName: string, version: string, length = 20): Entry {
@@ -47,6 +62,13 @@ describe("segments", () => {
     for (const { text } of segments) expect(text.length).toBeLessThan(CUT_RULE.bytes + 10_100);
     const shifted = cut([...large.slice(1), ...entries]);
     expect(shifted.at(-1)).toEqual(segments.at(-1) ?? { start: "", natural: true, text: "" });
+  });
+
+  test("are the same when the work is taken up again at any of the cuts", () => {
+    const large = Array.from({ length: 60 }, (_, at) => entry("one-name", `1.${at}`, 10_000));
+    const all = [...large, ...entries];
+    expect(cut(all).some(({ natural }) => !natural)).toBe(true);
+    expect(cutByTurns(all)).toEqual(cut(all));
   });
 
   test("keys sort as documents do: by package name, then by file name", () => {
