@@ -8,8 +8,13 @@ import { bindingsOf, DerivedDamaged, PLACE, type DerivedPlace } from "./derived-
 export type EntryRow = { readonly name: string; readonly value: Uint8Array };
 
 export type DerivedEntries = {
-  /** In the order of names. Errors: `DerivedDamaged`. */
+  /** All at once, in the order of names, and kept in memory. Errors: `DerivedDamaged`. */
   entries(place: DerivedPlace): readonly EntryRow[];
+  /** The same one after the other, for entries of which only few are to be held at a time. */
+  eachEntry(place: DerivedPlace): IteratorObject<EntryRow>;
+  /** The value of one. Errors: `DerivedDamaged`. */
+  entry(place: DerivedPlace, name: string): Uint8Array | undefined;
+  countEntries(place: DerivedPlace): number;
   setEntry(place: DerivedPlace, name: string, value: Uint8Array | undefined): void;
   /** Where the value of an entry, in any section, ends in these 32 bytes. */
   entryEndingIn(place: Omit<DerivedPlace, "section">, end: Uint8Array): { section: string; name: string } | undefined;
@@ -17,6 +22,7 @@ export type DerivedEntries = {
 
 /** Held in memory: a large catalogue is read far more often than it changes, and then in few of its names. */
 const KEPT_ROWS = 200_000;
+const PAGE = 200;
 
 export type EntriesParts = {
   readonly db: Connection;
@@ -28,9 +34,16 @@ export type EntriesParts = {
 export function createEntries({ db, version }: EntriesParts): DerivedEntries & { forget(): void } {
   const kept = createLru<string, EntryRow[]>({ maxEntries: 1000, maxBytes: KEPT_ROWS, sizeOf: (rows) => rows.length });
   let seen: number | undefined;
-  const all = db.query<EntryRow & { checksum: number }, SQLQueryBindings>(
+  const all = db.query<StoredRow, SQLQueryBindings>(
     `SELECT name, checksum, value FROM entry WHERE ${PLACE} ORDER BY name`,
   );
+  const page = db.query<StoredRow, SQLQueryBindings>(
+    `SELECT name, checksum, value FROM entry WHERE ${PLACE} AND name > $after ORDER BY name LIMIT ${PAGE}`,
+  );
+  const one = db.query<StoredRow, SQLQueryBindings>(
+    `SELECT name, checksum, value FROM entry WHERE ${PLACE} AND name = $name`,
+  );
+  const count = db.query<{ entries: number }, SQLQueryBindings>(`SELECT count(*) AS entries FROM entry WHERE ${PLACE}`);
   const put = db.query("INSERT OR REPLACE INTO entry VALUES ($channelId, $section, $family, $name, $checksum, $value)");
   const drop = db.query(`DELETE FROM entry WHERE ${PLACE} AND name = $name`);
   const ending = db.query<{ section: string; name: string }, SQLQueryBindings>(
@@ -48,6 +61,20 @@ export function createEntries({ db, version }: EntriesParts): DerivedEntries & {
       }
       return rows;
     },
+    eachEntry: function* (place) {
+      let after = "";
+      for (;;) {
+        const rows = page.all({ ...bindingsOf(place), after });
+        for (const row of rows) yield checked(row);
+        if (rows.length < PAGE) return;
+        after = rows.at(-1)?.name ?? "";
+      }
+    },
+    entry: (place, name) => {
+      const row = one.get({ ...bindingsOf(place), name });
+      return row ? checked(row).value : undefined;
+    },
+    countEntries: (place) => count.get(bindingsOf(place))?.entries ?? 0,
     forget: () => kept.clear(),
     setEntry: (place, name, value) => {
       const rows = kept.get(keyOf(place));
@@ -74,7 +101,9 @@ function putRow(rows: EntryRow[], name: string, value: Uint8Array | undefined): 
   rows.splice(low, known, ...(value === undefined ? [] : [{ name, value }]));
 }
 
-function checked({ name, checksum, value }: EntryRow & { readonly checksum: number }): EntryRow {
+type StoredRow = EntryRow & { readonly checksum: number };
+
+function checked({ name, checksum, value }: StoredRow): EntryRow {
   if (checksumOf(name, value) !== checksum) throw new DerivedDamaged("an entry is not what was written");
   return { name, value };
 }

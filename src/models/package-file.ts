@@ -32,18 +32,18 @@ const INDEXED = {
   size: packageBlob.size,
 };
 
+const IS_NAMED = and(
+  eq(packageFile.channelId, given("channelId")),
+  eq(packageFile.section, given("section")),
+  eq(packageFile.fileNameFolded, given("fileNameFolded")),
+);
+
 const fileByName = prepared((reader) =>
   reader
     .select({ file: packageFile, blob: packageBlob })
     .from(packageFile)
     .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
-    .where(
-      and(
-        eq(packageFile.channelId, given("channelId")),
-        eq(packageFile.section, given("section")),
-        eq(packageFile.fileNameFolded, given("fileNameFolded")),
-      ),
-    )
+    .where(IS_NAMED)
     .limit(1)
     .prepare(),
 );
@@ -60,19 +60,15 @@ const insertFileRow = prepared((reader) =>
     .prepare(),
 );
 
+export type FilePlace = { readonly channelId: number; readonly section: string; readonly fileName: string };
+
 /** File names are unique case-folded; the look-up is exact, since a URL names one file. */
-export async function findFile(
-  reader: Reader,
-  place: { readonly channelId: number; readonly section: string; readonly fileName: string },
-): Promise<PackageFileWithBlob | undefined> {
+export async function findFile(reader: Reader, place: FilePlace): Promise<PackageFileWithBlob | undefined> {
   const found = await findFileFolded(reader, place);
   return found?.fileName === place.fileName ? found : undefined;
 }
 
-export async function findFileFolded(
-  reader: Reader,
-  place: { readonly channelId: number; readonly section: string; readonly fileName: string },
-): Promise<PackageFileWithBlob | undefined> {
+export async function findFileFolded(reader: Reader, place: FilePlace): Promise<PackageFileWithBlob | undefined> {
   const { channelId, section, fileName } = place;
   const [row] = await fileByName(reader).execute({ channelId, section, fileNameFolded: fileName.toLowerCase() });
   return row && { ...row.file, blob: row.blob };
@@ -145,6 +141,26 @@ export async function filesOfName(
 ): Promise<IndexedFile[]> {
   const { channelId, section } = place;
   return await filesByName(reader).execute({ channelId, section, packageName });
+}
+
+const indexedByName = prepared((reader) =>
+  reader
+    .select(INDEXED)
+    .from(packageFile)
+    .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
+    .where(IS_NAMED)
+    .limit(1)
+    .prepare(),
+);
+
+/** One of them. */
+export async function indexedFile(
+  reader: Reader,
+  { channelId, section, fileName }: FilePlace,
+): Promise<IndexedFile | undefined> {
+  const fileNameFolded = fileName.toLowerCase();
+  const [row] = await indexedByName(reader).execute({ channelId, section, fileNameFolded });
+  return row;
 }
 
 /** The yanked files of a section, by name. */

@@ -24,6 +24,11 @@ export function createFileHash(): FileHash {
   };
 }
 
+/** Of bytes, or of text in UTF-8, that come one after the other. */
+export function createSha256(): Bun.CryptoHasher {
+  return new Bun.CryptoHasher("sha256");
+}
+
 export function sha256Hex(content: string | Uint8Array): string {
   return Bun.CryptoHasher.hash("sha256", content, "hex");
 }

@@ -28,7 +28,8 @@ export function composeChanneldata(files: Iterable<ChanneldataFile>): string {
     subdirs.add(file.subdir);
   }
   const entries = [...names].map(([name, summary]) => ({ name, text: canonicalJson(describe(summary)) }));
-  return joinChanneldata(entries, subdirs);
+  entries.sort((a, b) => compareText(a.name, b.name));
+  return [...channeldataText(entries, subdirs)].join("");
 }
 
 /** What the document says of one name, as text; undefined without files. The order of the files does not matter. */
@@ -38,13 +39,21 @@ export function channeldataEntry(files: Iterable<ChanneldataFile>): string | und
   return summary.releases.size === 0 ? undefined : canonicalJson(describe(summary));
 }
 
-/** The document of these entries; `subdirs` are those that hold a file; `noarch` is there in any case. The order of neither matters. */
-export function joinChanneldata(entries: Iterable<ChanneldataEntry>, subdirs: Iterable<string>): string {
-  const packages = [...entries]
-    .sort((a, b) => compareText(a.name, b.name))
-    .map(({ name, text }) => `${JSON.stringify(name)}:${text}`);
-  const listed = JSON.stringify([...new Set(["noarch", ...subdirs])].sort());
-  return `{"channeldata_version":1,"packages":{${packages.join(",")}},"subdirs":${listed}}`;
+/**
+ * The text of the document of these entries, which come in the order of their names; `subdirs` are those that hold a file,
+ * in any order; `noarch` is there in any case.
+ */
+export function* channeldataText(
+  entries: Iterable<ChanneldataEntry>,
+  subdirs: Iterable<string>,
+): Generator<string, void, undefined> {
+  yield '{"channeldata_version":1,"packages":{';
+  let comma = "";
+  for (const { name, text } of entries) {
+    yield `${comma}${JSON.stringify(name)}:${text}`;
+    comma = ",";
+  }
+  yield `},"subdirs":${JSON.stringify([...new Set(["noarch", ...subdirs])].sort())}}`;
 }
 
 /** What is kept of a file while all are read. */

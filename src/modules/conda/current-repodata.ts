@@ -33,20 +33,29 @@ export function summarizeName(
   return JSON.stringify(summary);
 }
 
+/** What is kept of names. */
+export type Summaries = {
+  all(): Iterable<string>;
+  of(name: string): string | undefined;
+};
+
 /**
  * The file names, sorted. For each dependency and each constraint of a chosen file the newest files that satisfy it are
  * chosen too, so that none of them lacks what the subdir has.
  */
-export function chooseCurrent(summaries: Iterable<string>): string[] {
-  const packages = new Map<string, Summary>();
-  for (const text of summaries) {
-    const summary: Summary = JSON.parse(text);
-    packages.set(summary.name, summary);
-  }
-  const versions = createVersions();
+export function chooseCurrent(summaries: Summaries): string[] {
   const chosen = new Set<string>();
   const asked = new Set<string>();
-  const open: string[] = [];
+  // By name, as the summaries of a large channel are not all held at once.
+  const open = new Map<string, MatchSpec[]>();
+  const ask = (text: string): void => {
+    const spec = asked.has(text) ? undefined : parseMatchSpec(text);
+    asked.add(text);
+    if (!spec) return;
+    const others = open.get(spec.name);
+    if (others) others.push(spec);
+    else open.set(spec.name, [spec]);
+  };
   const choose = ({ builds, specs }: Summary, isMeant: (build: Build) => boolean): void => {
     const newest = builds.find(isMeant);
     if (newest === undefined) return;
@@ -55,23 +64,23 @@ export function chooseCurrent(summaries: Iterable<string>): string[] {
       if (rank > newest[0]) break;
       if (chosen.has(fileName) || !isMeant(build)) continue;
       chosen.add(fileName);
-      for (const place of places) {
-        const spec = specs[place] ?? "";
-        if (!asked.has(spec)) open.push(spec);
-        asked.add(spec);
-      }
+      for (const place of places) ask(specs[place] ?? "");
     }
   };
-  for (const summary of packages.values()) choose(summary, () => true);
-  for (let text = open.pop(); text !== undefined; text = open.pop()) {
-    const spec = parseMatchSpec(text);
-    const wanted = spec && packages.get(spec.name);
-    if (wanted) choose(wanted, (build) => isWanted(spec, build, versions));
+  for (const text of summaries.all()) choose(readSummary(text), () => true);
+  // A name that is asked for once more comes up again at the end.
+  for (const [name, specs] of open) {
+    open.delete(name);
+    const text = summaries.of(name);
+    if (text === undefined) continue;
+    const summary = readSummary(text);
+    const versions = createVersions();
+    for (const spec of specs) choose(summary, (build) => isWanted(spec, build, versions));
   }
   return [...chosen].sort(compareText);
 }
 
-/** Of one name, the newest first. */
+/** Of one name, the newest first. The name is said so that a record that has come to say another is noticed. */
 type Summary = { readonly builds: readonly Build[]; readonly name: string; readonly specs: readonly string[] };
 
 /** Equal ranks have the same version and build number; the specs are given by their places in the summary's list. */
@@ -83,6 +92,11 @@ type Build = readonly [
   buildNumber: number,
   specs: readonly number[],
 ];
+
+function readSummary(text: string): Summary {
+  const summary: Summary = JSON.parse(text);
+  return summary;
+}
 
 type Release = {
   readonly fileName: string;

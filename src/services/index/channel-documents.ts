@@ -2,7 +2,12 @@
 
 import type { DerivedPlace } from "../../models/derived-place.ts";
 import { filesOfName, listSections, newestFiles, type IndexedFile } from "../../models/package-file.ts";
-import { channeldataEntry, joinChanneldata, type ChanneldataFile } from "../../modules/conda/channeldata.ts";
+import {
+  channeldataEntry,
+  channeldataText,
+  type ChanneldataEntry,
+  type ChanneldataFile,
+} from "../../modules/conda/channeldata.ts";
 import { composeRss } from "../../modules/conda/rss.ts";
 import { isReadable, ofReadable } from "./aside.ts";
 import { catchUpNames } from "./catch-up.ts";
@@ -32,9 +37,12 @@ function channeldataFile(file: IndexedFile): ChanneldataFile {
 }
 
 export async function composeChanneldata(work: CatchUpParts, place: DerivedPlace): Promise<Composition> {
-  const entries = work.derived.entries(place).map(({ name, value }) => ({ name, text: Buffer.from(value).toString() }));
   const sections = await listSections(work.reader, place.channelId);
-  return wholeDocument(joinChanneldata(entries, sections), "json");
+  return wholeDocument(() => channeldataText(entriesOf(work, place), sections), "json");
+}
+
+function* entriesOf({ derived }: CatchUpParts, place: DerivedPlace): Generator<ChanneldataEntry, void, undefined> {
+  for (const { name, value } of derived.eachEntry(place)) yield { name, text: Buffer.from(value).toString() };
 }
 
 /** The channel as people are shown it. */
@@ -55,5 +63,6 @@ export async function composeFeed(
       publishedAt: file.publishedAt,
     };
   });
-  return wholeDocument(composeRss({ title, link: url, items }), "json");
+  const text = composeRss({ title, link: url, items });
+  return wholeDocument(() => [text], "json");
 }

@@ -2,7 +2,7 @@
 
 import type { DerivedPlace } from "../../models/derived-place.ts";
 import type { DerivedSegments, SegmentSummary } from "../../models/derived-segments.ts";
-import { sha256Hex } from "../../modules/hash.ts";
+import { createSha256, sha256Hex } from "../../modules/hash.ts";
 import {
   compressBzip2Piece,
   MAX_BZIP2_PIECE,
@@ -68,14 +68,20 @@ export function composeSegmented(
   };
 }
 
-/** A document that is made as a whole, and so is identified by its text. */
-export function wholeDocument(text: string, form: Form): Composition {
-  const bytes = Buffer.from(text);
-  return {
-    hash: sha256Hex(JSON.stringify([CODEC, form, text])),
-    textSize: bytes.byteLength,
-    chunks: () => [chunkOf(packed(bytes, form))],
-  };
+/** A document that is made as a whole, and so is identified by its text, of which `parts` are the same each time. */
+export function wholeDocument(parts: () => Iterable<string>, form: Form): Composition {
+  const hash = createSha256().update(JSON.stringify([CODEC, form]));
+  let textSize = 0;
+  for (const part of parts()) {
+    hash.update(part);
+    textSize += Buffer.byteLength(part);
+  }
+  return { hash: hash.digest("hex"), textSize, chunks: () => wholeChunks(parts(), form) };
+}
+
+function* wholeChunks(parts: Iterable<string>, form: Form): Generator<Chunk, void, undefined> {
+  if (form === "json") for (const part of parts) yield chunkOf(Buffer.from(part));
+  else yield chunkOf(packed(Buffer.from([...parts].join("")), form));
 }
 
 /** Such as stands where no other document has it. */
@@ -83,8 +89,7 @@ export function chunkOf(bytes: Uint8Array): Chunk {
   return { key: undefined, bytes: () => bytes };
 }
 
-function packed(bytes: Uint8Array, form: Form): Uint8Array {
-  if (form === "json") return bytes;
+function packed(bytes: Uint8Array, form: "zst" | "bz2"): Uint8Array {
   if (form === "zst") return Bun.zstdCompressSync(bytes, { level: ZSTD_LEVEL });
   return Buffer.concat([...spliceBzip2([compressBzip2(bytes)])]);
 }

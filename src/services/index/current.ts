@@ -1,9 +1,8 @@
 // `current_repodata.json`: a closure over dependencies, so it is chosen as a whole from one kept summary a name.
 
 import type { DerivedPlace } from "../../models/derived-place.ts";
-import { filesOfName } from "../../models/package-file.ts";
+import { filesOfName, indexedFile } from "../../models/package-file.ts";
 import { chooseCurrent, summarizeName } from "../../modules/conda/current-repodata.ts";
-import { parseFileName } from "../../modules/conda/file-name.ts";
 import { composeRepodata, type RepodataEntry } from "../../modules/conda/repodata.ts";
 import { isReadable, ofReadable } from "./aside.ts";
 import { catchUpNames } from "./catch-up.ts";
@@ -23,14 +22,20 @@ export async function catchUpCurrent(work: CatchUpParts, place: DerivedPlace): P
 
 /** Undefined when the section has too many names. */
 export async function composeCurrent(work: CatchUpParts, place: DerivedPlace): Promise<string | undefined> {
-  const summaries = work.derived.entries(place);
-  if (summaries.length > MOST_NAMES) return undefined;
-  const chosen = new Set(chooseCurrent(summaries.map(({ value }) => Buffer.from(value).toString())));
-  const names = new Set([...chosen].map((fileName) => parseFileName(fileName)?.name ?? ""));
+  const { derived, reader } = work;
+  if (derived.countEntries(place) > MOST_NAMES) return undefined;
+  const textOf = (value: Uint8Array): string => Buffer.from(value).toString();
+  const chosen = chooseCurrent({
+    all: () => derived.eachEntry(place).map(({ value }) => textOf(value)),
+    of: (name) => {
+      const value = derived.entry(place, name);
+      return value && textOf(value);
+    },
+  });
   const entries: RepodataEntry[] = [];
-  for (const name of names) {
-    const files = await filesOfName(work.reader, place, name);
-    entries.push(...files.filter((file) => chosen.has(file.fileName) && isReadable(file)).map(entryOf));
+  for (const fileName of chosen) {
+    const file = await indexedFile(reader, { ...place, fileName });
+    if (file && isReadable(file)) entries.push(entryOf(file));
   }
   return composeRepodata(place.section, entries, []);
 }

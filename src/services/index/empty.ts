@@ -1,6 +1,6 @@
 // Documents of places that never held anything: made on the spot, byte for byte as if all of their files had gone.
 
-import { joinChanneldata } from "../../modules/conda/channeldata.ts";
+import { channeldataText } from "../../modules/conda/channeldata.ts";
 import { composeRepodata } from "../../modules/conda/repodata.ts";
 import { composeRss } from "../../modules/conda/rss.ts";
 import type { ChannelAddress } from "./channel-documents.ts";
@@ -32,11 +32,11 @@ export function emptyDocument(section: string, name: DocumentName, address: Chan
     case "current_repodata.json":
     case "current_repodata.json.zst":
     case "current_repodata.json.bz2":
-      return wholeDocument(composeRepodata(section, [], []), formOf(name));
+      return wholeDocument(() => [composeRepodata(section, [], [])], formOf(name));
     case "channeldata.json":
-      return wholeDocument(joinChanneldata([], []), "json");
+      return wholeDocument(() => channeldataText([], []), "json");
     case "rss.xml":
-      return wholeDocument(composeRss({ title: address.title, link: address.url, items: [] }), "json");
+      return wholeDocument(() => [composeRss({ title: address.title, link: address.url, items: [] })], "json");
   }
 }
 

@@ -78,7 +78,7 @@ function current(form: Form): Recipe {
     const progress = await catchUpCurrent(work, place);
     return await finished(progress, async (moment) => {
       const text = await composeCurrent(work, place);
-      if (text !== undefined) return { kind: "composed", moment, composition: wholeDocument(text, form) };
+      if (text !== undefined) return { kind: "composed", moment, composition: wholeDocument(() => [text], form) };
       return { kind: "absent", moment, why: `More than ${MOST_NAMES} names: use repodata.json.` };
     });
   };

@@ -17,7 +17,11 @@ function release(text: string, fields: Omit<Given, "name"> = {}, format: "conda"
 
 function choose(entries: readonly RepodataEntry[]): string[] {
   const byName = Map.groupBy(entries, ({ record }) => String(JSON.parse(record).name));
-  return chooseCurrent([...byName.values()].flatMap((files) => summarizeName(files) ?? []));
+  const summaries = new Map([...byName].map(([name, files]) => [name, summarizeName(files)]));
+  return chooseCurrent({
+    all: () => [...summaries.values()].filter((summary) => summary !== undefined),
+    of: (name) => summaries.get(name),
+  });
 }
 
 const needs = (...depends: string[]): { depends: string[] } => ({ depends });
