@@ -24,7 +24,6 @@ export async function catchUpCurrent(work: CatchUpParts, place: DerivedPlace): P
 export async function composeCurrent(work: CatchUpParts, place: DerivedPlace): Promise<string | undefined> {
   const { derived, reader } = work;
   if (derived.countEntries(place) > MOST_NAMES) return undefined;
-  const textOf = (value: Uint8Array): string => Buffer.from(value).toString();
   const chosen = chooseCurrent({
     all: () => derived.eachEntry(place).map(({ value }) => textOf(value)),
     of: (name) => {
@@ -38,4 +37,8 @@ export async function composeCurrent(work: CatchUpParts, place: DerivedPlace): P
     if (file && isReadable(file)) entries.push(entryOf(file));
   }
   return composeRepodata(place.section, entries, []);
+}
+
+function textOf(value: Uint8Array): string {
+  return Buffer.from(value).toString();
 }
