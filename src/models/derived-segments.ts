@@ -25,13 +25,10 @@ export type KeyRange = { readonly from: string; readonly until: string | undefin
 /** What is read is checked. Errors: `DerivedDamaged`. */
 export type DerivedSegments = {
   segments(place: SegmentPlace): SegmentSummary[];
-  /** The greatest natural start below `key`, `""` when there is none. */
-  naturalStartBefore(place: SegmentPlace, key: string): string;
-  /** The least natural start above `key`; undefined at the end. */
-  naturalStartAfter(place: SegmentPlace, key: string): string | undefined;
-  segmentsIn(place: SegmentPlace, after: string, until: string | undefined): SegmentRow[];
-  /** Those that could hold entries with keys between the two. */
-  segmentsAround(place: SegmentPlace, from: string, until: string): SegmentRow[];
+  /** The last that begins at the key or before: an entry with this key stands in it, if in any. */
+  segmentAt(place: SegmentPlace, key: string): SegmentRow | undefined;
+  /** The next after the one that begins there. */
+  segmentAfter(place: SegmentPlace, start: string): SegmentRow | undefined;
   replaceSegments(place: SegmentPlace, range: KeyRange, rows: readonly SegmentRow[]): void;
   /** The blocks of a segment. */
   blocks(id: number): Uint8Array;
@@ -61,33 +58,20 @@ export function createSegments(db: Connection, transact: (work: () => void) => v
   return { ...segmentQueries(db), ...segmentWrites(db), ...dataQueries(db, transact) };
 }
 
-function segmentQueries(
-  db: Connection,
-): Pick<DerivedSegments, "segments" | "naturalStartBefore" | "naturalStartAfter" | "segmentsIn" | "segmentsAround"> {
+function segmentQueries(db: Connection): Pick<DerivedSegments, "segments" | "segmentAt" | "segmentAfter"> {
   const all = db.query<SummaryRow, SQLQueryBindings>(`SELECT ${SUMMARY} FROM segment WHERE ${GROUP} ORDER BY start`);
-  const startBelow = db.query<{ start: string }, SQLQueryBindings>(
-    `SELECT start FROM segment WHERE ${GROUP} AND start <= $key ORDER BY start DESC LIMIT 1`,
-  );
-  const edge = (comparison: string, order: string) =>
-    db.query<{ start: string }, SQLQueryBindings>(
-      `SELECT start FROM segment WHERE ${GROUP} AND is_natural = 1 AND start ${comparison} $key ORDER BY start ${order} LIMIT 1`,
+  const one = (comparison: string, order: string) =>
+    db.query<SummaryRow & DataRow, SQLQueryBindings>(
+      `SELECT ${SUMMARY}, blocks, data.checksum AS blocksChecksum FROM segment JOIN segment_data data USING (id)
+       WHERE ${GROUP} AND start ${comparison} $key ORDER BY start ${order} LIMIT 1`,
     );
-  const [before, after] = [edge("<", "DESC"), edge(">", "ASC")];
-  const some = db.query<SummaryRow & DataRow, SQLQueryBindings>(
-    `SELECT ${SUMMARY}, blocks, data.checksum AS blocksChecksum FROM segment JOIN segment_data data USING (id)
-     WHERE ${GROUP} AND ${IN_RANGE} ORDER BY start`,
-  );
-  const rowsBetween = (place: SegmentPlace, from: string, until: string | undefined): SegmentRow[] =>
-    some
-      .all({ ...groupOf(place), from, until: until ?? null })
-      .map((row) => ({ ...toSummary(row), blocks: checked(row.blocks, row.blocksChecksum) }));
+  const [at, after] = [one("<=", "DESC"), one(">", "ASC")];
+  const toRow = (row: (SummaryRow & DataRow) | null): SegmentRow | undefined =>
+    row ? { ...toSummary(row), blocks: checked(row.blocks, row.blocksChecksum) } : undefined;
   return {
     segments: (place) => all.all(groupOf(place)).map(toSummary),
-    naturalStartBefore: (place, key) => before.get({ ...groupOf(place), key })?.start ?? "",
-    naturalStartAfter: (place, key) => after.get({ ...groupOf(place), key })?.start,
-    segmentsIn: (place, from, until) => rowsBetween(place, from, until),
-    segmentsAround: (place, from, until) =>
-      rowsBetween(place, startBelow.get({ ...groupOf(place), key: from })?.start ?? "", until),
+    segmentAt: (place, key) => toRow(at.get({ ...groupOf(place), key })),
+    segmentAfter: (place, start) => toRow(after.get({ ...groupOf(place), key: start })),
   };
 }
 

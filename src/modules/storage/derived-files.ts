@@ -38,7 +38,7 @@ export type DerivedSource = { readonly file: number; close(): void };
 export type DerivedPart = Uint8Array | DerivedStretch;
 export type DerivedStretch = { readonly source: DerivedSource; readonly offset: number; readonly byteLength: number };
 
-const BATCH_BYTES = 1024 ** 2;
+const BATCH_BYTES = 256 * 1024;
 const NAME = /^[0-9a-f]{64}$/;
 const FOLDER = /^\d+(?:\/[\w-][\w.-]*)+$/;
 /** Linux names each start of a machine; elsewhere nothing is taken to have outlived one. */

@@ -26,12 +26,12 @@ export function entryOf(derived: Derived, place: DerivedPlace, group: Group, fil
 }
 
 /** The entries that a segment's text was joined of: members of a JSON object, with a comma between two. */
-export function entriesIn(text: string, group: Group): Entry[] {
+export function entriesIn(text: string, { fileNameOf }: Pick<Group, "fileNameOf">): Entry[] {
   const entries: Entry[] = [];
   let depth = 0;
   let begin = 0;
   const take = (end: number): void => {
-    const fileName = group.fileNameOf(text.slice(begin + 1, text.indexOf('"', begin + 1)));
+    const fileName = fileNameOf(text.slice(begin + 1, text.indexOf('"', begin + 1)));
     entries.push({ packageName: packageNameOf(fileName), fileName, text: text.slice(begin, end) });
     begin = end + 1;
   };

@@ -19,7 +19,14 @@ export type Segment = Beginning & { readonly text: string };
 export const FIRST: Beginning = { start: "", natural: true };
 
 /** Changing any of these changes bytes: they are part of the codec's id. */
-export const CUT_RULE = { nameModulus: 32, fileModulus: 512, bytes: 160 * 1024 };
+export const CUT_RULE = {
+  nameModulus: 64,
+  fileModulus: 1024,
+  /** From so many bytes on, a segment ends at the next of many files, so that a change moves few cuts after it. */
+  enough: 120 * 1024,
+  enoughModulus: 32,
+  bytes: 256 * 1024,
+};
 
 /** Sorts as (package name, file name) by bytes: a space is below, a tilde above all that names can hold. */
 export function keyOf(entry: Pick<Entry, "packageName" | "fileName">): string {
@@ -104,19 +111,16 @@ export function* cutAll(from: Beginning, entries: Iterable<Entry>): Generator<Se
 function cutBetween(before: Entry, after: Entry, bytes: number): Beginning | undefined {
   const boundary = naturalBoundary(before, after);
   if (boundary !== undefined) return { start: boundary, natural: true };
-  return bytes >= CUT_RULE.bytes ? { start: keyOf(before), natural: false } : undefined;
+  const isEnough = bytes >= CUT_RULE.enough && isOneOf(CUT_RULE.enoughModulus, before.fileName);
+  return isEnough || bytes >= CUT_RULE.bytes ? { start: keyOf(before), natural: false } : undefined;
 }
 
 function naturalBoundary(before: Entry, after: Entry): string | undefined {
-  if (before.packageName !== after.packageName && isCutName(before.packageName))
-    return keyAfterName(before.packageName);
-  return isCutFile(before.fileName) ? keyOf(before) : undefined;
+  const { packageName, fileName } = before;
+  if (packageName !== after.packageName && isOneOf(CUT_RULE.nameModulus, packageName)) return keyAfterName(packageName);
+  return isOneOf(CUT_RULE.fileModulus, fileName) ? keyOf(before) : undefined;
 }
 
-function isCutName(packageName: string): boolean {
-  return crc32(packageName) % CUT_RULE.nameModulus === 0;
-}
-
-function isCutFile(fileName: string): boolean {
-  return crc32(fileName) % CUT_RULE.fileModulus === 0;
+function isOneOf(modulus: number, name: string): boolean {
+  return crc32(name) % modulus === 0;
 }

@@ -36,7 +36,7 @@ function entry(packageName: string, version: string, length = 20): Entry {
 }
 
 describe("segments", () => {
-  const entries = Array.from({ length: 400 }, (_, at) => entry(`n${String(at >> 2).padStart(3, "0")}`, `${at & 3}`));
+  const entries = Array.from({ length: 1600 }, (_, at) => entry(`n${String(at >> 2).padStart(3, "0")}`, `${at & 3}`));
 
   test("hold every entry once, in order, with commas inside only", () => {
     const texts = cut(entries).flatMap(({ text }) => text.split(","));
