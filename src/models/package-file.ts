@@ -1,6 +1,6 @@
 // Files: a blob under a name in a section of a channel, with its record.
 
-import { and, asc, desc, eq, gt, like, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, like, sql, type SQL } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import type { PackageBlobRow } from "./package-blob.ts";
 import { given, givenRow, prepared } from "./prepared.ts";
@@ -96,25 +96,69 @@ export type SectionRange = {
   readonly channelId: number;
   readonly section: string;
   /** Files after this one; from the beginning when undefined. */
-  readonly after: FileKey | undefined;
+  readonly after?: FileKey | undefined;
   /** Only files whose names end so. */
   readonly ending?: string | undefined;
+  /** Of a page. */
   readonly limit: number;
 };
 
-/** A page of a section in the order of documents. */
-export async function pageOfSection(reader: Reader, range: SectionRange): Promise<IndexedFile[]> {
-  const { after, ending } = range;
-  const key = sql`(${packageFile.packageName}, ${packageFile.fileName})`;
-  const beyond = after && sql`${key} > (${after.packageName}, ${after.fileName})`;
+export type SectionPage = {
+  readonly files: readonly IndexedFile[];
+  /** All up to this one have been looked at; undefined at the end. */
+  readonly through: FileKey | undefined;
+};
+
+/** So many names are looked at for a page, however few of them end as they should. */
+const LOOKED_AT = 2000;
+
+/** A section in the order of documents, page by page. */
+export async function* pagesOfSection(
+  reader: Reader,
+  range: SectionRange,
+): AsyncGenerator<SectionPage, void, undefined> {
+  for (let { after } = range; ;) {
+    const until = range.ending === undefined ? undefined : await keyBeyond(reader, { ...range, after });
+    const files = await filesBetween(reader, { ...range, after, until });
+    after = files.length < range.limit ? until : files.at(-1);
+    yield { files, through: after };
+    if (after === undefined) return;
+  }
+}
+
+const ORDER = [asc(packageFile.packageName), asc(packageFile.fileName)];
+const KEY = sql`(${packageFile.packageName}, ${packageFile.fileName})`;
+
+async function keyBeyond(reader: Reader, range: SectionRange): Promise<FileKey | undefined> {
+  const [row] = await reader
+    .select({ packageName: packageFile.packageName, fileName: packageFile.fileName })
+    .from(packageFile)
+    .where(isAfter(range))
+    .orderBy(...ORDER)
+    .limit(1)
+    .offset(LOOKED_AT);
+  return row;
+}
+
+async function filesBetween(
+  reader: Reader,
+  range: SectionRange & { readonly until: FileKey | undefined },
+): Promise<IndexedFile[]> {
+  const { until, ending } = range;
+  const isBefore = until && sql`${KEY} <= (${until.packageName}, ${until.fileName})`;
   const ends = ending === undefined ? undefined : like(packageFile.fileName, `%${ending}`);
   return await reader
     .select(INDEXED)
     .from(packageFile)
     .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
-    .where(and(eq(packageFile.channelId, range.channelId), eq(packageFile.section, range.section), beyond, ends))
-    .orderBy(asc(packageFile.packageName), asc(packageFile.fileName))
+    .where(and(isAfter(range), isBefore, ends))
+    .orderBy(...ORDER)
     .limit(range.limit);
+}
+
+function isAfter({ channelId, section, after }: SectionRange): SQL | undefined {
+  const beyond = after && sql`${KEY} > (${after.packageName}, ${after.fileName})`;
+  return and(eq(packageFile.channelId, channelId), eq(packageFile.section, section), beyond);
 }
 
 const filesByName = prepared((reader) =>

@@ -2,7 +2,7 @@
 
 import { decompress } from "fzstd";
 import type { Reader } from "../../models/database.ts";
-import { pageOfSection, yankedFiles, type IndexedFile } from "../../models/package-file.ts";
+import { pagesOfSection, yankedFiles, type IndexedFile } from "../../models/package-file.ts";
 import { isJsonObject, type JsonObject } from "../../modules/conda/strict-json.ts";
 import { sha256Hex } from "../../modules/hash.ts";
 import { readMembers } from "../../modules/json-stream.ts";
@@ -134,11 +134,5 @@ async function* filesOf(
   { reader, channelId, section }: SectionRows,
   ending?: string,
 ): AsyncGenerator<IndexedFile, void, undefined> {
-  let after: IndexedFile | undefined;
-  for (;;) {
-    const page = await pageOfSection(reader, { channelId, section, after, ending, limit: PAGE });
-    yield* page;
-    if (page.length < PAGE) return;
-    after = page.at(-1);
-  }
+  for await (const { files } of pagesOfSection(reader, { channelId, section, ending, limit: PAGE })) yield* files;
 }

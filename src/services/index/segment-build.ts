@@ -1,8 +1,8 @@
 // Makes the segments of a place from nothing, in steps that take a bounded time.
 
 import type { DerivedPlace } from "../../models/derived-place.ts";
-import type { SegmentRow } from "../../models/derived-segments.ts";
-import { pageOfSection, type IndexedFile } from "../../models/package-file.ts";
+import type { SegmentPlace, SegmentRow } from "../../models/derived-segments.ts";
+import { pagesOfSection } from "../../models/package-file.ts";
 import type { CatchUpParts } from "./catch-up-parts.ts";
 import type { Family, Group } from "./families.ts";
 import { entryOf } from "./segment-entries.ts";
@@ -10,9 +10,13 @@ import { compressed } from "./segment-rows.ts";
 import { createCutter, FIRST, keyOf, placeOfKey, type Beginning, type Segment } from "./segments.ts";
 
 /** Where a build goes on: with the entries after `after`, of which the first begins a segment. */
-type Cursor = { readonly group: number; readonly begin: Beginning; readonly after: string };
+type Stop = { readonly group: number; readonly begin: Beginning; readonly after: string };
+type Cursor = Stop & {
+  /** The endings of files that have had no entry so far, and so may have one in a group that follows. */
+  readonly elsewhere: readonly string[];
+};
 
-const BEGINNING: Cursor = { group: 0, begin: FIRST, after: "" };
+const BEGINNING: Stop = { group: 0, begin: FIRST, after: "" };
 const PAGE = 250;
 
 /** Goes on from `cursor`, at first the empty one, one group after the other; answers the next, null at the end. */
@@ -23,44 +27,55 @@ export async function buildSegments(
   cursor: string | null,
 ): Promise<string | null> {
   const deadline = parts.clock.elapsed() + parts.budget;
-  const begin: Cursor = cursor ? JSON.parse(cursor) : BEGINNING;
-  let stopped: Cursor | undefined;
-  for (let at = begin; !stopped && at.group < family.groups.length; at = { ...BEGINNING, group: at.group + 1 }) {
-    stopped = await buildGroup(parts, place, family, at, deadline);
+  const begin: Cursor = cursor ? JSON.parse(cursor) : { ...BEGINNING, elsewhere: [] };
+  const elsewhere = new Set(begin.elsewhere);
+  for (let at: Stop = begin; at.group < family.groups.length; at = { ...BEGINNING, group: at.group + 1 }) {
+    const group = family.groups[at.group];
+    // What few channels have is not worth a pass through all that is of another kind.
+    if (!group || !(group.always || elsewhere.has(group.ending))) continue;
+    const stop = await buildGroup(parts, { ...place, group: group.name }, { group, at, elsewhere, deadline });
+    if (stop) return JSON.stringify({ ...stop, elsewhere: [...elsewhere] });
   }
-  return stopped ? JSON.stringify(stopped) : null;
+  return null;
 }
+
+type GroupBuild = {
+  readonly group: Group;
+  readonly at: Stop;
+  readonly elsewhere: Set<string>;
+  readonly deadline: number;
+};
 
 /** Writes a group's segments until its end or the deadline; answers where it stopped. */
 async function buildGroup(
-  parts: CatchUpParts,
-  place: DerivedPlace,
-  family: Family,
-  cursor: Cursor,
-  deadline: number,
-): Promise<Cursor | undefined> {
-  const { derived, clock } = parts;
-  const group = family.groups[cursor.group];
-  if (!group) return undefined;
-  const target = { ...place, group: group.name };
+  { derived, clock, reader }: CatchUpParts,
+  place: SegmentPlace,
+  { group, at, elsewhere, deadline }: GroupBuild,
+): Promise<Stop | undefined> {
+  const { ending } = group;
   const write = (segment: Segment): void => {
     const row = compressed(segment, NOTHING_KNOWN);
-    derived.transact(() => derived.replaceSegments(target, { from: row.start, until: undefined }, [row]));
+    derived.transact(() => derived.replaceSegments(place, { from: row.start, until: undefined }, [row]));
   };
-  const cutter = createCutter(cursor.begin);
+  const cutter = createCutter(at.begin);
   let isEmpty = true;
-  for await (const file of filesAfter(parts, place, group, cursor.after)) {
-    const entry = entryOf(derived, place, group, file);
-    if (entry) {
-      const segment = cutter.add(entry);
+  const range = { ...place, after: placeOfKey(at.after), ending, limit: PAGE };
+  for await (const { files, through } of pagesOfSection(reader, range)) {
+    for (const file of files) {
+      if (file.state !== "active") continue;
+      const entry = entryOf(derived, place, group, file);
+      if (!entry) {
+        elsewhere.add(ending);
+        continue;
+      }
       isEmpty = false;
+      const segment = cutter.add(entry);
       if (!segment) continue;
       write(segment);
       const { begin } = cutter;
-      if (clock.elapsed() > deadline) return { ...cursor, begin, after: begin.start };
-    } else if (isEmpty && clock.elapsed() > deadline) {
-      return { ...cursor, after: keyOf(file) };
+      if (clock.elapsed() > deadline) return { ...at, begin, after: begin.start };
     }
+    if (isEmpty && through && clock.elapsed() > deadline) return { ...at, after: keyOf(through) };
   }
   const rest = cutter.end();
   if (rest) write(rest);
@@ -68,18 +83,3 @@ async function buildGroup(
 }
 
 const NOTHING_KNOWN: ReadonlyMap<string, SegmentRow> = new Map();
-
-async function* filesAfter(
-  { reader }: CatchUpParts,
-  place: DerivedPlace,
-  { ending }: Group,
-  key: string,
-): AsyncGenerator<IndexedFile, void, undefined> {
-  let after = placeOfKey(key);
-  for (;;) {
-    const page = await pageOfSection(reader, { ...place, after, ending, limit: PAGE });
-    for (const file of page) if (file.state === "active") yield file;
-    if (page.length < PAGE) return;
-    after = page.at(-1);
-  }
-}
