@@ -56,6 +56,8 @@ export async function fillChannel(server: TestApp, user: Actor): Promise<void> {
       ...(at % 3 === 0 ? { info: { "run_exports.json": { weak: ["lib >=1"] } } } : {}),
     });
   }
+  // Documents are cut after this name.
+  await publish(user, { name: "pkg-42", version: "1" });
   await publish(user, { name: "native", version: "1", subdir: "linux-64" });
   await publish(user, { name: "later", version: "1", flags: ["cuda"] });
   for (const fileName of [YANKED, QUARANTINED, "extra-3-0.conda"])

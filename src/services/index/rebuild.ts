@@ -91,7 +91,9 @@ export async function rebuildPlace<T>(
     copyPlaces({ from: parts.stored, to: copy.path }, places);
   }
   const stored = kept.filter(({ family }) => copy.derived.state(placeOf(place, family)) !== undefined);
-  const making: Making = { ...parts, place, store: fresh, shards: shardSink(parts, place) };
+  const family = { channelId: place.channelId, family: "shards" };
+  const isNamed = (hash: string): boolean => copy.derived.entryEndingIn(family, Buffer.from(hash, "hex")) !== undefined;
+  const making: Making = { ...parts, place, store: fresh, shards: shardSink(parts, isNamed) };
   const following: Making = { ...parts, place, store: copy, shards: NO_SHARDS };
   for (const name of documentsOf(place.section)) {
     const made = await makeInSteps(making, name);
@@ -101,10 +103,12 @@ export async function rebuildPlace<T>(
   }
   // What is damaged beyond reading fails once more below, and is told of there.
   for (const { documents } of stored) await makeInSteps(following, documents[0]).catch(() => undefined);
+  // What has changed since then is named in the copy, which has followed, and not yet in what is stored.
+  const last: Making = { ...making, shards: shardSink(parts, () => false) };
   return await parts.snapshots.snapshot(async (reader) => {
     const documents = new Map<DocumentName, Composition>();
     for (const name of documentsOf(place.section)) {
-      const made = await makeNow(making, reader, name);
+      const made = await makeNow(last, reader, name);
       if (made.kind === "composed") documents.set(name, made.composition);
     }
     const differences: StoredDifference[] = [];
@@ -195,15 +199,14 @@ function describe({ segments, bzip2Pieces, entries, setAside }: PlaceDifference)
 /** What is stored is only read here: nobody waits for the shards of its newest names. */
 const NO_SHARDS: Making["shards"] = { stat: () => Promise.resolve(undefined), putDerived: () => Promise.resolve() };
 
-function shardSink({ scratch, blobs, onShard }: RebuildParts, place: RecipePlace): Making["shards"] {
-  const named = scratch.copy.derived;
+/** `isNamed` tells whether a stored catalogue names a shard. */
+function shardSink({ blobs, onShard }: RebuildParts, isNamed: (hash: string) => boolean): Making["shards"] {
   return {
     stat: () => Promise.resolve(undefined),
     putDerived: async (key, content) => {
       const hash = sha256Hex(content);
       const found = await blobs.open(key);
-      const isNamed = named.entryEndingIn({ channelId: place.channelId, family: "shards" }, Buffer.from(hash, "hex"));
-      let stored: FreshShard["stored"] = isNamed ? "missing" : "unwritten";
+      let stored: FreshShard["stored"] = isNamed(hash) ? "missing" : "unwritten";
       if (found) stored = sha256Hex(new Uint8Array(await found.arrayBuffer())) === hash ? "same" : "damaged";
       await onShard({ key, hash, content, stored });
     },
