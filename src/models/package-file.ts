@@ -240,13 +240,25 @@ export async function pageOfFiles(reader: Reader, afterId: number, limit: number
   return rows.map((row) => ({ ...row.file, blob: row.blob }));
 }
 
-export async function listSections(reader: Reader, channelId: number): Promise<string[]> {
-  const rows = await reader
-    .selectDistinct({ section: packageFile.section })
+const nextSection = prepared((reader) =>
+  reader
+    .select({ section: packageFile.section })
     .from(packageFile)
-    .where(eq(packageFile.channelId, channelId))
-    .orderBy(asc(packageFile.section));
-  return rows.map((row) => row.section);
+    .where(and(eq(packageFile.channelId, given("channelId")), gt(packageFile.section, given("after"))))
+    .orderBy(asc(packageFile.section))
+    .limit(1)
+    .prepare(),
+);
+
+/** The sections that hold a file, in order. */
+export async function listSections(reader: Reader, channelId: number): Promise<string[]> {
+  const sections: string[] = [];
+  for (;;) {
+    // From one to the next, as a channel has few sections and many files.
+    const [row] = await nextSection(reader).execute({ channelId, after: sections.at(-1) ?? "" });
+    if (!row) return sections;
+    sections.push(row.section);
+  }
 }
 
 export async function countFiles(reader: Reader, channelId: number): Promise<number> {

@@ -13,9 +13,6 @@ import { updateSegments } from "./segment-update.ts";
 const MANY_NAMES = 2000;
 /** So many are looked up for a step of a build from nothing, which has time for some of them. */
 const NAMES_A_STEP = 500;
-/** Each may wait for the disk, so some wait side by side. */
-const NAMES_AT_ONCE = 16;
-
 /** One step, inside one snapshot of the main database. */
 export async function catchUpSegments(parts: CatchUpParts, place: DerivedPlace, family: Family): Promise<Progress> {
   const moment = (await latestRevision(parts.reader, place.channelId)) ?? BEFORE_ANY;
@@ -40,11 +37,18 @@ export async function catchUpSegments(parts: CatchUpParts, place: DerivedPlace, 
 /** What is kept of a name, undefined when there is nothing any more, and which of its records that leaves out. */
 export type NameValue = { readonly value: Uint8Array | undefined; readonly aside: readonly AsideRecord[] };
 
-/** The same for places that keep one small value a name, which `valueOf` makes from the snapshot. */
+export type NameWork = {
+  /** Makes the value from the snapshot. */
+  valueOf(name: string): Promise<NameValue>;
+  /** How many are made side by side: several where each waits for the disk. */
+  readonly atOnce: number;
+};
+
+/** The same for places that keep one small value a name. */
 export async function catchUpNames(
   parts: CatchUpParts,
   place: DerivedPlace,
-  valueOf: (name: string) => Promise<NameValue>,
+  { valueOf, atOnce }: NameWork,
 ): Promise<Progress> {
   const { derived, reader, clock } = parts;
   const started = clock.elapsed();
@@ -62,8 +66,8 @@ export async function catchUpNames(
       ? await nextNames(reader, { channelId: place.channelId, section }, { after: cursor, limit: NAMES_A_STEP })
       : await changedNames(reader, { channelId: place.channelId, section, revision: since });
   const isLast = since >= 0 || names.length < NAMES_A_STEP;
-  for (let at = 0; at < names.length; at += NAMES_AT_ONCE) {
-    const some = names.slice(at, at + NAMES_AT_ONCE);
+  for (let at = 0; at < names.length; at += atOnce) {
+    const some = names.slice(at, at + atOnce);
     const values = await Promise.all(some.map(async (name) => ({ name, ...(await valueOf(name)) })));
     derived.transact(() => {
       for (const { name, value, aside } of values) {
@@ -72,7 +76,7 @@ export async function catchUpNames(
         for (const record of aside) derived.setAside(place, record);
       }
     });
-    const isOver = at + NAMES_AT_ONCE >= names.length;
+    const isOver = at + atOnce >= names.length;
     if (since < 0 && (isOver ? !isLast : clock.elapsed() - started > parts.budget)) {
       setState(parts, place, { ...target, cursor: some.at(-1) ?? cursor, ahead: moment });
       return { kind: "more", moment };

@@ -10,7 +10,7 @@ import {
 } from "../../modules/conda/channeldata.ts";
 import { composeRss } from "../../modules/conda/rss.ts";
 import { isReadable, ofReadable } from "./aside.ts";
-import { catchUpNames } from "./catch-up.ts";
+import { catchUpNames, type NameValue } from "./catch-up.ts";
 import type { CatchUpParts, Progress } from "./catch-up-parts.ts";
 import { wholeDocument, type Composition } from "./compose.ts";
 import { metadataOf } from "./families.ts";
@@ -19,7 +19,7 @@ const NEWEST = 50;
 
 export async function catchUpChanneldata(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
   let sections: Promise<string[]> | undefined;
-  return await catchUpNames(work, place, async (name) => {
+  const valueOf = async (name: string): Promise<NameValue> => {
     // Once for all names: in a large channel it takes longer than a name.
     sections ??= listSections(work.reader, place.channelId);
     const files: IndexedFile[] = [];
@@ -29,7 +29,8 @@ export async function catchUpChanneldata(work: CatchUpParts, place: DerivedPlace
     const active = files.filter((file) => file.state === "active");
     const { value: text, aside } = ofReadable(active, (some) => channeldataEntry(some.map(channeldataFile)));
     return { value: text === undefined ? undefined : Buffer.from(text), aside };
-  });
+  };
+  return await catchUpNames(work, place, { valueOf, atOnce: 1 });
 }
 
 function channeldataFile(file: IndexedFile): ChanneldataFile {

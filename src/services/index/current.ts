@@ -5,7 +5,7 @@ import { filesOfName, indexedFile } from "../../models/package-file.ts";
 import { chooseCurrent, summarizeName } from "../../modules/conda/current-repodata.ts";
 import { composeRepodata, type RepodataEntry } from "../../modules/conda/repodata.ts";
 import { isReadable, ofReadable } from "./aside.ts";
-import { catchUpNames } from "./catch-up.ts";
+import { catchUpNames, type NameValue } from "./catch-up.ts";
 import type { CatchUpParts, Progress } from "./catch-up-parts.ts";
 import { entryOf } from "./families.ts";
 
@@ -13,11 +13,12 @@ import { entryOf } from "./families.ts";
 export const MOST_NAMES = 20_000;
 
 export async function catchUpCurrent(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
-  return await catchUpNames(work, place, async (name) => {
+  const valueOf = async (name: string): Promise<NameValue> => {
     const files = (await filesOfName(work.reader, place, name)).filter((file) => file.state === "active");
     const { value: summary, aside } = ofReadable(files, summarizeName);
     return { value: summary === undefined ? undefined : Buffer.from(summary), aside };
-  });
+  };
+  return await catchUpNames(work, place, { valueOf, atOnce: 1 });
 }
 
 /** Undefined when the section has too many names. */

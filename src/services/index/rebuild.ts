@@ -91,8 +91,8 @@ export async function rebuildPlace<T>(
     copyPlaces({ from: parts.stored, to: copy.path }, places);
   }
   const stored = kept.filter(({ family }) => copy.derived.state(placeOf(place, family)) !== undefined);
-  const family = { channelId: place.channelId, family: "shards" };
-  const isNamed = (hash: string): boolean => copy.derived.entryEndingIn(family, Buffer.from(hash, "hex")) !== undefined;
+  const shards = placeOf(place, "shards");
+  const isNamed = (hash: string): boolean => copy.derived.entryEndingIn(shards, Buffer.from(hash, "hex")) !== undefined;
   const making: Making = { ...parts, place, store: fresh, shards: shardSink(parts, isNamed) };
   const following: Making = { ...parts, place, store: copy, shards: NO_SHARDS };
   for (const name of documentsOf(place.section)) {

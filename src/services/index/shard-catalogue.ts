@@ -12,7 +12,7 @@ import {
 import { sha256Hex } from "../../modules/hash.ts";
 import { shardKey } from "../../modules/storage/keys.ts";
 import { ofReadable } from "./aside.ts";
-import { catchUpNames } from "./catch-up.ts";
+import { catchUpNames, type NameValue } from "./catch-up.ts";
 import type { CatchUpParts, Progress } from "./catch-up-parts.ts";
 import { CODEC } from "./codec.ts";
 import { chunkOf, type Composition } from "./compose.ts";
@@ -20,14 +20,15 @@ import { entryOf } from "./families.ts";
 
 /** Brings the catalogue up to the revision. The shards of changed names are written before any catalogue names them. */
 export async function catchUpShards(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
-  return await catchUpNames(work, place, async (name) => {
+  const valueOf = async (name: string): Promise<NameValue> => {
     const { value: shard, aside } = ofReadable(await filesOfName(work.reader, place, name), shardOf);
     if (!shard) return { value: undefined, aside };
     const hash = sha256Hex(shard);
     const key = shardKey(place.channelId, hash);
     if (!(await work.blobs.stat(key))) await work.blobs.putDerived(key, shard);
     return { value: shardIndexEntry(name, hash), aside };
-  });
+  };
+  return await catchUpNames(work, place, { valueOf, atOnce: 4 });
 }
 
 /**
