@@ -40,7 +40,9 @@ export type DerivedSegments = {
 };
 
 const GROUP = `${PLACE} AND grp = $group`;
-const IN_RANGE = "start >= $from AND ($until IS NULL OR start < $until)";
+const IN_RANGE = "start >= $from AND start < $until";
+/** Above every key: a condition without an end would look at all that follows. */
+const BEYOND_ALL = "~";
 const SUMMARY = "id, start, is_natural, hash, size, window, segment.checksum AS checksum";
 
 type SummaryRow = {
@@ -88,7 +90,7 @@ function segmentWrites(db: Connection): Pick<DerivedSegments, "replaceSegments">
   return {
     replaceSegments: (place, range, rows) => {
       const values = groupOf(place);
-      const span = { from: range.from, until: range.until ?? null };
+      const span = { from: range.from, until: range.until ?? BEYOND_ALL };
       dropData.run({ ...values, ...span });
       drop.run({ ...values, ...span });
       for (const { start, natural, hash, size, window, blocks } of rows) {
