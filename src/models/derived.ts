@@ -87,7 +87,7 @@ function open(path: string, codec: string): Derived {
     db.run("PRAGMA journal_mode = WAL");
     // Losing the newest writes costs a rebuild of them, never an answer; older ones must not go without them.
     db.run("PRAGMA synchronous = NORMAL");
-    db.run("PRAGMA wal_autocheckpoint = 8000");
+    db.run("PRAGMA wal_autocheckpoint = 2000");
     db.run(SCHEMA);
     const known = db.query<{ id: string }, []>("SELECT id FROM codec").get()?.id;
     if (known !== undefined && known !== codec) throw new Error("the derived data is of another codec");

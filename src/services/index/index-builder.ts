@@ -61,7 +61,7 @@ export type IndexBuilderParts = {
 };
 
 /** ms of one step of a build from nothing: so long others wait at most, but for the end of what is under way. */
-const BUDGET_MS = 40;
+const BUDGET_MS = 25;
 const INLINE_BYTES = 64 * 1024;
 
 type Work = Omit<IndexBuilderParts, "files" | "snapshots"> & { readonly files: DocumentFiles };
