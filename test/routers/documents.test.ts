@@ -118,6 +118,27 @@ describe.each(DOCUMENTS)("%s", (name) => {
     expect(await builds()).toBe(before + 1);
   });
 
+  test("is logged and counted with the bytes that were sent, whether from memory, as a part or packed", async () => {
+    const counted = async (): Promise<number> => {
+      return Number(/^condarium_bytes_out_total (\d+)/m.exec(await server.app.metrics.render())?.[1] ?? 0);
+    };
+    const before = await counted();
+    let sent = 0;
+    for (const [headers, status] of [
+      [{}, 200],
+      [{}, 200],
+      [{ range: "bytes=3-9" }, 206],
+      [GZIP, 200],
+    ] as const) {
+      const answer = await server.anonymous.get(path, headers);
+      const { length } = await bytesOf(answer);
+      const line = server.log().trimEnd().split("\n").at(-1) ?? "";
+      expect([status, JSON.parse(line)]).toEqual([answer.status, expect.objectContaining({ status, bytes: length })]);
+      sent += length;
+    }
+    expect((await counted()) - before).toBe(sent);
+  });
+
   test("gives one range of its bytes, if they are still those the client has a part of", async () => {
     const first = await server.anonymous.get(path);
     const [etag, date] = [first.headers.get("etag") ?? "", first.headers.get("last-modified") ?? ""];

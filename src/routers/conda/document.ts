@@ -61,5 +61,6 @@ async function packedResponse(request: Request, headers: Headers, document: Buil
   headers.set("content-encoding", "gzip");
   if (request.method === "HEAD") return new Response(null, { headers });
   const bytes = await compress(await document.open().arrayBuffer());
+  headers.set("content-length", String(bytes.byteLength));
   return new Response(bytes, { headers });
 }

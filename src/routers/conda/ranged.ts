@@ -30,9 +30,10 @@ export async function contentResponse(asking: Asking, headers: Headers, content:
     return new Response(null, { status: 304, headers });
   }
   headers.set("accept-ranges", "bytes");
+  // Bun would say so itself, but too late for the log.
+  headers.set("content-length", String(size));
   if (request.method === "HEAD") {
     mayRepeat(NO_CONTENT);
-    headers.set("content-length", String(size));
     return new Response(null, { headers });
   }
   const holds = ifRangeHolds(request.headers.get("if-range"), etag);
@@ -40,10 +41,12 @@ export async function contentResponse(asking: Asking, headers: Headers, content:
   switch (range.kind) {
     case "unsatisfiable":
       headers.set("content-range", `bytes */${size}`);
+      headers.delete("content-length");
       headers.set("cache-control", "no-store");
       return new Response(null, { status: 416, headers });
     case "range":
       headers.set("content-range", `bytes ${range.start}-${range.end}/${size}`);
+      headers.set("content-length", String(range.end + 1 - range.start));
       return new Response(await content.open(range), { status: 206, headers });
     case "none": {
       const { isInMemory, isThere } = content;

@@ -60,6 +60,8 @@ const RETIRE_MS = 2000;
 const BUILD_TRIES = 3;
 /** One step of a build has a budget far below this; a worker that takes longer is broken. */
 const STEP_LIMIT_MS = 10 * 60_000;
+/** Another process keeps the derived data for a step of a build, or while it mends them; one that stands still for ever. */
+const BUSY_LIMIT_MS = 60_000;
 
 export function createEngine(parts: EngineParts): Engine {
   const kept = createLru<string, Kept>({
@@ -145,6 +147,7 @@ async function build(parts: EngineParts, view: View, place: DocumentPlace): Prom
   const started = parts.clock.elapsed();
   const job = { kind: "document", dataFolder: parts.dataFolder, request: { channelId, address, ...place } } as const;
   let step: Step = "first";
+  let free = started;
   for (let failures = 0; ;) {
     const outcome = await parts.workers.run(job, STEP_LIMIT_MS, step);
     step = "further";
@@ -156,6 +159,11 @@ async function build(parts: EngineParts, view: View, place: DocumentPlace): Prom
       throw unavailable("The document could not be built because of a fault on the server.", 5, why);
     }
     const { reply } = outcome;
+    if (reply.kind === "busy") {
+      if (parts.clock.elapsed() - free < BUSY_LIMIT_MS) continue;
+      throw unavailable("Another process keeps the server's index.db busy.", 5, "index.db is locked");
+    }
+    free = parts.clock.elapsed();
     if (reply.kind === "more") continue;
     const document = documentOf(parts, folderOf(channelId, place), reply);
     const seconds = (parts.clock.elapsed() - started) / 1000;
@@ -169,7 +177,7 @@ async function build(parts: EngineParts, view: View, place: DocumentPlace): Prom
 function documentOf(
   { files }: EngineParts,
   folder: string,
-  reply: Exclude<BuildReply, { kind: "more" }>,
+  reply: Exclude<BuildReply, { kind: "more" | "busy" }>,
 ): BuiltDocument | AbsentDocument {
   if (reply.kind === "absent") return { kind: "absent", why: reply.why };
   const { hash, size, lastModified, bytes } = reply;

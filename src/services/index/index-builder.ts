@@ -28,6 +28,8 @@ export type BuildRequest = {
 export type BuildReply =
   /** Others get their turn; ask again. */
   | { readonly kind: "more" }
+  /** Another process keeps the derived data; ask again. */
+  | { readonly kind: "busy" }
   /** Not offered: `why` says what to use instead. */
   | { readonly kind: "absent"; readonly moment: Moment; readonly setAside: number; readonly why: string }
   | {
@@ -78,7 +80,7 @@ export function createIndexBuilder(parts: IndexBuilderParts): IndexBuilder {
         if (error instanceof DerivedBusy) {
           // Who keeps it may wait for its turn in this very thread.
           await setImmediate();
-          return { kind: "more" };
+          return { kind: "busy" };
         }
         if (!(error instanceof DerivedDamaged)) throw error;
         derived.transact(() => derived.discard({ channelId: request.channelId }));

@@ -15,16 +15,22 @@ export type IndexWorker = {
   use<T>(dataFolder: string, work: (builder: IndexBuilder) => Promise<T>): Promise<T>;
 };
 
+type Opened = { readonly folder: string; readonly builder: IndexBuilder; close(): void };
+
 /** Opens the folder at the first request, and keeps it open while the thread lives. */
 export function createIndexWorker(): IndexWorker {
-  let opened: { readonly folder: string; readonly builder: IndexBuilder } | undefined;
+  let opened: Opened | undefined;
   return {
     use: async (dataFolder, work) => {
       try {
-        if (opened?.folder !== dataFolder) opened = { folder: dataFolder, builder: await open(dataFolder) };
+        if (opened?.folder !== dataFolder) {
+          opened?.close();
+          opened = await open(dataFolder);
+        }
         return await work(opened.builder);
       } catch (error) {
         // Derived data that cannot be read is opened, and with it mended, anew at the next request.
+        opened?.close();
         opened = undefined;
         throw error;
       }
@@ -32,18 +38,24 @@ export function createIndexWorker(): IndexWorker {
   };
 }
 
-async function open(folder: string): Promise<IndexBuilder> {
+async function open(folder: string): Promise<Opened> {
   const snapshots = openSnapshots(join(folder, "condarium.db"));
-  const derived = openDerived(join(folder, "index.db"), CODEC);
-  await forgetChannelsThatHaveGone(snapshots, derived);
-  return createIndexBuilder({
-    snapshots,
-    derived,
-    files: createDerivedFiles(folder),
+  const connections: { close(): void }[] = [snapshots];
+  const close = (): void => {
+    for (const connection of connections) connection.close();
+  };
+  try {
+    const derived = openDerived(join(folder, "index.db"), CODEC);
+    connections.push(derived);
+    await forgetChannelsThatHaveGone(snapshots, derived);
+    const files = createDerivedFiles(folder);
     // Shards are small and derived: they may use what uploads leave free.
-    blobs: createDiskStore({ root: folder, reserve: 0 }),
-    clock: systemClock,
-  });
+    const blobs = createDiskStore({ root: folder, reserve: 0 });
+    return { folder, close, builder: createIndexBuilder({ snapshots, derived, files, blobs, clock: systemClock }) };
+  } catch (error) {
+    close();
+    throw error;
+  }
 }
 
 async function forgetChannelsThatHaveGone(snapshots: Snapshots, derived: Derived): Promise<void> {

@@ -280,7 +280,7 @@ describe("beside a server that publishes and is read", () => {
       });
       const request = { ...place, name: "repodata_shards.msgpack.zst", address: { title: "", url: "" } } as const;
       const other = openDerived(stored, CODEC);
-      await other.exclusively(async () => expect((await builder.build(request)).kind).toBe("more"));
+      await other.exclusively(async () => expect((await builder.build(request)).kind).toBe("busy"));
       other.close();
       expect([derived.state(place)?.revision, overtaken]).toEqual([revision, 0]);
       expect((await builder.build(request)).kind).toBe("built");

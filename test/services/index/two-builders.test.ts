@@ -34,6 +34,7 @@ import {
   type Random,
 } from "../../support/history.ts";
 import { builderHere, builderInProcess, builderInThread, type TestBuilder } from "../../support/index-builders.ts";
+import { buildPackage } from "../../support/package-builder.ts";
 
 setDefaultTimeout(120_000);
 
@@ -256,7 +257,7 @@ async function ask({ channelId, states, answers }: World, builder: TestBuilder, 
 async function make(builder: TestBuilder, folder: string, channelId: number, place: Place): Promise<Built> {
   for (let steps = 0; steps < MOST_STEPS; steps++) {
     const reply = await builder.build({ channelId, address: ADDRESS, ...place });
-    if (reply.kind === "more") continue;
+    if (reply.kind === "more" || reply.kind === "busy") continue;
     if (reply.kind === "absent") throw new Error(reply.why);
     const { hash, size, bytes } = reply;
     const content = bytes ?? readFileSync(createDerivedFiles(folder).pathOf(folderOf(channelId, place), hash));
@@ -301,3 +302,20 @@ async function checkAgainstNothing(
     await rm(room, { recursive: true, force: true });
   }
 }
+
+test("a reader is told when another process keeps the derived data for ever, and answered once it does not", async () => {
+  let elapsed = 0;
+  const server = await startTestApp({ clock: { now: () => Date.now(), elapsed: () => (elapsed += 10_000) } });
+  const user = await server.addUser("user");
+  const built = buildPackage({ name: "a", version: "1" });
+  expect((await user.put(`/api/packages/user/conda/main/${built.fileName}`, built.bytes)).status).toBe(201);
+  const derived = openDerived(join(server.folder, "index.db"), CODEC);
+  const read = (): Promise<Response> => user.get("/user/main/noarch/repodata.json");
+  await derived.exclusively(async () => {
+    const answer = await read();
+    expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "5"]);
+  });
+  expect((await read()).status).toBe(200);
+  derived.close();
+  await server.close();
+});
