@@ -305,17 +305,17 @@ async function checkAgainstNothing(
 
 test("a reader is told when another process keeps the derived data for ever, and answered once it does not", async () => {
   let elapsed = 0;
-  const server = await startTestApp({ clock: { now: () => Date.now(), elapsed: () => (elapsed += 10_000) } });
-  const user = await server.addUser("user");
+  const hurried = await startTestApp({ clock: { now: () => Date.now(), elapsed: () => (elapsed += 10_000) } });
+  const reader = await hurried.addUser("user");
   const built = buildPackage({ name: "a", version: "1" });
-  expect((await user.put(`/api/packages/user/conda/main/${built.fileName}`, built.bytes)).status).toBe(201);
-  const derived = openDerived(join(server.folder, "index.db"), CODEC);
-  const read = (): Promise<Response> => user.get("/user/main/noarch/repodata.json");
+  expect((await reader.put(`/api/packages/user/conda/main/${built.fileName}`, built.bytes)).status).toBe(201);
+  const derived = openDerived(join(hurried.folder, "index.db"), CODEC);
+  const read = (): Promise<Response> => reader.get("/user/main/noarch/repodata.json");
   await derived.exclusively(async () => {
     const answer = await read();
     expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "5"]);
   });
   expect((await read()).status).toBe(200);
   derived.close();
-  await server.close();
+  await hurried.close();
 });
