@@ -86,7 +86,7 @@ export function comparePlace(original: string, copy: string, place: DerivedPlace
 
 const IN_BOTH = `SELECT count(*) AS parts FROM main.segment a LEFT JOIN other.segment b USING (${KEY}, grp, start)
   LEFT JOIN main.segment_data x ON x.id = a.id LEFT JOIN other.segment_data y ON y.id = b.id WHERE ${PLACE}`;
-const SEGMENTS = `${IN_BOTH} AND (a.hash IS NOT b.hash OR a.is_natural IS NOT b.is_natural OR a.size IS NOT b.size
+const SEGMENTS = `${IN_BOTH} AND (a.hash IS NOT b.hash OR a.size IS NOT b.size
   OR a.window IS NOT b.window OR a.checksum IS NOT b.checksum OR x.checksum IS NOT y.checksum
   OR x.blocks IS NOT y.blocks)`;
 const BZIP2_PIECES = `${IN_BOTH} AND (x.bzip2 <> y.bzip2 OR x.bzip2_checksum <> y.bzip2_checksum)`;
@@ -106,7 +106,7 @@ function missing(table: string, key: string, value: string): string {
 
 function copyPlace(db: Connection, { channelId, section, family }: DerivedPlace): void {
   const values = { channelId, section, family };
-  const columns = "channel_id, section, family, grp, start, is_natural, hash, size, window, checksum";
+  const columns = "channel_id, section, family, grp, start, hash, size, window, checksum";
   db.query(`DELETE FROM main.segment_data WHERE id IN (SELECT id FROM main.segment WHERE ${PLACE})`).run(values);
   db.query(`DELETE FROM main.segment WHERE ${PLACE}`).run(values);
   db.query(

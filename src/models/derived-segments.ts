@@ -7,8 +7,6 @@ import { bindingsOf, DerivedDamaged, PLACE, type DerivedPlace } from "./derived-
 /** `start` is the key after which it begins. */
 export type SegmentRow = {
   readonly start: string;
-  /** Whether `start` is a natural boundary, which depends on the records next to it only. */
-  readonly natural: boolean;
   /** The sha256 of the text. */
   readonly hash: string;
   /** Bytes of the text. */
@@ -43,12 +41,11 @@ const GROUP = `${PLACE} AND grp = $group`;
 const IN_RANGE = "start >= $from AND start < $until";
 /** Above every key: a condition without an end would look at all that follows. */
 const BEYOND_ALL = "~";
-const SUMMARY = "id, start, is_natural, hash, size, window, segment.checksum AS checksum";
+const SUMMARY = "id, start, hash, size, window, segment.checksum AS checksum";
 
 type SummaryRow = {
   id: number;
   start: string;
-  is_natural: number;
   hash: string;
   size: number;
   window: number;
@@ -83,8 +80,8 @@ function segmentWrites(db: Connection): Pick<DerivedSegments, "replaceSegments">
   );
   const drop = db.query(`DELETE FROM segment WHERE ${GROUP} AND ${IN_RANGE}`);
   const add = db.query<{ id: number }, SQLQueryBindings>(
-    `INSERT INTO segment (channel_id, section, family, grp, start, is_natural, hash, size, window, checksum)
-     VALUES ($channelId, $section, $family, $group, $start, $natural, $hash, $size, $window, $checksum) RETURNING id`,
+    `INSERT INTO segment (channel_id, section, family, grp, start, hash, size, window, checksum)
+     VALUES ($channelId, $section, $family, $group, $start, $hash, $size, $window, $checksum) RETURNING id`,
   );
   const addData = db.query("INSERT INTO segment_data (id, checksum, blocks) VALUES ($id, $checksum, $blocks)");
   return {
@@ -93,8 +90,8 @@ function segmentWrites(db: Connection): Pick<DerivedSegments, "replaceSegments">
       const span = { from: range.from, until: range.until ?? BEYOND_ALL };
       dropData.run({ ...values, ...span });
       drop.run({ ...values, ...span });
-      for (const { start, natural, hash, size, window, blocks } of rows) {
-        const summary = { start, natural: Number(natural), hash, size, window };
+      for (const { start, hash, size, window, blocks } of rows) {
+        const summary = { start, hash, size, window };
         const id = add.get({ ...values, ...summary, checksum: checksumOf(summary) })?.id ?? 0;
         addData.run({ id, checksum: crc32(blocks), blocks });
       }
@@ -133,16 +130,14 @@ function groupOf(place: SegmentPlace): { channelId: number; section: string; fam
   return { ...bindingsOf(place), group: place.group };
 }
 
-function toSummary({ id, start, is_natural: natural, hash, size, window, checksum }: SummaryRow): SegmentSummary {
-  if (checksumOf({ start, natural, hash, size, window }) !== checksum)
+function toSummary({ id, start, hash, size, window, checksum }: SummaryRow): SegmentSummary {
+  if (checksumOf({ start, hash, size, window }) !== checksum)
     throw new DerivedDamaged("a segment is not what was written");
-  return { id, start, natural: natural === 1, hash, size, window };
+  return { id, start, hash, size, window };
 }
 
-type Summed = Pick<SegmentRow, "start" | "hash" | "size" | "window"> & { readonly natural: number };
-
-function checksumOf({ start, natural, hash, size, window }: Summed): number {
-  return crc32(`${start}\n${natural} ${hash} ${size} ${window}`);
+function checksumOf({ start, hash, size, window }: Omit<SegmentRow, "blocks">): number {
+  return crc32(`${start}\n${hash} ${size} ${window}`);
 }
 
 function checked(bytes: Uint8Array, checksum: number): Uint8Array {

@@ -55,7 +55,7 @@ CREATE TABLE IF NOT EXISTS state (
   PRIMARY KEY (channel_id, section, family)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS segment (
   id INTEGER PRIMARY KEY, channel_id INTEGER, section TEXT, family TEXT, grp TEXT, start TEXT,
-  is_natural INTEGER NOT NULL, hash TEXT NOT NULL, size INTEGER NOT NULL, window INTEGER NOT NULL,
+  hash TEXT NOT NULL, size INTEGER NOT NULL, window INTEGER NOT NULL,
   checksum INTEGER NOT NULL);
 CREATE UNIQUE INDEX IF NOT EXISTS segment_place ON segment (channel_id, section, family, grp, start);
 CREATE TABLE IF NOT EXISTS segment_data (

@@ -13,6 +13,7 @@ import { updateSegments } from "./segment-update.ts";
 const MANY_NAMES = 2000;
 /** So many are looked up for a step of a build from nothing, which has time for some of them. */
 const NAMES_A_STEP = 500;
+
 /** One step, inside one snapshot of the main database. */
 export async function catchUpSegments(parts: CatchUpParts, place: DerivedPlace, family: Family): Promise<Progress> {
   const moment = (await latestRevision(parts.reader, place.channelId)) ?? BEFORE_ANY;

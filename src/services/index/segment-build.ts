@@ -7,16 +7,16 @@ import type { CatchUpParts } from "./catch-up-parts.ts";
 import type { Family, Group } from "./families.ts";
 import { entryOf } from "./segment-entries.ts";
 import { compressed } from "./segment-rows.ts";
-import { createCutter, FIRST, keyOf, placeOfKey, type Beginning, type Segment } from "./segments.ts";
+import { createCutter, FIRST, keyOf, placeOfKey, type Segment } from "./segments.ts";
 
-/** Where a build goes on: with the entries after `after`, of which the first begins a segment. */
-type Stop = { readonly group: number; readonly begin: Beginning; readonly after: string };
+/** Where a build goes on: with the entries after `after`, of which the first is in the segment that begins at `start`. */
+type Stop = { readonly group: number; readonly start: string; readonly after: string };
 type Cursor = Stop & {
   /** The endings of files that have had no entry so far, and so may have one in a group that follows. */
   readonly elsewhere: readonly string[];
 };
 
-const BEGINNING: Stop = { group: 0, begin: FIRST, after: "" };
+const BEGINNING: Stop = { group: 0, start: FIRST, after: "" };
 const PAGE = 250;
 
 /** Goes on from `cursor`, at first the empty one, one group after the other; answers the next, null at the end. */
@@ -57,7 +57,7 @@ async function buildGroup(
     const row = compressed(segment, NOTHING_KNOWN);
     derived.transact(() => derived.replaceSegments(place, { from: row.start, until: undefined }, [row]));
   };
-  const cutter = createCutter(at.begin);
+  const cutter = createCutter(at.start);
   let isEmpty = true;
   const range = { ...place, after: placeOfKey(at.after), ending, limit: PAGE };
   for await (const { files, through } of pagesOfSection(reader, range)) {
@@ -72,8 +72,8 @@ async function buildGroup(
       const segment = cutter.add(entry);
       if (!segment) continue;
       write(segment);
-      const { begin } = cutter;
-      if (clock.elapsed() > deadline) return { ...at, begin, after: begin.start };
+      const { start } = cutter;
+      if (clock.elapsed() > deadline) return { ...at, start, after: start };
     }
     if (isEmpty && through && clock.elapsed() > deadline) return { ...at, after: keyOf(through) };
   }

@@ -5,16 +5,7 @@ import type { SegmentPlace, SegmentRow } from "../../models/derived-segments.ts"
 import type { Group } from "./families.ts";
 import { entriesIn } from "./segment-entries.ts";
 import { compressed, textOf } from "./segment-rows.ts";
-import {
-  createCutter,
-  FIRST,
-  keyAfterName,
-  keyBeforeName,
-  keyOf,
-  type Beginning,
-  type Entry,
-  type Segment,
-} from "./segments.ts";
+import { createCutter, FIRST, keyAfterName, keyBeforeName, keyOf, type Entry, type Segment } from "./segments.ts";
 
 /** All that a group has of a name now. */
 export type ChangedEntries = { readonly name: string; readonly entries: readonly Entry[] };
@@ -31,8 +22,8 @@ export function rewriteSegments(
 ): void {
   let concerned = changes.filter(({ name, entries }) => entries.length > 0 || hadEntries(derived, target, name));
   for (let [first] = concerned; first; [first] = concerned) {
-    const begin = derived.segmentAt(target, keyBeforeName(first.name)) ?? FIRST;
-    concerned = rewriteFrom(derived, target, { keys, begin }, concerned);
+    const start = derived.segmentAt(target, keyBeforeName(first.name))?.start ?? FIRST;
+    concerned = rewriteFrom(derived, target, { keys, start }, concerned);
   }
 }
 
@@ -53,35 +44,35 @@ function hadEntries(derived: Store, target: SegmentPlace, name: string): boolean
 function rewriteFrom(
   derived: Store,
   target: SegmentPlace,
-  { keys, begin }: { readonly keys: Keys; readonly begin: Beginning },
+  { keys, start }: { readonly keys: Keys; readonly start: string },
   changes: readonly ChangedEntries[],
 ): ChangedEntries[] {
   const changed = new Set(changes.map(({ name }) => name));
   const known = new Map<string, SegmentRow>();
   function* others(): Generator<PlacedEntry, void, undefined> {
-    for (const row of segmentsFrom(derived, target, begin.start)) {
+    for (const row of segmentsFrom(derived, target, start)) {
       known.set(row.hash, row);
       for (const [at, entry] of entriesIn(textOf(row).toString(), keys).entries())
-        if (!changed.has(entry.packageName)) yield { entry, opens: at === 0 ? row : undefined };
+        if (!changed.has(entry.packageName)) yield { entry, opens: at === 0 ? row.start : undefined };
     }
   }
   const fresh = changes.flatMap(({ entries }) => entries);
   const segments: Segment[] = [];
-  const cutter = createCutter(begin);
+  const cutter = createCutter(start);
   let until: string | undefined;
   let rest: ChangedEntries[] = [];
   for (const { entry, opens } of merged(others(), fresh)) {
     const segment = cutter.add(entry);
     if (segment) segments.push(segment);
-    if (!segment || opens?.start !== cutter.begin.start || opens.natural !== cutter.begin.natural) continue;
-    until = opens.start;
+    if (!segment || opens !== cutter.start) continue;
+    until = opens;
     rest = changes.filter(({ name }) => keyBeforeName(name) > keyOf(entry));
     break;
   }
   const last = until === undefined ? cutter.end() : undefined;
   if (last) segments.push(last);
   const rows = segments.map((segment) => compressed(segment, known));
-  derived.transact(() => derived.replaceSegments(target, { from: begin.start, until }, rows));
+  derived.transact(() => derived.replaceSegments(target, { from: start, until }, rows));
   return rest;
 }
 
@@ -90,8 +81,8 @@ function* segmentsFrom(derived: Store, target: SegmentPlace, key: string): Gener
   for (let row = derived.segmentAt(target, key); row; row = derived.segmentAfter(target, row.start)) yield row;
 }
 
-/** An entry, and the segment that it is the first of. */
-type PlacedEntry = { readonly entry: Entry; readonly opens: Beginning | undefined };
+/** An entry, and the start of the segment that it is the first of. */
+type PlacedEntry = { readonly entry: Entry; readonly opens: string | undefined };
 
 /** Each of the two is in the order of keys. */
 function* merged(some: Iterable<PlacedEntry>, more: readonly Entry[]): Generator<PlacedEntry, void, undefined> {

@@ -7,13 +7,13 @@ import type { Segment } from "./segments.ts";
 
 /** `known` are rows by their hash: a text that is among them is not compressed again. */
 export function compressed(segment: Segment, known: ReadonlyMap<string, SegmentRow>): SegmentRow {
-  const { start, natural, text } = segment;
+  const { start, text } = segment;
   const bytes = Buffer.from(text);
   const hash = sha256Hex(bytes);
   const same = known.get(hash);
-  if (same) return { ...same, start, natural };
+  if (same) return { ...same, start };
   const piece = compressPiece(bytes);
-  return { start, natural, hash, size: bytes.byteLength, window: piece.windowSize, blocks: piece.blocks };
+  return { start, hash, size: bytes.byteLength, window: piece.windowSize, blocks: piece.blocks };
 }
 
 export function textOf({ blocks, size, window }: SegmentRow): Buffer {

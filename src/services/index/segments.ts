@@ -1,22 +1,19 @@
-// Where a document is cut: boundaries depend only on the records around them, so the same records always give the same
-// segments, and a change touches those up to the next natural boundary.
+// Where a document is cut. Some boundaries depend on the records next to them only, the others on those since the cut before,
+// so the same records always give the same segments, and a change touches few of them.
 
 import { crc32 } from "node:zlib";
 
 /** One record of a document, with its text and no comma. */
 export type Entry = { readonly packageName: string; readonly fileName: string; readonly text: string };
 
-/** Where a segment begins. */
-export type Beginning = {
-  /** The key after which it begins; `""` for the first. */
+export type Segment = {
+  /** The key after which it begins. */
   readonly start: string;
-  /** Whether that depends on the records next to it only. */
-  readonly natural: boolean;
+  readonly text: string;
 };
 
-export type Segment = Beginning & { readonly text: string };
-
-export const FIRST: Beginning = { start: "", natural: true };
+/** The start of the first. */
+export const FIRST = "";
 
 /** Changing any of these changes bytes: they are part of the codec's id. */
 export const CUT_RULE = {
@@ -53,37 +50,37 @@ export function placeOfKey(key: string): { packageName: string; fileName: string
 export type Cutter = {
   /** Takes the next entry in order; answers the segment that ends before it, if there is a cut. */
   add(entry: Entry): Segment | undefined;
-  /** Where the segment begins that the last entry is in: a cutter that begins there goes on in the same way. */
-  readonly begin: Beginning;
+  /** Of the segment that the last entry is in: a cutter that begins there goes on in the same way. */
+  readonly start: string;
   /** What is left when the entries, or the range of them, have ended. */
   end(): Segment | undefined;
 };
 
-/** Of entries from a cut on: a natural one, or one that a cutter of the entries before has made. */
-export function createCutter(from: Beginning): Cutter {
+/** Of entries from a cut on. */
+export function createCutter(from: string): Cutter {
   let held: string[] = [];
   let bytes = 0;
   let last: Entry | undefined;
-  let begin = from;
+  let start = from;
 
   function take(): Segment | undefined {
-    const segment = held.length > 0 ? { ...begin, text: held.join(",") } : undefined;
+    const segment = held.length > 0 ? { start, text: held.join(",") } : undefined;
     held = [];
     bytes = 0;
     return segment;
   }
 
   function cutBefore(entry: Entry): Segment | undefined {
-    const next = last && cutBetween(last, entry, bytes);
-    if (!next) return undefined;
+    const boundary = last && boundaryBetween(last, entry, bytes);
+    if (boundary === undefined) return undefined;
     const segment = take();
-    begin = next;
+    start = boundary;
     return segment;
   }
 
   return {
-    get begin() {
-      return begin;
+    get start() {
+      return start;
     },
     add: (entry) => {
       const segment = cutBefore(entry);
@@ -97,7 +94,7 @@ export function createCutter(from: Beginning): Cutter {
 }
 
 /** The segments of all entries from a cut on. */
-export function* cutAll(from: Beginning, entries: Iterable<Entry>): Generator<Segment, void, undefined> {
+export function* cutAll(from: string, entries: Iterable<Entry>): Generator<Segment, void, undefined> {
   const cutter = createCutter(from);
   for (const entry of entries) {
     const segment = cutter.add(entry);
@@ -108,17 +105,12 @@ export function* cutAll(from: Beginning, entries: Iterable<Entry>): Generator<Se
 }
 
 /** `bytes` are those of the segment so far. */
-function cutBetween(before: Entry, after: Entry, bytes: number): Beginning | undefined {
-  const boundary = naturalBoundary(before, after);
-  if (boundary !== undefined) return { start: boundary, natural: true };
-  const isEnough = bytes >= CUT_RULE.enough && isOneOf(CUT_RULE.enoughModulus, before.fileName);
-  return isEnough || bytes >= CUT_RULE.bytes ? { start: keyOf(before), natural: false } : undefined;
-}
-
-function naturalBoundary(before: Entry, after: Entry): string | undefined {
+function boundaryBetween(before: Entry, after: Entry, bytes: number): string | undefined {
   const { packageName, fileName } = before;
   if (packageName !== after.packageName && isOneOf(CUT_RULE.nameModulus, packageName)) return keyAfterName(packageName);
-  return isOneOf(CUT_RULE.fileModulus, fileName) ? keyOf(before) : undefined;
+  const isEnough = bytes >= CUT_RULE.enough && isOneOf(CUT_RULE.enoughModulus, fileName);
+  const isCut = isEnough || bytes >= CUT_RULE.bytes || isOneOf(CUT_RULE.fileModulus, fileName);
+  return isCut ? keyOf(before) : undefined;
 }
 
 function isOneOf(modulus: number, name: string): boolean {

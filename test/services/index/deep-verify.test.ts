@@ -99,10 +99,6 @@ const DAMAGES: Readonly<Record<string, Damage>> = {
     damage: () => runSql(server, "index.db", `DELETE FROM segment WHERE id = ${ONE_SEGMENT}`),
     findings: REPODATA,
   },
-  "a boundary that is not known as one": {
-    damage: () => runSql(server, "index.db", `UPDATE segment SET is_natural = 0 WHERE id = ${ONE_SEGMENT}`),
-    findings: REPODATA,
-  },
   "a changed piece of bzip2": {
     damage: () =>
       runSql(server, "index.db", `UPDATE segment_data SET bzip2 = x'00' || bzip2 WHERE id = ${ONE_SEGMENT}`),

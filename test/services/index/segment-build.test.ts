@@ -64,7 +64,7 @@ async function built(budget: number): Promise<{ steps: number; groups: unknown[]
 function rowsOf(derived: Derived, place: Parameters<Derived["segmentAt"]>[0]): unknown[] {
   const rows: unknown[] = [];
   for (let row = derived.segmentAt(place, ""); row; row = derived.segmentAfter(place, row.start))
-    rows.push({ start: row.start, natural: row.natural, text: textOf(row).toString() });
+    rows.push({ start: row.start, text: textOf(row).toString() });
   return rows;
 }
 

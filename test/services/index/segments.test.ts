@@ -16,6 +16,8 @@ function cut(entries: readonly Entry[]): Segment[] {
   return [...cutAll(FIRST, entries)];
 }
 
+const isFull = ({ text }: Segment): boolean => text.length >= CUT_RULE.enough;
+
 /** The same by a cutter that is made anew at each cut. */
 function cutByTurns(entries: readonly Entry[]): Segment[] {
   const segments: Segment[] = [];
@@ -24,7 +26,7 @@ function cutByTurns(entries: readonly Entry[]): Segment[] {
     const segment = cutter.add(next);
     if (!segment) continue;
     segments.push(segment);
-    cutter = createCutter(cutter.begin);
+    cutter = createCutter(cutter.start);
     cutter.add(next);
   }
   return [...segments, cutter.end()].filter((segment) => segment !== undefined);
@@ -54,20 +56,19 @@ describe("segments", () => {
     expect(ofNames.filter((start) => !startsOfFewer.has(start))).toEqual([]);
   });
 
-  test("are cut at the size where no natural boundary comes, and fall into step at the next one", () => {
+  test("are cut at the size where no other boundary comes, and fall into step again", () => {
     const large = Array.from({ length: 40 }, (_, at) => entry("one-name", `1.${at}`, 10_000));
     const segments = cut([...large, ...entries]);
-    const forced = segments.filter(({ natural }) => !natural);
-    expect(forced.length).toBeGreaterThan(0);
+    expect(segments.some(isFull)).toBe(true);
     for (const { text } of segments) expect(text.length).toBeLessThan(CUT_RULE.bytes + 10_100);
     const shifted = cut([...large.slice(1), ...entries]);
-    expect(shifted.at(-1)).toEqual(segments.at(-1) ?? { start: "", natural: true, text: "" });
+    expect(shifted.at(-1)).toEqual(segments.at(-1) ?? { start: "", text: "" });
   });
 
   test("are the same when the work is taken up again at any of the cuts", () => {
     const large = Array.from({ length: 60 }, (_, at) => entry("one-name", `1.${at}`, 10_000));
     const all = [...large, ...entries];
-    expect(cut(all).some(({ natural }) => !natural)).toBe(true);
+    expect(cut(all).some(isFull)).toBe(true);
     expect(cutByTurns(all)).toEqual(cut(all));
   });
 
