@@ -60,6 +60,8 @@ const RETIRE_MS = 2000;
 const BUILD_TRIES = 3;
 /** One step of a build has a budget far below this; a worker that takes longer is broken. */
 const STEP_LIMIT_MS = 10 * 60_000;
+/** Bun cuts off whoever waits for 255 s; before that they are told. What has been made is kept for the next who asks. */
+const PATIENCE_MS = 200_000;
 /** Another process keeps the derived data for a step of a build, or while it mends them; one that stands still for ever. */
 const BUSY_LIMIT_MS = 60_000;
 
@@ -164,7 +166,10 @@ async function build(parts: EngineParts, view: View, place: DocumentPlace): Prom
       throw unavailable("Another process keeps the server's index.db busy.", 5, "index.db is locked");
     }
     free = parts.clock.elapsed();
-    if (reply.kind === "more") continue;
+    if (reply.kind === "more") {
+      if (free - started < PATIENCE_MS) continue;
+      throw unavailable("The document is being made from nothing, which takes longer. Ask again for it.", 5);
+    }
     const document = documentOf(parts, folderOf(channelId, place), reply);
     const seconds = (parts.clock.elapsed() - started) / 1000;
     const bytes = document.kind === "built" ? document.size : 0;

@@ -18,7 +18,7 @@ const loadShape = z.object({
 export const besideShape = z.object({
   /** Until all has been made. */
   seconds: z.number(),
-  /** How often the server cut off who waited for it. */
+  /** How often it had to be asked for again. */
   cuts: z.number(),
   /** ms of each request. */
   others: z.array(z.object({ what: z.string(), times: z.array(z.number()) })),

@@ -99,13 +99,14 @@ export async function callOnce(url: string, call: Call): Promise<Answer> {
   }
 }
 
-/** Asks again when a server cuts off who has waited for long, as clients do; the times are those of all of it. */
+/** Asks again when a server has no more patience, as clients do; the times are those of all of it. */
 export async function callPatiently(url: string, call: Call): Promise<Answer & { readonly cuts: number }> {
   const started = performance.now();
   for (let cuts = 0; ; cuts += 1) {
     const before = performance.now() - started;
     try {
       const answer = await callOnce(url, call);
+      if (answer.status === 503 && cuts < MOST_CUTS) continue;
       return { ...answer, headMs: before + answer.headMs, endMs: before + answer.endMs, cuts };
     } catch (error) {
       if (cuts === MOST_CUTS) throw error;
@@ -115,7 +116,7 @@ export async function callPatiently(url: string, call: Call): Promise<Answer & {
 
 /** For the name of a row. */
 export function cutsText(cuts: number): string {
-  return cuts === 0 ? "" : `, cut off ${cuts} ×`;
+  return cuts === 0 ? "" : `, asked for again ${cuts} ×`;
 }
 
 /** Errors when the answer has another status, with what it says. */

@@ -101,3 +101,17 @@ test("a page that looks for few files among many ends before it has seen all of 
     { files: ["zzz-1-0.tar.bz2", "zzzz-1-0.tar.bz2"], isLast: true },
   ]);
 });
+
+test("who waits for very long is told to ask again, and what has been made until then is kept", async () => {
+  let elapsed = 0;
+  const server = await startTestApp({ folder, clock: { now: () => Date.now(), elapsed: () => (elapsed += 20_000) } });
+  const statuses: number[] = [];
+  do {
+    const answer = await server.anonymous.get("/admin/main/linux-64/repodata.json.zst");
+    if (answer.status === 503) expect(answer.headers.get("retry-after")).toBe("5");
+    await answer.arrayBuffer();
+    statuses.push(answer.status);
+  } while (statuses.at(-1) === 503 && statuses.length < 100);
+  expect([statuses[0], statuses.at(-1)]).toEqual([503, 200]);
+  await server.close();
+});
