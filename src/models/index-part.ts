@@ -3,6 +3,7 @@
 import { and, asc, desc, eq, gt, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import { given, givenRow, prepared } from "./prepared.ts";
+import { eachInTurn } from "./rows.ts";
 import { indexPart } from "./schema/sqlite.ts";
 
 type IndexPartRow = typeof indexPart.$inferSelect;
@@ -67,13 +68,18 @@ export async function nextNames(
 
 /** The sections that ever changed, whether or not they still hold anything. */
 export async function changedSections(reader: Reader, channelId: number): Promise<string[]> {
-  const rows = await reader
-    .selectDistinct({ section: indexPart.section })
-    .from(indexPart)
-    .where(eq(indexPart.channelId, channelId))
-    .orderBy(asc(indexPart.section));
-  return rows.map((row) => row.section);
+  return await eachInTurn(async (after) => (await nextSection(reader).execute({ channelId, after }))[0]?.section);
 }
+
+const nextSection = prepared((reader) =>
+  reader
+    .select({ section: indexPart.section })
+    .from(indexPart)
+    .where(and(eq(indexPart.channelId, given("channelId")), gt(indexPart.section, given("after"))))
+    .orderBy(asc(indexPart.section))
+    .limit(1)
+    .prepare(),
+);
 
 /** The newest revision that changed a section; 0 when none did. */
 export async function sectionRevision(reader: Reader, channelId: number, section: string): Promise<number> {

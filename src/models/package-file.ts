@@ -4,7 +4,7 @@ import { and, asc, desc, eq, gt, like, sql, type SQL } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import type { PackageBlobRow } from "./package-blob.ts";
 import { given, givenRow, prepared } from "./prepared.ts";
-import { theRow } from "./rows.ts";
+import { eachInTurn, theRow } from "./rows.ts";
 import { packageBlob, packageFile } from "./schema/sqlite.ts";
 
 export type PackageFileRow = typeof packageFile.$inferSelect;
@@ -60,7 +60,7 @@ const insertFileRow = prepared((reader) =>
     .prepare(),
 );
 
-export type FilePlace = { readonly channelId: number; readonly section: string; readonly fileName: string };
+type FilePlace = { readonly channelId: number; readonly section: string; readonly fileName: string };
 
 /** File names are unique case-folded; the look-up is exact, since a URL names one file. */
 export async function findFile(reader: Reader, place: FilePlace): Promise<PackageFileWithBlob | undefined> {
@@ -133,7 +133,7 @@ async function keyBeyond(reader: Reader, range: SectionRange): Promise<FileKey |
   const [row] = await reader
     .select({ packageName: packageFile.packageName, fileName: packageFile.fileName })
     .from(packageFile)
-    .where(isAfter(range))
+    .where(isInSectionAfter(range))
     .orderBy(...ORDER)
     .limit(1)
     .offset(LOOKED_AT);
@@ -151,12 +151,12 @@ async function filesBetween(
     .select(INDEXED)
     .from(packageFile)
     .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
-    .where(and(isAfter(range), isBefore, ends))
+    .where(and(isInSectionAfter(range), isBefore, ends))
     .orderBy(...ORDER)
     .limit(range.limit);
 }
 
-function isAfter({ channelId, section, after }: SectionRange): SQL | undefined {
+function isInSectionAfter({ channelId, section, after }: SectionRange): SQL | undefined {
   const beyond = after && sql`${KEY} > (${after.packageName}, ${after.fileName})`;
   return and(eq(packageFile.channelId, channelId), eq(packageFile.section, section), beyond);
 }
@@ -252,13 +252,7 @@ const nextSection = prepared((reader) =>
 
 /** The sections that hold a file, in order. */
 export async function listSections(reader: Reader, channelId: number): Promise<string[]> {
-  const sections: string[] = [];
-  for (;;) {
-    // From one to the next, as a channel has few sections and many files.
-    const [row] = await nextSection(reader).execute({ channelId, after: sections.at(-1) ?? "" });
-    if (!row) return sections;
-    sections.push(row.section);
-  }
+  return await eachInTurn(async (after) => (await nextSection(reader).execute({ channelId, after }))[0]?.section);
 }
 
 export async function countFiles(reader: Reader, channelId: number): Promise<number> {

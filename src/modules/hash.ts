@@ -13,7 +13,7 @@ export type FileHash = {
 };
 
 export function createFileHash(): FileHash {
-  const sha256 = new Bun.CryptoHasher("sha256");
+  const sha256 = createSha256();
   const md5 = new Bun.CryptoHasher("md5");
   return {
     update: (chunk) => {

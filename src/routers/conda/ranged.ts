@@ -30,10 +30,9 @@ export async function contentResponse(asking: Asking, headers: Headers, content:
     return new Response(null, { status: 304, headers });
   }
   headers.set("accept-ranges", "bytes");
-  // Bun would say so itself, but too late for the log.
-  headers.set("content-length", String(size));
   if (request.method === "HEAD") {
     mayRepeat(NO_CONTENT);
+    headers.set("content-length", String(size));
     return new Response(null, { headers });
   }
   const holds = ifRangeHolds(request.headers.get("if-range"), etag);
@@ -41,7 +40,6 @@ export async function contentResponse(asking: Asking, headers: Headers, content:
   switch (range.kind) {
     case "unsatisfiable":
       headers.set("content-range", `bytes */${size}`);
-      headers.delete("content-length");
       headers.set("cache-control", "no-store");
       return new Response(null, { status: 416, headers });
     case "range":
@@ -51,6 +49,8 @@ export async function contentResponse(asking: Asking, headers: Headers, content:
     case "none": {
       const { isInMemory, isThere } = content;
       const blob = await content.open();
+      // Bun would say so itself, as of a range, but too late for the log.
+      headers.set("content-length", String(size));
       if (isInMemory) mayRepeat({ content: () => blob, heldBytes: size });
       else if (isThere) mayRepeat({ content: () => (isThere() ? blob : undefined), heldBytes: 0 });
       return new Response(blob, { headers });

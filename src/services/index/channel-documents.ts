@@ -18,12 +18,10 @@ import { metadataOf } from "./families.ts";
 const NEWEST = 50;
 
 export async function catchUpChanneldata(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
-  let sections: Promise<string[]> | undefined;
+  const sections = await listSections(work.reader, place.channelId);
   const valueOf = async (name: string): Promise<NameValue> => {
-    // Once for all names: in a large channel it takes longer than a name.
-    sections ??= listSections(work.reader, place.channelId);
     const files: IndexedFile[] = [];
-    for (const section of await sections) {
+    for (const section of sections) {
       files.push(...(await filesOfName(work.reader, { ...place, section }, name)));
     }
     const active = files.filter((file) => file.state === "active");

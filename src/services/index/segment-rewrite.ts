@@ -30,7 +30,7 @@ export function rewriteSegments(
 /** Most names have files in one group only, and a look is cheaper than taking segments apart. */
 function hadEntries(derived: Store, target: SegmentPlace, name: string): boolean {
   for (const row of segmentsFrom(derived, target, keyBeforeName(name))) {
-    if (row.start > keyAfterName(name)) return false;
+    if (row.start >= keyAfterName(name)) return false;
     if (textOf(row).includes(`"${name}-`)) return true;
   }
   return false;

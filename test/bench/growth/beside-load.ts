@@ -19,7 +19,7 @@ export const besideShape = z.object({
   /** Until all has been made. */
   seconds: z.number(),
   /** How often it had to be asked for again. */
-  cuts: z.number(),
+  repeats: z.number(),
   /** ms of each request. */
   others: z.array(z.object({ what: z.string(), times: z.array(z.number()) })),
 });
@@ -41,13 +41,13 @@ async function run(load: BesideLoad): Promise<z.infer<typeof besideShape>> {
     await publishes(load, await connect()),
     readsOfPublished(await connect()),
   ];
-  let cuts = 0;
+  let repeats = 0;
   const seconds = await askWhile(others, async () => {
     const answers = await Promise.all(load.paths.map((path) => callPatiently(load.url, { path })));
     for (const [at, answer] of answers.entries()) expectStatus(answer, 200, load.paths[at] ?? "");
-    cuts = Math.max(...answers.map((answer) => answer.cuts));
+    repeats = Math.max(...answers.map((answer) => answer.repeats));
   });
-  return { seconds, cuts, others: others.map(({ what, times }) => ({ what, times })) };
+  return { seconds, repeats, others: others.map(({ what, times }) => ({ what, times })) };
 }
 
 /** All of them ask again and again until the work has ended, which has a limit of its own. */

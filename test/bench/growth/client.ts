@@ -39,7 +39,7 @@ type Pending = {
 };
 
 const LIMIT_MS = 590_000;
-const MOST_CUTS = 4;
+const MOST_REPEATS = 4;
 const HEAD_END = "\r\n\r\n";
 
 export async function connectTo(url: string): Promise<Client> {
@@ -100,23 +100,23 @@ export async function callOnce(url: string, call: Call): Promise<Answer> {
 }
 
 /** Asks again when a server has no more patience, as clients do; the times are those of all of it. */
-export async function callPatiently(url: string, call: Call): Promise<Answer & { readonly cuts: number }> {
+export async function callPatiently(url: string, call: Call): Promise<Answer & { readonly repeats: number }> {
   const started = performance.now();
-  for (let cuts = 0; ; cuts += 1) {
+  for (let repeats = 0; ; repeats += 1) {
     const before = performance.now() - started;
     try {
       const answer = await callOnce(url, call);
-      if (answer.status === 503 && cuts < MOST_CUTS) continue;
-      return { ...answer, headMs: before + answer.headMs, endMs: before + answer.endMs, cuts };
+      if (answer.status === 503 && repeats < MOST_REPEATS) continue;
+      return { ...answer, headMs: before + answer.headMs, endMs: before + answer.endMs, repeats };
     } catch (error) {
-      if (cuts === MOST_CUTS) throw error;
+      if (repeats === MOST_REPEATS) throw error;
     }
   }
 }
 
 /** For the name of a row. */
-export function cutsText(cuts: number): string {
-  return cuts === 0 ? "" : `, asked for again ${cuts} ×`;
+export function repeatsText(repeats: number): string {
+  return repeats === 0 ? "" : `, asked for again ${repeats} ×`;
 }
 
 /** Errors when the answer has another status, with what it says. */

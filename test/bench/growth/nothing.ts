@@ -4,7 +4,7 @@ import { MB } from "../bench.ts";
 import type { Row } from "../report.ts";
 import type { RunningServer } from "../server.ts";
 import { askChild } from "./child.ts";
-import { callOnce, callPatiently, cutsText, expectStatus } from "./client.ts";
+import { callOnce, callPatiently, repeatsText, expectStatus } from "./client.ts";
 import { DOCUMENTS, type GrowthDocument, REPODATA, REPODATA_ZST, whyAbsent } from "./documents.ts";
 import { attempt, missingRow } from "./rows.ts";
 import type { Site } from "./site.ts";
@@ -38,7 +38,7 @@ async function firstRead(server: RunningServer, document: GrowthDocument): Promi
   expectStatus(answer, 200, path);
   const peak = isForgotten ? await server.peakMemory() : undefined;
   return [
-    { what: `${name}${cutsText(answer.cuts)}`, unit: "s", samples: [answer.endMs / 1000] },
+    { what: `${name}${repeatsText(answer.repeats)}`, unit: "s", samples: [answer.endMs / 1000] },
     { what: `size of ${name}`, unit: "MB", samples: [answer.bytes / MB] },
     ...(peak === undefined ? [] : [{ what: `${PEAK_OF_BUILD}${name}`, unit: "MB", samples: [peak / MB] }]),
   ];

@@ -7,7 +7,7 @@ import { startProcess } from "../processes.ts";
 import type { Row } from "../report.ts";
 import { type BesideLoad, besideShape } from "./beside-load.ts";
 import { askChild } from "./child.ts";
-import { cutsText } from "./client.ts";
+import { repeatsText } from "./client.ts";
 import { REPODATA_ZST, SHARDS } from "./documents.ts";
 import { attempt, missingRow } from "./rows.ts";
 import type { Site } from "./site.ts";
@@ -41,9 +41,9 @@ async function besideOthers(site: Site): Promise<Row[]> {
   return await site.serve(async ({ url }) => {
     const paths = [REPODATA_ZST.path, SHARDS.path];
     const load: BesideLoad = { url, token: site.token, series: site.nextSeries(), paths };
-    const { seconds, cuts, others } = await askChild(import.meta.resolve("./beside-load.ts"), load, besideShape);
+    const { seconds, repeats, others } = await askChild(import.meta.resolve("./beside-load.ts"), load, besideShape);
     return [
-      { what: `${BUILD}${cutsText(cuts)}`, unit: "s", samples: [seconds] },
+      { what: `${BUILD}${repeatsText(repeats)}`, unit: "s", samples: [seconds] },
       ...others.map(({ what, times }): Row => {
         const meanwhile = `meanwhile, ${what}`;
         if (times.length < FEWEST) return missingRow(meanwhile, `missing: all was made after ${times.length} of them`);

@@ -6,17 +6,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findChannel } from "../../../src/models/channel.ts";
 import { openSnapshots } from "../../../src/models/database.ts";
-import { openDerived, type Derived } from "../../../src/models/derived.ts";
+import { openDerived } from "../../../src/models/derived.ts";
 import { findOwner } from "../../../src/models/owner.ts";
 import { pagesOfSection } from "../../../src/models/package-file.ts";
 import { systemClock } from "../../../src/modules/clock.ts";
 import { createDiskStore } from "../../../src/modules/storage/disk.ts";
 import { REPODATA } from "../../../src/services/index/families.ts";
 import { buildSegments } from "../../../src/services/index/segment-build.ts";
-import { textOf } from "../../../src/services/index/segment-rows.ts";
 import { seedChannel } from "../../bench/channel-seed.ts";
 import { startTestApp } from "../../support/app.ts";
 import { buildPackage } from "../../support/package-builder.ts";
+import { storedSegments } from "../../support/stored-segments.ts";
 
 setDefaultTimeout(60_000);
 
@@ -54,18 +54,12 @@ async function built(budget: number): Promise<{ steps: number; groups: unknown[]
         cursor = await buildSegments({ reader, derived, clock: systemClock, blobs, budget }, place, REPODATA, cursor);
         steps += 1;
       } while (cursor !== null);
-      return { steps, groups: REPODATA.groups.map(({ name }) => rowsOf(derived, { ...place, group: name })) };
+      return { steps, groups: REPODATA.groups.map(({ name }) => storedSegments(derived, { ...place, group: name })) };
     });
   } finally {
     derived.close();
+    snapshots.close();
   }
-}
-
-function rowsOf(derived: Derived, place: Parameters<Derived["segmentAt"]>[0]): unknown[] {
-  const rows: unknown[] = [];
-  for (let row = derived.segmentAt(place, ""); row; row = derived.segmentAfter(place, row.start))
-    rows.push({ start: row.start, text: textOf(row).toString() });
-  return rows;
 }
 
 test("the segments are the same however often it is stopped", async () => {
@@ -89,13 +83,12 @@ test("a page that looks for few files among many ends before it has seen all of 
   const snapshots = openSnapshots(join(folder, "condarium.db"));
   const pages = await snapshots.snapshot(async (reader) => {
     const found: { files: string[]; isLast: boolean }[] = [];
-    for (const channelId of [1, 2]) {
-      const range = { channelId, section: "linux-64", ending: ".tar.bz2", limit: 250 };
-      for await (const { files, through } of pagesOfSection(reader, range))
-        found.push({ files: files.map(({ fileName }) => fileName), isLast: through === undefined });
-    }
-    return found.filter(({ files, isLast }) => files.length > 0 || !isLast);
+    const range = { channelId: 1, section: "linux-64", ending: ".tar.bz2", limit: 250 };
+    for await (const { files, through } of pagesOfSection(reader, range))
+      found.push({ files: files.map(({ fileName }) => fileName), isLast: through === undefined });
+    return found;
   });
+  snapshots.close();
   expect(pages).toEqual([
     { files: ["aaa-1-0.tar.bz2"], isLast: false },
     { files: ["zzz-1-0.tar.bz2", "zzzz-1-0.tar.bz2"], isLast: true },

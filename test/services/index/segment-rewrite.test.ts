@@ -4,11 +4,11 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openDerived, type Derived } from "../../../src/models/derived.ts";
+import { openDerived } from "../../../src/models/derived.ts";
 import { rewriteSegments } from "../../../src/services/index/segment-rewrite.ts";
-import { textOf } from "../../../src/services/index/segment-rows.ts";
 import { CUT_RULE, cutAll, FIRST, keyOf, type Entry } from "../../../src/services/index/segments.ts";
 import { below, generator, type Random } from "../../support/history.ts";
+import { storedSegments } from "../../support/stored-segments.ts";
 
 setDefaultTimeout(60_000);
 
@@ -49,13 +49,6 @@ function entriesOf(channel: Channel, name: string): Entry[] {
   return [...(channel.get(name)?.values() ?? [])].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
 }
 
-function stored(derived: Derived): unknown[] {
-  const rows: unknown[] = [];
-  for (let row = derived.segmentAt(PLACE, ""); row; row = derived.segmentAfter(PLACE, row.start))
-    rows.push({ start: row.start, text: textOf(row).toString() });
-  return rows;
-}
-
 test.each([1, 2, 3, 4])("are the same after any changes (seed %i)", (seed) => {
   const derived = openDerived(join(folder, `${seed}.db`), "codec");
   const random = generator(seed);
@@ -68,7 +61,7 @@ test.each([1, 2, 3, 4])("are the same after any changes (seed %i)", (seed) => {
     rewriteSegments(derived, PLACE, KEYS, changes);
     const all = NAMES.flatMap((name) => entriesOf(channel, name));
     const expected = [...cutAll(FIRST, all)];
-    expect(stored(derived)).toEqual(expected);
+    expect(storedSegments(derived, PLACE)).toEqual(expected);
     full += expected.filter(({ text }) => text.length >= CUT_RULE.enough).length;
   }
   expect(full).toBeGreaterThan(40);

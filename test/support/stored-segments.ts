@@ -1,0 +1,13 @@
+// What index.db holds of a group, decompressed.
+
+import type { Derived } from "../../src/models/derived.ts";
+import type { SegmentPlace } from "../../src/models/derived-segments.ts";
+import { textOf } from "../../src/services/index/segment-rows.ts";
+import type { Segment } from "../../src/services/index/segments.ts";
+
+export function storedSegments(derived: Derived, place: SegmentPlace): Segment[] {
+  const segments: Segment[] = [];
+  for (let row = derived.segmentAt(place, ""); row; row = derived.segmentAfter(place, row.start))
+    segments.push({ start: row.start, text: textOf(row).toString() });
+  return segments;
+}
