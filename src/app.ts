@@ -15,13 +15,15 @@ import { createDerivedFiles, type DerivedFiles } from "./modules/storage/derived
 import { createDiskStore } from "./modules/storage/disk.ts";
 import { createRouter, type Router } from "./routers/index.ts";
 import { createRememberedAnswers } from "./routers/remembered.ts";
-import { createAccess } from "./services/access.ts";
+import { createAccess, type Access } from "./services/access.ts";
 import { createAdmission } from "./services/admission.ts";
-import { createChannels, isThere, type Channels } from "./services/channels.ts";
+import { findPlace, isThere } from "./services/channel-place.ts";
+import { createChannels, type Channels } from "./services/channels.ts";
 import { createInspect } from "./services/conda/inspect.ts";
 import { createPublish } from "./services/conda/publish.ts";
 import { createRemove } from "./services/conda/remove.ts";
 import { createFileHashes } from "./services/file-hashes.ts";
+import { createGrants, type Grants } from "./services/grants.ts";
 import { createHealth } from "./services/health.ts";
 import { createIdentities } from "./services/identities.ts";
 import { createDeepVerify } from "./services/index/deep-verify.ts";
@@ -43,6 +45,7 @@ export type Management = {
   readonly users: Users;
   readonly tokens: Tokens;
   readonly channels: Channels;
+  readonly grants: Grants;
   readonly verify: Verify;
   readonly reindex: Reindex;
   close(): void;
@@ -134,7 +137,7 @@ type Parts = Stores & {
 function routerOf(options: AppOptions, parts: Parts): Router {
   const { config } = options;
   const { database, blobs, clock, events, metrics, workers, indexers, hashers, files, folder } = parts;
-  const access = createAccess({ reader: database.read });
+  const access = accessOf(config, parts);
   const throttle = createThrottle({ database, clock });
   const identities = createIdentities({ database, throttle, events, clock });
   const channels = createChannels({ database, access, clock });
@@ -151,7 +154,6 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     database,
     blobs,
     access,
-    identities,
     channels,
     packages,
     staging,
@@ -159,9 +161,8 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     events,
     admit,
     publicUrl: options.publicUrl,
-    createChannels: config["create-channels"],
   });
-  const remove = createRemove({ database, access, identities, channels, packages, events });
+  const remove = createRemove({ database, access, packages, events });
   return createRouter({
     identities,
     events,
@@ -169,7 +170,6 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     remembered: createRememberedAnswers(database),
     access,
     metrics,
-    channels,
     publish,
     remove,
     health: createHealth({
@@ -179,7 +179,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     sourceOf: (place) =>
       createLocalSource({ database, smallBlobs, engine, events, shards, publicUrl: options.publicUrl }, place),
     channelExists: async (owner, name) => {
-      const place = await channels.find(database.read, owner, name);
+      const place = await findPlace(database.read, owner, name);
       return place !== undefined && isThere(place);
     },
     subdirs: config["known-subdirs"],
@@ -204,13 +204,19 @@ function openStores(options: {
 
 function managementOf(config: Config, stores: Stores, clock: Clock): Omit<Management, "close"> {
   const { database, blobs, folder } = stores;
-  const access = createAccess({ reader: database.read });
+  const access = accessOf(config, { database, clock });
+  const channels = createChannels({ database, access, clock });
   const index = { database, blobs, clock, files: createDerivedFiles(folder.root), dataFolder: folder.root };
   return {
-    users: createUsers({ database, clock, defaultVisibility: config["default-visibility"] }),
-    tokens: createTokens({ database, clock }),
-    channels: createChannels({ database, access, clock }),
+    users: createUsers({ database, access, clock, defaultVisibility: config["default-visibility"] }),
+    tokens: createTokens({ database, access, clock }),
+    channels,
+    grants: createGrants({ database, access, channels, clock }),
     verify: createVerify({ database, blobs, clock, root: folder.root, deep: createDeepVerify(index) }),
     reindex: createReindex(index),
   };
+}
+
+function accessOf(config: Config, { database, clock }: { readonly database: Database; readonly clock: Clock }): Access {
+  return createAccess({ reader: database.read, clock, createChannels: config["create-channels"] });
 }

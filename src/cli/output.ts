@@ -24,7 +24,7 @@ export const terminal: Output = {
 export function reportError(output: Output, error: unknown): number {
   if (error instanceof AppError) {
     output.note(`condarium: ${error.message}`);
-    return error.code === "usage" ? EXIT.usage : EXIT.failed;
+    return error.code === "usage" || error.code === "invalid-argument" ? EXIT.usage : EXIT.failed;
   }
   output.note(
     `condarium: unexpected error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,

@@ -19,9 +19,8 @@ beforeAll(async () => {
   actors.admin = await server.addUser("boss", { admin: true });
   for (const visibility of ["public", "internal", "private"] as const) {
     const name = { owner: "owner", channel: `c-${visibility}` };
-    await server.app.channels.create(name, { visibility });
-    for (const role of ["reader", "publisher", "maintainer"] as const)
-      await server.app.channels.grant(name, role, role);
+    await server.manage.channels.create(name, { visibility });
+    for (const role of ["reader", "publisher", "maintainer"] as const) await server.manage.grants.set(name, role, role);
     const path = `/api/packages/owner/conda/c-${visibility}/${built.fileName}`;
     expect((await server.as("owner").put(path, built.bytes)).status).toBe(201);
     const index = await server.as("owner").get(`/owner/c-${visibility}/noarch/repodata_shards.msgpack.zst`);
@@ -137,9 +136,9 @@ describe("what cannot be read", () => {
 
   test("ends at once when a channel turns private", async () => {
     const name = { owner: "owner", channel: "turning" };
-    await server.app.channels.create(name, {});
+    await server.manage.channels.create(name, {});
     expect((await server.anonymous.get("/owner/turning/noarch/repodata.json")).status).toBe(200);
-    await server.app.channels.change(name, { visibility: "private" });
+    await server.manage.channels.change(name, { visibility: "private" });
     expect((await server.anonymous.get("/owner/turning/noarch/repodata.json")).status).toBe(401);
   });
 });
@@ -151,7 +150,7 @@ describe("credentials", () => {
     scopes: string[] = [],
     more: Partial<{ channels: string[]; packages: string[]; lifetime: number }> = {},
   ) =>
-    server.app.tokens.create({
+    server.manage.tokens.create({
       user,
       name: `token ${Bun.randomUUIDv7()}`,
       scopes,
@@ -251,33 +250,33 @@ describe("credentials", () => {
 
   test("end with expiry, revocation, a new password and a disabled user", async () => {
     const user = await server.addUser("leaver");
-    await server.app.channels.grant({ owner: "owner", channel: "c-private" }, "leaver", "reader");
+    await server.manage.grants.set({ owner: "owner", channel: "c-private" }, "leaver", "reader");
     const [first, second] = [await tokenOf("leaver"), await tokenOf("leaver")];
     const short = await tokenOf("leaver", [], { lifetime: 1 });
     await Bun.sleep(5);
     const statusOf = async (token: string) => (await server.withToken(token).get(path)).status;
     expect([await statusOf(first), await statusOf(second), await statusOf(short)]).toEqual([200, 200, 401]);
-    const listed = await server.app.tokens.list("leaver");
-    await server.app.tokens.revoke("leaver", listed[0]?.name ?? "");
+    const listed = await server.manage.tokens.list("leaver");
+    await server.manage.tokens.revoke("leaver", listed[0]?.name ?? "");
     expect([await statusOf(first), await statusOf(second)]).toEqual([401, 200]);
     expect((await user.get(path)).status).toBe(200);
-    await server.app.users.setPassword("leaver", "another-long-password");
+    await server.manage.users.setPassword("leaver", "another-long-password");
     expect([await statusOf(second), (await user.get(path)).status]).toEqual([401, 401]);
     const third = await tokenOf("leaver");
     expect(await statusOf(third)).toBe(200);
-    await server.app.users.setDisabled("leaver", true);
+    await server.manage.users.setDisabled("leaver", true);
     expect(await statusOf(third)).toBe(401);
   });
 
   test("a right that ends while the body arrives ends the publish too", async () => {
     await server.addUser("racer");
     const name = { owner: "owner", channel: "c-public" };
-    await server.app.channels.grant(name, "racer", "publisher");
+    await server.manage.grants.set(name, "racer", "publisher");
     const one = buildPackage({ name: "raced", version: "1" });
     const body = new ReadableStream<Uint8Array>(
       {
         pull: async (controller) => {
-          await server.app.channels.revoke(name, "racer");
+          await server.manage.grants.revoke(name, "racer");
           controller.enqueue(one.bytes);
           controller.close();
         },

@@ -1,9 +1,9 @@
 // Publishing: every dialect ends here. Authorise, stage, inspect, authorise again, promote, commit.
 
-import { AppError, conflict, forbidden, malformed, unauthenticated } from "../../errors.ts";
+import { AppError, conflict, invalidArgument, malformed } from "../../errors.ts";
 import type { Events } from "../../events.ts";
 import type { ChannelRow } from "../../models/channel.ts";
-import type { Database, Reader, Transaction } from "../../models/database.ts";
+import type { Database, Transaction } from "../../models/database.ts";
 import { findFileFolded } from "../../models/package-file.ts";
 import { channelNameProblem } from "../../modules/conda/channel-name.ts";
 import { formatOf } from "../../modules/conda/file-name.ts";
@@ -11,15 +11,17 @@ import type { Finding } from "../../modules/conda/findings.ts";
 import { setRecordSubdir } from "../../modules/conda/record.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import { blobKey, fileListKey } from "../../modules/storage/keys.ts";
-import { channelLabel, type Access, type ChannelAction } from "../access.ts";
-import { isThere, policyOf, type ChannelPlace, type Channels } from "../channels.ts";
-import type { Identities } from "../identities.ts";
-import type { Actor, Packages } from "../packages.ts";
+import type { Access } from "../access.ts";
+import { userOf, type RequestActor } from "../actor.ts";
+import { channelLabel, type ChannelPlace } from "../channel-place.ts";
+import { policyOf } from "../channel-policy.ts";
+import type { Channels } from "../channels.ts";
+import type { Packages } from "../packages.ts";
 import type { Incoming, StagedFile, Staging } from "../staging.ts";
 import { refusal, type AcceptedPackage, type Inspect } from "./inspect.ts";
 
 export type PublishRequest = {
-  readonly actor: Actor;
+  readonly actor: RequestActor;
   readonly owner: string;
   readonly channel: string;
   /** The name in the URL. */
@@ -56,7 +58,6 @@ export type PublishParts = {
   readonly database: Database;
   readonly blobs: BlobStore;
   readonly access: Access;
-  readonly identities: Identities;
   readonly channels: Channels;
   readonly packages: Packages;
   readonly staging: Staging;
@@ -64,7 +65,6 @@ export type PublishParts = {
   readonly events: Events;
   readonly admit: <T>(account: string, work: () => Promise<T>) => Promise<T>;
   readonly publicUrl: string;
-  readonly createChannels: boolean;
 };
 
 /** What the package is, once it is known for certain. */
@@ -75,7 +75,7 @@ export function createPublish(parts: PublishParts): Publish {
     const place = await authorise(parts, request);
     const file = `${request.subdir ?? "?"}/${request.fileName}`;
     const channel = channelLabel(request.owner, request.channel);
-    const account = request.actor.identity.kind === "anonymous" ? "" : request.actor.identity.user.owner.name;
+    const account = userOf(request.actor)?.owner.name ?? "";
     try {
       const published = await parts.admit(account, () => receive(parts, request, place));
       const result = request.dryRun ? "checked" : "created";
@@ -92,47 +92,24 @@ export function createPublish(parts: PublishParts): Publish {
 
 /** The early refusal, before a byte of the body is read. What the package really is gets checked again later. */
 async function authorise(parts: PublishParts, request: PublishRequest): Promise<ChannelPlace> {
-  const { identity } = request.actor;
-  if (identity.kind === "anonymous") throw unauthenticated("Sign in to publish.");
-  const place = await parts.channels.find(parts.database.read, request.owner, request.channel);
-  if (!place) throw forbidden("There is no such owner, or you may not publish there.");
-  await requireRights(parts, request, place, parts.database.read);
+  const place = await parts.access.require(request.actor, "publish", targetOf(request));
   const problem = channelNameProblem(place.name);
-  if (problem !== undefined) throw malformed(`The channel cannot be named so: ${problem}.`);
+  if (problem !== undefined) throw invalidArgument(`Invalid channel name: ${problem}.`);
   if (formatOf(request.fileName) === undefined) {
     throw malformed("The file name must end in .conda or .tar.bz2.");
   }
   return place;
 }
 
-async function requireRights(
-  parts: PublishParts,
-  request: PublishRequest,
-  place: ChannelPlace,
-  reader: Reader,
-  packageName?: string,
-): Promise<void> {
-  const isNew = !isThere(place);
-  if (isNew && !parts.createChannels) {
-    throw forbidden(
-      `There is no channel ${channelLabel(place.owner.name, place.name)}, and publishing does not make one here.`,
-    );
-  }
-  const actions: ChannelAction[] = isNew ? ["create", "publish"] : ["publish"];
-  for (const action of actions) {
-    const target = { kind: "channel", ...place, ...(packageName === undefined ? {} : { packageName }) } as const;
-    const decision = await parts.access.may(request.actor.identity, action, target, reader);
-    if (decision.allowed) continue;
-    const known = await parts.access.mayKnow(request.actor.identity, place.owner, place.channel);
-    throw forbidden(known ? decision.why : "There is no such owner, or you may not publish there.");
-  }
+function targetOf({ owner, channel }: PublishRequest, accepted?: AcceptedPackage) {
+  return { kind: "channel", owner, channel, packageName: accepted?.identity.name } as const;
 }
 
 async function receive(parts: PublishParts, request: PublishRequest, place: ChannelPlace): Promise<Published> {
   const staged = await parts.staging.receive(request.incoming);
   try {
     const resolved = resolve(request, place, await parts.inspect(staged, request.fileName));
-    await requireRights(parts, request, place, parts.database.read, resolved.accepted.identity.name);
+    await parts.access.require(request.actor, "publish", targetOf(request, resolved.accepted), parts.database.read);
     if (request.dryRun) return await dryRun(parts, request, place, staged, resolved);
     await staged.durable();
     await both(
@@ -191,11 +168,9 @@ type Ready = { readonly tx: Transaction; readonly staged: StagedFile; readonly r
 async function commit(parts: PublishParts, request: PublishRequest, ready: Ready): Promise<Published> {
   const { tx, staged, resolved } = ready;
   const { accepted, subdir } = resolved;
-  const actor = { ...request.actor, identity: await parts.identities.refresh(tx, request.actor.identity) };
-  const place = await parts.channels.find(tx, request.owner, request.channel);
-  if (!place) throw forbidden("The owner has been removed meanwhile.");
-  await requireRights(parts, { ...request, actor }, place, tx, accepted.identity.name);
-  const channel = await parts.channels.ensure(tx, place);
+  const { actor } = request;
+  const place = await parts.access.require(actor, "publish", targetOf(request, accepted), tx);
+  const channel = await parts.channels.ensure(tx, place, actor);
   await putBack(parts.blobs, staged);
   const change = await parts.packages.addFile(tx, channel, newFile(staged, resolved), actor);
   return answer(parts, request, channel, staged, resolved, { revision: change.revision, at: change.at, subdir });
