@@ -90,7 +90,7 @@ export function createChannels(parts: ChannelsParts): Channels {
         else await changeChannel(tx, parts, { actor, target: { kind: "channel", owner, channel }, change });
       }),
     show: async (actor, name) =>
-      await infoOf(database.read, await access.require(actor, "read", { kind: "channel", ...name })),
+      await infoOf(database.read, await access.require(actor, "read", { kind: "channel", ...name }, database.read)),
     list: (actor, owner) => list(parts, actor, owner),
     remove: (actor, name) =>
       database.transact(async (tx) => {

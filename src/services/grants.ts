@@ -69,10 +69,13 @@ async function list({ access, database }: GrantsParts, actor: Actor, name: Chann
   const { owner: ownerName, channel: channelName } = name;
   const reader = database.read;
   if (channelName === undefined) {
-    return await grantsOfOwner(reader, await access.require(actor, "manage", { kind: "owner", owner: ownerName }));
+    return await grantsOfOwner(
+      reader,
+      await access.require(actor, "manage", { kind: "owner", owner: ownerName }, reader),
+    );
   }
   const target = { kind: "channel", owner: ownerName, channel: channelName } as const;
-  const { owner, channel } = await access.require(actor, "manage", target);
+  const { owner, channel } = await access.require(actor, "manage", target, reader);
   const on = channelLabel(owner.name, channelName);
   const own = channel ? await listGrants(reader, { kind: "channel", channelId: channel.id }) : [];
   return [...own.map((grant) => ({ ...grant, on })), ...(await grantsOfOwner(reader, owner))];

@@ -60,12 +60,12 @@ export function createTokens({ database, access, clock }: TokensParts): Tokens {
           expires,
         });
         const { scopes, channels, packages } = request;
-        const detail = { id: row.id, scopes, channels, packages, expires };
-        await recordAudit(tx, actor, { at, action: "token.create", owner, subject: request.name, detail });
+        const detail = { id: row.id, name: request.name, scopes, channels, packages, expires };
+        await recordAudit(tx, actor, { at, action: "token.create", owner, detail });
         return token;
       }),
     list: async (actor, name) => {
-      const user = await access.require(actor, "tokens", targetOf(name));
+      const user = await access.require(actor, "tokens", targetOf(name), database.read);
       const rows = await listTokens(database.read, user.id);
       return rows.map((row) => ({ ...tokenLimits(row), ...timesOf(row) }));
     },
@@ -76,7 +76,7 @@ export function createTokens({ database, access, clock }: TokensParts): Tokens {
         if (!row) throw notFound(`${userName} has no live token named ${name}.`);
         const at = clock.now();
         await revokeToken(tx, row.id, at);
-        const event = { at, action: "token.revoke", owner: user.owner, subject: name, detail: { id: row.id } } as const;
+        const event = { at, action: "token.revoke", owner: user.owner, detail: { id: row.id, name } } as const;
         await recordAudit(tx, actor, event);
       });
     },

@@ -72,7 +72,7 @@ export function createUsers(parts: UsersParts): Users {
       });
     },
     list: async (actor) => {
-      await access.require(actor, "administer", SERVER);
+      await access.require(actor, "administer", SERVER, database.read);
       return (await listUsers(database.read)).map(infoOf);
     },
     setPassword: async (actor, name, password) => {

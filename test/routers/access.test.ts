@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { CONDA_FORMS, CONDA_METHODS } from "../../src/routers/conda/index.ts";
 import { bytesOf, jsonOf } from "../support/answers.ts";
 import { basic, PASSWORD, startTestApp, type Actor, type TestApp } from "../support/app.ts";
 import { documentPaths, shardHashes, shardIndexOf } from "../support/documents.ts";
 import { buildPackage } from "../support/package-builder.ts";
+import { openTables } from "../support/rows.ts";
 
 let server: TestApp;
 const built = buildPackage({ name: "canary-package", version: "1" });
@@ -83,10 +83,35 @@ describe("the access matrix", () => {
     }
   }
 
-  test("walks every route there is", () => {
-    const walked = new Set(["/", "/health/live", "/health/ready", "/metrics", ...CONDA_FORMS]);
-    expect(server.app.routes.map(({ path }) => path).filter((path) => !walked.has(path))).toEqual([]);
-    expect(CONDA_METHODS).toEqual(["GET", "HEAD", "PUT", "DELETE"]);
+  // Written out: whoever adds a route says here who tests its rights.
+  const ROUTES: Readonly<Record<string, string>> = {
+    "GET /": "open to all",
+    "HEAD /": "open to all",
+    "GET /health/live": "open to all",
+    "HEAD /health/live": "open to all",
+    "GET /health/ready": "open to all",
+    "HEAD /health/ready": "open to all",
+    "GET /metrics": "the test of metrics",
+    "HEAD /metrics": "the test of metrics",
+    "ALL /api/packages/:owner/conda/*": "the matrix",
+    "ALL /get/*": "the matrix",
+    "ALL /t/*": "the test of a token in all of its forms",
+    "ALL /:owner/*": "the matrix",
+  };
+
+  test("has a line for every route there is, and the matrix walks every form", () => {
+    const routes = server.app.routes.map(({ method, path }) => `${method} ${path}`);
+    expect(routes.sort()).toEqual(Object.keys(ROUTES).sort());
+    const forms = Object.keys(ROUTES).filter((route) => ROUTES[route] === "the matrix");
+    const patterns = FORMS("x").map((form) => form.replace(/\/x$/, "/*").replace("/get/owner", "/get"));
+    const walked = patterns.map((form) => `ALL ${form.replace("/owner", "/:owner")}`);
+    expect(walked.sort()).toEqual(forms.sort());
+  });
+
+  test.each(["POST", "PATCH", "OPTIONS", "PROPFIND"])("%s is no way to anything below a channel", async (method) => {
+    for (const form of FORMS("c-private")) {
+      expect((await server.as("boss").send(method, `${form}/${FILE}`)).status).toBe(405);
+    }
   });
 });
 
@@ -226,6 +251,19 @@ describe("credentials", () => {
     expect(await upload(server.withToken(await tokenOf("owner", ["write:package"])), "write-scope")).toBe(201);
     expect(await upload(server.withToken(await tokenOf("owner", ["all"])), "all-scope")).toBe(201);
     expect(await upload(server.withToken(await tokenOf("stranger", ["all"])), "stranger-scope")).toBe(403);
+    const unknown = await tokenOf("owner", ["all"]);
+    const tables = openTables(server.folder);
+    tables.run(`UPDATE access_token SET scopes = '["all","fly"]' WHERE id = (SELECT max(id) FROM access_token)`);
+    expect(await upload(server.withToken(unknown), "unknown-scope")).toBe(403);
+    expect((await server.withToken(unknown).get(path)).status).toBe(403);
+    for (const column of ["channels", "packages"]) {
+      tables.run("UPDATE access_token SET scopes = '[\"all\"]' WHERE id = (SELECT max(id) FROM access_token)");
+      tables.run(`UPDATE access_token SET ${column} = 'no list' WHERE id = (SELECT max(id) FROM access_token)`);
+      expect(await upload(server.withToken(unknown), "unreadable")).toBe(403);
+      tables.run(`UPDATE access_token SET ${column} = '[]' WHERE id = (SELECT max(id) FROM access_token)`);
+    }
+    expect(await upload(server.withToken(unknown), "readable-again")).toBe(201);
+    tables.close();
     const writer = server.withToken(await tokenOf("owner", ["write:package"]));
     expect((await writer.delete("/owner/c-public/noarch/write-scope-1-0.conda")).status).toBe(403);
     const deleter = server.withToken(await tokenOf("owner", ["delete:package"]));
@@ -299,5 +337,22 @@ describe("metrics", () => {
     expect(text).toMatch(/condarium_publishes_total\{result="created"\} \d+/);
     expect(text).toMatch(/condarium_requests_total\{route="[^"]+",method="GET",status="200"\} \d+/);
     expect(text).not.toContain("canary");
+  });
+
+  test("are for no token that is bound to anything, whoever's it is", async () => {
+    const limits = { channels: [], packages: [], lifetime: undefined };
+    const statusOf = async (more: { user?: string; scopes: string[]; channels?: string[]; packages?: string[] }) => {
+      const name = `metrics ${Bun.randomUUIDv7()}`;
+      const token = await server.manage.tokens.create({ user: "boss", name, ...limits, ...more });
+      return (await server.withToken(token).get("/metrics")).status;
+    };
+    expect(await statusOf({ scopes: ["all"] })).toBe(200);
+    expect(await statusOf({ scopes: ["all"], channels: ["owner/c-public"] })).toBe(403);
+    expect(await statusOf({ scopes: ["all"], channels: ["*"] })).toBe(403);
+    expect(await statusOf({ scopes: ["all"], packages: ["mine-*"] })).toBe(403);
+    expect(await statusOf({ scopes: ["all", "public-only"] })).toBe(403);
+    expect(await statusOf({ scopes: [] })).toBe(403);
+    expect(await statusOf({ scopes: ["read:package", "write:package", "delete:package", "manage:channel"] })).toBe(403);
+    expect(await statusOf({ user: "owner", scopes: ["all"] })).toBe(403);
   });
 });
