@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { jsonOf } from "../support/answers.ts";
 import { PASSWORD, startTestApp, type Actor, type TestApp } from "../support/app.ts";
 import { buildPackage, type BuiltPackage } from "../support/package-builder.ts";
+import { setState } from "../support/state.ts";
 import { openTables, type Tables } from "../support/rows.ts";
 
 setDefaultTimeout(60_000);
@@ -295,6 +296,48 @@ function whoIs(name: string): { user: number; token: number | null } {
   const [token] = limits ? tables.all("SELECT id FROM access_token WHERE name = ?", name.replace("'", "")) : [];
   return { user: Number(row?.id), token: token ? Number(token.id) : null };
 }
+
+describe("the rows of a file", () => {
+  test("say of a name that is published again that it was there before", async () => {
+    const built = nextPackage();
+    const url = `${urlOf("owner/public")}/noarch/${built.fileName}`;
+    const firstSeen = () =>
+      tables.all("SELECT first_seen FROM file_name_history WHERE file_name_folded = ?", built.fileName)[0]?.first_seen;
+    expect((await server.as("owner").put(url, built.bytes)).status).toBe(201);
+    const first = firstSeen();
+    expect((await server.as("owner").delete(url)).status).toBe(204);
+    await Bun.sleep(3);
+    expect((await server.as("owner").put(url, built.bytes)).status).toBe(201);
+    expect([historyOf(built), firstSeen()]).toMatchObject([[{ is_deleted: 0 }], first ?? 0]);
+    const other = buildPackage({ name: `mine${serial}`, version: "1", files: { "share/x": "other bytes" } });
+    expect((await server.as("owner").delete(url)).status).toBe(204);
+    expect((await server.as("owner").put(url, other.bytes)).status).toBe(201);
+    const states = historyOf(built).map((row) => [row.sha256, row.is_deleted]);
+    expect(new Map(states as [string, number][])).toEqual(
+      new Map([
+        [built.sha256, 1],
+        [other.sha256, 0],
+      ]),
+    );
+    expect((await server.as("owner").delete(url)).status).toBe(204);
+  });
+
+  test("name each change of state as a channel's events do", async () => {
+    const built = nextPackage();
+    expect((await server.as("owner").put(`${urlOf("owner/public")}/${built.fileName}`, built.bytes)).status).toBe(201);
+    const file = `owner/public/noarch/${built.fileName}`;
+    const actions: unknown[] = [];
+    for (const state of ["yanked", "active", "quarantined", "active", "quarantined", "yanked"] as const) {
+      await setState(server, file, state);
+      const row = tables.audit().at(-1);
+      expect(row).toMatchObject({ target: file, actor: "command line", actor_id: null });
+      expect(JSON.parse(row?.detail ?? "")).toMatchObject({ reason: "a test" });
+      actions.push(row?.action);
+    }
+    expect(actions).toEqual(["yank", "unyank", "quarantine", "release", "quarantine", "yank"]);
+    expect((await server.as("owner").delete(`/${file}`)).status).toBe(204);
+  });
+});
 
 describe("deleting", () => {
   for (const { name, outcomes } of rowsOf(MAY_DELETE)) {

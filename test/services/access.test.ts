@@ -1,7 +1,7 @@
 // The gate costs a stranger the same look-ups whatever there is, and a private read one look-up of roles.
 
 import { Database as Connection } from "bun:sqlite";
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import { join } from "node:path";
 import { findToken } from "../../src/models/access-token.ts";
@@ -32,9 +32,6 @@ beforeAll(async () => {
   await manage.users.setHidden("hider", true);
   connection = new Connection(join(server.folder, "condarium.db"), { readwrite: true, create: false, strict: true });
   reader = drizzle(connection, { schema, logger: { logQuery: (sql) => void queries.push(sql) } });
-  const act = (name: string, identity: Identity): void => {
-    actors[name] = { kind: "request", identity, requestId: "r", address: "a", surface: "conda" };
-  };
   act("anonymous", ANONYMOUS);
   for (const name of ["stranger", "reader"]) act(name, { kind: "user", user: await userNamed(name) });
   act("bound", await tokenOf({ scopes: ["all"], channels: ["alice/open"] }));
@@ -44,6 +41,10 @@ afterAll(async () => {
   connection.close();
   await server.close();
 });
+
+function act(name: string, identity: Identity): void {
+  actors[name] = { kind: "request", identity, requestId: "r", address: "a", surface: "conda" };
+}
 
 async function userNamed(name: string) {
   const user = await findUser(reader, name);
@@ -108,6 +109,57 @@ for (const createChannels of [true, false]) {
     }
   }
 }
+
+describe("what an action needs", () => {
+  const ROLES = ["reader", "publisher", "maintainer", "owner"] as const;
+  const SCOPE_SETS = [
+    [],
+    ["read:package"],
+    ["write:package"],
+    ["delete:package"],
+    ["write:package", "delete:package"],
+    ["manage:channel"],
+    ["all"],
+  ];
+  /** The least role, and for each of SCOPE_SETS whether it is enough. */
+  const NEEDED = {
+    read: ["reader", "yyyyyyy"],
+    publish: ["publisher", "nnynyny"],
+    delete: ["maintainer", "nnnyyny"],
+    yank: ["maintainer", "nnnyyny"],
+    replace: ["maintainer", "nnnnyny"],
+    manage: ["owner", "nnnnnyy"],
+    create: ["owner", "nnnnnyy"],
+  } as const;
+
+  test.each(Object.entries(NEEDED))("%s: the role and scopes are %j", async (action, [least, scopes]) => {
+    const access = createAccess({ reader, clock: systemClock, createChannels: true });
+    const may = async (name: string): Promise<boolean> => {
+      const verb = action as keyof typeof NEEDED;
+      const channel = verb === "create" ? "absent" : "secret";
+      const who = actors[name];
+      if (!who) throw new Error(`there is no actor ${name}`);
+      return await access.require(who, verb, { kind: "channel", owner: "alice", channel, packageName: "x" }).then(
+        () => true,
+        () => false,
+      );
+    };
+    for (const [at, role] of ROLES.entries()) {
+      // On the owner the role makes channels, too.
+      const on = { owner: "alice", channel: action === "create" ? undefined : "secret" };
+      await server.manage.grants.set(on, "stranger", role);
+      expect([role, await may("stranger")]).toEqual([role, at >= ROLES.indexOf(least)]);
+      await server.manage.grants.revoke(on, "stranger");
+    }
+    const on = { owner: "alice", channel: undefined };
+    await server.manage.grants.set(on, "reader", "owner");
+    for (const [at, set] of SCOPE_SETS.entries()) {
+      act("scoped", await tokenOf({ scopes: set, channels: [] }));
+      expect([set, await may("scoped")]).toEqual([set, scopes[at] === "y"]);
+    }
+    await server.manage.grants.revoke(on, "reader");
+  });
+});
 
 test("a private read costs the owner, the channel and one look-up of both kinds of roles", async () => {
   const access = createAccess({ reader, clock: systemClock, createChannels: true });

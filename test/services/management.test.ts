@@ -11,6 +11,7 @@ import { ANONYMOUS, COMMAND_LINE, type Actor, type Identity } from "../../src/se
 import { tokenLimits } from "../../src/services/token-limits.ts";
 import type { Management } from "../../src/app.ts";
 import { PASSWORD, startTestApp, type TestApp } from "../support/app.ts";
+import { buildPackage } from "../support/package-builder.ts";
 import { openTables, type AuditRow, type Tables } from "../support/rows.ts";
 
 setDefaultTimeout(60_000);
@@ -764,6 +765,70 @@ describe("what is made is what was asked for", () => {
     expect((await server.manage.channels.show(name)).description).toBe("unnamed");
     await server.manage.channels.remove(name);
     expect((await server.manage.channels.show(name)).description).toBe("");
+  });
+
+  test("a list of tokens is the user's own, with what each may do", async () => {
+    const limits = {
+      scopes: ["write:package", "public-only"],
+      channels: ["victim/*"],
+      packages: ["a-*", "b-*"],
+      lifetime: 60_000,
+    };
+    await server.manage.tokens.create({ user: "victim", name: "one", ...limits });
+    const before = Date.now();
+    const { lifetime, ...shown } = limits;
+    const [one, ...others] = await server.manage.tokens.list("victim");
+    expect([one, others]).toMatchObject([{ name: "one", ...shown, lastUsed: null, revoked: null }, []]);
+    expect(Math.abs((one?.expires ?? 0) - before - lifetime)).toBeLessThan(30_000);
+    expect(await messageOf(server.manage.tokens.create({ user: "victim", name: "one", ...limits }))).toContain(
+      "already has a token",
+    );
+    await server.manage.tokens.revoke("victim", "one");
+    await server.manage.tokens.create({ user: "victim", name: "one", ...limits });
+    const listed = await server.manage.tokens.list("victim");
+    expect(listed.map(({ revoked }) => revoked !== null)).toEqual([true, false]);
+  });
+
+  test("a server keeps one administrator who can sign in", async () => {
+    const other = await startTestApp();
+    try {
+      const { users } = other.manage;
+      for (const name of ["root", "spare"]) await other.addUser(name, { admin: true });
+      await other.addUser("plain");
+      await users.setDisabled("spare", true);
+      for (const end of [users.remove("root"), users.setDisabled("root", true)]) {
+        expect(await messageOf(end)).toContain("only administrator");
+      }
+      await users.remove("plain");
+      await users.setDisabled("spare", false);
+      await users.remove("root");
+      expect(await users.list()).toMatchObject([{ name: "spare", admin: true, disabled: false, hidden: false }]);
+      expect(await messageOf(users.remove("spare"))).toContain("only administrator");
+    } finally {
+      await other.close();
+    }
+  });
+
+  test("a user with channels and a channel with files are not deleted", async () => {
+    expect(await messageOf(server.manage.users.remove("owner"))).toContain("still has");
+    const built = buildPackage({ name: "kept", version: "1" });
+    expect((await server.as("owner").put(`/api/packages/owner/conda/full/${built.fileName}`, built.bytes)).status).toBe(
+      201,
+    );
+    expect(await messageOf(server.manage.channels.remove({ owner: "owner", channel: "full" }))).toContain(
+      "still holds 1 file",
+    );
+    expect((await server.as("owner").delete(`/owner/full/noarch/${built.fileName}`)).status).toBe(204);
+    const id = Number(
+      tables.all(
+        "SELECT id FROM channel WHERE name = 'full' AND owner_id = (SELECT id FROM owner WHERE name = 'owner')",
+      )[0]?.id,
+    );
+    const partsOf = () => tables.all("SELECT name FROM index_part WHERE channel_id = ?", id);
+    expect(partsOf()).toEqual([{ name: "kept" }]);
+    await server.manage.channels.remove({ owner: "owner", channel: "full" });
+    expect([partsOf(), tables.all("SELECT revision FROM channel_revision WHERE channel_id = ?", id)]).toEqual([[], []]);
+    expect(tables.audit().at(-1)).toMatchObject({ action: "channel.delete", channel_id: id, target: "owner/full" });
   });
 
   test("a change of nothing writes nothing", async () => {
