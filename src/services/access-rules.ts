@@ -65,26 +65,27 @@ export async function judgeChannel(
 ): Promise<Verdict<ChannelPlace>> {
   const place = await findPlace(parts.reader, target.owner, target.channel);
   const exists = place !== undefined && isThere(place);
-  const isEnough = exists || (place !== undefined && (action === "publish" || action === "create"));
+  // What makes a channel finds one in a place that has none yet.
+  const found = exists || action === "publish" || action === "create" ? place : undefined;
   const what = `channel ${channelLabel(target.owner.toLowerCase(), target.channel)}`;
-  if (actor.kind === "command-line") return isEnough && place ? allowed(place) : absent(place ? what : ownerOf(target));
+  if (actor.kind === "command-line") return found ? allowed(found) : absent(place ? what : ownerOf(target));
   const { identity } = actor;
   const visibility = place ? effectiveVisibility(place.owner, place.channel) : "private";
   if (action === "read" && exists && visibility === "public") return allowed(place);
   if (identity.kind === "anonymous") return refused("Sign in first.", false);
   const { role, bounds } = await standingAt(parts.reader, identity, target, place);
   const belongs = bounds === undefined && role > 0;
-  if (!place || !isEnough) return absent(what, belongs);
-  if (place.owner.hidden && !identity.user.isAdmin) return refused(hiddenText(place.owner), belongs);
+  if (!found) return absent(what, belongs);
+  if (found.owner.hidden && !identity.user.isAdmin) return refused(hiddenText(found.owner), belongs);
   const reads =
     exists && (visibility === "public" || (bounds === undefined && (visibility === "internal" || role >= RANK.reader)));
-  if (action === "read") return reads ? allowed(place) : refused("This channel is private.", false);
+  if (action === "read") return reads ? allowed(found) : refused("This channel is private.", false);
   const why =
     scopeRefusal(identity, action) ??
     bounds ??
     packageRefusal(identity, action, target.packageName) ??
     (exists || action === "create" ? roleRefusal(role, action) : creationRefusal(parts, role, what));
-  return why === undefined ? allowed(place) : refused(why, reads || belongs);
+  return why === undefined ? allowed(found) : refused(why, reads || belongs);
 }
 
 /** Of all that an owner has. */

@@ -66,9 +66,9 @@ export function createChannels(parts: ChannelsParts): Channels {
       if (place.channel) return place.channel;
       const at = clock.now();
       const channel = await insert(tx, place, at);
+      const event = { at, action: "channel.create", owner: place.owner, channel } as const;
       // The unnamed channel was there before its row.
-      if (place.name !== "")
-        await recordAudit(tx, actor, { at, action: "channel.create", owner: place.owner, channel });
+      if (place.name !== "") await recordAudit(tx, actor, event);
       return channel;
     },
     create: (actor, name, change) =>

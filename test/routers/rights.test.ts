@@ -37,7 +37,7 @@ afterAll(async () => {
 async function makeScene(): Promise<void> {
   const { manage } = server;
   actors.set("anonymous", server.anonymous);
-  for (const name of ["stranger", "owner", "hider", "heir", "goner", ...ROLES.map((role) => `a-${role}`)]) {
+  for (const name of ["stranger", "owner", "hider", "heir", "clerk", "goner", ...ROLES.map((role) => `a-${role}`)]) {
     actors.set(name, await server.addUser(name));
   }
   actors.set("boss", await server.addUser("boss", { admin: true }));
@@ -49,7 +49,10 @@ async function makeScene(): Promise<void> {
     const [owner = "", channel] = label.split("/");
     for (const role of ROLES) await manage.grants.set({ owner, channel }, `a-${role}`, role);
   }
-  for (const owner of ["owner", "hider"]) await manage.grants.set({ owner, channel: undefined }, "heir", "owner");
+  for (const owner of ["owner", "hider"]) {
+    await manage.grants.set({ owner, channel: undefined }, "heir", "owner");
+    await manage.grants.set({ owner, channel: undefined }, "clerk", "publisher");
+  }
   await manage.grants.set({ owner: "owner", channel: undefined }, "goner", "owner");
 }
 
@@ -115,6 +118,7 @@ const MAY_PUBLISH = `
   a-maintainer:                   +   +   +   403 403 403 403
   a-owner:                        +   +   +   403 403 403 403
   heir:                           +   +   +   403 +   +   403
+  clerk:                          +   +   +   403 403 403 403
   owner:                          +   +   +   403 +   +   403
   hider:                          403 403 403 403 403 403 403
   boss:                           +   +   +   +   +   +   403
@@ -146,6 +150,7 @@ const MAY_DELETE = `
   a-maintainer:                   +   +   +   403 403 403 403
   a-owner:                        +   +   +   403 403 403 403
   heir:                           +   +   +   403 403 403 403
+  clerk:                          403 403 403 403 403 403 403
   owner:                          +   +   +   403 403 403 403
   hider:                          403 403 403 403 403 403 403
   boss:                           +   +   +   +   403 403 403
@@ -204,7 +209,7 @@ describe("publishing", () => {
         else {
           expect(tables.dump()).toBe(before);
           expect(await detailOf(done)).toBe(await detailOf(tried));
-          if (!/token|a-|hider|heir|owner|boss/.test(name)) await expectNothingTold(done, actor, place);
+          if (!/token|a-|hider|heir|clerk|owner|boss/.test(name)) await expectNothingTold(done, actor, place);
         }
       }
     });

@@ -41,7 +41,7 @@ afterAll(async () => {
 
 async function makeScene(): Promise<void> {
   const { manage } = server;
-  const users = ["owner", "hider", "victim", "stranger", "heir", ...ROLES.map((role) => `a-${role}`)];
+  const users = ["owner", "hider", "victim", "stranger", "heir", "clerk", ...ROLES.map((role) => `a-${role}`)];
   for (const name of users) await server.addUser(name);
   for (const name of ["boss", "gone-disabled", "gone-password", "gone-expired", "gone-revoked", "gone-demoted"]) {
     await server.addUser(name, { admin: true });
@@ -53,7 +53,10 @@ async function makeScene(): Promise<void> {
   for (const label of CHANNELS.slice(0, 4)) {
     for (const role of ROLES) await manage.grants.set(nameOf(label), `a-${role}`, role);
   }
-  for (const owner of ["owner", "hider"]) await manage.grants.set({ owner, channel: undefined }, "heir", "owner");
+  for (const owner of ["owner", "hider"]) {
+    await manage.grants.set({ owner, channel: undefined }, "heir", "owner");
+    await manage.grants.set({ owner, channel: undefined }, "clerk", "maintainer");
+  }
   await manage.users.setHidden("hider", true);
   const narrow = { scopes: [], channels: [], packages: [], lifetime: undefined };
   for (const user of ["owner", "stranger"]) await manage.tokens.create({ ...narrow, user, name: "spare" });
@@ -86,7 +89,7 @@ async function makeActors(): Promise<void> {
   };
   actors.set("command line", COMMAND_LINE);
   act("anonymous", ANONYMOUS);
-  for (const name of ["stranger", "owner", "hider", "heir", "boss", ...ROLES.map((role) => `a-${role}`)]) {
+  for (const name of ["stranger", "owner", "hider", "heir", "clerk", "boss", ...ROLES.map((role) => `a-${role}`)]) {
     act(name, { kind: "user", user: await userNamed(name) });
   }
   for (const [name, { user, scopes, channels = [], packages = [] }] of Object.entries(TOKENS)) {
@@ -278,6 +281,7 @@ describe("what concerns a channel's owners", () => {
       a-maintainer:                              F F F F N N
       a-owner:                                   + + + F N N
       heir:                                      + + + F N N
+      clerk:                                     F F F F N N
       owner:                                     + + + N N N
       hider:                                     F F N F N N
       boss:                                      + + + + N N
@@ -329,6 +333,7 @@ describe("deleting a channel", () => {
       a-maintainer:                              F F F N
       a-owner:                                   + + F N
       heir:                                      + + F N
+      clerk:                                     F F F N
       owner:                                     + + N N
       hider:                                     F N F N
       boss:                                      + + + N
@@ -369,6 +374,7 @@ describe("what may be read", () => {
       a-maintainer:                              + + + F N N
       a-owner:                                   + + + F N N
       heir:                                      + + + F N N
+      clerk:                                     + + + F N N
       owner:                                     + + + N N N
       hider:                                     + + N F N N
       boss:                                      + + + + N N
@@ -433,6 +439,7 @@ describe("making a channel", () => {
       a-maintainer:                              N N N N
       a-owner:                                   N N N N
       heir:                                      + + F N
+      clerk:                                     F F F N
       owner:                                     + + N N
       hider:                                     N N F N
       boss:                                      + + + N
@@ -491,6 +498,7 @@ describe("what concerns all that an owner has", () => {
       a-maintainer:                              N N N
       a-owner:                                   N N N
       heir:                                      + F N
+      clerk:                                     F F N
       owner:                                     + N N
       hider:                                     N F N
       boss:                                      + + N
@@ -568,6 +576,7 @@ describe("what concerns the server", () => {
       a-maintainer:                              F
       a-owner:                                   F
       heir:                                      F
+      clerk:                                     F
       owner:                                     F
       hider:                                     F
       boss:                                      +
@@ -632,6 +641,7 @@ describe("what concerns a user's tokens", () => {
       a-maintainer:                              N N N
       a-owner:                                   N N N
       heir:                                      N N N
+      clerk:                                     N N N
       owner:                                     + N N
       hider:                                     N N N
       boss:                                      + + N
