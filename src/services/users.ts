@@ -8,6 +8,7 @@ import { deleteUser, findUser, insertUser, listUsers, setPassword, type UserWith
 import type { Clock } from "../modules/clock.ts";
 import { isOwnerName } from "../modules/conda/channel-name.ts";
 import { hashPassword } from "../modules/passwords.ts";
+import { forgetAccount } from "./throttle.ts";
 
 export type NewUser = { readonly name: string; readonly password: string; readonly isAdmin: boolean };
 export type UserInfo = {
@@ -79,6 +80,7 @@ export function createUsers(parts: UsersParts): Users {
 
 async function insert(tx: Transaction, parts: UsersParts, user: NewUser & { passwordHash: string }): Promise<void> {
   if (await findOwner(tx, user.name)) throw conflict(`The name ${user.name} is taken.`);
+  await forgetAccount(tx, user.name);
   const created = parts.clock.now();
   const owner = await insertOwner(tx, {
     kind: "user",
