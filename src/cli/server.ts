@@ -28,44 +28,72 @@ const IDLE_SECONDS = 255;
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { config } = options;
   let handle: App["handle"] | undefined;
-  const server = listen(config.listen, {
+  const server = listen("listen", config.listen, {
     // Whoever reads a body counts it; Bun's own refusal would not say what the limit is.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     fetch: async (request, self) => {
       // The port is taken before the parts are made, so that a free one can be part of the links.
-      if (!handle) return new Response("starting\n", { status: 503, headers: { "retry-after": "1" } });
+      if (!handle) return starting();
       return await handle(request, self.requestIP(request)?.address ?? "");
     },
   });
   const address = `${splitAddress(config.listen).hostname}:${server.port}`;
   const publicUrl = config["public-url"] ?? `http://${address}`;
+  let metrics: MetricsPort | undefined;
   try {
+    // Both ports come before the data folder: a server that cannot listen leaves it alone.
+    metrics = listenMetrics(config);
     const app = await createApp({ ...options, publicUrl });
-    const servers = [server, ...listenMetrics(config, app)];
+    metrics?.serve(app);
+    const servers = [server, ...(metrics ? [metrics.server] : [])];
     app.metrics.observe("condarium_open_requests", "Requests that are being answered", () => server.pendingRequests);
     handle = app.handle;
     return { app, address, publicUrl, stop: () => stop(options, servers, app) };
   } catch (error) {
-    await server.stop(true);
+    await Promise.all([server.stop(true), metrics?.server.stop(true)]);
     throw error;
   }
 }
 
 type Fetch = (request: Request, server: Bun.Server<undefined>) => Promise<Response>;
 
-function listen(address: string, options: { readonly fetch: Fetch; readonly maxRequestBodySize?: number }) {
+function listen(
+  setting: "listen" | "metrics-listen",
+  address: string,
+  options: { readonly fetch: Fetch; readonly maxRequestBodySize?: number },
+) {
   const { hostname, port } = splitAddress(address);
   try {
-    return Bun.serve({ hostname, port, idleTimeout: IDLE_SECONDS, development: false, ...options });
+    // By default Bun lets two servers have one port, and each connection goes to one of them by chance.
+    const fixed = { idleTimeout: IDLE_SECONDS, development: false, reusePort: false } as const;
+    return Bun.serve({ hostname, port, ...fixed, ...options });
   } catch (error) {
-    throw usage(`Cannot listen on ${address}: ${error instanceof Error ? error.message : String(error)}`);
+    throw usage(`Cannot listen on ${address}: ${whyNot(error)}. Give another address with --${setting}.`);
   }
 }
 
-function listenMetrics(config: Config, app: App): Bun.Server<undefined>[] {
+function whyNot(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "EADDRINUSE") return "another program listens there already";
+  if (code === "EADDRNOTAVAIL") return "it is no address of this machine";
+  if (code === "EACCES") return "ports below 1024 are for root only";
+  return error instanceof Error ? error.message : String(error);
+}
+
+type MetricsPort = { readonly server: Bun.Server<undefined>; serve(app: App): void };
+
+function listenMetrics(config: Config): MetricsPort | undefined {
   const address = config["metrics-listen"];
-  if (address === undefined) return [];
-  return [listen(address, { fetch: (request) => answerMetrics(app, request) })];
+  if (address === undefined) return undefined;
+  let serving: App | undefined;
+  const server = listen("metrics-listen", address, {
+    fetch: async (request) => (serving ? await answerMetrics(serving, request) : starting()),
+  });
+  return { server, serve: (app) => void (serving = app) };
+}
+
+function starting(): Response {
+  return new Response("starting\n", { status: 503, headers: { "retry-after": "1" } });
 }
 
 async function answerMetrics(app: App, request: Request): Promise<Response> {
