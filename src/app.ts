@@ -1,10 +1,11 @@
 // The composition root: the only file that knows all parts.
 
 import type { Config } from "./config.ts";
-import { createEvents } from "./events.ts";
+import { createEvents, type Events } from "./events.ts";
 import { listChannels } from "./models/channel.ts";
 import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
 import { openDatabase, type Database } from "./models/database.ts";
+import { createFolderGuard, type FolderGuard } from "./models/folder-guard.ts";
 import { lockFolder } from "./models/lock.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
 import { ARCHIVE_LIMITS } from "./modules/conda/archive.ts";
@@ -12,6 +13,7 @@ import type { Logger } from "./modules/log.ts";
 import { createMetrics, type Metrics } from "./modules/metrics.ts";
 import type { BlobStore } from "./modules/storage/blob-store.ts";
 import { createDerivedFiles, type DerivedFiles } from "./modules/storage/derived-files.ts";
+import { createDiskProbe } from "./modules/storage/disk-probe.ts";
 import { createDiskStore } from "./modules/storage/disk.ts";
 import { createRouter, type Router } from "./routers/index.ts";
 import { createRememberedAnswers } from "./routers/remembered.ts";
@@ -22,7 +24,7 @@ import { createInspect } from "./services/conda/inspect.ts";
 import { createPublish } from "./services/conda/publish.ts";
 import { createRemove } from "./services/conda/remove.ts";
 import { createFileHashes } from "./services/file-hashes.ts";
-import { createHealth } from "./services/health.ts";
+import { createHealth, type Health } from "./services/health.ts";
 import { createIdentities } from "./services/identities.ts";
 import { createDeepVerify } from "./services/index/deep-verify.ts";
 import { createEngine } from "./services/index/engine.ts";
@@ -81,7 +83,12 @@ function spawn(): Worker {
   return new Worker(new URL("./worker.ts", import.meta.url).href);
 }
 
-type Stores = { readonly folder: DataFolder; readonly database: Database; readonly blobs: BlobStore };
+type Stores = {
+  readonly folder: DataFolder;
+  readonly guard: FolderGuard;
+  readonly database: Database;
+  readonly blobs: BlobStore;
+};
 
 export function openManagement(config: Config, clock: Clock = systemClock): Management {
   const stores = openStores({ config, clock, create: false });
@@ -95,7 +102,10 @@ export async function createApp(options: AppOptions): Promise<App> {
   const lock = lockFolder(folder.lock);
   const metrics = createMetrics();
   const events = createEvents({ log: options.log, metrics });
-  const stores = openStores({ config, clock, create: true, failpoint: options.failpoint, onFatal: options.onFatal });
+  const { failpoint, onFatal } = options;
+  const requireFiles = (): void => health?.requireFolder();
+  let health: Health | undefined;
+  const stores = openStores({ config, clock, create: true, failpoint, onFatal, requireFiles });
   await stores.blobs.sweep();
   const files = createDerivedFiles(folder.root);
   const channelIds = new Set((await listChannels(stores.database.read)).map(({ id }) => id));
@@ -105,13 +115,27 @@ export async function createApp(options: AppOptions): Promise<App> {
   const indexers = createWorkers({ spawn, size: INDEXERS, queue: WAITING });
   const hashers = createWorkers({ spawn, size: 1, queue: WAITING });
   metrics.observe("condarium_inspections_waiting", "Packages that wait for a worker", () => workers.waiting);
-  const router = routerOf(options, { ...stores, clock, events, metrics, workers, indexers, hashers, files });
+  health = healthOf(config, { ...stores, events, clock });
+  const watch = health.watch();
+  const router = routerOf(options, {
+    ...stores,
+    health,
+    requireFiles,
+    clock,
+    events,
+    metrics,
+    workers,
+    indexers,
+    hashers,
+    files,
+  });
   return {
     ...managementOf(config, stores, clock),
     handle: router.handle,
     routes: router.routes,
     metrics,
     close: once(() => {
+      watch.stop();
       workers.close();
       indexers.close();
       hashers.close();
@@ -121,9 +145,19 @@ export async function createApp(options: AppOptions): Promise<App> {
   };
 }
 
+function healthOf(config: Config, parts: Stores & { readonly events: Events; readonly clock: Clock }): Health {
+  const { folder, guard, database, events, clock } = parts;
+  guard.begin();
+  const disk = createDiskProbe({ root: folder.root, files: ["condarium.db", "condarium.db-wal", "index.db"] });
+  const databasePath = folder.database;
+  return createHealth({ database, databasePath, guard, disk, reserve: config["min-free-space"], events, clock });
+}
+
 type Parts = Stores & {
+  readonly health: Health;
+  readonly requireFiles: () => void;
   readonly clock: Clock;
-  readonly events: ReturnType<typeof createEvents>;
+  readonly events: Events;
   readonly metrics: Metrics;
   readonly workers: Workers;
   readonly indexers: Workers;
@@ -133,7 +167,7 @@ type Parts = Stores & {
 
 function routerOf(options: AppOptions, parts: Parts): Router {
   const { config } = options;
-  const { database, blobs, clock, events, metrics, workers, indexers, hashers, files, folder } = parts;
+  const { database, blobs, clock, events, metrics, workers, indexers, hashers, files, folder, requireFiles } = parts;
   const access = createAccess({ reader: database.read });
   const throttle = createThrottle({ database, clock });
   const identities = createIdentities({ database, throttle, events, clock });
@@ -144,7 +178,15 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   const staging = createStaging({ blobs, events, hashes, limit, failpoint: options.failpoint });
   const inspect = createInspect({ workers, limits: ARCHIVE_LIMITS, clock });
   const { admit } = createAdmission({ perAccount: config["uploads-per-account"] });
-  const engine = createEngine({ database, files, workers: indexers, events, clock, dataFolder: folder.root });
+  const engine = createEngine({
+    database,
+    files,
+    workers: indexers,
+    events,
+    clock,
+    dataFolder: folder.root,
+    requireFiles,
+  });
   const smallBlobs = createSmallBlobs({ blobs });
   const shards = createShards({ blobs, events, workers: indexers, dataFolder: folder.root });
   const publish = createPublish({
@@ -172,10 +214,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     channels,
     publish,
     remove,
-    health: createHealth({
-      database,
-      blobs,
-    }),
+    health: parts.health,
     sourceOf: (place) =>
       createLocalSource({ database, smallBlobs, engine, events, shards, publicUrl: options.publicUrl }, place),
     channelExists: async (owner, name) => {
@@ -194,12 +233,13 @@ function openStores(options: {
   readonly create: boolean;
   readonly failpoint?: ((name: string) => void) | undefined;
   readonly onFatal?: ((error: unknown) => void) | undefined;
+  readonly requireFiles?: (() => void) | undefined;
 }): Stores {
-  const { config, clock, create, failpoint, onFatal } = options;
+  const { config, clock, create, failpoint, requireFiles, onFatal } = options;
   const folder = openDataFolder(config.data, { create });
-  const database = openDatabase({ path: folder.database, clock, create, failpoint, onFatal });
-  const blobs = createDiskStore({ root: folder.root, reserve: config["min-free-space"], failpoint });
-  return { folder, database, blobs };
+  const database = openDatabase({ path: folder.database, clock, create, failpoint, requireFiles, onFatal });
+  const blobs = createDiskStore({ root: folder.root, reserve: config["min-free-space"], requireFiles, failpoint });
+  return { folder, guard: createFolderGuard(folder), database, blobs };
 }
 
 function managementOf(config: Config, stores: Stores, clock: Clock): Omit<Management, "close"> {

@@ -25,6 +25,9 @@ export type PublishSummary = {
   readonly rules: readonly string[];
 };
 
+/** Where the server is hindered: its folder is another, its database damaged, its disk refuses, or is nearly full. */
+export type TroubleKind = "folder" | "database" | "disk" | "space";
+
 export type Events = {
   requestAnswered(summary: RequestSummary): void;
   /** An answer was given once more from memory. */
@@ -34,10 +37,23 @@ export type Events = {
   documentBuilt(summary: { channel: string; document: string; seconds: number; bytes: number }): void;
   /** How many records no document can hold; each is a fault of this server or of its disk. */
   recordsSetAside(records: number): void;
+  /** Derived data could not be used, and were begun anew. */
+  derivedMended(why: string): void;
   loginFailed(attempt: { account: string; address: string }): void;
   transferStarted(): void;
   transferEnded(bytes: number): void;
+  troubleBegan(kind: TroubleKind, reason: string): void;
+  troubleEnded(kind: TroubleKind): void;
+  /** Bytes that are free. */
+  diskMeasured(free: number): void;
   internalError(error: unknown, where: string): void;
+};
+
+const TROUBLES: Readonly<Record<TroubleKind, readonly [begins: string, ends: string]>> = {
+  folder: ["nothing is served or stored until it is back, or the server is restarted", "the data folder is back"],
+  database: ["stop the server, and restore the database from a backup", "the database is sound"],
+  disk: ["nothing can be stored, and the server is not ready until it can", "the data folder can be written again"],
+  space: ["uploads are refused until there is room", "there is room for uploads again"],
 };
 
 export function createEvents(parts: { readonly log: Logger; readonly metrics: Metrics }): Events {
@@ -58,6 +74,7 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
   const transfers = metrics.gauge("condarium_open_uploads", "Uploads being received", []);
   const errors = metrics.counter("condarium_internal_errors_total", "Errors nobody expected", ["where"]);
   return {
+    ...troubleEvents({ log, metrics }),
     requestAnswered: (summary) => {
       requests.add({ route: summary.route, method: summary.method, status: String(summary.status) });
       bytesOut.add({}, summary.bytes);
@@ -85,6 +102,7 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
         );
       setAside = records;
     },
+    derivedMended: (why) => log.warn({ event: "derived-mended" }, why),
     loginFailed: ({ account, address }) => {
       failedLogins.add({});
       log.warn({ event: "login-failed", account: account.slice(0, 64), address }, "a login failed");
@@ -98,5 +116,33 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
       errors.add({ where });
       log.error({ event: "internal-error", where, err: error }, `unexpected error in ${where}`);
     },
+  };
+}
+
+function troubleEvents({
+  log,
+  metrics,
+}: {
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}): Pick<Events, "troubleBegan" | "troubleEnded" | "diskMeasured"> {
+  const troubles = new Set<TroubleKind>();
+  let free = 0;
+  const isWritable = (): number => (troubles.has("folder") || troubles.has("disk") ? 0 : 1);
+  metrics.observe("condarium_writable", "Whether changes can be stored: 1, or 0", isWritable);
+  metrics.observe("condarium_free_bytes", "Bytes that are free on the disk of the data folder", () => free);
+  return {
+    troubleBegan: (kind, reason) => {
+      troubles.add(kind);
+      const line = { event: "trouble", kind, reason };
+      const text = `${reason}: ${TROUBLES[kind][0]}`;
+      if (kind === "space") log.warn(line, text);
+      else log.error(line, text);
+    },
+    troubleEnded: (kind) => {
+      troubles.delete(kind);
+      log.info({ event: "trouble-ended", kind }, TROUBLES[kind][1]);
+    },
+    diskMeasured: (bytes) => (free = bytes),
   };
 }

@@ -20,7 +20,8 @@ const hashes = createHashWorker();
 async function answer(job: WorkerJob): Promise<WorkerReply> {
   try {
     if (job.kind === "document") {
-      return { kind: "document", reply: await index.use(job.dataFolder, ({ build }) => build(job.request)) };
+      const reply = await index.use(job.dataFolder, ({ build }) => build(job.request));
+      return { kind: "document", reply, mended: index.takeMended() };
     }
     if (job.kind === "shard") {
       return { kind: "shard", restored: await index.use(job.dataFolder, ({ restore }) => restore(job.request)) };

@@ -115,8 +115,12 @@ describe.skipIf(!canMount)("a full disk", () => {
     expect(deletion.status).toBe(507);
     // People are told that the disk is full, and whoever runs the server, which one.
     expect(server.log()).toContain("SQLITE_FULL");
+    expect(server.log()).toContain(`the disk of ${folder} is full`);
     await rm(filler());
     expect((await get("/health/ready")).status).toBe(200);
+    for (const event of ["trouble", "trouble-ended"]) {
+      expect(server.log().match(new RegExp(`"event":"${event}","kind":"disk"`, "g"))).toHaveLength(1);
+    }
     expect((await put(next)).status).toBe(201);
     expect(await listed(server)).toEqual(["first-1-0.conda", "next-1-0.conda"]);
   });
@@ -138,7 +142,7 @@ describe.skipIf(!canMount)("a full disk", () => {
   });
 });
 
-test("a disk with less free than its reserve takes no upload, and says so before it is sent", async () => {
+test("a disk with less free than its reserve takes no upload, says so before it is sent, and is ready for reads", async () => {
   const folder = await usedFolder();
   const server = await startTestApp({ folder, settings: { "min-free-space": "4000TiB" } });
   let pulled = 0;
@@ -148,7 +152,8 @@ test("a disk with less free than its reserve takes no upload, and says so before
   );
   expect((await server.as("alice").put(`${ROOT}/x-1-0.conda`, body)).status).toBe(507);
   expect(pulled).toBe(0);
-  expect((await server.anonymous.get("/health/ready")).status).toBe(503);
+  expect((await server.anonymous.get("/health/ready")).status).toBe(200);
+  expect(server.log().match(/"kind":"space"/g)).toHaveLength(1);
   for (const path of ["/alice/main/noarch/kept-1-0.conda", "/alice/main/noarch/repodata.json"]) {
     expect((await server.anonymous.get(path)).status).toBe(200);
   }

@@ -44,6 +44,8 @@ export type DatabaseOptions = {
   /** False refuses a missing file instead of making a new one. */
   readonly create: boolean;
   readonly failpoint?: ((name: string) => void) | undefined;
+  /** As of the writer. */
+  readonly requireFiles?: (() => void) | undefined;
   /** Told when the disk can no longer be trusted (a failed fsync of the log): the process must end. */
   readonly onFatal?: ((error: unknown) => void) | undefined;
 };
@@ -60,6 +62,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what the writer hands out is inside its transaction
     transaction: drizzle(write, { schema }) as Reader as Transaction,
     failpoint: options.failpoint,
+    requireFiles: options.requireFiles,
     onFatal: options.onFatal,
   });
   const dataVersion = read.query<{ data_version: number }, []>("PRAGMA data_version");

@@ -2,7 +2,7 @@
 
 import { Database as Connection, type SQLQueryBindings } from "bun:sqlite";
 import { rmSync } from "node:fs";
-import { isDatabaseBusy } from "./database-errors.ts";
+import { isDatabaseBusy, isDatabaseDiskFailure, isDatabaseFull, toOpenError } from "./database-errors.ts";
 import { createEntries, type DerivedEntries } from "./derived-entries.ts";
 import { bindingsOf, DerivedBusy, PLACE, type DerivedPlace, type PlaceBindings } from "./derived-place.ts";
 import { createSegments, type DerivedSegments } from "./derived-segments.ts";
@@ -69,12 +69,17 @@ CREATE TABLE IF NOT EXISTS aside (
   PRIMARY KEY (channel_id, section, family, package_name, path)) WITHOUT ROWID;
 `;
 
-/** Opens the file; one that is damaged or of another codec is deleted and begun anew. */
-export function openDerived(path: string, codec: string): Derived {
+/**
+ * Opens the file; one that is damaged or of another codec is deleted and begun anew, and `onAnew` told why.
+ * Errors: `unavailable` or `no-space` when its disk does not let us, which says nothing of what the file holds.
+ */
+export function openDerived(path: string, codec: string, onAnew?: (why: string) => void): Derived {
   try {
     return open(path, codec);
   } catch (error) {
     if (isDatabaseBusy(error)) throw error;
+    if (isDatabaseDiskFailure(error) || isDatabaseFull(error)) throw toOpenError(error, path);
+    onAnew?.(`${path} is begun anew: ${error instanceof Error ? error.message : String(error)}`);
     for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });
     return open(path, codec);
   }

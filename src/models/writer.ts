@@ -9,6 +9,8 @@ export type Writer<Tx> = { run<T>(work: (tx: Tx) => Promise<T>): Promise<T> };
 export type WriterOptions<Tx> = {
   readonly connection: Connection;
   readonly transaction: Tx;
+  /** Throws when what is committed would be lost: asked before each commit, and once more before it is acknowledged. */
+  readonly requireFiles?: (() => void) | undefined;
   readonly failpoint?: ((name: string) => void) | undefined;
   readonly onFatal?: ((error: unknown) => void) | undefined;
 };
@@ -57,12 +59,14 @@ async function commitTogether<Tx>(options: WriterOptions<Tx>, waiting: Unit<Tx>[
   let units: readonly Unit<Tx>[] = [];
   const outcomes: Outcome[] = [];
   try {
+    options.requireFiles?.();
     await begin(options.connection);
     units = waiting.splice(0, UNITS_PER_COMMIT);
     for (const unit of units) outcomes.push(await inSavepoint(options, unit));
     options.failpoint?.("p6.in_tx");
     options.connection.run("COMMIT");
     options.failpoint?.("p7.committed");
+    options.requireFiles?.();
   } catch (error) {
     rollback(options.connection);
     if (isLogSyncFailure(error)) options.onFatal?.(error);

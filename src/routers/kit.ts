@@ -4,6 +4,7 @@ import type { Events } from "../events.ts";
 import { createRequestId } from "../modules/ids.ts";
 import type { Clock } from "../modules/clock.ts";
 import type { Identity } from "../services/access.ts";
+import type { Health } from "../services/health.ts";
 import type { Identities } from "../services/identities.ts";
 import type { Memo, Remembered, RememberedAnswers, Repeat } from "./remembered.ts";
 import { splitToken } from "./conda/path.ts";
@@ -45,6 +46,7 @@ export type RouteKitParts = {
   readonly events: Events;
   readonly clock: Clock;
   readonly remembered: RememberedAnswers;
+  readonly health: Health;
   /** Addresses of proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly string[];
 };
@@ -81,7 +83,7 @@ export function createRouteKit(parts: RouteKitParts): RouteKit {
       try {
         response = await work({ request, context, identify, mayRepeat: (given) => (repeat = given) });
       } catch (error) {
-        response = problemResponse(error, { request, events: parts.events, route });
+        response = problemResponse(parts.health.explain(error), { request, events: parts.events, route });
       }
       // Bun gives a GET no body to leave unread, and would read what comes to its end.
       if (request.body === null && announcesBody(request)) response.headers.set("connection", "close");
@@ -92,7 +94,7 @@ export function createRouteKit(parts: RouteKitParts): RouteKit {
       return finish({ request, context, response, route, started, user });
     },
     repeat: (request) => {
-      const memo = remembered.begin(request);
+      const memo = parts.health.isFolderThere ? remembered.begin(request) : undefined;
       if (!memo) return undefined;
       const started = clock.elapsed();
       const known = remembered.find(memo);

@@ -24,7 +24,7 @@ export type InspectJob = {
 /** What a worker answers; a failure is one of our own disk or code, never of the package. */
 export type WorkerReply =
   | { readonly kind: "inspected"; readonly inspection: Inspection }
-  | { readonly kind: "document"; readonly reply: BuildReply }
+  | { readonly kind: "document"; readonly reply: BuildReply; readonly mended?: string | undefined }
   | { readonly kind: "shard"; readonly restored: boolean }
   | { readonly kind: "hashed"; readonly digest: FileDigest | undefined }
   | { readonly kind: "failed"; readonly message: string };

@@ -15,6 +15,8 @@ export type DiskStoreOptions = {
   readonly root: string;
   /** Bytes of the disk that uploads leave free. */
   readonly reserve: number;
+  /** Throws when the root is not the folder it was: asked before anything is written. */
+  readonly requireFiles?: (() => void) | undefined;
   /** Told of every durable step of an upload as it has been taken. */
   readonly failpoint?: ((name: string) => void) | undefined;
 };
@@ -24,6 +26,7 @@ type Disk = {
   readonly root: string;
   readonly tmp: string;
   readonly folders: Folders;
+  readonly requireFiles: () => void;
   readonly failpoint: (name: string) => void;
   /** Names of the temporary files of this process. */
   readonly live: Set<string>;
@@ -93,8 +96,8 @@ function prepare(options: DiskStoreOptions): Disk {
     if (!info.isDirectory()) throw usage(`${path} must be a folder, not a link or a file.`);
     if (info.dev !== device) throw usage(`${path} must be on the same file system as ${tmp}.`);
   }
-  const failpoint = options.failpoint ?? (() => undefined);
-  return { root, tmp, folders: createFolders(root), failpoint, live: new Set() };
+  const { failpoint = () => undefined, requireFiles = () => undefined } = options;
+  return { root, tmp, folders: createFolders(root), requireFiles, failpoint, live: new Set() };
 }
 
 function stagedBlob(disk: Disk, file: TempFile, pathOf: (key: BlobKey) => string): StagedBlob {
@@ -111,6 +114,7 @@ function stagedBlob(disk: Disk, file: TempFile, pathOf: (key: BlobKey) => string
     promote: async (key) => {
       const path = pathOf(key);
       if (!file.isDurable) throw new Error("only a synced blob can be promoted");
+      disk.requireFiles();
       await orFull(disk.folders.make(dirname(path)));
       await orFull(place(file, path, disk.tmp));
       disk.failpoint("p4.renamed");
@@ -135,6 +139,7 @@ async function writeWhole(disk: Disk, path: string, content: Uint8Array, how: "d
 }
 
 async function newTempFile(disk: Disk): Promise<TempFile> {
+  disk.requireFiles();
   const name = tempName();
   disk.live.add(name);
   return await createTempFile(join(disk.tmp, name)).catch((error: unknown) => {

@@ -48,6 +48,8 @@ export type EngineParts = {
   readonly events: Events;
   readonly clock: Clock;
   readonly dataFolder: string;
+  /** Throws when the data folder is another: a thread that has opened that one builds what is not ours. */
+  readonly requireFiles: () => void;
 };
 
 type Kept = { readonly moment: Moment; readonly document: BuiltDocument | AbsentDocument };
@@ -160,7 +162,8 @@ async function build(parts: EngineParts, view: View, place: DocumentPlace): Prom
       if (failures < BUILD_TRIES) continue;
       throw unavailable("The document could not be built because of a fault on the server.", 5, why);
     }
-    const { reply } = outcome;
+    const { reply, mended } = outcome;
+    if (mended !== undefined) parts.events.derivedMended(mended);
     if (reply.kind === "busy") {
       if (parts.clock.elapsed() - free < BUSY_LIMIT_MS) continue;
       throw unavailable("Another process keeps the server's index.db busy.", 5, "index.db is locked");
@@ -170,6 +173,7 @@ async function build(parts: EngineParts, view: View, place: DocumentPlace): Prom
       if (free - started < PATIENCE_MS) continue;
       throw unavailable("The document is being made from nothing, which takes longer. Ask again for it.", 5);
     }
+    parts.requireFiles();
     const document = documentOf(parts, folderOf(channelId, place), reply);
     const seconds = (parts.clock.elapsed() - started) / 1000;
     const bytes = document.kind === "built" ? document.size : 0;
