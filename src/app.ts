@@ -4,6 +4,7 @@ import type { Config } from "./config.ts";
 import { createEvents, type Events } from "./events.ts";
 import { listChannels } from "./models/channel.ts";
 import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
+import { toOpenError } from "./models/database-errors.ts";
 import { openDatabase, type Database } from "./models/database.ts";
 import { createFolderGuard, type FolderGuard } from "./models/folder-guard.ts";
 import { lockFolder } from "./models/lock.ts";
@@ -106,10 +107,8 @@ export async function createApp(options: AppOptions): Promise<App> {
   const requireFiles = (): void => health?.requireFolder();
   let health: Health | undefined;
   const stores = openStores({ config, clock, create: true, failpoint, onFatal, requireFiles });
-  await stores.blobs.sweep();
   const files = createDerivedFiles(folder.root);
-  const channelIds = new Set((await listChannels(stores.database.read)).map(({ id }) => id));
-  files.sweep((id) => channelIds.has(id));
+  await sweep(stores, files);
   const workers = createWorkers({ spawn, size: config.workers, queue: WAITING });
   // Apart from those that read packages, so that neither kind of work waits for the other.
   const indexers = createWorkers({ spawn, size: INDEXERS, queue: WAITING });
@@ -143,6 +142,17 @@ export async function createApp(options: AppOptions): Promise<App> {
       lock.release();
     }),
   };
+}
+
+/** Removes what earlier servers left behind. */
+async function sweep({ folder, database, blobs }: Stores, files: DerivedFiles): Promise<void> {
+  try {
+    await blobs.sweep();
+    const channelIds = new Set((await listChannels(database.read)).map(({ id }) => id));
+    files.sweep((id) => channelIds.has(id));
+  } catch (error) {
+    throw toOpenError(error, folder.database);
+  }
 }
 
 function healthOf(config: Config, parts: Stores & { readonly events: Events; readonly clock: Clock }): Health {

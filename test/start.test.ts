@@ -1,17 +1,24 @@
 // How a server begins beside others: on a port that is taken, and on a folder that is in use.
 
+import { Database as Connection } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { cp, mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { chmod, cp, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startTestApp } from "./support/app.ts";
+import { leaveOut } from "./support/left-out.ts";
 import { condarium, serve, type ServerProcess } from "./support/server-process.ts";
+
+const AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+const canStepDown = process.getuid?.() === 0 && Bun.which("setpriv") !== null;
+if (!canStepDown) leaveOut("commands of another user", "it takes root and setpriv");
 
 let root: string;
 let first: ServerProcess;
 const running: ServerProcess[] = [];
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "condarium-start-"));
+  await chmod(root, 0o755);
   const app = await startTestApp({ folder: join(root, "template") });
   await app.addUser("alice");
   app.app.close();
@@ -37,11 +44,11 @@ async function usedFolder(name: string): Promise<string> {
   return folder;
 }
 
+/** Folders by their names, as the server that runs there looks every second whether it can write; files with their times. */
 async function contents(folder: string): Promise<[string, number][]> {
   const names = (await readdir(folder, { recursive: true })).sort();
-  return await Promise.all(
-    names.map(async (name): Promise<[string, number]> => [name, (await stat(join(folder, name))).mtimeMs]),
-  );
+  const infos = await Promise.all(names.map(async (name) => ({ name, info: await stat(join(folder, name)) })));
+  return infos.map(({ name, info }) => [name, info.isFile() ? info.mtimeMs : 0]);
 }
 
 describe("a second server on a port that is taken ends with 2, one sentence, and nothing touched", () => {
@@ -91,6 +98,20 @@ describe("a second server on a port that is taken ends with 2, one sentence, and
   });
 });
 
+test("a server begins while a command holds a change, and one that was killed leaves nothing in its way", async () => {
+  const folder = await usedFolder("busy");
+  const command = new Connection(join(folder, "condarium.db"));
+  command.run("BEGIN IMMEDIATE");
+  const server = await start(folder);
+  expect((await fetch(`${server.url}/health/ready`)).status).toBe(200);
+  command.run("ROLLBACK");
+  command.close();
+  await server.end("SIGKILL");
+  const next = await start(folder);
+  expect(await readdir(join(folder, "tmp"))).toEqual([]);
+  expect((await next.end("SIGTERM")).code).toBe(0);
+});
+
 describe("a folder that another server uses", () => {
   test("is left alone by a second one: nothing is swept or changed", async () => {
     const folder = await usedFolder("shared");
@@ -102,6 +123,22 @@ describe("a folder that another server uses", () => {
     expect(ended.stderr).toMatch(/^condarium: Another condarium server is using this data folder [^\n]+\n$/);
     expect(await contents(folder)).toEqual(before);
     expect((await server.end("SIGTERM")).code).toBe(0);
+  });
+
+  test.skipIf(!canStepDown)("is none for commands of another user, who are told whose it is", async () => {
+    const folder = await usedFolder("private");
+    const args = ["user", "list", "--data", folder];
+    for (const command of [
+      args,
+      ["verify", "--data", folder],
+      ["serve", "--data", folder, "--listen", "127.0.0.1:0"],
+    ]) {
+      const ended = await condarium(command, {}, AS_NOBODY);
+      expect([ended.code, ended.stdout]).toEqual([2, ""]);
+      expect(ended.stderr).toBe(
+        `condarium: ${folder} cannot be used: it belongs to user 0 and has mode 0700, and this is user 65534. Run condarium as that user.\n`,
+      );
+    }
   });
 
   test("is taken by one of two that start at once", async () => {

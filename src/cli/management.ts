@@ -1,17 +1,22 @@
 // What the management commands share: they open the database beside a running server and close it again.
 
+import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import type { Management } from "../app.ts";
 import { usage } from "../errors.ts";
+import { toOpenError } from "../models/database-errors.ts";
 import type { ChannelName } from "../services/channels.ts";
 import { configOf } from "./options.ts";
 
 /** Runs `work` on the data folder that the command's flags name. */
 export async function withManagement<T>(command: Command, work: (management: Management) => Promise<T>): Promise<T> {
   const { openManagement } = await import("../app.ts");
-  const management = openManagement(configOf(command).config);
+  const { config } = configOf(command);
+  const management = openManagement(config);
   try {
     return await work(management);
+  } catch (error) {
+    throw toOpenError(error, join(resolve(config.data), "condarium.db"));
   } finally {
     management.close();
   }

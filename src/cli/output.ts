@@ -23,13 +23,25 @@ export const terminal: Output = {
 /** The exit code for an error, after saying it in one line. */
 export function reportError(output: Output, error: unknown): number {
   if (error instanceof AppError) {
-    output.note(`condarium: ${error.message}`);
+    output.note(`condarium: ${error.message.replaceAll(/\s*\n\s*/g, " ")}`);
     return error.code === "usage" ? EXIT.usage : EXIT.failed;
+  }
+  const failure = systemFailure(error);
+  if (failure !== undefined) {
+    output.note(`condarium: ${failure}. Look at its rights and its disk.`);
+    return EXIT.failed;
   }
   output.note(
     `condarium: unexpected error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
   );
   return EXIT.failed;
+}
+
+/** What the system did not do, such as opening a file, and why; a fault of ours has no such reason. */
+function systemFailure(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("code" in error) || !("syscall" in error)) return undefined;
+  const path = "path" in error && typeof error.path === "string" ? `${error.path} cannot be used: ` : "";
+  return `${path}${error.message}`;
 }
 
 /** ms UTC as people read it. */

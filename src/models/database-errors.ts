@@ -50,17 +50,15 @@ export function toAppError(error: unknown): unknown {
   return error;
 }
 
-/** Why a database cannot be used, in a line for the one who runs the server or a command. */
+/** Why a database cannot be used, in a line for the one who runs the server or a command; all there is to say is in it. */
 export function toOpenError(error: unknown, path: string): unknown {
-  if (isDatabaseBusy(error))
-    return unavailable(`${path} is busy: another process keeps it locked. Try again.`, 1, error);
+  if (isDatabaseBusy(error)) return unavailable(`${path} is busy: another process keeps it locked. Try again.`, 1);
   if (isDatabaseDamaged(error)) {
-    return unavailable(`${path} is damaged, or no database: restore it from a backup. Nothing was changed.`, 60, error);
+    return unavailable(`${path} is damaged, or no database: restore it from a backup. Nothing was changed.`, 60);
   }
-  if (isOneOf(error, FULL))
-    return new AppError("no-space", `${path} cannot be opened: its disk is full.`, { cause: error });
+  if (isDatabaseFull(error)) return new AppError("no-space", `${path} cannot be written: its disk is full.`);
   if (!isDatabaseDiskFailure(error)) return toAppError(error);
-  return unavailable(`${path} cannot be opened: ${messageOf(error)}. Look at its disk and its rights.`, 60, error);
+  return unavailable(`${path} cannot be opened: ${messageOf(error)}. Look at its disk and its rights.`, 60);
 }
 
 /** SQLite's own words: drizzle puts its query around them. */

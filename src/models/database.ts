@@ -1,7 +1,9 @@
 // The main database: one write connection behind a queue, one to read, one for snapshots.
 
 import { Database as Connection } from "bun:sqlite";
+import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { drizzle, type BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
+import { unavailable } from "../errors.ts";
 import type { Clock } from "../modules/clock.ts";
 import { createMutex } from "../modules/mutex.ts";
 import { isDatabaseBusy, toAppError, toOpenError } from "./database-errors.ts";
@@ -50,12 +52,13 @@ export type DatabaseOptions = {
   readonly onFatal?: ((error: unknown) => void) | undefined;
 };
 
+// https://sqlite.org/fileformat2.html#the_write_ahead_log
+const LOG_MAGIC = new Set([0x377f0682, 0x377f0683]);
 const OLDEST_SQLITE = [3, 51, 3] as const;
 
 export function openDatabase(options: DatabaseOptions): Database {
   const write = openForWriting(options);
-  const read = connect(options.path, { create: false });
-  read.run("PRAGMA query_only = ON");
+  const read = openForReading(options.path);
   const reader = drizzle(read, { schema });
   const writer: Writer<Transaction> = createWriter({
     connection: write,
@@ -82,9 +85,11 @@ export function openDatabase(options: DatabaseOptions): Database {
 }
 
 function openForWriting(options: DatabaseOptions): Connection {
+  requireLog(options.path);
   try {
     const connection = connect(options.path, { create: options.create });
     requireSqlite(connection);
+    refuseForeign(connection, options.path);
     migrate(connection, options.clock.now());
     // The writer waits for the lock itself, without blocking; see `connect()`.
     connection.run("PRAGMA busy_timeout = 0");
@@ -94,10 +99,44 @@ function openForWriting(options: DatabaseOptions): Connection {
   }
 }
 
+function openForReading(path: string): Connection {
+  try {
+    const connection = connect(path, { create: false });
+    connection.run("PRAGMA query_only = ON");
+    return connection;
+  } catch (error) {
+    throw toOpenError(error, path);
+  }
+}
+
+/**
+ * SQLite passes over a log that it cannot read, and with it over what was committed last. One of zeros was being begun
+ * when the power went.
+ */
+function requireLog(path: string): void {
+  const head = headOf(`${path}-wal`);
+  if (head === undefined || head === 0 || LOG_MAGIC.has(head)) return;
+  throw unavailable(
+    `${path}-wal is damaged, and with it what was stored last: restore a backup, or move it away to go on without that. Nothing was changed.`,
+    60,
+  );
+}
+
+function headOf(path: string): number | undefined {
+  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) < 4) return undefined;
+  const file = openSync(path, "r");
+  try {
+    const bytes = Buffer.alloc(4);
+    readSync(file, bytes);
+    return bytes.readUInt32BE();
+  } finally {
+    closeSync(file);
+  }
+}
+
 /** For worker threads and commands, which read beside the server. */
 export function openSnapshots(path: string): Snapshots & { close(): void } {
-  const connection = connect(path, { create: false });
-  connection.run("PRAGMA query_only = ON");
+  const connection = openForReading(path);
   const reader = drizzle(connection, { schema });
   const mutex = createMutex();
   return {
@@ -130,6 +169,13 @@ function requireSqlite(connection: Connection): void {
     if (part > least) return;
     if (part < least) throw new Error(`SQLite ${version} can corrupt its log; ${OLDEST_SQLITE.join(".")} is needed`);
   }
+}
+
+/** A file that was put there by mistake is somebody's, and gets no tables of ours. */
+function refuseForeign(connection: Connection, path: string): void {
+  const tables = connection.query<{ name: string }, []>("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+  if (tables.length === 0 || tables.some(({ name }) => name === "schema_migration")) return;
+  throw unavailable(`${path} is a database of something else: put back that of condarium. Nothing was changed.`, 60);
 }
 
 async function inSnapshot<T>(connection: Connection, work: () => Promise<T>): Promise<T> {

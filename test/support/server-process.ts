@@ -49,9 +49,13 @@ export async function serve(
   throw new Error(`the server did not start: ${stderr.text()}`);
 }
 
-/** Runs one command to its end. */
-export async function condarium(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
-  const child = spawn(args, env);
+/** Runs one command to its end, `under` another program if given. */
+export async function condarium(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  under: readonly string[] = [],
+): Promise<Ended> {
+  const child = spawn(args, env, under);
   const [code, stdout, stderr] = await Promise.all([
     child.exited,
     new Response(child.stdout).text(),

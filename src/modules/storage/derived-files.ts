@@ -91,8 +91,12 @@ function noteBoot(derived: string): boolean {
   const path = join(derived, "boot");
   const now = textOf(BOOT_ID);
   if (now !== undefined && textOf(path) === now) return true;
-  mkdirSync(derived, { recursive: true, mode: 0o700 });
-  writeFileSync(path, now ?? "", { mode: 0o600 });
+  try {
+    mkdirSync(derived, { recursive: true, mode: 0o700 });
+    writeFileSync(path, now ?? "", { mode: 0o600 });
+  } catch {
+    // A full disk stops no start: the note only saves work.
+  }
   return false;
 }
 
