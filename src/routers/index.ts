@@ -3,13 +3,13 @@
 import { Elysia } from "elysia";
 import { AppError, notFound } from "../errors.ts";
 import { condaRoutes, type CondaParts } from "./conda/index.ts";
-import { createRouteKit, type RouteKitParts } from "./kit.ts";
+import { createRouteKit, type Peer, type RouteKitParts } from "./kit.ts";
 import { opsRoutes, type OpsParts } from "./ops.ts";
 
 export type RouterParts = RouteKitParts & CondaParts & OpsParts;
 
 export type Router = {
-  handle(request: Request, peer: string): Promise<Response>;
+  handle(request: Request, peer: Peer): Promise<Response>;
   /** Method and pattern of all that is mounted, for the tests that walk them. */
   readonly routes: readonly { readonly method: string; readonly path: string }[];
 };
