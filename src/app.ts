@@ -13,6 +13,7 @@ import { createMetrics, type Metrics } from "./modules/metrics.ts";
 import type { BlobStore } from "./modules/storage/blob-store.ts";
 import { createDerivedFiles, type DerivedFiles } from "./modules/storage/derived-files.ts";
 import { createDiskStore } from "./modules/storage/disk.ts";
+import { createUnread } from "./modules/unread.ts";
 import { createRouter, type Router } from "./routers/index.ts";
 import { createRememberedAnswers } from "./routers/remembered.ts";
 import { createAccess } from "./services/access.ts";
@@ -167,6 +168,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     events,
     clock,
     remembered: createRememberedAnswers(database),
+    unread: createUnread({ clock }),
     access,
     metrics,
     channels,
