@@ -77,6 +77,7 @@ export function createPacking(parts: PackingParts): Packing {
       const request: PackRequest = { dataFolder, folder, hash, size, bytes };
       const outcome = await places.run(() => workers.run({ kind: "pack", request }, LIMIT_MS));
       if (outcome.kind !== "packed") throw new Error(outcome.kind === "failed" ? outcome.message : outcome.kind);
+      events.documentPacked();
       const { reply } = outcome;
       if (!reply.bytes) {
         // Replaced meanwhile, it would never be removed.
