@@ -16,10 +16,12 @@ import type { BlobStore } from "./modules/storage/blob-store.ts";
 import { createDerivedFiles, type DerivedFiles } from "./modules/storage/derived-files.ts";
 import { createDiskProbe } from "./modules/storage/disk-probe.ts";
 import { createDiskStore } from "./modules/storage/disk.ts";
+import { createUnread } from "./modules/unread.ts";
 import { createRouter, type Router } from "./routers/index.ts";
 import { createRememberedAnswers } from "./routers/remembered.ts";
 import { createAccess } from "./services/access.ts";
 import { createAdmission } from "./services/admission.ts";
+import { createBodies } from "./services/bodies.ts";
 import { createChannels, isThere, type Channels } from "./services/channels.ts";
 import { createInspect } from "./services/conda/inspect.ts";
 import { createPublish } from "./services/conda/publish.ts";
@@ -33,7 +35,6 @@ import { createReindex, type Reindex } from "./services/index/reindex.ts";
 import { createShards } from "./services/index/shards.ts";
 import { createPackages } from "./services/packages.ts";
 import { createLocalSource } from "./services/sources/local.ts";
-import { createSmallBlobs } from "./services/small-blobs.ts";
 import { createStaging } from "./services/staging.ts";
 import { createThrottle } from "./services/throttle.ts";
 import { createTokens, type Tokens } from "./services/tokens.ts";
@@ -188,17 +189,18 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   const staging = createStaging({ blobs, events, hashes, limit, failpoint: options.failpoint });
   const inspect = createInspect({ workers, limits: ARCHIVE_LIMITS, clock });
   const { admit } = createAdmission({ perAccount: config["uploads-per-account"] });
+  const bodies = createBodies();
   const engine = createEngine({
     database,
     files,
+    bodies,
     workers: indexers,
     events,
     clock,
     dataFolder: folder.root,
     requireFiles,
   });
-  const smallBlobs = createSmallBlobs({ blobs });
-  const shards = createShards({ blobs, events, workers: indexers, dataFolder: folder.root });
+  const shards = createShards({ blobs, bodies, events, workers: indexers, dataFolder: folder.root });
   const publish = createPublish({
     database,
     blobs,
@@ -219,6 +221,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     events,
     clock,
     remembered: createRememberedAnswers(database),
+    unread: createUnread({ clock }),
     access,
     metrics,
     channels,
@@ -226,7 +229,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     remove,
     health: parts.health,
     sourceOf: (place) =>
-      createLocalSource({ database, smallBlobs, engine, events, shards, publicUrl: options.publicUrl }, place),
+      createLocalSource({ database, blobs, bodies, engine, events, shards, publicUrl: options.publicUrl }, place),
     channelExists: async (owner, name) => {
       const place = await channels.find(database.read, owner, name);
       return place !== undefined && isThere(place);

@@ -35,6 +35,8 @@ export type Events = {
   publishEnded(summary: PublishSummary): void;
   fileDeleted(channel: string, file: string): void;
   documentBuilt(summary: { channel: string; document: string; seconds: number; bytes: number }): void;
+  /** A document was made into gzip. */
+  documentPacked(): void;
   /** How many records no document can hold; each is a fault of this server or of its disk. */
   recordsSetAside(records: number): void;
   /** Derived data could not be used, and were begun anew. */
@@ -68,6 +70,7 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
   const buildSeconds = metrics.histogram("condarium_document_build_seconds", "Seconds to build a document", [
     "document",
   ]);
+  const packed = metrics.counter("condarium_documents_packed_total", "Documents made into gzip", []);
   let setAside = 0;
   metrics.observe("condarium_records_set_aside", "Records that documents leave out as unreadable", () => setAside);
   const failedLogins = metrics.counter("condarium_failed_logins_total", "Logins with a wrong name or password", []);
@@ -94,6 +97,7 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
       buildSeconds.observe({ document }, seconds);
       log.debug({ event: "document", channel, document, seconds, bytes }, `built ${document} of ${channel}`);
     },
+    documentPacked: () => packed.add({}),
     recordsSetAside: (records) => {
       if (records > setAside)
         log.error(

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
-import { basic, PASSWORD } from "./support/app.ts";
+import { basic, PASSWORD, peerAt } from "./support/app.ts";
 import { listen, type Listening } from "./support/listening.ts";
 import { buildPackage } from "./support/package-builder.ts";
 import { exchange, openSocket, requestText, type RawSocket } from "./support/raw-socket.ts";
@@ -274,7 +274,7 @@ describe("the address of a client", () => {
       database.run("INSERT INTO login_failure VALUES ('address:198.51.100.7', ?, 30)", [Date.now()]);
       database.close();
       const headers = { ...basic("nobody", "wrong-password"), "x-forwarded-for": forwarded };
-      const answer = await behind.app.handle(new Request("http://localhost/metrics", { headers }), peer);
+      const answer = await behind.app.handle(new Request("http://localhost/metrics", { headers }), peerAt(peer));
       expect(answer.status).toBe(seen === "198.51.100.7" ? 429 : 401);
       expect(behind.log()).toContain(`"address":"${seen}"`);
     } finally {

@@ -4,6 +4,7 @@ import { createApp, type App } from "../app.ts";
 import { splitAddress, type Config } from "../config.ts";
 import { usage } from "../errors.ts";
 import type { Logger } from "../modules/log.ts";
+import type { Peer } from "../routers/kit.ts";
 import { metricsResponse } from "../routers/ops.ts";
 
 export type RunningServer = {
@@ -34,7 +35,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     fetch: async (request, self) => {
       // The port is taken before the parts are made, so that a free one can be part of the links.
       if (!handle) return starting();
-      return await handle(request, self.requestIP(request)?.address ?? "");
+      return await handle(request, peerOf(request, self));
     },
   });
   const address = `${splitAddress(config.listen).hostname}:${server.port}`;
@@ -53,6 +54,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     await Promise.all([server.stop(true), metrics?.server.stop(true)]);
     throw error;
   }
+}
+
+function peerOf(request: Request, server: Bun.Server<undefined>): Peer {
+  const { address = "", port = 0 } = server.requestIP(request) ?? {};
+  // Of a request that has been answered or given up, Bun knows no address.
+  return { address, port, isOpen: () => server.requestIP(request) !== null };
 }
 
 type Fetch = (request: Request, server: Bun.Server<undefined>) => Promise<Response>;

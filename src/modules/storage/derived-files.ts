@@ -16,11 +16,18 @@ import {
 import { dirname, join } from "node:path";
 import { randomHex } from "../ids.ts";
 
-/** A folder is a path of plain segments, the first of them the number of a channel; one document lies in it. */
+/**
+ * A folder is a path of plain segments, the first of them the number of a channel; one document lies in it. A file's name
+ * tells its size too: one that has been cut short is no document.
+ */
 export type DerivedFiles = {
-  pathOf(folder: string, hash: string): string;
+  pathOf(folder: string, hash: string, size: number): string;
   /** Bytes; undefined when there is no such file. */
   size(folder: string, hash: string): number | undefined;
+  /** The same for one whose size is known, which costs less. */
+  has(folder: string, hash: string, size: number): boolean;
+  /** Whether there is a file that is not as long as it was. */
+  isCut(folder: string, hash: string): boolean;
   /** A file to copy from; undefined when there is no such file. It can be read until it is closed, even once removed. */
   open(folder: string, hash: string): DerivedSource | undefined;
   /** Writes the parts one after the other; a reader sees the whole file or none. Answers the bytes. */
@@ -39,42 +46,58 @@ export type DerivedPart = Uint8Array | DerivedStretch;
 export type DerivedStretch = { readonly source: DerivedSource; readonly offset: number; readonly byteLength: number };
 
 const BATCH_BYTES = 256 * 1024;
-const NAME = /^[0-9a-f]{64}$/;
+const HASH = /^[0-9a-f]{64}$/;
+const NAME = /^[0-9a-f]{64}-\d+$/;
 const FOLDER = /^\d+(?:\/[\w-][\w.-]*)+$/;
 /** Linux names each start of a machine; elsewhere nothing is taken to have outlived one. */
 const BOOT_ID = "/proc/sys/kernel/random/boot_id";
 
 export function createDerivedFiles(root: string): DerivedFiles {
   const derived = join(root, "derived");
-  const pathOf = (folder: string, hash: string): string => {
-    if (!FOLDER.test(folder) || !NAME.test(hash)) throw new Error("not the name of a derived file");
-    return join(derived, folder, hash);
+  const folderAt = (folder: string): string => {
+    if (!FOLDER.test(folder)) throw new Error("not the name of a derived file");
+    return join(derived, folder);
   };
+  const pathOf = (folder: string, hash: string, size: number): string => {
+    if (!HASH.test(hash) || !Number.isSafeInteger(size) || size < 0) throw new Error("not the name of a derived file");
+    return join(folderAt(folder), `${hash}-${size}`);
+  };
+  const has = (folder: string, hash: string, size: number): boolean =>
+    statSync(pathOf(folder, hash, size), { throwIfNoEntry: false })?.size === size;
+  const sizesOf = (folder: string, hash: string): number[] =>
+    namesIn(folderAt(folder)).flatMap((name) => (name.startsWith(`${hash}-`) ? [Number(name.slice(65))] : []));
+  const sizeOf = (folder: string, hash: string): number | undefined =>
+    sizesOf(folder, hash).find((size) => has(folder, hash, size));
   return {
     pathOf,
-    size: (folder, hash) => statSync(pathOf(folder, hash), { throwIfNoEntry: false })?.size,
+    has,
+    size: sizeOf,
+    isCut: (folder, hash) => sizesOf(folder, hash).some((size) => !has(folder, hash, size)),
     open: (folder, hash) => {
+      const size = sizeOf(folder, hash);
+      if (size === undefined) return undefined;
       try {
-        const file = openSync(pathOf(folder, hash), "r");
+        const file = openSync(pathOf(folder, hash, size), "r");
         return { file, close: () => closeSync(file) };
       } catch {
         return undefined;
       }
     },
     write: (folder, hash, parts) => {
-      const target = pathOf(folder, hash);
-      mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
-      const temporary = `${target}.${randomHex(8)}`;
+      const temporary = `${pathOf(folder, hash, 0)}.${randomHex(8)}`;
+      mkdirSync(dirname(temporary), { recursive: true, mode: 0o700 });
       try {
         const bytes = writeParts(temporary, parts);
-        renameSync(temporary, target);
+        renameSync(temporary, pathOf(folder, hash, bytes));
         return bytes;
       } catch (error) {
         rmSync(temporary, { force: true });
         throw error;
       }
     },
-    remove: (folder, hash) => rmSync(pathOf(folder, hash), { force: true }),
+    remove: (folder, hash) => {
+      for (const size of sizesOf(folder, hash)) rmSync(pathOf(folder, hash, size), { force: true });
+    },
     sweep: (isChannel) => {
       const isSameBoot = noteBoot(derived);
       for (const channel of subfolders(derived)) {
@@ -157,6 +180,14 @@ function copy({ source, offset, byteLength }: DerivedStretch, file: number): voi
     if (read === 0) throw new Error("a derived file is shorter than it was");
     writeAll(file, buffer.subarray(0, read));
     done += read;
+  }
+}
+
+function namesIn(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
   }
 }
 

@@ -9,26 +9,25 @@ import type { Clock } from "../../modules/clock.ts";
 import { createLru } from "../../modules/lru.ts";
 import type { Step } from "../../modules/mutex.ts";
 import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
+import type { Bodies } from "../bodies.ts";
 import type { Workers } from "../workers.ts";
 import { BEFORE_ANY, type Moment } from "./catch-up-parts.ts";
 import { bytesOf } from "./compose.ts";
 import { folderOf, type DocumentPlace, type View } from "./documents.ts";
 import { emptyDocument } from "./empty.ts";
 import type { BuildReply } from "./index-builder.ts";
+import { createPacking, type Packable, type Packing } from "./packed.ts";
+import { sendableBytes, sendableFile, type SendableDocument } from "./sendable.ts";
 
 /** One exact representation of a document. */
-export type BuiltDocument = {
+export type BuiltDocument = SendableDocument & {
   readonly kind: "built";
   /** Identifies the exact bytes. */
   readonly hash: string;
-  readonly size: number;
   /** ms UTC of the newest change of the section; never goes back. */
   readonly lastModified: number;
-  /** Whether it lies in a file of this machine. */
-  readonly isFile: boolean;
-  open(): Blob;
-  /** A file may be deleted by hand, as it is only derived. */
-  isThere(): boolean;
+  /** What it is packed from; undefined for one of nothing, which is shorter as it is. */
+  readonly packable: Packable | undefined;
 };
 
 /** A document that the channel does not offer; `why` says what to use instead. */
@@ -39,11 +38,14 @@ export type Engine = {
   document(view: View, place: DocumentPlace): Promise<BuiltDocument | AbsentDocument>;
   /** The same if it is built already, for HEAD, which never builds. */
   peek(view: View, place: DocumentPlace): Promise<BuiltDocument | AbsentDocument | undefined>;
+  /** Documents as gzip. */
+  readonly packing: Pick<Packing, "pack" | "packed">;
 };
 
 export type EngineParts = {
   readonly database: Database;
   readonly files: DerivedFiles;
+  readonly bodies: Bodies;
   readonly workers: Workers;
   readonly events: Events;
   readonly clock: Clock;
@@ -71,9 +73,10 @@ export function createEngine(parts: EngineParts): Engine {
   const kept = createLru<string, Kept>({
     maxEntries: KEPT_DOCUMENTS,
     maxBytes: KEPT_BYTES,
-    sizeOf: ({ document }) => (document.kind === "built" ? Math.min(document.size, 64 * 1024) : 0) + 500,
+    sizeOf: ({ document }) => (document.kind === "built" ? document.heldBytes : 0) + 500,
   });
   const flights = new Map<string, Flight>();
+  const packing = createPacking(parts);
 
   /** What is kept, if it is as new as the moment, or if nothing in its section has changed since. */
   async function current(view: View, place: DocumentPlace, moment: Moment) {
@@ -114,7 +117,7 @@ export function createEngine(parts: EngineParts): Engine {
     const built = await build(parts, view, place);
     const before = kept.get(key)?.document;
     kept.set(key, built);
-    if (before?.kind === "built" && before.isFile) retire(folderOf(channelId ?? 0, place), key, before.hash);
+    if (before?.kind === "built") retire(folderOf(channelId ?? 0, place), key, before.hash);
     return built.document;
   }
 
@@ -122,12 +125,15 @@ export function createEngine(parts: EngineParts): Engine {
   function retire(folder: string, key: string, hash: string): void {
     const removal = (): void => {
       const now = kept.get(key)?.document;
-      if (now?.kind !== "built" || now.hash !== hash) parts.files.remove(folder, hash);
+      if (now?.kind === "built" && now.hash === hash) return;
+      parts.files.remove(folder, hash);
+      packing.remove(folder, hash);
     };
     setTimeout(removal, RETIRE_MS).unref();
   }
 
   return {
+    packing,
     document: async (view, place) => await fly(view, place, await momentOf(parts.database.read, view)),
     peek: async (view, place) => await current(view, place, await momentOf(parts.database.read, view)),
   };
@@ -142,8 +148,8 @@ async function isEmpty(reader: Reader, channelId: number | undefined, place: Doc
 function ofNothing({ address }: View, { section = "", name }: DocumentPlace): BuiltDocument {
   const composition = emptyDocument(section, name, address);
   const { hash } = composition;
-  const bytes = Buffer.concat([...bytesOf(composition)]);
-  return { kind: "built", hash, size: bytes.byteLength, lastModified: 0, ...inMemory(bytes) };
+  const bytes = new Blob([Buffer.concat([...bytesOf(composition)])]);
+  return { kind: "built", hash, lastModified: 0, packable: undefined, ...sendableBytes(bytes) };
 }
 
 async function build(parts: EngineParts, view: View, place: DocumentPlace): Promise<Kept> {
@@ -184,22 +190,16 @@ async function build(parts: EngineParts, view: View, place: DocumentPlace): Prom
 }
 
 function documentOf(
-  { files }: EngineParts,
+  parts: EngineParts,
   folder: string,
   reply: Exclude<BuildReply, { kind: "more" | "busy" }>,
 ): BuiltDocument | AbsentDocument {
   if (reply.kind === "absent") return { kind: "absent", why: reply.why };
-  const { hash, size, lastModified, bytes } = reply;
-  const built = { kind: "built", hash, size, lastModified } as const;
-  if (bytes) return { ...built, ...inMemory(bytes.slice()) };
-  const path = files.pathOf(folder, hash);
-  const isThere = (): boolean => files.size(folder, hash) === size;
-  return { ...built, isFile: true, open: () => Bun.file(path), isThere };
-}
-
-function inMemory(bytes: Uint8Array<ArrayBuffer>): Pick<BuiltDocument, "isFile" | "open" | "isThere"> {
-  const blob = new Blob([bytes]);
-  return { isFile: false, open: () => blob, isThere: () => true };
+  const { hash, size, lastModified } = reply;
+  const bytes = reply.bytes && new Blob([reply.bytes.slice()]);
+  const sendable = bytes ? sendableBytes(bytes) : sendableFile(parts, folder, hash, size);
+  const packable = { folder, hash, size, bytes };
+  return { kind: "built", hash, lastModified, packable, ...sendable };
 }
 
 async function momentOf(reader: Reader, view: View): Promise<Moment> {

@@ -121,10 +121,12 @@ export async function rebuildPlace<T>(
 /** Whether a file of a document lies there and is not what the document is. */
 export async function isFileDamaged(files: DerivedFiles, folder: string, composition: Composition): Promise<boolean> {
   const { hash } = composition;
-  if (files.size(folder, hash) === undefined) return false;
+  if (files.isCut(folder, hash)) return true;
+  const size = files.size(folder, hash);
+  if (size === undefined) return false;
   const [expected, found] = [createFileHash(), createFileHash()];
   for (const part of bytesOf(composition)) expected.update(part);
-  for await (const chunk of Bun.file(files.pathOf(folder, hash)).stream()) found.update(chunk);
+  for await (const chunk of Bun.file(files.pathOf(folder, hash, size)).stream()) found.update(chunk);
   return found.digest().sha256 !== expected.digest().sha256;
 }
 
