@@ -8,6 +8,7 @@ import { openDatabase, type Database } from "./models/database.ts";
 import { lockFolder } from "./models/lock.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
 import { ARCHIVE_LIMITS } from "./modules/conda/archive.ts";
+import { createFairTurns, type FairTurns } from "./modules/fair-turns.ts";
 import type { Logger } from "./modules/log.ts";
 import { createMetrics, type Metrics } from "./modules/metrics.ts";
 import type { BlobStore } from "./modules/storage/blob-store.ts";
@@ -76,6 +77,8 @@ function once(work: () => void): () => void {
 /** Work that waits for a thread; past that, callers are told to come back. */
 const WAITING = 1000;
 const INDEXERS = 1;
+/** Bun cuts off whoever waits for 255 s: whose package has not been read by then is told before. */
+const PATIENCE_MS = 200_000;
 
 function spawn(): Worker {
   return new Worker(new URL("./worker.ts", import.meta.url).href);
@@ -100,12 +103,14 @@ export async function createApp(options: AppOptions): Promise<App> {
   const files = createDerivedFiles(folder.root);
   const channelIds = new Set((await listChannels(stores.database.read)).map(({ id }) => id));
   files.sweep((id) => channelIds.has(id));
-  const workers = createWorkers({ spawn, size: config.workers, queue: WAITING });
+  // One more than have work as a rule: for an account that has none while another's takes long.
+  const workers = createWorkers({ spawn, size: config.workers + 1, queue: WAITING });
+  const turns = createInspectionTurns(config, clock);
   // Apart from those that read packages, so that neither kind of work waits for the other.
   const indexers = createWorkers({ spawn, size: INDEXERS, queue: WAITING });
   const hashers = createWorkers({ spawn, size: 1, queue: WAITING });
-  metrics.observe("condarium_inspections_waiting", "Packages that wait for a worker", () => workers.waiting);
-  const router = routerOf(options, { ...stores, clock, events, metrics, workers, indexers, hashers, files });
+  metrics.observe("condarium_inspections_waiting", "Packages that wait for a worker", () => turns.waiting);
+  const router = routerOf(options, { ...stores, clock, events, metrics, workers, turns, indexers, hashers, files });
   return {
     ...managementOf(config, stores, clock),
     handle: router.handle,
@@ -126,6 +131,7 @@ type Parts = Stores & {
   readonly events: ReturnType<typeof createEvents>;
   readonly metrics: Metrics;
   readonly workers: Workers;
+  readonly turns: FairTurns;
   readonly indexers: Workers;
   readonly hashers: Workers;
   readonly files: DerivedFiles;
@@ -133,7 +139,7 @@ type Parts = Stores & {
 
 function routerOf(options: AppOptions, parts: Parts): Router {
   const { config } = options;
-  const { database, blobs, clock, events, metrics, workers, indexers, hashers, files, folder } = parts;
+  const { database, blobs, clock, events, metrics, workers, turns, indexers, hashers, files, folder } = parts;
   const access = createAccess({ reader: database.read });
   const throttle = createThrottle({ database, clock });
   const identities = createIdentities({ database, throttle, events, clock });
@@ -142,7 +148,13 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   const hashes = createFileHashes({ workers: hashers });
   const limit = config["max-upload-size"];
   const staging = createStaging({ blobs, events, hashes, limit, failpoint: options.failpoint });
-  const inspect = createInspect({ workers, limits: ARCHIVE_LIMITS, clock });
+  const inspect = createInspect({
+    workers,
+    turns,
+    limits: { ...ARCHIVE_LIMITS, busyMs: config["inspection-time"] * 1000 },
+    clock,
+    patienceMs: PATIENCE_MS,
+  });
   const { admit } = createAdmission({ perAccount: config["uploads-per-account"] });
   const engine = createEngine({ database, files, workers: indexers, events, clock, dataFolder: folder.root });
   const smallBlobs = createSmallBlobs({ blobs });
@@ -185,6 +197,16 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     subdirs: config["known-subdirs"],
     defaultOwner: config["default-owner"],
     trustedProxies: config["trusted-proxies"],
+  });
+}
+
+function createInspectionTurns(config: Config, clock: Clock): FairTurns {
+  return createFairTurns({
+    places: config.workers,
+    queue: WAITING,
+    queueOfOne: config["uploads-per-account"],
+    patienceMs: PATIENCE_MS,
+    now: () => clock.elapsed(),
   });
 }
 

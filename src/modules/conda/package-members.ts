@@ -42,6 +42,8 @@ export function createPackageMembers(limits: ArchiveLimits, meter: Meter, findin
         tree.add(member);
         lines.add(member);
         unpackedBytes += member.size;
+        // To unpack them costs most with bzip2, and little with zstd.
+        if (tarball === "whole") meter.expectBytes(unpackedBytes);
         if (!DOCUMENTS.includes(member.path)) return false;
         checkDocument(member, limits);
         return true;

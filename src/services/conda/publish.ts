@@ -77,9 +77,8 @@ export function createPublish(parts: PublishParts): Publish {
     const place = await authorise(parts, request);
     const file = `${request.subdir ?? "?"}/${request.fileName}`;
     const channel = channelLabel(request.owner, request.channel);
-    const account = request.actor.identity.kind === "anonymous" ? "" : request.actor.identity.user.owner.name;
     try {
-      const published = await parts.admit(account, () => receive(parts, request, place));
+      const published = await parts.admit(accountOf(request), () => receive(parts, request, place));
       const result = request.dryRun ? "checked" : "created";
       const rules = published.findings.map(({ rule }) => rule);
       parts.events.publishEnded({ channel, file: `${published.subdir}/${published.filename}`, result, rules });
@@ -90,6 +89,10 @@ export function createPublish(parts: PublishParts): Publish {
       throw error;
     }
   };
+}
+
+function accountOf({ actor: { identity } }: PublishRequest): string {
+  return identity.kind === "anonymous" ? "" : identity.user.owner.name;
 }
 
 /** The early refusal, before a byte of the body is read. What the package really is gets checked again later. */
@@ -133,7 +136,7 @@ async function requireRights(
 async function receive(parts: PublishParts, request: PublishRequest, place: ChannelPlace): Promise<Published> {
   const staged = await parts.staging.receive(request.incoming);
   try {
-    const resolved = resolve(request, place, await parts.inspect(staged, request.fileName));
+    const resolved = resolve(request, place, await parts.inspect(staged, request.fileName, accountOf(request)));
     await requireRights(parts, request, place, parts.database.read, resolved.accepted.identity.name);
     const file = newFile(staged, resolved);
     await checkFile(parts, request, file);
