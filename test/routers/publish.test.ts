@@ -175,7 +175,7 @@ describe("publish", () => {
   });
 
   test("refuses what would make documents large, naming the member, its size and the limit", async () => {
-    const specs = Array.from({ length: 70 }, (_, at) => `${at} ${"x".repeat(4000)}`);
+    const specs = Array.from({ length: 65 }, (_, at) => `${at} ${"x".repeat(4026)}`);
     const exporting = buildPackage({ name: "exporting", version: "1", info: { "run_exports.json": { weak: specs } } });
     for (const query of ["", "?dry_run=true"]) {
       const answer = await alice.put(`${root}/main/${exporting.fileName}${query}`, exporting.bytes);
@@ -185,6 +185,13 @@ describe("publish", () => {
       expect(problem.detail).toContain("262144");
       expect(problem.findings).toMatchObject([{ rule: "stored-size", path: "info/run_exports.json" }]);
     }
+    const unusable = Array.from({ length: 10_000 }, (_, at) => `${at} ${"x".repeat(40)}`);
+    const long = buildPackage({ name: "long", version: "1", info: { "run_exports.json": { weak: unusable } } });
+    const tooLong = await alice.put(`${root}/main/${long.fileName}`, long.bytes);
+    expect(await problemOf(tooLong)).toMatchObject({
+      status: 400,
+      detail: expect.stringMatching(/info\/run_exports\.json has \d+ bytes; the limit is 262144 bytes/),
+    });
     const about = { description: "d".repeat(200_000) };
     const both = buildPackage({
       name: "both",
