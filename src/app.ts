@@ -10,6 +10,7 @@ import { createFolderGuard, type FolderGuard } from "./models/folder-guard.ts";
 import { lockFolder } from "./models/lock.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
 import { ARCHIVE_LIMITS } from "./modules/conda/archive.ts";
+import { createFairTurns, type FairTurns } from "./modules/fair-turns.ts";
 import type { Logger } from "./modules/log.ts";
 import { createMetrics, type Metrics } from "./modules/metrics.ts";
 import type { BlobStore } from "./modules/storage/blob-store.ts";
@@ -80,6 +81,8 @@ function once(work: () => void): () => void {
 /** Work that waits for a thread; past that, callers are told to come back. */
 const WAITING = 1000;
 const INDEXERS = 1;
+/** Bun cuts off whoever waits for 255 s: whose package has not been read by then is told before. */
+const PATIENCE_MS = 200_000;
 
 function spawn(): Worker {
   return new Worker(new URL("./worker.ts", import.meta.url).href);
@@ -110,25 +113,10 @@ export async function createApp(options: AppOptions): Promise<App> {
   const stores = openStores({ config, clock, create: true, failpoint, onFatal, requireFiles });
   const files = createDerivedFiles(folder.root);
   await sweep(stores, files);
-  const workers = createWorkers({ spawn, size: config.workers, queue: WAITING });
-  // Apart from those that read packages, so that neither kind of work waits for the other.
-  const indexers = createWorkers({ spawn, size: INDEXERS, queue: WAITING });
-  const hashers = createWorkers({ spawn, size: 1, queue: WAITING });
-  metrics.observe("condarium_inspections_waiting", "Packages that wait for a worker", () => workers.waiting);
+  const threads = createThreads(config, { clock, metrics });
   health = healthOf(config, { ...stores, events, clock });
   const watch = health.watch();
-  const router = routerOf(options, {
-    ...stores,
-    health,
-    requireFiles,
-    clock,
-    events,
-    metrics,
-    workers,
-    indexers,
-    hashers,
-    files,
-  });
+  const router = routerOf(options, { ...stores, ...threads, health, requireFiles, clock, events, metrics, files });
   return {
     ...managementOf(config, stores, clock),
     handle: router.handle,
@@ -136,9 +124,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     metrics,
     close: once(() => {
       watch.stop();
-      workers.close();
-      indexers.close();
-      hashers.close();
+      threads.close();
       stores.database.close();
       lock.release();
     }),
@@ -170,15 +156,13 @@ type Parts = Stores & {
   readonly clock: Clock;
   readonly events: Events;
   readonly metrics: Metrics;
-  readonly workers: Workers;
-  readonly indexers: Workers;
-  readonly hashers: Workers;
   readonly files: DerivedFiles;
-};
+} & Omit<Threads, "close">;
 
 function routerOf(options: AppOptions, parts: Parts): Router {
   const { config } = options;
-  const { database, blobs, clock, events, metrics, workers, indexers, hashers, files, folder, requireFiles } = parts;
+  const { database, blobs, clock, events, metrics, files, folder, requireFiles } = parts;
+  const { workers, turns, indexers, hashers } = parts;
   const access = createAccess({ reader: database.read });
   const throttle = createThrottle({ database, clock });
   const identities = createIdentities({ database, throttle, events, clock });
@@ -187,7 +171,13 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   const hashes = createFileHashes({ workers: hashers });
   const limit = config["max-upload-size"];
   const staging = createStaging({ blobs, events, hashes, limit, failpoint: options.failpoint });
-  const inspect = createInspect({ workers, limits: ARCHIVE_LIMITS, clock });
+  const inspect = createInspect({
+    workers,
+    turns,
+    limits: { ...ARCHIVE_LIMITS, busyMs: config["inspection-time"] * 1000 },
+    clock,
+    patienceMs: PATIENCE_MS,
+  });
   const { admit } = createAdmission({ perAccount: config["uploads-per-account"] });
   const bodies = createBodies();
   const engine = createEngine({
@@ -238,6 +228,35 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     defaultOwner: config["default-owner"],
     trustedProxies: config["trusted-proxies"],
   });
+}
+
+/** Worker threads by what they do, so that no kind of work waits for another. */
+type Threads = {
+  readonly workers: Workers;
+  readonly turns: FairTurns;
+  readonly indexers: Workers;
+  readonly hashers: Workers;
+  close(): void;
+};
+
+function createThreads(config: Config, parts: { readonly clock: Clock; readonly metrics: Metrics }): Threads {
+  // One more than have work as a rule: for an account that has none while another's takes long.
+  const workers = createWorkers({ spawn, size: config.workers + 1, queue: WAITING });
+  const indexers = createWorkers({ spawn, size: INDEXERS, queue: WAITING });
+  const hashers = createWorkers({ spawn, size: 1, queue: WAITING });
+  const turns = createFairTurns({
+    places: config.workers,
+    queue: WAITING,
+    queueOfOne: config["uploads-per-account"],
+    patienceMs: PATIENCE_MS,
+    now: () => parts.clock.elapsed(),
+  });
+  const waiting = (): number => turns.waiting;
+  parts.metrics.observe("condarium_inspections_waiting", "Packages that wait for a worker", waiting);
+  const close = (): void => {
+    for (const pool of [workers, indexers, hashers]) pool.close();
+  };
+  return { workers, turns, indexers, hashers, close };
 }
 
 function openStores(options: {

@@ -41,6 +41,11 @@ export const SETTINGS = {
   "min-free-space": { schema: bytes, default: "1GiB", help: "uploads are refused when the disk has less left" },
   "uploads-per-account": { schema: count, default: "64", help: "uploads one account may have under way" },
   workers: { schema: count, default: "2", help: "threads that read packages" },
+  "inspection-time": {
+    schema: seconds,
+    default: "10s",
+    help: "processor time to read a package, a tenth more per 5 MB packed and unpacked",
+  },
   "shutdown-timeout": {
     schema: seconds,
     default: "30s",

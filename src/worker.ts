@@ -1,5 +1,6 @@
 // Entry of the worker threads: takes one job at a time and answers it.
 
+import { startBusyTime } from "./modules/clock.ts";
 import { inspectArchive } from "./modules/conda/inspect-archive.ts";
 import { createHashWorker } from "./services/hash-worker.ts";
 import { createIndexWorker } from "./services/index/index-worker.ts";
@@ -29,7 +30,7 @@ async function answer(job: WorkerJob): Promise<WorkerReply> {
     }
     if (job.kind === "pack") return { kind: "packed", reply: packDocument(job.request) };
     if (job.kind === "hash") return { kind: "hashed", digest: hashes.take(job) };
-    const inspection = await inspectArchive(job.path, job);
+    const inspection = await inspectArchive(job.path, { ...job, busy: startBusyTime() });
     if (inspection.kind === "accepted" && inspection.unpackedBytes > LARGE_BYTES) Bun.gc(true);
     return { kind: "inspected", inspection };
   } catch (error) {

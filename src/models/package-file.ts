@@ -187,6 +187,48 @@ export async function filesOfName(
   return await filesByName(reader).execute({ channelId, section, packageName });
 }
 
+/** For hashes and names, of a file whose metadata does not say what it takes. */
+export const UNTOLD_BYTES = 512;
+
+/** Bytes in the document of its name; a bound for files that do not say it. */
+const WEIGHT = sql`coalesce(
+  case when json_valid(${packageFile.metadata}) then ${packageFile.metadata} ->> '$.weight' end,
+  octet_length(${packageFile.record}) + octet_length(${packageFile.metadata}) + ${sql.raw(String(UNTOLD_BYTES))})`;
+
+const weightByName = prepared((reader) =>
+  reader
+    .select({ bytes: sql<number>`cast(coalesce(sum(${WEIGHT}), 0) as integer)` })
+    .from(packageFile)
+    .where(
+      and(
+        eq(packageFile.channelId, given("channelId")),
+        eq(packageFile.section, given("section")),
+        eq(packageFile.packageName, given("name")),
+      ),
+    )
+    .prepare(),
+);
+const weightById = prepared((reader) =>
+  reader
+    .select({ bytes: sql<number>`cast(${WEIGHT} as integer)` })
+    .from(packageFile)
+    .where(eq(packageFile.id, given("id")))
+    .prepare(),
+);
+
+/** Bytes that all files of a name in a section take in its document, whatever their state. */
+export async function weightOfName(
+  reader: Reader,
+  place: { readonly channelId: number; readonly section: string; readonly name: string },
+): Promise<number> {
+  return theRow(await weightByName(reader).execute(place)).bytes;
+}
+
+/** Bytes that one of them takes. */
+export async function weightOfFile(reader: Reader, id: number): Promise<number> {
+  return theRow(await weightById(reader).execute({ id })).bytes;
+}
+
 const indexedByName = prepared((reader) =>
   reader
     .select(INDEXED)

@@ -8,3 +8,12 @@ export type Clock = {
 };
 
 export const systemClock: Clock = { now: () => Date.now(), elapsed: () => performance.now() };
+
+/** Milliseconds of a processor that the calling thread has used since this was called; no wait and no other load count. */
+export function startBusyTime(): () => number {
+  const start = process.threadCpuUsage();
+  return () => {
+    const { user, system } = process.threadCpuUsage(start);
+    return (user + system) / 1000;
+  };
+}

@@ -230,7 +230,7 @@ function* invert(
     const byte = entry & 0xff;
     position = entry >>> 8;
     if (equal === 4) {
-      for (let count = 0; count < byte; count += 1) crc = (crc << 8) ^ (CRC_TABLE[(crc >>> 24) ^ previous] ?? 0);
+      crc = crcOfRun(crc, previous, byte);
       output.fill(previous, filled, filled + byte);
       filled += byte;
       [equal, previous] = [0, -1];
@@ -248,6 +248,37 @@ function* invert(
   }
   if (~crc >>> 0 !== header.crc) throw corrupt("the checksum of a block is wrong");
   yield output.subarray(0, filled);
+}
+
+/** The checksum after `count` more bytes that are all the same: long runs are what little data can grow most by. */
+function crcOfRun(crc: number, byte: number, count: number): number {
+  if (count < SHORT_RUN) {
+    let sum = crc;
+    for (let index = 0; index < count; index += 1) sum = (sum << 8) ^ (CRC_TABLE[(sum >>> 24) ^ byte] ?? 0);
+    return sum;
+  }
+  const table = (RUN_TABLES[count] ??= buildRunTable(count));
+  return (
+    (table[crc & 0xff] ?? 0) ^
+    (table[256 + ((crc >>> 8) & 0xff)] ?? 0) ^
+    (table[512 + ((crc >>> 16) & 0xff)] ?? 0) ^
+    (table[768 + (crc >>> 24)] ?? 0) ^
+    (table[1024 + byte] ?? 0)
+  );
+}
+
+/** What each byte of the checksum, and the repeated byte, become after so many steps: these only ever add up by xor. */
+function buildRunTable(count: number): Int32Array {
+  const table = new Int32Array(5 * 256);
+  for (let bit = 0; bit < 40; bit += 1) {
+    const byte = bit < 32 ? 0 : 1 << (bit - 32);
+    let value = bit < 32 ? 1 << bit : 0;
+    for (let index = 0; index < count; index += 1) value = (value << 8) ^ (CRC_TABLE[(value >>> 24) ^ byte] ?? 0);
+    const start = (bit >> 3) * 256;
+    const half = 1 << (bit & 7);
+    for (let index = 0; index < half; index += 1) table[start + half + index] = value ^ (table[start + index] ?? 0);
+  }
+  return table;
 }
 
 /** Moves the value at `rank` to the front and returns it. */
@@ -297,6 +328,10 @@ function trailing(): ArchiveRefusal {
   const fix = "Remove the bytes after the end of the bzip2 data, or build the package again.";
   return new ArchiveRefusal("bzip2-trailing-data", "", "Something that is not bzip2 follows the bzip2 data.", fix);
 }
+
+const SHORT_RUN = 16;
+/** By the length of the run. */
+const RUN_TABLES: (Int32Array | undefined)[] = [];
 
 const CRC_TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
   let crc = byte << 24;

@@ -11,6 +11,7 @@ import { type PathsJson, prefixFlags, readPaths } from "./info/paths.ts";
 import { readRunExports } from "./info/run-exports.ts";
 import { INDEX, isInfo, type PackageMembers } from "./package-members.ts";
 import { canonicalRecord } from "./record.ts";
+import { storedProblem } from "./stored.ts";
 
 const SCRIPTS = ["pre-link", "post-link", "pre-unlink", "post-unlink"];
 const ACTIVATION = ["etc/conda/activate.d", "etc/conda/deactivate.d"];
@@ -46,12 +47,18 @@ export function describePackage(
   if (index === undefined || identity === undefined || findings.refused) {
     return { kind: "refused", findings: findings.list() };
   }
+  const record = canonicalRecord(index);
+  const flags = flagsOf(members, identity.name, container.hasPayload, link, paths);
+  const metadata = { about, runExports, flags };
+  // Already here: what is too long must not travel to another thread.
+  const problem = storedProblem(record, { ...metadata, findings: findings.list() });
+  if (problem !== undefined) return { kind: "refused", findings: [problem] };
   return {
     kind: "accepted",
     format: container.format,
     identity,
-    record: canonicalRecord(index),
-    metadata: { about, runExports, flags: flagsOf(members, identity.name, container.hasPayload, link, paths) },
+    record,
+    metadata,
     fileList: members.fileList(),
     unpackedBytes: members.unpackedBytes,
     findings: findings.list(),

@@ -6,6 +6,7 @@ import type { TarMember, TarVisitor } from "../archive/tar.ts";
 import { createTree, type Tree } from "../archive/tree.ts";
 import type { ArchiveLimits } from "./archive.ts";
 import type { Findings } from "./findings.ts";
+import { STORED_BYTES } from "./stored.ts";
 
 /** `whole` is the one tarball of a `.tar.bz2`; a `.conda` has one for `info/` and one for everything else. */
 type Tarball = "whole" | "info" | "payload";
@@ -25,6 +26,8 @@ export type PackageMembers = {
 export const INDEX = "info/index.json";
 
 const DOCUMENTS = [INDEX, "info/about.json", "info/paths.json", "info/run_exports.json", "info/link.json"];
+/** What goes into documents as it is: more than may be stored is not even read. */
+const STORED_WHOLE = ["info/about.json", "info/run_exports.json"];
 // Windows drops dots and spaces at the end of a name, and takes what follows a colon for a stream of the file.
 const SPECIAL = /^(?:info|conda-meta)[. ]*(?:[:/]|$)/i;
 const DROPPED = /^[. ]*(?::.*)?$/;
@@ -42,6 +45,8 @@ export function createPackageMembers(limits: ArchiveLimits, meter: Meter, findin
         tree.add(member);
         lines.add(member);
         unpackedBytes += member.size;
+        // To unpack them costs most with bzip2, and little with zstd.
+        if (tarball === "whole") meter.expectBytes(unpackedBytes);
         if (!DOCUMENTS.includes(member.path)) return false;
         checkDocument(member, limits);
         return true;
@@ -92,7 +97,7 @@ function isTwin(document: string, path: string): boolean {
 }
 
 function checkDocument({ path, type, size }: TarMember, limits: ArchiveLimits): void {
-  const limit = path === INDEX ? limits.indexBytes : limits.infoBytes;
+  const limit = path === INDEX ? limits.indexBytes : STORED_WHOLE.includes(path) ? STORED_BYTES : limits.infoBytes;
   if (type !== "file") {
     throw new ArchiveRefusal("info-not-a-file", path, `${path} is a ${type}.`, "Write it as a plain file.");
   }
@@ -100,7 +105,7 @@ function checkDocument({ path, type, size }: TarMember, limits: ArchiveLimits): 
     throw new ArchiveRefusal(
       "info-too-large",
       path,
-      `${path} is larger than ${limit} bytes.`,
+      `${path} has ${size} bytes; the limit is ${limit} bytes.`,
       "Make the file smaller.",
     );
   }
