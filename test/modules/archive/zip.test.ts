@@ -210,6 +210,7 @@ describe("refuses", () => {
     ["deflated data that is longer than it says", "zip-checksum", rawZip([deflated("hello", { size: 4 })])],
     ["deflated data that is shorter than it says", "zip-checksum", rawZip([deflated("hello", { size: 6 })])],
     ["deflated data that is broken", "zip-deflate-corrupt", rawZip([{ ...first, both: { method: 8 } }])],
+    ["something behind the deflated data", "zip-deflate-corrupt", rawZip([withTail(deflated("hello"))])],
     ["a missing descriptor", "zip-wrong-descriptor", rawZip([{ ...first, both: { flags: 8 } }])],
     [
       "a descriptor that disagrees",
@@ -297,6 +298,11 @@ describe("refuses", () => {
     expect(await ruleOf(() => read(zip))).toBe(rule);
   });
 });
+
+/** One more byte, which its headers count. */
+function withTail(entry: RawEntry): RawEntry {
+  return { ...entry, data: Buffer.concat([entry.data, Uint8Array.of(0)]) };
+}
 
 /** The two members' directory entries, of equal name lengths, in the other order. */
 function swapDirectory(zip: Uint8Array): Uint8Array {
