@@ -154,9 +154,7 @@ function readExtension(state: State, header: TarHeader): boolean {
       return collect("pax", MAX_PAX, (bytes) => void (pending.pax = readPaxRecords(bytes, false)));
     case "g":
       isKnown("ustar");
-      if (Object.keys(pending).length > 0) {
-        throw tarRefusal("tar-global-header", "", "A global pax header stands between a member and what describes it.");
-      }
+      checkGlobal(header, pending);
       return collect("global", MAX_PAX, (bytes) => void (pending.global = readPaxRecords(bytes, true)));
     case "L":
       isKnown("gnu", "ustar");
@@ -166,6 +164,17 @@ function readExtension(state: State, header: TarHeader): boolean {
       return collect("longLink", MAX_LONG_NAME, (bytes) => void (pending.longLink = readLongName(bytes)));
     default:
       return false;
+  }
+}
+
+/** rattler forgets over it what describes the next member, and makes the folders that its own name leads through. */
+function checkGlobal(header: TarHeader, pending: Pending): void {
+  if (Object.keys(pending).length > 0) {
+    throw tarRefusal("tar-global-header", "", "A global pax header stands between a member and what describes it.");
+  }
+  const parts = Buffer.from(header.path).toString("latin1").split("/");
+  if (parts.filter((part) => part !== "." && part !== "").length > 1) {
+    throw tarRefusal("tar-global-header", parts.join("/"), "The name of a global pax header leads through a folder.");
   }
 }
 

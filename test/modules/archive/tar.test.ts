@@ -87,6 +87,11 @@ describe("reads", () => {
       [`${"x".repeat(98)}/été`],
     ],
     ["an old file after a global comment", [rawPax("18 comment=abcdef\n", "g"), { ...file, type: "\0" }], ["bin/tool"]],
+    ...["pax_global_header", "././@PaxHeader"].map((path): [string, TarMember[], string[]] => [
+      `a global comment by the name of ${path}`,
+      [{ ...rawPax("18 comment=abcdef\n", "g"), path }, file],
+      ["bin/tool"],
+    ]),
     ["a global comment, then a name", [rawPax("18 comment=abcdef\n", "g"), pax({ path: long }), file], [long]],
     ["what is left of an older name", [{ ...file, ...put(0, "bin/tool\0@LongLink") }], ["bin/tool"]],
     ["a blank owner", [{ ...file, ...put(108, " ".repeat(8)) }], ["bin/tool"]],
@@ -359,6 +364,16 @@ describe("refuses", () => {
       "a global header behind a long target",
       "tar-global-header",
       [gnu("K", "a"), rawPax("18 comment=abcdef\n", "g"), symlink("b", "")],
+    ],
+    ...["folder/x", "/tmp/GlobalHead.1.1", "a/../b"].map((path): [string, string, TarMember[]] => [
+      `the global header ${path}`,
+      "tar-global-header",
+      [{ ...rawPax("18 comment=abcdef\n", "g"), path }, file],
+    ]),
+    [
+      "a global header with a prefix",
+      "tar-global-header",
+      [{ ...rawPax("18 comment=abcdef\n", "g"), ...put(345, "usr") }, file],
     ],
     ["a global time", "tar-global-header", [pax({ mtime: "1" }, "g"), file]],
     ["a huge pax header", "tar-header-too-large", [{ path: "pax", type: "x", ...put(124, "77777777777") }]],
