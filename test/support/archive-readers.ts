@@ -1,5 +1,5 @@
 // What others make of the packages that we accept: Python's tarfile and zipfile, conda-package-streaming, libarchive with
-// the calls of mamba, and rattler. Whatever one of them reads differently is told of.
+// the calls of mamba, and rattler in its two ways. Whatever one of them reads differently is told of.
 
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
@@ -37,13 +37,16 @@ export type Comparison = {
   readonly refusals: ReadonlyMap<string, number>;
 };
 
-/** rattler unpacks such a `.conda` only when it downloads it a second time, as a whole; py-rattler's `extract` does not. */
-const UNSTREAMABLE = "zip-data-descriptor";
+/** Warnings of what a reader does not do at all; rattler downloads such packages as a whole, some of them twice. */
+const UNREAD: Readonly<Record<string, readonly string[]>> = {
+  rattler: ["zip-data-descriptor"],
+  "rattler-stream": ["zip-deflated-member"],
+};
 
 type Member = [path: string, type: string, size: number, mode: number, sha256: string, link: string];
 type Reading = { readonly names: readonly string[]; readonly members: readonly Member[] };
 
-const READERS = ["tarfile", "conda", "mamba", "rattler"] as const;
+const READERS = ["tarfile", "conda", "mamba", "rattler", "rattler-stream"] as const;
 /** These packages lack a part by which conda finds their contents; each is warned of, and refused where that is wanted. */
 const INCOMPLETE = ["conda-stem", "conda-no-payload", "file-name"];
 /** Reading thousands of packages waits for no disk there. */
@@ -56,6 +59,7 @@ const answer = z.object({
   error: z.string().optional(),
   names: z.array(z.string()).optional(),
   members: z.array(z.tuple([z.string(), z.string(), z.number(), z.number(), z.string(), z.string()])).optional(),
+  entries: z.record(z.string(), z.tuple([z.string(), z.number(), z.string(), z.string()])).optional(),
   tree: z.record(z.string(), z.array(z.union([z.string(), z.number(), z.boolean()]))).optional(),
 });
 
@@ -88,7 +92,7 @@ export async function compareReaders(samples: Iterable<Sample>): Promise<Compari
     const differences = readers.flatMap((answers, at) =>
       [...accepted].flatMap(([id, { sample, reading, warnings }]) => {
         const reader = READERS[at] ?? "";
-        if (reader === "rattler" && warnings.includes(UNSTREAMABLE)) return [];
+        if (UNREAD[reader]?.some((rule) => warnings.includes(rule)) === true) return [];
         const what = differenceOf(reading, answers.get(id));
         return what === undefined ? [] : [{ sample, reader, what }];
       }),
@@ -188,6 +192,7 @@ function differenceOf(reading: Reading, found: z.infer<typeof answer> | undefine
   if (found === undefined) return "it gives no answer";
   if (found.error !== undefined) return `it fails: ${found.error.slice(0, 300)}`;
   if (found.tree !== undefined) return firstDifference(treeOf(reading.members), found.tree);
+  if (found.entries !== undefined) return firstDifference(entriesOf(reading.members), found.entries);
   if (JSON.stringify(found.names ?? []) !== JSON.stringify(reading.names)) return "it lists other members of the ZIP";
   const byPlace = (members: readonly unknown[] = []): Record<string, unknown> => Object.fromEntries(members.entries());
   return firstDifference(byPlace(reading.members), byPlace(found.members));
@@ -202,6 +207,11 @@ function firstDifference(
     if (mine !== other) return `${JSON.stringify(key)} is ${other} to it and ${mine} to us`;
   }
   return undefined;
+}
+
+function entriesOf(members: readonly Member[]): Record<string, unknown> {
+  const leaves = members.filter(([, type]) => type !== "directory");
+  return Object.fromEntries(leaves.map(([path, type, size, , hash, link]) => [path, [type, size, hash, link]]));
 }
 
 /** What lies in a folder once the members are unpacked there, in the words of `read_archives.py`. */

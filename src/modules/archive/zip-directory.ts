@@ -175,12 +175,13 @@ function readCentralHeader(bytes: Buffer): [ZipEntry, number] {
   checkVersion(name, bytes.readUInt16LE(6));
   const method = readMethod(name, bytes.readUInt16LE(10), flags);
   const extra = bytes.subarray(CENTRAL.length + nameLength, length);
-  const { size, compressedSize, offset, disk } = readZip64(name, extra, {
+  const header = {
     size: bytes.readUInt32LE(24),
     compressedSize: bytes.readUInt32LE(20),
     offset: bytes.readUInt32LE(42),
     disk: bytes.readUInt16LE(34),
-  });
+  };
+  const { size, compressedSize, offset, disk } = readZip64(name, extra, header, false);
   if (bytes.readUInt16LE(32) !== 0) throw refusal("zip-comment", name, "The member has a comment.");
   if (disk !== 0) throw refusal("zip-several-disks", name, "The member lies in another part of the ZIP.");
   checkAttributes(name, bytes.readUInt32LE(38));
@@ -207,12 +208,8 @@ function checkLocalHeader(fd: number, entry: ZipEntry, end: number): number {
   checkVersion(name, header.readUInt16LE(4));
   if (header.readUInt16LE(6) !== flags) throw disagree("flags");
   if (header.readUInt16LE(8) !== (entry.method === "stored" ? 0 : 8)) throw disagree("methods");
-  const { size, compressedSize } = readZip64(name, rest.subarray(nameLength), {
-    size: header.readUInt32LE(22),
-    compressedSize: header.readUInt32LE(18),
-    offset: 0,
-    disk: 0,
-  });
+  const sizes = { size: header.readUInt32LE(22), compressedSize: header.readUInt32LE(18), offset: 0, disk: 0 };
+  const { size, compressedSize } = readZip64(name, rest.subarray(nameLength), sizes, true);
   const crc = header.readUInt32LE(14);
   const isLater = (flags & FLAG_DESCRIPTOR) !== 0 && crc === 0 && size === 0 && compressedSize === 0;
   if (isLater) return length;
@@ -282,43 +279,36 @@ function checkAttributes(name: string, attributes: number): void {
 }
 
 /**
- * Replaces the values that say "see the zip64 field" by those in it. Some writers repeat there what fits the header;
- * then both must be the same.
+ * Replaces the values that say "see the zip64 field" by those in it, which must hold no others: rattler refuses them. Only
+ * in front of a member may it have both sizes although they fit the header, as some writers put them.
  */
-function readZip64(name: string, extra: Buffer, header: Zip64Values): Zip64Values {
+function readZip64(name: string, extra: Buffer, header: Zip64Values, isLocal: boolean): Zip64Values {
   const field = findZip64(name, extra) ?? Buffer.alloc(0);
-  const isElsewhere = ([key, width]: (typeof ZIP64_FIELDS)[number]): boolean =>
-    header[key] === (width === 8 ? MAX32 : MAX16);
-  const needed = ZIP64_FIELDS.filter(isElsewhere).reduce((sum, [, width]) => sum + width, 0);
+  const needed = ZIP64_FIELDS.filter(([key, width]) => header[key] === (width === 8 ? MAX32 : MAX16));
+  const isRepeated = isLocal && needed.length === 0 && field.length === 16;
   const values = { ...header };
   let at = 0;
-  for (const part of ZIP64_FIELDS) {
-    const [key, width] = part;
-    if (!isElsewhere(part) && (field.length === needed || at === field.length)) continue;
-    const isShort = at + width > field.length;
-    if (!isShort) values[key] = width === 8 ? readUInt64(field, at) : field.readUInt32LE(at);
-    if (isShort || (!isElsewhere(part) && values[key] !== header[key])) {
-      throw refusal("zip-wrong-zip64", name, "The member's zip64 field does not fit its header.");
-    }
+  for (const [key, width] of isRepeated ? ZIP64_FIELDS.slice(0, 2) : needed) {
+    if (at + width <= field.length) values[key] = width === 8 ? readUInt64(field, at) : field.readUInt32LE(at);
     at += width;
   }
-  if (at !== field.length) throw refusal("zip-wrong-zip64", name, "The member's zip64 field is too long.");
-  return values;
+  const agrees = !isRepeated || (values.size === header.size && values.compressedSize === header.compressedSize);
+  if (at === field.length && agrees) return values;
+  throw refusal("zip-wrong-zip64", name, "The member's zip64 field does not fit its header.");
 }
 
 function findZip64(name: string, extra: Buffer): Buffer | undefined {
+  const seen = new Set<number>();
   let found: Buffer | undefined;
   let at = 0;
   while (at < extra.length) {
     const [id, length] = at + 4 > extra.length ? [0, MAX32] : [extra.readUInt16LE(at), extra.readUInt16LE(at + 2)];
     const field = extra.subarray(at + 4, at + 4 + length);
     const isBad =
-      field.length !== length ||
-      !EXTRA_ALLOWED.has(id) ||
-      (id === EXTRA_ZIP64 && found !== undefined) ||
-      (id === EXTRA_TIMES && !isTimes(field));
+      field.length !== length || !EXTRA_ALLOWED.has(id) || seen.has(id) || (id === EXTRA_TIMES && !isTimes(field));
     if (isBad)
       throw refusal("zip-bad-extra-field", name, "The member has an extra field that is broken or not allowed.");
+    seen.add(id);
     if (id === EXTRA_ZIP64) found = field;
     at += 4 + length;
   }

@@ -3,10 +3,12 @@
 A line is written as soon as it is known, and who is in RESULTS is not read again: after a crash the rest can go on.
 """
 
+import asyncio
 import bz2
 import ctypes
 import ctypes.util
 import hashlib
+import inspect
 import io
 import json
 import locale
@@ -76,6 +78,27 @@ def with_rattler(package, folder):
     from rattler.package_streaming import extract
 
     extract(package, folder)
+
+
+async def with_rattler_stream(package, _):
+    """What rattler reads of a package that it does not unpack, with other libraries for ZIP and tar."""
+    from rattler.package_streaming import PackageArchive
+
+    archive = await PackageArchive.from_path(package)
+    found = {}
+    for section in ("info", "pkg"):
+        async for entry in archive.stream(section):
+            name = entry.name.removeprefix("./").removesuffix("/")
+            kind = "symlink" if entry.is_symlink else "hardlink" if entry.is_hardlink else "file"
+            # The rest are directories and global headers, told apart by nothing.
+            if not (entry.is_link or entry.is_file):
+                continue
+            content = await entry.read() if entry.is_file else b""
+            link = entry.link_target.removeprefix("./" if entry.is_hardlink else "") if entry.is_link else ""
+            if name in found:
+                raise ValueError(f"{name} is there twice")
+            found[name] = [kind, len(content), sha256(content), link]
+    return {"entries": found}
 
 
 def with_mamba(package, folder):
@@ -237,7 +260,13 @@ def version():
     return loaded.archive_version_string().decode()
 
 
-READERS = {"tarfile": with_tarfile, "conda": with_conda, "mamba": with_mamba, "rattler": with_rattler}
+READERS = {
+    "tarfile": with_tarfile,
+    "conda": with_conda,
+    "mamba": with_mamba,
+    "rattler": with_rattler,
+    "rattler-stream": with_rattler_stream,
+}
 
 
 def main(reader, folder, results):
@@ -258,6 +287,8 @@ def answer(unpack, folder):
     target = tempfile.mkdtemp(dir=MEMORY)
     try:
         listed = unpack(os.path.join(folder, package), target)
+        if inspect.iscoroutine(listed):
+            listed = asyncio.run(listed)
         return listed or {"tree": tree_of(target)}
     except BaseException as error:
         return {"error": f"{type(error).__name__}: {error}"}
