@@ -47,6 +47,12 @@ const NAMES = [
   "lib/",
   "share/\u00e9",
   "share/e\u0301",
+  "share/\u1100\u1161",
+  "share/\ud55c/\u0939\u093f\u0928\u094d\u0926\u0940",
+  "share/\u212b",
+  "/usr/lib/a",
+  "../../a",
+  "a/../b",
   "bin/tool",
   "new/file",
   "new/folder/",
@@ -355,7 +361,7 @@ function changePax(blocks: readonly Block[], random: Random): void {
 
 function randomRecords(random: Random): Buffer {
   const parts = Array.from({ length: 1 + random.below(2) }, () => {
-    const key = random.pick(PAX_KEYS);
+    const key = random.pick(random.below(2) === 0 ? ["path", "path", "linkpath", "size", "mtime"] : PAX_KEYS);
     const value = random.pick(key === "path" || key === "linkpath" ? NAMES : PAX_VALUES);
     return Buffer.from(paxRecords({ [key]: value }));
   });

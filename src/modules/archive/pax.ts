@@ -2,6 +2,7 @@
 // https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html
 
 import { decodeUtf8 } from "./member-path.ts";
+import { ArchiveRefusal } from "./refusal.ts";
 import { sparse, tarRefusal } from "./tar-header.ts";
 
 /** The records that change what a member is; times, owners and attributes are passed over. */
@@ -88,7 +89,7 @@ function checkRecord(key: string, value: Uint8Array): void {
   throw tarRefusal("pax-value", "", message);
 }
 
-function unknownKey(key: string): Error {
+function unknownKey(key: string): ArchiveRefusal {
   return tarRefusal("pax-key", "", `A pax header has the key "${key}", which not all readers understand alike.`);
 }
 
@@ -97,7 +98,10 @@ function readText(records: ReadonlyMap<string, Uint8Array>, key: "path" | "linkp
   if (bytes === undefined) return {};
   const text = decodeUtf8(bytes);
   if (text === undefined) throw tarRefusal("tar-bad-name", "", "A pax header gives a name that is not UTF-8.");
-  return { [key]: text };
+  if (text.normalize("NFC") === text) return { [key]: text };
+  // libarchive composes what it reads here, and nothing that stands elsewhere.
+  const message = "A pax header gives a name in which accents are not composed; mamba unpacks it under another one.";
+  throw new ArchiveRefusal("pax-name-form", text, message, "Rename the file or link to its composed form (NFC).");
 }
 
 function readSize(bytes: Uint8Array | undefined): PaxRecords {

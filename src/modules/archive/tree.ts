@@ -25,6 +25,9 @@ const FORMS: readonly Form[] = ["file", "link", "directory"];
 
 const RESERVED = /(?:^|\/)(?:con|prn|aux|nul|com[1-9]|lpt[1-9])(?:\.[^/]*)?$/i;
 
+/** libarchive takes it for attributes of the next member where the system is macOS. */
+const APPLE_DOUBLE = /(?:^|\/)\._[^/]+$/;
+
 const REPACK = "Build the package again so that each path is there once and nothing lies beyond a link.";
 
 export function createTree(meter: Meter, reporter: Reporter): Tree {
@@ -80,6 +83,7 @@ export function createTree(meter: Meter, reporter: Reporter): Tree {
       }
       if (type === "symlink" && !staysInside(path, link)) see("external-link", path, link);
       if (RESERVED.test(path)) see("reserved-name", path);
+      if (APPLE_DOUBLE.test(path)) see("apple-double", path);
       set(path, type, size);
     },
     nodes,
@@ -104,6 +108,11 @@ function describe(rule: string, { other, count }: Sighting): [message: string, f
       return [
         `The path differs from another only in the case of its letters${more}; some systems keep only one of them.`,
         "Rename one of the two.",
+      ];
+    case "apple-double":
+      return [
+        `On macOS, mamba does not unpack a file whose name begins with "._"${more}.`,
+        "Leave such files out: macOS makes them beside others, and no program needs them.",
       ];
     default:
       return [`The name is reserved on Windows and cannot be unpacked there${more}.`, "Rename the file."];

@@ -42,6 +42,7 @@ def plant(folder):
         f"{'z' * 99}/ä/{'w' * 200}/{'v' * 200}": "longer than any header",
         f"share/{'ö' * 60}/日本": "many bytes",
         f"share/{'n' * 94}": "as long as the field",
+        "share/\u0939\u093f\u0928\u094d\u0926\u0940/\ud55c/\ufb01": "composed as it should be",
         f"share/{'n' * 95}": "longer by one",
     }
     for path, text in {**files, **long}.items():

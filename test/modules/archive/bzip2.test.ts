@@ -78,6 +78,13 @@ describe("refuses", () => {
     }
   });
 
+  test("a block that uses no byte, and a run without its length, as libbz2 does", () => {
+    expect(() => decode([oneBlock({ used: "0".repeat(16), symbols: "" })])).toThrow("uses no byte at all");
+    // Four times the one byte: RUNB, RUNA and the end of the block.
+    const used = `${binary(1 << 9, 16)}${binary(1 << 14, 16)}`;
+    expect(() => decode([oneBlock({ used, symbols: "10011" })])).toThrow("a run ends without its length");
+  });
+
   test("a run that never ends, at once", () => {
     expect(() => decode([endlessRun()])).toThrow("a run is longer than a block");
   });
@@ -112,15 +119,20 @@ function withByte(original: Uint8Array, at: number, byte: number): Uint8Array {
 
 /** A block of nothing but RUNB codes, whose weights would pass 2^31 and come round again. */
 function endlessRun(): Uint8Array {
+  return oneBlock({ used: binary(1 << 15, 16) + binary(1 << 15, 16), symbols: "10".repeat(5000) });
+}
+
+/** A stream that begins with a block; `used` says which bytes it has, one or none. */
+function oneBlock({ used, symbols }: { used: string; symbols: string }): Uint8Array {
   const table = `${binary(1, 5)}01000`; // lengths: RUNA 1, RUNB 2, end of block 2
   const bits = [
     binary(0, 32), // the block's checksum
     "0", // not randomised
     binary(0, 24), // where it starts
-    binary(1 << 15, 16) + binary(1 << 15, 16), // the one byte that is used: 0
+    used,
     binary(2, 3) + binary(1000, 15) + "0".repeat(1000), // two tables, always the first
     table + table,
-    "10".repeat(5000), // RUNB
+    symbols + "0".repeat(64),
   ].join("");
   const body = (bits.match(/.{8}/g) ?? []).map((byte) => parseInt(byte, 2));
   return Buffer.concat([Buffer.from("BZh9"), Buffer.from("314159265359", "hex"), Buffer.from(body)]);

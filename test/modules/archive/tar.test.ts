@@ -129,6 +129,9 @@ describe("reads", () => {
     ["./ in front, and the root itself", [{ path: "./" }, { ...file, path: "./bin/tool" }], ["bin/tool"]],
     ["a colon inside a name", [{ path: "man/Archive::Tar.3" }], ["man/Archive::Tar.3"]],
     ["letters of all languages", [{ path: "share/größe/日本" }], ["share/größe/日本"]],
+    ["letters of all languages by pax", [pax({ path: "größe/日本/हिन्दी/한" }), file], ["größe/日本/हिन्दी/한"]],
+    ["a name that is not composed in the header", [{ path: "e\u0301" }], ["e\u0301"]],
+    ["a name that is not composed by GNU tar", [gnu("L", "share/e\u0301"), file], ["share/e\u0301"]],
     ["a directory after what is in it", [file, { path: "bin/" }], ["bin/tool", "bin"]],
     ["a hard link to a hard link", [file, hardlink("b", "bin/tool"), hardlink("c", "./b")], ["bin/tool", "b", "c"]],
   ];
@@ -181,6 +184,8 @@ describe("warns of", () => {
     ["names that differ only in dots at their end", ["case-collision"], [{ path: "lib./a" }, { path: "lib/a" }]],
     ["links that differ in case", ["case-collision"], [symlink("A", "b"), symlink("a", "b")]],
     ["letters whose upper case is one", ["case-collision"], [{ path: "\u017f" }, { path: "s" }]],
+    ["files that macOS leaves beside others", ["apple-double"], [{ path: "lib/._a" }, { path: "._b" }]],
+    ["nothing where a name only begins with a dot", [], [{ path: "lib/.a" }, { path: "._c/a" }, { path: "x._d" }]],
     ["names that Windows reserves", ["reserved-name"], [{ path: "share/aux.h" }]],
     [
       "nothing where a link stays inside",
@@ -238,6 +243,9 @@ describe("refuses", () => {
     ["a sparse file by pax", "tar-sparse", [pax({ "GNU.sparse.major": "1" }), file]],
     ["a real size by pax", "tar-sparse", [pax({ "SCHILY.realsize": "9" }), file]],
     ["a global pax path", "tar-global-header", [pax({ path: "evil" }, "g"), file]],
+    ["a pax path that is not composed", "pax-name-form", [pax({ path: "share/e\u0301" }), file]],
+    ["a pax target that is not composed", "pax-name-form", [pax({ linkpath: "e\u0301" }), symlink("a", "b")]],
+    ["a pax path of Korean letters apart", "pax-name-form", [pax({ path: "\u1112\u1161\u11ab" }), file]],
     ["a pax path that leads out", "tar-bad-name", [pax({ path: "../evil" }), file]],
     ["an empty pax path", "tar-bad-name", [pax({ path: "" }), file]],
     ["a pax size unlike the header's", "tar-ambiguous-size", [pax({ size: "4" }), file]],
