@@ -1,6 +1,6 @@
 // Decodes bzip2 block by block, in bounded memory, and refuses anything but whole streams.
 
-import { ArchiveRefusal, type Reporter } from "./refusal.ts";
+import { ArchiveRefusal } from "./refusal.ts";
 
 type BitReader = {
   readonly source: Iterator<Uint8Array>;
@@ -39,31 +39,17 @@ const LONGEST_RUN = 259;
 const MAX_RUN_WEIGHT = 2 ** 21;
 
 /** Yields the decoded bytes; a chunk is overwritten when the next one is asked for. */
-export function* decompressBzip2(
-  source: Iterable<Uint8Array>,
-  reporter: Reporter,
-): Generator<Uint8Array, void, undefined> {
+export function* decompressBzip2(source: Iterable<Uint8Array>): Generator<Uint8Array, void, undefined> {
   const reader: BitReader = { source: source[Symbol.iterator](), chunk: new Uint8Array(0), at: 0, bits: 0, count: 0 };
-  const output = new Uint8Array(OUTPUT);
-  let streams = 0;
-  do {
-    yield* decodeStream(reader, output, streams === 0);
-    streams += 1;
-  } while (hasMore(reader));
-  if (streams > 1) {
-    const fix = "Write the archive as one bzip2 stream, for example with bzip2 instead of pbzip2.";
-    reporter.warn(
-      "bzip2-several-streams",
-      "",
-      "The file holds several bzip2 streams; some clients read only the first.",
-      fix,
-    );
-  }
+  yield* decodeStream(reader, new Uint8Array(OUTPUT));
+  if (!hasMore(reader)) return;
+  const isStream = [0x42, 0x5a, 0x68].every((byte) => hasMore(reader) && take(reader, 8) === byte);
+  throw isStream ? severalStreams() : trailing();
 }
 
-function* decodeStream(reader: BitReader, output: Uint8Array, isFirst: boolean): Generator<Uint8Array> {
+function* decodeStream(reader: BitReader, output: Uint8Array): Generator<Uint8Array> {
   const level = take(reader, 8) === 0x42 && take(reader, 16) === 0x5a68 ? take(reader, 8) - 0x30 : 0;
-  if (level < 1 || level > 9) throw isFirst ? corrupt("its first bytes are not those of bzip2") : trailing();
+  if (level < 1 || level > 9) throw corrupt("its first bytes are not those of bzip2");
   const block = new Uint32Array(level * 100_000);
   const counts = new Int32Array(256);
   let crc = 0;
@@ -86,6 +72,7 @@ function readBlockHeader(reader: BitReader): BlockHeader {
   if (take(reader, 1) === 1) throw corrupt("it uses the randomised blocks of 1996");
   const origin = take(reader, 24);
   const bytes = readUsedBytes(reader);
+  if (bytes.length === 0) throw corrupt("a block uses no byte at all");
   const tableCount = take(reader, 3);
   if (tableCount < 2 || tableCount > 6) throw corrupt("a block has an impossible number of tables");
   const selectors = new Uint8Array(take(reader, 15));
@@ -246,6 +233,7 @@ function* invert(
       filled = 0;
     }
   }
+  if (equal === 4) throw corrupt("a run ends without its length");
   if (~crc >>> 0 !== header.crc) throw corrupt("the checksum of a block is wrong");
   yield output.subarray(0, filled);
 }
@@ -322,6 +310,13 @@ function hasMore(reader: BitReader): boolean {
 function corrupt(reason: string): ArchiveRefusal {
   const fix = "Check that the upload is complete and build or download the package again.";
   return new ArchiveRefusal("bzip2-corrupt", "", `The bzip2 data is broken: ${reason}.`, fix);
+}
+
+/** rattler stops after the first, conda and mamba read on. */
+function severalStreams(): ArchiveRefusal {
+  const message = "The file holds several bzip2 streams, and some clients read only the first.";
+  const fix = "Write the archive as one bzip2 stream, for example with bzip2 instead of pbzip2.";
+  return new ArchiveRefusal("bzip2-several-streams", "", message, fix);
 }
 
 function trailing(): ArchiveRefusal {

@@ -43,19 +43,13 @@ async function inspectFile(fd: number, options: InspectOptions, findings: Findin
   const container =
     format === "conda"
       ? await walkConda({ fd, size, limits, meter, members, findings })
-      : await walkTarBz2(fd, size, meter, members, findings);
+      : await walkTarBz2(fd, size, meter, members);
   members.tree.finish();
   return describePackage(members, { ...container, format }, options, findings);
 }
 
-async function walkTarBz2(
-  fd: number,
-  size: number,
-  meter: Meter,
-  members: PackageMembers,
-  findings: Findings,
-): Promise<Container> {
-  await walkTar(decompressBzip2(readRange(fd, 0, size), findings), members.visitor("whole"), meter);
+async function walkTarBz2(fd: number, size: number, meter: Meter, members: PackageMembers): Promise<Container> {
+  await walkTar(decompressBzip2(readRange(fd, 0, size)), members.visitor("whole"), meter);
   return { stems: [], hasPayload: true };
 }
 

@@ -2,7 +2,9 @@
 
 import type { Meter } from "../archive/limits.ts";
 import { ArchiveRefusal } from "../archive/refusal.ts";
-import type { TarMember, TarVisitor } from "../archive/tar.ts";
+import { foldPath } from "../archive/member-path.ts";
+import type { TarVisitor } from "../archive/tar.ts";
+import type { TarMember } from "../archive/tar-member.ts";
 import { createTree, type Tree } from "../archive/tree.ts";
 import type { ArchiveLimits } from "./archive.ts";
 import type { Findings } from "./findings.ts";
@@ -29,7 +31,7 @@ const DOCUMENTS = [INDEX, "info/about.json", "info/paths.json", "info/run_export
 /** What goes into documents as it is: more than may be stored is not even read. */
 const STORED_WHOLE = ["info/about.json", "info/run_exports.json"];
 // Windows drops dots and spaces at the end of a name, and takes what follows a colon for a stream of the file.
-const SPECIAL = /^(?:info|conda-meta)[. ]*(?:[:/]|$)/i;
+const SPECIAL = /^(?:INFO|CONDA-META)[. ]*(?:[:/]|$)/;
 const DROPPED = /^[. ]*(?::.*)?$/;
 const PIECE = 1024 ** 2;
 
@@ -71,17 +73,18 @@ function checkPlace(member: TarMember, tarball: Tarball): void {
   const refuse = (rule: string, message: string, fix: string): never => {
     throw new ArchiveRefusal(rule, path, message, fix);
   };
-  if (!SPECIAL.test(path)) {
+  const folded = foldPath(path);
+  if (!SPECIAL.test(folded)) {
     if (tarball !== "info") return;
     refuse("info-has-payload", "The info- tarball has more than info/.", "Put the rest into the pkg- tarball.");
   }
-  if (/^conda-meta/i.test(path)) {
+  if (folded.startsWith("CONDA-META")) {
     refuse("reserved-path", "conda-meta/ belongs to the environment.", "Leave conda-meta/ out of the package.");
   }
   if (path === "info/repodata_record.json") {
     refuse("reserved-path", "Only clients write this file, when they unpack.", "Leave it out of the package.");
   }
-  const twin = isInfo(path) ? DOCUMENTS.find((document) => document !== path && isTwin(document, path)) : "info";
+  const twin = isInfo(path) ? DOCUMENTS.find((document) => document !== path && isTwin(document, folded)) : "info";
   if (twin !== undefined) refuse("info-spelling", `On some systems this is ${twin}.`, "Rename the file or folder.");
   if (isDotted) refuse("info-dotted", "Indexers do not find ./info/.", "Write the member without ./ in front.");
   if (path === "info" && type !== "directory") refuse("info-not-a-folder", "info is not a folder.", "Make it one.");
@@ -90,10 +93,9 @@ function checkPlace(member: TarMember, tarball: Tarball): void {
   }
 }
 
-/** Upper case, since more letters have the same one there. */
-function isTwin(document: string, path: string): boolean {
-  const [name, other] = [document.toUpperCase(), path.toUpperCase()];
-  return other.startsWith(name) && DROPPED.test(other.slice(name.length));
+function isTwin(document: string, folded: string): boolean {
+  const name = foldPath(document);
+  return folded.startsWith(name) && DROPPED.test(folded.slice(name.length));
 }
 
 function checkDocument({ path, type, size }: TarMember, limits: ArchiveLimits): void {

@@ -159,7 +159,7 @@ describe("is stopped at its bounds:", () => {
     ],
     [
       "zeros in many frames",
-      "unpacked-size",
+      "zstd-several-frames",
       condaBytes({ stem, info, payload: Buffer.concat(Array<Uint8Array>(64).fill(zstd(zeros(1)))) }),
       "conda",
     ],
