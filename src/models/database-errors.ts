@@ -25,6 +25,7 @@ function isOneOf(error: unknown, numbers: ReadonlySet<number>): boolean {
 }
 
 export const isDatabaseBusy = (error: unknown): boolean => isOneOf(error, BUSY);
+export const isDatabaseFull = (error: unknown): boolean => isOneOf(error, FULL);
 /** After a failed fsync nobody knows what is on the disk: the process must end and start anew. */
 export const isLogSyncFailure = (error: unknown): boolean => isOneOf(error, FSYNC);
 
@@ -32,7 +33,7 @@ export const isLogSyncFailure = (error: unknown): boolean => isOneOf(error, FSYN
 export function toAppError(error: unknown): unknown {
   if (isDatabaseBusy(error)) return unavailable("The database is busy. Try again in a moment.", 1, error);
   if (isOneOf(error, UNIQUE)) return conflict("The same thing was made at the same moment. Look, then try again.");
-  if (isOneOf(error, FULL)) return new AppError("no-space", "The disk of the database is full.", { cause: error });
+  if (isDatabaseFull(error)) return new AppError("no-space", "The disk of the database is full.", { cause: error });
   if (isLogSyncFailure(error)) return unavailable("The disk of the database failed.", 10, error);
   return error;
 }

@@ -10,6 +10,8 @@ export type FolderLock = { release(): void };
 export function lockFolder(path: string): FolderLock {
   const connection = new Connection(path, { create: true, readwrite: true });
   try {
+    // Without a journal on the disk, which may be full: nothing is ever written here.
+    connection.run("PRAGMA journal_mode = MEMORY");
     connection.run("PRAGMA locking_mode = EXCLUSIVE");
     connection.run("BEGIN EXCLUSIVE");
   } catch (error) {

@@ -196,16 +196,17 @@ async function commit(parts: PublishParts, request: PublishRequest, ready: Ready
   if (!place) throw forbidden("The owner has been removed meanwhile.");
   await requireRights(parts, { ...request, actor }, place, tx, accepted.identity.name);
   const channel = await parts.channels.ensure(tx, place);
-  await putBack(parts.blobs, staged);
+  await putBack(parts.blobs, staged, accepted.fileList);
   const change = await parts.packages.addFile(tx, channel, newFile(staged, resolved), actor);
   return answer(parts, request, channel, staged, resolved, { revision: change.revision, at: change.at, subdir });
 }
 
-/** A blob that was collected or damaged between the promotion and this moment is put in place again. */
-async function putBack(blobs: BlobStore, staged: StagedFile): Promise<void> {
-  const key = blobKey(staged.sha256);
-  const info = await blobs.stat(key);
+/** What was collected or damaged between the promotion and this moment is put in place again. */
+async function putBack(blobs: BlobStore, staged: StagedFile, fileList: Uint8Array): Promise<void> {
+  const [key, listKey] = [blobKey(staged.sha256), fileListKey(staged.sha256)];
+  const [info, list] = [await blobs.stat(key), await blobs.stat(listKey)];
   if (info?.size !== staged.size) await staged.promote(key);
+  if (list?.size !== fileList.byteLength) await blobs.putDerived(listKey, fileList);
 }
 
 function newFile(staged: StagedFile, { accepted, subdir, findings }: Resolved) {
