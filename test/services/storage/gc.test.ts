@@ -55,6 +55,7 @@ async function problems(): Promise<unknown[]> {
 }
 
 const [one, two] = [buildPackage({ name: "one", version: "1" }), buildPackage({ name: "two", version: "1" })];
+const PROMOTED = { ...one, sha256: sha256Hex("promoted") };
 const keysOf = ({ sha256 }: BuiltPackage): string[] =>
   ["blobs", "files"].map((folder) => `${folder}/${sha256.slice(0, 2)}/${sha256.slice(2, 4)}/${sha256}`);
 const takenOf = (built: BuiltPackage): string[] => {
@@ -98,6 +99,9 @@ describe("a package", () => {
     await remove("main", one);
     ahead = DAY_MS - HOUR_MS;
     await publish("main", one);
+    const database = new Connection(join(server.folder, "condarium.db"), { readonly: true });
+    expect(database.query("SELECT unreferenced_at FROM package_blob").all()).toEqual([{ unreferenced_at: null }]);
+    database.close();
     ahead = 5 * DAY_MS;
     expect((await gc()).names).toEqual([]);
     await remove("main", one);
@@ -130,6 +134,26 @@ describe("a package", () => {
     await remove("main", one);
     expect((await gc()).names).toEqual([]);
     expect((await gc({ graceMs: 0 })).names).toEqual(takenOf(one));
+  });
+
+  // What another publish has put in place and not committed yet.
+  test.each([
+    ["again", "INSERT INTO package_file SELECT * FROM kept", one],
+    ["for the first time", `INSERT INTO package_blob VALUES (NULL, '${PROMOTED.sha256}', '', 1, 1, NULL)`, PROMOTED],
+  ])("that is published %s while the collector waits for its turn stays", async (_, change, built) => {
+    await publish("main", one);
+    const database = new Connection(join(server.folder, "condarium.db"));
+    database.run("CREATE TEMP TABLE kept AS SELECT * FROM package_file");
+    if (built === one) await remove("main", one);
+    else for (const key of keysOf(built)) await Bun.write(join(server.folder, key), "about to be committed");
+    database.run("BEGIN IMMEDIATE");
+    database.run(change);
+    const collecting = gc({ graceMs: 0 });
+    await Bun.sleep(200);
+    database.run("COMMIT");
+    database.close();
+    expect((await collecting).names).toEqual([]);
+    expect(await server.storedFiles()).toContain(keysOf(built)[0] ?? "");
   });
 
   test("of a clock that was set back does not go before its time", async () => {
