@@ -1,6 +1,7 @@
 // The composition root: the only file that knows all parts.
 
 import type { Config } from "./config.ts";
+import { AppError } from "./errors.ts";
 import { createEvents, type Events } from "./events.ts";
 import { listChannels } from "./models/channel.ts";
 import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
@@ -8,6 +9,7 @@ import { toOpenError } from "./models/database-errors.ts";
 import { openDatabase, type Database } from "./models/database.ts";
 import { createFolderGuard, type FolderGuard } from "./models/folder-guard.ts";
 import { lockFolder } from "./models/lock.ts";
+import { createReserve, type Reserve } from "./models/reserve.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
 import { ARCHIVE_LIMITS } from "./modules/conda/archive.ts";
 import { createFairTurns, type FairTurns } from "./modules/fair-turns.ts";
@@ -30,6 +32,9 @@ import { createRemove } from "./services/conda/remove.ts";
 import { createFileHashes } from "./services/file-hashes.ts";
 import { createHealth, type Health } from "./services/health.ts";
 import { createIdentities } from "./services/identities.ts";
+import { dropDerived } from "./modules/storage/leftovers.ts";
+import { createGc, type Gc } from "./services/storage/gc.ts";
+import { scheduleGc } from "./services/storage/gc-schedule.ts";
 import { createDeepVerify } from "./services/index/deep-verify.ts";
 import { createEngine } from "./services/index/engine.ts";
 import { createReindex, type Reindex } from "./services/index/reindex.ts";
@@ -50,6 +55,7 @@ export type Management = {
   readonly channels: Channels;
   readonly verify: Verify;
   readonly reindex: Reindex;
+  readonly gc: Gc;
   close(): void;
 };
 
@@ -93,11 +99,16 @@ type Stores = {
   readonly guard: FolderGuard;
   readonly database: Database;
   readonly blobs: BlobStore;
+  readonly reserve: Reserve;
 };
 
-export function openManagement(config: Config, clock: Clock = systemClock): Management {
-  const stores = openStores({ config, clock, create: false });
-  return { ...managementOf(config, stores, clock), close: () => stores.database.close() };
+export function openManagement(
+  config: Config,
+  options: { readonly clock?: Clock; readonly failpoint?: ((name: string) => void) | undefined } = {},
+): Management {
+  const { clock = systemClock, failpoint } = options;
+  const stores = openStores({ config, clock, create: false, failpoint });
+  return { ...managementOf({ config, stores, clock, failpoint }), close: () => closeStores(stores) };
 }
 
 /** Errors: `usage` when the folder is in use, foreign or of a newer release. */
@@ -114,18 +125,21 @@ export async function createApp(options: AppOptions): Promise<App> {
   const files = createDerivedFiles(folder.root);
   await sweep(stores, files);
   const threads = createThreads(config, { clock, metrics });
+  stores.reserve.refill();
   health = healthOf(config, { ...stores, events, clock });
   const watch = health.watch();
+  const gc = collectInBackground(config, { events, folder });
   const router = routerOf(options, { ...stores, ...threads, health, requireFiles, clock, events, metrics, files });
   return {
-    ...managementOf(config, stores, clock),
+    ...managementOf({ config, stores, clock, failpoint: options.failpoint }),
     handle: router.handle,
     routes: router.routes,
     metrics,
     close: once(() => {
       watch.stop();
+      gc.stop();
       threads.close();
-      stores.database.close();
+      closeStores(stores);
       lock.release();
     }),
   };
@@ -259,30 +273,90 @@ function createThreads(config: Config, parts: { readonly clock: Clock; readonly 
   return { workers, turns, indexers, hashers, close };
 }
 
-function openStores(options: {
+/** In a thread of its own, so that nobody waits for it. */
+function collectInBackground(config: Config, parts: { readonly events: Events; readonly folder: DataFolder }) {
+  return scheduleGc({
+    createWorkers: () => createWorkers({ spawn, size: 1, queue: 1 }),
+    events: parts.events,
+    dataFolder: parts.folder.root,
+    intervalMs: config["gc-interval"] * 1000,
+    graceMs: config["gc-grace"] * 1000,
+  });
+}
+
+/** The log of the database has gone by then, which makes room on a full disk. */
+function closeStores({ database, reserve }: Stores): void {
+  database.close();
+  reserve.refill();
+}
+
+type StoresOptions = {
   readonly config: Config;
   readonly clock: Clock;
+  /** For the server, which holds the lock of the folder. */
   readonly create: boolean;
   readonly failpoint?: ((name: string) => void) | undefined;
   readonly onFatal?: ((error: unknown) => void) | undefined;
   readonly requireFiles?: (() => void) | undefined;
-}): Stores {
-  const { config, clock, create, failpoint, requireFiles, onFatal } = options;
-  const folder = openDataFolder(config.data, { create });
-  const database = openDatabase({ path: folder.database, clock, create, failpoint, requireFiles, onFatal });
-  const blobs = createDiskStore({ root: folder.root, reserve: config["min-free-space"], requireFiles, failpoint });
-  return { folder, guard: createFolderGuard(folder), database, blobs };
+};
+
+/** A disk may be so full that no database can be opened on it; what can be made again then makes room. */
+function openStores(options: StoresOptions): Stores {
+  try {
+    return openStoresOnce(options);
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== "no-space") throw error;
+    const { root, lock } = openDataFolder(options.config.data, { create: options.create });
+    if (!(options.create || isFree(lock)) || !dropDerived(root)) throw error;
+    return openStoresOnce(options);
+  }
 }
 
-function managementOf(config: Config, stores: Stores, clock: Clock): Omit<Management, "close"> {
-  const { database, blobs, folder } = stores;
+function isFree(lock: string): boolean {
+  try {
+    lockFolder(lock).release();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function openStoresOnce(options: StoresOptions): Stores {
+  const { config, clock, create, failpoint, requireFiles, onFatal } = options;
+  const folder = openDataFolder(config.data, { create });
+  const reserve = createReserve(folder.database);
+  const database = openDatabase({
+    path: folder.database,
+    clock,
+    create,
+    failpoint,
+    requireFiles,
+    onFatal,
+    reserve,
+    // Commands are of the one who runs the server, and may be what makes room.
+    evenIfFull: !create,
+  });
+  const blobs = createDiskStore({ root: folder.root, reserve: config["min-free-space"], requireFiles, failpoint });
+  return { folder, guard: createFolderGuard(folder), database, blobs, reserve };
+}
+
+function managementOf(parts: {
+  readonly config: Config;
+  readonly stores: Stores;
+  readonly clock: Clock;
+  readonly failpoint: ((name: string) => void) | undefined;
+}): Omit<Management, "close"> {
+  const { config, clock, failpoint } = parts;
+  const { database, blobs, folder, reserve } = parts.stores;
+  const graceMs = config["gc-grace"] * 1000;
   const access = createAccess({ reader: database.read });
   const index = { database, blobs, clock, files: createDerivedFiles(folder.root), dataFolder: folder.root };
   return {
     users: createUsers({ database, clock, defaultVisibility: config["default-visibility"] }),
     tokens: createTokens({ database, clock }),
     channels: createChannels({ database, access, clock }),
-    verify: createVerify({ database, blobs, clock, root: folder.root, deep: createDeepVerify(index) }),
+    verify: createVerify({ database, blobs, clock, graceMs, root: folder.root, deep: createDeepVerify(index) }),
     reindex: createReindex(index),
+    gc: createGc({ database, blobs, clock, reserve, failpoint, dataFolder: folder.root }),
   };
 }

@@ -28,6 +28,13 @@ export type PublishSummary = {
 /** Where the server is hindered: its folder is another, its database damaged, its disk refuses, or is nearly full. */
 export type TroubleKind = "folder" | "database" | "disk" | "space";
 
+export type CollectionSummary = {
+  readonly files: number;
+  readonly bytes: number;
+  /** What had to be left for the next time. */
+  readonly left: readonly string[];
+};
+
 export type Events = {
   requestAnswered(summary: RequestSummary): void;
   /** An answer was given once more from memory. */
@@ -48,6 +55,7 @@ export type Events = {
   troubleEnded(kind: TroubleKind): void;
   /** Bytes that are free. */
   diskMeasured(free: number): void;
+  spaceCollected(summary: CollectionSummary): void;
   internalError(error: unknown, where: string): void;
 };
 
@@ -75,6 +83,7 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
   metrics.observe("condarium_records_set_aside", "Records that documents leave out as unreadable", () => setAside);
   const failedLogins = metrics.counter("condarium_failed_logins_total", "Logins with a wrong name or password", []);
   const transfers = metrics.gauge("condarium_open_uploads", "Uploads being received", []);
+  const collected = metrics.counter("condarium_gc_bytes_total", "Bytes of files that were collected", []);
   const errors = metrics.counter("condarium_internal_errors_total", "Errors nobody expected", ["where"]);
   return {
     ...troubleEvents({ log, metrics }),
@@ -115,6 +124,10 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
     transferEnded: (bytes) => {
       transfers.add({}, -1);
       bytesIn.add({}, bytes);
+    },
+    spaceCollected: (summary) => {
+      collected.add({}, summary.bytes);
+      log.info({ event: "gc", ...summary }, `collected ${summary.files} files of ${summary.bytes} bytes`);
     },
     internalError: (error, where) => {
       errors.add({ where });

@@ -5,6 +5,7 @@ import { inspectArchive } from "./modules/conda/inspect-archive.ts";
 import { createHashWorker } from "./services/hash-worker.ts";
 import { createIndexWorker } from "./services/index/index-worker.ts";
 import { packDocument } from "./services/index/pack-worker.ts";
+import { collectIn } from "./services/storage/gc-worker.ts";
 import type { WorkerJob, WorkerReply } from "./services/workers.ts";
 
 declare const self: Worker;
@@ -29,6 +30,7 @@ async function answer(job: WorkerJob): Promise<WorkerReply> {
       return { kind: "shard", restored: await index.use(job.dataFolder, ({ restore }) => restore(job.request)) };
     }
     if (job.kind === "pack") return { kind: "packed", reply: packDocument(job.request) };
+    if (job.kind === "gc") return { kind: "collected", summary: await collectIn(job) };
     if (job.kind === "hash") return { kind: "hashed", digest: hashes.take(job) };
     const inspection = await inspectArchive(job.path, { ...job, busy: startBusyTime() });
     if (inspection.kind === "accepted" && inspection.unpackedBytes > LARGE_BYTES) Bun.gc(true);

@@ -133,7 +133,7 @@ describe("a folder that another server uses", () => {
       ["verify", "--data", folder],
       ["serve", "--data", folder, "--listen", "127.0.0.1:0"],
     ]) {
-      const ended = await condarium(command, {}, AS_NOBODY);
+      const ended = await condarium(command, {}, { under: AS_NOBODY });
       expect([ended.code, ended.stdout]).toEqual([2, ""]);
       expect(ended.stderr).toBe(
         `condarium: ${folder} cannot be used: it belongs to user 0 and has mode 0700, and this is user 65534. Run condarium as that user.\n`,

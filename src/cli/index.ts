@@ -4,6 +4,7 @@ import tab from "@bomb.sh/tab/commander";
 import { Command, CommanderError } from "commander";
 import { channelCommand } from "./channel.ts";
 import { configCommand } from "./config.ts";
+import { gcCommand } from "./gc.ts";
 import { healthCommand } from "./health.ts";
 import { EXIT, reportError, terminal, type Output } from "./output.ts";
 import { reindexCommand } from "./reindex.ts";
@@ -20,6 +21,7 @@ const COMMANDS = [
   channelCommand,
   verifyCommand,
   reindexCommand,
+  gcCommand,
   healthCommand,
   configCommand,
   versionCommand,

@@ -10,9 +10,14 @@ import { configOf } from "./options.ts";
 
 /** Runs `work` on the data folder that the command's flags name. */
 export async function withManagement<T>(command: Command, work: (management: Management) => Promise<T>): Promise<T> {
-  const { openManagement } = await import("../app.ts");
-  const { config } = configOf(command);
-  const management = openManagement(config);
+  const [{ openManagement }, { createFailpoints }] = await Promise.all([
+    import("../app.ts"),
+    import("../modules/failpoints.ts"),
+  ]);
+  const { config, failpoints } = configOf(command);
+  const management = openManagement(config, {
+    failpoint: failpoints === undefined ? undefined : createFailpoints(failpoints),
+  });
   try {
     return await work(management);
   } catch (error) {

@@ -6,10 +6,12 @@ import { drizzle, type BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import { unavailable } from "../errors.ts";
 import type { Clock } from "../modules/clock.ts";
 import { createMutex } from "../modules/mutex.ts";
-import { isDatabaseBusy, toAppError, toOpenError } from "./database-errors.ts";
+import { isDatabaseBusy, isDatabaseFull, toAppError, toOpenError } from "./database-errors.ts";
 import { migrate, schemaNumber } from "./migrations.ts";
+import type { Reserve } from "./reserve.ts";
 import * as schema from "./schema/sqlite.ts";
-import { createWriter, type Writer } from "./writer.ts";
+import { shrink } from "./shrink.ts";
+import { createWriter, type UnitOptions, type Writer } from "./writer.ts";
 
 /** Runs queries; all query functions in `models/` take one as their first argument. */
 export type Reader = BunSQLiteDatabase<typeof schema>;
@@ -34,9 +36,11 @@ export type Database = {
    * commit, each in a savepoint; one failure rolls back only itself. `work` must be short: all writers wait for it.
    * Errors: what `work` throws; `unavailable` when another process keeps the lock; `no-space` when the disk is full.
    */
-  transact<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
+  transact<T>(work: (tx: Transaction) => Promise<T>, options?: UnitOptions): Promise<T>;
   /** What SQLite itself says of the file: I-1. Empty when all is well. */
   integrityProblems(): string[];
+  /** Gives free pages back to the disk, where that pays; answers the bytes. Only while no other work is under way. */
+  shrink(): number;
   close(): void;
 };
 
@@ -50,6 +54,10 @@ export type DatabaseOptions = {
   readonly requireFiles?: (() => void) | undefined;
   /** Told when the disk can no longer be trusted (a failed fsync of the log): the process must end. */
   readonly onFatal?: ((error: unknown) => void) | undefined;
+  /** Room for changes that make room, when the disk is full. */
+  readonly reserve?: Reserve | undefined;
+  /** True lets all changes use it, for commands of the one who runs the server. */
+  readonly evenIfFull?: boolean | undefined;
 };
 
 // https://sqlite.org/fileformat2.html#the_write_ahead_log
@@ -67,13 +75,15 @@ export function openDatabase(options: DatabaseOptions): Database {
     failpoint: options.failpoint,
     requireFiles: options.requireFiles,
     onFatal: options.onFatal,
+    onFull: () => makeRoom(write, options.reserve),
   });
   const dataVersion = read.query<{ data_version: number }, []>("PRAGMA data_version");
   return {
     read: reader,
     version: () => dataVersion.get()?.data_version ?? 0,
-    transact: (work) => writer.run(work),
+    transact: (work, unit) => writer.run(work, { evenIfFull: options.evenIfFull ?? false, ...unit }),
     integrityProblems: () => integrityProblems(read, write),
+    shrink: () => shrinkNow(write),
     close: () => {
       read.close();
       // What has not committed by now was never acknowledged.
@@ -87,14 +97,10 @@ export function openDatabase(options: DatabaseOptions): Database {
 function openForWriting(options: DatabaseOptions): Connection {
   requireLog(options.path);
   try {
-    const connection = connect(options.path, { create: options.create });
-    requireSqlite(connection);
-    refuseForeign(connection, options.path);
-    migrate(connection, options.clock.now());
-    // The writer waits for the lock itself, without blocking; see `connect()`.
-    connection.run("PRAGMA busy_timeout = 0");
-    return connection;
+    return connectToWrite(options);
   } catch (error) {
+    // Even to look into a database SQLite makes a file beside it.
+    if (isDatabaseFull(error) && options.reserve?.release() === true) return openForWriting(options);
     throw toOpenError(error, options.path);
   }
 }
@@ -131,6 +137,36 @@ function headOf(path: string): number | undefined {
     return bytes.readUInt32BE();
   } finally {
     closeSync(file);
+  }
+}
+
+function connectToWrite(options: DatabaseOptions): Connection {
+  const connection = connect(options.path, { create: options.create });
+  requireSqlite(connection);
+  refuseForeign(connection, options.path);
+  migrate(connection, options.clock.now());
+  // The writer waits for the lock itself, without blocking; see `connect()`.
+  connection.run("PRAGMA busy_timeout = 0");
+  return connection;
+}
+
+/** What the log holds goes into the database, so that its place can be written to again. */
+function makeRoom(write: Connection, reserve: Reserve | undefined): void {
+  reserve?.release();
+  try {
+    write.run("PRAGMA wal_checkpoint(RESTART)");
+  } catch (error) {
+    if (!isDatabaseBusy(error) && !isDatabaseFull(error)) throw error;
+  }
+}
+
+/** 0 when others are busy with it, or the disk is full: the next time will do. */
+function shrinkNow(write: Connection): number {
+  try {
+    return write.inTransaction ? 0 : shrink(write);
+  } catch (error) {
+    if (isDatabaseBusy(error) || isDatabaseFull(error)) return 0;
+    throw error;
   }
 }
 

@@ -11,6 +11,8 @@ export function lockFolder(path: string): FolderLock {
   let connection: Connection | undefined;
   try {
     connection = new Connection(path, { create: true, readwrite: true });
+    // Without a journal on the disk, which may be full: nothing is ever written here.
+    connection.run("PRAGMA journal_mode = MEMORY");
     connection.run("PRAGMA locking_mode = EXCLUSIVE");
     connection.run("BEGIN EXCLUSIVE");
   } catch (error) {

@@ -3,6 +3,7 @@
 import type { Database as Connection } from "bun:sqlite";
 import { unavailable } from "../errors.ts";
 import init from "../../drizzle/sqlite/0001_init.sql" with { type: "text" };
+import gc from "../../drizzle/sqlite/0002_gc.sql" with { type: "text" };
 
 type Migration = {
   /** The schema number after this migration. */
@@ -12,7 +13,10 @@ type Migration = {
   readonly sql: string;
 };
 
-const MIGRATIONS: readonly Migration[] = [{ number: 1, minReader: 1, sql: init }];
+const MIGRATIONS: readonly Migration[] = [
+  { number: 1, minReader: 1, sql: init },
+  { number: 2, minReader: 1, sql: gc },
+];
 
 /** The schema number this binary knows. */
 const SCHEMA_NUMBER = MIGRATIONS.length;

@@ -1,5 +1,7 @@
 // The only reader of the time, so that tests can set it.
 
+import { uptime } from "node:os";
+
 export type Clock = {
   /** Milliseconds UTC. */
   now(): number;
@@ -16,4 +18,9 @@ export function startBusyTime(): () => number {
     const { user, system } = process.threadCpuUsage(start);
     return (user + system) / 1000;
   };
+}
+
+/** When the machine was started, in ms UTC: before that it may have lost what was not made durable. */
+export function machineStart(): number {
+  return Date.now() - uptime() * 1000;
 }

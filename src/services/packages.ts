@@ -6,7 +6,7 @@ import { bumpRevision, type ChannelRow } from "../models/channel.ts";
 import type { Reader, Transaction } from "../models/database.ts";
 import { recordFileDeletion, recordFileName } from "../models/file-name-history.ts";
 import { touchIndexPart } from "../models/index-part.ts";
-import { ensureBlob } from "../models/package-blob.ts";
+import { ensureBlob, noteUnreferenced } from "../models/package-blob.ts";
 import {
   deleteFile,
   findFile,
@@ -110,6 +110,7 @@ export function createPackages(parts: { readonly clock: Clock }): Packages {
       await deleteProperties(tx, { refType: "file", refId: file.id });
       const grown = -(await weightOfFile(tx, file.id));
       await deleteFile(tx, file.id);
+      await noteUnreferenced(tx, file.blobId, at);
       const packageId = await deleteVersionIfEmpty(tx, file.versionId);
       if (packageId !== undefined) await deletePackageIfEmpty(tx, packageId);
       const { sha256 } = file.blob;

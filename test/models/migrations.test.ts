@@ -106,7 +106,7 @@ describe("a database of a newer release", () => {
     await made(98);
     const before = await Bun.file(path).bytes();
     const served = await condarium(["serve", "--data", folder, "--listen", "127.0.0.1:0"]);
-    const line = `condarium: The database needs a newer condarium: it asks for schema 98, this binary knows 1. Nothing was changed.`;
+    const line = `condarium: The database needs a newer condarium: it asks for schema 98, this binary knows 2. Nothing was changed.`;
     expect(served).toEqual({ code: 1, stdout: "", stderr: `${line}\n` });
     const notes: string[] = [];
     const output = { line: () => {}, note: (text: string) => void notes.push(text), rows: () => {} };

@@ -5,7 +5,7 @@ import { join } from "node:path";
 export type ServerProcess = {
   readonly url: string;
   readonly port: number;
-  readonly child: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  readonly child: Bun.Subprocess<"ignore" | Uint8Array, "pipe", "pipe">;
   /** What it has written so far. */
   stdout(): string;
   stderr(): string;
@@ -53,9 +53,10 @@ export async function serve(
 export async function condarium(
   args: readonly string[],
   env: Record<string, string> = {},
-  under: readonly string[] = [],
+  options: { readonly under?: readonly string[]; readonly input?: string } = {},
 ): Promise<Ended> {
-  const child = spawn(args, env, under);
+  const { under = [], input } = options;
+  const child = spawn(args, env, under, input === undefined ? "ignore" : new TextEncoder().encode(input));
   const [code, stdout, stderr] = await Promise.all([
     child.exited,
     new Response(child.stdout).text(),
@@ -74,9 +75,10 @@ function spawn(
   args: readonly string[],
   env: Record<string, string>,
   under: readonly string[] = [],
-): ServerProcess["child"] {
+  input: "ignore" | Uint8Array = "ignore",
+): Bun.Subprocess<"ignore" | Uint8Array, "pipe", "pipe"> {
   const command = [...under, process.execPath, MAIN, ...args];
-  return Bun.spawn(command, { env, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  return Bun.spawn(command, { env, stdin: input, stdout: "pipe", stderr: "pipe" });
 }
 
 type Collected = { text(): string; close(): Promise<void> };

@@ -1,7 +1,7 @@
 // Blobs as files of one folder. What `promote()` and `put()` have answered survives a power cut.
 
 import { lstatSync, mkdirSync, realpathSync, type Stats } from "node:fs";
-import { copyFile, link, open, readdir, rename, rm, statfs } from "node:fs/promises";
+import { copyFile, link, open, readdir, rename, rm, rmdir, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { usage } from "../../errors.ts";
 import type { BlobKey, BlobStore, StagedBlob } from "./blob-store.ts";
@@ -73,7 +73,10 @@ export function createDiskStore(options: DiskStoreOptions): BlobStore {
       return range ? file.slice(range.start, range.end + 1) : file;
     },
     // Not made durable: a blob that comes back after a power cut is an orphan, and orphans are collected.
-    delete: async (key) => await rm(pathOf(key), { force: true }),
+    delete: async (key) => {
+      await rm(pathOf(key), { force: true });
+      await removeEmptyFolders(root, key);
+    },
     list: (prefix) => keysBelow(root, checkPrefix(prefix)),
     sweep: async () => {
       const stale = (await readdir(tmp)).filter((name) => !live.has(name));
@@ -115,11 +118,12 @@ function stagedBlob(disk: Disk, file: TempFile, pathOf: (key: BlobKey) => string
       const path = pathOf(key);
       if (!file.isDurable) throw new Error("only a synced blob can be promoted");
       disk.requireFiles();
-      await orFull(disk.folders.make(dirname(path)));
-      await orFull(place(file, path, disk.tmp));
-      disk.failpoint("p4.renamed");
-      await disk.folders.sync(dirname(path));
-      disk.failpoint("p5.dir_fsynced");
+      await inFolderOf(disk, path, async () => {
+        await place(file, path, disk.tmp);
+        disk.failpoint("p4.renamed");
+        await disk.folders.sync(dirname(path));
+        disk.failpoint("p5.dir_fsynced");
+      });
     },
     discard: () => discard(disk, file),
   };
@@ -130,11 +134,37 @@ async function writeWhole(disk: Disk, path: string, content: Uint8Array, how: "d
   try {
     await file.append(content);
     await (how === "durable" ? file.sync() : file.close());
-    await orFull(disk.folders.make(dirname(path)));
-    await orFull(rename(file.path, path));
-    if (how === "durable") await disk.folders.sync(dirname(path));
+    await inFolderOf(disk, path, async () => {
+      await rename(file.path, path);
+      if (how === "durable") await disk.folders.sync(dirname(path));
+    });
   } finally {
     await discard(disk, file);
+  }
+}
+
+/** Whoever deletes the last blob of a folder removes that too, in another process at any moment: then it is made again. */
+const FOLDER_TRIES = 10;
+
+async function inFolderOf(disk: Disk, path: string, work: () => Promise<void>): Promise<void> {
+  for (let left = FOLDER_TRIES; ; left -= 1) {
+    try {
+      await disk.folders.make(dirname(path));
+      return await work();
+    } catch (error) {
+      if (left === 1 || !hasCode(error, "ENOENT")) throw orNoSpace(error);
+    }
+  }
+}
+
+/** Those between the blob and the first folder of its key, from the inside out. */
+async function removeEmptyFolders(root: string, key: BlobKey): Promise<void> {
+  for (let folder = dirname(key); folder.includes("/"); folder = dirname(folder)) {
+    const isRemoved = await rmdir(join(root, folder)).then(
+      () => true,
+      () => false,
+    );
+    if (!isRemoved) return;
   }
 }
 
@@ -204,10 +234,4 @@ async function* keysBelow(root: string, prefix: string): AsyncGenerator<BlobKey,
     if (entry.isDirectory()) yield* keysBelow(root, `${key}/`);
     else if (entry.isFile() && isBlobKey(key)) yield key;
   }
-}
-
-async function orFull<T>(work: Promise<T>): Promise<T> {
-  return await work.catch((error: unknown) => {
-    throw orNoSpace(error);
-  });
 }

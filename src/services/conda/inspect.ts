@@ -44,6 +44,7 @@ export function createInspect(parts: InspectParts): Inspect {
       case "shard":
       case "hashed":
       case "packed":
+      case "collected":
         throw new Error("a worker answered another question");
       case "failed":
         throw unavailable("The package could not be read because of a fault on the server.", 5, outcome.message);

@@ -238,11 +238,10 @@ async function commit(parts: PublishParts, request: PublishRequest, ready: Ready
 
 /** What was collected or damaged between the promotion and this moment is put in place again. */
 async function putBack(blobs: BlobStore, staged: StagedFile, fileList: Uint8Array): Promise<void> {
-  const key = blobKey(staged.sha256);
-  const info = await blobs.stat(key);
+  const [key, listKey] = [blobKey(staged.sha256), fileListKey(staged.sha256)];
+  const [info, list] = [await blobs.stat(key), await blobs.stat(listKey)];
   if (info?.size !== staged.size) await staged.promote(key);
-  const listKey = fileListKey(staged.sha256);
-  if (!(await blobs.stat(listKey))) await blobs.putDerived(listKey, fileList);
+  if (list?.size !== fileList.byteLength) await blobs.putDerived(listKey, fileList);
 }
 
 function newFile(staged: StagedFile, { accepted, subdir, findings }: Resolved): NewFile {

@@ -2,7 +2,7 @@
 
 import { forbidden, unauthenticated } from "../../errors.ts";
 import type { Events } from "../../events.ts";
-import type { Database } from "../../models/database.ts";
+import type { Database, Transaction } from "../../models/database.ts";
 import { parseFileName } from "../../modules/conda/file-name.ts";
 import { channelLabel, type Access } from "../access.ts";
 import type { Channels } from "../channels.ts";
@@ -34,7 +34,7 @@ export function createRemove(parts: RemoveParts): Remove {
     if (request.actor.identity.kind === "anonymous") throw unauthenticated("Sign in to delete.");
     // Who may not read the channel learns from the same refusal as anyone; the rights to delete come after.
     await parts.channels.readable(request.actor.identity, request.owner, request.channel);
-    await parts.database.transact(async (tx) => {
+    const change = async (tx: Transaction): Promise<void> => {
       const identity = await parts.identities.refresh(tx, request.actor.identity);
       const place = await parts.channels.find(tx, request.owner, request.channel);
       if (!place) throw forbidden("The owner has been removed meanwhile.");
@@ -45,7 +45,8 @@ export function createRemove(parts: RemoveParts): Remove {
       const channel = await parts.channels.ensure(tx, place);
       const file = { channel, section: request.subdir, fileName: request.fileName };
       await parts.packages.removeFile(tx, file, { ...request.actor, identity });
-    });
+    };
+    await parts.database.transact(change, { evenIfFull: true });
     parts.events.fileDeleted(channelLabel(request.owner, request.channel), `${request.subdir}/${request.fileName}`);
   };
 }

@@ -61,7 +61,7 @@ async function open(folder: string, onMended: (why: string) => void): Promise<Op
     for (const connection of connections) connection.close();
   };
   try {
-    const derived = openDerived(join(folder, "index.db"), CODEC, onMended);
+    const derived = openDerived(join(folder, "index.db"), CODEC, { onAnew: onMended });
     connections.push(derived);
     await forgetChannelsThatHaveGone(snapshots, derived);
     const files = createDerivedFiles(folder);

@@ -22,13 +22,20 @@ import { entryOf } from "./families.ts";
 export async function catchUpShards(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
   const valueOf = async (name: string): Promise<NameValue> => {
     const { value: shard, aside } = ofReadable(await filesOfName(work.reader, place, name), shardOf);
-    if (!shard) return { value: undefined, aside };
-    const hash = sha256Hex(shard);
+    const hash = shard && sha256Hex(shard);
+    const before = namedHash(work.derived.entry(place, name));
+    if (before !== undefined && before !== hash) work.derived.retire(place.channelId, before);
+    if (!shard || hash === undefined) return { value: undefined, aside };
     const key = shardKey(place.channelId, hash);
     if (!(await work.blobs.stat(key))) await work.blobs.putDerived(key, shard);
     return { value: shardIndexEntry(name, hash), aside };
   };
   return await catchUpNames(work, place, { valueOf, atOnce: 4 });
+}
+
+/** The hash in which an entry of the catalogue ends. */
+function namedHash(entry: Uint8Array | undefined): string | undefined {
+  return entry && Buffer.from(entry.subarray(-32)).toString("hex");
 }
 
 /**
