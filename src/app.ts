@@ -28,6 +28,7 @@ import { createDeepVerify } from "./services/index/deep-verify.ts";
 import { createEngine } from "./services/index/engine.ts";
 import { createReindex, type Reindex } from "./services/index/reindex.ts";
 import { createShards } from "./services/index/shards.ts";
+import { createTurns } from "./services/index/turns.ts";
 import { createPackages } from "./services/packages.ts";
 import { createLocalSource } from "./services/sources/local.ts";
 import { createSmallBlobs } from "./services/small-blobs.ts";
@@ -76,6 +77,7 @@ function once(work: () => void): () => void {
 /** Work that waits for a thread; past that, callers are told to come back. */
 const WAITING = 1000;
 const INDEXERS = 1;
+const TURNS = { ofOne: WAITING / 5, ofAll: WAITING };
 
 function spawn(): Worker {
   return new Worker(new URL("./worker.ts", import.meta.url).href);
@@ -144,9 +146,10 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   const staging = createStaging({ blobs, events, hashes, limit, failpoint: options.failpoint });
   const inspect = createInspect({ workers, limits: ARCHIVE_LIMITS, clock });
   const { admit } = createAdmission({ perAccount: config["uploads-per-account"] });
-  const engine = createEngine({ database, files, workers: indexers, events, clock, dataFolder: folder.root });
+  const building = { workers: indexers, turns: createTurns(TURNS), events, dataFolder: folder.root };
+  const engine = createEngine({ ...building, database, files, clock });
   const smallBlobs = createSmallBlobs({ blobs });
-  const shards = createShards({ blobs, events, workers: indexers, dataFolder: folder.root });
+  const shards = createShards({ ...building, blobs });
   const publish = createPublish({
     database,
     blobs,

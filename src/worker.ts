@@ -23,7 +23,7 @@ async function answer(job: WorkerJob): Promise<WorkerReply> {
       return { kind: "document", reply: await index.use(job.dataFolder, ({ build }) => build(job.request)) };
     }
     if (job.kind === "shard") {
-      return { kind: "shard", restored: await index.use(job.dataFolder, ({ restore }) => restore(job.request)) };
+      return { kind: "shard", reply: await index.use(job.dataFolder, ({ restore }) => restore(job.request)) };
     }
     if (job.kind === "hash") return { kind: "hashed", digest: hashes.take(job) };
     const inspection = await inspectArchive(job.path, job);

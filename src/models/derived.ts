@@ -32,6 +32,8 @@ export type Derived = DerivedSegments &
     isAside(place: DerivedPlace, packageName: string, path?: string): boolean;
     /** How many records are left out of one document or more. */
     countAside(): number;
+    /** Another number once another connection has written. */
+    version(): number | undefined;
     /** All of it or nothing. Errors: `DerivedBusy`. */
     transact<T>(work: () => T): T;
     /** The same for work that waits: no other process writes until it ends, and `transact` within is part of it. */
@@ -101,7 +103,8 @@ function open(path: string, codec: string): Derived {
     throw error;
   }
   const dataVersion = db.query<{ data_version: number }, []>("PRAGMA data_version");
-  const { forget, ...entries } = createEntries({ db, version: () => dataVersion.get()?.data_version });
+  const version = (): number | undefined => dataVersion.get()?.data_version;
+  const { forget, ...entries } = createEntries({ db, version });
   const { discard, ...states } = stateQueries(db);
   const transact = <T>(work: () => T): T => {
     if (db.inTransaction) return work();
@@ -121,6 +124,7 @@ function open(path: string, codec: string): Derived {
     ...createSegments(db, transact),
     ...entries,
     ...asideQueries(db),
+    version,
     transact,
     exclusively: async (work) => {
       begin(db);

@@ -4,7 +4,7 @@ import { unavailable, type AppError } from "../errors.ts";
 import { createSemaphore, type Step } from "../modules/mutex.ts";
 import type { FileDigest } from "../modules/hash.ts";
 import type { HashStep } from "./hash-worker.ts";
-import type { BuildReply, BuildRequest, ShardRequest } from "./index/index-builder.ts";
+import type { BuildReply, BuildRequest, RestoreReply, ShardRequest } from "./index/index-builder.ts";
 import type { ArchiveLimits, Inspection } from "../modules/conda/archive.ts";
 
 /** What a worker can be asked; `src/worker.ts` answers. */
@@ -25,7 +25,7 @@ export type InspectJob = {
 export type WorkerReply =
   | { readonly kind: "inspected"; readonly inspection: Inspection }
   | { readonly kind: "document"; readonly reply: BuildReply }
-  | { readonly kind: "shard"; readonly restored: boolean }
+  | { readonly kind: "shard"; readonly reply: RestoreReply }
   | { readonly kind: "hashed"; readonly digest: FileDigest | undefined }
   | { readonly kind: "failed"; readonly message: string };
 

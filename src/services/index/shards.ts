@@ -1,13 +1,16 @@
 // Reads shards: named by their content, which clients keep for ever without checking, so it is checked here.
 
+import { setTimeout as pause } from "node:timers/promises";
 import type { Events } from "../../events.ts";
 import { sha256Hex } from "../../modules/hash.ts";
 import { createLru } from "../../modules/lru.ts";
-import { createSemaphore } from "../../modules/mutex.ts";
+import { createSemaphore, type Semaphore, type Step } from "../../modules/mutex.ts";
 import type { BlobKey, BlobStore } from "../../modules/storage/blob-store.ts";
 import { shardKey } from "../../modules/storage/keys.ts";
 import type { SourceShard } from "../sources/source.ts";
 import type { Workers } from "../workers.ts";
+import { PAUSE_MS } from "./engine.ts";
+import type { Turns } from "./turns.ts";
 
 export type Shards = {
   /**
@@ -21,6 +24,7 @@ export type ShardsParts = {
   readonly blobs: BlobStore;
   readonly events: Events;
   readonly workers: Workers;
+  readonly turns: Turns;
   readonly dataFolder: string;
 };
 
@@ -29,14 +33,14 @@ const REMEMBERED = 100_000;
 /** Others are kept in memory: a client asks for hundreds, and opening a file costs more than sending it. */
 const SMALL_BYTES = 64 * 1024;
 const KEPT_BYTES = 32 * 1024 ** 2;
-/** Whoever asks for shards that never were must not keep the documents of others waiting. */
-const RESTORES_WAITING = 100;
+/** Of one channel: whoever asks for shards that never were must not keep others waiting. */
+const RESTORES_WAITING = 50;
 const RESTORE_LIMIT_MS = 60_000;
 
-export function createShards({ blobs, events, workers, dataFolder }: ShardsParts): Shards {
+export function createShards({ blobs, events, workers, turns, dataFolder }: ShardsParts): Shards {
   const checked = createLru<string, true>({ maxEntries: REMEMBERED });
   const small = createLru<string, Blob>({ maxEntries: REMEMBERED, maxBytes: KEPT_BYTES, sizeOf: ({ size }) => size });
-  const restores = createSemaphore(1, RESTORES_WAITING);
+  const restore = createRestore({ workers, turns, dataFolder });
 
   /** An intact shard; a damaged one is told of and removed. */
   async function load(key: BlobKey, hash: string): Promise<SourceShard | undefined> {
@@ -72,18 +76,12 @@ export function createShards({ blobs, events, workers, dataFolder }: ShardsParts
     };
   }
 
-  async function restore(channelId: number, hash: string): Promise<boolean> {
-    const job = { kind: "shard", dataFolder, request: { channelId, hash } } as const;
-    const outcome = await restores.run(() => workers.run(job, RESTORE_LIMIT_MS));
-    return outcome.kind === "shard" && outcome.restored;
-  }
-
   return {
     find: async (channelId, hash) => {
       const key = shardKey(channelId, hash);
       const shard = await load(key, hash);
       if (shard) return shard;
-      return (await restore(channelId, hash)) ? await load(key, hash) : undefined;
+      return (await restore(channelId, key, hash)) ? await load(key, hash) : undefined;
     },
   };
 }
@@ -91,4 +89,38 @@ export function createShards({ blobs, events, workers, dataFolder }: ShardsParts
 function inMemory(blob: Blob): SourceShard {
   const { size } = blob;
   return { size, isInMemory: true, open: (range) => (range ? blob.slice(range.start, range.end + 1) : blob) };
+}
+
+type Restore = (channelId: number, key: BlobKey, hash: string) => Promise<boolean>;
+
+/** Each once, however many ask for it, and one of a channel at a time. */
+function createRestore({ workers, turns, dataFolder }: Pick<ShardsParts, "workers" | "turns" | "dataFolder">): Restore {
+  const flights = new Map<string, Promise<boolean>>();
+  const channels = new Map<number, Semaphore>();
+
+  async function restoreInTurns(channelId: number, hash: string): Promise<boolean> {
+    const job = { kind: "shard", dataFolder, request: { channelId, hash } } as const;
+    for (let step: Step = "first"; ; step = "further") {
+      const outcome = await turns.run(channelId, step, () => workers.run(job, RESTORE_LIMIT_MS));
+      if (outcome.kind !== "shard") return false;
+      const { reply } = outcome;
+      if (reply.kind !== "more") return reply.kind === "restored";
+      if (reply.isWaiting) await pause(PAUSE_MS);
+    }
+  }
+
+  return async (channelId, key, hash) => {
+    const known = flights.get(key);
+    if (known) return await known;
+    const places = channels.get(channelId) ?? createSemaphore(1, RESTORES_WAITING);
+    channels.set(channelId, places);
+    const flight = places.run(() => restoreInTurns(channelId, hash));
+    flights.set(key, flight);
+    try {
+      return await flight;
+    } finally {
+      flights.delete(key);
+      if (places.active === 0) channels.delete(channelId);
+    }
+  };
 }
