@@ -39,6 +39,7 @@ import { createDeepVerify } from "./services/index/deep-verify.ts";
 import { createEngine } from "./services/index/engine.ts";
 import { createReindex, type Reindex } from "./services/index/reindex.ts";
 import { createShards } from "./services/index/shards.ts";
+import { createTurns } from "./services/index/turns.ts";
 import { createPackages } from "./services/packages.ts";
 import { createLocalSource } from "./services/sources/local.ts";
 import { createStaging } from "./services/staging.ts";
@@ -89,6 +90,7 @@ const WAITING = 1000;
 const INDEXERS = 1;
 /** Bun cuts off whoever waits for 255 s: whose package has not been read by then is told before. */
 const PATIENCE_MS = 200_000;
+const TURNS = { ofOne: WAITING / 5, ofAll: WAITING };
 
 function spawn(): Worker {
   return new Worker(new URL("./worker.ts", import.meta.url).href);
@@ -194,17 +196,9 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   });
   const { admit } = createAdmission({ perAccount: config["uploads-per-account"] });
   const bodies = createBodies();
-  const engine = createEngine({
-    database,
-    files,
-    bodies,
-    workers: indexers,
-    events,
-    clock,
-    dataFolder: folder.root,
-    requireFiles,
-  });
-  const shards = createShards({ blobs, bodies, events, workers: indexers, dataFolder: folder.root });
+  const building = { bodies, workers: indexers, turns: createTurns(TURNS), events, dataFolder: folder.root };
+  const engine = createEngine({ ...building, database, files, clock, requireFiles });
+  const shards = createShards({ ...building, blobs });
   const publish = createPublish({
     database,
     blobs,

@@ -27,7 +27,7 @@ async function answer(job: WorkerJob): Promise<WorkerReply> {
       return { kind: "document", reply, mended: index.takeMended() };
     }
     if (job.kind === "shard") {
-      return { kind: "shard", restored: await index.use(job.dataFolder, ({ restore }) => restore(job.request)) };
+      return { kind: "shard", reply: await index.use(job.dataFolder, ({ restore }) => restore(job.request)) };
     }
     if (job.kind === "pack") return { kind: "packed", reply: packDocument(job.request) };
     if (job.kind === "gc") return { kind: "collected", summary: await collectIn(job) };

@@ -38,6 +38,8 @@ export type Derived = DerivedSegments &
     isAside(place: DerivedPlace, packageName: string, path?: string): boolean;
     /** How many records are left out of one document or more. */
     countAside(): number;
+    /** Another number once another connection has written. */
+    version(): number | undefined;
     /** All of it or nothing. Errors: `DerivedBusy`. */
     transact<T>(work: () => T): T;
     /** The same for work that waits: no other process writes until it ends, and `transact` within is part of it. */
@@ -119,7 +121,8 @@ function open(path: string, codec: string, clock: Clock): Derived {
     throw error;
   }
   const dataVersion = db.query<{ data_version: number }, []>("PRAGMA data_version");
-  const { forget, ...entries } = createEntries({ db, version: () => dataVersion.get()?.data_version });
+  const version = (): number | undefined => dataVersion.get()?.data_version;
+  const { forget, ...entries } = createEntries({ db, version });
   const { discard, ...states } = stateQueries(db);
   const transact = <T>(work: () => T): T => {
     if (db.inTransaction) return work();
@@ -140,6 +143,7 @@ function open(path: string, codec: string, clock: Clock): Derived {
     ...entries,
     ...asideQueries(db),
     ...createDerivedShards(db),
+    version,
     transact,
     exclusively: async (work) => {
       begin(db);

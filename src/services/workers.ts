@@ -5,7 +5,7 @@ import { createSemaphore, type Step } from "../modules/mutex.ts";
 import type { FileDigest } from "../modules/hash.ts";
 import type { HashStep } from "./hash-worker.ts";
 import type { GcSummary } from "./storage/gc.ts";
-import type { BuildReply, BuildRequest, ShardRequest } from "./index/index-builder.ts";
+import type { BuildReply, BuildRequest, RestoreReply, ShardRequest } from "./index/index-builder.ts";
 import type { PackReply, PackRequest } from "./index/pack-worker.ts";
 import type { ArchiveLimits, Inspection } from "../modules/conda/archive.ts";
 
@@ -29,7 +29,7 @@ export type InspectJob = {
 export type WorkerReply =
   | { readonly kind: "inspected"; readonly inspection: Inspection }
   | { readonly kind: "document"; readonly reply: BuildReply; readonly mended?: string | undefined }
-  | { readonly kind: "shard"; readonly restored: boolean }
+  | { readonly kind: "shard"; readonly reply: RestoreReply }
   | { readonly kind: "packed"; readonly reply: PackReply }
   | { readonly kind: "collected"; readonly summary: GcSummary }
   | { readonly kind: "hashed"; readonly digest: FileDigest | undefined }

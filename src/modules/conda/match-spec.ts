@@ -44,10 +44,37 @@ export function parseMatchSpec(text: string): MatchSpec | undefined {
 
 /** Whether a package of the spec's name is one that is meant. */
 export function matchesSpec(spec: MatchSpec, candidate: Candidate): boolean {
-  const { build, buildNumber, parsedVersion, version } = candidate;
+  const { parsedVersion, version } = candidate;
   if (spec.version !== undefined && !matchesVersion(spec.version, parsedVersion, version)) return false;
+  return matchesBuild(spec, candidate);
+}
+
+/** The part of it that looks at anything but the version. */
+export function matchesBuild(
+  spec: MatchSpec,
+  { build, buildNumber }: Pick<Candidate, "build" | "buildNumber">,
+): boolean {
   if (spec.build !== undefined && !matchesGlob(spec.build, build)) return false;
   return spec.buildNumber === undefined || matchesVersion(spec.buildNumber, numbered(buildNumber), String(buildNumber));
+}
+
+/** How many comparisons of a version it takes at most, or the time of them, to match the version and the build. */
+export function costOf({ build, buildNumber, version }: MatchSpec): {
+  readonly version: number;
+  readonly build: number;
+} {
+  const pattern = build === undefined ? 0 : globCost(build);
+  return { version: clausesOf(version), build: pattern + clausesOf(buildNumber) };
+}
+
+function clausesOf(spec: VersionSpec | undefined): number {
+  if (spec === undefined) return 0;
+  if (spec.kind === "glob") return globCost(spec.pattern);
+  return "specs" in spec ? spec.specs.reduce((sum, part) => sum + clausesOf(part), 0) : 1;
+}
+
+function globCost(pattern: string): number {
+  return 1 + pattern.length / GLOB_CHARACTERS;
 }
 
 /** Takes a spec apart without a look at what its fields say; a comment behind it is left out. */
@@ -69,6 +96,8 @@ export function splitMatchSpec(text: string): MatchSpecParts | undefined {
 const INVALID = Symbol("invalid");
 const NO_KEYWORDS: ReadonlyMap<string, string> = new Map();
 const NAME = /^\s*[\w.*+-]+(?=[\s=<>!~(]|$)/;
+/** That are compared in the time of a version. */
+const GLOB_CHARACTERS = 32;
 const OPERATORS = "=<>!~,|(";
 /** `1.8=py_0` and `=1.8=py_0`, of which both mean that version and no other. */
 const BUILD_AFTER_EQUALS = /^(.*[^=<>!~,|(])=([^=<>!~,|()]+)$/;
@@ -90,16 +119,17 @@ function splitVersionAndBuild(text: string): Fields | undefined {
 
 /** Apart at spaces, but for those beside an operator, which mean nothing. */
 function wordsOf(text: string): string[] {
-  const words: string[] = [];
+  const words: string[][] = [];
+  let before = "";
   for (const piece of text.split(/\s+/)) {
-    const before = words.at(-1);
     const isJoined =
-      before !== undefined &&
+      words.length > 0 &&
       (OPERATORS.includes(before.slice(-1)) || OPERATORS.includes(piece.charAt(0)) || piece.startsWith(")"));
-    if (isJoined) words[words.length - 1] = before + piece;
-    else words.push(piece);
+    if (isJoined) words.at(-1)?.push(piece);
+    else words.push([piece]);
+    before = piece;
   }
-  return words;
+  return words.map((pieces) => pieces.join(""));
 }
 
 function readKeywords(text: string): ReadonlyMap<string, string> | undefined {

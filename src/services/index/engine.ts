@@ -1,5 +1,6 @@
 // The index, by pull: a reader has the one document it wants brought up to the channel's revision, and then gets it.
 
+import { setTimeout as pause } from "node:timers/promises";
 import { unavailable } from "../../errors.ts";
 import type { Events } from "../../events.ts";
 import { latestRevision } from "../../models/channel.ts";
@@ -11,6 +12,7 @@ import type { Step } from "../../modules/mutex.ts";
 import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
 import type { Bodies } from "../bodies.ts";
 import type { Workers } from "../workers.ts";
+import type { Turns } from "./turns.ts";
 import { BEFORE_ANY, type Moment } from "./catch-up-parts.ts";
 import { bytesOf } from "./compose.ts";
 import { folderOf, type DocumentPlace, type View } from "./documents.ts";
@@ -47,6 +49,7 @@ export type EngineParts = {
   readonly files: DerivedFiles;
   readonly bodies: Bodies;
   readonly workers: Workers;
+  readonly turns: Turns;
   readonly events: Events;
   readonly clock: Clock;
   readonly dataFolder: string;
@@ -66,6 +69,8 @@ const BUILD_TRIES = 3;
 const STEP_LIMIT_MS = 10 * 60_000;
 /** Bun cuts off whoever waits for 255 s; before that they are told. What has been made is kept for the next who asks. */
 const PATIENCE_MS = 200_000;
+/** Before somebody asks again who waits for something else to end. */
+export const PAUSE_MS = 10;
 /** Another process keeps the derived data for a step of a build, or while it mends them; one that stands still for ever. */
 const BUSY_LIMIT_MS = 60_000;
 
@@ -105,16 +110,16 @@ export function createEngine(parts: EngineParts): Engine {
       if (flight.target >= moment.revision) return await flight.landing;
       await flight.landing.catch(() => undefined);
     }
-    const landing = land(view, place).finally(() => flights.delete(key));
+    const landing = land(view, place, moment.revision).finally(() => flights.delete(key));
     flights.set(key, { target: moment.revision, landing });
     return await landing;
   }
 
-  async function land(view: View, place: DocumentPlace): Promise<BuiltDocument | AbsentDocument> {
+  async function land(view: View, place: DocumentPlace, atLeast: number): Promise<BuiltDocument | AbsentDocument> {
     const { channelId } = view;
     if (await isEmpty(parts.database.read, channelId, place)) return ofNothing(view, place);
     const key = keyOf(view, place);
-    const built = await build(parts, view, place);
+    const built = await build(parts, view, place, atLeast);
     const before = kept.get(key)?.document;
     kept.set(key, built);
     if (before?.kind === "built") retire(folderOf(channelId ?? 0, place), key, before.hash);
@@ -152,14 +157,15 @@ function ofNothing({ address }: View, { section = "", name }: DocumentPlace): Bu
   return { kind: "built", hash, lastModified: 0, packable: undefined, ...sendableBytes(bytes) };
 }
 
-async function build(parts: EngineParts, view: View, place: DocumentPlace): Promise<Kept> {
+async function build(parts: EngineParts, view: View, place: DocumentPlace, atLeast: number): Promise<Kept> {
   const { channelId = 0, address } = view;
   const started = parts.clock.elapsed();
-  const job = { kind: "document", dataFolder: parts.dataFolder, request: { channelId, address, ...place } } as const;
+  const request = { channelId, address, atLeast, ...place };
+  const job = { kind: "document", dataFolder: parts.dataFolder, request } as const;
   let step: Step = "first";
   let free = started;
   for (let failures = 0; ;) {
-    const outcome = await parts.workers.run(job, STEP_LIMIT_MS, step);
+    const outcome = await parts.turns.run(channelId, step, () => parts.workers.run(job, STEP_LIMIT_MS, step));
     step = "further";
     if (outcome.kind !== "document") {
       const why = outcome.kind === "failed" ? outcome.message : outcome.kind;
@@ -176,6 +182,7 @@ async function build(parts: EngineParts, view: View, place: DocumentPlace): Prom
     }
     free = parts.clock.elapsed();
     if (reply.kind === "more") {
+      if (reply.isWaiting) await pause(PAUSE_MS);
       if (free - started < PATIENCE_MS) continue;
       throw unavailable("The document is being made from nothing, which takes longer. Ask again for it.", 5);
     }

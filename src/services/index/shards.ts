@@ -1,13 +1,16 @@
 // Reads shards: named by their content, which clients keep for ever without checking, so it is checked here.
 
+import { setTimeout as pause } from "node:timers/promises";
 import type { Events } from "../../events.ts";
 import { createSha256 } from "../../modules/hash.ts";
 import { createLru } from "../../modules/lru.ts";
-import { createSemaphore } from "../../modules/mutex.ts";
+import { createSemaphore, type Semaphore, type Step } from "../../modules/mutex.ts";
 import type { BlobKey, BlobStore } from "../../modules/storage/blob-store.ts";
 import { shardKey } from "../../modules/storage/keys.ts";
 import type { Bodies, ByteRange, Sendable } from "../bodies.ts";
 import type { Workers } from "../workers.ts";
+import { PAUSE_MS } from "./engine.ts";
+import type { Turns } from "./turns.ts";
 
 export type Shards = {
   /**
@@ -22,6 +25,7 @@ export type ShardsParts = {
   readonly bodies: Bodies;
   readonly events: Events;
   readonly workers: Workers;
+  readonly turns: Turns;
   readonly dataFolder: string;
 };
 
@@ -30,15 +34,15 @@ const REMEMBERED = 100_000;
 /** Checking reads a shard to its end. */
 const CHECKS_AT_ONCE = 4;
 const CHECKS_WAITING = 10_000;
-/** Whoever asks for shards that never were must not keep the documents of others waiting. */
-const RESTORES_WAITING = 100;
+/** Of one channel: whoever asks for shards that never were must not keep others waiting. */
+const RESTORES_WAITING = 50;
 const RESTORE_LIMIT_MS = 60_000;
 
-export function createShards({ blobs, bodies, events, workers, dataFolder }: ShardsParts): Shards {
+export function createShards({ blobs, bodies, events, workers, turns, dataFolder }: ShardsParts): Shards {
   const checked = createLru<string, number>({ maxEntries: REMEMBERED });
   const checks = createSemaphore(CHECKS_AT_ONCE, CHECKS_WAITING);
   const checking = new Map<string, Promise<boolean>>();
-  const restores = createSemaphore(1, RESTORES_WAITING);
+  const restore = createRestore({ workers, turns, dataFolder });
 
   /** An intact shard; a damaged one is told of and removed. */
   async function load(key: BlobKey, hash: string): Promise<Sendable | undefined> {
@@ -84,18 +88,46 @@ export function createShards({ blobs, bodies, events, workers, dataFolder }: Sha
     return blob;
   }
 
-  async function restore(channelId: number, hash: string): Promise<boolean> {
-    const job = { kind: "shard", dataFolder, request: { channelId, hash } } as const;
-    const outcome = await restores.run(() => workers.run(job, RESTORE_LIMIT_MS));
-    return outcome.kind === "shard" && outcome.restored;
-  }
-
   return {
     find: async (channelId, hash) => {
       const key = shardKey(channelId, hash);
       const shard = await load(key, hash);
       if (shard) return shard;
-      return (await restore(channelId, hash)) ? await load(key, hash) : undefined;
+      return (await restore(channelId, key, hash)) ? await load(key, hash) : undefined;
     },
+  };
+}
+
+type Restore = (channelId: number, key: BlobKey, hash: string) => Promise<boolean>;
+
+/** Each once, however many ask for it, and one of a channel at a time. */
+function createRestore({ workers, turns, dataFolder }: Pick<ShardsParts, "workers" | "turns" | "dataFolder">): Restore {
+  const flights = new Map<string, Promise<boolean>>();
+  const channels = new Map<number, Semaphore>();
+
+  async function restoreInTurns(channelId: number, hash: string): Promise<boolean> {
+    const job = { kind: "shard", dataFolder, request: { channelId, hash } } as const;
+    for (let step: Step = "first"; ; step = "further") {
+      const outcome = await turns.run(channelId, step, () => workers.run(job, RESTORE_LIMIT_MS));
+      if (outcome.kind !== "shard") return false;
+      const { reply } = outcome;
+      if (reply.kind !== "more") return reply.kind === "restored";
+      if (reply.isWaiting) await pause(PAUSE_MS);
+    }
+  }
+
+  return async (channelId, key, hash) => {
+    const known = flights.get(key);
+    if (known) return await known;
+    const places = channels.get(channelId) ?? createSemaphore(1, RESTORES_WAITING);
+    channels.set(channelId, places);
+    const flight = places.run(() => restoreInTurns(channelId, hash));
+    flights.set(key, flight);
+    try {
+      return await flight;
+    } finally {
+      flights.delete(key);
+      if (places.active === 0) channels.delete(channelId);
+    }
   };
 }

@@ -15,13 +15,14 @@ function release(text: string, fields: Omit<Given, "name"> = {}, format: "conda"
   return entryOf({ name, version, build, build_number: Number(buildNumber), ...fields }, { format });
 }
 
-function choose(entries: readonly RepodataEntry[]): string[] {
+function choose(entries: readonly RepodataEntry[]): readonly string[] {
   const byName = Map.groupBy(entries, ({ record }) => String(JSON.parse(record).name));
   const summaries = new Map([...byName].map(([name, files]) => [name, summarizeName(files)]));
-  return chooseCurrent({
+  const chosen = chooseCurrent({
     all: () => [...summaries.values()].filter((summary) => summary !== undefined),
     of: (name) => summaries.get(name),
   });
+  return chosen ?? ["too much"];
 }
 
 const needs = (...depends: string[]): { depends: string[] } => ({ depends });
