@@ -114,6 +114,7 @@ export async function createApp(options: AppOptions): Promise<App> {
   const indexers = createWorkers({ spawn, size: INDEXERS, queue: WAITING });
   const hashers = createWorkers({ spawn, size: 1, queue: WAITING });
   metrics.observe("condarium_inspections_waiting", "Packages that wait for a worker", () => workers.waiting);
+  metrics.observe("condarium_database_log_bytes", "Bytes of the log of commits", stores.database.logBytes);
   health = healthOf(config, { ...stores, events, clock });
   const watch = health.watch();
   const router = routerOf(options, {
