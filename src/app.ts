@@ -126,6 +126,7 @@ export async function createApp(options: AppOptions): Promise<App> {
   const stores = openStores({ config, clock, create: true, failpoint, onFatal, requireFiles });
   const files = createDerivedFiles(folder.root);
   await sweep(stores, files);
+  metrics.observe("condarium_database_log_bytes", "Bytes of the log of commits", stores.database.logBytes);
   const threads = createThreads(config, { clock, metrics });
   stores.reserve.refill();
   health = healthOf(config, { ...stores, events, clock });

@@ -79,6 +79,7 @@ describe("a database that is damaged", () => {
   test.each(["serve --listen 127.0.0.1:0", "user list", "user create bob", "reindex"])(
     "is named in one sentence by %s",
     async (command) => {
+      await spoil();
       const ended = await condarium([...command.split(" "), "--data", folder]);
       expect([ended.code, ended.stdout]).toEqual([1, ""]);
       expect(ended.stderr).toBe(
@@ -87,7 +88,29 @@ describe("a database that is damaged", () => {
     },
   );
 
+  test("only where the users are is named likewise, once a command comes to it", async () => {
+    const copy = join(folder, "copy");
+    const app = await startTestApp({ folder: copy });
+    await app.addUser("alice");
+    await app.close();
+    const path = join(copy, "condarium.db");
+    const db = new Connection(path);
+    const page = db.query<{ page: number }, []>("SELECT rootpage AS page FROM sqlite_schema WHERE name = 'user'").get();
+    db.close();
+    const file = await open(path, "r+");
+    await file.write(Buffer.alloc(4096, "not users. "), 0, 4096, ((page?.page ?? 0) - 1) * 4096);
+    await file.close();
+    for (const command of ["user list", "user create bob", "token list alice", "serve --listen 127.0.0.1:0"]) {
+      const ended = await condarium([...command.split(" "), "--data", copy]);
+      expect([command, ended.code, ended.stdout]).toEqual([command, 1, ""]);
+      expect(ended.stderr.split("\n").at(-2)).toBe(
+        `condarium: ${path} is damaged, or no database: restore it from a backup. Nothing was changed.`,
+      );
+    }
+  });
+
   test("is reported by verify", async () => {
+    await spoil();
     const ended = await condarium(["verify", "--data", folder]);
     expect(ended.code).toBe(1);
     expect(ended.stderr).toMatch(/^condarium: [^\n]+\n$/);

@@ -3,6 +3,7 @@
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import type { Management } from "../app.ts";
+import type { Config } from "../config.ts";
 import { usage } from "../errors.ts";
 import { toOpenError } from "../models/database-errors.ts";
 import type { ChannelName } from "../services/channels.ts";
@@ -21,10 +22,15 @@ export async function withManagement<T>(command: Command, work: (management: Man
   try {
     return await work(management);
   } catch (error) {
-    throw toOpenError(error, join(resolve(config.data), "condarium.db"));
+    throw namingDatabase(error, config);
   } finally {
     management.close();
   }
+}
+
+/** An error of the database, with the file it is about. */
+export function namingDatabase(error: unknown, config: Pick<Config, "data">): unknown {
+  return toOpenError(error, join(resolve(config.data), "condarium.db"));
 }
 
 /** `owner/channel`, `owner/-` for the unnamed channel, `owner` alone for all an owner has. */

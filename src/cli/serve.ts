@@ -4,6 +4,7 @@ import { Command } from "commander";
 import type { App } from "../app.ts";
 import { SETTING_NAMES, type Config, type LoadedConfig } from "../config.ts";
 import type { Logger } from "../modules/log.ts";
+import { namingDatabase } from "./management.ts";
 import { configOf, withSettings } from "./options.ts";
 import { EXIT, type Output } from "./output.ts";
 
@@ -36,7 +37,7 @@ async function serve(loaded: LoadedConfig, output: Output): Promise<number> {
     return code;
   } catch (error) {
     await server.stop();
-    throw error;
+    throw namingDatabase(error, config);
   }
 }
 

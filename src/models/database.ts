@@ -37,6 +37,10 @@ export type Database = {
    * Errors: what `work` throws; `unavailable` when another process keeps the lock; `no-space` when the disk is full.
    */
   transact<T>(work: (tx: Transaction) => Promise<T>, options?: UnitOptions): Promise<T>;
+  /** Bytes of the log of commits beside the database. */
+  logBytes(): number;
+  /** Gives back what the log has grown by while somebody read for long; nothing while somebody still does. */
+  shrinkLog(): void;
   /** What SQLite itself says of the file: I-1. Empty when all is well. */
   integrityProblems(): string[];
   /** Gives free pages back to the disk, where that pays; answers the bytes. Only while no other work is under way. */
@@ -82,13 +86,15 @@ export function openDatabase(options: DatabaseOptions): Database {
     read: reader,
     version: () => dataVersion.get()?.data_version ?? 0,
     transact: (work, unit) => writer.run(work, { evenIfFull: options.evenIfFull ?? false, ...unit }),
+    logBytes: () => statSync(`${options.path}-wal`, { throwIfNoEntry: false })?.size ?? 0,
+    shrinkLog: () => shrinkLog(write),
     integrityProblems: () => integrityProblems(read, write),
     shrink: () => shrinkNow(write),
     close: () => {
       read.close();
       // What has not committed by now was never acknowledged.
       if (write.inTransaction) write.run("ROLLBACK");
-      write.run("PRAGMA wal_checkpoint(TRUNCATE)");
+      shrinkLog(write);
       write.close();
     },
   };
@@ -204,6 +210,15 @@ function requireSqlite(connection: Connection): void {
     const part = parts[position] ?? 0;
     if (part > least) return;
     if (part < least) throw new Error(`SQLite ${version} can corrupt its log; ${OLDEST_SQLITE.join(".")} is needed`);
+  }
+}
+
+function shrinkLog(write: Connection): void {
+  if (write.inTransaction) return;
+  try {
+    write.run("PRAGMA wal_checkpoint(TRUNCATE)");
+  } catch {
+    // On a disk that takes nothing the log stays as it is, and the next start reads it.
   }
 }
 

@@ -36,6 +36,7 @@ export type HealthParts = {
 
 const LOOK_EVERY_MS = 1000;
 const WRITE_EVERY_MS = 5000;
+const LOG_BYTES = 64 * 1024 ** 2;
 
 export function createHealth(parts: HealthParts): Health {
   const { database, databasePath, guard } = parts;
@@ -84,7 +85,11 @@ export function createHealth(parts: HealthParts): Health {
       return toDiskError(toAppError(error));
     },
     watch: () => {
-      const timer = setInterval(() => void look(WRITE_EVERY_MS), LOOK_EVERY_MS);
+      const timer = setInterval(() => {
+        void look(WRITE_EVERY_MS);
+        // SQLite shrinks it at the next commit, which may be tomorrow.
+        if (database.logBytes() > LOG_BYTES) database.shrinkLog();
+      }, LOOK_EVERY_MS);
       timer.unref();
       const stop = (): void => {
         troubles.close();

@@ -22,7 +22,7 @@ export const COMMANDS: readonly (readonly string[])[] = [
   ["serve"],
   ["user", "list"],
   ["user", "create", "bob"],
-  ["user", "delete", "alice"],
+  ["user", "disable", "alice"],
   ["token", "create", "alice", "--name", "t"],
   ["token", "list", "alice"],
   ["channel", "list"],
