@@ -51,6 +51,8 @@ const READERS = ["tarfile", "conda", "mamba", "rattler", "rattler-stream"] as co
 const INCOMPLETE = ["conda-stem", "conda-no-payload", "file-name"];
 /** Reading thousands of packages waits for no disk there. */
 const MEMORY = "/dev/shm";
+/** rattler unpacks the root as a member, but does not list it. */
+const UNLISTED_ROOT = /invalid package-relative archive path: \.\/?$/;
 /** Far more than a reader of a thousand small packages needs. */
 const CRASHES = 20;
 
@@ -190,6 +192,7 @@ async function askReader(
 
 function differenceOf(reading: Reading, found: z.infer<typeof answer> | undefined): string | undefined {
   if (found === undefined) return "it gives no answer";
+  if (found.error !== undefined && UNLISTED_ROOT.test(found.error)) return undefined;
   if (found.error !== undefined) return `it fails: ${found.error.slice(0, 300)}`;
   if (found.tree !== undefined) return firstDifference(treeOf(reading.members), found.tree);
   if (found.entries !== undefined) return firstDifference(entriesOf(reading.members), found.entries);

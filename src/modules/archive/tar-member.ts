@@ -73,14 +73,13 @@ function choose(pax: string | undefined, gnu: string | undefined): string | unde
 /** The oldest tars wrote a directory as a file whose name ends in `/`, and some readers see one by the header alone. */
 function checkOldDirectory(header: TarHeader, type: TarMember["type"], pending: Pending, path: string): void {
   const { pax, longName, longLink } = pending;
-  const isOld = header.type === "\0";
-  if (isOld && (pax ?? longName ?? longLink) !== undefined) {
+  if (header.type === "\0" && (pax ?? longName ?? longLink) !== undefined) {
     const message = "The member has the type of old tars and a header before it, which no old tar wrote.";
     throw tarRefusal("tar-old-type", path, message);
   }
   if (type === "directory" || header.name.at(-1) !== 0x2f) return;
   const isCut = header.name.length >= SHORTEST_CUT && Buffer.byteLength(path) > NAME_FIELD;
-  if (isOld || !isCut) {
+  if (!isCut) {
     const message = `The header of the member ends its name in "/" like a directory's, and yet it is a ${type}.`;
     throw tarRefusal("tar-name-says-folder", path, message);
   }

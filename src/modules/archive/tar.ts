@@ -1,6 +1,7 @@
 // A push parser for tar (ustar, GNU long names, pax): bytes in, members out, nothing held but what is asked for.
 
 import type { Meter } from "./limits.ts";
+import { pathProblem } from "./member-path.ts";
 import { readPaxRecords } from "./pax.ts";
 import { BLOCK, readTarHeader, type TarHeader, tarRefusal } from "./tar-header.ts";
 import { describeMember, type Pending, readName, type TarMember } from "./tar-member.ts";
@@ -167,14 +168,15 @@ function readExtension(state: State, header: TarHeader): boolean {
   }
 }
 
-/** rattler forgets over it what describes the next member, and makes the folders that its own name leads through. */
+/** rattler forgets over it what describes the next member, and takes it for one: it makes the folders of its name. */
 function checkGlobal(header: TarHeader, pending: Pending): void {
   if (Object.keys(pending).length > 0) {
     throw tarRefusal("tar-global-header", "", "A global pax header stands between a member and what describes it.");
   }
-  const parts = Buffer.from(header.path).toString("latin1").split("/");
-  if (parts.filter((part) => part !== "." && part !== "").length > 1) {
-    throw tarRefusal("tar-global-header", parts.join("/"), "The name of a global pax header leads through a folder.");
+  const name = readName(header.path).replace(/^(?:\.\/)+/, "");
+  const problem = name.includes("/") ? "leads through a folder" : pathProblem(name);
+  if (problem !== undefined) {
+    throw tarRefusal("tar-global-header", name, `The name of a global pax header ${problem}.`);
   }
 }
 
