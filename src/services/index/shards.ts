@@ -51,7 +51,7 @@ export function createShards({ blobs, bodies, events, workers, dataFolder }: Sha
       size,
       heldBytes: 0,
       open: (asked) => bodies.open(stored, asked),
-      again: (asked) => bodies.kept(key, asked),
+      again: (asked) => bodies.kept(stored, asked),
     };
   }
 
