@@ -220,7 +220,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     events,
     clock,
     remembered: createRememberedAnswers(database),
-    unread: createUnread({ clock }),
+    unread: createUnread({ now: clock.elapsed }),
     access,
     metrics,
     channels,

@@ -1,7 +1,6 @@
 // How many bytes the other ends of connections have not taken yet, as Linux tells.
 
 import { readFile } from "node:fs/promises";
-import type { Clock } from "./clock.ts";
 
 /** Bytes that lie unread for whoever has this port; undefined where the system does not tell. */
 export type Unread = (port: number) => Promise<number | undefined>;
@@ -10,12 +9,12 @@ const TABLES = ["/proc/net/tcp", "/proc/net/tcp6"];
 /** Reading the tables takes some milliseconds, in a thread of their own. */
 const FRESH_MS = 200;
 
-export function createUnread({ clock }: { readonly clock: Clock }): Unread {
+export function createUnread({ now }: { readonly now: () => number }): Unread {
   let reading: Promise<ReadonlyMap<number, number>> | undefined;
   let readAt = Number.NEGATIVE_INFINITY;
   return async (port) => {
-    if (!reading || clock.elapsed() - readAt > FRESH_MS) {
-      readAt = clock.elapsed();
+    if (!reading || now() - readAt > FRESH_MS) {
+      readAt = now();
       reading = readTables();
     }
     const found = await reading;

@@ -4,7 +4,7 @@ import { Elysia } from "elysia";
 import { AppError, notFound } from "../errors.ts";
 import type { Unread } from "../modules/unread.ts";
 import { condaRoutes, type CondaParts } from "./conda/index.ts";
-import { createBodilessAnswers } from "./bodiless.ts";
+import { createConnections } from "./connections.ts";
 import { createRouteKit, type Peer, type RouteKitParts } from "./kit.ts";
 import { opsRoutes, type OpsParts } from "./ops.ts";
 
@@ -18,7 +18,7 @@ export type Router = {
 
 export function createRouter(parts: RouterParts): Router {
   const kit = createRouteKit(parts);
-  const bodiless = createBodilessAnswers(parts);
+  const connections = createConnections(parts);
   // Elysia looks for the path behind the eleventh character unless told that hosts may be shorter than four.
   const app = new Elysia({ name: "condarium", handler: { standardHostname: false } })
     // First, since a hook covers only what is mounted after it.
@@ -30,8 +30,10 @@ export function createRouter(parts: RouterParts): Router {
     handle: async (sent, peer) => {
       const request = withHost(sent);
       kit.setPeer(request, peer);
+      const turn = connections.enter(peer);
+      if (turn) await turn;
       const response = kit.repeat(request) ?? (await app.handle(request));
-      const closes = bodiless.mustClose(request, response, peer);
+      const closes = connections.mustClose(request, response, peer);
       if (closes !== false && (await closes)) response.headers.set("connection", "close");
       return response;
     },

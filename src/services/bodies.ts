@@ -1,8 +1,8 @@
 // What answers are sent from: memory for what is small, the file itself for what is large. Memory has a budget, however
 // many answers are on their way to readers who do not read.
 
-import { createLending, type Borrower } from "../modules/lending.ts";
-import { createSemaphore } from "../modules/mutex.ts";
+import { createLending, type Borrower, type Lending } from "../modules/lending.ts";
+import { createSemaphore, type Semaphore } from "../modules/mutex.ts";
 
 /** Both ends are inclusive. */
 export type ByteRange = { readonly start: number; readonly end: number };
@@ -36,13 +36,13 @@ export type Bodies = {
   /** Whether content of this size is sent from its file. */
   isSentFromFile(size: number): boolean;
   /** All of the content, if it lies in memory. */
-  kept(key: string, asked: Borrower): Blob | undefined;
+  kept(stored: Pick<Stored, "key" | "size">, asked: Borrower): Blob | undefined;
   /** Bytes of memory that are taken. */
   readonly bytes: number;
 };
 
 export type BodiesOptions = {
-  /** Bytes of memory. */
+  /** Bytes of memory for what is small, and as many again for what is larger, so that neither keeps the other out. */
   readonly budget?: number;
 };
 
@@ -50,14 +50,19 @@ export type BodiesOptions = {
 const SMALL_BYTES = 1.25 * 1024 ** 2;
 /** Bun reads less than this of a file into memory, for each answer anew; from here on the kernel sends it. */
 const SENDFILE_BYTES = 1024 ** 2;
-const BUDGET_BYTES = 64 * 1024 ** 2;
+const BUDGET_BYTES = 48 * 1024 ** 2;
+const TINY_BYTES = 64 * 1024;
 /** A reader without a place in memory holds one such piece. */
 const PIECE_BYTES = 32 * 1024;
 const READS_AT_ONCE = 16;
+/** So many of them leave the event loop to others. */
+const PIECES_AT_ONCE = 4;
 
 export function createBodies({ budget = BUDGET_BYTES }: BodiesOptions = {}): Bodies {
-  const lending = createLending({ budget });
+  const [tiny, larger] = [createLending({ budget }), createLending({ budget })];
+  const lendingOf = (length: number): Lending => (length <= TINY_BYTES ? tiny : larger);
   const reads = createSemaphore(READS_AT_ONCE, Number.POSITIVE_INFINITY);
+  const pieces = createSemaphore(PIECES_AT_ONCE, Number.POSITIVE_INFINITY);
 
   async function read({ key, open }: Stored, length: number, range: ByteRange | undefined): Promise<Blob> {
     const content = await reads.run(async () => (await open(range)).arrayBuffer());
@@ -70,29 +75,39 @@ export function createBodies({ budget = BUDGET_BYTES }: BodiesOptions = {}): Bod
 
   return {
     get bytes() {
-      return lending.bytes;
+      return tiny.bytes + larger.bytes;
     },
     isSentFromFile: (size) => size > SMALL_BYTES,
-    kept: (key, asked) => lending.find(key, asked),
+    kept: ({ key, size }, asked) => lendingOf(size).find(key, asked),
     open: async (stored, asked) => {
       const { key, size } = stored;
       const { start, end } = asked.range ?? { start: 0, end: size - 1 };
       const length = end + 1 - start;
       if (size <= SMALL_BYTES) {
-        const whole = await lending.borrow(key, size, () => read(stored, size, undefined), asked);
-        if (!whole) return inPieces(stored, start, length);
+        const whole = await lendingOf(size).borrow(key, size, () => read(stored, size, undefined), asked);
+        if (!whole) return inPieces(pieces, stored, start, length);
         return asked.range ? whole.slice(start, end + 1) : whole;
       }
       if (length >= SENDFILE_BYTES) return await stored.open(asked.range);
       const { range } = asked;
-      const part = await lending.borrow(`${key} ${start}-${end}`, length, () => read(stored, length, range), asked);
-      return part ?? inPieces(stored, start, length);
+      const part = await lendingOf(length).borrow(
+        `${key} ${start}-${end}`,
+        length,
+        () => read(stored, length, range),
+        asked,
+      );
+      return part ?? inPieces(pieces, stored, start, length);
     },
   };
 }
 
 /** Read as it is taken. Such an answer has no `Content-Length`, as Bun gives a stream none. */
-function inPieces(stored: Stored, start: number, length: number): ReadableStream<Uint8Array<ArrayBuffer>> {
+function inPieces(
+  turns: Semaphore,
+  stored: Stored,
+  start: number,
+  length: number,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
   let at = start;
   const end = start + length;
   return new ReadableStream(
@@ -100,7 +115,7 @@ function inPieces(stored: Stored, start: number, length: number): ReadableStream
       pull: async (controller) => {
         const next = Math.min(end, at + PIECE_BYTES);
         if (next > at) {
-          const piece = await (await stored.open({ start: at, end: next - 1 })).bytes();
+          const piece = await turns.run(async () => (await stored.open({ start: at, end: next - 1 })).bytes());
           if (piece.byteLength !== next - at) throw notAsLong(stored.key, at + piece.byteLength, end);
           controller.enqueue(piece);
         }

@@ -38,7 +38,7 @@ export function sendableFile(
     open: (asked) => bodies.open(stored, asked),
     again: (asked) => {
       if (!isThere()) return undefined;
-      return bodies.isSentFromFile(size) ? stored.open() : bodies.kept(path, asked);
+      return bodies.isSentFromFile(size) ? stored.open() : bodies.kept(stored, asked);
     },
   };
 }

@@ -55,7 +55,7 @@ export function createShards({ blobs, bodies, events, workers, turns, dataFolder
       size,
       heldBytes: 0,
       open: (asked) => bodies.open(stored, asked),
-      again: (asked) => bodies.kept(key, asked),
+      again: (asked) => bodies.kept(stored, asked),
     };
   }
 

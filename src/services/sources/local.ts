@@ -46,7 +46,7 @@ export function createLocalSource(parts: LocalSourceParts, place: ChannelPlace):
         lastModified: file.publishedAt,
         heldBytes: 0,
         open: (asked) => parts.bodies.open(stored, asked),
-        again: (asked) => parts.bodies.kept(stored.key, asked),
+        again: (asked) => parts.bodies.kept(stored, asked),
       };
     },
   };
