@@ -17,7 +17,7 @@ export type ShardWriter = {
   add(entry: RepodataEntry): void;
   /** Of what has been added. */
   readonly bytes: number;
-  /** The same entries give the same bytes, in whatever order they came. */
+  /** The same entries give the same bytes, in whatever order they came. Nothing is held after. */
   end(removed: readonly string[]): Uint8Array;
 };
 
@@ -69,6 +69,7 @@ export function createShardWriter(): ShardWriter {
         ]);
       }
       const pieces = members.flatMap(([key, value]) => [encodeMsgpack(key), ...value]);
+      for (const maps of [legacy, later]) for (const map of Object.values(maps)) map.clear();
       return Buffer.concat([msgpackMapHeader(members.length), ...pieces]);
     },
   };

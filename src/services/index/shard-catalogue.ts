@@ -44,6 +44,8 @@ type MadeShard = { readonly shard: Uint8Array | undefined; readonly aside: reado
 
 /** Bytes of a shard that are compressed in the time of a step. Longer ones are held one or two at a time. */
 const SHORT_BYTES = 1024 ** 2;
+/** What the records of a shard of this size leave behind is worth collecting before it is compressed. */
+const LARGE_BYTES = 8 * 1024 ** 2;
 /** A publish counts what is stored; a shard says a little more of each file. */
 const MOST_BYTES = SHARD_BYTES + SHARD_BYTES / 4;
 
@@ -73,6 +75,7 @@ async function* composeShard({ reader }: ShardWork, place: DerivedPlace, name: s
   if (count === 0 && removed.length === 0) return { shard: undefined, aside };
   const content = writer.end(removed);
   if (content.byteLength <= SHORT_BYTES) return { shard: compressShard(content), aside };
+  if (content.byteLength > LARGE_BYTES) Bun.gc(true);
   return { shard: yield* settled(compressLongShard(content)), aside };
 }
 
