@@ -84,6 +84,11 @@ function spawn(): Worker {
   return new Worker(new URL("./worker.ts", import.meta.url).href);
 }
 
+/** Its heap stays small: what it reads is thrown away member by member. */
+function spawnInspector(): Worker {
+  return new Worker(new URL("./worker.ts", import.meta.url).href, { smol: true });
+}
+
 type Stores = { readonly folder: DataFolder; readonly database: Database; readonly blobs: BlobStore };
 
 export function openManagement(config: Config, clock: Clock = systemClock): Management {
@@ -104,7 +109,7 @@ export async function createApp(options: AppOptions): Promise<App> {
   const channelIds = new Set((await listChannels(stores.database.read)).map(({ id }) => id));
   files.sweep((id) => channelIds.has(id));
   // One more than have work as a rule: for an account that has none while another's takes long.
-  const workers = createWorkers({ spawn, size: config.workers + 1, queue: WAITING });
+  const workers = createWorkers({ spawn: spawnInspector, size: config.workers + 1, queue: WAITING });
   const turns = createInspectionTurns(config, clock);
   // Apart from those that read packages, so that neither kind of work waits for the other.
   const indexers = createWorkers({ spawn, size: INDEXERS, queue: WAITING });

@@ -1,22 +1,21 @@
 // The tree that the members of an archive make when they are unpacked, and what must not happen while they are.
 
+import { createHashSet } from "./hash-set.ts";
 import type { Meter } from "./limits.ts";
 import { staysInside } from "./member-path.ts";
+import { createPathNodes, type Kind, type PathNodes } from "./path-nodes.ts";
 import { ArchiveRefusal, type Reporter } from "./refusal.ts";
 import type { TarMember } from "./tar.ts";
 
 export type Tree = {
   add(member: TarMember): void;
   /** Members by path, and the directories they imply. */
-  readonly nodes: ReadonlyMap<string, TreeNode>;
+  readonly nodes: PathNodes;
   readonly hasExternalLinks: boolean;
   /** Warns of what was found, once for each kind. */
   finish(): void;
 };
 
-type TreeNode = { readonly kind: Kind; readonly size: number };
-
-type Kind = TarMember["type"] | "implied";
 type Sighting = { readonly path: string; readonly other: string; count: number };
 
 const RESERVED = /(?:^|\/)(?:con|prn|aux|nul|com[1-9]|lpt[1-9])(?:\.[^/]*)?$/i;
@@ -26,9 +25,9 @@ const NOT_ASCII = /[^\0-\x7f]/;
 const REPACK = "Build the package again so that each path is there once and nothing lies beyond a link.";
 
 export function createTree(meter: Meter, reporter: Reporter): Tree {
-  const nodes = new Map<string, TreeNode>();
+  const nodes = createPathNodes();
   /** Hashes: a false alarm in a million packages costs less than holding every path a second time. */
-  const folded = { leaves: new Set<number>(), directories: new Set<number>() };
+  const folded = { leaves: createHashSet(), directories: createHashSet() };
   const sightings = new Map<string, Sighting>();
 
   const see = (rule: string, path: string, other = ""): void => {
