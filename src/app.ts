@@ -96,6 +96,11 @@ function spawn(): Worker {
   return new Worker(new URL("./worker.ts", import.meta.url).href);
 }
 
+/** Its heap stays small: what it reads is thrown away member by member. */
+function spawnInspector(): Worker {
+  return new Worker(new URL("./worker.ts", import.meta.url).href, { smol: true });
+}
+
 type Stores = {
   readonly folder: DataFolder;
   readonly guard: FolderGuard;
@@ -250,7 +255,7 @@ type Threads = {
 
 function createThreads(config: Config, parts: { readonly clock: Clock; readonly metrics: Metrics }): Threads {
   // One more than have work as a rule: for an account that has none while another's takes long.
-  const workers = createWorkers({ spawn, size: config.workers + 1, queue: WAITING });
+  const workers = createWorkers({ spawn: spawnInspector, size: config.workers + 1, queue: WAITING });
   const indexers = createWorkers({ spawn, size: INDEXERS, queue: WAITING });
   const hashers = createWorkers({ spawn, size: 1, queue: WAITING });
   const turns = createFairTurns({

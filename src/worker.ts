@@ -15,7 +15,7 @@ self.addEventListener("message", (event: MessageEvent<WorkerJob>) => {
 });
 
 /** Past this, what an inspection leaves behind is worth collecting at once: the heap of a thread grows late and shrinks later. */
-const LARGE_BYTES = 64 * 1024 ** 2;
+const LONG_MS = 100;
 
 const index = createIndexWorker();
 const hashes = createHashWorker();
@@ -32,8 +32,9 @@ async function answer(job: WorkerJob): Promise<WorkerReply> {
     if (job.kind === "pack") return { kind: "packed", reply: packDocument(job.request) };
     if (job.kind === "gc") return { kind: "collected", summary: await collectIn(job) };
     if (job.kind === "hash") return { kind: "hashed", digest: hashes.take(job) };
-    const inspection = await inspectArchive(job.path, { ...job, busy: startBusyTime() });
-    if (inspection.kind === "accepted" && inspection.unpackedBytes > LARGE_BYTES) Bun.gc(true);
+    const busy = startBusyTime();
+    const inspection = await inspectArchive(job.path, { ...job, busy });
+    if (busy() > LONG_MS) Bun.gc(true);
     return { kind: "inspected", inspection };
   } catch (error) {
     return { kind: "failed", message: error instanceof Error ? error.message : String(error) };

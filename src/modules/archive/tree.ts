@@ -1,22 +1,21 @@
 // The tree that the members of an archive make when they are unpacked, and what must not happen while they are.
 
+import { createHashSet } from "./hash-set.ts";
 import type { Meter } from "./limits.ts";
 import { foldPath, staysInside } from "./member-path.ts";
+import { createPathNodes, type Kind, type PathNodes } from "./path-nodes.ts";
 import { ArchiveRefusal, type Reporter } from "./refusal.ts";
 import type { TarMember } from "./tar-member.ts";
 
 export type Tree = {
   add(member: TarMember): void;
   /** Members by path, and the directories they imply. */
-  readonly nodes: ReadonlyMap<string, TreeNode>;
+  readonly nodes: PathNodes;
   readonly hasExternalLinks: boolean;
   /** Warns of what was found, once for each kind. */
   finish(): void;
 };
 
-type TreeNode = { readonly kind: Kind; readonly size: number };
-
-type Kind = TarMember["type"] | "implied";
 /** What a path is to who unpacks there. */
 type Form = "file" | "link" | "directory";
 type Sighting = { readonly path: string; readonly other: string; count: number };
@@ -31,9 +30,11 @@ const APPLE_DOUBLE = /(?:^|\/)\._[^/]+$/;
 const REPACK = "Build the package again so that each path is there once and nothing lies beyond a link.";
 
 export function createTree(meter: Meter, reporter: Reporter): Tree {
-  const nodes = new Map<string, TreeNode>();
+  const nodes = createPathNodes();
   /** Hashes: a false alarm in a million packages costs less than holding every path a second time. */
-  const folded = { file: new Set<number>(), link: new Set<number>(), directory: new Set<number>() };
+  const folded = { file: createHashSet(), link: createHashSet(), directory: createHashSet() };
+  /** Unknown to others, so that nobody can build paths whose hashes all fall into one slot. */
+  const seed = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
   const sightings = new Map<string, Sighting>();
 
   const see = (rule: string, path: string, other = ""): void => {
@@ -44,7 +45,7 @@ export function createTree(meter: Meter, reporter: Reporter): Tree {
   const set = (path: string, kind: Kind, size: number): void => {
     if (!nodes.has(path)) {
       meter.addPath(path.length);
-      const key = Number(Bun.hash(foldPath(path)));
+      const key = Number(Bun.hash(foldPath(path), seed));
       const form = formOf(kind);
       for (const other of FORMS) {
         if (!folded[other].has(key)) continue;
