@@ -8,6 +8,7 @@ import { z } from "zod";
 
 import { mutants } from "../support/archive-mutants.ts";
 import { compareReaders, type Comparison, haveLibarchive, type Sample } from "../support/archive-readers.ts";
+import { leaveOut } from "../support/left-out.ts";
 import { haveClients, python } from "./clients.ts";
 import { realPackages } from "./packages.ts";
 
@@ -28,9 +29,8 @@ describe.skipIf(!isHere)("whoever reads a package that is accepted finds the sam
       const comparison = await compareReaders(samples);
       expect(namesOf(comparison)).toEqual(samples.map(({ name }) => name));
       expect(differencesOf(comparison)).toEqual([]);
-      expect(writers).toEqual(
-        expect.arrayContaining(["bsdtar pax", "streaming", "tar gnu", "tarfile pax", "transmuted"]),
-      );
+      if (!writers.includes("bsdtar pax")) leaveOut("packages by bsdtar", "there is no bsdtar");
+      expect(writers).toEqual(expect.arrayContaining(["streaming", "tar gnu", "tarfile pax", "transmuted"]));
     } finally {
       await rm(folder, { recursive: true });
     }

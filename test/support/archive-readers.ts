@@ -1,5 +1,5 @@
 // What others make of the packages that we accept: Python's tarfile and zipfile, conda-package-streaming, libarchive with
-// the calls of mamba, and rattler in its two ways. Whatever one of them reads differently is told of.
+// the calls of mamba, and rattler in its three ways. Whatever one of them reads differently is told of.
 
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
@@ -37,7 +37,7 @@ export type Comparison = {
   readonly refusals: ReadonlyMap<string, number>;
 };
 
-/** Warnings of what a reader does not do at all; rattler downloads such packages as a whole, some of them twice. */
+/** Warnings of what one of rattler's ways does not do at all, for which it has another. */
 const UNREAD: Readonly<Record<string, readonly string[]>> = {
   rattler: ["zip-data-descriptor"],
   "rattler-stream": ["zip-deflated-member"],
@@ -46,7 +46,7 @@ const UNREAD: Readonly<Record<string, readonly string[]>> = {
 type Member = [path: string, type: string, size: number, mode: number, sha256: string, link: string];
 type Reading = { readonly names: readonly string[]; readonly members: readonly Member[] };
 
-const READERS = ["tarfile", "conda", "mamba", "rattler", "rattler-stream"] as const;
+const READERS = ["tarfile", "conda", "mamba", "rattler", "rattler-download", "rattler-stream"] as const;
 /** These packages lack a part by which conda finds their contents; each is warned of, and refused where that is wanted. */
 const INCOMPLETE = ["conda-stem", "conda-no-payload", "file-name"];
 /** Reading thousands of packages waits for no disk there. */

@@ -13,6 +13,7 @@ import io
 import json
 import locale
 import os
+import pathlib
 import shutil
 import stat
 import tarfile
@@ -80,8 +81,16 @@ def with_rattler(package, folder):
     extract(package, folder)
 
 
+async def with_rattler_download(package, folder):
+    """As rattler and pixi do it while they download, with other libraries for ZIP and tar."""
+    from rattler import Client
+    from rattler.package_streaming import download_and_extract
+
+    await download_and_extract(Client(), pathlib.Path(package).as_uri(), folder)
+
+
 async def with_rattler_stream(package, _):
-    """What rattler reads of a package that it does not unpack, with other libraries for ZIP and tar."""
+    """What rattler reads of a package that it does not unpack."""
     from rattler.package_streaming import PackageArchive
 
     archive = await PackageArchive.from_path(package)
@@ -265,6 +274,7 @@ READERS = {
     "conda": with_conda,
     "mamba": with_mamba,
     "rattler": with_rattler,
+    "rattler-download": with_rattler_download,
     "rattler-stream": with_rattler_stream,
 }
 
