@@ -160,7 +160,11 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     clock,
     patienceMs: PATIENCE_MS,
   });
-  const { admit } = createAdmission({ perAccount: config["uploads-per-account"] });
+  const { admit } = createAdmission({
+    perAccount: config["uploads-per-account"],
+    perCredential: config["uploads-per-token"],
+    now: () => clock.elapsed(),
+  });
   const engine = createEngine({ database, files, workers: indexers, events, clock, dataFolder: folder.root });
   const smallBlobs = createSmallBlobs({ blobs });
   const shards = createShards({ blobs, events, workers: indexers, dataFolder: folder.root });
