@@ -200,7 +200,11 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     clock,
     patienceMs: PATIENCE_MS,
   });
-  const { admit } = createAdmission({ perAccount: config["uploads-per-account"] });
+  const { admit } = createAdmission({
+    perAccount: config["uploads-per-account"],
+    perCredential: config["uploads-per-token"],
+    now: () => clock.elapsed(),
+  });
   const bodies = createBodies();
   const building = { bodies, workers: indexers, turns: createTurns(TURNS), events, dataFolder: folder.root };
   const engine = createEngine({ ...building, database, files, clock, requireFiles });

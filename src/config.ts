@@ -54,7 +54,8 @@ export const SETTINGS = {
   "known-subdirs": { schema: list, default: "", help: "subdirs known beside conda's own, separated by commas" },
   "max-upload-size": { schema: bytes, default: "4GiB", help: "largest package" },
   "min-free-space": { schema: bytes, default: "1GiB", help: "uploads are refused when the disk has less left" },
-  "uploads-per-account": { schema: count, default: "64", help: "uploads one account may have under way" },
+  "uploads-per-account": { schema: count, default: "128", help: "uploads one account may have under way" },
+  "uploads-per-token": { schema: count, default: "64", help: "uploads one token of it may have under way" },
   workers: { schema: count, default: "2", help: "threads that read packages" },
   "inspection-time": {
     schema: seconds,

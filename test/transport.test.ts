@@ -324,3 +324,50 @@ describe("odd requests", () => {
     socket.close();
   });
 });
+
+describe("uploads that stand still", () => {
+  test("by one token lock out no other token of the account, and soon not even their own", async () => {
+    const own = await listen({ settings: { "uploads-per-token": "4", "uploads-per-account": "5" } });
+    const sockets: RawSocket[] = [];
+    try {
+      await own.addUser("alice");
+      const tokens = await Promise.all(
+        ["lost", "good"].map((name) =>
+          own.app.tokens.create({
+            user: "alice",
+            name,
+            scopes: ["write:package"],
+            channels: [],
+            packages: [],
+            lifetime: undefined,
+          }),
+        ),
+      );
+      const [lost = {}, good = {}]: Record<string, string>[] = tokens.map((token) => ({
+        authorization: `Bearer ${token}`,
+      }));
+      for (let count = 0; count < 4; count++) {
+        const socket = await openSocket(own.port);
+        await socket.send(requestText(`PUT ${TARGET}`, { ...lost, "content-length": 1000 }, "x"));
+        sockets.push(socket);
+      }
+      await until(async () => (await own.staged()).length === 4);
+      const publish = async (who: Record<string, string>, version: string): Promise<Response> => {
+        const next = buildPackage({ name: "next", version });
+        const path = `${own.url}${ROOT}/${next.fileName}`;
+        return await fetch(path, { method: "PUT", headers: who, body: next.bytes.slice() });
+      };
+      const refused = await publish(lost, "1");
+      expect([refused.status, refused.headers.get("retry-after")]).toEqual([429, "5"]);
+      expect(await refused.text()).toContain("The token lost of alice has 4 uploads under way");
+      expect((await publish(good, "2")).status).toBe(201);
+      await Bun.sleep(3500);
+      expect((await publish(lost, "3")).status).toBe(201);
+      expect((await sockets[0]?.answer())?.status).toBe(408);
+      await until(async () => (await own.staged()).length === 3);
+    } finally {
+      for (const socket of sockets) socket.close();
+      await own.stop();
+    }
+  }, 20_000);
+});

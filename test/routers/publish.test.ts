@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { statfs } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { bytesOf, jsonOf } from "../support/answers.ts";
 import { PASSWORD, startTestApp, type Actor, type TestApp } from "../support/app.ts";
 import { buildPackage } from "../support/package-builder.ts";
@@ -205,6 +207,25 @@ describe("publish", () => {
     ]);
     const fine = buildPackage({ name: "fine", version: "1", info: { "about.json": about } });
     expect((await alice.put(`${root}/main/${fine.fileName}`, fine.bytes)).status).toBe(201);
+  });
+
+  test("refuses before it is read what announces more than there is room for", async () => {
+    const { bavail, bsize } = await statfs(tmpdir());
+    const half = Math.floor((bavail * bsize) / 2);
+    const settings = { "min-free-space": String(half), "max-upload-size": "4096TiB" };
+    const own = await startTestApp({ settings });
+    try {
+      const carol = await own.addUser("carol");
+      const { fileName, bytes } = buildPackage({ name: "roomy", version: "1" });
+      const path = `/carol/main/noarch/${fileName}`;
+      const refused = await carol.put(path, bytes, { "content-length": String(Math.floor(half * 1.2)) });
+      expect(refused.status).toBe(507);
+      expect((await problemOf(refused)).detail).toContain(String(Math.floor(half * 1.2)));
+      expect(await own.storedFiles()).toEqual([]);
+      expect((await carol.put(path, bytes, { "content-length": String(bytes.byteLength) })).status).toBe(201);
+    } finally {
+      await own.close();
+    }
   });
 
   test("refuses an invalid package with 400 on Gitea's form, and leaves nothing behind", async () => {

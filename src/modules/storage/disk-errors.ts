@@ -42,3 +42,9 @@ function causesOf(error: unknown): unknown[] {
 export function noSpace(cause?: unknown): AppError {
   return new AppError("no-space", "The server's disk is full. Its administrator has to make room.", { cause });
 }
+
+/** For an upload that announces more than there is room for. */
+export function noRoom(announced: number, room: number): AppError {
+  const message = `The upload has ${announced} bytes, and the server's disk has room for ${room}.`;
+  return new AppError("no-space", `${message} Its administrator has to make room.`, { members: { limit: room } });
+}

@@ -1,11 +1,11 @@
 // Blobs as files of one folder. What `promote()` and `put()` have answered survives a power cut.
 
-import { lstatSync, mkdirSync, realpathSync, type Stats } from "node:fs";
-import { copyFile, link, open, readdir, rename, rm, rmdir, statfs } from "node:fs/promises";
+import { lstatSync, mkdirSync, realpathSync, statfsSync, type Stats } from "node:fs";
+import { copyFile, link, open, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { usage } from "../../errors.ts";
 import type { BlobKey, BlobStore, StagedBlob } from "./blob-store.ts";
-import { hasCode, noSpace, orNoSpace } from "./disk-errors.ts";
+import { hasCode, noRoom, noSpace, orNoSpace } from "./disk-errors.ts";
 import { createFolders, type Folders } from "./folders.ts";
 import { checkKey, checkPrefix, FOLDERS, isBlobKey } from "./keys.ts";
 import { createTempFile, tempName, type TempFile } from "./temp-file.ts";
@@ -30,7 +30,14 @@ type Disk = {
   readonly failpoint: (name: string) => void;
   /** Names of the temporary files of this process. */
   readonly live: Set<string>;
+  /** What the uploads under way have announced. */
+  readonly claims: Set<Claim>;
+  /** Bytes before the reserve is reached, which is below 0 then. */
+  readonly left: () => number;
 };
+
+/** Bytes that a file will have, of which some are written already. */
+type Claim = { readonly announced: number; written: number };
 
 /** Errors: `usage` when the folder spans file systems or has links in it. */
 export function createDiskStore(options: DiskStoreOptions): BlobStore {
@@ -42,23 +49,29 @@ export function createDiskStore(options: DiskStoreOptions): BlobStore {
     return (await disk.folders.isReal(dirname(path))) ? fileAt(path) : undefined;
   }
 
-  async function free(): Promise<number> {
-    const { bavail, bsize } = await statfs(root);
-    return Math.max(0, bavail * bsize - options.reserve);
-  }
-
   return {
-    free,
-    stage: async () => {
-      if ((await free()) === 0) throw noSpace();
-      const file = await newTempFile(disk);
+    free: async () => Math.max(0, disk.left()),
+    stage: async (atLeast = 0) => {
+      const announced = Math.max(0, atLeast);
+      // Nothing is awaited between the look and the claim, so no two can be given the same space.
+      const room = disk.left() - claimed(disk);
+      if (room <= 0) throw noSpace();
+      if (room < announced) throw noRoom(announced, room);
+      const claim = { announced, written: 0 };
+      disk.claims.add(claim);
       try {
-        disk.failpoint("p1.temp_open");
+        const file = await newTempFile(disk);
+        try {
+          disk.failpoint("p1.temp_open");
+        } catch (error) {
+          await discard(disk, file);
+          throw error;
+        }
+        return stagedBlob(disk, { file, claim }, pathOf);
       } catch (error) {
-        await discard(disk, file);
+        disk.claims.delete(claim);
         throw error;
       }
-      return stagedBlob(disk, file, pathOf);
     },
     put: async (key, content) => await writeWhole(disk, pathOf(key), content, "durable"),
     putDerived: async (key, content) => await writeWhole(disk, pathOf(key), content, "quick"),
@@ -100,16 +113,39 @@ function prepare(options: DiskStoreOptions): Disk {
     if (info.dev !== device) throw usage(`${path} must be on the same file system as ${tmp}.`);
   }
   const { failpoint = () => undefined, requireFiles = () => undefined } = options;
-  return { root, tmp, folders: createFolders(root), requireFiles, failpoint, live: new Set() };
+  const left = (): number => {
+    const { bavail, bsize } = statfsSync(root);
+    return bavail * bsize - options.reserve;
+  };
+  const folders = createFolders(root);
+  return { root, tmp, folders, requireFiles, failpoint, live: new Set(), claims: new Set(), left };
 }
 
-function stagedBlob(disk: Disk, file: TempFile, pathOf: (key: BlobKey) => string): StagedBlob {
+/** Of what has been announced and not been written yet. */
+function claimed({ claims }: Disk): number {
+  let sum = 0;
+  for (const { announced, written } of claims) sum += Math.max(0, announced - written);
+  return sum;
+}
+
+type Staged = { readonly file: TempFile; readonly claim: Claim };
+
+function stagedBlob(disk: Disk, { file, claim }: Staged, pathOf: (key: BlobKey) => string): StagedBlob {
   return {
     path: file.path,
     get size() {
       return file.size;
     },
-    append: (chunk) => file.append(chunk),
+    append: async (chunk) => {
+      // What others have announced is not for one who has announced nothing.
+      const needed = claim.announced === 0 ? chunk.byteLength + claimed(disk) : chunk.byteLength;
+      if (disk.left() < needed) {
+        await file.close();
+        throw noSpace();
+      }
+      await file.append(chunk);
+      claim.written = file.size;
+    },
     sync: async () => {
       await file.sync();
       disk.failpoint("p3.temp_fsynced");
@@ -125,7 +161,10 @@ function stagedBlob(disk: Disk, file: TempFile, pathOf: (key: BlobKey) => string
         disk.failpoint("p5.dir_fsynced");
       });
     },
-    discard: () => discard(disk, file),
+    discard: async () => {
+      disk.claims.delete(claim);
+      await discard(disk, file);
+    },
   };
 }
 

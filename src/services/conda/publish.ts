@@ -13,6 +13,7 @@ import { composeShard } from "../../modules/conda/shards.ts";
 import { storedProblem } from "../../modules/conda/stored.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import { blobKey, fileListKey } from "../../modules/storage/keys.ts";
+import type { Admission, Upload, Uploader } from "../admission.ts";
 import { channelLabel, type Access, type ChannelAction } from "../access.ts";
 import { isThere, policyOf, type ChannelPlace, type Channels } from "../channels.ts";
 import type { Identities } from "../identities.ts";
@@ -64,7 +65,7 @@ export type PublishParts = {
   readonly staging: Staging;
   readonly inspect: Inspect;
   readonly events: Events;
-  readonly admit: <T>(account: string, work: () => Promise<T>) => Promise<T>;
+  readonly admit: Admission["admit"];
   readonly publicUrl: string;
   readonly createChannels: boolean;
 };
@@ -78,7 +79,7 @@ export function createPublish(parts: PublishParts): Publish {
     const file = `${request.subdir ?? "?"}/${request.fileName}`;
     const channel = channelLabel(request.owner, request.channel);
     try {
-      const published = await parts.admit(accountOf(request), () => receive(parts, request, place));
+      const published = await parts.admit(uploaderOf(request), (upload) => receive(parts, request, place, upload));
       const result = request.dryRun ? "checked" : "created";
       const rules = published.findings.map(({ rule }) => rule);
       parts.events.publishEnded({ channel, file: `${published.subdir}/${published.filename}`, result, rules });
@@ -89,6 +90,14 @@ export function createPublish(parts: PublishParts): Publish {
       throw error;
     }
   };
+}
+
+function uploaderOf(request: PublishRequest): Uploader {
+  const { identity } = request.actor;
+  const account = accountOf(request);
+  if (identity.kind !== "token") return { account, credential: "password", name: `The password of ${account}` };
+  const { id, name } = identity.token;
+  return { account, credential: `token ${id}`, name: `The token ${name} of ${account}` };
 }
 
 function accountOf({ actor: { identity } }: PublishRequest): string {
@@ -133,8 +142,13 @@ async function requireRights(
   }
 }
 
-async function receive(parts: PublishParts, request: PublishRequest, place: ChannelPlace): Promise<Published> {
-  const staged = await parts.staging.receive(request.incoming);
+async function receive(
+  parts: PublishParts,
+  request: PublishRequest,
+  place: ChannelPlace,
+  upload: Upload,
+): Promise<Published> {
+  const staged = await parts.staging.receive(request.incoming, upload);
   try {
     const resolved = resolve(request, place, await parts.inspect(staged, request.fileName, accountOf(request)));
     await requireRights(parts, request, place, parts.database.read, resolved.accepted.identity.name);
