@@ -1,6 +1,7 @@
 // How commands speak: tables for people, JSON for machines, errors in one line.
 
 import { AppError } from "../errors.ts";
+import type { Problem } from "../services/verify.ts";
 
 /** Done; failed or with findings; wrong usage or configuration. */
 export const EXIT = { done: 0, failed: 1, usage: 2 } as const;
@@ -30,6 +31,12 @@ export function reportError(output: Output, error: unknown): number {
     `condarium: unexpected error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
   );
   return EXIT.failed;
+}
+
+/** What is wrong with something stored, for a person or for a machine. */
+export function problemLine(problem: Problem, json: boolean): string {
+  const { invariant, subject, message } = problem;
+  return json ? JSON.stringify(problem) : `${invariant}  ${subject}: ${message}`;
 }
 
 /** ms UTC as people read it. */
