@@ -1,5 +1,6 @@
 // The composition root: the only file that knows all parts.
 
+import { version } from "../package.json";
 import type { Config } from "./config.ts";
 import { AppError } from "./errors.ts";
 import { createEvents, type Events } from "./events.ts";
@@ -33,6 +34,7 @@ import { createFileHashes } from "./services/file-hashes.ts";
 import { createHealth, type Health } from "./services/health.ts";
 import { createIdentities } from "./services/identities.ts";
 import { dropDerived } from "./modules/storage/leftovers.ts";
+import { createBackup, type Backup } from "./services/storage/backup.ts";
 import { createGc, type Gc } from "./services/storage/gc.ts";
 import { scheduleGc } from "./services/storage/gc-schedule.ts";
 import { createDeepVerify } from "./services/index/deep-verify.ts";
@@ -57,6 +59,7 @@ export type Management = {
   readonly verify: Verify;
   readonly reindex: Reindex;
   readonly gc: Gc;
+  readonly backup: Backup;
   close(): void;
 };
 
@@ -361,6 +364,7 @@ function managementOf(parts: {
     channels: createChannels({ database, access, clock }),
     verify: createVerify({ database, blobs, clock, graceMs, root: folder.root, deep: createDeepVerify(index) }),
     reindex: createReindex(index),
+    backup: createBackup({ database, blobs, clock, version, failpoint, dataFolder: folder.root }),
     gc: createGc({ database, blobs, clock, reserve, failpoint, dataFolder: folder.root }),
   };
 }

@@ -6,9 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { basic, startTestApp, PASSWORD, type TestApp } from "./support/app.ts";
 import { bytesOf, jsonOf } from "./support/answers.ts";
+import { spawnCrashing } from "./support/crashing.ts";
 import { buildPackage, type BuiltPackage } from "./support/package-builder.ts";
 
-const MAIN = join(import.meta.dir, "../src/main.ts");
 const POINTS = [
   "p1.temp_open",
   "p2.body_half",
@@ -19,7 +19,7 @@ const POINTS = [
   "p7.committed",
 ] as const;
 
-type Crashing = { readonly url: string; readonly child: Bun.Subprocess<"ignore", "ignore", "pipe"> };
+type Crashing = { readonly url: string; readonly child: ReturnType<typeof spawnCrashing> };
 
 describe("a kill -9", () => {
   // The second blow falls when the server already holds something; later ones hit other publishes of a busy moment.
@@ -138,15 +138,6 @@ async function startCrashing(folder: string, failpoints: string | undefined): Pr
     if (url !== undefined) return { url, child };
   }
   throw new Error(`the server did not start: ${text}`);
-}
-
-function spawnCrashing(args: readonly string[], failpoints: string | undefined): Crashing["child"] {
-  return Bun.spawn([process.execPath, "--define", "CONDARIUM_FAILPOINTS_BUILD=true", MAIN, ...args], {
-    env: failpoints === undefined ? {} : { CONDARIUM_TEST_FAILPOINTS: failpoints },
-    stdin: "ignore",
-    stdout: "ignore",
-    stderr: "pipe",
-  });
 }
 
 async function publishIn(server: TestApp, { fileName, bytes }: BuiltPackage): Promise<number> {

@@ -7,22 +7,17 @@ import type { Config } from "../config.ts";
 import { usage } from "../errors.ts";
 import { toOpenError } from "../models/database-errors.ts";
 import type { ChannelName } from "../services/channels.ts";
-import { configOf } from "./options.ts";
+import { configOf, failpointOf } from "./options.ts";
 
 /** Runs `work` on the data folder that the command's flags name. */
 export async function withManagement<T>(command: Command, work: (management: Management) => Promise<T>): Promise<T> {
-  const [{ openManagement }, { createFailpoints }] = await Promise.all([
-    import("../app.ts"),
-    import("../modules/failpoints.ts"),
-  ]);
-  const { config, failpoints } = configOf(command);
-  const management = openManagement(config, {
-    failpoint: failpoints === undefined ? undefined : createFailpoints(failpoints),
-  });
+  const { openManagement } = await import("../app.ts");
+  const loaded = configOf(command);
+  const management = openManagement(loaded.config, { failpoint: await failpointOf(loaded) });
   try {
     return await work(management);
   } catch (error) {
-    throw namingDatabase(error, config);
+    throw namingDatabase(error, loaded.config);
   } finally {
     management.close();
   }

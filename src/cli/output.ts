@@ -1,6 +1,7 @@
 // How commands speak: tables for people, JSON for machines, errors in one line.
 
 import { AppError } from "../errors.ts";
+import type { Problem } from "../services/verify.ts";
 
 /** Done; failed or with findings; wrong usage or configuration. */
 export const EXIT = { done: 0, failed: 1, usage: 2 } as const;
@@ -42,6 +43,12 @@ function systemFailure(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error) || !("syscall" in error)) return undefined;
   const path = "path" in error && typeof error.path === "string" ? `${error.path} cannot be used: ` : "";
   return `${path}${error.message}`;
+}
+
+/** What is wrong with something stored, for a person or for a machine. */
+export function problemLine(problem: Problem, json: boolean): string {
+  const { invariant, subject, message } = problem;
+  return json ? JSON.stringify(problem) : `${invariant}  ${subject}: ${message}`;
 }
 
 /** ms UTC as people read it. */

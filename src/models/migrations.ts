@@ -19,18 +19,18 @@ const MIGRATIONS: readonly Migration[] = [
 ];
 
 /** The schema number this binary knows. */
-const SCHEMA_NUMBER = MIGRATIONS.length;
+export const SCHEMA_NUMBER = MIGRATIONS.length;
 
 /**
- * Applies what is missing, each migration in a transaction of its own, so that a crash leaves whole steps only.
+ * Applies what is missing up to a schema number, each migration in a transaction of its own, so that a crash leaves whole steps only.
  * Errors: `unavailable` when a newer release has made the database unreadable for this one; nothing is written then.
  */
-export function migrate(connection: Connection, now: number): void {
+export function migrate(connection: Connection, now: number, through = SCHEMA_NUMBER): void {
   connection.run(
     "CREATE TABLE IF NOT EXISTS schema_migration (number INTEGER PRIMARY KEY, min_reader INTEGER NOT NULL, applied_at INTEGER NOT NULL)",
   );
   refuseNewer(connection);
-  for (const migration of MIGRATIONS) apply(connection, migration, now);
+  for (const migration of MIGRATIONS.slice(0, through)) apply(connection, migration, now);
 }
 
 /** The schema number of the database, 0 when it is empty. */

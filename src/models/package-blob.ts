@@ -85,6 +85,20 @@ export async function idleBlobs(
     .orderBy(asc(packageBlob.id));
 }
 
+/** All blobs in the order of their hashes, a page at a time. */
+export async function pageOfBlobUses(
+  reader: Reader,
+  afterSha256: string,
+  limit: number,
+): Promise<(BlobUse & Pick<PackageBlobRow, "md5">)[]> {
+  return await reader
+    .select({ ...USE, md5: packageBlob.md5 })
+    .from(packageBlob)
+    .where(gt(packageBlob.sha256, afterSha256))
+    .orderBy(asc(packageBlob.sha256))
+    .limit(limit);
+}
+
 /** How these blobs are used at this moment; at most a few hundred at a time. */
 export async function blobUses(reader: Reader, ids: readonly number[]): Promise<BlobUse[]> {
   return await reader

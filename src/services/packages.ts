@@ -23,6 +23,7 @@ import { deleteProperties, insertProperties, type Property } from "../models/pac
 import { deleteVersionIfEmpty, ensurePackageVersion } from "../models/package-version.ts";
 import { deletePackageIfEmpty, ensurePackage } from "../models/package.ts";
 import type { Clock } from "../modules/clock.ts";
+import { SHARD_BYTES } from "../modules/conda/stored-budget.ts";
 import { randomHex } from "../modules/ids.ts";
 import type { Identity } from "./access.ts";
 import { createNameWeights, type NamePlace, type NameWeights } from "./name-weights.ts";
@@ -65,9 +66,6 @@ export type Packages = {
   setState(tx: Transaction, place: FilePlace, state: FileState, actor: Actor, reason: string): Promise<Change>;
 };
 
-/** Of the document that a client reads for one name, before it is compressed. */
-const NAME_BYTES = 32 * 1024 ** 2;
-
 export function createPackages(parts: { readonly clock: Clock }): Packages {
   const weights = createNameWeights();
   const recordChange = createRecorder(weights);
@@ -75,11 +73,11 @@ export function createPackages(parts: { readonly clock: Clock }): Packages {
     checkFile: async (reader, channel, file) => {
       await refuseDuplicate(reader, channel, file);
       const place = nameOf(channel, file);
-      refuseHeavy(file, (await weights.known(reader, place)) ?? (await weightOfName(reader, place)), NAME_BYTES);
+      refuseHeavy(file, (await weights.known(reader, place)) ?? (await weightOfName(reader, place)), SHARD_BYTES);
     },
     addFile: async (tx, channel, file, actor) => {
       await refuseDuplicate(tx, channel, file);
-      refuseHeavy(file, await weights.of(tx, nameOf(channel, file)), NAME_BYTES);
+      refuseHeavy(file, await weights.of(tx, nameOf(channel, file)), SHARD_BYTES);
       const at = parts.clock.now();
       const owner = await ensurePackage(tx, { channelId: channel.id, name: file.packageName, created: at });
       const version = await ensurePackageVersion(tx, { packageId: owner.id, version: file.version, created: at });

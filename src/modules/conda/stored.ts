@@ -2,12 +2,10 @@
 
 import type { PackageMetadata } from "./archive.ts";
 import type { Finding } from "./findings.ts";
+import { STORED_BYTES } from "./stored-budget.ts";
 
 /** What is kept beside the record; stored as JSON. */
 export type StoredMetadata = PackageMetadata & { readonly findings: readonly Finding[] };
-
-/** Bytes of the record and the metadata together. */
-export const STORED_BYTES = 256 * 1024;
 
 /** The finding that refuses a package of which more would be stored. */
 export function storedProblem(record: string, metadata: StoredMetadata): Finding | undefined {

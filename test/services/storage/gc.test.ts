@@ -140,14 +140,14 @@ describe("a package", () => {
   test.each([
     ["again", "INSERT INTO package_file SELECT * FROM kept", one],
     ["for the first time", `INSERT INTO package_blob VALUES (NULL, '${PROMOTED.sha256}', '', 1, 1, NULL)`, PROMOTED],
-  ])("that is published %s while the collector waits for its turn stays", async (_, change, built) => {
+  ])("that is published %s while the collector waits for its turn stays", async (_, sql, built) => {
     await publish("main", one);
     const database = new Connection(join(server.folder, "condarium.db"));
     database.run("CREATE TEMP TABLE kept AS SELECT * FROM package_file");
     if (built === one) await remove("main", one);
     else for (const key of keysOf(built)) await Bun.write(join(server.folder, key), "about to be committed");
     database.run("BEGIN IMMEDIATE");
-    database.run(change);
+    database.run(sql);
     const collecting = gc({ graceMs: 0 });
     await Bun.sleep(200);
     database.run("COMMIT");
