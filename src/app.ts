@@ -275,6 +275,7 @@ function createThreads(config: Config, parts: { readonly clock: Clock; readonly 
   const waiting = (): number => turns.waiting;
   parts.metrics.observe("condarium_inspections_waiting", "Packages that wait for a worker", waiting);
   const close = (): void => {
+    turns.close();
     for (const pool of [workers, indexers, hashers]) pool.close();
   };
   return { workers, turns, indexers, hashers, close };

@@ -7,6 +7,8 @@ export type FairTurns = {
   /** Errors: `unavailable` when the queue is full or the wait too long, `throttled` when `who` has too much in it. */
   run<T>(who: string, work: () => Promise<T>): Promise<T>;
   readonly waiting: number;
+  /** Refuses whoever waits. */
+  close(): void;
 };
 
 export type FairTurnsOptions = {
@@ -20,7 +22,7 @@ export type FairTurnsOptions = {
   readonly now: () => number;
 };
 
-type Waiter = { readonly since: number; begin(): void };
+type Waiter = { readonly since: number; begin(): void; refuse(error: AppError): void };
 
 /** Work, and when it began. */
 type Piece = { readonly at: number };
@@ -68,6 +70,10 @@ export function createFairTurns(options: FairTurnsOptions): FairTurns {
         settle(room, asker);
       }
     },
+    close: () => {
+      const error = unavailable("The server is shutting down.", 5);
+      for (const { waiters } of [...room.present]) for (const waiter of [...waiters]) waiter.refuse(error);
+    },
   };
 }
 
@@ -94,12 +100,15 @@ async function turnOf(room: Room, asker: Asker): Promise<Piece> {
       asker.begun.add(piece);
       resolve(piece);
     };
-    const waiter = { since: room.now(), begin };
-    const timer = setTimeout(() => {
+    const refuse = (error: AppError): void => {
       leave();
       settle(room, asker);
-      reject(unavailable("The server is busy with other packages. Send this one again later.", 30));
-    }, room.patienceMs);
+      reject(error);
+    };
+    const waiter = { since: room.now(), begin, refuse };
+    const tooLong = (): void =>
+      refuse(unavailable("The server is busy with other packages. Send this one again later.", 30));
+    const timer = setTimeout(tooLong, room.patienceMs);
     asker.waiters.add(waiter);
     room.waiting += 1;
     room.present.add(asker);

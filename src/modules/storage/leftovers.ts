@@ -20,7 +20,7 @@ export type DocumentFile = Leftover & {
   readonly isNewest: boolean;
 };
 
-const WHOLE = /^[0-9a-f]{64}$/;
+const WHOLE = /^[0-9a-f]{64}-\d+$/;
 
 export async function listTemporary(root: string): Promise<Leftover[]> {
   const found: Leftover[] = [];
@@ -28,7 +28,7 @@ export async function listTemporary(root: string): Promise<Leftover[]> {
   return found;
 }
 
-/** Folder by folder: `derived/{channel}/{section}/{document}/{hash}`. */
+/** Folder by folder: `derived/{channel}/{section}/{document}/{hash}-{size}`. */
 export async function* listDocuments(root: string): AsyncGenerator<DocumentFile, void, undefined> {
   for (const channel of await foldersOf(root, "derived")) {
     for (const section of await foldersOf(root, channel.path)) {
