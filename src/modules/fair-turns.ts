@@ -72,7 +72,8 @@ export function createFairTurns(options: FairTurnsOptions): FairTurns {
     },
     close: () => {
       const error = unavailable("The server is shutting down.", 5);
-      for (const { waiters } of [...room.present]) for (const waiter of [...waiters]) waiter.refuse(error);
+      const waiting = [...room.present].flatMap(({ waiters }) => [...waiters]);
+      for (const waiter of waiting) waiter.refuse(error);
     },
   };
 }
