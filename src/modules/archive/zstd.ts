@@ -168,7 +168,7 @@ function corrupt(path: string, reason: string): ArchiveRefusal {
   return new ArchiveRefusal("zstd-corrupt", path, `The zstd data is broken: ${reason}.`, fix);
 }
 
-/** Versions of conda-package-streaming stop after the first, rattler and mamba read on. */
+/** rattler lists no more than the first, nor did conda-package-streaming with python-zstandard; others read on. */
 function severalFrames(path: string): ArchiveRefusal {
   const message = "The member holds several zstd frames, and some clients read only the first.";
   const fix = "Compress the tarball as one zstd frame.";
