@@ -1,10 +1,12 @@
 // The composition root: the only file that knows all parts.
 
+import { join } from "node:path";
 import type { Config } from "./config.ts";
 import { createEvents } from "./events.ts";
 import { listChannels } from "./models/channel.ts";
 import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
 import { openDatabase, type Database } from "./models/database.ts";
+import { openDerivedLookup, type DerivedLookup } from "./models/derived-lookup.ts";
 import { lockFolder } from "./models/lock.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
 import { ARCHIVE_LIMITS } from "./modules/conda/archive.ts";
@@ -107,7 +109,18 @@ export async function createApp(options: AppOptions): Promise<App> {
   const indexers = createWorkers({ spawn, size: INDEXERS, queue: WAITING });
   const hashers = createWorkers({ spawn, size: 1, queue: WAITING });
   metrics.observe("condarium_inspections_waiting", "Packages that wait for a worker", () => workers.waiting);
-  const router = routerOf(options, { ...stores, clock, events, metrics, workers, indexers, hashers, files });
+  const catalogues = openDerivedLookup(join(folder.root, "index.db"));
+  const router = routerOf(options, {
+    ...stores,
+    clock,
+    events,
+    metrics,
+    workers,
+    indexers,
+    hashers,
+    files,
+    catalogues,
+  });
   return {
     ...managementOf(config, stores, clock),
     handle: router.handle,
@@ -117,6 +130,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       workers.close();
       indexers.close();
       hashers.close();
+      catalogues.close();
       stores.database.close();
       lock.release();
     }),
@@ -131,6 +145,7 @@ type Parts = Stores & {
   readonly indexers: Workers;
   readonly hashers: Workers;
   readonly files: DerivedFiles;
+  readonly catalogues: DerivedLookup;
 };
 
 function routerOf(options: AppOptions, parts: Parts): Router {
@@ -149,7 +164,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   const building = { workers: indexers, turns: createTurns(TURNS), events, dataFolder: folder.root };
   const engine = createEngine({ ...building, database, files, clock });
   const smallBlobs = createSmallBlobs({ blobs });
-  const shards = createShards({ ...building, blobs });
+  const shards = createShards({ ...building, blobs, catalogues: parts.catalogues });
   const publish = createPublish({
     database,
     blobs,

@@ -2,6 +2,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import type { Events } from "../../events.ts";
+import type { DerivedLookup } from "../../models/derived-lookup.ts";
 import { sha256Hex } from "../../modules/hash.ts";
 import { createLru } from "../../modules/lru.ts";
 import { createSemaphore, type Semaphore, type Step } from "../../modules/mutex.ts";
@@ -25,6 +26,7 @@ export type ShardsParts = {
   readonly events: Events;
   readonly workers: Workers;
   readonly turns: Turns;
+  readonly catalogues: DerivedLookup;
   readonly dataFolder: string;
 };
 
@@ -37,10 +39,10 @@ const KEPT_BYTES = 32 * 1024 ** 2;
 const RESTORES_WAITING = 50;
 const RESTORE_LIMIT_MS = 60_000;
 
-export function createShards({ blobs, events, workers, turns, dataFolder }: ShardsParts): Shards {
+export function createShards({ blobs, events, catalogues, ...parts }: ShardsParts): Shards {
   const checked = createLru<string, true>({ maxEntries: REMEMBERED });
   const small = createLru<string, Blob>({ maxEntries: REMEMBERED, maxBytes: KEPT_BYTES, sizeOf: ({ size }) => size });
-  const restore = createRestore({ workers, turns, dataFolder });
+  const restore = createRestore(parts);
 
   /** An intact shard; a damaged one is told of and removed. */
   async function load(key: BlobKey, hash: string): Promise<SourceShard | undefined> {
@@ -81,6 +83,9 @@ export function createShards({ blobs, events, workers, turns, dataFolder }: Shar
       const key = shardKey(channelId, hash);
       const shard = await load(key, hash);
       if (shard) return shard;
+      // Most that are not there never were, and cost nobody a turn.
+      const end = Buffer.from(hash, "hex");
+      if (catalogues.hasEntryEndingIn({ channelId, family: "shards" }, end) === false) return undefined;
       return (await restore(channelId, key, hash)) ? await load(key, hash) : undefined;
     },
   };
