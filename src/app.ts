@@ -1,5 +1,6 @@
 // The composition root: the only file that knows all parts.
 
+import { join } from "node:path";
 import { version } from "../package.json";
 import type { Config } from "./config.ts";
 import { AppError } from "./errors.ts";
@@ -8,6 +9,7 @@ import { listChannels } from "./models/channel.ts";
 import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
 import { toOpenError } from "./models/database-errors.ts";
 import { openDatabase, type Database } from "./models/database.ts";
+import { openDerivedLookup, type DerivedLookup } from "./models/derived-lookup.ts";
 import { createFolderGuard, type FolderGuard } from "./models/folder-guard.ts";
 import { lockFolder } from "./models/lock.ts";
 import { createReserve, type Reserve } from "./models/reserve.ts";
@@ -140,7 +142,9 @@ export async function createApp(options: AppOptions): Promise<App> {
   health = healthOf(config, { ...stores, events, clock });
   const watch = health.watch();
   const gc = collectInBackground(config, { events, folder });
-  const router = routerOf(options, { ...stores, ...threads, health, requireFiles, clock, events, metrics, files });
+  const catalogues = openDerivedLookup(join(folder.root, "index.db"));
+  const parts = { ...stores, ...threads, health, requireFiles, clock, events, metrics, files, catalogues };
+  const router = routerOf(options, parts);
   return {
     ...managementOf({ config, stores, clock, failpoint: options.failpoint }),
     handle: router.handle,
@@ -150,6 +154,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       watch.stop();
       gc.stop();
       threads.close();
+      catalogues.close();
       closeStores(stores);
       lock.release();
     }),
@@ -182,6 +187,7 @@ type Parts = Stores & {
   readonly events: Events;
   readonly metrics: Metrics;
   readonly files: DerivedFiles;
+  readonly catalogues: DerivedLookup;
 } & Omit<Threads, "close">;
 
 function routerOf(options: AppOptions, parts: Parts): Router {
@@ -211,7 +217,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   const bodies = createBodies();
   const building = { bodies, workers: indexers, turns: createTurns(TURNS), events, dataFolder: folder.root };
   const engine = createEngine({ ...building, database, files, clock, requireFiles });
-  const shards = createShards({ ...building, blobs });
+  const shards = createShards({ ...building, blobs, catalogues: parts.catalogues });
   const publish = createPublish({
     database,
     blobs,

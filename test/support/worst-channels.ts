@@ -54,7 +54,7 @@ function* unitsOf(worst: WorstChannel): Generator<readonly NewFile[], void, unde
   let unit: NewFile[] = [];
   for (let name = 0; name < worst.names; name += 1) {
     for (let file = 0; file < worst.files; file += 1) {
-      if (unit.push(fileOf(worst, `n${name}`, file)) < atOnce) continue;
+      if (unit.push(worstFile(worst, `n${name}`, file)) < atOnce) continue;
       yield unit;
       unit = [];
     }
@@ -62,7 +62,7 @@ function* unitsOf(worst: WorstChannel): Generator<readonly NewFile[], void, unde
   yield unit;
 }
 
-function fileOf({ record, runExports, text = "random" }: WorstChannel, name: string, file: number): NewFile {
+export function worstFile({ record, runExports, text = "random" }: WorstChannel, name: string, file: number): NewFile {
   const version = `1.${file}`;
   const fileName = `${name}-${version}-0.conda`;
   const sha256 = sha256Hex(fileName);

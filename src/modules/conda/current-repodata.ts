@@ -3,7 +3,7 @@
 
 import { CURRENT_LIMITS, NO_VERSION, SPEC_CHARACTERS, type Build, type Summary } from "./current-summary.ts";
 import { compareText } from "./file-name.ts";
-import { costOf, matchesBuild, parseMatchSpec, splitMatchSpec } from "./match-spec.ts";
+import { buildMatcher, costOf, parseMatchSpec, splitMatchSpec } from "./match-spec.ts";
 import { matchesVersion } from "./version-spec.ts";
 import { parseVersion, type Version } from "./version.ts";
 
@@ -95,6 +95,7 @@ function wantedBy(
   const spec = parseMatchSpec(text);
   if (spec === undefined) return undefined;
   const cost = costOf(spec);
+  const isBuild = buildMatcher(spec);
   // Many builds have the same few versions.
   const known = new Map<string, boolean>();
   return ([, , version, build, buildNumber]) => {
@@ -106,7 +107,7 @@ function wantedBy(
     }
     if (!isVersion) return false;
     meter.spend(cost.build);
-    return matchesBuild(spec, { build, buildNumber });
+    return isBuild(build, buildNumber);
   };
 }
 

@@ -1,6 +1,6 @@
 // The MatchSpec, in which a package says what it depends on. https://conda.org/learn/ceps/cep-0029
 
-import { matchesGlob } from "./glob.ts";
+import { globOf } from "./glob.ts";
 import type { Version } from "./version.ts";
 import { matchesVersion, parseVersionSpec, type VersionSpec } from "./version-spec.ts";
 
@@ -44,18 +44,20 @@ export function parseMatchSpec(text: string): MatchSpec | undefined {
 
 /** Whether a package of the spec's name is one that is meant. */
 export function matchesSpec(spec: MatchSpec, candidate: Candidate): boolean {
-  const { parsedVersion, version } = candidate;
+  const { build, buildNumber, parsedVersion, version } = candidate;
   if (spec.version !== undefined && !matchesVersion(spec.version, parsedVersion, version)) return false;
-  return matchesBuild(spec, candidate);
+  return buildMatcher(spec)(build, buildNumber);
 }
 
-/** The part of it that looks at anything but the version. */
-export function matchesBuild(
-  spec: MatchSpec,
-  { build, buildNumber }: Pick<Candidate, "build" | "buildNumber">,
-): boolean {
-  if (spec.build !== undefined && !matchesGlob(spec.build, build)) return false;
-  return spec.buildNumber === undefined || matchesVersion(spec.buildNumber, numbered(buildNumber), String(buildNumber));
+/** The part of it that looks at anything but the version, for many builds. */
+export function buildMatcher(spec: MatchSpec): (build: string, buildNumber: number) => boolean {
+  const isBuild = spec.build === undefined ? undefined : globOf(spec.build);
+  return (build, buildNumber) => {
+    if (isBuild !== undefined && !isBuild(build)) return false;
+    return (
+      spec.buildNumber === undefined || matchesVersion(spec.buildNumber, numbered(buildNumber), String(buildNumber))
+    );
+  };
 }
 
 /** How many comparisons of a version it takes at most, or the time of them, to match the version and the build. */
@@ -63,18 +65,12 @@ export function costOf({ build, buildNumber, version }: MatchSpec): {
   readonly version: number;
   readonly build: number;
 } {
-  const pattern = build === undefined ? 0 : globCost(build);
-  return { version: clausesOf(version), build: pattern + clausesOf(buildNumber) };
+  return { version: clausesOf(version), build: (build === undefined ? 0 : 1) + clausesOf(buildNumber) };
 }
 
 function clausesOf(spec: VersionSpec | undefined): number {
   if (spec === undefined) return 0;
-  if (spec.kind === "glob") return globCost(spec.pattern);
   return "specs" in spec ? spec.specs.reduce((sum, part) => sum + clausesOf(part), 0) : 1;
-}
-
-function globCost(pattern: string): number {
-  return 1 + pattern.length / GLOB_CHARACTERS;
 }
 
 /** Takes a spec apart without a look at what its fields say; a comment behind it is left out. */
@@ -96,8 +92,6 @@ export function splitMatchSpec(text: string): MatchSpecParts | undefined {
 const INVALID = Symbol("invalid");
 const NO_KEYWORDS: ReadonlyMap<string, string> = new Map();
 const NAME = /^\s*[\w.*+-]+(?=[\s=<>!~(]|$)/;
-/** That are compared in the time of a version. */
-const GLOB_CHARACTERS = 32;
 const OPERATORS = "=<>!~,|(";
 /** `1.8=py_0` and `=1.8=py_0`, of which both mean that version and no other. */
 const BUILD_AFTER_EQUALS = /^(.*[^=<>!~,|(])=([^=<>!~,|()]+)$/;

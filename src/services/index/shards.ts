@@ -2,6 +2,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import type { Events } from "../../events.ts";
+import type { DerivedLookup } from "../../models/derived-lookup.ts";
 import { createSha256 } from "../../modules/hash.ts";
 import { createLru } from "../../modules/lru.ts";
 import { createSemaphore, type Semaphore, type Step } from "../../modules/mutex.ts";
@@ -26,6 +27,7 @@ export type ShardsParts = {
   readonly events: Events;
   readonly workers: Workers;
   readonly turns: Turns;
+  readonly catalogues: DerivedLookup;
   readonly dataFolder: string;
 };
 
@@ -38,11 +40,11 @@ const CHECKS_WAITING = 10_000;
 const RESTORES_WAITING = 50;
 const RESTORE_LIMIT_MS = 60_000;
 
-export function createShards({ blobs, bodies, events, workers, turns, dataFolder }: ShardsParts): Shards {
+export function createShards({ blobs, bodies, events, catalogues, ...parts }: ShardsParts): Shards {
   const checked = createLru<string, number>({ maxEntries: REMEMBERED });
   const checks = createSemaphore(CHECKS_AT_ONCE, CHECKS_WAITING);
   const checking = new Map<string, Promise<boolean>>();
-  const restore = createRestore({ workers, turns, dataFolder });
+  const restore = createRestore(parts);
 
   /** An intact shard; a damaged one is told of and removed. */
   async function load(key: BlobKey, hash: string): Promise<Sendable | undefined> {
@@ -93,6 +95,9 @@ export function createShards({ blobs, bodies, events, workers, turns, dataFolder
       const key = shardKey(channelId, hash);
       const shard = await load(key, hash);
       if (shard) return shard;
+      // Most that are not there never were, and cost nobody a turn.
+      const end = Buffer.from(hash, "hex");
+      if (catalogues.hasEntryEndingIn({ channelId, family: "shards" }, end) === false) return undefined;
       return (await restore(channelId, key, hash)) ? await load(key, hash) : undefined;
     },
   };
