@@ -1,11 +1,13 @@
 // The composition root: the only file that knows all parts.
 
 import type { Config } from "./config.ts";
+import { unavailable } from "./errors.ts";
 import { createEvents } from "./events.ts";
 import { listChannels } from "./models/channel.ts";
 import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
 import { openDatabase, type Database } from "./models/database.ts";
 import { lockFolder } from "./models/lock.ts";
+import { createHandleCount } from "./modules/handles.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
 import { ARCHIVE_LIMITS } from "./modules/conda/archive.ts";
 import type { Logger } from "./modules/log.ts";
@@ -78,7 +80,14 @@ function once(work: () => void): () => void {
 const WAITING = 1000;
 const INDEXERS = 1;
 
+/** What a thread opens; Bun ends the process when a thread that starts finds no handle. */
+const HANDLES_OF_A_THREAD = 24;
+const countHandles = createHandleCount();
+
 function spawn(): Worker {
+  const handles = countHandles?.();
+  if (handles && handles.limit - handles.open < HANDLES_OF_A_THREAD)
+    throw unavailable("The server has used up its file handles. Try again in a moment.", 5);
   return new Worker(new URL("./worker.ts", import.meta.url).href);
 }
 
