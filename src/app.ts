@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { version } from "../package.json";
 import type { Config } from "./config.ts";
-import { AppError } from "./errors.ts";
+import { AppError, unavailable } from "./errors.ts";
 import { createEvents, type Events } from "./events.ts";
 import { listChannels } from "./models/channel.ts";
 import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
@@ -13,6 +13,7 @@ import { openDerivedLookup, type DerivedLookup } from "./models/derived-lookup.t
 import { createFolderGuard, type FolderGuard } from "./models/folder-guard.ts";
 import { lockFolder } from "./models/lock.ts";
 import { createReserve, type Reserve } from "./models/reserve.ts";
+import { createHandleCount } from "./modules/handles.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
 import { ARCHIVE_LIMITS } from "./modules/conda/archive.ts";
 import { createFairTurns, type FairTurns } from "./modules/fair-turns.ts";
@@ -97,7 +98,14 @@ const INDEXERS = 1;
 const PATIENCE_MS = 200_000;
 const TURNS = { ofOne: WAITING / 5, ofAll: WAITING };
 
+/** What a thread opens; Bun ends the process when a thread that starts finds no handle. */
+const HANDLES_OF_A_THREAD = 24;
+const countHandles = createHandleCount();
+
 function spawn(): Worker {
+  const handles = countHandles?.();
+  if (handles && handles.limit - handles.open < HANDLES_OF_A_THREAD)
+    throw unavailable("The server has used up its file handles. Try again in a moment.", 5);
   return new Worker(new URL("./worker.ts", import.meta.url).href);
 }
 
