@@ -1,22 +1,34 @@
 // The composition root: the only file that knows all parts.
 
+import { join } from "node:path";
+import { version } from "../package.json";
 import type { Config } from "./config.ts";
-import { createEvents } from "./events.ts";
+import { AppError, unavailable } from "./errors.ts";
+import { createEvents, type Events } from "./events.ts";
 import { listChannels } from "./models/channel.ts";
 import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
+import { toOpenError } from "./models/database-errors.ts";
 import { openDatabase, type Database } from "./models/database.ts";
+import { openDerivedLookup, type DerivedLookup } from "./models/derived-lookup.ts";
+import { createFolderGuard, type FolderGuard } from "./models/folder-guard.ts";
 import { lockFolder } from "./models/lock.ts";
+import { createReserve, type Reserve } from "./models/reserve.ts";
+import { createHandleCount } from "./modules/handles.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
 import { ARCHIVE_LIMITS } from "./modules/conda/archive.ts";
+import { createFairTurns, type FairTurns } from "./modules/fair-turns.ts";
 import type { Logger } from "./modules/log.ts";
 import { createMetrics, type Metrics } from "./modules/metrics.ts";
 import type { BlobStore } from "./modules/storage/blob-store.ts";
 import { createDerivedFiles, type DerivedFiles } from "./modules/storage/derived-files.ts";
+import { createDiskProbe } from "./modules/storage/disk-probe.ts";
 import { createDiskStore } from "./modules/storage/disk.ts";
+import { createUnread } from "./modules/unread.ts";
 import { createRouter, type Router } from "./routers/index.ts";
 import { createRememberedAnswers } from "./routers/remembered.ts";
 import { createAccess, type Access } from "./services/access.ts";
 import { createAdmission } from "./services/admission.ts";
+import { createBodies } from "./services/bodies.ts";
 import { findPlace, isThere } from "./services/channel-place.ts";
 import { createChannels, type Channels } from "./services/channels.ts";
 import { createInspect } from "./services/conda/inspect.ts";
@@ -24,15 +36,19 @@ import { createPublish } from "./services/conda/publish.ts";
 import { createRemove } from "./services/conda/remove.ts";
 import { createFileHashes } from "./services/file-hashes.ts";
 import { createGrants, type Grants } from "./services/grants.ts";
-import { createHealth } from "./services/health.ts";
+import { createHealth, type Health } from "./services/health.ts";
 import { createIdentities } from "./services/identities.ts";
+import { dropDerived } from "./modules/storage/leftovers.ts";
+import { createBackup, type Backup } from "./services/storage/backup.ts";
+import { createGc, type Gc } from "./services/storage/gc.ts";
+import { scheduleGc } from "./services/storage/gc-schedule.ts";
 import { createDeepVerify } from "./services/index/deep-verify.ts";
 import { createEngine } from "./services/index/engine.ts";
 import { createReindex, type Reindex } from "./services/index/reindex.ts";
 import { createShards } from "./services/index/shards.ts";
+import { createTurns } from "./services/index/turns.ts";
 import { createPackages } from "./services/packages.ts";
 import { createLocalSource } from "./services/sources/local.ts";
-import { createSmallBlobs } from "./services/small-blobs.ts";
 import { createStaging } from "./services/staging.ts";
 import { createThrottle } from "./services/throttle.ts";
 import { createTokens, type Tokens } from "./services/tokens.ts";
@@ -48,6 +64,8 @@ export type Management = {
   readonly grants: Grants;
   readonly verify: Verify;
   readonly reindex: Reindex;
+  readonly gc: Gc;
+  readonly backup: Backup;
   close(): void;
 };
 
@@ -79,16 +97,41 @@ function once(work: () => void): () => void {
 /** Work that waits for a thread; past that, callers are told to come back. */
 const WAITING = 1000;
 const INDEXERS = 1;
+/** Bun cuts off whoever waits for 255 s: whose package has not been read by then is told before. */
+const PATIENCE_MS = 200_000;
+const TURNS = { ofOne: WAITING / 5, ofAll: WAITING };
+
+/** What a thread opens; Bun ends the process when a thread that starts finds no handle. */
+const HANDLES_OF_A_THREAD = 24;
+const countHandles = createHandleCount();
 
 function spawn(): Worker {
+  const handles = countHandles?.();
+  if (handles && handles.limit - handles.open < HANDLES_OF_A_THREAD)
+    throw unavailable("The server has used up its file handles. Try again in a moment.", 5);
   return new Worker(new URL("./worker.ts", import.meta.url).href);
 }
 
-type Stores = { readonly folder: DataFolder; readonly database: Database; readonly blobs: BlobStore };
+/** Its heap stays small: what it reads is thrown away member by member. */
+function spawnInspector(): Worker {
+  return new Worker(new URL("./worker.ts", import.meta.url).href, { smol: true });
+}
 
-export function openManagement(config: Config, clock: Clock = systemClock): Management {
-  const stores = openStores({ config, clock, create: false });
-  return { ...managementOf(config, stores, clock), close: () => stores.database.close() };
+type Stores = {
+  readonly folder: DataFolder;
+  readonly guard: FolderGuard;
+  readonly database: Database;
+  readonly blobs: BlobStore;
+  readonly reserve: Reserve;
+};
+
+export function openManagement(
+  config: Config,
+  options: { readonly clock?: Clock; readonly failpoint?: ((name: string) => void) | undefined } = {},
+): Management {
+  const { clock = systemClock, failpoint } = options;
+  const stores = openStores({ config, clock, create: false, failpoint });
+  return { ...managementOf({ config, stores, clock, failpoint }), close: () => closeStores(stores) };
 }
 
 /** Errors: `usage` when the folder is in use, foreign or of a newer release. */
@@ -98,45 +141,70 @@ export async function createApp(options: AppOptions): Promise<App> {
   const lock = lockFolder(folder.lock);
   const metrics = createMetrics();
   const events = createEvents({ log: options.log, metrics });
-  const stores = openStores({ config, clock, create: true, failpoint: options.failpoint, onFatal: options.onFatal });
-  await stores.blobs.sweep();
+  const { failpoint, onFatal } = options;
+  const requireFiles = (): void => health?.requireFolder();
+  let health: Health | undefined;
+  const stores = openStores({ config, clock, create: true, failpoint, onFatal, requireFiles });
   const files = createDerivedFiles(folder.root);
-  const channelIds = new Set((await listChannels(stores.database.read)).map(({ id }) => id));
-  files.sweep((id) => channelIds.has(id));
-  const workers = createWorkers({ spawn, size: config.workers, queue: WAITING });
-  // Apart from those that read packages, so that neither kind of work waits for the other.
-  const indexers = createWorkers({ spawn, size: INDEXERS, queue: WAITING });
-  const hashers = createWorkers({ spawn, size: 1, queue: WAITING });
-  metrics.observe("condarium_inspections_waiting", "Packages that wait for a worker", () => workers.waiting);
-  const router = routerOf(options, { ...stores, clock, events, metrics, workers, indexers, hashers, files });
+  await sweep(stores, files);
+  metrics.observe("condarium_database_log_bytes", "Bytes of the log of commits", stores.database.logBytes);
+  const threads = createThreads(config, { clock, metrics });
+  stores.reserve.refill();
+  health = healthOf(config, { ...stores, events, clock });
+  const watch = health.watch();
+  const gc = collectInBackground(config, { events, folder });
+  const catalogues = openDerivedLookup(join(folder.root, "index.db"));
+  const parts = { ...stores, ...threads, health, requireFiles, clock, events, metrics, files, catalogues };
+  const router = routerOf(options, parts);
   return {
-    ...managementOf(config, stores, clock),
+    ...managementOf({ config, stores, clock, failpoint: options.failpoint }),
     handle: router.handle,
     routes: router.routes,
     metrics,
     close: once(() => {
-      workers.close();
-      indexers.close();
-      hashers.close();
-      stores.database.close();
+      watch.stop();
+      gc.stop();
+      threads.close();
+      catalogues.close();
+      closeStores(stores);
       lock.release();
     }),
   };
 }
 
+/** Removes what earlier servers left behind. */
+async function sweep({ folder, database, blobs }: Stores, files: DerivedFiles): Promise<void> {
+  try {
+    await blobs.sweep();
+    const channelIds = new Set((await listChannels(database.read)).map(({ id }) => id));
+    files.sweep((id) => channelIds.has(id));
+  } catch (error) {
+    throw toOpenError(error, folder.database);
+  }
+}
+
+function healthOf(config: Config, parts: Stores & { readonly events: Events; readonly clock: Clock }): Health {
+  const { folder, guard, database, events, clock } = parts;
+  guard.begin();
+  const disk = createDiskProbe({ root: folder.root, files: ["condarium.db", "condarium.db-wal", "index.db"] });
+  const databasePath = folder.database;
+  return createHealth({ database, databasePath, guard, disk, reserve: config["min-free-space"], events, clock });
+}
+
 type Parts = Stores & {
+  readonly health: Health;
+  readonly requireFiles: () => void;
   readonly clock: Clock;
-  readonly events: ReturnType<typeof createEvents>;
+  readonly events: Events;
   readonly metrics: Metrics;
-  readonly workers: Workers;
-  readonly indexers: Workers;
-  readonly hashers: Workers;
   readonly files: DerivedFiles;
-};
+  readonly catalogues: DerivedLookup;
+} & Omit<Threads, "close">;
 
 function routerOf(options: AppOptions, parts: Parts): Router {
   const { config } = options;
-  const { database, blobs, clock, events, metrics, workers, indexers, hashers, files, folder } = parts;
+  const { database, blobs, clock, events, metrics, files, folder, requireFiles } = parts;
+  const { workers, turns, indexers, hashers } = parts;
   const access = accessOf(config, parts);
   const throttle = createThrottle({ database, clock });
   const identities = createIdentities({ database, throttle, events, clock });
@@ -145,11 +213,22 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   const hashes = createFileHashes({ workers: hashers });
   const limit = config["max-upload-size"];
   const staging = createStaging({ blobs, events, hashes, limit, failpoint: options.failpoint });
-  const inspect = createInspect({ workers, limits: ARCHIVE_LIMITS, clock });
-  const { admit } = createAdmission({ perAccount: config["uploads-per-account"] });
-  const engine = createEngine({ database, files, workers: indexers, events, clock, dataFolder: folder.root });
-  const smallBlobs = createSmallBlobs({ blobs });
-  const shards = createShards({ blobs, events, workers: indexers, dataFolder: folder.root });
+  const inspect = createInspect({
+    workers,
+    turns,
+    limits: { ...ARCHIVE_LIMITS, busyMs: config["inspection-time"] * 1000 },
+    clock,
+    patienceMs: PATIENCE_MS,
+  });
+  const { admit } = createAdmission({
+    perAccount: config["uploads-per-account"],
+    perCredential: config["uploads-per-token"],
+    now: () => clock.elapsed(),
+  });
+  const bodies = createBodies();
+  const building = { bodies, workers: indexers, turns: createTurns(TURNS), events, dataFolder: folder.root };
+  const engine = createEngine({ ...building, database, files, clock, requireFiles });
+  const shards = createShards({ ...building, blobs, catalogues: parts.catalogues });
   const publish = createPublish({
     database,
     blobs,
@@ -168,16 +247,14 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     events,
     clock,
     remembered: createRememberedAnswers(database),
+    unread: createUnread({ now: clock.elapsed }),
     access,
     metrics,
     publish,
     remove,
-    health: createHealth({
-      database,
-      blobs,
-    }),
+    health: parts.health,
     sourceOf: (place) =>
-      createLocalSource({ database, smallBlobs, engine, events, shards, publicUrl: options.publicUrl }, place),
+      createLocalSource({ database, blobs, bodies, engine, events, shards, publicUrl: options.publicUrl }, place),
     channelExists: async (owner, name) => {
       const place = await findPlace(database.read, owner, name);
       return place !== undefined && isThere(place);
@@ -188,22 +265,112 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   });
 }
 
-function openStores(options: {
+/** Worker threads by what they do, so that no kind of work waits for another. */
+type Threads = {
+  readonly workers: Workers;
+  readonly turns: FairTurns;
+  readonly indexers: Workers;
+  readonly hashers: Workers;
+  close(): void;
+};
+
+function createThreads(config: Config, parts: { readonly clock: Clock; readonly metrics: Metrics }): Threads {
+  // One more than have work as a rule: for an account that has none while another's takes long.
+  const workers = createWorkers({ spawn: spawnInspector, size: config.workers + 1, queue: WAITING });
+  const indexers = createWorkers({ spawn, size: INDEXERS, queue: WAITING });
+  const hashers = createWorkers({ spawn, size: 1, queue: WAITING });
+  const turns = createFairTurns({
+    places: config.workers,
+    queue: WAITING,
+    queueOfOne: config["uploads-per-account"],
+    patienceMs: PATIENCE_MS,
+    now: () => parts.clock.elapsed(),
+  });
+  const waiting = (): number => turns.waiting;
+  parts.metrics.observe("condarium_inspections_waiting", "Packages that wait for a worker", waiting);
+  const close = (): void => {
+    turns.close();
+    for (const pool of [workers, indexers, hashers]) pool.close();
+  };
+  return { workers, turns, indexers, hashers, close };
+}
+
+/** In a thread of its own, so that nobody waits for it. */
+function collectInBackground(config: Config, parts: { readonly events: Events; readonly folder: DataFolder }) {
+  return scheduleGc({
+    createWorkers: () => createWorkers({ spawn, size: 1, queue: 1 }),
+    events: parts.events,
+    dataFolder: parts.folder.root,
+    intervalMs: config["gc-interval"] * 1000,
+    graceMs: config["gc-grace"] * 1000,
+  });
+}
+
+/** The log of the database has gone by then, which makes room on a full disk. */
+function closeStores({ database, reserve }: Stores): void {
+  database.close();
+  reserve.refill();
+}
+
+type StoresOptions = {
   readonly config: Config;
   readonly clock: Clock;
+  /** For the server, which holds the lock of the folder. */
   readonly create: boolean;
   readonly failpoint?: ((name: string) => void) | undefined;
   readonly onFatal?: ((error: unknown) => void) | undefined;
-}): Stores {
-  const { config, clock, create, failpoint, onFatal } = options;
-  const folder = openDataFolder(config.data, { create });
-  const database = openDatabase({ path: folder.database, clock, create, failpoint, onFatal });
-  const blobs = createDiskStore({ root: folder.root, reserve: config["min-free-space"], failpoint });
-  return { folder, database, blobs };
+  readonly requireFiles?: (() => void) | undefined;
+};
+
+/** A disk may be so full that no database can be opened on it; what can be made again then makes room. */
+function openStores(options: StoresOptions): Stores {
+  try {
+    return openStoresOnce(options);
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== "no-space") throw error;
+    const { root, lock } = openDataFolder(options.config.data, { create: options.create });
+    if (!(options.create || isFree(lock)) || !dropDerived(root)) throw error;
+    return openStoresOnce(options);
+  }
 }
 
-function managementOf(config: Config, stores: Stores, clock: Clock): Omit<Management, "close"> {
-  const { database, blobs, folder } = stores;
+function isFree(lock: string): boolean {
+  try {
+    lockFolder(lock).release();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function openStoresOnce(options: StoresOptions): Stores {
+  const { config, clock, create, failpoint, requireFiles, onFatal } = options;
+  const folder = openDataFolder(config.data, { create });
+  const reserve = createReserve(folder.database);
+  const database = openDatabase({
+    path: folder.database,
+    clock,
+    create,
+    failpoint,
+    requireFiles,
+    onFatal,
+    reserve,
+    // Commands are of the one who runs the server, and may be what makes room.
+    evenIfFull: !create,
+  });
+  const blobs = createDiskStore({ root: folder.root, reserve: config["min-free-space"], requireFiles, failpoint });
+  return { folder, guard: createFolderGuard(folder), database, blobs, reserve };
+}
+
+function managementOf(parts: {
+  readonly config: Config;
+  readonly stores: Stores;
+  readonly clock: Clock;
+  readonly failpoint: ((name: string) => void) | undefined;
+}): Omit<Management, "close"> {
+  const { config, clock, failpoint } = parts;
+  const { database, blobs, folder, reserve } = parts.stores;
+  const graceMs = config["gc-grace"] * 1000;
   const access = accessOf(config, { database, clock });
   const channels = createChannels({ database, access, clock });
   const index = { database, blobs, clock, files: createDerivedFiles(folder.root), dataFolder: folder.root };
@@ -212,8 +379,10 @@ function managementOf(config: Config, stores: Stores, clock: Clock): Omit<Manage
     tokens: createTokens({ database, access, clock }),
     channels,
     grants: createGrants({ database, access, channels, clock }),
-    verify: createVerify({ database, blobs, clock, root: folder.root, deep: createDeepVerify(index) }),
+    verify: createVerify({ database, blobs, clock, graceMs, root: folder.root, deep: createDeepVerify(index) }),
     reindex: createReindex(index),
+    backup: createBackup({ database, blobs, clock, version, failpoint, dataFolder: folder.root }),
+    gc: createGc({ database, blobs, clock, reserve, failpoint, dataFolder: folder.root }),
   };
 }
 

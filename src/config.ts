@@ -5,6 +5,21 @@ import { usage } from "./errors.ts";
 
 const bytes = z.preprocess(parseBytes, z.int().min(1).max(Number.MAX_SAFE_INTEGER));
 const seconds = z.preprocess(parseSeconds, z.int().min(0).max(86_400));
+/** A timer of more than 24 days would run out at once. */
+const interval = z.preprocess(
+  parseInterval,
+  z
+    .int()
+    .min(0)
+    .max(14 * 86_400),
+);
+const age = z.preprocess(
+  parseSeconds,
+  z
+    .int()
+    .min(0)
+    .max(365 * 86_400),
+);
 const count = z.preprocess(parseNumber, z.int().min(1).max(10_000));
 const yesNo = z.preprocess(parseYesNo, z.boolean());
 const list = z.preprocess(parseList, z.array(z.string().min(1)).max(100));
@@ -39,13 +54,25 @@ export const SETTINGS = {
   "known-subdirs": { schema: list, default: "", help: "subdirs known beside conda's own, separated by commas" },
   "max-upload-size": { schema: bytes, default: "4GiB", help: "largest package" },
   "min-free-space": { schema: bytes, default: "1GiB", help: "uploads are refused when the disk has less left" },
-  "uploads-per-account": { schema: count, default: "64", help: "uploads one account may have under way" },
+  "uploads-per-account": { schema: count, default: "128", help: "uploads one account may have under way" },
+  "uploads-per-token": { schema: count, default: "64", help: "uploads one token of it may have under way" },
   workers: { schema: count, default: "2", help: "threads that read packages" },
+  "inspection-time": {
+    schema: seconds,
+    default: "10s",
+    help: "processor time to read a package, a tenth more per 5 MB packed and unpacked",
+  },
   "shutdown-timeout": {
     schema: seconds,
     default: "30s",
     help: "how long open transfers may take to end at a shutdown",
   },
+  "gc-interval": {
+    schema: interval,
+    default: "24h",
+    help: "how often the server gives back the space of what nobody needs; off for never",
+  },
+  "gc-grace": { schema: age, default: "24h", help: "how long a package stays on the disk once no file refers to it" },
   "metrics-listen": {
     schema: address,
     default: undefined,
@@ -183,6 +210,10 @@ function parseSeconds(value: unknown): unknown {
   if (!match) return value;
   const factors: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
   return Number(match[1]) * (factors[match[2] ?? "s"] ?? 1);
+}
+
+function parseInterval(value: unknown): unknown {
+  return value === "off" ? 0 : parseSeconds(value);
 }
 
 function parseNumber(value: unknown): unknown {

@@ -1,8 +1,11 @@
 // Entry of the worker threads: takes one job at a time and answers it.
 
+import { startBusyTime } from "./modules/clock.ts";
 import { inspectArchive } from "./modules/conda/inspect-archive.ts";
 import { createHashWorker } from "./services/hash-worker.ts";
 import { createIndexWorker } from "./services/index/index-worker.ts";
+import { packDocument } from "./services/index/pack-worker.ts";
+import { collectIn } from "./services/storage/gc-worker.ts";
 import type { WorkerJob, WorkerReply } from "./services/workers.ts";
 
 declare const self: Worker;
@@ -12,7 +15,7 @@ self.addEventListener("message", (event: MessageEvent<WorkerJob>) => {
 });
 
 /** Past this, what an inspection leaves behind is worth collecting at once: the heap of a thread grows late and shrinks later. */
-const LARGE_BYTES = 64 * 1024 ** 2;
+const LONG_MS = 100;
 
 const index = createIndexWorker();
 const hashes = createHashWorker();
@@ -20,14 +23,18 @@ const hashes = createHashWorker();
 async function answer(job: WorkerJob): Promise<WorkerReply> {
   try {
     if (job.kind === "document") {
-      return { kind: "document", reply: await index.use(job.dataFolder, ({ build }) => build(job.request)) };
+      const reply = await index.use(job.dataFolder, ({ build }) => build(job.request));
+      return { kind: "document", reply, mended: index.takeMended() };
     }
     if (job.kind === "shard") {
-      return { kind: "shard", restored: await index.use(job.dataFolder, ({ restore }) => restore(job.request)) };
+      return { kind: "shard", reply: await index.use(job.dataFolder, ({ restore }) => restore(job.request)) };
     }
+    if (job.kind === "pack") return { kind: "packed", reply: packDocument(job.request) };
+    if (job.kind === "gc") return { kind: "collected", summary: await collectIn(job) };
     if (job.kind === "hash") return { kind: "hashed", digest: hashes.take(job) };
-    const inspection = await inspectArchive(job.path, job);
-    if (inspection.kind === "accepted" && inspection.unpackedBytes > LARGE_BYTES) Bun.gc(true);
+    const busy = startBusyTime();
+    const inspection = await inspectArchive(job.path, { ...job, busy });
+    if (busy() > LONG_MS) Bun.gc(true);
     return { kind: "inspected", inspection };
   } catch (error) {
     return { kind: "failed", message: error instanceof Error ? error.message : String(error) };

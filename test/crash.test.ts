@@ -4,11 +4,11 @@ import { describe, expect, test } from "bun:test";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { basic, startTestApp, PASSWORD } from "./support/app.ts";
+import { basic, startTestApp, PASSWORD, type TestApp } from "./support/app.ts";
 import { bytesOf, jsonOf } from "./support/answers.ts";
+import { spawnCrashing } from "./support/crashing.ts";
 import { buildPackage, type BuiltPackage } from "./support/package-builder.ts";
 
-const MAIN = join(import.meta.dir, "../src/main.ts");
 const POINTS = [
   "p1.temp_open",
   "p2.body_half",
@@ -19,7 +19,7 @@ const POINTS = [
   "p7.committed",
 ] as const;
 
-type Crashing = { readonly url: string; readonly child: Bun.Subprocess<"ignore", "ignore", "pipe"> };
+type Crashing = { readonly url: string; readonly child: ReturnType<typeof spawnCrashing> };
 
 describe("a kill -9", () => {
   // The second blow falls when the server already holds something; later ones hit other publishes of a busy moment.
@@ -69,6 +69,28 @@ describe("a kill -9", () => {
   });
 });
 
+describe("a kill -9 of the collector", () => {
+  for (const point of ["p11.gc_marked", "p12.gc_unlinked", "p6.in_tx"]) {
+    test(`at ${point} leaves nothing wrong, and nothing that the next does not take`, async () => {
+      const folder = await folderWithUser();
+      const server = await startTestApp({ folder });
+      const packages = ["kept", "gone", "again"].map((name) => buildPackage({ name, version: "1" }));
+      const [kept, , again] = packages;
+      if (!kept || !again) throw new Error("there are three");
+      for (const built of packages) expect(await publishIn(server, built)).toBe(201);
+      for (const built of packages.slice(1))
+        expect((await server.as("user").delete(`/user/main/noarch/${built.fileName}`)).status).toBe(204);
+      await server.close();
+      const args = ["gc", "--grace", "0", "--data", folder];
+      const killed = spawnCrashing(args, `${point}=kill`);
+      expect(await killed.exited).toBe(137);
+      await checkAfterCrash(folder, [kept, again], [kept], { isRemoved: false });
+      expect(await spawnCrashing(args, undefined).exited).toBe(0);
+      await checkAfterCrash(folder, [kept, again], [kept, again]);
+    });
+  }
+});
+
 test("an error thrown at any step is an error of that publish only, and leaves no upload behind", async () => {
   for (const point of POINTS.slice(1, 6)) {
     let armed = true;
@@ -107,25 +129,7 @@ async function folderWithUser(): Promise<string> {
 
 /** A server of the source, built with failpoints; it has to be started apart, since it will be killed. */
 async function startCrashing(folder: string, failpoints: string | undefined): Promise<Crashing> {
-  const child = Bun.spawn(
-    [
-      process.execPath,
-      "--define",
-      "CONDARIUM_FAILPOINTS_BUILD=true",
-      MAIN,
-      "serve",
-      "--data",
-      folder,
-      "--listen",
-      "127.0.0.1:0",
-    ],
-    {
-      env: failpoints === undefined ? {} : { CONDARIUM_TEST_FAILPOINTS: failpoints },
-      stdin: "ignore",
-      stdout: "ignore",
-      stderr: "pipe",
-    },
-  );
+  const child = spawnCrashing(["serve", "--data", folder, "--listen", "127.0.0.1:0"], failpoints);
   const decoder = new TextDecoder();
   let text = "";
   for await (const chunk of child.stderr) {
@@ -134,6 +138,10 @@ async function startCrashing(folder: string, failpoints: string | undefined): Pr
     if (url !== undefined) return { url, child };
   }
   throw new Error(`the server did not start: ${text}`);
+}
+
+async function publishIn(server: TestApp, { fileName, bytes }: BuiltPackage): Promise<number> {
+  return (await server.as("user").put(`/api/packages/user/conda/main/${fileName}`, bytes)).status;
 }
 
 /** The status, or undefined when the connection broke. */
@@ -155,6 +163,7 @@ async function checkAfterCrash(
   folder: string,
   packages: readonly BuiltPackage[],
   acknowledged: readonly BuiltPackage[],
+  { isRemoved = true } = {},
 ): Promise<void> {
   const server = await startTestApp({ folder });
   try {
@@ -180,6 +189,6 @@ async function checkAfterCrash(
     }
   } finally {
     await server.close();
-    await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+    if (isRemoved) await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }

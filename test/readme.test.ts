@@ -30,11 +30,11 @@ const systemdAnalyze = Bun.which("systemd-analyze", { PATH: SYSTEM_PATH });
 const COVER: Readonly<Record<string, (line: string) => Promise<void> | void>> = {
   condarium: typeIt,
   conda: readChannel,
-  cp: backUp,
   curl: typeIt,
   docker: useImage,
   install: typeIt,
   mamba: readChannel,
+  mv: typeIt,
   npx: runScript,
   pixi: readChannel,
   systemctl: controlService,
@@ -246,16 +246,6 @@ async function controlService(line: string): Promise<void> {
   if (verb === "stop") expect(await server.stop()).toBe(0);
   else if (verb === "start") server = await startServer({ dataDir: folders.data, cwd: room });
   else expect(line).toBe("systemctl enable --now condarium");
-}
-
-/** Copies, and starts a server on the copy. */
-async function backUp(line: string): Promise<void> {
-  const before = server.url;
-  await typeIt(line);
-  expect(fetch(`${before}/health/live`)).rejects.toThrow();
-  const restored = await startServer({ dataDir: join(folders.backups, "condarium"), cwd: room });
-  expect(await namesIn(`${restored.url}/alice/main`)).toContain("my-package-1.0-0.conda");
-  expect(await restored.stop()).toBe(0);
 }
 
 async function nginxConfig(): Promise<{ config: string; url: string }> {

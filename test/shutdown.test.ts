@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { basic, PASSWORD, startTestApp } from "./support/app.ts";
 import { noise } from "./support/noise.ts";
-import { bzip2, buildPackage, packageParts, tar } from "./support/package-builder.ts";
+import { bzip2, buildPackage, joinBzip2, packageParts, tar } from "./support/package-builder.ts";
 import { exchange, openSocket, requestText, type RawSocket } from "./support/raw-socket.ts";
 import { condarium, serve, type ServerProcess } from "./support/server-process.ts";
 
@@ -192,13 +192,13 @@ describe("a server that cannot start says why in one line, and exits with 2", ()
 
 /** Takes seconds to unpack: one stream of zeros, again and again. */
 function slowPackage(): Uint8Array {
-  const [piece, pieces] = [8 * 1024 ** 2, 120];
+  const [piece, pieces] = [4 * 1024 ** 2, 240];
   const { info } = packageParts({ name: "slow", version: "1" });
   const size = new TextEncoder().encode((piece * pieces).toString(8).padStart(11, "0"));
   const members = [...info, { path: "share/zeros", edit: (header: Uint8Array) => header.set(size, 124) }];
   const zeros = bzip2(new Uint8Array(piece));
   const repeated = Array.from({ length: pieces }, () => zeros);
-  return Buffer.concat([bzip2(tar(members, new Uint8Array(0))), ...repeated, bzip2(new Uint8Array(1024))]);
+  return joinBzip2([bzip2(tar(members, new Uint8Array(0))), ...repeated, bzip2(new Uint8Array(1024))]);
 }
 
 async function refusesConnections(port: number): Promise<boolean> {

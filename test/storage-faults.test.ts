@@ -1,7 +1,7 @@
 // Disks, folders, databases and clocks that fail under a running server, or before its start.
 
 import { Database as Connection } from "bun:sqlite";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import {
   appendFile,
   chmod,
@@ -24,7 +24,7 @@ import { leaveOut } from "./support/left-out.ts";
 import { listen, type Listening } from "./support/listening.ts";
 import { noise } from "./support/noise.ts";
 import { buildPackage, type BuiltPackage } from "./support/package-builder.ts";
-import { condarium, serve } from "./support/server-process.ts";
+import { condarium, serve, type ServerProcess } from "./support/server-process.ts";
 import { canMountHere, runs } from "./support/system.ts";
 
 const ROOT = "/api/packages/alice/conda/main";
@@ -86,13 +86,7 @@ describe.skipIf(!canMount)("a full disk", () => {
   });
   afterEach(() => rm(filler(), { force: true }));
 
-  async function fill(leave = 0): Promise<void> {
-    const { bavail, bsize } = await statfs(folder);
-    // The last pages go to whoever asks first, so the file is as large as it can get.
-    for (let left = bavail * bsize - leave; left > 0; left -= MIB) {
-      await appendFile(filler(), new Uint8Array(Math.min(left, MIB))).catch(() => undefined);
-    }
-  }
+  const fill = (leave = 0): Promise<void> => fillUp(folder, leave);
 
   test("refuses uploads with 507 and is not ready, reads go on, and all is well once there is room", async () => {
     const token = await newToken(server);
@@ -110,13 +104,13 @@ describe.skipIf(!canMount)("a full disk", () => {
         expect([path, (await get(path, headers)).status]).toEqual([path, 200]);
       }
     }
-    const file = `${server.url}/alice/main/noarch/${first.fileName}`;
-    const deletion = await fetch(file, { method: "DELETE", headers: basic("alice", PASSWORD) });
-    expect(deletion.status).toBe(507);
-    // People are told that the disk is full, and whoever runs the server, which one.
-    expect(server.log()).toContain("SQLITE_FULL");
+    // Whoever runs the server is told which disk is full.
+    expect(server.log()).toContain(`the disk of ${folder} is full`);
     await rm(filler());
     expect((await get("/health/ready")).status).toBe(200);
+    for (const event of ["trouble", "trouble-ended"]) {
+      expect(server.log().match(new RegExp(`"event":"${event}","kind":"disk"`, "g"))).toHaveLength(1);
+    }
     expect((await put(next)).status).toBe(201);
     expect(await listed(server)).toEqual(["first-1-0.conda", "next-1-0.conda"]);
   });
@@ -138,7 +132,93 @@ describe.skipIf(!canMount)("a full disk", () => {
   });
 });
 
-test("a disk with less free than its reserve takes no upload, and says so before it is sent", async () => {
+describe.skipIf(!canMount)("a disk that is full to the last byte", () => {
+  let folder: string;
+  const packages = Array.from({ length: 60 }, (_, at) =>
+    buildPackage({ name: `p${at}`, version: "1", files: { "share/noise": noise(100 * 1024) } }),
+  );
+  beforeEach(async () => {
+    folder = await newFolder();
+    expect(runs("mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", folder)).toBe(true);
+  });
+  afterEach(() => void runs("umount", "-l", folder));
+
+  const free = async (): Promise<number> => {
+    const { bavail, bsize } = await statfs(folder);
+    return bavail * bsize;
+  };
+
+  async function publishAll(server: ServerProcess): Promise<void> {
+    for (const { fileName, bytes } of packages) {
+      const answer = await fetch(`${server.url}${ROOT}/${fileName}`, {
+        method: "PUT",
+        headers: basic("alice", PASSWORD),
+        body: bytes.slice(),
+      });
+      expect(answer.status).toBe(201);
+    }
+    expect((await fetch(`${server.url}/alice/main/noarch/repodata.json`)).status).toBe(200);
+  }
+
+  async function removeAll(server: ServerProcess): Promise<void> {
+    for (const { fileName } of packages) {
+      const file = `${server.url}/alice/main/noarch/${fileName}`;
+      const answer = await fetch(file, { method: "DELETE", headers: basic("alice", PASSWORD) });
+      expect([fileName, answer.status, await answer.text()]).toEqual([fileName, 204, ""]);
+    }
+  }
+
+  async function begin(): Promise<ServerProcess> {
+    const server = await serve(folder, ["--min-free-space", "64KiB"]);
+    expect(
+      (await condarium(["user", "create", "alice", "--data", folder, "--password-stdin"], {}, { input: PASSWORD }))
+        .code,
+    ).toBe(0);
+    await publishAll(server);
+    return server;
+  }
+
+  test("is emptied by deleting and gc, beside the server", async () => {
+    const server = await begin();
+    await fillUp(folder);
+    expect(await free()).toBe(0);
+    await removeAll(server);
+    const collected = await condarium(["gc", "--grace", "0", "--data", folder]);
+    expect([collected.code, collected.stdout.includes("blob       60")]).toEqual([0, true]);
+    expect(await free()).toBeGreaterThan(60 * 100 * 1024);
+    // What helped this time will help the next.
+    expect((await stat(join(folder, "condarium.db.reserve"))).size).toBeGreaterThan(0);
+    await publishAll(server);
+    expect((await server.end("SIGTERM")).code).toBe(0);
+    expect((await condarium(["verify", "--deep", "--data", folder])).code).toBe(0);
+  }, 60_000);
+
+  test("lets the server start, and gc run without it", async () => {
+    const first = await begin();
+    await removeAll(first);
+    await first.end("SIGTERM");
+    await fillUp(folder);
+    const second = await serve(folder, ["--min-free-space", "64KiB"]);
+    expect((await fetch(`${second.url}/alice/main/noarch/repodata.json`)).status).toBe(200);
+    await second.end("SIGTERM");
+    await fillUp(folder);
+    expect(await free()).toBe(0);
+    const collected = await condarium(["gc", "--grace", "0", "--data", folder]);
+    expect([collected.code, collected.stderr]).toEqual([0, expect.stringContaining("are given back")]);
+    expect(await free()).toBeGreaterThan(60 * 100 * 1024);
+  }, 60_000);
+});
+
+/** Leaves so many bytes. */
+async function fillUp(folder: string, leave = 0): Promise<void> {
+  const { bavail, bsize } = await statfs(folder);
+  // The last pages go to whoever asks first, so the file is as large as it can get.
+  for (let left = bavail * bsize - leave; left > 0; left -= MIB) {
+    await appendFile(join(folder, "filler"), new Uint8Array(Math.min(left, MIB))).catch(() => undefined);
+  }
+}
+
+test("a disk with less free than its reserve takes no upload, says so before it is sent, and is ready for reads", async () => {
   const folder = await usedFolder();
   const server = await startTestApp({ folder, settings: { "min-free-space": "4000TiB" } });
   let pulled = 0;
@@ -148,7 +228,8 @@ test("a disk with less free than its reserve takes no upload, and says so before
   );
   expect((await server.as("alice").put(`${ROOT}/x-1-0.conda`, body)).status).toBe(507);
   expect(pulled).toBe(0);
-  expect((await server.anonymous.get("/health/ready")).status).toBe(503);
+  expect((await server.anonymous.get("/health/ready")).status).toBe(200);
+  expect(server.log().match(/"kind":"space"/g)).toHaveLength(1);
   for (const path of ["/alice/main/noarch/kept-1-0.conda", "/alice/main/noarch/repodata.json"]) {
     expect((await server.anonymous.get(path)).status).toBe(200);
   }

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
-import { basic, PASSWORD } from "./support/app.ts";
+import { basic, PASSWORD, peerAt } from "./support/app.ts";
 import { listen, type Listening } from "./support/listening.ts";
 import { buildPackage } from "./support/package-builder.ts";
 import { exchange, openSocket, requestText, type RawSocket } from "./support/raw-socket.ts";
@@ -274,7 +274,7 @@ describe("the address of a client", () => {
       database.run("INSERT INTO login_failure VALUES ('address:198.51.100.7', ?, 30)", [Date.now()]);
       database.close();
       const headers = { ...basic("nobody", "wrong-password"), "x-forwarded-for": forwarded };
-      const answer = await behind.app.handle(new Request("http://localhost/metrics", { headers }), peer);
+      const answer = await behind.app.handle(new Request("http://localhost/metrics", { headers }), peerAt(peer));
       expect(answer.status).toBe(seen === "198.51.100.7" ? 429 : 401);
       expect(behind.log()).toContain(`"address":"${seen}"`);
     } finally {
@@ -323,4 +323,51 @@ describe("odd requests", () => {
     expect((await socket.answer())?.body).toBe("ok\n");
     socket.close();
   });
+});
+
+describe("uploads that stand still", () => {
+  test("by one token lock out no other token of the account, and soon not even their own", async () => {
+    const own = await listen({ settings: { "uploads-per-token": "4", "uploads-per-account": "5" } });
+    const sockets: RawSocket[] = [];
+    try {
+      await own.addUser("alice");
+      const tokens = await Promise.all(
+        ["lost", "good"].map((name) =>
+          own.manage.tokens.create({
+            user: "alice",
+            name,
+            scopes: ["write:package"],
+            channels: [],
+            packages: [],
+            lifetime: undefined,
+          }),
+        ),
+      );
+      const [lost = {}, good = {}]: Record<string, string>[] = tokens.map((token) => ({
+        authorization: `Bearer ${token}`,
+      }));
+      for (let count = 0; count < 4; count++) {
+        const socket = await openSocket(own.port);
+        await socket.send(requestText(`PUT ${TARGET}`, { ...lost, "content-length": 1000 }, "x"));
+        sockets.push(socket);
+      }
+      await until(async () => (await own.staged()).length === 4);
+      const publish = async (who: Record<string, string>, version: string): Promise<Response> => {
+        const next = buildPackage({ name: "next", version });
+        const path = `${own.url}${ROOT}/${next.fileName}`;
+        return await fetch(path, { method: "PUT", headers: who, body: next.bytes.slice() });
+      };
+      const refused = await publish(lost, "1");
+      expect([refused.status, refused.headers.get("retry-after")]).toEqual([429, "5"]);
+      expect(await refused.text()).toContain("The token lost of alice has 4 uploads under way");
+      expect((await publish(good, "2")).status).toBe(201);
+      await Bun.sleep(3500);
+      expect((await publish(lost, "3")).status).toBe(201);
+      expect((await sockets[0]?.answer())?.status).toBe(408);
+      await until(async () => (await own.staged()).length === 3);
+    } finally {
+      for (const socket of sockets) socket.close();
+      await own.stop();
+    }
+  }, 20_000);
 });

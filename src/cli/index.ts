@@ -2,11 +2,14 @@
 
 import tab from "@bomb.sh/tab/commander";
 import { Command, CommanderError } from "commander";
+import { backupCommand } from "./backup.ts";
 import { channelCommand } from "./channel.ts";
 import { configCommand } from "./config.ts";
+import { gcCommand } from "./gc.ts";
 import { healthCommand } from "./health.ts";
 import { EXIT, reportError, terminal, type Output } from "./output.ts";
 import { reindexCommand } from "./reindex.ts";
+import { restoreCommand } from "./restore.ts";
 import { serveCommand } from "./serve.ts";
 import { tokenCommand } from "./token.ts";
 import { userCommand } from "./user.ts";
@@ -20,6 +23,9 @@ const COMMANDS = [
   channelCommand,
   verifyCommand,
   reindexCommand,
+  gcCommand,
+  backupCommand,
+  restoreCommand,
   healthCommand,
   configCommand,
   versionCommand,

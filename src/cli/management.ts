@@ -1,21 +1,32 @@
 // What the management commands share: they open the database beside a running server and close it again.
 
+import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import type { Management } from "../app.ts";
+import type { Config } from "../config.ts";
 import { usage } from "../errors.ts";
+import { toOpenError } from "../models/database-errors.ts";
 import type { ChannelName } from "../services/channel-place.ts";
 import type { OneChannel } from "../services/channels.ts";
-import { configOf } from "./options.ts";
+import { configOf, failpointOf } from "./options.ts";
 
 /** Runs `work` on the data folder that the command's flags name. */
 export async function withManagement<T>(command: Command, work: (management: Management) => Promise<T>): Promise<T> {
   const { openManagement } = await import("../app.ts");
-  const management = openManagement(configOf(command).config);
+  const loaded = configOf(command);
+  const management = openManagement(loaded.config, { failpoint: await failpointOf(loaded) });
   try {
     return await work(management);
+  } catch (error) {
+    throw namingDatabase(error, loaded.config);
   } finally {
     management.close();
   }
+}
+
+/** An error of the database, with the file it is about. */
+export function namingDatabase(error: unknown, config: Pick<Config, "data">): unknown {
+  return toOpenError(error, join(resolve(config.data), "condarium.db"));
 }
 
 /** `owner/channel`, `owner/-` for the unnamed channel, `owner` alone for all an owner has. */

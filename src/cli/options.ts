@@ -27,6 +27,13 @@ export function configOf(command: Command): LoadedConfig {
   return loadConfig({ flags, file });
 }
 
+/** Only in builds that are made for crash tests. */
+export async function failpointOf({ failpoints }: LoadedConfig): Promise<((name: string) => void) | undefined> {
+  if (failpoints === undefined) return undefined;
+  const { createFailpoints } = await import("../modules/failpoints.ts");
+  return createFailpoints(failpoints);
+}
+
 function read(path: string): string {
   try {
     return readFileSync(path, "utf8");

@@ -1,6 +1,7 @@
 // How commands speak: tables for people, JSON for machines, errors in one line.
 
 import { AppError } from "../errors.ts";
+import type { Problem } from "../services/verify.ts";
 
 /** Done; failed or with findings; wrong usage or configuration. */
 export const EXIT = { done: 0, failed: 1, usage: 2 } as const;
@@ -23,13 +24,31 @@ export const terminal: Output = {
 /** The exit code for an error, after saying it in one line. */
 export function reportError(output: Output, error: unknown): number {
   if (error instanceof AppError) {
-    output.note(`condarium: ${error.message}`);
+    output.note(`condarium: ${error.message.replaceAll(/\s*\n\s*/g, " ")}`);
     return error.code === "usage" || error.code === "invalid-argument" ? EXIT.usage : EXIT.failed;
+  }
+  const failure = systemFailure(error);
+  if (failure !== undefined) {
+    output.note(`condarium: ${failure}. Look at its rights and its disk.`);
+    return EXIT.failed;
   }
   output.note(
     `condarium: unexpected error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
   );
   return EXIT.failed;
+}
+
+/** What the system did not do, such as opening a file, and why; a fault of ours has no such reason. */
+function systemFailure(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("code" in error) || !("syscall" in error)) return undefined;
+  const path = "path" in error && typeof error.path === "string" ? `${error.path} cannot be used: ` : "";
+  return `${path}${error.message}`;
+}
+
+/** What is wrong with something stored, for a person or for a machine. */
+export function problemLine(problem: Problem, json: boolean): string {
+  const { invariant, subject, message } = problem;
+  return json ? JSON.stringify(problem) : `${invariant}  ${subject}: ${message}`;
 }
 
 /** ms UTC as people read it. */

@@ -5,6 +5,7 @@ import type { App } from "../app.ts";
 import { SETTING_NAMES, type Config, type LoadedConfig } from "../config.ts";
 import type { Logger } from "../modules/log.ts";
 import { COMMAND_LINE } from "../services/actor.ts";
+import { namingDatabase } from "./management.ts";
 import { configOf, withSettings } from "./options.ts";
 import { EXIT, type Output } from "./output.ts";
 
@@ -37,7 +38,7 @@ async function serve(loaded: LoadedConfig, output: Output): Promise<number> {
     return code;
   } catch (error) {
     await server.stop();
-    throw error;
+    throw namingDatabase(error, config);
   }
 }
 

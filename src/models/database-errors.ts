@@ -8,8 +8,11 @@ const FULL = new Set([13, 4874]);
 // SQLITE_IOERR_FSYNC and SQLITE_IOERR_DIR_FSYNC.
 const FSYNC = new Set([1034, 1290]);
 const UNIQUE = new Set([2067, 1555]);
-// SQLITE_CORRUPT and SQLITE_NOTADB.
-const DAMAGED = new Set([11, 26]);
+// SQLITE_CORRUPT, SQLITE_NOTADB, and SQLITE_IOERR_SHORT_READ of a file that ends too early.
+const DAMAGED = new Set([11, 26, 522]);
+
+// SQLITE_PERM, SQLITE_READONLY, SQLITE_IOERR, SQLITE_CANTOPEN.
+const FAILED = new Set([3, 8, 10, 14]);
 
 function errno(error: unknown): number | undefined {
   for (let at: unknown = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
@@ -28,19 +31,38 @@ export const isDatabaseBusy = (error: unknown): boolean => isOneOf(error, BUSY);
 /** After a failed fsync nobody knows what is on the disk: the process must end and start anew. */
 export const isLogSyncFailure = (error: unknown): boolean => isOneOf(error, FSYNC);
 
+export const isDatabaseDamaged = (error: unknown): boolean => isOneOf(error, DAMAGED);
+export const isDatabaseFull = (error: unknown): boolean => isOneOf(error, FULL);
+/** The database's disk is broken, or does not let us. A full one is neither. */
+export const isDatabaseDiskFailure = (error: unknown): boolean =>
+  isOneOf(error, FAILED) && !isDatabaseFull(error) && !isDatabaseDamaged(error);
+
 /** A database error as people may see it; anything else as it is. */
 export function toAppError(error: unknown): unknown {
+  if (error instanceof AppError) return error;
   if (isDatabaseBusy(error)) return unavailable("The database is busy. Try again in a moment.", 1, error);
   if (isOneOf(error, UNIQUE)) return conflict("The same thing was made at the same moment. Look, then try again.");
-  if (isOneOf(error, FULL)) return new AppError("no-space", "The disk of the database is full.", { cause: error });
+  if (isDatabaseFull(error)) return new AppError("no-space", "The disk of the database is full.", { cause: error });
   if (isLogSyncFailure(error)) return unavailable("The disk of the database failed.", 10, error);
+  if (isDatabaseDamaged(error))
+    return unavailable("The database is damaged. Its administrator has to mend it.", 60, error);
+  if (isDatabaseDiskFailure(error)) return unavailable("The server cannot use the disk of its database.", 60, error);
   return error;
 }
 
-/** Why a database cannot be opened, in a line for the one who starts the server. */
+/** Why a database cannot be used, in a line for the one who runs the server or a command; all there is to say is in it. */
 export function toOpenError(error: unknown, path: string): unknown {
-  const known = toAppError(error);
-  if (known !== error || !(error instanceof Error) || errno(error) === undefined) return known;
-  const damaged = "is damaged, or no database: restore it from a backup. Nothing was changed.";
-  return unavailable(`${path} ${isOneOf(error, DAMAGED) ? damaged : `cannot be opened: ${error.message}.`}`, 60, error);
+  if (isDatabaseBusy(error)) return unavailable(`${path} is busy: another process keeps it locked. Try again.`, 1);
+  if (isDatabaseDamaged(error)) {
+    return unavailable(`${path} is damaged, or no database: restore it from a backup. Nothing was changed.`, 60);
+  }
+  if (isDatabaseFull(error)) return new AppError("no-space", `${path} cannot be written: its disk is full.`);
+  if (!isDatabaseDiskFailure(error)) return toAppError(error);
+  return unavailable(`${path} cannot be opened: ${messageOf(error)}. Look at its disk and its rights.`, 60);
+}
+
+/** SQLite's own words: drizzle puts its query around them. */
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? messageOf(error.cause) : error.message;
 }

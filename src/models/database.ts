@@ -1,13 +1,17 @@
 // The main database: one write connection behind a queue, one to read, one for snapshots.
 
 import { Database as Connection } from "bun:sqlite";
+import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { drizzle, type BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
+import { unavailable } from "../errors.ts";
 import type { Clock } from "../modules/clock.ts";
 import { createMutex } from "../modules/mutex.ts";
-import { isDatabaseBusy, toAppError, toOpenError } from "./database-errors.ts";
+import { isDatabaseBusy, isDatabaseFull, toAppError, toOpenError } from "./database-errors.ts";
 import { migrate, schemaNumber } from "./migrations.ts";
+import type { Reserve } from "./reserve.ts";
 import * as schema from "./schema/sqlite.ts";
-import { createWriter, type Writer } from "./writer.ts";
+import { shrink } from "./shrink.ts";
+import { createWriter, type UnitOptions, type Writer } from "./writer.ts";
 
 /** Runs queries; all query functions in `models/` take one as their first argument. */
 export type Reader = BunSQLiteDatabase<typeof schema>;
@@ -32,9 +36,15 @@ export type Database = {
    * commit, each in a savepoint; one failure rolls back only itself. `work` must be short: all writers wait for it.
    * Errors: what `work` throws; `unavailable` when another process keeps the lock; `no-space` when the disk is full.
    */
-  transact<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
+  transact<T>(work: (tx: Transaction) => Promise<T>, options?: UnitOptions): Promise<T>;
+  /** Bytes of the log of commits beside the database. */
+  logBytes(): number;
+  /** Gives back what the log has grown by while somebody read for long; nothing while somebody still does. */
+  shrinkLog(): void;
   /** What SQLite itself says of the file: I-1. Empty when all is well. */
   integrityProblems(): string[];
+  /** Gives free pages back to the disk, where that pays; answers the bytes. Only while no other work is under way. */
+  shrink(): number;
   close(): void;
 };
 
@@ -44,57 +54,131 @@ export type DatabaseOptions = {
   /** False refuses a missing file instead of making a new one. */
   readonly create: boolean;
   readonly failpoint?: ((name: string) => void) | undefined;
+  /** As of the writer. */
+  readonly requireFiles?: (() => void) | undefined;
   /** Told when the disk can no longer be trusted (a failed fsync of the log): the process must end. */
   readonly onFatal?: ((error: unknown) => void) | undefined;
+  /** Room for changes that make room, when the disk is full. */
+  readonly reserve?: Reserve | undefined;
+  /** True lets all changes use it, for commands of the one who runs the server. */
+  readonly evenIfFull?: boolean | undefined;
 };
 
+// https://sqlite.org/fileformat2.html#the_write_ahead_log
+const LOG_MAGIC = new Set([0x377f0682, 0x377f0683]);
 const OLDEST_SQLITE = [3, 51, 3] as const;
 
 export function openDatabase(options: DatabaseOptions): Database {
   const write = openForWriting(options);
-  const read = connect(options.path, { create: false });
-  read.run("PRAGMA query_only = ON");
+  const read = openForReading(options.path);
   const reader = drizzle(read, { schema });
   const writer: Writer<Transaction> = createWriter({
     connection: write,
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what the writer hands out is inside its transaction
     transaction: drizzle(write, { schema }) as Reader as Transaction,
     failpoint: options.failpoint,
+    requireFiles: options.requireFiles,
     onFatal: options.onFatal,
+    onFull: () => makeRoom(write, options.reserve),
   });
   const dataVersion = read.query<{ data_version: number }, []>("PRAGMA data_version");
   return {
     read: reader,
     version: () => dataVersion.get()?.data_version ?? 0,
-    transact: (work) => writer.run(work),
+    transact: (work, unit) => writer.run(work, { evenIfFull: options.evenIfFull ?? false, ...unit }),
+    logBytes: () => statSync(`${options.path}-wal`, { throwIfNoEntry: false })?.size ?? 0,
+    shrinkLog: () => shrinkLog(write),
     integrityProblems: () => integrityProblems(read, write),
+    shrink: () => shrinkNow(write),
     close: () => {
       read.close();
       // What has not committed by now was never acknowledged.
       if (write.inTransaction) write.run("ROLLBACK");
-      write.run("PRAGMA wal_checkpoint(TRUNCATE)");
+      shrinkLog(write);
       write.close();
     },
   };
 }
 
 function openForWriting(options: DatabaseOptions): Connection {
+  requireLog(options.path);
   try {
-    const connection = connect(options.path, { create: options.create });
-    requireSqlite(connection);
-    migrate(connection, options.clock.now());
-    // The writer waits for the lock itself, without blocking; see `connect()`.
-    connection.run("PRAGMA busy_timeout = 0");
+    return connectToWrite(options);
+  } catch (error) {
+    // Even to look into a database SQLite makes a file beside it.
+    if (isDatabaseFull(error) && options.reserve?.release() === true) return openForWriting(options);
+    throw toOpenError(error, options.path);
+  }
+}
+
+function openForReading(path: string): Connection {
+  try {
+    const connection = connect(path, { create: false });
+    connection.run("PRAGMA query_only = ON");
     return connection;
   } catch (error) {
-    throw toOpenError(error, options.path);
+    throw toOpenError(error, path);
+  }
+}
+
+/**
+ * SQLite passes over a log that it cannot read, and with it over what was committed last. One of zeros was being begun
+ * when the power went.
+ */
+function requireLog(path: string): void {
+  const head = headOf(`${path}-wal`);
+  if (head === undefined || head === 0 || LOG_MAGIC.has(head)) return;
+  throw unavailable(
+    `${path}-wal is damaged, and with it what was stored last: restore a backup, or move it away to go on without that. Nothing was changed.`,
+    60,
+  );
+}
+
+function headOf(path: string): number | undefined {
+  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) < 4) return undefined;
+  const file = openSync(path, "r");
+  try {
+    const bytes = Buffer.alloc(4);
+    readSync(file, bytes);
+    return bytes.readUInt32BE();
+  } finally {
+    closeSync(file);
+  }
+}
+
+function connectToWrite(options: DatabaseOptions): Connection {
+  const connection = connect(options.path, { create: options.create });
+  requireSqlite(connection);
+  refuseForeign(connection, options.path);
+  migrate(connection, options.clock.now());
+  // The writer waits for the lock itself, without blocking; see `connect()`.
+  connection.run("PRAGMA busy_timeout = 0");
+  return connection;
+}
+
+/** What the log holds goes into the database, so that its place can be written to again. */
+function makeRoom(write: Connection, reserve: Reserve | undefined): void {
+  reserve?.release();
+  try {
+    write.run("PRAGMA wal_checkpoint(RESTART)");
+  } catch (error) {
+    if (!isDatabaseBusy(error) && !isDatabaseFull(error)) throw error;
+  }
+}
+
+/** 0 when others are busy with it, or the disk is full: the next time will do. */
+function shrinkNow(write: Connection): number {
+  try {
+    return write.inTransaction ? 0 : shrink(write);
+  } catch (error) {
+    if (isDatabaseBusy(error) || isDatabaseFull(error)) return 0;
+    throw error;
   }
 }
 
 /** For worker threads and commands, which read beside the server. */
 export function openSnapshots(path: string): Snapshots & { close(): void } {
-  const connection = connect(path, { create: false });
-  connection.run("PRAGMA query_only = ON");
+  const connection = openForReading(path);
   const reader = drizzle(connection, { schema });
   const mutex = createMutex();
   return {
@@ -127,6 +211,22 @@ function requireSqlite(connection: Connection): void {
     if (part > least) return;
     if (part < least) throw new Error(`SQLite ${version} can corrupt its log; ${OLDEST_SQLITE.join(".")} is needed`);
   }
+}
+
+function shrinkLog(write: Connection): void {
+  if (write.inTransaction) return;
+  try {
+    write.run("PRAGMA wal_checkpoint(TRUNCATE)");
+  } catch {
+    // On a disk that takes nothing the log stays as it is, and the next start reads it.
+  }
+}
+
+/** A file that was put there by mistake is somebody's, and gets no tables of ours. */
+function refuseForeign(connection: Connection, path: string): void {
+  const tables = connection.query<{ name: string }, []>("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+  if (tables.length === 0 || tables.some(({ name }) => name === "schema_migration")) return;
+  throw unavailable(`${path} is a database of something else: put back that of condarium. Nothing was changed.`, 60);
 }
 
 async function inSnapshot<T>(connection: Connection, work: () => Promise<T>): Promise<T> {

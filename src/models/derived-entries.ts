@@ -23,6 +23,7 @@ export type DerivedEntries = {
 /** Held in memory: a large catalogue is read far more often than it changes, and then in few of its names. */
 const KEPT_ROWS = 200_000;
 const PAGE = 200;
+const PAGE_BYTES = 1024 ** 2;
 
 export type EntriesParts = {
   readonly db: Connection;
@@ -37,8 +38,11 @@ export function createEntries({ db, version }: EntriesParts): DerivedEntries & {
   const all = db.query<StoredRow, SQLQueryBindings>(
     `SELECT name, checksum, value FROM entry WHERE ${PLACE} ORDER BY name`,
   );
+  const sizes = db.query<{ name: string; size: number }, SQLQueryBindings>(
+    `SELECT name, length(value) AS size FROM entry WHERE ${PLACE} AND name > $after ORDER BY name LIMIT ${PAGE}`,
+  );
   const page = db.query<StoredRow, SQLQueryBindings>(
-    `SELECT name, checksum, value FROM entry WHERE ${PLACE} AND name > $after ORDER BY name LIMIT ${PAGE}`,
+    `SELECT name, checksum, value FROM entry WHERE ${PLACE} AND name > $after AND name <= $through ORDER BY name`,
   );
   const one = db.query<StoredRow, SQLQueryBindings>(
     `SELECT name, checksum, value FROM entry WHERE ${PLACE} AND name = $name`,
@@ -64,10 +68,10 @@ export function createEntries({ db, version }: EntriesParts): DerivedEntries & {
     eachEntry: function* (place) {
       let after = "";
       for (;;) {
-        const rows = page.all({ ...bindingsOf(place), after });
-        for (const row of rows) yield checked(row);
-        if (rows.length < PAGE) return;
-        after = rows.at(-1)?.name ?? "";
+        const through = pageEnd(sizes.all({ ...bindingsOf(place), after }));
+        if (through === undefined) return;
+        for (const row of page.all({ ...bindingsOf(place), after, through })) yield checked(row);
+        after = through;
       }
     },
     entry: (place, name) => {
@@ -84,6 +88,13 @@ export function createEntries({ db, version }: EntriesParts): DerivedEntries & {
     },
     entryEndingIn: ({ channelId, family }, end) => ending.get({ channelId, family, end }) ?? undefined,
   };
+}
+
+/** The last of those that can be held together: of the first alone, however long it is. */
+function pageEnd(sizes: readonly { readonly name: string; readonly size: number }[]): string | undefined {
+  let bytes = 0;
+  const beyond = sizes.findIndex(({ size }) => (bytes += size) > PAGE_BYTES);
+  return sizes[beyond === -1 ? sizes.length - 1 : Math.max(0, beyond - 1)]?.name;
 }
 
 function keyOf({ channelId, section, family }: DerivedPlace): string {

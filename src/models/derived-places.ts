@@ -4,6 +4,7 @@ import { Database as Connection, type SQLQueryBindings } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { isDatabaseBusy, toAppError } from "./database-errors.ts";
 import type { DerivedPlace } from "./derived-place.ts";
+import { retireEntries } from "./derived-shards.ts";
 import { inTransaction, type AsideRecord } from "./derived.ts";
 
 /** What a file of derived data is; `foreign` is of another release. */
@@ -118,6 +119,8 @@ function copyPlace(db: Connection, { channelId, section, family }: DerivedPlace)
      JOIN other.segment USING (channel_id, section, family, grp, start) JOIN other.segment_data data ON data.id = segment.id
      WHERE ${PLACE}`,
   ).run(values);
+  // Catalogues that are replaced may have been answered.
+  db.query(retireEntries("main", PLACE)).run(values);
   for (const table of KEPT) {
     db.query(`DELETE FROM main.${table} WHERE ${PLACE}`).run(values);
     db.query(`INSERT INTO main.${table} SELECT * FROM other.${table} WHERE ${PLACE}`).run(values);

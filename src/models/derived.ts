@@ -2,10 +2,13 @@
 
 import { Database as Connection, type SQLQueryBindings } from "bun:sqlite";
 import { rmSync } from "node:fs";
-import { isDatabaseBusy } from "./database-errors.ts";
+import { isDatabaseBusy, isDatabaseDiskFailure, isDatabaseFull, toOpenError } from "./database-errors.ts";
+import { systemClock, type Clock } from "../modules/clock.ts";
 import { createEntries, type DerivedEntries } from "./derived-entries.ts";
 import { bindingsOf, DerivedBusy, PLACE, type DerivedPlace, type PlaceBindings } from "./derived-place.ts";
 import { createSegments, type DerivedSegments } from "./derived-segments.ts";
+import { createDerivedShards, retireEntries, SHARDS_SCHEMA, type DerivedShards } from "./derived-shards.ts";
+import { shrink } from "./shrink.ts";
 
 /** A revision of a channel, and its random id: a restored database, or a channel made anew, has another. */
 export type DerivedPoint = { readonly revision: number; readonly identity: string };
@@ -19,11 +22,14 @@ export type DerivedState = DerivedPoint & {
 };
 
 export type Derived = DerivedSegments &
-  DerivedEntries & {
+  DerivedEntries &
+  DerivedShards & {
     state(place: DerivedPlace): DerivedState | undefined;
     setState(place: DerivedPlace, state: DerivedState): void;
     /** The channels of which something is kept. */
     channelIds(): number[];
+    /** All of which something is kept. */
+    places(): DerivedPlace[];
     /** Forgets everything of a channel, or of one place. */
     discard(place: { readonly channelId: number } | DerivedPlace): void;
     setAside(place: DerivedPlace, record: AsideRecord): void;
@@ -32,10 +38,14 @@ export type Derived = DerivedSegments &
     isAside(place: DerivedPlace, packageName: string, path?: string): boolean;
     /** How many records are left out of one document or more. */
     countAside(): number;
+    /** Another number once another connection has written. */
+    version(): number | undefined;
     /** All of it or nothing. Errors: `DerivedBusy`. */
     transact<T>(work: () => T): T;
     /** The same for work that waits: no other process writes until it ends, and `transact` within is part of it. */
     exclusively<T>(work: () => Promise<T>): Promise<T>;
+    /** Gives free pages back to the disk, where that pays; answers the bytes. Errors: of SQLite. */
+    shrink(): number;
     close(): void;
   };
 
@@ -48,7 +58,7 @@ export type AsideRecord = {
 };
 
 const SCHEMA = `
-CREATE TABLE IF NOT EXISTS codec (id TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS codec (id TEXT NOT NULL, begun INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS state (
   channel_id INTEGER, section TEXT, family TEXT, revision INTEGER NOT NULL, identity TEXT NOT NULL, cursor TEXT,
   ahead_revision INTEGER NOT NULL, ahead_identity TEXT NOT NULL,
@@ -67,20 +77,30 @@ CREATE INDEX IF NOT EXISTS entry_end ON entry (channel_id, family, substr(value,
 CREATE TABLE IF NOT EXISTS aside (
   channel_id INTEGER, section TEXT, family TEXT, package_name TEXT, path TEXT, reason TEXT NOT NULL,
   PRIMARY KEY (channel_id, section, family, package_name, path)) WITHOUT ROWID;
-`;
+${SHARDS_SCHEMA}`;
 
-/** Opens the file; one that is damaged or of another codec is deleted and begun anew. */
-export function openDerived(path: string, codec: string): Derived {
+/**
+ * Opens the file; one that is damaged or of another codec is deleted and begun anew, and `onAnew` told why.
+ * Errors: `unavailable` or `no-space` when its disk does not let us, which says nothing of what the file holds.
+ */
+export function openDerived(
+  path: string,
+  codec: string,
+  options: { readonly onAnew?: ((why: string) => void) | undefined; readonly clock?: Clock | undefined } = {},
+): Derived {
+  const { onAnew, clock = systemClock } = options;
   try {
-    return open(path, codec);
+    return open(path, codec, clock);
   } catch (error) {
     if (isDatabaseBusy(error)) throw error;
+    if (isDatabaseDiskFailure(error) || isDatabaseFull(error)) throw toOpenError(error, path);
+    onAnew?.(`${path} is begun anew: ${error instanceof Error ? error.message : String(error)}`);
     for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });
-    return open(path, codec);
+    return open(path, codec, clock);
   }
 }
 
-function open(path: string, codec: string): Derived {
+function open(path: string, codec: string, clock: Clock): Derived {
   const db = new Connection(path, { create: true, readwrite: true, strict: true });
   try {
     db.run("PRAGMA busy_timeout = 5000");
@@ -91,7 +111,7 @@ function open(path: string, codec: string): Derived {
     db.run(SCHEMA);
     const known = db.query<{ id: string }, []>("SELECT id FROM codec").get()?.id;
     if (known !== undefined && known !== codec) throw new Error("the derived data is of another codec");
-    if (known === undefined) db.run("INSERT INTO codec VALUES (?)", [codec]);
+    if (known === undefined) db.run("INSERT INTO codec VALUES (?, ?)", [codec, clock.now()]);
     const check = db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()?.quick_check;
     if (check !== "ok") throw new Error("the derived data is damaged");
     // Whoever waits keeps its thread waiting, and can try again.
@@ -101,7 +121,8 @@ function open(path: string, codec: string): Derived {
     throw error;
   }
   const dataVersion = db.query<{ data_version: number }, []>("PRAGMA data_version");
-  const { forget, ...entries } = createEntries({ db, version: () => dataVersion.get()?.data_version });
+  const version = (): number | undefined => dataVersion.get()?.data_version;
+  const { forget, ...entries } = createEntries({ db, version });
   const { discard, ...states } = stateQueries(db);
   const transact = <T>(work: () => T): T => {
     if (db.inTransaction) return work();
@@ -121,6 +142,8 @@ function open(path: string, codec: string): Derived {
     ...createSegments(db, transact),
     ...entries,
     ...asideQueries(db),
+    ...createDerivedShards(db),
+    version,
     transact,
     exclusively: async (work) => {
       begin(db);
@@ -134,17 +157,19 @@ function open(path: string, codec: string): Derived {
         throw error;
       }
     },
+    shrink: () => shrink(db),
     close: () => db.close(),
   };
 }
 
 type StateRow = DerivedPoint & { cursor: string | null; ahead_revision: number; ahead_identity: string };
 
-function stateQueries(db: Connection): Pick<Derived, "state" | "setState" | "channelIds" | "discard"> {
+function stateQueries(db: Connection): Pick<Derived, "state" | "setState" | "channelIds" | "places" | "discard"> {
   const find = db.query<StateRow, PlaceBindings>(
     `SELECT revision, identity, cursor, ahead_revision, ahead_identity FROM state WHERE ${PLACE}`,
   );
   const channels = db.query<{ channel_id: number }, []>("SELECT DISTINCT channel_id FROM state");
+  const places = db.query<DerivedPlace, []>("SELECT channel_id AS channelId, section, family FROM state");
   const put = db.query<null, SQLQueryBindings>(
     `INSERT OR REPLACE INTO state
      VALUES ($channelId, $section, $family, $revision, $identity, $cursor, $aheadRevision, $aheadIdentity)`,
@@ -161,9 +186,11 @@ function stateQueries(db: Connection): Pick<Derived, "state" | "setState" | "cha
       put.run({ ...bindingsOf(place), revision, identity, cursor, ...newest });
     },
     channelIds: () => channels.all().map(({ channel_id: id }) => id),
+    places: () => places.all(),
     discard: (place) => {
       const where = "section" in place ? PLACE : "channel_id = $channelId";
       const values = "section" in place ? bindingsOf(place) : { channelId: place.channelId };
+      db.query(retireEntries("main", where)).run(values);
       db.query(`DELETE FROM segment_data WHERE id IN (SELECT id FROM segment WHERE ${where})`).run(values);
       for (const table of ["segment", "entry", "aside", "state"])
         db.query(`DELETE FROM ${table} WHERE ${where}`).run(values);

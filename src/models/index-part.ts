@@ -32,6 +32,29 @@ export async function touchIndexPart(tx: Transaction, values: IndexPartRow): Pro
   await upsertPart(tx).execute(values);
 }
 
+const partOfName = prepared((reader) =>
+  reader
+    .select({ revision: indexPart.revision })
+    .from(indexPart)
+    .where(
+      and(
+        eq(indexPart.channelId, given("channelId")),
+        eq(indexPart.section, given("section")),
+        eq(indexPart.name, given("name")),
+      ),
+    )
+    .limit(1)
+    .prepare(),
+);
+
+/** The newest revision that changed a name in a section; undefined when none did. */
+export async function nameRevision(
+  reader: Reader,
+  place: Pick<IndexPartRow, "channelId" | "section" | "name">,
+): Promise<number | undefined> {
+  return (await partOfName(reader).execute(place))[0]?.revision;
+}
+
 /** Names of a section that changed after `revision`; of the whole channel without a section. */
 export async function changedNames(
   reader: Reader,

@@ -2,21 +2,34 @@
 
 import { Database as Connection } from "bun:sqlite";
 import { usage } from "../errors.ts";
-import { isDatabaseBusy } from "./database-errors.ts";
+import { isDatabaseBusy, isDatabaseDamaged } from "./database-errors.ts";
 
 export type FolderLock = { release(): void };
 
 /** Errors: `usage` when another server holds the folder. */
 export function lockFolder(path: string): FolderLock {
-  const connection = new Connection(path, { create: true, readwrite: true });
+  let connection: Connection | undefined;
   try {
+    connection = new Connection(path, { create: true, readwrite: true });
+    // Without a journal on the disk, which may be full: nothing is ever written here.
+    connection.run("PRAGMA journal_mode = MEMORY");
     connection.run("PRAGMA locking_mode = EXCLUSIVE");
     connection.run("BEGIN EXCLUSIVE");
   } catch (error) {
-    connection.close();
-    if (isDatabaseBusy(error)) throw usage(`Another condarium server is using this data folder (${path} is locked).`);
-    throw error;
+    connection?.close();
+    throw usage(whyNot(error, path));
   }
+  const held = connection;
   // The closure keeps the connection alive: a collected connection would give the lock away.
-  return { release: () => connection.close() };
+  return { release: () => held.close() };
+}
+
+function whyNot(error: unknown, path: string): string {
+  if (isDatabaseBusy(error)) {
+    return `Another condarium server is using this data folder (${path} is locked). Stop it, or give another --data.`;
+  }
+  if (isDatabaseDamaged(error)) {
+    return `${path} is damaged. It holds nothing: delete it, once you know that no server runs on this folder.`;
+  }
+  return `${path} cannot be locked: ${error instanceof Error ? error.message : String(error)}.`;
 }

@@ -1,6 +1,6 @@
 // Failed logins counted in windows, in the database so that a restart forgets none.
 
-import { inArray, lt, sql } from "drizzle-orm";
+import { eq, inArray, lt, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import { loginFailure } from "./schema/sqlite.ts";
 
@@ -31,6 +31,10 @@ export async function countFailure(
         windowStart: sql`case when ${old} then ${now} else ${loginFailure.windowStart} end`,
       },
     });
+}
+
+export async function forgetFailures(tx: Transaction, bucket: string): Promise<void> {
+  await tx.delete(loginFailure).where(eq(loginFailure.bucket, bucket));
 }
 
 export async function deleteFailuresBefore(tx: Transaction, windowStart: number): Promise<void> {

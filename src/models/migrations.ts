@@ -3,7 +3,8 @@
 import type { Database as Connection } from "bun:sqlite";
 import { unavailable } from "../errors.ts";
 import init from "../../drizzle/sqlite/0001_init.sql" with { type: "text" };
-import principals from "../../drizzle/sqlite/0002_principals.sql" with { type: "text" };
+import gc from "../../drizzle/sqlite/0002_gc.sql" with { type: "text" };
+import principals from "../../drizzle/sqlite/0003_principals.sql" with { type: "text" };
 
 type Migration = {
   /** The schema number after this migration. */
@@ -15,22 +16,23 @@ type Migration = {
 
 const MIGRATIONS: readonly Migration[] = [
   { number: 1, minReader: 1, sql: init },
-  { number: 2, minReader: 1, sql: principals },
+  { number: 2, minReader: 1, sql: gc },
+  { number: 3, minReader: 1, sql: principals },
 ];
 
 /** The schema number this binary knows. */
-const SCHEMA_NUMBER = MIGRATIONS.length;
+export const SCHEMA_NUMBER = MIGRATIONS.length;
 
 /**
- * Applies what is missing, each migration in a transaction of its own, so that a crash leaves whole steps only.
+ * Applies what is missing up to a schema number, each migration in a transaction of its own, so that a crash leaves whole steps only.
  * Errors: `unavailable` when a newer release has made the database unreadable for this one; nothing is written then.
  */
-export function migrate(connection: Connection, now: number): void {
+export function migrate(connection: Connection, now: number, through = SCHEMA_NUMBER): void {
   connection.run(
     "CREATE TABLE IF NOT EXISTS schema_migration (number INTEGER PRIMARY KEY, min_reader INTEGER NOT NULL, applied_at INTEGER NOT NULL)",
   );
   refuseNewer(connection);
-  for (const migration of MIGRATIONS) apply(connection, migration, now);
+  for (const migration of MIGRATIONS.slice(0, through)) apply(connection, migration, now);
 }
 
 /** The schema number of the database, 0 when it is empty. */

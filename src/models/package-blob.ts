@@ -1,6 +1,6 @@
 // Blobs: content by its sha256, shared by files.
 
-import { asc, eq, gt, inArray, sql } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, isNotNull, lte, or, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import { given, givenRow, prepared } from "./prepared.ts";
 import { theRow } from "./rows.ts";
@@ -29,7 +29,92 @@ export async function ensureBlob(
   values: Pick<PackageBlobRow, "sha256" | "md5" | "size" | "created">,
 ): Promise<PackageBlobRow> {
   const [existing] = await blobByHash(tx).execute({ sha256: values.sha256 });
-  return existing ?? theRow(await insertBlob(tx).execute(values));
+  if (!existing) return theRow(await insertBlob(tx).execute(values));
+  // The caller is about to refer to it.
+  if (existing.unreferencedAt !== null) await setUnreferenced(tx, existing.id, null);
+  return existing;
+}
+
+// In words, since columns among what is selected lose their table, and `id` would be that of the file.
+const HAS_FILE = sql<boolean>`EXISTS (SELECT 1 FROM package_file WHERE package_file.blob_id = package_blob.id)`;
+
+const markUnreferenced = prepared((reader) =>
+  reader
+    .update(packageBlob)
+    .set({ unreferencedAt: sql`${given("at")}` })
+    .where(and(eq(packageBlob.id, given("id")), sql`NOT ${HAS_FILE}`))
+    .prepare(),
+);
+
+/** Says since when no file refers to the blob, if none does. */
+export async function noteUnreferenced(tx: Transaction, id: number, at: number): Promise<void> {
+  await markUnreferenced(tx).execute({ id, at });
+}
+
+export async function setUnreferenced(tx: Transaction, id: number, at: number | null): Promise<void> {
+  await tx.update(packageBlob).set({ unreferencedAt: at }).where(eq(packageBlob.id, id));
+}
+
+export type BlobUse = Pick<PackageBlobRow, "id" | "sha256" | "size" | "unreferencedAt"> & {
+  readonly isReferenced: boolean;
+};
+
+const USE = {
+  id: packageBlob.id,
+  sha256: packageBlob.sha256,
+  size: packageBlob.size,
+  unreferencedAt: packageBlob.unreferencedAt,
+  isReferenced: HAS_FILE.mapWith(Boolean),
+};
+
+/** Of the blobs with these ids, those that no file refers to or that are said to be so. */
+export async function idleBlobs(
+  reader: Reader,
+  { after, through }: { readonly after: number; readonly through: number },
+): Promise<BlobUse[]> {
+  return await reader
+    .select(USE)
+    .from(packageBlob)
+    .where(
+      and(
+        gt(packageBlob.id, after),
+        lte(packageBlob.id, through),
+        or(isNotNull(packageBlob.unreferencedAt), sql`NOT ${HAS_FILE}`),
+      ),
+    )
+    .orderBy(asc(packageBlob.id));
+}
+
+/** All blobs in the order of their hashes, a page at a time. */
+export async function pageOfBlobUses(
+  reader: Reader,
+  afterSha256: string,
+  limit: number,
+): Promise<(BlobUse & Pick<PackageBlobRow, "md5">)[]> {
+  return await reader
+    .select({ ...USE, md5: packageBlob.md5 })
+    .from(packageBlob)
+    .where(gt(packageBlob.sha256, afterSha256))
+    .orderBy(asc(packageBlob.sha256))
+    .limit(limit);
+}
+
+/** How these blobs are used at this moment; at most a few hundred at a time. */
+export async function blobUses(reader: Reader, ids: readonly number[]): Promise<BlobUse[]> {
+  return await reader
+    .select(USE)
+    .from(packageBlob)
+    .where(inArray(packageBlob.id, [...ids]));
+}
+
+export async function deleteBlobs(tx: Transaction, ids: readonly number[]): Promise<void> {
+  await tx.delete(packageBlob).where(inArray(packageBlob.id, [...ids]));
+}
+
+/** 0 when there are none. */
+export async function greatestBlobId(reader: Reader): Promise<number> {
+  const rows = await reader.select({ id: sql<number | null>`max(${packageBlob.id})` }).from(packageBlob);
+  return rows[0]?.id ?? 0;
 }
 
 /** Blobs in the order of their ids, a page at a time. */

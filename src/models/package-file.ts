@@ -1,6 +1,7 @@
 // Files: a blob under a name in a section of a channel, with its record.
 
 import { and, asc, desc, eq, gt, like, sql, type SQL } from "drizzle-orm";
+import { STORED_BYTES } from "../modules/conda/stored-budget.ts";
 import type { Reader, Transaction } from "./database.ts";
 import type { PackageBlobRow } from "./package-blob.ts";
 import { given, givenRow, prepared } from "./prepared.ts";
@@ -16,7 +17,18 @@ export type IndexedFile = Pick<
   PackageFileRow,
   "id" | "section" | "fileName" | "packageName" | "state" | "record" | "metadata" | "publishedAt"
 > &
-  Pick<PackageBlobRow, "md5" | "sha256" | "size">;
+  Pick<PackageBlobRow, "md5" | "sha256" | "size"> & {
+    /** Bytes of record and metadata, which are left empty where these are more than `MOST_STORED`. */
+    readonly stored: number;
+  };
+
+/** Above what any publish stores: the metadata says a little more than what has a budget. */
+export const MOST_STORED: number = STORED_BYTES + 16 * 1024;
+
+/** SQLite knows it from the head of the row: a long text is not read. */
+const stored = sql<number>`(octet_length(${packageFile.record}) + octet_length(${packageFile.metadata}))`;
+const bounded = (column: typeof packageFile.record | typeof packageFile.metadata): SQL<string> =>
+  sql<string>`CASE WHEN ${stored} <= ${sql.raw(String(MOST_STORED))} THEN ${column} ELSE '' END`;
 
 const INDEXED = {
   id: packageFile.id,
@@ -24,8 +36,9 @@ const INDEXED = {
   fileName: packageFile.fileName,
   packageName: packageFile.packageName,
   state: packageFile.state,
-  record: packageFile.record,
-  metadata: packageFile.metadata,
+  record: bounded(packageFile.record),
+  metadata: bounded(packageFile.metadata),
+  stored,
   publishedAt: packageFile.publishedAt,
   md5: packageBlob.md5,
   sha256: packageBlob.sha256,
@@ -99,7 +112,7 @@ export type SectionRange = {
   readonly after?: FileKey | undefined;
   /** Only files whose names end so. */
   readonly ending?: string | undefined;
-  /** Of a page. */
+  /** Of a page, which has fewer files where these are long. */
   readonly limit: number;
 };
 
@@ -119,8 +132,8 @@ export async function* pagesOfSection(
 ): AsyncGenerator<SectionPage, void, undefined> {
   for (let { after } = range; ;) {
     const until = range.ending === undefined ? undefined : await keyBeyond(reader, { ...range, after });
-    const files = await filesBetween(reader, { ...range, after, until });
-    after = files.length < range.limit ? until : files.at(-1);
+    const { files, isAll } = await filesBetween(reader, { ...range, after, until });
+    after = isAll ? until : files.at(-1);
     yield { files, through: after };
     if (after === undefined) return;
   }
@@ -140,20 +153,55 @@ async function keyBeyond(reader: Reader, range: SectionRange): Promise<FileKey |
   return row;
 }
 
+type FilesBetween = { readonly files: readonly IndexedFile[]; readonly isAll: boolean };
+
 async function filesBetween(
   reader: Reader,
   range: SectionRange & { readonly until: FileKey | undefined },
-): Promise<IndexedFile[]> {
+): Promise<FilesBetween> {
   const { until, ending } = range;
   const isBefore = until && sql`${KEY} <= (${until.packageName}, ${until.fileName})`;
   const ends = ending === undefined ? undefined : like(packageFile.fileName, `%${ending}`);
-  return await reader
+  return await boundedPage(reader, and(isInSectionAfter(range), isBefore, ends), range.limit);
+}
+
+/** Bytes of records and metadata that are held at a time, but for one file that has more. */
+const PAGE_BYTES = 1024 ** 2;
+
+/** The first files of a condition, in the order of documents: as many as `limit`, and as can be held. */
+async function boundedPage(reader: Reader, condition: SQL | undefined, limit: number): Promise<FilesBetween> {
+  const sizes = reader
+    .select({ stored: stored.as("stored") })
+    .from(packageFile)
+    .where(condition)
+    .orderBy(...ORDER)
+    .limit(limit);
+  const first = sizes.as("first");
+  const [all] = await reader
+    .select({ bytes: sql<number>`coalesce(sum(${first.stored}), 0)`, files: sql<number>`count(*)` })
+    .from(first);
+  const { bytes, files: most } = all ?? { bytes: 0, files: 0 };
+  const isShort = bytes <= PAGE_BYTES;
+  const count = isShort ? most : fitting((await sizes).map((row) => row.stored));
+  if (count === 0) return { files: [], isAll: true };
+  const files = await reader
     .select(INDEXED)
     .from(packageFile)
     .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
-    .where(and(isInSectionAfter(range), isBefore, ends))
+    .where(condition)
     .orderBy(...ORDER)
-    .limit(range.limit);
+    .limit(count);
+  return { files, isAll: isShort && count < limit };
+}
+
+/** How many of the first can be held together: one at least. */
+function fitting(sizes: readonly number[]): number {
+  let bytes = 0;
+  const end = sizes.findIndex((size) => {
+    bytes += size > MOST_STORED ? 0 : size;
+    return bytes > PAGE_BYTES;
+  });
+  return end === -1 ? sizes.length : Math.max(1, end);
 }
 
 function isInSectionAfter({ channelId, section, after }: SectionRange): SQL | undefined {
@@ -161,30 +209,109 @@ function isInSectionAfter({ channelId, section, after }: SectionRange): SQL | un
   return and(eq(packageFile.channelId, channelId), eq(packageFile.section, section), beyond);
 }
 
+const IS_OF_NAME = and(
+  eq(packageFile.channelId, given("channelId")),
+  eq(packageFile.section, given("section")),
+  eq(packageFile.packageName, given("packageName")),
+);
+
 const filesByName = prepared((reader) =>
   reader
     .select(INDEXED)
     .from(packageFile)
     .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
+    .where(IS_OF_NAME)
+    .orderBy(asc(packageFile.fileName))
+    .prepare(),
+);
+const bytesByName = prepared((reader) =>
+  reader
+    .select({ bytes: sql<number>`coalesce(sum(${stored}), 0)` })
+    .from(packageFile)
+    .where(IS_OF_NAME)
+    .prepare(),
+);
+
+type NamePlace = { readonly channelId: number; readonly section: string };
+
+/** Bytes of the records and the metadata of all files of a name. */
+export async function bytesOfName(reader: Reader, place: NamePlace, packageName: string): Promise<number> {
+  const { channelId, section } = place;
+  const [row] = await bytesByName(reader).execute({ channelId, section, packageName });
+  return row?.bytes ?? 0;
+}
+
+/** A name of so many bytes is read at once. */
+const SHORT_NAME = PAGE_BYTES;
+const NAME_PAGE = 1000;
+
+/** All files of a name in a section, whatever their state, page by page. */
+export async function* pagesOfName(
+  reader: Reader,
+  place: NamePlace,
+  packageName: string,
+  /** From the file after this one on. */
+  begin = "",
+): AsyncGenerator<readonly IndexedFile[], void, undefined> {
+  const { channelId, section } = place;
+  if (begin === "" && (await bytesOfName(reader, place, packageName)) <= SHORT_NAME) {
+    yield await filesByName(reader).execute({ channelId, section, packageName });
+    return;
+  }
+  for (let after = begin; ;) {
+    const condition = and(
+      eq(packageFile.channelId, channelId),
+      eq(packageFile.section, section),
+      eq(packageFile.packageName, packageName),
+      gt(packageFile.fileName, after),
+    );
+    const { files, isAll } = await boundedPage(reader, condition, NAME_PAGE);
+    yield files;
+    if (isAll) return;
+    after = files.at(-1)?.fileName ?? after;
+  }
+}
+
+/** For hashes and names, of a file whose metadata does not say what it takes. */
+export const UNTOLD_BYTES = 512;
+
+/** Bytes in the document of its name; a bound for files that do not say it. */
+const WEIGHT = sql`coalesce(
+  case when json_valid(${packageFile.metadata}) then ${packageFile.metadata} ->> '$.weight' end,
+  octet_length(${packageFile.record}) + octet_length(${packageFile.metadata}) + ${sql.raw(String(UNTOLD_BYTES))})`;
+
+const weightByName = prepared((reader) =>
+  reader
+    .select({ bytes: sql<number>`cast(coalesce(sum(${WEIGHT}), 0) as integer)` })
+    .from(packageFile)
     .where(
       and(
         eq(packageFile.channelId, given("channelId")),
         eq(packageFile.section, given("section")),
-        eq(packageFile.packageName, given("packageName")),
+        eq(packageFile.packageName, given("name")),
       ),
     )
-    .orderBy(asc(packageFile.fileName))
+    .prepare(),
+);
+const weightById = prepared((reader) =>
+  reader
+    .select({ bytes: sql<number>`cast(${WEIGHT} as integer)` })
+    .from(packageFile)
+    .where(eq(packageFile.id, given("id")))
     .prepare(),
 );
 
-/** All files of a name in a section, whatever their state. */
-export async function filesOfName(
+/** Bytes that all files of a name in a section take in its document, whatever their state. */
+export async function weightOfName(
   reader: Reader,
-  place: { readonly channelId: number; readonly section: string },
-  packageName: string,
-): Promise<IndexedFile[]> {
-  const { channelId, section } = place;
-  return await filesByName(reader).execute({ channelId, section, packageName });
+  place: { readonly channelId: number; readonly section: string; readonly name: string },
+): Promise<number> {
+  return theRow(await weightByName(reader).execute(place)).bytes;
+}
+
+/** Bytes that one of them takes. */
+export async function weightOfFile(reader: Reader, id: number): Promise<number> {
+  return theRow(await weightById(reader).execute({ id })).bytes;
 }
 
 const indexedByName = prepared((reader) =>

@@ -1,6 +1,6 @@
 // Users: an owner of kind `user` with credentials.
 
-import { asc, eq } from "drizzle-orm";
+import { and, asc, eq } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import type { OwnerRow } from "./owner.ts";
 import { given, prepared } from "./prepared.ts";
@@ -53,6 +53,18 @@ export async function setPassword(
   values: Pick<UserRow, "passwordHash" | "credentialVersion" | "mustChangePassword">,
 ): Promise<void> {
   await tx.update(user).set(values).where(eq(user.id, id));
+}
+
+/** The same password under another hash; nothing is written once the user has another password. */
+export async function replaceHash(
+  tx: Transaction,
+  { id, passwordHash: verified }: Pick<UserRow, "id" | "passwordHash">,
+  passwordHash: string,
+): Promise<void> {
+  await tx
+    .update(user)
+    .set({ passwordHash })
+    .where(and(eq(user.id, id), eq(user.passwordHash, verified)));
 }
 
 /** With the user go its tokens, and with the principal its roles. */

@@ -1,19 +1,33 @@
 // The one writer: a queue of units of work, committed together so that many share one fsync.
 
 import type { Database as Connection } from "bun:sqlite";
-import { unavailable } from "../errors.ts";
+import { AppError, unavailable } from "../errors.ts";
 import { isDatabaseBusy, isLogSyncFailure, toAppError } from "./database-errors.ts";
 
-export type Writer<Tx> = { run<T>(work: (tx: Tx) => Promise<T>): Promise<T> };
+export type Writer<Tx> = { run<T>(work: (tx: Tx) => Promise<T>, options?: UnitOptions): Promise<T> };
+
+export type UnitOptions = {
+  /** For work that makes room: on a full disk it is done once more with what is kept for that. */
+  readonly evenIfFull?: boolean;
+};
 
 export type WriterOptions<Tx> = {
   readonly connection: Connection;
   readonly transaction: Tx;
+  /** Throws when what is committed would be lost: asked before each commit, and once more before it is acknowledged. */
+  readonly requireFiles?: (() => void) | undefined;
   readonly failpoint?: ((name: string) => void) | undefined;
   readonly onFatal?: ((error: unknown) => void) | undefined;
+  /** Makes room for a change that makes more. */
+  readonly onFull?: (() => void) | undefined;
 };
 
-type Unit<Tx> = { readonly work: (tx: Tx) => Promise<unknown>; settle(outcome: Outcome): void };
+type Unit<Tx> = {
+  readonly work: (tx: Tx) => Promise<unknown>;
+  /** True until it has been. */
+  mayBeTriedAgain: boolean;
+  settle(outcome: Outcome): void;
+};
 type Outcome = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: unknown };
 
 const UNITS_PER_COMMIT = 64;
@@ -36,7 +50,7 @@ export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
   }
 
   return {
-    run: <T>(work: (tx: Tx) => Promise<T>) =>
+    run: <T>(work: (tx: Tx) => Promise<T>, { evenIfFull = false }: UnitOptions = {}) =>
       new Promise<T>((resolve, reject) => {
         if (waiting.length >= UNITS_WAITING) {
           reject(unavailable("Too many changes wait for the database.", 5));
@@ -47,7 +61,7 @@ export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
           if (outcome.ok) resolve(outcome.value as T);
           else reject(outcome.error);
         };
-        waiting.push({ work, settle });
+        waiting.push({ work, mayBeTriedAgain: evenIfFull, settle });
         if (!draining) void drain();
       }),
   };
@@ -57,24 +71,48 @@ async function commitTogether<Tx>(options: WriterOptions<Tx>, waiting: Unit<Tx>[
   let units: readonly Unit<Tx>[] = [];
   const outcomes: Outcome[] = [];
   try {
+    options.requireFiles?.();
     await begin(options.connection);
     units = waiting.splice(0, UNITS_PER_COMMIT);
     for (const unit of units) outcomes.push(await inSavepoint(options, unit));
     options.failpoint?.("p6.in_tx");
     options.connection.run("COMMIT");
     options.failpoint?.("p7.committed");
+    options.requireFiles?.();
   } catch (error) {
     rollback(options.connection);
     if (isLogSyncFailure(error)) options.onFatal?.(error);
     const failure: Outcome = { ok: false, error: toAppError(error) };
     // Without the lock, all who waited for it have waited long enough.
     if (units.length === 0) units = waiting.splice(0);
-    for (const unit of units) unit.settle(failure);
+    settleOrRepeat(options, waiting, units, () => failure);
     return;
   }
+  const none: Outcome = { ok: false, error: new Error("a unit of work has no outcome") };
+  settleOrRepeat(options, waiting, units, (position) => outcomes[position] ?? none);
+}
+
+/** Outside of any transaction: units that found the disk full and may be tried again go to the front. */
+function settleOrRepeat<Tx>(
+  options: WriterOptions<Tx>,
+  waiting: Unit<Tx>[],
+  units: readonly Unit<Tx>[],
+  outcomeOf: (position: number) => Outcome,
+): void {
+  const again: Unit<Tx>[] = [];
   for (const [position, unit] of units.entries()) {
-    unit.settle(outcomes[position] ?? { ok: false, error: new Error("a unit of work has no outcome") });
+    const outcome = outcomeOf(position);
+    if (unit.mayBeTriedAgain && isFull(outcome)) again.push(unit);
+    else unit.settle(outcome);
   }
+  if (again.length === 0) return;
+  for (const unit of again) unit.mayBeTriedAgain = false;
+  options.onFull?.();
+  waiting.unshift(...again);
+}
+
+function isFull(outcome: Outcome): boolean {
+  return !outcome.ok && outcome.error instanceof AppError && outcome.error.code === "no-space";
 }
 
 async function begin(connection: Connection): Promise<void> {

@@ -15,6 +15,8 @@ export type Part = {
 const MAX_PARTS = 100;
 const MAX_HEADERS = 16 * 1024;
 const MAX_FIELD = 64 * 1024;
+const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const LINE_END = /[\n\r\u2028\u2029]/;
 const CRLF = Buffer.from("\r\n");
 const BLANK_LINE = Buffer.from("\r\n\r\n");
 
@@ -156,10 +158,11 @@ function boundaryOf(contentType: string): string {
 function parseHeaders(text: string): ReadonlyMap<string, string> {
   const headers = new Map<string, string>();
   for (const line of text.split("\r\n")) {
-    const [, name, value] = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*)$/.exec(line) ?? [];
-    if (name === undefined || value === undefined) throw malformed("A part of the form has a broken header.");
+    const colon = line.indexOf(":");
+    const name = line.slice(0, Math.max(0, colon));
+    if (!FIELD_NAME.test(name) || LINE_END.test(line)) throw malformed("A part of the form has a broken header.");
     if (headers.has(name.toLowerCase())) throw malformed("A part of the form has a header twice.");
-    headers.set(name.toLowerCase(), value);
+    headers.set(name.toLowerCase(), line.slice(colon + 1).replace(/^[ \t]+/, ""));
   }
   return headers;
 }
@@ -189,5 +192,5 @@ function parametersOf(header: string, type: string): ReadonlyMap<string, string>
     parameters.set(name.toLowerCase(), quoted ?? bare);
     end = match.index + text.length;
   }
-  return /^\s*;?\s*$/.test(rest.slice(end)) ? parameters : undefined;
+  return ["", ";"].includes(rest.slice(end).trim()) ? parameters : undefined;
 }

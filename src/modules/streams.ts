@@ -10,6 +10,12 @@ export type PumpOptions = {
   readonly limit: number;
   /** Bytes there must be, when the sender announced them. */
   readonly expected?: number | undefined;
+  /** Ends the reading; its reason is the error. */
+  readonly signal?: AbortSignal | undefined;
+  /** Told of all that arrives, at once. */
+  readonly onBytes?: ((count: number) => void) | undefined;
+  /** As long without a byte, and the body is given up. */
+  readonly idleMs?: number;
   /** Whatever the rate, the body has arrived by then. */
   readonly totalMs?: number;
   /** The sender is judged by the bytes of each such span. */
@@ -21,8 +27,13 @@ export type PumpOptions = {
 
 // The network gives 16 to 64 KiB at a time; fewer and larger writes take a fifth of the time.
 const BATCH_BYTES = 256 * 1024;
+const GATHER_BYTES = 64 * 1024;
+const SMALL_BYTES = 4 * 1024;
 const HOUR_MS = 60 * 60 * 1000;
 const FIVE_MINUTES_MS = 5 * 60 * 1000;
+const HALF_A_MINUTE_MS = 30 * 1000;
+/** Whether a body stands still is looked at so many times before it is given up. */
+const IDLE_LOOKS = 6;
 
 /**
  * Answers how many bytes there were.
@@ -35,7 +46,9 @@ export async function pump(body: ByteSource, options: PumpOptions): Promise<numb
   for await (const chunk of onTime(body, options)) {
     total += chunk.byteLength;
     if (total > options.limit) throw tooLarge(options.limit);
-    await batch.add(chunk);
+    options.onBytes?.(chunk.byteLength);
+    const full = batch.add(chunk);
+    if (full) await full;
   }
   if (options.expected !== undefined && total !== options.expected) {
     const how = total < options.expected ? "ended early" : "is too long";
@@ -49,12 +62,22 @@ export function tooLarge(limit: number): AppError {
   return new AppError("too-large", `The body is larger than the limit of ${limit} bytes.`, { members: { limit } });
 }
 
-type Batch = { add(chunk: Uint8Array): Promise<void>; flush(): Promise<void> };
+/** `add()` answers what is to be waited for, which most chunks have nothing of. */
+type Batch = { add(chunk: Uint8Array): Promise<void> | undefined; flush(): Promise<void> };
 
 function createBatch(onChunk: PumpOptions["onChunk"]): Batch {
   let chunks: Uint8Array[] = [];
   let bytes = 0;
+  /** Of the last of `chunks`: what it has room for, when small ones are gathered in it. */
+  let gathered: { readonly into: Buffer; filled: number } | undefined;
+
+  function endGathering(): void {
+    if (gathered) chunks.push(gathered.into.subarray(0, gathered.filled));
+    gathered = undefined;
+  }
+
   async function flush(): Promise<void> {
+    endGathering();
     const [only] = chunks;
     if (!only) return;
     const whole = chunks.length === 1 ? only : Buffer.concat(chunks, bytes);
@@ -62,13 +85,26 @@ function createBatch(onChunk: PumpOptions["onChunk"]): Batch {
     bytes = 0;
     await onChunk(whole);
   }
+
+  /** Thousands of objects for a few bytes each would take far more memory than the bytes. */
+  function gather(chunk: Uint8Array): void {
+    if (gathered && gathered.filled + chunk.byteLength > gathered.into.byteLength) endGathering();
+    gathered ??= { into: Buffer.allocUnsafeSlow(GATHER_BYTES), filled: 0 };
+    gathered.into.set(chunk, gathered.filled);
+    gathered.filled += chunk.byteLength;
+  }
+
   return {
     flush,
-    add: async (chunk) => {
-      if (chunk.byteLength === 0) return;
-      chunks.push(chunk);
+    add: (chunk) => {
+      if (chunk.byteLength === 0) return undefined;
       bytes += chunk.byteLength;
-      if (bytes >= BATCH_BYTES) await flush();
+      if (chunk.byteLength <= SMALL_BYTES) gather(chunk);
+      else {
+        endGathering();
+        chunks.push(chunk);
+      }
+      return bytes >= BATCH_BYTES ? flush() : undefined;
     },
   };
 }
@@ -102,24 +138,32 @@ type Deadlines = {
 };
 
 function createDeadlines(options: PumpOptions): Deadlines {
-  const { totalMs = HOUR_MS, windowMs = FIVE_MINUTES_MS, minBytesPerSecond = 16 * 1024 } = options;
+  const { totalMs = HOUR_MS, windowMs = FIVE_MINUTES_MS, minBytesPerSecond = 16 * 1024, signal } = options;
+  const { idleMs = HALF_A_MINUTE_MS } = options;
   const least = (minBytesPerSecond * windowMs) / 1000;
-  let inWindow = 0;
-  let passed: AppError | undefined;
-  let stop: ((error: AppError) => void) | undefined;
+  let [inWindow, sinceLook, idleLooks] = [0, 0, 0];
+  let passed: Error | undefined;
+  let stop: ((error: Error) => void) | undefined;
 
-  function pass(message: string): void {
-    passed ??= new AppError("timeout", message);
+  function pass(error: Error): void {
+    passed ??= error;
     stop?.(passed);
   }
 
-  const total = setTimeout(() => pass(`The body did not arrive within ${totalMs / 1000} seconds.`), totalMs);
+  const total = setTimeout(() => pass(late(`The body did not arrive within ${totalMs / 1000} seconds.`)), totalMs);
+  // While our own disk is written to, the sender is not to blame.
   const rate = setInterval(() => {
-    // While our own disk is written to, the sender is not to blame.
     const isSlow = stop !== undefined && inWindow < least;
     inWindow = 0;
-    if (isSlow) pass(`The body arrived too slowly: at least ${minBytesPerSecond} bytes per second are expected.`);
+    if (isSlow) pass(late(`The body arrived too slowly: at least ${minBytesPerSecond} bytes per second are expected.`));
   }, windowMs);
+  const idle = setInterval(() => {
+    idleLooks = stop !== undefined && sinceLook === 0 ? idleLooks + 1 : 0;
+    sinceLook = 0;
+    if (idleLooks >= IDLE_LOOKS) pass(late(`No byte of the body arrived for ${idleMs / 1000} seconds.`));
+  }, idleMs / IDLE_LOOKS);
+  const cut = (): void => pass(signal?.reason instanceof Error ? signal.reason : late("The upload was ended."));
+  signal?.addEventListener("abort", cut);
 
   return {
     unlessPassed: (waiting) =>
@@ -131,12 +175,19 @@ function createDeadlines(options: PumpOptions): Deadlines {
       }),
     count: (bytes) => {
       inWindow += bytes;
+      sinceLook += bytes;
     },
     end: () => {
       clearTimeout(total);
       clearInterval(rate);
+      clearInterval(idle);
+      signal?.removeEventListener("abort", cut);
     },
   };
+}
+
+function late(message: string): AppError {
+  return new AppError("timeout", message);
 }
 
 /** Bun names a connection that went away in the middle of a body `AbortError`, however it went. */

@@ -2,20 +2,23 @@
 
 import { Elysia } from "elysia";
 import { AppError, notFound } from "../errors.ts";
+import type { Unread } from "../modules/unread.ts";
 import { condaRoutes, type CondaParts } from "./conda/index.ts";
-import { createRouteKit, type RouteKitParts } from "./kit.ts";
+import { createConnections } from "./connections.ts";
+import { createRouteKit, type Peer, type RouteKitParts } from "./kit.ts";
 import { opsRoutes, type OpsParts } from "./ops.ts";
 
-export type RouterParts = RouteKitParts & CondaParts & OpsParts;
+export type RouterParts = RouteKitParts & CondaParts & OpsParts & { readonly unread: Unread };
 
 export type Router = {
-  handle(request: Request, peer: string): Promise<Response>;
+  handle(request: Request, peer: Peer): Promise<Response>;
   /** Method and pattern of all that is mounted, for the tests that walk them. */
   readonly routes: readonly { readonly method: string; readonly path: string }[];
 };
 
 export function createRouter(parts: RouterParts): Router {
   const kit = createRouteKit(parts);
+  const connections = createConnections(parts);
   // Elysia looks for the path behind the eleventh character unless told that hosts may be shorter than four.
   const app = new Elysia({ name: "condarium", handler: { standardHostname: false } })
     // First, since a hook covers only what is mounted after it.
@@ -27,7 +30,12 @@ export function createRouter(parts: RouterParts): Router {
     handle: async (sent, peer) => {
       const request = withHost(sent);
       kit.setPeer(request, peer);
-      return kit.repeat(request) ?? (await app.handle(request));
+      const turn = connections.enter(peer);
+      if (turn) await turn;
+      const response = kit.repeat(request) ?? (await app.handle(request));
+      const closes = connections.mustClose(request, response, peer);
+      if (closes !== false && (await closes)) response.headers.set("connection", "close");
+      return response;
     },
   };
 }

@@ -4,6 +4,7 @@ import type { Events } from "../events.ts";
 import { createRequestId } from "../modules/ids.ts";
 import type { Clock } from "../modules/clock.ts";
 import type { Identity } from "../services/actor.ts";
+import type { Health } from "../services/health.ts";
 import type { Identities } from "../services/identities.ts";
 import type { Memo, Remembered, RememberedAnswers, Repeat } from "./remembered.ts";
 import { splitToken } from "./conda/path.ts";
@@ -29,6 +30,16 @@ export type Call = {
   identify(): Promise<Identity>;
   /** Says that the answer is the same for everybody who asks so without credentials, while the database stands still. */
   mayRepeat(repeat: Repeat): void;
+  /** Whether the answer may still be on its way. */
+  isOpen(): boolean;
+};
+
+/** Who is on the other end of a connection. */
+export type Peer = {
+  readonly address: string;
+  readonly port: number;
+  /** Whether the answer to the request may still be on its way. */
+  isOpen(): boolean;
 };
 
 export type RouteKit = {
@@ -37,7 +48,7 @@ export type RouteKit = {
   /** The answer of one who asked the very same, if it still holds. */
   repeat(request: Request): Response | undefined;
   /** Tells who is on the other end; called once a request arrives. */
-  setPeer(request: Request, address: string): void;
+  setPeer(request: Request, peer: Peer): void;
 };
 
 export type RouteKitParts = {
@@ -45,16 +56,18 @@ export type RouteKitParts = {
   readonly events: Events;
   readonly clock: Clock;
   readonly remembered: RememberedAnswers;
+  readonly health: Health;
   /** Addresses of proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly string[];
 };
 
 export function createRouteKit(parts: RouteKitParts): RouteKit {
   const { clock, remembered } = parts;
-  const peers = new WeakMap<Request, string>();
+  const peers = new WeakMap<Request, Peer>();
   const memos = new WeakMap<Request, Memo>();
   const addressOf = (request: Request): string =>
-    clientAddress(request, peers.get(request) ?? "", parts.trustedProxies);
+    clientAddress(request, peers.get(request)?.address ?? "", parts.trustedProxies);
+  const isOpen = (request: Request): boolean => peers.get(request)?.isOpen() ?? false;
 
   function finish(answer: Answered): Response {
     const { request, context, response, route, started, user } = answer;
@@ -66,8 +79,11 @@ export function createRouteKit(parts: RouteKitParts): RouteKit {
 
   return {
     // A socket for both families tells addresses of IPv4 in the form of IPv6.
-    setPeer: (request, address) =>
-      void peers.set(request, address.startsWith(":") ? address.replace(/^::ffff:(?=[\d.]+$)/i, "") : address),
+    setPeer: (request, peer) => {
+      const { address } = peer;
+      const isMapped = address.startsWith(":");
+      peers.set(request, isMapped ? { ...peer, address: address.replace(/^::ffff:(?=[\d.]+$)/i, "") } : peer);
+    },
     answer: async (request, route, work) => {
       const started = clock.elapsed();
       const context = contextOf(request, addressOf(request));
@@ -79,9 +95,15 @@ export function createRouteKit(parts: RouteKitParts): RouteKit {
       let repeat: Repeat | undefined;
       let response: Response;
       try {
-        response = await work({ request, context, identify, mayRepeat: (given) => (repeat = given) });
+        response = await work({
+          request,
+          context,
+          identify,
+          isOpen: () => isOpen(request),
+          mayRepeat: (given) => (repeat = given),
+        });
       } catch (error) {
-        response = problemResponse(error, { request, events: parts.events, route });
+        response = problemResponse(parts.health.explain(error), { request, events: parts.events, route });
       }
       // Bun gives a GET no body to leave unread, and would read what comes to its end.
       if (request.body === null && announcesBody(request)) response.headers.set("connection", "close");
@@ -92,11 +114,11 @@ export function createRouteKit(parts: RouteKitParts): RouteKit {
       return finish({ request, context, response, route, started, user });
     },
     repeat: (request) => {
-      const memo = remembered.begin(request);
+      const memo = parts.health.isFolderThere ? remembered.begin(request) : undefined;
       if (!memo) return undefined;
       const started = clock.elapsed();
       const known = remembered.find(memo);
-      const content = known?.content();
+      const content = known?.content({ isOpen: () => isOpen(request) });
       if (!known || content === undefined) {
         memos.set(request, memo);
         return undefined;

@@ -1,12 +1,13 @@
 // Answers that everybody gets, given once more to whoever asks the very same. Only a request without credentials is
 // remembered, with all of its headers, and only as long as nothing at all in the database has changed.
 
+import type { Borrower } from "../modules/lending.ts";
 import { createLru } from "../modules/lru.ts";
 
 /** What an answer holds, for the next who asks. */
 export type Repeat = {
-  /** Undefined once it is not there any more; null for an answer without content. */
-  content(): Blob | null | undefined;
+  /** For one more who asks. Undefined once it is not at hand any more; null for an answer without content. */
+  content(borrower: Borrower): Blob | null | undefined;
   /** What remembering it keeps in memory. */
   readonly heldBytes: number;
 };

@@ -5,7 +5,7 @@ import { unauthenticated } from "../errors.ts";
 import type { Events } from "../events.ts";
 import { findToken, findTokenByHash, noteTokenUse, type AccessTokenRow } from "../models/access-token.ts";
 import type { Database, Reader } from "../models/database.ts";
-import { findUser, findUserById, setPassword, type UserWithOwner } from "../models/user.ts";
+import { findUser, findUserById, replaceHash, type UserWithOwner } from "../models/user.ts";
 import type { Clock } from "../modules/clock.ts";
 import { sha256Hex } from "../modules/hash.ts";
 import { looksLikeToken } from "../modules/ids.ts";
@@ -45,20 +45,20 @@ export function createIdentities(parts: IdentitiesParts): Identities {
 
   async function byPassword(name: string, password: string, address: string): Promise<Identity> {
     const user = await findUser(database.read, name);
-    const memory = createHmac("sha256", processKey)
-      .update(JSON.stringify([name.toLowerCase(), password, user?.credentialVersion ?? 0]))
-      .digest("hex");
+    const memory = memoryOf(processKey, password, user ?? name);
     if (user && !user.owner.disabled && verified.get(memory)) return { kind: "user", user };
     await parts.throttle.check({ account: name, address });
     const right = await verifyOnce(memory, password, user?.passwordHash);
-    if (!user || !right || user.owner.disabled) {
+    // A verification may wait for its turn, and the row may be another by then.
+    const current = user && right ? await findUserById(database.read, user.id) : undefined;
+    if (!user || !current || current.owner.disabled || current.credentialVersion !== user.credentialVersion) {
       await parts.throttle.fail({ account: name, address });
       parts.events.loginFailed({ account: name, address });
       throw unauthenticated("The user name or the password is wrong.");
     }
-    if (needsRehash(user.passwordHash)) await rehash(database, user, password);
     verified.set(memory, true);
-    return { kind: "user", user };
+    if (needsRehash(current.passwordHash)) void rehash(database, current, password);
+    return { kind: "user", user: current };
   }
 
   /** That a token was used: a read neither waits for the writer nor fails with it, nor asks it twice. */
@@ -104,6 +104,14 @@ export function createIdentities(parts: IdentitiesParts): Identities {
   };
 }
 
+/** Of the row, never of the name: the next user of a name is another one, and a hash is made for one password only. */
+function memoryOf(processKey: Buffer, password: string, user: UserWithOwner | string): string {
+  const secret = typeof user === "string" ? [user.toLowerCase()] : [user.id, user.passwordHash];
+  return createHmac("sha256", processKey)
+    .update(JSON.stringify([...secret, password]))
+    .digest("hex");
+}
+
 type Verifier = (memory: string, password: string, hash: string | undefined) => Promise<boolean>;
 
 /** Requests that come at once with one password, as a client's parallel uploads do, wait for one verification. */
@@ -130,11 +138,14 @@ export async function currentIdentity(reader: Reader, identity: Identity, now: n
   return { kind: "token", user, token: tokenLimits(row) };
 }
 
-/** A hash made with yesterday's parameters is made anew while the password is at hand. */
+/** A hash made with yesterday's parameters is made anew while the password is at hand; a login does not depend on it. */
 async function rehash(database: Database, user: UserWithOwner, password: string): Promise<void> {
-  const { id, credentialVersion, mustChangePassword } = user;
-  const passwordHash = await hashPassword(password);
-  await database.transact((tx) => setPassword(tx, id, { passwordHash, credentialVersion, mustChangePassword }));
+  try {
+    const passwordHash = await hashPassword(password);
+    await database.transact((tx) => replaceHash(tx, user, passwordHash));
+  } catch {
+    // The next login tries again.
+  }
 }
 
 function isLive(row: AccessTokenRow, user: UserWithOwner, now: number): boolean {

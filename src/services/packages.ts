@@ -1,18 +1,21 @@
 // The changes of a channel's contents, each one revision: add a file, remove it, change its state.
 
-import { conflict, notFound } from "../errors.ts";
+import { conflict, invalid, notFound } from "../errors.ts";
 import { bumpRevision, type ChannelRow } from "../models/channel.ts";
-import type { Transaction } from "../models/database.ts";
+import type { Reader, Transaction } from "../models/database.ts";
 import { recordFileDeletion, recordFileName } from "../models/file-name-history.ts";
 import { touchIndexPart } from "../models/index-part.ts";
 import { ownerWithId } from "../models/owner.ts";
-import { ensureBlob } from "../models/package-blob.ts";
+import { ensureBlob, noteUnreferenced } from "../models/package-blob.ts";
 import {
   deleteFile,
   findFile,
   findFileFolded,
   insertFile,
   setFileState,
+  UNTOLD_BYTES,
+  weightOfFile,
+  weightOfName,
   type FileState,
   type PackageFileWithBlob,
 } from "../models/package-file.ts";
@@ -20,9 +23,11 @@ import { deleteProperties, insertProperties, type Property } from "../models/pac
 import { deleteVersionIfEmpty, ensurePackageVersion } from "../models/package-version.ts";
 import { deletePackageIfEmpty, ensurePackage } from "../models/package.ts";
 import type { Clock } from "../modules/clock.ts";
+import { SHARD_BYTES } from "../modules/conda/stored-budget.ts";
 import { randomHex } from "../modules/ids.ts";
 import { tokenOf, userOf, type Actor } from "./actor.ts";
 import { recordAudit, type AuditAction } from "./audit.ts";
+import { createNameWeights, type NamePlace, type NameWeights } from "./name-weights.ts";
 
 export type NewFile = {
   readonly packageName: string;
@@ -33,6 +38,8 @@ export type NewFile = {
   /** JSON text. */
   readonly metadata: string;
   readonly properties: readonly Property[];
+  /** Bytes in the document of its name, the same as `weight` of the metadata; without it, a bound is taken. */
+  readonly weight?: number | undefined;
   readonly blob: { readonly sha256: string; readonly md5: string; readonly size: number };
 };
 
@@ -40,7 +47,12 @@ export type FilePlace = { readonly channel: ChannelRow; readonly section: string
 export type Change = { readonly revision: number; readonly at: number };
 
 export type Packages = {
-  /** Makes the package and version as needed. Errors: `conflict`, saying whether the bytes are the same. */
+  /**
+   * Whether `addFile()` would take the file, as far as can be told before. Errors: `conflict`, saying whether the bytes
+   * are the same; `invalid` when the document of its name would be too large.
+   */
+  checkFile(reader: Reader, channel: ChannelRow, file: NewFile): Promise<void>;
+  /** Makes the package and version as needed. Errors: as of `checkFile()`. */
   addFile(tx: Transaction, channel: ChannelRow, file: NewFile, actor: Actor): Promise<Change>;
   /** Errors: `not-found`. */
   removeFile(tx: Transaction, place: FilePlace, actor: Actor): Promise<Change>;
@@ -49,9 +61,17 @@ export type Packages = {
 };
 
 export function createPackages(parts: { readonly clock: Clock }): Packages {
+  const weights = createNameWeights();
+  const recordChange = createRecorder(weights);
   return {
+    checkFile: async (reader, channel, file) => {
+      await refuseDuplicate(reader, channel, file);
+      const place = nameOf(channel, file);
+      refuseHeavy(file, (await weights.known(reader, place)) ?? (await weightOfName(reader, place)), SHARD_BYTES);
+    },
     addFile: async (tx, channel, file, actor) => {
       await refuseDuplicate(tx, channel, file);
+      refuseHeavy(file, await weights.of(tx, nameOf(channel, file)), SHARD_BYTES);
       const at = parts.clock.now();
       const owner = await ensurePackage(tx, { channelId: channel.id, name: file.packageName, created: at });
       const version = await ensurePackageVersion(tx, { packageId: owner.id, version: file.version, created: at });
@@ -73,7 +93,7 @@ export function createPackages(parts: { readonly clock: Clock }): Packages {
       await insertProperties(tx, { refType: "file", refId: row.id }, file.properties);
       await recordFileName(tx, { channelId: channel.id, section, fileName, sha256: file.blob.sha256 }, at);
       const detail = { sha256: file.blob.sha256, size: file.blob.size };
-      const what = { action: "publish" as const, section, packageName, fileName, detail };
+      const what = { action: "publish" as const, section, packageName, fileName, detail, grown: weightOf(file) };
       return await recordChange(tx, channel, what, actor, at);
     },
     removeFile: async (tx, place, actor) => {
@@ -81,12 +101,21 @@ export function createPackages(parts: { readonly clock: Clock }): Packages {
       const file = await theFile(tx, place);
       const { channel, section, fileName } = place;
       await deleteProperties(tx, { refType: "file", refId: file.id });
+      const grown = -(await weightOfFile(tx, file.id));
       await deleteFile(tx, file.id);
+      await noteUnreferenced(tx, file.blobId, at);
       const packageId = await deleteVersionIfEmpty(tx, file.versionId);
       if (packageId !== undefined) await deletePackageIfEmpty(tx, packageId);
       const { sha256 } = file.blob;
       await recordFileDeletion(tx, { channelId: channel.id, section, fileName, sha256 }, at);
-      const what = { action: "delete" as const, section, packageName: file.packageName, fileName, detail: { sha256 } };
+      const what = {
+        action: "delete" as const,
+        section,
+        packageName: file.packageName,
+        fileName,
+        detail: { sha256 },
+        grown,
+      };
       return await recordChange(tx, channel, what, actor, at);
     },
     setState: async (tx, place, state, actor, reason) => {
@@ -95,7 +124,7 @@ export function createPackages(parts: { readonly clock: Clock }): Packages {
       await setFileState(tx, file.id, state);
       const { section, fileName } = place;
       const action = actionTo(state, file.state);
-      const what = { action, section, packageName: file.packageName, fileName, detail: { reason } };
+      const what = { action, section, packageName: file.packageName, fileName, detail: { reason }, grown: 0 };
       return await recordChange(tx, place.channel, what, actor, parts.clock.now());
     },
   };
@@ -107,33 +136,56 @@ type ChangedName = {
   readonly packageName: string;
   readonly fileName: string;
   readonly detail: Readonly<Record<string, unknown>>;
+  /** Bytes by which the document of the name has grown. */
+  readonly grown: number;
 };
 
-async function recordChange(
-  tx: Transaction,
-  channel: ChannelRow,
-  what: ChangedName,
-  actor: Actor,
-  at: number,
-): Promise<Change> {
-  const channelId = channel.id;
-  const actorId = userOf(actor)?.id ?? null;
-  const revision = await bumpRevision(tx, { channelId, identity: randomHex(16), at, actorId });
-  await touchIndexPart(tx, { channelId, section: what.section, name: what.packageName, revision });
-  await recordAudit(tx, actor, {
-    at,
-    action: what.action,
-    owner: await ownerWithId(tx, channel.ownerId),
-    channel,
-    subject: `${what.section}/${what.fileName}`,
-    detail: { ...what.detail, revision },
-  });
-  return { revision, at };
+function createRecorder(weights: NameWeights) {
+  return async (tx: Transaction, channel: ChannelRow, what: ChangedName, actor: Actor, at: number): Promise<Change> => {
+    const place = nameOf(channel, what);
+    const identity = randomHex(16);
+    const bytes = await weights.known(tx, place);
+    const revision = await bumpRevision(tx, {
+      channelId: channel.id,
+      identity,
+      at,
+      actorId: userOf(actor)?.id ?? null,
+    });
+    await touchIndexPart(tx, { ...place, revision });
+    if (bytes !== undefined) weights.keep(place, { revision, identity }, bytes + what.grown);
+    await recordAudit(tx, actor, {
+      at,
+      action: what.action,
+      owner: await ownerWithId(tx, channel.ownerId),
+      channel,
+      subject: `${what.section}/${what.fileName}`,
+      detail: { ...what.detail, revision },
+    });
+    return { revision, at };
+  };
 }
 
-async function refuseDuplicate(tx: Transaction, channel: ChannelRow, file: NewFile): Promise<void> {
+function nameOf(channel: ChannelRow, file: Pick<NewFile, "section" | "packageName">): NamePlace {
+  return { channelId: channel.id, section: file.section, name: file.packageName };
+}
+
+function refuseHeavy(file: NewFile, bytes: number, limit: number): void {
+  const weight = weightOf(file);
+  if (bytes + weight <= limit) return;
+  const { packageName, section } = file;
+  const what = `The files of ${packageName} in ${section} have ${bytes} bytes of records, and this one ${weight} more`;
+  const fix = "Delete files that nobody needs, or publish to another channel.";
+  throw invalid(`${what}; the limit of one name is ${limit} bytes. ${fix}`, { members: { limit } });
+}
+
+/** As the query counts a file that does not say it. */
+function weightOf({ weight, record, metadata }: NewFile): number {
+  return weight ?? Buffer.byteLength(record) + Buffer.byteLength(metadata) + UNTOLD_BYTES;
+}
+
+async function refuseDuplicate(reader: Reader, channel: ChannelRow, file: NewFile): Promise<void> {
   const place = { channelId: channel.id, section: file.section, fileName: file.fileName };
-  const existing = await findFileFolded(tx, place);
+  const existing = await findFileFolded(reader, place);
   if (!existing) return;
   const identical = existing.blob.sha256 === file.blob.sha256;
   const sameness = identical ? "with identical bytes: nothing needs to be done" : "with other bytes";

@@ -31,12 +31,15 @@ export type Incoming = {
   readonly expected: { readonly sha256?: string | undefined; readonly md5?: string | undefined };
 };
 
+/** Who is told how the body arrives, and may end it. */
+export type Receiving = { readonly signal: AbortSignal; arrived(): void; received(): void };
+
 export type Staging = {
   /**
    * Errors: `too-large` past the limit, `malformed` for a cut or empty body, `hash-mismatch`, `timeout`, `no-space`.
    * On each of them nothing is left behind.
    */
-  receive(incoming: Incoming): Promise<StagedFile>;
+  receive(incoming: Incoming, receiving?: Receiving): Promise<StagedFile>;
 };
 
 export type StagingParts = {
@@ -53,13 +56,13 @@ const LARGE_BYTES = 16 * 1024 ** 2;
 
 export function createStaging(parts: StagingParts): Staging {
   return {
-    receive: async (incoming) => {
+    receive: async (incoming, receiving) => {
       refuseTooLong(incoming, parts.limit);
       if (incoming.body === null) throw malformed("The request has no body: send the package as the body.");
-      const staged = await parts.blobs.stage();
+      const staged = await parts.blobs.stage(incoming.length ?? incoming.atLeast);
       parts.events.transferStarted();
       try {
-        return await fill(parts, staged, incoming.body, incoming);
+        return await fill(parts, staged, incoming.body, { ...incoming, receiving });
       } catch (error) {
         await staged.discard();
         throw error;
@@ -74,7 +77,7 @@ async function fill(
   parts: StagingParts,
   staged: StagedBlob,
   body: NonNullable<Incoming["body"]>,
-  incoming: Incoming,
+  incoming: Incoming & { readonly receiving: Receiving | undefined },
 ): Promise<StagedFile> {
   const hash = createStagedHash(parts.hashes, staged);
   let digest: FileDigest;
@@ -83,11 +86,14 @@ async function fill(
     size = await pump(body, {
       limit: parts.limit,
       expected: incoming.length,
+      signal: incoming.receiving?.signal,
+      onBytes: incoming.receiving?.arrived,
       onChunk: async (chunk) => {
         await hash.append(chunk);
         parts.failpoint?.("p2.body_half");
       },
     });
+    incoming.receiving?.received();
     if (size === 0) throw malformed("The body is empty: send the package as the body.");
     digest = await hash.end();
   } catch (error) {

@@ -1,8 +1,8 @@
 // Failed logins: how many are answered before the account or the address has to wait.
 
 import { AppError } from "../errors.ts";
-import type { Database } from "../models/database.ts";
-import { countFailure, deleteFailuresBefore, findFailures } from "../models/login-failure.ts";
+import type { Database, Transaction } from "../models/database.ts";
+import { countFailure, deleteFailuresBefore, findFailures, forgetFailures } from "../models/login-failure.ts";
 import type { Clock } from "../modules/clock.ts";
 
 export type Throttle = {
@@ -46,9 +46,18 @@ export function createThrottle(parts: { readonly database: Database; readonly cl
   };
 }
 
+/** What was counted against a name belongs to nobody once the name has another user. */
+export async function forgetAccount(tx: Transaction, account: string): Promise<void> {
+  await forgetFailures(tx, accountBucket(account));
+}
+
+function accountBucket(account: string): string {
+  return `account:${account.toLowerCase().slice(0, 64)}`;
+}
+
 function bucketsOf(attempt: LoginAttempt): Map<string, number> {
   return new Map([
-    [`account:${attempt.account.toLowerCase().slice(0, 64)}`, PER_ACCOUNT],
+    [accountBucket(attempt.account), PER_ACCOUNT],
     [`address:${attempt.address}`, PER_ADDRESS],
   ]);
 }

@@ -11,6 +11,7 @@ import { hashPassword } from "../modules/passwords.ts";
 import type { Access } from "./access.ts";
 import type { Actor } from "./actor.ts";
 import { recordAudit, type AuditAction } from "./audit.ts";
+import { forgetAccount } from "./throttle.ts";
 
 export type NewUser = { readonly name: string; readonly password: string; readonly isAdmin: boolean };
 export type UserInfo = {
@@ -110,6 +111,7 @@ export function createUsers(parts: UsersParts): Users {
 
 async function insert(tx: Transaction, parts: UsersParts, user: NewUser & { passwordHash: string }): Promise<OwnerRow> {
   if (await findOwner(tx, user.name)) throw conflict(`The name ${user.name} is taken.`);
+  await forgetAccount(tx, user.name);
   const created = parts.clock.now();
   const owner = await insertOwner(tx, {
     kind: "user",

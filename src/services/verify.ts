@@ -1,16 +1,24 @@
 // Checks the invariants of what is stored (I-1 to I-7), and repairs nothing.
 
-import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Database } from "../models/database.ts";
 import { listAside } from "../models/derived-places.ts";
-import { countBlobs, knownBlobs, pageOfBlobs, type PackageBlobRow } from "../models/package-blob.ts";
+import {
+  countBlobs,
+  greatestBlobId,
+  idleBlobs,
+  knownBlobs,
+  pageOfBlobs,
+  type PackageBlobRow,
+} from "../models/package-blob.ts";
 import { pageOfFiles } from "../models/package-file.ts";
 import type { Clock } from "../modules/clock.ts";
 import { createFileHash } from "../modules/hash.ts";
 import type { BlobKey, BlobStore } from "../modules/storage/blob-store.ts";
 import { blobKey, isHash } from "../modules/storage/keys.ts";
+import { listTemporary } from "../modules/storage/leftovers.ts";
 import type { DeepVerify, Report } from "./index/deep-verify.ts";
+import { TEMPORARY_MS } from "./storage/collect-files.ts";
 
 /** `full` also reads every blob and compares its hashes; `deep` also makes every document and reads it back. */
 export type VerifyLevel = "quick" | "full" | "deep";
@@ -28,14 +36,14 @@ export type VerifyParts = {
   readonly blobs: BlobStore;
   readonly clock: Clock;
   readonly root: string;
+  /** ms for which the collector leaves a blob that nothing refers to. */
+  readonly graceMs: number;
   readonly deep: DeepVerify;
 };
 
 const PAGE = 500;
-/** An upload may take an hour; what is older belongs to nobody. */
-const UPLOAD_MS = 2 * 60 * 60 * 1000;
-/** A blob without a row may belong to a publish that is about to commit. */
-const GRACE_MS = 24 * 60 * 60 * 1000;
+/** What is due stays until the collector runs next, as a rule within a day. */
+const LATE_MS = 2 * 24 * 60 * 60 * 1000;
 
 export function createVerify(parts: VerifyParts): Verify {
   return async ({ level, onProblem, onProgress }) => {
@@ -47,7 +55,8 @@ export function createVerify(parts: VerifyParts): Verify {
     for (const message of parts.database.integrityProblems()) report("I-1", "condarium.db", message);
     const files = await checkFiles(parts, report);
     const blobs = await checkBlobs(parts, report, level, onProgress);
-    await checkOrphans(parts, report);
+    await checkIdle(parts, report);
+    for (const prefix of ["blobs/", "files/"]) await checkOrphans(parts, report, prefix);
     await checkLeftovers(parts, report);
     if (level === "deep")
       await parts.deep({ report, onProgress: (done, total) => onProgress?.(done, total, "documents") });
@@ -106,19 +115,33 @@ async function checkContent(parts: VerifyParts, report: Report, row: PackageBlob
   else if (md5 !== row.md5) report("I-3", row.sha256, `the bytes have the md5 ${md5}, not ${row.md5}`);
 }
 
-/** I-4: every blob has a row, or is young enough to be about to get one. */
-async function checkOrphans(parts: VerifyParts, report: Report): Promise<void> {
+/** I-4: what no file refers to goes in time. */
+async function checkIdle({ database, clock, graceMs }: VerifyParts, report: Report): Promise<void> {
+  const last = await greatestBlobId(database.read);
+  const limit = clock.now() - graceMs - LATE_MS;
+  for (let after = 0; after < last; after += PAGE) {
+    for (const use of await idleBlobs(database.read, { after, through: after + PAGE })) {
+      if (use.isReferenced || use.unreferencedAt === null || use.unreferencedAt > limit) continue;
+      const since = new Date(use.unreferencedAt).toISOString();
+      report("I-4", blobKey(use.sha256), `no file refers to it since ${since}: condarium gc takes it`);
+    }
+  }
+}
+
+/** I-4: every blob and every list of files has a row, or is young enough to be about to get one. */
+async function checkOrphans(parts: VerifyParts, report: Report, prefix: string): Promise<void> {
   let hashes = new Map<string, BlobKey>();
   const flush = async (): Promise<void> => {
     const known = await knownBlobs(parts.database.read, [...hashes.keys()]);
     for (const [hash, key] of hashes) {
       if (known.has(hash)) continue;
       const info = await parts.blobs.stat(key);
-      if (info && info.modified < parts.clock.now() - GRACE_MS) report("I-4", key, "no file refers to this blob");
+      if (info && info.modified < parts.clock.now() - parts.graceMs)
+        report("I-4", key, "no file refers to it: condarium gc takes it");
     }
     hashes = new Map();
   };
-  for await (const key of parts.blobs.list("blobs/")) {
+  for await (const key of parts.blobs.list(prefix)) {
     const hash = key.slice(key.lastIndexOf("/") + 1);
     if (isHash(hash)) hashes.set(hash, key);
     else report("I-4", key, "this is no blob of ours");
@@ -129,12 +152,8 @@ async function checkOrphans(parts: VerifyParts, report: Report): Promise<void> {
 
 /** I-5: nothing is left of uploads that ended long ago. */
 async function checkLeftovers(parts: VerifyParts, report: Report): Promise<void> {
-  const staging = join(parts.root, "tmp");
-  const names = await readdir(staging).catch(() => []);
-  for (const name of names) {
-    const info = await stat(join(staging, name)).catch(() => undefined);
-    if (info && info.mtimeMs < parts.clock.now() - UPLOAD_MS)
-      report("I-5", `tmp/${name}`, "an upload left this behind");
+  for (const { name, modified } of await listTemporary(parts.root)) {
+    if (modified < parts.clock.now() - TEMPORARY_MS) report("I-5", name, "an upload left this behind");
   }
 }
 

@@ -4,11 +4,15 @@ import { unavailable, type AppError } from "../errors.ts";
 import { createSemaphore, type Step } from "../modules/mutex.ts";
 import type { FileDigest } from "../modules/hash.ts";
 import type { HashStep } from "./hash-worker.ts";
-import type { BuildReply, BuildRequest, ShardRequest } from "./index/index-builder.ts";
+import type { GcSummary } from "./storage/gc.ts";
+import type { BuildReply, BuildRequest, RestoreReply, ShardRequest } from "./index/index-builder.ts";
+import type { PackReply, PackRequest } from "./index/pack-worker.ts";
 import type { ArchiveLimits, Inspection } from "../modules/conda/archive.ts";
 
 /** What a worker can be asked; `src/worker.ts` answers. */
-export type WorkerJob = InspectJob | DocumentJob | ShardJob | HashJob;
+export type WorkerJob = InspectJob | DocumentJob | ShardJob | HashJob | PackJob | GcJob;
+export type PackJob = { readonly kind: "pack"; readonly request: PackRequest };
+export type GcJob = { readonly kind: "gc"; readonly dataFolder: string; readonly graceMs: number };
 export type HashJob = HashStep & { readonly kind: "hash" };
 export type DocumentJob = { readonly kind: "document"; readonly dataFolder: string; readonly request: BuildRequest };
 export type ShardJob = { readonly kind: "shard"; readonly dataFolder: string; readonly request: ShardRequest };
@@ -24,8 +28,10 @@ export type InspectJob = {
 /** What a worker answers; a failure is one of our own disk or code, never of the package. */
 export type WorkerReply =
   | { readonly kind: "inspected"; readonly inspection: Inspection }
-  | { readonly kind: "document"; readonly reply: BuildReply }
-  | { readonly kind: "shard"; readonly restored: boolean }
+  | { readonly kind: "document"; readonly reply: BuildReply; readonly mended?: string | undefined }
+  | { readonly kind: "shard"; readonly reply: RestoreReply }
+  | { readonly kind: "packed"; readonly reply: PackReply }
+  | { readonly kind: "collected"; readonly summary: GcSummary }
   | { readonly kind: "hashed"; readonly digest: FileDigest | undefined }
   | { readonly kind: "failed"; readonly message: string };
 

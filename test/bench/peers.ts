@@ -45,11 +45,16 @@ export async function withNginx<T>(
 }
 
 /** Asks for one address again and again, over kept connections. */
-export async function getAgain(bench: Bench, url: string, seconds = SECONDS): Promise<Throughput> {
+export async function getAgain(
+  bench: Bench,
+  url: string,
+  { seconds = SECONDS, headers = [] }: { readonly seconds?: number; readonly headers?: readonly string[] } = {},
+): Promise<Throughput> {
   const script = join(bench.room, "wrk.lua");
   await writeFile(script, REPORT_SCRIPT);
   const command = ["wrk", "--threads", "1", "--connections", String(CONNECTIONS), "--duration", `${seconds}s`];
-  const printed = await output([...command, "--timeout", "30s", "--script", script, url]);
+  const more = headers.flatMap((header) => ["--header", header]);
+  const printed = await output([...command, "--timeout", "30s", "--script", script, ...more, url]);
   const result = wrkResult.parse(JSON.parse(printed.trim().split("\n").at(-1) ?? ""));
   if (result.failed > 0) throw new Error(`${result.failed} of the requests for ${url} failed`);
   return { requestsPerSecond: result.requests / result.seconds, bytesPerSecond: result.bytes / result.seconds };
@@ -83,6 +88,8 @@ http {
   access_log off;
   sendfile on;
   tcp_nopush on;
+  gzip_static on;
+  gzip_vary on;
   keepalive_requests 1000000;
   default_type application/octet-stream;
   ${scratch.join("\n  ")}

@@ -42,7 +42,7 @@ export async function unchangedRows(bench: Bench, options: UnchangedOptions): Pr
       target: { of: "ratio", is: "at least", number: ratio },
     });
     const get = `GET ${sizeOf(document)}`;
-    const whole = await beside((address) => getAgain(bench, address, seconds));
+    const whole = await beside((address) => getAgain(bench, address, { seconds }));
     const rows = [
       rowOf(get, "requests/s", whole.a.map(answers), whole.b.map(answers)),
       rowOf(get, "MB/s", whole.a.map(megabytes), whole.b.map(megabytes)),

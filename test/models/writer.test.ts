@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { AppError } from "../../src/errors.ts";
+import { AppError, unavailable } from "../../src/errors.ts";
 import { createWriter, type Writer } from "../../src/models/writer.ts";
 import { errorOf } from "../modules/error-of.ts";
 import { bytesOf, jsonOf } from "../support/answers.ts";
@@ -56,6 +56,24 @@ describe("units of work", () => {
     reader.close();
     return rows.map(({ name }) => name);
   }
+
+  test("commit nothing once their file is gone, and acknowledge nothing when it goes as they commit", async () => {
+    let looks = 0;
+    let goneFrom = 1;
+    const requireFiles = (): void => {
+      looks += 1;
+      if (looks >= goneFrom) throw unavailable("the file is gone", 1);
+    };
+    const guarded = createWriter({ connection, transaction: connection, requireFiles });
+    const put = (name: string) => guarded.run(async (tx) => void tx.run("INSERT INTO item VALUES (?, NULL)", [name]));
+    expect(await errorOf(put("before"))).toMatchObject({ code: "unavailable", message: "the file is gone" });
+    expect(stored()).toEqual([]);
+    goneFrom = looks + 2;
+    expect(await errorOf(put("while"))).toMatchObject({ code: "unavailable", message: "the file is gone" });
+    goneFrom = Number.POSITIVE_INFINITY;
+    await put("after");
+    expect(stored()).toEqual(["while", "after"]);
+  });
 
   test("that wait at the same moment share a commit, and keep the order in which they came", async () => {
     const names = Array.from({ length: 130 }, (_, at) => `n${at}`);

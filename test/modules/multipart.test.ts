@@ -1,10 +1,22 @@
 import { describe, expect, test } from "bun:test";
+import { startBusyTime } from "../../src/modules/clock.ts";
 import { readField, readMultipart, readParts } from "../../src/modules/multipart.ts";
 import { errorOf } from "./error-of.ts";
 
 const TYPE = "multipart/form-data; boundary=edge";
 const END = "--edge--\r\n";
 const FILE = part('form-data; name="file"; filename="x.conda"', "content");
+
+test.each([
+  ["blanks behind the parameters", `form-data; name="a"${" ".repeat(15_000)}x`],
+  ["blanks before a line end alone", `${" ".repeat(15_000)}form-data\nx`],
+  ["a quote that is never closed", `form-data; name="${"a\\".repeat(7000)}`],
+  ["many parameters", `form-data; name="a"${"; x=".repeat(3700)}`],
+])("a form's header costs what its length does: %s", async (_, disposition) => {
+  const busy = startBusyTime();
+  for (let count = 0; count < 100; count++) await errorOf(contentOf(cut(part(disposition, "1") + END, 1e6)));
+  expect(busy()).toBeLessThan(1500);
+});
 
 describe("the file of a form", () => {
   test.each([

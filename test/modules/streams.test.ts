@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { heapStats } from "bun:jsc";
 import { connect, type Socket } from "node:net";
 import { malformed } from "../../src/errors.ts";
 import { pump } from "../../src/modules/streams.ts";
@@ -23,6 +24,30 @@ describe("pump", () => {
     expect(await pump(bodyOf(new Uint8Array(300 * KIB)), { limit: 1e6, onChunk })).toBe(300 * KIB);
     expect(await pump(from([]), { limit: 0, expected: 0, onChunk })).toBe(0);
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(300 * KIB);
+  });
+
+  test("gathers single bytes, in their order and in little memory", async () => {
+    const count = 400_000;
+    let most = 0;
+    async function* bytes(): AsyncGenerator<Uint8Array> {
+      for (let at = 0; at < count; at++) {
+        if (at % 100_000 === 99_999) {
+          Bun.gc(true);
+          most = Math.max(most, heapStats().objectTypeCounts.Uint8Array ?? 0);
+        }
+        yield Uint8Array.of(at % 251);
+        if (at === 1000) yield new Uint8Array(10_000).fill(7);
+      }
+    }
+    const taken: Uint8Array[] = [];
+    const total = await pump(bytes(), { limit: 1e6, onChunk: (chunk) => void taken.push(chunk) });
+    expect(total).toBe(count + 10_000);
+    const whole = Buffer.concat(taken);
+    const expected = Uint8Array.from({ length: count }, (_, at) => at % 251);
+    const [head, tail] = [expected.subarray(0, 1001), expected.subarray(1001)];
+    expect(Buffer.compare(whole, Buffer.concat([head, new Uint8Array(10_000).fill(7), tail]))).toBe(0);
+    expect(taken.length).toBeLessThan(4);
+    expect(most).toBeLessThan(10_000);
   });
 
   test("stops at the limit, says it, and hands on nothing beyond it", async () => {
@@ -117,6 +142,33 @@ describe("deadlines", () => {
     const error = await errorOf(pump(from(endless, 2), { ...quick, totalMs: 50 }));
     expect(error).toMatchObject({ code: "timeout" });
     expect(error.message).toContain("0.05 seconds");
+  });
+
+  test("a body that stands still is given up, one that goes on slowly is not", async () => {
+    const options = { limit: 1e6, minBytesPerSecond: 0, idleMs: 120, onChunk: () => undefined };
+    const still = await errorOf(pump(from([new Uint8Array(9)], Number.POSITIVE_INFINITY), options));
+    expect(still).toMatchObject({ code: "timeout", message: expect.stringContaining("No byte") });
+    const slow = from(
+      Array.from({ length: 20 }, () => new Uint8Array(1)),
+      15,
+    );
+    expect(await pump(slow, options)).toBe(20);
+  });
+
+  test("whoever asked for the bytes may end the reading, with an error of its own", async () => {
+    const ended = new AbortController();
+    const arrived: number[] = [];
+    const pumping = pump(from([new Uint8Array(9)], Number.POSITIVE_INFINITY), {
+      limit: 1e6,
+      signal: ended.signal,
+      onBytes: (count) => {
+        arrived.push(count);
+        setTimeout(() => ended.abort(malformed("make room")), 5);
+      },
+      onChunk: () => undefined,
+    });
+    expect((await errorOf(pumping)).message).toBe("make room");
+    expect(arrived).toEqual([9]);
   });
 
   test("the deadline of the whole counts while the consumer works", async () => {

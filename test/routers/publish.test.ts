@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { statfs } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { bytesOf, jsonOf } from "../support/answers.ts";
 import { PASSWORD, startTestApp, type Actor, type TestApp } from "../support/app.ts";
 import { buildPackage } from "../support/package-builder.ts";
@@ -114,11 +116,116 @@ describe("publish", () => {
     const rivals = Array.from({ length: 50 }, (_, at) =>
       buildPackage({ name: "race", version: "1", files: { "share/race": String(at) } }),
     );
+    const before = await server.storedFiles();
     const answers = await Promise.all(rivals.map((rival) => alice.put(`${root}/race/${rival.fileName}`, rival.bytes)));
     expect(answers.map(({ status }) => status).sort()).toEqual([201, ...Array.from({ length: 49 }, () => 409)]);
     const winner = rivals[answers.findIndex(({ status }) => status === 201)];
+    // Those who lost at the last step had put theirs in place already.
+    const hash = winner?.sha256 ?? "";
+    const place = `${hash.slice(0, 2)}/${hash.slice(2, 4)}/${hash}`;
+    expect(await server.storedFiles()).toEqual([...before, `blobs/${place}`, `files/${place}`].sort());
     const stored = await server.anonymous.get(`/alice/race/noarch/${winner?.fileName}`);
     expect(await bytesOf(stored)).toEqual(Buffer.from(winner?.bytes ?? []));
+  });
+
+  test("a duplicate is refused before anything of it is kept, and takes nothing from others with its bytes", async () => {
+    const promoted: string[] = [];
+    const own = await startTestApp({ failpoint: (name) => void promoted.push(name) });
+    try {
+      const carol = await own.addUser("carol");
+      const first = buildPackage({ name: "kept", version: "1" });
+      expect((await carol.put(`/carol/main/noarch/${first.fileName}`, first.bytes)).status).toBe(201);
+      const before = await own.storedFiles();
+      promoted.length = 0;
+      for (const text of ["a", "b", "c"]) {
+        const other = buildPackage({ name: "kept", version: "1", files: { "share/kept": text } });
+        expect((await carol.put(`/carol/main/noarch/${other.fileName}`, other.bytes)).status).toBe(409);
+        expect(await own.storedFiles()).toEqual(before);
+      }
+      expect((await carol.put(`/carol/main/noarch/${first.fileName}`, first.bytes)).status).toBe(409);
+      expect(promoted).not.toContain("p4.renamed");
+      expect(await own.storedFiles()).toEqual(before);
+      const stored = await own.anonymous.get(`/carol/main/noarch/${first.fileName}`);
+      expect(await bytesOf(stored)).toEqual(Buffer.from(first.bytes));
+    } finally {
+      await own.close();
+    }
+  });
+
+  test("what fails after its bytes are in place leaves none, unless another file has them", async () => {
+    let fails = false;
+    const own = await startTestApp({
+      failpoint: (name) => {
+        if (fails && name === "p5.dir_fsynced") throw new Error("on purpose");
+      },
+    });
+    try {
+      const carol = await own.addUser("carol");
+      const built = buildPackage({ name: "kept", version: "1" });
+      fails = true;
+      expect((await carol.put(`/carol/main/noarch/${built.fileName}`, built.bytes)).status).toBe(500);
+      expect(await own.storedFiles()).toEqual([]);
+      fails = false;
+      expect((await carol.put(`/carol/main/noarch/${built.fileName}`, built.bytes)).status).toBe(201);
+      const before = await own.storedFiles();
+      fails = true;
+      expect((await carol.put(`/carol/other/noarch/${built.fileName}`, built.bytes)).status).toBe(500);
+      expect(await own.storedFiles()).toEqual(before);
+    } finally {
+      await own.close();
+    }
+  });
+
+  test("refuses what would make documents large, naming the member, its size and the limit", async () => {
+    const specs = Array.from({ length: 65 }, (_, at) => `${at} ${"x".repeat(4026)}`);
+    const exporting = buildPackage({ name: "exporting", version: "1", info: { "run_exports.json": { weak: specs } } });
+    for (const query of ["", "?dry_run=true"]) {
+      const answer = await alice.put(`${root}/main/${exporting.fileName}${query}`, exporting.bytes);
+      expect(answer.status).toBe(400);
+      const problem = await problemOf(answer);
+      expect(problem.detail).toContain("info/run_exports.json");
+      expect(problem.detail).toContain("262144");
+      expect(problem.findings).toMatchObject([{ rule: "stored-size", path: "info/run_exports.json" }]);
+    }
+    const unusable = Array.from({ length: 10_000 }, (_, at) => `${at} ${"x".repeat(40)}`);
+    const long = buildPackage({ name: "long", version: "1", info: { "run_exports.json": { weak: unusable } } });
+    const tooLong = await alice.put(`${root}/main/${long.fileName}`, long.bytes);
+    expect(await problemOf(tooLong)).toMatchObject({
+      status: 400,
+      detail: expect.stringMatching(/info\/run_exports\.json has \d+ bytes; the limit is 262144 bytes/),
+    });
+    const about = { description: "d".repeat(200_000) };
+    const both = buildPackage({
+      name: "both",
+      version: "1",
+      info: { "run_exports.json": { weak: specs.slice(35) }, "about.json": about },
+    });
+    const answer = await alice.put(`${root}/main/${both.fileName}`, both.bytes);
+    expect([answer.status, String((await problemOf(answer)).detail)]).toEqual([
+      400,
+      expect.stringContaining("info/about.json"),
+    ]);
+    const fine = buildPackage({ name: "fine", version: "1", info: { "about.json": about } });
+    expect((await alice.put(`${root}/main/${fine.fileName}`, fine.bytes)).status).toBe(201);
+  });
+
+  test("refuses before it is read what announces more than there is room for", async () => {
+    const { bavail, bsize } = await statfs(tmpdir());
+    const half = Math.floor((bavail * bsize) / 2);
+    const settings = { "min-free-space": String(half), "max-upload-size": "4096TiB" };
+    const own = await startTestApp({ settings });
+    try {
+      const carol = await own.addUser("carol");
+      const { fileName, bytes } = buildPackage({ name: "roomy", version: "1" });
+      const path = `/carol/main/noarch/${fileName}`;
+      const refused = await carol.put(path, bytes, { "content-length": String(Math.floor(half * 1.2)) });
+      expect(refused.status).toBe(507);
+      expect((await problemOf(refused)).detail).toContain(String(Math.floor(half * 1.2)));
+      expect(await own.storedFiles()).toEqual([]);
+      expect((await carol.put(path, bytes, { "content-length": String(bytes.byteLength) })).status).toBe(201);
+    } finally {
+      await own.close();
+    }
   });
 
   test("refuses an invalid package with 400 on Gitea's form, and leaves nothing behind", async () => {

@@ -36,6 +36,7 @@ afterAll(async () => {
 
 async function makeScene(): Promise<void> {
   const { manage } = server;
+  tables.shiftIds();
   actors.set("anonymous", server.anonymous);
   for (const name of ["stranger", "owner", "hider", "heir", "clerk", "goner", ...ROLES.map((role) => `a-${role}`)]) {
     actors.set(name, await server.addUser(name));

@@ -76,7 +76,7 @@ describe("a yanked file", () => {
 
   test("is in no other document", async () => {
     const others = documentPaths("noarch").filter((path) => !/noarch\/repodata/.test(path));
-    expect(others).toHaveLength(7);
+    expect(others).toHaveLength(6);
     for (const path of others) expect([path, textOf(path, await read(path))]).not.toContain(YANKED);
     const { packages } = await jsonOf<{ packages: object }>(await server.anonymous.get("/alice/main/channeldata.json"));
     expect(packages).toMatchObject({ tool: { version: "1" }, other: { version: "1" } });

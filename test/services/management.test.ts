@@ -41,6 +41,7 @@ afterAll(async () => {
 
 async function makeScene(): Promise<void> {
   const { manage } = server;
+  tables.shiftIds();
   const users = ["owner", "hider", "victim", "stranger", "heir", "clerk", ...ROLES.map((role) => `a-${role}`)];
   for (const name of users) await server.addUser(name);
   for (const name of ["boss", "gone-disabled", "gone-password", "gone-expired", "gone-revoked", "gone-demoted"]) {

@@ -4,7 +4,7 @@ import { createWorkers, type InspectJob, type Workers } from "../../src/services
 import { errorOf } from "../modules/error-of.ts";
 import { basic, PASSWORD } from "../support/app.ts";
 import { listen } from "../support/listening.ts";
-import { condaBytes, packageParts, tar, zstd } from "../support/package-builder.ts";
+import { condaBytes, packageParts, tar } from "../support/package-builder.ts";
 
 /** A worker that does what the name of the file says. */
 const SCRIPT = URL.createObjectURL(
@@ -132,21 +132,28 @@ test("reading a hostile package delays nobody else, and refuses it", async () =>
   }
 });
 
-/** 60 KB that unpack to more than the limit: one frame of zeros, again and again. */
+/** 40 KB that unpack to more than the limit: one frame of blocks that stand for 128 KiB of zeros each. */
 function bomb(): Uint8Array<ArrayBuffer> {
   const { stem, info } = packageParts({ name: "bomb", version: "1" });
-  const piece = 16 * 1024 ** 2;
+  const piece = 128 * 1024;
   const pieces = ARCHIVE_LIMITS.unpackedBytes / piece + 1;
   const size = (pieces * piece).toString(8).padStart(11, "0");
   const head = tar(
     [{ path: "share/zeros", edit: (header) => header.set(new TextEncoder().encode(size), 124) }],
     new Uint8Array(0),
   );
-  const zeros = zstd(new Uint8Array(piece));
+  // https://www.rfc-editor.org/rfc/rfc8878#section-3.1.1.2
+  const block = (type: "raw" | "run", bytes: number, content: Uint8Array, isLast = false): Uint8Array => {
+    const header = (bytes << 3) | (type === "run" ? 2 : 0) | (isLast ? 1 : 0);
+    return Buffer.concat([Uint8Array.of(header, header >> 8, header >> 16), content]);
+  };
+  const zero = Uint8Array.of(0);
   const payload = Buffer.concat([
-    zstd(head),
-    ...Array.from({ length: pieces }, () => zeros),
-    zstd(new Uint8Array(1024)),
+    // The mark of a frame, nothing known of it, and a window of 8 MiB.
+    Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0, 0x68),
+    block("raw", head.length, head),
+    ...Array.from({ length: pieces }, () => block("run", piece, zero)),
+    block("run", 1024, zero, true),
   ]);
   return condaBytes({ stem, info, payload }).slice();
 }

@@ -8,6 +8,7 @@ import { createApp, type App } from "../../src/app.ts";
 import { loadConfig } from "../../src/config.ts";
 import type { Clock } from "../../src/modules/clock.ts";
 import { createLogger } from "../../src/modules/log.ts";
+import type { Peer } from "../../src/routers/kit.ts";
 import { manageAs, type Manage } from "./manage.ts";
 
 export type Actor = {
@@ -100,9 +101,16 @@ export function basic(user: string, password: string): { authorization: string }
   return { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}` };
 }
 
+const PEER = peerAt("192.0.2.1");
+
+/** Somebody who has taken each answer by the time it is given. */
+export function peerAt(address: string): Peer {
+  return { address, port: 50_000, isOpen: () => false };
+}
+
 function actor(app: App, name: string, credentials: Record<string, string>): Actor {
   const send = (method: string, path: string, headers: Record<string, string> = {}, body?: unknown) =>
-    app.handle(requestOf(method, path, { ...credentials, ...headers }, body), "192.0.2.1");
+    app.handle(requestOf(method, path, { ...credentials, ...headers }, body), PEER);
   return {
     name,
     get: (path, headers) => send("GET", path, headers),

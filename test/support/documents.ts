@@ -13,7 +13,6 @@ export const SECTION_DOCUMENTS = [
   "repodata_shards.msgpack.zst",
   "current_repodata.json",
   "current_repodata.json.zst",
-  "current_repodata.json.bz2",
   "run_exports.json",
   "run_exports.json.zst",
 ] as const;

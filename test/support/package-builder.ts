@@ -90,6 +90,21 @@ export function bzip2(bytes: Uint8Array): Uint8Array {
   return Bzip2.compressFile(bytes, undefined, 1);
 }
 
+/** One bzip2 stream of streams that have one block each, of at most 100 KB once runs are counted. */
+export function joinBzip2(streams: readonly Uint8Array[]): Uint8Array {
+  const end = (0x177245385090).toString(2).padStart(48, "0");
+  let [bits, sum] = ["", 0];
+  for (const stream of streams) {
+    const all = Array.from(stream.subarray(4), (byte) => byte.toString(2).padStart(8, "0")).join("");
+    const block = all.slice(0, all.lastIndexOf(end));
+    bits += block;
+    sum = (((sum << 1) | (sum >>> 31)) ^ parseInt(block.slice(48, 80), 2)) >>> 0;
+  }
+  bits += end + sum.toString(2).padStart(32, "0");
+  const bytes = bits.padEnd(Math.ceil(bits.length / 8) * 8, "0").match(/.{8}/g) ?? [];
+  return Buffer.concat([Buffer.from("BZh1"), Uint8Array.from(bytes, (byte) => parseInt(byte, 2))]);
+}
+
 function sha256(bytes: Uint8Array): string {
   return new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
 }

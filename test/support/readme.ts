@@ -17,15 +17,19 @@ export type StandIns = {
 };
 
 export function fillIn(text: string, stand: StandIns): string {
-  return text
-    .replaceAll(/http:\/\/(localhost|127\.0\.0\.1):8080/g, stand.url)
-    .replaceAll("localhost:8080", new URL(stand.url).host)
-    .replaceAll("dist/condarium", stand.binary)
-    .replaceAll("/usr/local/bin", stand.folders.bin)
-    .replaceAll("/var/lib/condarium", stand.folders.data)
-    .replaceAll("/var/backups", stand.folders.backups)
-    .replaceAll(/\b(\w+):PASSWORD\b/g, (_, name: string) => `${name}:${stand.passwords.get(name) ?? "?"}`)
-    .replaceAll(/\bTOKEN\b/g, stand.token);
+  return (
+    text
+      .replaceAll(/http:\/\/(localhost|127\.0\.0\.1):8080/g, stand.url)
+      .replaceAll("localhost:8080", new URL(stand.url).host)
+      .replaceAll("dist/condarium", stand.binary)
+      .replaceAll("/usr/local/bin", stand.folders.bin)
+      .replaceAll("/var/lib/condarium", stand.folders.data)
+      .replaceAll("/var/backups", stand.folders.backups)
+      // The user of the service, who is not here.
+      .replaceAll("--owner condarium", `--owner ${process.getuid?.() ?? 0}`)
+      .replaceAll(/\b(\w+):PASSWORD\b/g, (_, name: string) => `${name}:${stand.passwords.get(name) ?? "?"}`)
+      .replaceAll(/\bTOKEN\b/g, stand.token)
+  );
 }
 
 /** The fenced blocks, in order. */

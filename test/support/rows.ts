@@ -24,6 +24,8 @@ export type AuditRow = {
 export type Tables = {
   all(sql: string, ...values: (string | number)[]): Row[];
   run(sql: string, ...values: (string | number)[]): void;
+  /** Makes the next owner, user and principal get ids that differ, so that nobody takes one for another. */
+  shiftIds(): void;
   /** The audit trail, oldest first. */
   audit(): AuditRow[];
   /** Every row of every table as one text: equal texts mean that nothing was changed. */
@@ -47,6 +49,13 @@ export function openTables(folder: string): Tables {
   return {
     all,
     run: (sql, ...values) => void connection.run(sql, values),
+    shiftIds: () => {
+      connection.run(
+        "INSERT INTO owner (kind, name, visibility, created) VALUES ('organization', 'nobodys', 'public', 0)",
+      );
+      connection.run("INSERT INTO principal (id, kind) VALUES (100, 'user')");
+      connection.run("DELETE FROM principal WHERE id = 100");
+    },
     audit: () => connection.query<AuditRow, []>("SELECT * FROM audit_event ORDER BY id").all(),
     dump: () => dumps.map((query) => JSON.stringify(query.values())).join("\n"),
     close: () => connection.close(),

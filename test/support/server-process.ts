@@ -5,7 +5,7 @@ import { join } from "node:path";
 export type ServerProcess = {
   readonly url: string;
   readonly port: number;
-  readonly child: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  readonly child: Bun.Subprocess<"ignore" | Uint8Array, "pipe", "pipe">;
   /** What it has written so far. */
   stdout(): string;
   stderr(): string;
@@ -49,9 +49,14 @@ export async function serve(
   throw new Error(`the server did not start: ${stderr.text()}`);
 }
 
-/** Runs one command to its end. */
-export async function condarium(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
-  const child = spawn(args, env);
+/** Runs one command to its end, `under` another program if given. */
+export async function condarium(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  options: { readonly under?: readonly string[]; readonly input?: string } = {},
+): Promise<Ended> {
+  const { under = [], input } = options;
+  const child = spawn(args, env, under, input === undefined ? "ignore" : new TextEncoder().encode(input));
   const [code, stdout, stderr] = await Promise.all([
     child.exited,
     new Response(child.stdout).text(),
@@ -70,9 +75,10 @@ function spawn(
   args: readonly string[],
   env: Record<string, string>,
   under: readonly string[] = [],
-): ServerProcess["child"] {
+  input: "ignore" | Uint8Array = "ignore",
+): Bun.Subprocess<"ignore" | Uint8Array, "pipe", "pipe"> {
   const command = [...under, process.execPath, MAIN, ...args];
-  return Bun.spawn(command, { env, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  return Bun.spawn(command, { env, stdin: input, stdout: "pipe", stderr: "pipe" });
 }
 
 type Collected = { text(): string; close(): Promise<void> };

@@ -109,6 +109,7 @@ export const packageBlob = sqliteTable(
     md5: text("md5").notNull(),
     size: integer("size").notNull(),
     created: integer("created").notNull(),
+    unreferencedAt: integer("unreferenced_at"),
   },
   (table) => [uniqueIndex("package_blob_sha256").on(table.sha256)],
 );
@@ -243,6 +244,16 @@ export const loginFailure = sqliteTable(
     failures: integer("failures").notNull(),
   },
   (table) => [index("login_failure_window").on(table.windowStart)],
+);
+
+export const lease = sqliteTable(
+  "lease",
+  {
+    name: text("name").notNull(),
+    holder: text("holder").notNull(),
+    until: integer("until").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.name, table.holder] })],
 );
 
 export const auditEvent = sqliteTable(

@@ -1,6 +1,6 @@
 // Decodes bzip2 block by block, in bounded memory, and refuses anything but whole streams.
 
-import { ArchiveRefusal, type Reporter } from "./refusal.ts";
+import { ArchiveRefusal } from "./refusal.ts";
 
 type BitReader = {
   readonly source: Iterator<Uint8Array>;
@@ -39,31 +39,17 @@ const LONGEST_RUN = 259;
 const MAX_RUN_WEIGHT = 2 ** 21;
 
 /** Yields the decoded bytes; a chunk is overwritten when the next one is asked for. */
-export function* decompressBzip2(
-  source: Iterable<Uint8Array>,
-  reporter: Reporter,
-): Generator<Uint8Array, void, undefined> {
+export function* decompressBzip2(source: Iterable<Uint8Array>): Generator<Uint8Array, void, undefined> {
   const reader: BitReader = { source: source[Symbol.iterator](), chunk: new Uint8Array(0), at: 0, bits: 0, count: 0 };
-  const output = new Uint8Array(OUTPUT);
-  let streams = 0;
-  do {
-    yield* decodeStream(reader, output, streams === 0);
-    streams += 1;
-  } while (hasMore(reader));
-  if (streams > 1) {
-    const fix = "Write the archive as one bzip2 stream, for example with bzip2 instead of pbzip2.";
-    reporter.warn(
-      "bzip2-several-streams",
-      "",
-      "The file holds several bzip2 streams; some clients read only the first.",
-      fix,
-    );
-  }
+  yield* decodeStream(reader, new Uint8Array(OUTPUT));
+  if (!hasMore(reader)) return;
+  const isStream = [0x42, 0x5a, 0x68].every((byte) => hasMore(reader) && take(reader, 8) === byte);
+  throw isStream ? severalStreams() : trailing();
 }
 
-function* decodeStream(reader: BitReader, output: Uint8Array, isFirst: boolean): Generator<Uint8Array> {
+function* decodeStream(reader: BitReader, output: Uint8Array): Generator<Uint8Array> {
   const level = take(reader, 8) === 0x42 && take(reader, 16) === 0x5a68 ? take(reader, 8) - 0x30 : 0;
-  if (level < 1 || level > 9) throw isFirst ? corrupt("its first bytes are not those of bzip2") : trailing();
+  if (level < 1 || level > 9) throw corrupt("its first bytes are not those of bzip2");
   const block = new Uint32Array(level * 100_000);
   const counts = new Int32Array(256);
   let crc = 0;
@@ -86,6 +72,7 @@ function readBlockHeader(reader: BitReader): BlockHeader {
   if (take(reader, 1) === 1) throw corrupt("it uses the randomised blocks of 1996");
   const origin = take(reader, 24);
   const bytes = readUsedBytes(reader);
+  if (bytes.length === 0) throw corrupt("a block uses no byte at all");
   const tableCount = take(reader, 3);
   if (tableCount < 2 || tableCount > 6) throw corrupt("a block has an impossible number of tables");
   const selectors = new Uint8Array(take(reader, 15));
@@ -230,7 +217,7 @@ function* invert(
     const byte = entry & 0xff;
     position = entry >>> 8;
     if (equal === 4) {
-      for (let count = 0; count < byte; count += 1) crc = (crc << 8) ^ (CRC_TABLE[(crc >>> 24) ^ previous] ?? 0);
+      crc = crcOfRun(crc, previous, byte);
       output.fill(previous, filled, filled + byte);
       filled += byte;
       [equal, previous] = [0, -1];
@@ -246,8 +233,40 @@ function* invert(
       filled = 0;
     }
   }
+  if (equal === 4) throw corrupt("a run ends without its length");
   if (~crc >>> 0 !== header.crc) throw corrupt("the checksum of a block is wrong");
   yield output.subarray(0, filled);
+}
+
+/** The checksum after `count` more bytes that are all the same: long runs are what little data can grow most by. */
+function crcOfRun(crc: number, byte: number, count: number): number {
+  if (count < SHORT_RUN) {
+    let sum = crc;
+    for (let index = 0; index < count; index += 1) sum = (sum << 8) ^ (CRC_TABLE[(sum >>> 24) ^ byte] ?? 0);
+    return sum;
+  }
+  const table = (RUN_TABLES[count] ??= buildRunTable(count));
+  return (
+    (table[crc & 0xff] ?? 0) ^
+    (table[256 + ((crc >>> 8) & 0xff)] ?? 0) ^
+    (table[512 + ((crc >>> 16) & 0xff)] ?? 0) ^
+    (table[768 + (crc >>> 24)] ?? 0) ^
+    (table[1024 + byte] ?? 0)
+  );
+}
+
+/** What each byte of the checksum, and the repeated byte, become after so many steps: these only ever add up by xor. */
+function buildRunTable(count: number): Int32Array {
+  const table = new Int32Array(5 * 256);
+  for (let bit = 0; bit < 40; bit += 1) {
+    const byte = bit < 32 ? 0 : 1 << (bit - 32);
+    let value = bit < 32 ? 1 << bit : 0;
+    for (let index = 0; index < count; index += 1) value = (value << 8) ^ (CRC_TABLE[(value >>> 24) ^ byte] ?? 0);
+    const start = (bit >> 3) * 256;
+    const half = 1 << (bit & 7);
+    for (let index = 0; index < half; index += 1) table[start + half + index] = value ^ (table[start + index] ?? 0);
+  }
+  return table;
 }
 
 /** Moves the value at `rank` to the front and returns it. */
@@ -293,10 +312,21 @@ function corrupt(reason: string): ArchiveRefusal {
   return new ArchiveRefusal("bzip2-corrupt", "", `The bzip2 data is broken: ${reason}.`, fix);
 }
 
+/** rattler stops after the first, conda and mamba read on. */
+function severalStreams(): ArchiveRefusal {
+  const message = "The file holds several bzip2 streams, and some clients read only the first.";
+  const fix = "Write the archive as one bzip2 stream, for example with bzip2 instead of pbzip2.";
+  return new ArchiveRefusal("bzip2-several-streams", "", message, fix);
+}
+
 function trailing(): ArchiveRefusal {
   const fix = "Remove the bytes after the end of the bzip2 data, or build the package again.";
   return new ArchiveRefusal("bzip2-trailing-data", "", "Something that is not bzip2 follows the bzip2 data.", fix);
 }
+
+const SHORT_RUN = 16;
+/** By the length of the run. */
+const RUN_TABLES: (Int32Array | undefined)[] = [];
 
 const CRC_TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
   let crc = byte << 24;

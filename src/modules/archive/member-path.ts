@@ -8,6 +8,11 @@ const HIDDEN = /[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
 const UPWARD = /(?:^|\/)\.\.(?:\/|$)/;
 const EMPTY_PART = /(?:^|\/)\.?(?:\/|$)/;
 
+const NOT_ASCII = /[^\0-\x7f]/;
+/** Windows drops these at the end of a name, HFS+ those wherever they stand. */
+const IGNORED_AT_END = /[. ](?:\/|$)/;
+const IGNORED = /[\u200c-\u200d\u206a-\u206f\ufeff]/g;
+
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Undefined for bytes that are not UTF-8. */
@@ -36,8 +41,21 @@ export function pathProblem(path: string): string | undefined {
 
 /** Same for the target of a symbolic link, which may lead anywhere. */
 export function targetProblem(target: string): string | undefined {
+  if (target === "") return "is empty";
   if (HIDDEN.test(target)) return "has control or direction characters";
   return isLong(target, MAX_PATH) ? `is longer than ${MAX_PATH} bytes` : undefined;
+}
+
+/**
+ * The same for paths that are one on systems that ignore case, how accents are composed, or what shows nothing and stands
+ * at the end of a name.
+ */
+export function foldPath(path: string): string {
+  const trimmed = IGNORED_AT_END.test(path) ? path.split("/").map(trimName).join("/") : path;
+  if (!NOT_ASCII.test(trimmed)) return trimmed.toUpperCase();
+  const visible = trimmed.replace(IGNORED, "").normalize("NFD");
+  // Both ways, since some letters have a twin in one case only.
+  return visible.toLowerCase().toUpperCase().normalize("NFD");
 }
 
 /** Whether a symbolic link at `path` stays inside the tree; only `..` at its start are sure to mean what they say. */
@@ -47,6 +65,12 @@ export function staysInside(path: string, target: string): boolean {
   const firstName = parts.findIndex((part) => part !== "..");
   const climbs = firstName === -1 ? parts.length : firstName;
   return climbs < path.split("/").length && !parts.slice(climbs).includes("..");
+}
+
+function trimName(name: string): string {
+  let end = name.length;
+  while (name[end - 1] === "." || name[end - 1] === " ") end -= 1;
+  return name.slice(0, end);
 }
 
 function isLong(text: string, bytes: number): boolean {

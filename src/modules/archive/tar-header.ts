@@ -1,25 +1,23 @@
-// One 512-byte tar header, and the records of a pax header, read strictly: what two readers could take differently is
-// refused. https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html
+// One 512-byte tar header, read strictly: what two readers could take differently is refused.
+// https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html
 
-import { decodeUtf8 } from "./member-path.ts";
 import { ArchiveRefusal } from "./refusal.ts";
 
 export type TarHeader = {
   /** The type byte as a character. */
   readonly type: string;
+  readonly format: TarFormat;
   /** Not decoded: a long name's beginning may end inside a character. */
+  readonly name: Uint8Array;
+  /** The name with what stands in front of it elsewhere in the header. */
   readonly path: Uint8Array;
   readonly link: Uint8Array;
   readonly size: number;
   readonly mode: number;
 };
 
-/** The records that change what a member is; times, owners and attributes are passed over. */
-export type PaxRecords = {
-  readonly path?: string;
-  readonly linkpath?: string;
-  readonly size?: number;
-};
+/** By its magic; `old` headers have none. */
+type TarFormat = "ustar" | "gnu" | "old";
 
 export const BLOCK = 512;
 
@@ -32,46 +30,31 @@ const UNUSED_NUMBERS = [
   [329, 337],
   [337, 345],
 ] as const;
+const MAGIC = { start: 257, end: 265 };
+const FORMATS: Readonly<Record<string, TarFormat>> = {
+  "ustar\x0000": "ustar",
+  "ustar  \0": "gnu",
+  "\0\0\0\0\0\0\0\0": "old",
+};
 const PREFIX = { start: 345, end: 500 };
-const USTAR = "ustar\x0000";
 
 const REBUILD = "Build the package again with a current conda-build, rattler-build or conda-package-handling.";
 
 export function readTarHeader(block: Uint8Array): TarHeader {
-  const path = readName(block, 0, 100);
-  if (sumBytes(block) !== readNumber(block, path, CHECKSUM.start, CHECKSUM.end)) {
-    throw tarRefusal("tar-checksum", toText(path), "The checksum of a tar header is wrong.");
+  const name = readName(block, 0, 100);
+  if (sumBytes(block) !== readOctal(block, name, CHECKSUM.start, CHECKSUM.end)) {
+    throw tarRefusal("tar-checksum", toText(name), "The checksum of a tar header is wrong.");
   }
-  for (const [start, end] of UNUSED_NUMBERS) checkNumber(block, path, start, end);
+  for (const [start, end] of UNUSED_NUMBERS) checkNumber(block, name, start, end);
+  const format = readFormat(block, name);
   return {
     type: String.fromCharCode(block[156] ?? 0),
-    path: withPrefix(block, path),
+    format,
+    name,
+    path: format === "ustar" ? withPrefix(block, name) : name,
     link: readName(block, 157, 257),
-    size: readNumber(block, path, 124, 136),
-    mode: readNumber(block, path, 100, 108) & 0o7777,
-  };
-}
-
-/** `isGlobal` headers apply to all members that follow, so they may hold nothing but comments. */
-export function readPaxRecords(bytes: Uint8Array, isGlobal: boolean): PaxRecords {
-  const records = new Map<string, string | undefined>();
-  let at = 0;
-  while (at < bytes.length) {
-    const [key, value, end] = readPaxRecord(bytes, at);
-    if (isGlobal && key !== "comment") {
-      throw tarRefusal("tar-global-header", "", "A global pax header would change the members after it.");
-    }
-    if (key.startsWith("GNU.sparse.") || key === "SCHILY.realsize") throw sparse("");
-    if (MEANINGFUL.includes(key)) {
-      if (records.has(key)) throw tarRefusal("tar-ambiguous-header", "", `A pax header gives "${key}" twice.`);
-      records.set(key, decodeUtf8(value));
-    }
-    at = end;
-  }
-  return {
-    ...readText(records, "path"),
-    ...readText(records, "linkpath"),
-    ...(records.has("size") ? { size: readPaxSize(records.get("size")) } : {}),
+    size: readNumber(block, name, 124, 136),
+    mode: readOctal(block, name, 100, 108) & 0o7777,
   };
 }
 
@@ -83,40 +66,29 @@ export function tarRefusal(rule: string, path: string, message: string): Archive
   return new ArchiveRefusal(rule, path, message, REBUILD);
 }
 
-const MEANINGFUL = ["path", "linkpath", "size"];
-
-function readText(records: ReadonlyMap<string, string | undefined>, key: "path" | "linkpath"): PaxRecords {
-  if (!records.has(key)) return {};
-  const value = records.get(key);
-  if (value === undefined) throw tarRefusal("tar-bad-name", "", "A pax header gives a name that is not UTF-8.");
-  return { [key]: value };
-}
-
-function readPaxSize(value: string | undefined): number {
-  const size = value !== undefined && /^(?:0|[1-9][0-9]*)$/.test(value) ? Number(value) : NaN;
-  if (!Number.isSafeInteger(size)) throw tarRefusal("tar-bad-number", "", "A pax header gives a size that is no size.");
-  return size;
-}
-
-/** Reads `{length} {key}={value}\n`, where the length counts all of it. */
-function readPaxRecord(bytes: Uint8Array, start: number): [string, Uint8Array, number] {
-  const space = bytes.indexOf(0x20, start);
-  const digits = toText(bytes.subarray(start, Math.min(Math.max(space, start), start + 8)));
-  const end = /^[1-9][0-9]*$/.test(digits) ? start + Number(digits) : NaN;
-  const equals = bytes.indexOf(0x3d, space);
-  const isWhole = space === start + digits.length && end <= bytes.length && bytes[end - 1] === 0x0a;
-  if (!isWhole || equals <= space + 1 || equals >= end) {
-    throw tarRefusal("tar-bad-pax", "", "A pax header has a record of the wrong form or length.");
+/**
+ * Python takes a prefix whatever the magic says, Rust and Go go by all of the magic, libarchive by half of it. In what
+ * is not ustar, libarchive finds a sparse map where the prefix would be; behind one, Go finds the mark of star.
+ */
+function readFormat(block: Uint8Array, path: Uint8Array): TarFormat {
+  const format = FORMATS[toText(block.subarray(MAGIC.start, MAGIC.end))];
+  if (format === undefined) {
+    throw tarRefusal(
+      "tar-magic",
+      toText(path),
+      "A tar header has a magic that is neither that of ustar nor of GNU tar.",
+    );
   }
-  return [toText(bytes.subarray(space + 1, equals)), bytes.subarray(equals + 1, end - 1), end];
+  const unused = block.subarray(format === "ustar" ? PREFIX.end : PREFIX.start);
+  if (unused.some((byte) => byte !== 0)) {
+    const message = "A tar header has something in a place that only some readers look at.";
+    throw tarRefusal("tar-ambiguous-header", toText(path), message);
+  }
+  return format;
 }
 
-/** The prefix counts for some readers whatever the magic says, so it may only be there where all agree. */
 function withPrefix(block: Uint8Array, path: Uint8Array): Uint8Array {
   if (block[PREFIX.start] === 0) return path;
-  if (toText(block.subarray(257, 265)) !== USTAR) {
-    throw tarRefusal("tar-ambiguous-header", toText(path), "A name has a prefix in a header that is not ustar.");
-  }
   return Buffer.concat([readName(block, PREFIX.start, PREFIX.end), Buffer.from("/"), path]);
 }
 
@@ -129,26 +101,38 @@ function readName(block: Uint8Array, start: number, end: number): Uint8Array {
 
 /** Octal digits, or base 256 after a first byte of 0x80 where the number needs it. */
 function readNumber(block: Uint8Array, path: Uint8Array, start: number, end: number): number {
+  if (block[start] !== 0x80) return readOctal(block, path, start, end);
   let value = 0;
-  if (block[start] === 0x80) {
-    for (let at = start + 1; at < end; at += 1) value = value * 256 + (block[at] ?? 0);
-    if (Number.isSafeInteger(value)) return value;
-  } else {
-    let at = start;
-    while (at < end && block[at] === 0x20) at += 1;
-    const first = at;
-    for (let digit = (block[at] ?? 0) - 0x30; at < end && digit >= 0 && digit <= 7; digit = (block[at] ?? 0) - 0x30) {
-      value = value * 8 + digit;
-      at += 1;
-    }
-    if (at > first && skipBlank(block, at, end) === end) return value;
+  for (let at = start + 1; at < end; at += 1) value = value * 256 + (block[at] ?? 0);
+  if (Number.isSafeInteger(value)) return value;
+  throw badNumber(path);
+}
+
+/** Rust has no other numbers for modes and checksums. */
+function readOctal(block: Uint8Array, path: Uint8Array, start: number, end: number): number {
+  let value = 0;
+  let at = start;
+  while (at < end && block[at] === 0x20) at += 1;
+  const first = at;
+  for (let digit = (block[at] ?? 0) - 0x30; at < end && digit >= 0 && digit <= 7; digit = (block[at] ?? 0) - 0x30) {
+    value = value * 8 + digit;
+    at += 1;
   }
-  throw tarRefusal("tar-bad-number", toText(path), "A tar header has a number that is broken, negative or too large.");
+  if (at > first && skipBlank(block, at, end) === end) return value;
+  throw badNumber(path);
 }
 
 function checkNumber(block: Uint8Array, path: Uint8Array, start: number, end: number): void {
-  const isBase256 = block[start] === 0x80 || block[start] === 0xff;
-  if (!isBase256 && skipBlank(block, start, end) < end) readNumber(block, path, start, end);
+  if (block[start] === 0xff) {
+    // A negative number; Python cannot set a time that does not fit 64 bits.
+    const isSmall = block.subarray(start, end - 6).every((byte) => byte === 0xff);
+    if (!isSmall) throw badNumber(path);
+  } else if (skipBlank(block, start, end) < end) readNumber(block, path, start, end);
+}
+
+function badNumber(path: Uint8Array): ArchiveRefusal {
+  const message = "A tar header has a number that is broken, negative or too large.";
+  return tarRefusal("tar-bad-number", toText(path), message);
 }
 
 function skipBlank(block: Uint8Array, start: number, end: number): number {

@@ -1,28 +1,10 @@
 // A push parser for tar (ustar, GNU long names, pax): bytes in, members out, nothing held but what is asked for.
 
 import type { Meter } from "./limits.ts";
-import { decodeUtf8, pathProblem, targetProblem } from "./member-path.ts";
-import {
-  BLOCK,
-  type PaxRecords,
-  readPaxRecords,
-  readTarHeader,
-  sparse,
-  type TarHeader,
-  tarRefusal,
-} from "./tar-header.ts";
-
-export type TarMember = {
-  /** Without `./` in front and `/` behind. */
-  readonly path: string;
-  /** Whether the archive writes it with `./` in front. */
-  readonly isDotted: boolean;
-  readonly type: "file" | "directory" | "symlink" | "hardlink";
-  readonly size: number;
-  readonly mode: number;
-  /** The target of a link, `""` otherwise. */
-  readonly link: string;
-};
+import { pathProblem } from "./member-path.ts";
+import { readPaxRecords } from "./pax.ts";
+import { BLOCK, readTarHeader, type TarHeader, tarRefusal } from "./tar-header.ts";
+import { describeMember, type Pending, readName, type TarMember } from "./tar-member.ts";
 
 export type TarVisitor = {
   /** Told of each member; `true` asks for the contents of a file. */
@@ -37,9 +19,6 @@ export type TarParser = {
   end(): void;
 };
 
-/** What the headers before a member say about it. */
-type Pending = { pax?: PaxRecords; global?: PaxRecords; longName?: string; longLink?: string };
-
 type State = {
   readonly block: Uint8Array;
   filled: number;
@@ -53,19 +32,8 @@ type State = {
   pending: Pending;
 };
 
-const TYPES: Readonly<Record<string, TarMember["type"]>> = {
-  "\0": "file",
-  "0": "file",
-  "1": "hardlink",
-  "2": "symlink",
-  "5": "directory",
-};
-
 const MAX_PAX = 1024 ** 2;
 const MAX_LONG_NAME = 8192;
-/** The largest size that fits the header's octal digits. */
-const MAX_OCTAL_SIZE = 8 ** 11 - 1;
-
 /** Reads a whole archive from the chunks of a decoder. */
 export async function walkTar(
   chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
@@ -165,6 +133,12 @@ function readBlock(state: State, block: Uint8Array, visitor: TarVisitor, meter: 
 /** Headers that describe the next member; false for members. */
 function readExtension(state: State, header: TarHeader): boolean {
   const { pending } = state;
+  const isKnown = (...formats: readonly TarHeader["format"][]): void => {
+    if (formats.includes(header.format)) return;
+    const message =
+      "A header that describes a member has the magic of another kind of tar, and some readers pass it over.";
+    throw tarRefusal("tar-magic", "", message);
+  };
   const collect = (key: keyof Pending, limit: number, finish: (bytes: Uint8Array) => void): true => {
     if (pending[key] !== undefined) {
       throw tarRefusal("tar-ambiguous-header", "", "Two headers of one kind describe the same member.");
@@ -177,35 +151,41 @@ function readExtension(state: State, header: TarHeader): boolean {
   };
   switch (header.type) {
     case "x":
+      isKnown("ustar");
       return collect("pax", MAX_PAX, (bytes) => void (pending.pax = readPaxRecords(bytes, false)));
     case "g":
+      isKnown("ustar");
+      checkGlobal(header, pending);
       return collect("global", MAX_PAX, (bytes) => void (pending.global = readPaxRecords(bytes, true)));
     case "L":
+      isKnown("gnu", "ustar");
       return collect("longName", MAX_LONG_NAME, (bytes) => void (pending.longName = readLongName(bytes)));
     case "K":
+      isKnown("gnu", "ustar");
       return collect("longLink", MAX_LONG_NAME, (bytes) => void (pending.longLink = readLongName(bytes)));
     default:
       return false;
   }
 }
 
-function readMember(state: State, header: TarHeader, visitor: TarVisitor): void {
-  const { pax = {}, longName, longLink } = state.pending;
-  state.pending = {};
-  const rawPath = choose(pax.path, longName, header.path);
-  const type = TYPES[header.type];
-  if (header.type === "S") throw sparse(rawPath);
-  if (type === undefined) {
-    throw tarRefusal("tar-unknown-type", rawPath, "The member is neither a file, a directory nor a link.");
+/** rattler forgets over it what describes the next member, and takes it for one: it makes the folders of its name. */
+function checkGlobal(header: TarHeader, pending: Pending): void {
+  if (Object.keys(pending).length > 0) {
+    throw tarRefusal("tar-global-header", "", "A global pax header stands between a member and what describes it.");
   }
-  const size = readSize(header, pax, type, rawPath);
-  const { path, isDotted } = readPath(rawPath, type);
-  const isLink = type === "symlink" || type === "hardlink";
-  const link = isLink ? readLink(choose(pax.linkpath, longLink, header.link), type, path) : "";
-  const member: TarMember = { path, isDotted, type, size, mode: header.mode, link };
-  const isWanted = path !== "" && visitor.member(member);
-  if (isWanted && type === "file") expect(state, size, (bytes) => visitor.contents(member, bytes));
-  else skip(state, size);
+  const name = readName(header.path).replace(/^(?:\.\/)+/, "");
+  const problem = name.includes("/") ? "leads through a folder" : pathProblem(name);
+  if (problem !== undefined) {
+    throw tarRefusal("tar-global-header", name, `The name of a global pax header ${problem}.`);
+  }
+}
+
+function readMember(state: State, header: TarHeader, visitor: TarVisitor): void {
+  const member = describeMember(header, state.pending);
+  state.pending = {};
+  const isWanted = member.path !== "" && visitor.member(member);
+  if (isWanted && member.type === "file") expect(state, member.size, (bytes) => visitor.contents(member, bytes));
+  else skip(state, member.size);
 }
 
 function expect(state: State, size: number, finish: (bytes: Uint8Array) => void): void {
@@ -220,52 +200,10 @@ function skip(state: State, size: number): void {
   state.padding = (BLOCK - (size % BLOCK)) % BLOCK;
 }
 
-function choose(pax: string | undefined, gnu: string | undefined, header: Uint8Array): string {
-  if (pax !== undefined && gnu !== undefined) {
-    throw tarRefusal("tar-ambiguous-header", pax, "A member has one name by pax and one by GNU tar.");
-  }
-  return pax ?? gnu ?? readText(header);
-}
-
 /** Some readers read on behind the size until a zero byte, so there must be one. */
 function readLongName(bytes: Uint8Array): string {
-  if (bytes.at(-1) === 0) return readText(bytes.subarray(0, -1));
+  if (bytes.at(-1) === 0) return readName(bytes.subarray(0, -1));
   throw tarRefusal("tar-bad-name", Buffer.from(bytes).toString("latin1"), "A long name has no end.");
-}
-
-function readText(bytes: Uint8Array): string {
-  const text = decodeUtf8(bytes);
-  if (text !== undefined) return text;
-  throw tarRefusal("tar-bad-name", Buffer.from(bytes).toString("latin1"), "The name of the member is not UTF-8.");
-}
-
-/** A size that two readers could take differently moves where the next header is. */
-function readSize(header: TarHeader, pax: PaxRecords, type: TarMember["type"], path: string): number {
-  const size = pax.size ?? header.size;
-  if (size !== header.size && (header.size !== 0 || size <= MAX_OCTAL_SIZE)) {
-    throw tarRefusal("tar-ambiguous-size", path, "The pax header and the header of the member give different sizes.");
-  }
-  if (size > 0 && type !== "file") {
-    throw tarRefusal("tar-ambiguous-size", path, `The member is a ${type} and yet has contents.`);
-  }
-  return size;
-}
-
-function readPath(raw: string, type: TarMember["type"]): { path: string; isDotted: boolean } {
-  const isDotted = raw.startsWith("./");
-  const bare = isDotted ? raw.slice(2) : raw;
-  const path = type === "directory" && bare.endsWith("/") ? bare.slice(0, -1) : bare;
-  if (type === "directory" && (raw === "./" || raw === ".")) return { path: "", isDotted };
-  const problem = pathProblem(path);
-  if (problem !== undefined) throw tarRefusal("tar-bad-name", raw, `The path of the member ${problem}.`);
-  return { path, isDotted };
-}
-
-function readLink(raw: string, type: "symlink" | "hardlink", path: string): string {
-  const link = type === "hardlink" && raw.startsWith("./") ? raw.slice(2) : raw;
-  const problem = type === "hardlink" ? pathProblem(link) : targetProblem(link);
-  if (problem !== undefined) throw tarRefusal("tar-bad-link", path, `The target of the link ${problem}.`);
-  return link;
 }
 
 function isZero(bytes: Uint8Array): boolean {

@@ -1,34 +1,40 @@
 // The tree that the members of an archive make when they are unpacked, and what must not happen while they are.
 
+import { createHashSet } from "./hash-set.ts";
 import type { Meter } from "./limits.ts";
-import { staysInside } from "./member-path.ts";
+import { foldPath, staysInside } from "./member-path.ts";
+import { createPathNodes, type Kind, type PathNodes } from "./path-nodes.ts";
 import { ArchiveRefusal, type Reporter } from "./refusal.ts";
-import type { TarMember } from "./tar.ts";
+import type { TarMember } from "./tar-member.ts";
 
 export type Tree = {
   add(member: TarMember): void;
   /** Members by path, and the directories they imply. */
-  readonly nodes: ReadonlyMap<string, TreeNode>;
+  readonly nodes: PathNodes;
   readonly hasExternalLinks: boolean;
   /** Warns of what was found, once for each kind. */
   finish(): void;
 };
 
-type TreeNode = { readonly kind: Kind; readonly size: number };
-
-type Kind = TarMember["type"] | "implied";
+/** What a path is to who unpacks there. */
+type Form = "file" | "link" | "directory";
 type Sighting = { readonly path: string; readonly other: string; count: number };
+
+const FORMS: readonly Form[] = ["file", "link", "directory"];
 
 const RESERVED = /(?:^|\/)(?:con|prn|aux|nul|com[1-9]|lpt[1-9])(?:\.[^/]*)?$/i;
 
-const NOT_ASCII = /[^\0-\x7f]/;
+/** libarchive takes it for attributes of the next member where the system is macOS. */
+const APPLE_DOUBLE = /(?:^|\/)\._[^/]+$/;
 
 const REPACK = "Build the package again so that each path is there once and nothing lies beyond a link.";
 
 export function createTree(meter: Meter, reporter: Reporter): Tree {
-  const nodes = new Map<string, TreeNode>();
+  const nodes = createPathNodes();
   /** Hashes: a false alarm in a million packages costs less than holding every path a second time. */
-  const folded = { leaves: new Set<number>(), directories: new Set<number>() };
+  const folded = { file: createHashSet(), link: createHashSet(), directory: createHashSet() };
+  /** Unknown to others, so that nobody can build paths whose hashes all fall into one slot. */
+  const seed = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
   const sightings = new Map<string, Sighting>();
 
   const see = (rule: string, path: string, other = ""): void => {
@@ -39,10 +45,14 @@ export function createTree(meter: Meter, reporter: Reporter): Tree {
   const set = (path: string, kind: Kind, size: number): void => {
     if (!nodes.has(path)) {
       meter.addPath(path.length);
-      const key = hashFolded(path);
-      const isLeaf = !isDirectory(kind);
-      if (folded.leaves.has(key) || (isLeaf && folded.directories.has(key))) see("case-collision", path);
-      (isLeaf ? folded.leaves : folded.directories).add(key);
+      const key = Number(Bun.hash(foldPath(path), seed));
+      const form = formOf(kind);
+      for (const other of FORMS) {
+        if (!folded[other].has(key)) continue;
+        if (other !== form) throw twin(path, form, other);
+        if (form !== "directory") see("case-collision", path);
+      }
+      folded[form].add(key);
     }
     nodes.set(path, { kind, size });
   };
@@ -72,10 +82,9 @@ export function createTree(meter: Meter, reporter: Reporter): Tree {
       if (type === "hardlink" && !isFile(nodes.get(link)?.kind)) {
         throw refusal("tar-bad-link", path, `The member is a hard link to ${link}, which is no file before it.`);
       }
-      // Old conversions lost the targets of links: such a member cannot be unpacked, but nothing about it is ambiguous.
-      if (type === "symlink" && link === "") see("empty-link", path);
-      else if (type === "symlink" && !staysInside(path, link)) see("external-link", path, link);
+      if (type === "symlink" && !staysInside(path, link)) see("external-link", path, link);
       if (RESERVED.test(path)) see("reserved-name", path);
+      if (APPLE_DOUBLE.test(path)) see("apple-double", path);
       set(path, type, size);
     },
     nodes,
@@ -96,12 +105,15 @@ function describe(rule: string, { other, count }: Sighting): [message: string, f
         `The symbolic link leads out of the package, to ${other}${more}.`,
         "Link to files of the package or of its dependencies by a relative path.",
       ];
-    case "empty-link":
-      return [`The symbolic link has no target${more}, so installers cannot make it.`, REPACK];
     case "case-collision":
       return [
         `The path differs from another only in the case of its letters${more}; some systems keep only one of them.`,
         "Rename one of the two.",
+      ];
+    case "apple-double":
+      return [
+        `On macOS, mamba does not unpack a file whose name begins with "._"${more}.`,
+        "Leave such files out: macOS makes them beside others, and no program needs them.",
       ];
     default:
       return [`The name is reserved on Windows and cannot be unpacked there${more}.`, "Rename the file."];
@@ -117,18 +129,23 @@ function fileAsDirectory(path: string, directory: string): ArchiveRefusal {
   return refusal("tar-file-as-directory", path, `The path ${directory} is a file and a directory at once.`);
 }
 
+/** Where case does not count, files are written through such a link, and a file gives way to a directory or stops it. */
+function twin(path: string, form: Form, other: Form): ArchiveRefusal {
+  const message = `The path is a ${form} and differs only in case from that of a ${other}.`;
+  return refusal(form === "link" || other === "link" ? "tar-through-link" : "tar-file-as-directory", path, message);
+}
+
+function formOf(kind: Kind): Form {
+  if (kind === "symlink") return "link";
+  return isDirectory(kind) ? "directory" : "file";
+}
+
 function isDirectory(kind: Kind | undefined): boolean {
   return kind === "directory" || kind === "implied";
 }
 
 function isFile(kind: Kind | undefined): boolean {
   return kind === "file" || kind === "hardlink";
-}
-
-/** The same for paths that are one on systems that ignore case, or that compose accents; upper case folds more letters. */
-function hashFolded(path: string): number {
-  const composed = NOT_ASCII.test(path) ? path.normalize("NFC") : path;
-  return Number(Bun.hash(composed.toUpperCase()));
 }
 
 function refusal(rule: string, path: string, message: string): ArchiveRefusal {

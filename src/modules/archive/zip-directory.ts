@@ -37,9 +37,16 @@ const FLAG_UTF8 = 1 << 11;
 /** What may be set: those two, and the two bits in which a deflater tells its level. */
 const FLAGS = FLAG_DESCRIPTOR | FLAG_UTF8 | 0b110;
 
+/** The highest that Python reads; the upper byte says nothing. */
+const MAX_VERSION = 63;
+
+/** A member that DOS takes for a folder or the label of a disk; libarchive puts a `/` behind its name. */
+const DOS_NOT_A_FILE = 0x18;
+
 const EXTRA_ZIP64 = 0x0001;
-/** Extra fields that give a member another name, or encrypt it. */
-const EXTRA_REFUSED = new Set([0x7075, 0x6375, 0x9901, 0x0017]);
+const EXTRA_TIMES = 0x5455;
+/** Owners and times by Info-ZIP and libarchive. Others can rename, encrypt or change the type of a member. */
+const EXTRA_ALLOWED = new Set([EXTRA_ZIP64, EXTRA_TIMES, 0x5855, 0x7855, 0x7875]);
 
 const REBUILD = "Build the package again with a current conda-build, rattler-build or conda-package-handling.";
 
@@ -165,14 +172,16 @@ function readCentralHeader(bytes: Buffer): [ZipEntry, number] {
   const rawName = bytes.subarray(CENTRAL.length, CENTRAL.length + nameLength);
   const flags = bytes.readUInt16LE(8);
   const name = readName(rawName, flags);
+  checkVersion(name, bytes.readUInt16LE(6));
   const method = readMethod(name, bytes.readUInt16LE(10), flags);
   const extra = bytes.subarray(CENTRAL.length + nameLength, length);
-  const { size, compressedSize, offset, disk } = readZip64(name, extra, {
+  const header = {
     size: bytes.readUInt32LE(24),
     compressedSize: bytes.readUInt32LE(20),
     offset: bytes.readUInt32LE(42),
     disk: bytes.readUInt16LE(34),
-  });
+  };
+  const { size, compressedSize, offset, disk } = readZip64(name, extra, header, false);
   if (bytes.readUInt16LE(32) !== 0) throw refusal("zip-comment", name, "The member has a comment.");
   if (disk !== 0) throw refusal("zip-several-disks", name, "The member lies in another part of the ZIP.");
   checkAttributes(name, bytes.readUInt32LE(38));
@@ -196,14 +205,11 @@ function checkLocalHeader(fd: number, entry: ZipEntry, end: number): number {
   if (header.readUInt32LE(0) !== LOCAL.signature || entry.offset + length > end) throw disagree("places");
   const rest = readAt(fd, entry.offset + LOCAL.length, nameLength + extraLength);
   if (!rest.subarray(0, nameLength).equals(rawName)) throw disagree("names");
+  checkVersion(name, header.readUInt16LE(4));
   if (header.readUInt16LE(6) !== flags) throw disagree("flags");
   if (header.readUInt16LE(8) !== (entry.method === "stored" ? 0 : 8)) throw disagree("methods");
-  const { size, compressedSize } = readZip64(name, rest.subarray(nameLength), {
-    size: header.readUInt32LE(22),
-    compressedSize: header.readUInt32LE(18),
-    offset: 0,
-    disk: 0,
-  });
+  const sizes = { size: header.readUInt32LE(22), compressedSize: header.readUInt32LE(18), offset: 0, disk: 0 };
+  const { size, compressedSize } = readZip64(name, rest.subarray(nameLength), sizes, true);
   const crc = header.readUInt32LE(14);
   const isLater = (flags & FLAG_DESCRIPTOR) !== 0 && crc === 0 && size === 0 && compressedSize === 0;
   if (isLater) return length;
@@ -256,50 +262,64 @@ function readMethod(name: string, method: number, flags: number): ZipEntry["meth
   );
 }
 
-/** The upper half holds a Unix mode: only plain files and entries without a type may be members. */
+function checkVersion(name: string, needed: number): void {
+  if (needed <= MAX_VERSION) return;
+  throw refusal(
+    "zip-version",
+    name,
+    `The member needs version ${needed} of ZIP to be read; ${MAX_VERSION} is the last.`,
+  );
+}
+
+/** The upper half holds a Unix mode, the lower one what DOS says: only plain files may be members. */
 function checkAttributes(name: string, attributes: number): void {
   const type = (attributes >>> 16) & 0o170000;
-  if (type !== 0 && type !== 0o100000) throw refusal("zip-not-a-file", name, "The member is a link or a special file.");
+  const isFile = (type === 0 || type === 0o100000) && (attributes & DOS_NOT_A_FILE) === 0;
+  if (!isFile) throw refusal("zip-not-a-file", name, "The member is a folder, a link or a special file.");
 }
 
 /**
- * Replaces the values that say "see the zip64 field" by those in it. Some writers repeat there what fits the header;
- * then both must be the same.
+ * Replaces the values that say "see the zip64 field" by those in it, which must hold no others: rattler refuses them. Only
+ * in front of a member may it have both sizes although they fit the header, as some writers put them.
  */
-function readZip64(name: string, extra: Buffer, header: Zip64Values): Zip64Values {
+function readZip64(name: string, extra: Buffer, header: Zip64Values, isLocal: boolean): Zip64Values {
   const field = findZip64(name, extra) ?? Buffer.alloc(0);
-  const isElsewhere = ([key, width]: (typeof ZIP64_FIELDS)[number]): boolean =>
-    header[key] === (width === 8 ? MAX32 : MAX16);
-  const needed = ZIP64_FIELDS.filter(isElsewhere).reduce((sum, [, width]) => sum + width, 0);
+  const needed = ZIP64_FIELDS.filter(([key, width]) => header[key] === (width === 8 ? MAX32 : MAX16));
+  const isRepeated = isLocal && needed.length === 0 && field.length === 16;
   const values = { ...header };
   let at = 0;
-  for (const part of ZIP64_FIELDS) {
-    const [key, width] = part;
-    if (!isElsewhere(part) && (field.length === needed || at === field.length)) continue;
-    const isShort = at + width > field.length;
-    if (!isShort) values[key] = width === 8 ? readUInt64(field, at) : field.readUInt32LE(at);
-    if (isShort || (!isElsewhere(part) && values[key] !== header[key])) {
-      throw refusal("zip-wrong-zip64", name, "The member's zip64 field does not fit its header.");
-    }
+  for (const [key, width] of isRepeated ? ZIP64_FIELDS.slice(0, 2) : needed) {
+    if (at + width <= field.length) values[key] = width === 8 ? readUInt64(field, at) : field.readUInt32LE(at);
     at += width;
   }
-  if (at !== field.length) throw refusal("zip-wrong-zip64", name, "The member's zip64 field is too long.");
-  return values;
+  const agrees = !isRepeated || (values.size === header.size && values.compressedSize === header.compressedSize);
+  if (at === field.length && agrees) return values;
+  throw refusal("zip-wrong-zip64", name, "The member's zip64 field does not fit its header.");
 }
 
 function findZip64(name: string, extra: Buffer): Buffer | undefined {
+  const seen = new Set<number>();
   let found: Buffer | undefined;
   let at = 0;
   while (at < extra.length) {
     const [id, length] = at + 4 > extra.length ? [0, MAX32] : [extra.readUInt16LE(at), extra.readUInt16LE(at + 2)];
+    const field = extra.subarray(at + 4, at + 4 + length);
     const isBad =
-      at + 4 + length > extra.length || EXTRA_REFUSED.has(id) || (id === EXTRA_ZIP64 && found !== undefined);
+      field.length !== length || !EXTRA_ALLOWED.has(id) || seen.has(id) || (id === EXTRA_TIMES && !isTimes(field));
     if (isBad)
       throw refusal("zip-bad-extra-field", name, "The member has an extra field that is broken or not allowed.");
-    if (id === EXTRA_ZIP64) found = extra.subarray(at + 4, at + 4 + length);
+    seen.add(id);
+    if (id === EXTRA_ZIP64) found = field;
     at += 4 + length;
   }
   return found;
+}
+
+/** Flags for up to three times and those; a directory may have the first alone. rattler refuses others. */
+function isTimes(field: Buffer): boolean {
+  const flags = field[0] ?? MAX16;
+  const times = (flags & 1) + ((flags >> 1) & 1) + ((flags >> 2) & 1);
+  return flags <= 7 && (field.length === 5 || field.length === 1 + 4 * times);
 }
 
 /** Larger values than a double holds exactly become one that no check agrees with. */

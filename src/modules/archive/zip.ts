@@ -43,10 +43,16 @@ async function* readMember(fd: number, entry: LocatedEntry): AsyncGenerator<Uint
   throw new ArchiveRefusal("zip-checksum", entry.name, "The member's bytes are not those that the ZIP promises.", fix);
 }
 
-function inflate(source: Iterable<Uint8Array>, entry: LocatedEntry): AsyncGenerator<Uint8Array, void, undefined> {
+async function* inflate(
+  source: Iterable<Uint8Array>,
+  entry: LocatedEntry,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const decoder = createInflateRaw({ chunkSize: INFLATED, finishFlush: constants.Z_FINISH });
-  return through(decoder, source, () => {
+  const broken = (what: string) => (): ArchiveRefusal => {
     const fix = "Store the members of a .conda without compression, or build the package again.";
-    return new ArchiveRefusal("zip-deflate-corrupt", entry.name, "The member's deflated bytes are broken.", fix);
-  });
+    return new ArchiveRefusal("zip-deflate-corrupt", entry.name, `The member's deflated bytes ${what}.`, fix);
+  };
+  yield* through(decoder, source, broken("are broken"));
+  // libarchive refuses what lies behind them, others pass it over.
+  if (decoder.bytesWritten !== entry.compressedSize) throw broken("end before the member does")();
 }

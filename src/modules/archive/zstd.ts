@@ -2,7 +2,7 @@
 
 import { constants, createZstdDecompress, zstdDecompressSync } from "node:zlib";
 
-import { ArchiveRefusal, type Reporter } from "./refusal.ts";
+import { ArchiveRefusal } from "./refusal.ts";
 import { through } from "./through.ts";
 
 type FrameWalk = {
@@ -25,7 +25,7 @@ const START = 5;
 const BLOCK_HEADER = 3;
 const LONGEST_HEADER = 18;
 
-type ZstdOptions = { readonly path: string; readonly windowLog: number; readonly reporter: Reporter };
+type ZstdOptions = { readonly path: string; readonly windowLog: number };
 
 /** Yields the decoded bytes; a window above 2^`windowLog` is refused. */
 export async function* decompressZstd(
@@ -74,7 +74,7 @@ async function* chain(
 /** Passes the chunks on while it follows the frames in them. https://www.rfc-editor.org/rfc/rfc8878 */
 async function* checkFrames(
   source: AsyncIterable<Uint8Array>,
-  { path, windowLog, reporter }: { path: string; windowLog: number; reporter: Reporter },
+  { path, windowLog }: ZstdOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const head = new Uint8Array(LONGEST_HEADER);
   const walk: FrameWalk = { next: "magic", wanted: START, head, filled: 0, skip: 0, hasChecksum: false, frames: 0 };
@@ -84,15 +84,6 @@ async function* checkFrames(
   }
   if (walk.next !== "magic" || walk.skip > 0 || walk.frames === 0) throw corrupt(path, "it ends too early");
   if (walk.filled > 0) throw trailing(path);
-  if (walk.frames > 1) {
-    const fix = "Compress the tarball as one zstd frame.";
-    reporter.warn(
-      "zstd-several-frames",
-      path,
-      "The member holds several zstd frames; some readers stop after the first.",
-      fix,
-    );
-  }
 }
 
 function follow(walk: FrameWalk, chunk: Uint8Array, path: string, windowLog: number): void {
@@ -115,7 +106,8 @@ function follow(walk: FrameWalk, chunk: Uint8Array, path: string, windowLog: num
 
 function readStart(walk: FrameWalk, head: Buffer, path: string): void {
   const magic = head.readUInt32LE(0);
-  if (magic !== MAGIC) throw walk.frames === 0 ? corrupt(path, "it does not start like zstd") : trailing(path);
+  if (walk.frames > 0) throw magic === MAGIC ? severalFrames(path) : trailing(path);
+  if (magic !== MAGIC) throw corrupt(path, "it does not start like zstd");
   const descriptor = head[4] ?? 0;
   const isSingleSegment = (descriptor & 0x20) !== 0;
   if ((descriptor & 0x08) !== 0) throw corrupt(path, "a frame header uses a reserved bit");
@@ -174,6 +166,13 @@ function windowSize(byte: number): number {
 function corrupt(path: string, reason: string): ArchiveRefusal {
   const fix = "Check that the upload is complete and build or download the package again.";
   return new ArchiveRefusal("zstd-corrupt", path, `The zstd data is broken: ${reason}.`, fix);
+}
+
+/** rattler lists no more than the first, nor did conda-package-streaming with python-zstandard; others read on. */
+function severalFrames(path: string): ArchiveRefusal {
+  const message = "The member holds several zstd frames, and some clients read only the first.";
+  const fix = "Compress the tarball as one zstd frame.";
+  return new ArchiveRefusal("zstd-several-frames", path, message, fix);
 }
 
 function trailing(path: string): ArchiveRefusal {

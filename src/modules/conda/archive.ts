@@ -6,6 +6,8 @@ export type ArchiveFormat = "conda" | "tar.bz2";
 
 /** Bounds of one inspection; `design.md` §4 gives the defaults. */
 export type ArchiveLimits = {
+  /** Of a processor's time, and a tenth of it more for each 5 MB, packed and unpacked. */
+  readonly busyMs: number;
   /** Unpacked bytes are at most the greater of this and `unpackedRatio` × packed. */
   readonly unpackedBytes: number;
   readonly unpackedRatio: number;
@@ -20,6 +22,7 @@ export type ArchiveLimits = {
 };
 
 export const ARCHIVE_LIMITS: ArchiveLimits = {
+  busyMs: 10_000,
   unpackedBytes: 1024 ** 3,
   unpackedRatio: 50,
   members: 200_000,
@@ -77,4 +80,6 @@ export type InspectOptions = {
   readonly limits: ArchiveLimits;
   /** Milliseconds UTC; when given, a `timestamp` after it is a warning. */
   readonly now?: number;
+  /** Milliseconds of a processor's time that have been used; when given, they are limited. */
+  readonly busy?: () => number;
 };

@@ -19,24 +19,63 @@ export type ChanneldataEntry = { readonly name: string; readonly text: string };
 /** The same files give the same text, in whatever order they come. */
 export function composeChanneldata(files: Iterable<ChanneldataFile>): string {
   const subdirs = new Set<string>();
-  const names = new Map<string, Summary>();
+  const names = new Map<string, ChanneldataName>();
   for (const file of files) {
-    const release = readRelease(file);
-    const summary = names.get(release.name) ?? emptySummary();
-    addRelease(summary, release);
-    names.set(release.name, summary);
+    const name = nameOf(file);
+    const gathered = names.get(name) ?? createChanneldataName();
+    gathered.add(file);
+    names.set(name, gathered);
     subdirs.add(file.subdir);
   }
-  const entries = [...names].map(([name, summary]) => ({ name, text: canonicalJson(describe(summary)) }));
+  const entries = [...names].map(([name, gathered]) => ({ name, text: gathered.text() ?? "{}" }));
   entries.sort((a, b) => compareText(a.name, b.name));
   return [...channeldataText(entries, subdirs)].join("");
 }
 
-/** What the document says of one name, as text; undefined without files. The order of the files does not matter. */
+/** What the document says of one name, gathered file by file; the order of the files does not matter. */
+export type ChanneldataName = {
+  /** Throws for a file that cannot be read, and is then as before. */
+  add(file: ChanneldataFile): void;
+  /** Undefined without files. */
+  text(): string | undefined;
+};
+
+export function createChanneldataName(): ChanneldataName {
+  const releases = new Map<string, Release>();
+  const subdirs = new Set<string>();
+  let timestamp = 0;
+  let greatest: { readonly release: Release; readonly head: readonly Member[] } | undefined;
+  return {
+    add: (file) => {
+      const fields: JsonObject = JSON.parse(file.record);
+      const release = readRelease(file, fields);
+      if (greatest === undefined || compareReleases(greatest.release, release) < 0)
+        greatest = { release, head: headOf(file, fields) };
+      const rival = releases.get(release.version);
+      if (rival === undefined || compareReleases(rival, release) < 0) releases.set(release.version, release);
+      subdirs.add(file.subdir);
+      timestamp = Math.max(timestamp, release.timestamp);
+    },
+    text: () => {
+      if (greatest === undefined) return undefined;
+      const exports = [...releases.values()].flatMap(({ version, runExports }): Member[] =>
+        runExports === undefined ? [] : [[version, runExports]],
+      );
+      return objectText([
+        ...greatest.head,
+        ["run_exports", objectText(exports)],
+        ["subdirs", JSON.stringify([...subdirs].sort())],
+        ["timestamp", JSON.stringify(Math.floor(timestamp / 1000))],
+      ]);
+    },
+  };
+}
+
+/** What the document says of one name, as text; undefined without files. */
 export function channeldataEntry(files: Iterable<ChanneldataFile>): string | undefined {
-  const summary = emptySummary();
-  for (const file of files) addRelease(summary, readRelease(file));
-  return summary.releases.size === 0 ? undefined : canonicalJson(describe(summary));
+  const name = createChanneldataName();
+  for (const file of files) name.add(file);
+  return name.text();
 }
 
 /**
@@ -58,23 +97,19 @@ export function* channeldataText(
 
 /** What is kept of a file while all are read. */
 type Release = {
-  readonly name: string;
+  readonly fileName: string;
+  readonly subdir: string;
   readonly version: string;
   readonly parsedVersion: Version;
   readonly buildNumber: number;
   /** Milliseconds. */
   readonly timestamp: number;
-  readonly license: unknown;
-  readonly file: ChanneldataFile;
+  /** As text; undefined when there are none. */
+  readonly runExports: string | undefined;
 };
 
-type Summary = {
-  /** The greatest of each version. */
-  readonly releases: Map<string, Release>;
-  readonly subdirs: Set<string>;
-  /** Milliseconds; the greatest of all files. */
-  timestamp: number;
-};
+/** A key, and its value as text. */
+type Member = readonly [key: string, text: string];
 
 const TEXTS = ["dev_url", "doc_url", "home", "summary"];
 
@@ -89,31 +124,23 @@ const FLAGS: readonly (readonly [string, string])[] = [
   ["text_prefix", "text-prefix"],
 ];
 
-function readRelease(file: ChanneldataFile): Release {
-  const record: JsonObject = JSON.parse(file.record);
-  const version = String(record.version);
-  const parsedVersion = parseVersion(version) ?? { main: [], local: [] };
+function nameOf({ record }: ChanneldataFile): string {
+  const fields: JsonObject = JSON.parse(record);
+  return String(fields.name);
+}
+
+function readRelease({ fileName, subdir, metadata }: ChanneldataFile, fields: JsonObject): Release {
+  const version = String(fields.version);
+  const { runExports } = metadata;
   return {
-    name: String(record.name),
+    fileName,
+    subdir,
     version,
-    parsedVersion,
-    buildNumber: Number(record.build_number),
-    timestamp: toMilliseconds(Number(record.timestamp ?? 0)),
-    license: record.license,
-    file,
+    parsedVersion: parseVersion(version) ?? { main: [], local: [] },
+    buildNumber: Number(fields.build_number),
+    timestamp: toMilliseconds(Number(fields.timestamp ?? 0)),
+    runExports: Object.keys(runExports).length > 0 ? canonicalJson(runExports) : undefined,
   };
-}
-
-function emptySummary(): Summary {
-  return { releases: new Map(), subdirs: new Set(), timestamp: 0 };
-}
-
-function addRelease(summary: Summary, release: Release): void {
-  const { releases, subdirs } = summary;
-  const rival = releases.get(release.version);
-  if (rival === undefined || compareReleases(rival, release) < 0) releases.set(release.version, release);
-  subdirs.add(release.file.subdir);
-  summary.timestamp = Math.max(summary.timestamp, release.timestamp);
 }
 
 function compareReleases(a: Release, b: Release): number {
@@ -121,34 +148,27 @@ function compareReleases(a: Release, b: Release): number {
     compareVersions(a.parsedVersion, b.parsedVersion) ||
     a.buildNumber - b.buildNumber ||
     a.timestamp - b.timestamp ||
-    compareText(a.file.fileName, b.file.fileName) ||
-    compareText(a.file.subdir, b.file.subdir)
+    compareText(a.fileName, b.fileName) ||
+    compareText(a.subdir, b.subdir)
   );
 }
 
-function describe(summary: Summary): JsonObject {
-  const releases = [...summary.releases.values()].sort(compareReleases);
-  const greatest = releases.at(-1);
+/** What the greatest release says of the name. */
+function headOf({ metadata }: ChanneldataFile, { license, version }: JsonObject): Member[] {
+  const { about, flags } = metadata;
   const entry = emptyObject();
-  if (greatest === undefined) return entry;
-  const { about, flags } = greatest.file.metadata;
   for (const key of TEXTS) setText(entry, key, about[key]);
-  setText(entry, "license", greatest.license ?? about.license);
+  setText(entry, "license", license ?? about.license);
   if (isTexts(about.source_url)) entry.source_url = about.source_url;
   for (const [key, flag] of FLAGS) entry[key] = flags.includes(flag);
-  entry.run_exports = runExportsByVersion(releases);
-  entry.subdirs = [...summary.subdirs].sort();
-  entry.timestamp = Math.floor(summary.timestamp / 1000);
-  entry.version = greatest.version;
-  return entry;
+  entry.version = String(version);
+  return Object.entries(entry).map(([key, value]): Member => [key, canonicalJson(value)]);
 }
 
-function runExportsByVersion(releases: readonly Release[]): JsonObject {
-  const byVersion = emptyObject();
-  for (const { version, file } of releases) {
-    if (Object.keys(file.metadata.runExports).length > 0) byVersion[version] = file.metadata.runExports;
-  }
-  return byVersion;
+/** As `canonicalJson` writes an object of these. */
+function objectText(members: readonly Member[]): string {
+  const sorted = members.toSorted(([a], [b]) => compareText(a, b));
+  return `{${sorted.map(([key, text]) => `${JSON.stringify(key)}:${text}`).join(",")}}`;
 }
 
 /** Some build tools write a list where the format has one text. */

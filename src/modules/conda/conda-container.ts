@@ -32,7 +32,8 @@ type Walk = {
 const METADATA = "metadata.json";
 const MAX_METADATA = 16 * 1024;
 const FORMAT_VERSION = 2;
-const TARBALL = /^(info|pkg)-(.+)\.tar\.zst$/;
+/** mamba takes what follows a `/` for the name, and no name or version has any other character. */
+const TARBALL = /^(info|pkg)-([\w.+!~=-]+)\.tar\.zst$/;
 
 export async function walkConda({ fd, size, limits, meter, members, findings }: Walk): Promise<Container> {
   const parts = readZip(fd, size, findings).map(toPart);
@@ -40,7 +41,7 @@ export async function walkConda({ fd, size, limits, meter, members, findings }: 
   for (const { role, member } of parts) {
     if (role === "metadata") await checkMetadata(member, limits, findings);
     else {
-      const options = { path: member.name, windowLog: limits.zstdWindowLog, reporter: findings };
+      const options = { path: member.name, windowLog: limits.zstdWindowLog };
       await walkTar(decompressZstd(member.read(), options), members.visitor(role), meter);
     }
   }

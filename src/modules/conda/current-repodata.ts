@@ -1,37 +1,13 @@
 // `current_repodata.json`: which files of a subdir are in it. The newest of every name, and what those need in turn.
 // https://conda.org/learn/ceps/cep-0036
 
+import { CURRENT_LIMITS, NO_VERSION, SPEC_CHARACTERS, type Build, type Summary } from "./current-summary.ts";
 import { compareText } from "./file-name.ts";
-import { matchesSpec, parseMatchSpec, type MatchSpec } from "./match-spec.ts";
-import { isRevision3 } from "./revision3.ts";
-import type { JsonObject } from "./strict-json.ts";
-import { compareVersions, parseVersion, type Version } from "./version.ts";
+import { buildMatcher, costOf, parseMatchSpec, splitMatchSpec } from "./match-spec.ts";
+import { matchesVersion } from "./version-spec.ts";
+import { parseVersion, type Version } from "./version.ts";
 
-/**
- * The text of what the choice needs to know of one name, to be kept from one time to the next; undefined when no file
- * of it can be in the document. The same files give the same text, in whatever order they come.
- */
-export function summarizeName(
-  files: Iterable<{ readonly fileName: string; readonly record: string }>,
-): string | undefined {
-  const releases = [...files]
-    .filter(({ record }) => !isRevision3(record))
-    .map(readRelease)
-    .sort(newestFirst);
-  const [newest] = releases;
-  if (newest === undefined) return undefined;
-  const specs = [...new Set(releases.flatMap((release) => release.specs))].sort();
-  const places = new Map(specs.map((spec, place) => [spec, place]));
-  let rank = 0;
-  const builds = releases.map((release, at): Build => {
-    const before = releases[at - 1];
-    if (before !== undefined && !isSameRank(before, release)) rank += 1;
-    const { build, buildNumber, fileName, version } = release;
-    return [rank, fileName, version, build, buildNumber, release.specs.map((spec) => places.get(spec) ?? 0)];
-  });
-  const summary: Summary = { builds, name: newest.name, specs };
-  return JSON.stringify(summary);
-}
+export { createNameSummary, summarizeName } from "./current-summary.ts";
 
 /** What is kept of names. */
 export type Summaries = {
@@ -39,109 +15,178 @@ export type Summaries = {
   of(name: string): string | undefined;
 };
 
+/** The file names, sorted; undefined past one of the limits. */
+export type Choice = readonly string[] | undefined;
+
+/** All at once. */
+export function chooseCurrent(summaries: Summaries): Choice {
+  const steps = chooseInSteps(summaries);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
 /**
- * The file names, sorted. For each dependency and each constraint of a chosen file the newest files that satisfy it are
- * chosen too, so that none of them lacks what the subdir has.
+ * For each dependency and each constraint of a chosen file the newest files that satisfy it are chosen too, so that none
+ * of them lacks what the subdir has. Yields the work done so far, every millisecond or so. Where it ends is counted and
+ * never timed: the same files give the same choice.
  */
-export function chooseCurrent(summaries: Summaries): string[] {
-  const chosen = new Set<string>();
-  const asked = new Set<string>();
-  // By name, as the summaries of a large channel are not all held at once.
-  const open = new Map<string, MatchSpec[]>();
-  const ask = (text: string): void => {
-    const spec = asked.has(text) ? undefined : parseMatchSpec(text);
-    asked.add(text);
-    if (!spec) return;
-    const others = open.get(spec.name);
-    if (others) others.push(spec);
-    else open.set(spec.name, [spec]);
-  };
-  const choose = ({ builds, specs }: Summary, isMeant: (build: Build) => boolean): void => {
-    const newest = builds.find(isMeant);
-    if (newest === undefined) return;
-    for (const build of builds) {
-      const [rank, fileName, , , , places] = build;
-      if (rank > newest[0]) break;
-      if (chosen.has(fileName) || !isMeant(build)) continue;
-      chosen.add(fileName);
-      for (const place of places) ask(specs[place] ?? "");
-    }
-  };
-  for (const text of summaries.all()) choose(readSummary(text), () => true);
-  // A name that is asked for once more comes up again at the end.
-  for (const [name, specs] of open) {
-    open.delete(name);
-    const text = summaries.of(name);
+export function* chooseInSteps(summaries: Summaries): Generator<number, Choice, undefined> {
+  const meter = createMeter();
+  const [chosen, wishes] = [new Set<string>(), createWishes(meter)];
+  for (const text of summaries.all()) {
+    const summary = readSummary(text, meter);
+    yield* choose({ summary, chosen, wishes, meter }, () => true);
+    if (meter.isTooMuch()) return undefined;
+  }
+  for (let wish = wishes.next(); wish; wish = wishes.next()) {
+    const text = summaries.of(wish.name);
     if (text === undefined) continue;
-    const summary = readSummary(text);
+    const summary = readSummary(text, meter);
     const versions = createVersions();
-    for (const spec of specs) choose(summary, (build) => isWanted(spec, build, versions));
+    for (const spec of wish.specs) {
+      const isMeant = wantedBy(spec, versions, meter);
+      if (isMeant) yield* choose({ summary, chosen, wishes, meter }, isMeant);
+      if (meter.isTooMuch()) return undefined;
+    }
   }
   return [...chosen].sort(compareText);
 }
 
-/** Of one name, the newest first. The name is said so that a record that has come to say another is noticed. */
-type Summary = { readonly builds: readonly Build[]; readonly name: string; readonly specs: readonly string[] };
-
-/** Equal ranks have the same version and build number; the specs are given by their places in the summary's list. */
-type Build = readonly [
-  rank: number,
-  fileName: string,
-  version: string,
-  build: string,
-  buildNumber: number,
-  specs: readonly number[],
-];
-
-function readSummary(text: string): Summary {
-  const summary: Summary = JSON.parse(text);
-  return summary;
-}
-
-type Release = {
-  readonly fileName: string;
-  readonly name: string;
-  readonly version: string;
-  readonly parsedVersion: Version;
-  readonly build: string;
-  readonly buildNumber: number;
-  readonly specs: readonly string[];
+type Choosing = {
+  readonly summary: Summary;
+  readonly chosen: Set<string>;
+  readonly wishes: Wishes;
+  readonly meter: Meter;
 };
 
-const NO_VERSION: Version = { main: [], local: [] };
+/** The newest builds of those that are meant, and what they ask for. */
+function* choose(
+  { summary: { builds, specs }, chosen, wishes, meter }: Choosing,
+  isMeant: (build: Build) => boolean,
+): Generator<number, void, undefined> {
+  let newest: number | undefined;
+  for (const build of builds) {
+    const [rank, fileName, , , , places] = build;
+    if (newest !== undefined && rank > newest) return;
+    meter.spend(1);
+    if (meter.isDue()) yield meter.work();
+    if (meter.isTooMuch()) return;
+    if ((newest !== undefined && chosen.has(fileName)) || !isMeant(build)) continue;
+    newest = rank;
+    if (chosen.has(fileName)) continue;
+    chosen.add(fileName);
+    if (chosen.size > CURRENT_LIMITS.files) meter.refuse();
+    for (const place of places) {
+      wishes.ask(specs[place] ?? "");
+      if (meter.isDue()) yield meter.work();
+    }
+  }
+}
 
-function readRelease(file: { readonly fileName: string; readonly record: string }): Release {
-  const record: JsonObject = JSON.parse(file.record);
-  const version = String(record.version);
-  return {
-    fileName: file.fileName,
-    name: String(record.name),
-    version,
-    parsedVersion: parseVersion(version) ?? NO_VERSION,
-    build: String(record.build),
-    buildNumber: Number(record.build_number),
-    specs: [record.depends, record.constrains].flat().filter((spec) => typeof spec === "string"),
+/** Undefined for a spec that no reader makes sense of. */
+function wantedBy(
+  text: string,
+  versions: (text: string) => Version,
+  meter: Meter,
+): ((build: Build) => boolean) | undefined {
+  meter.spend(SPEC_CHARACTERS + text.length);
+  const spec = parseMatchSpec(text);
+  if (spec === undefined) return undefined;
+  const cost = costOf(spec);
+  const isBuild = buildMatcher(spec);
+  // Many builds have the same few versions.
+  const known = new Map<string, boolean>();
+  return ([, , version, build, buildNumber]) => {
+    let isVersion = known.get(version);
+    if (isVersion === undefined) {
+      meter.spend(cost.version);
+      isVersion = spec.version === undefined || matchesVersion(spec.version, versions(version), version);
+      known.set(version, isVersion);
+    }
+    if (!isVersion) return false;
+    meter.spend(cost.build);
+    return isBuild(build, buildNumber);
   };
 }
 
-function newestFirst(a: Release, b: Release): number {
-  return (
-    compareVersions(b.parsedVersion, a.parsedVersion) ||
-    b.buildNumber - a.buildNumber ||
-    compareText(a.fileName, b.fileName)
-  );
+type Wishes = {
+  /** The text of a spec. */
+  ask(spec: string): void;
+  /** What has been asked for, each once. A name that is asked for once more comes up again at the end. */
+  next(): { readonly name: string; readonly specs: readonly string[] } | undefined;
+};
+
+function createWishes(meter: Meter): Wishes {
+  const asked = new Set<string>();
+  // By name, as the summaries of a large channel are not all held at once.
+  const open = new Map<string, string[]>();
+  let characters = 0;
+  return {
+    ask: (text) => {
+      meter.spend(ASKED_AGAIN);
+      if (asked.has(text)) return;
+      const cost = SPEC_CHARACTERS + text.length;
+      meter.spend(cost);
+      characters += cost;
+      if (text.length > CURRENT_LIMITS.spec || characters > CURRENT_LIMITS.specs) return meter.refuse();
+      asked.add(text);
+      const { name } = splitMatchSpec(text) ?? {};
+      if (name === undefined) return;
+      const others = open.get(name);
+      if (others) others.push(text);
+      else open.set(name, [text]);
+    },
+    next: () => {
+      for (const [name, specs] of open) {
+        open.delete(name);
+        return { name, specs };
+      }
+      return undefined;
+    },
+  };
 }
 
-function isSameRank(a: Release, b: Release): boolean {
-  return a.buildNumber === b.buildNumber && compareVersions(a.parsedVersion, b.parsedVersion) === 0;
+/** Counts units of work. */
+type Meter = {
+  spend(units: number): void;
+  /** There is more than may be, of whatever it is. */
+  refuse(): void;
+  isTooMuch(): boolean;
+  /** Whether the last time was long ago. */
+  isDue(): boolean;
+  work(): number;
+};
+
+/** Units between two looks at the clock. */
+const STEP = 4000;
+const ASKED_AGAIN = 0.25;
+/** Of a summary, that are read in the time of a unit. */
+const CHARACTERS = 16;
+
+function createMeter(): Meter {
+  let [work, last] = [0, 0];
+  return {
+    spend: (units) => void (work += units),
+    refuse: () => void (work = Number.POSITIVE_INFINITY),
+    isTooMuch: () => work > CURRENT_LIMITS.work,
+    isDue: () => {
+      if (work - last < STEP) return false;
+      last = work;
+      return true;
+    },
+    work: () => work,
+  };
 }
 
-function isWanted(spec: MatchSpec, build: Build, versions: (text: string) => Version): boolean {
-  const [, , version, buildText, buildNumber] = build;
-  return matchesSpec(spec, { version, parsedVersion: versions(version), build: buildText, buildNumber });
+function readSummary(text: string, meter: Meter): Summary {
+  meter.spend(text.length / CHARACTERS);
+  const summary: Summary = JSON.parse(text);
+  if (summary.isTooLarge === true) meter.refuse();
+  return summary;
 }
 
-/** Many files have the same few versions. */
 function createVersions(): (text: string) => Version {
   const known = new Map<string, Version>();
   return (text) => {

@@ -7,10 +7,11 @@ import { readAbout } from "./info/about.ts";
 import { identify, readIndex } from "./info/index.ts";
 import type { InfoLimits } from "./info/json.ts";
 import { type LinkJson, readLink } from "./info/link.ts";
-import { type PathsJson, prefixFlags, readPaths } from "./info/paths.ts";
+import { type PathEntry, type PathsJson, readPaths } from "./info/paths.ts";
 import { readRunExports } from "./info/run-exports.ts";
-import { INDEX, isInfo, type PackageMembers } from "./package-members.ts";
+import { COLLECT_EVERY, INDEX, isInfo, type PackageMembers } from "./package-members.ts";
 import { canonicalRecord } from "./record.ts";
+import { storedProblem } from "./stored.ts";
 
 const SCRIPTS = ["pre-link", "post-link", "pre-unlink", "post-unlink"];
 const ACTIVATION = ["etc/conda/activate.d", "etc/conda/deactivate.d"];
@@ -37,21 +38,28 @@ export function describePackage(
   const about = read("about.json", readAbout) ?? {};
   const runExports = read("run_exports.json", readRunExports) ?? {};
   const link = read("link.json", readLink);
-  const paths = read("paths.json", readPaths);
+  const listing = createListing(members);
+  const paths = read("paths.json", (bytes, into, bounds) => readPaths(bytes, into, bounds, listing.take));
   if (!members.documents.has(INDEX)) {
     findings.refuse("index-missing", INDEX, `The package has no ${INDEX}.`, "Build the package with a build tool.");
   }
-  checkPaths(members, paths, findings);
+  listing.finish(findings, paths !== undefined);
   if (identity !== undefined) checkNames(identity, container, options.fileName, findings);
   if (index === undefined || identity === undefined || findings.refused) {
     return { kind: "refused", findings: findings.list() };
   }
+  const record = canonicalRecord(index);
+  const flags = flagsOf(members, identity.name, container.hasPayload, link, paths);
+  const metadata = { about, runExports, flags };
+  // Already here: what is too long must not travel to another thread.
+  const problem = storedProblem(record, { ...metadata, findings: findings.list() });
+  if (problem !== undefined) return { kind: "refused", findings: [problem] };
   return {
     kind: "accepted",
     format: container.format,
     identity,
-    record: canonicalRecord(index),
-    metadata: { about, runExports, flags: flagsOf(members, identity.name, container.hasPayload, link, paths) },
+    record,
+    metadata,
     fileList: members.fileList(),
     unpackedBytes: members.unpackedBytes,
     findings: findings.list(),
@@ -72,27 +80,39 @@ function checkNames(identity: PackageIdentity, container: Container, fileName: s
   }
 }
 
-/** Holds `info/paths.json` against the members, without their checksums. */
-function checkPaths(members: PackageMembers, paths: PathsJson | undefined, findings: Findings): void {
+/** Holds `info/paths.json` against the members as it is read, without their checksums. */
+function createListing({ documents, tree: { nodes } }: PackageMembers): {
+  /** Whether the path was listed before; of a path that the package does not have, nobody remembers. */
+  take(entry: PathEntry): boolean;
+  finish(findings: Findings, isUsable: boolean): void;
+} {
   const fix = "Build the package again, so that info/paths.json lists what is in it.";
-  if (!members.documents.has("info/paths.json")) {
-    findings.warn("paths-missing", "info/paths.json", "The package has no info/paths.json.", fix);
-  }
-  if (paths === undefined) return;
-  const listed = new Set<string>();
   const absent = createTally("info/paths.json lists a path that the package does not have");
   const resized = createTally("The file has another size than info/paths.json gives it");
   const unlisted = createTally("info/paths.json does not list the file");
-  for (const { path, type, size } of paths.entries) {
-    const node = members.tree.nodes.get(path);
-    if (node === undefined) absent.add(path);
-    else if (type === "hardlink" && node.kind === "file" && size !== undefined && size !== node.size) resized.add(path);
-    listed.add(path);
-  }
-  for (const [path, { kind }] of members.tree.nodes) {
-    if (kind !== "directory" && kind !== "implied" && !isInfo(path) && !listed.has(path)) unlisted.add(path);
-  }
-  for (const tally of [absent, resized, unlisted]) tally.warn(findings, fix);
+  let entries = 0;
+  return {
+    take({ path, type, size }) {
+      entries += 1;
+      if (entries % COLLECT_EVERY === 0) Bun.gc(true);
+      const mark = nodes.mark(path);
+      if (mark === "unknown") absent.add(path);
+      if (mark !== "first" || type !== "hardlink" || size === undefined) return mark === "again";
+      const node = nodes.get(path);
+      if (node?.kind === "file" && size !== node.size) resized.add(path);
+      return false;
+    },
+    finish(findings, isUsable) {
+      if (!documents.has("info/paths.json")) {
+        findings.warn("paths-missing", "info/paths.json", "The package has no info/paths.json.", fix);
+      }
+      if (!isUsable) return;
+      for (const [path, { kind }] of nodes.unmarked()) {
+        if (kind !== "directory" && kind !== "implied" && !isInfo(path)) unlisted.add(path);
+      }
+      for (const tally of [absent, resized, unlisted]) tally.warn(findings, fix);
+    },
+  };
 }
 
 /** Counts the paths with one problem, for one warning that names the first of them. */
@@ -127,7 +147,7 @@ function flagsOf(
     ...(ACTIVATION.some((path) => nodes.has(path)) ? ["activate"] : []),
     ...(link !== undefined && link.entryPoints.length > 0 ? ["entry-points"] : []),
     ...(hasExternalLinks ? ["external-links"] : []),
-    ...(paths === undefined ? [] : prefixFlags(paths)),
+    ...(paths?.flags ?? []),
     ...(hasPayload ? [] : ["no-payload"]),
   ];
 }

@@ -14,6 +14,9 @@ import { formatOf } from "./file-name.ts";
 import { createFindings, type Findings } from "./findings.ts";
 import { createPackageMembers, type PackageMembers } from "./package-members.ts";
 
+/** Packed and unpacked, that get as much time once more as every package has. */
+const BYTES_FOR_BASE = 50e6;
+
 /** Throws only when this machine cannot read the file; whatever is wrong with the package is a finding. */
 export async function inspectArchive(path: string, options: InspectOptions): Promise<Inspection> {
   const findings = createFindings();
@@ -30,28 +33,23 @@ export async function inspectArchive(path: string, options: InspectOptions): Pro
 }
 
 async function inspectFile(fd: number, options: InspectOptions, findings: Findings): Promise<Inspection> {
-  const { limits, fileName } = options;
+  const { limits, fileName, busy } = options;
   const { size } = fstatSync(fd);
   const format = checkFormat(fileName, readAt(fd, 0, Math.min(size, 4)));
   const bytes = Math.max(limits.unpackedBytes, limits.unpackedRatio * size);
-  const meter = createMeter({ bytes, members: limits.members });
+  const allowed = (unpacked: number): number => limits.busyMs * (1 + (size + unpacked) / BYTES_FOR_BASE);
+  const meter = createMeter({ bytes, members: limits.members, busy: busy && { used: busy, allowed } });
   const members = createPackageMembers(limits, meter, findings);
   const container =
     format === "conda"
       ? await walkConda({ fd, size, limits, meter, members, findings })
-      : await walkTarBz2(fd, size, meter, members, findings);
+      : await walkTarBz2(fd, size, meter, members);
   members.tree.finish();
   return describePackage(members, { ...container, format }, options, findings);
 }
 
-async function walkTarBz2(
-  fd: number,
-  size: number,
-  meter: Meter,
-  members: PackageMembers,
-  findings: Findings,
-): Promise<Container> {
-  await walkTar(decompressBzip2(readRange(fd, 0, size), findings), members.visitor("whole"), meter);
+async function walkTarBz2(fd: number, size: number, meter: Meter, members: PackageMembers): Promise<Container> {
+  await walkTar(decompressBzip2(readRange(fd, 0, size)), members.visitor("whole"), meter);
   return { stems: [], hasPayload: true };
 }
 

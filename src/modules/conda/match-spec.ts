@@ -1,6 +1,6 @@
 // The MatchSpec, in which a package says what it depends on. https://conda.org/learn/ceps/cep-0029
 
-import { matchesGlob } from "./glob.ts";
+import { globOf } from "./glob.ts";
 import type { Version } from "./version.ts";
 import { matchesVersion, parseVersionSpec, type VersionSpec } from "./version-spec.ts";
 
@@ -46,8 +46,31 @@ export function parseMatchSpec(text: string): MatchSpec | undefined {
 export function matchesSpec(spec: MatchSpec, candidate: Candidate): boolean {
   const { build, buildNumber, parsedVersion, version } = candidate;
   if (spec.version !== undefined && !matchesVersion(spec.version, parsedVersion, version)) return false;
-  if (spec.build !== undefined && !matchesGlob(spec.build, build)) return false;
-  return spec.buildNumber === undefined || matchesVersion(spec.buildNumber, numbered(buildNumber), String(buildNumber));
+  return buildMatcher(spec)(build, buildNumber);
+}
+
+/** The part of it that looks at anything but the version, for many builds. */
+export function buildMatcher(spec: MatchSpec): (build: string, buildNumber: number) => boolean {
+  const isBuild = spec.build === undefined ? undefined : globOf(spec.build);
+  return (build, buildNumber) => {
+    if (isBuild !== undefined && !isBuild(build)) return false;
+    return (
+      spec.buildNumber === undefined || matchesVersion(spec.buildNumber, numbered(buildNumber), String(buildNumber))
+    );
+  };
+}
+
+/** How many comparisons of a version it takes at most, or the time of them, to match the version and the build. */
+export function costOf({ build, buildNumber, version }: MatchSpec): {
+  readonly version: number;
+  readonly build: number;
+} {
+  return { version: clausesOf(version), build: (build === undefined ? 0 : 1) + clausesOf(buildNumber) };
+}
+
+function clausesOf(spec: VersionSpec | undefined): number {
+  if (spec === undefined) return 0;
+  return "specs" in spec ? spec.specs.reduce((sum, part) => sum + clausesOf(part), 0) : 1;
 }
 
 /** Takes a spec apart without a look at what its fields say; a comment behind it is left out. */
@@ -90,16 +113,17 @@ function splitVersionAndBuild(text: string): Fields | undefined {
 
 /** Apart at spaces, but for those beside an operator, which mean nothing. */
 function wordsOf(text: string): string[] {
-  const words: string[] = [];
+  const words: string[][] = [];
+  let before = "";
   for (const piece of text.split(/\s+/)) {
-    const before = words.at(-1);
     const isJoined =
-      before !== undefined &&
+      words.length > 0 &&
       (OPERATORS.includes(before.slice(-1)) || OPERATORS.includes(piece.charAt(0)) || piece.startsWith(")"));
-    if (isJoined) words[words.length - 1] = before + piece;
-    else words.push(piece);
+    if (isJoined) words.at(-1)?.push(piece);
+    else words.push([piece]);
+    before = piece;
   }
-  return words;
+  return words.map((pieces) => pieces.join(""));
 }
 
 function readKeywords(text: string): ReadonlyMap<string, string> | undefined {

@@ -2,10 +2,13 @@
 
 import type { Meter } from "../archive/limits.ts";
 import { ArchiveRefusal } from "../archive/refusal.ts";
-import type { TarMember, TarVisitor } from "../archive/tar.ts";
+import { foldPath } from "../archive/member-path.ts";
+import type { TarVisitor } from "../archive/tar.ts";
+import type { TarMember } from "../archive/tar-member.ts";
 import { createTree, type Tree } from "../archive/tree.ts";
 import type { ArchiveLimits } from "./archive.ts";
 import type { Findings } from "./findings.ts";
+import { STORED_BYTES } from "./stored-budget.ts";
 
 /** `whole` is the one tarball of a `.tar.bz2`; a `.conda` has one for `info/` and one for everything else. */
 type Tarball = "whole" | "info" | "payload";
@@ -25,23 +28,31 @@ export type PackageMembers = {
 export const INDEX = "info/index.json";
 
 const DOCUMENTS = [INDEX, "info/about.json", "info/paths.json", "info/run_exports.json", "info/link.json"];
+/** What goes into documents as it is: more than may be stored is not even read. */
+const STORED_WHOLE = ["info/about.json", "info/run_exports.json"];
 // Windows drops dots and spaces at the end of a name, and takes what follows a colon for a stream of the file.
-const SPECIAL = /^(?:info|conda-meta)[. ]*(?:[:/]|$)/i;
+const SPECIAL = /^(?:INFO|CONDA-META)[. ]*(?:[:/]|$)/;
 const DROPPED = /^[. ]*(?::.*)?$/;
 const PIECE = 1024 ** 2;
+/** Members leave so much behind that waiting for the heap to be collected by itself costs more memory than it saves time. */
+export const COLLECT_EVERY = 20_000;
 
 export function createPackageMembers(limits: ArchiveLimits, meter: Meter, findings: Findings): PackageMembers {
   const tree = createTree(meter, findings);
   const documents = new Map<string, Uint8Array>();
   const lines = createLines();
-  let unpackedBytes = 0;
+  let [unpackedBytes, count] = [0, 0];
   return {
     visitor: (tarball) => ({
       member(member) {
         checkPlace(member, tarball);
         tree.add(member);
+        count += 1;
+        if (count % COLLECT_EVERY === 0) Bun.gc(true);
         lines.add(member);
         unpackedBytes += member.size;
+        // To unpack them costs most with bzip2, and little with zstd.
+        if (tarball === "whole") meter.expectBytes(unpackedBytes);
         if (!DOCUMENTS.includes(member.path)) return false;
         checkDocument(member, limits);
         return true;
@@ -66,17 +77,18 @@ function checkPlace(member: TarMember, tarball: Tarball): void {
   const refuse = (rule: string, message: string, fix: string): never => {
     throw new ArchiveRefusal(rule, path, message, fix);
   };
-  if (!SPECIAL.test(path)) {
+  const folded = foldPath(path);
+  if (!SPECIAL.test(folded)) {
     if (tarball !== "info") return;
     refuse("info-has-payload", "The info- tarball has more than info/.", "Put the rest into the pkg- tarball.");
   }
-  if (/^conda-meta/i.test(path)) {
+  if (folded.startsWith("CONDA-META")) {
     refuse("reserved-path", "conda-meta/ belongs to the environment.", "Leave conda-meta/ out of the package.");
   }
   if (path === "info/repodata_record.json") {
     refuse("reserved-path", "Only clients write this file, when they unpack.", "Leave it out of the package.");
   }
-  const twin = isInfo(path) ? DOCUMENTS.find((document) => document !== path && isTwin(document, path)) : "info";
+  const twin = isInfo(path) ? DOCUMENTS.find((document) => document !== path && isTwin(document, folded)) : "info";
   if (twin !== undefined) refuse("info-spelling", `On some systems this is ${twin}.`, "Rename the file or folder.");
   if (isDotted) refuse("info-dotted", "Indexers do not find ./info/.", "Write the member without ./ in front.");
   if (path === "info" && type !== "directory") refuse("info-not-a-folder", "info is not a folder.", "Make it one.");
@@ -85,14 +97,13 @@ function checkPlace(member: TarMember, tarball: Tarball): void {
   }
 }
 
-/** Upper case, since more letters have the same one there. */
-function isTwin(document: string, path: string): boolean {
-  const [name, other] = [document.toUpperCase(), path.toUpperCase()];
-  return other.startsWith(name) && DROPPED.test(other.slice(name.length));
+function isTwin(document: string, folded: string): boolean {
+  const name = foldPath(document);
+  return folded.startsWith(name) && DROPPED.test(folded.slice(name.length));
 }
 
 function checkDocument({ path, type, size }: TarMember, limits: ArchiveLimits): void {
-  const limit = path === INDEX ? limits.indexBytes : limits.infoBytes;
+  const limit = path === INDEX ? limits.indexBytes : STORED_WHOLE.includes(path) ? STORED_BYTES : limits.infoBytes;
   if (type !== "file") {
     throw new ArchiveRefusal("info-not-a-file", path, `${path} is a ${type}.`, "Write it as a plain file.");
   }
@@ -100,7 +111,7 @@ function checkDocument({ path, type, size }: TarMember, limits: ArchiveLimits): 
     throw new ArchiveRefusal(
       "info-too-large",
       path,
-      `${path} is larger than ${limit} bytes.`,
+      `${path} has ${size} bytes; the limit is ${limit} bytes.`,
       "Make the file smaller.",
     );
   }

@@ -1,14 +1,25 @@
 // Sharded repodata: a document for each package name, and an index of their hashes. https://conda.org/learn/ceps/cep-0016
 
 import { encodeMsgpack, msgpackMapHeader } from "../msgpack.ts";
+import type { ArchiveFormat } from "./archive.ts";
 import { compareText, formatOf, orderKey } from "./file-name.ts";
 import type { RepodataEntry } from "./repodata.ts";
 import { stemOf } from "./repodata-v3.ts";
 import { isRevision3, revision3Record } from "./revision3.ts";
-import { emptyObject, type JsonObject } from "./strict-json.ts";
+import type { JsonObject } from "./strict-json.ts";
 
 /** What is known of one name in one subdir; `removed` are the names of its yanked files. */
 export type Shard = { readonly entries: Iterable<RepodataEntry>; readonly removed: readonly string[] };
+
+/** Gathers a shard entry by entry: what is held is not much more than the bytes of the shard. */
+export type ShardWriter = {
+  /** Throws for a record that cannot be read, and is then as before. */
+  add(entry: RepodataEntry): void;
+  /** Of what has been added. */
+  readonly bytes: number;
+  /** The same entries give the same bytes, in whatever order they came. Nothing is held after. */
+  end(removed: readonly string[]): Uint8Array;
+};
 
 export const SHARD_LEVEL = 12;
 /** Hashes do not compress: more than this costs time and saves nothing. */
@@ -16,20 +27,60 @@ export const SHARD_INDEX_LEVEL = 1;
 
 /** The same entries give the same bytes, in whatever order they come. */
 export function composeShard({ entries, removed }: Shard): Uint8Array {
-  const legacy = { packages: emptyObject(), "packages.conda": emptyObject() };
-  const v3 = { conda: emptyObject(), "tar.bz2": emptyObject() };
-  let isLegacy = true;
-  for (const entry of entries) {
-    const format = formatOf(entry.fileName) ?? "tar.bz2";
-    if (isRevision3(entry.record)) {
-      isLegacy = false;
-      v3[format][stemOf(entry.fileName)] = shardRecord(revision3Record(entry.record), entry);
-    } else {
-      legacy[format === "conda" ? "packages.conda" : "packages"][entry.fileName] = shardRecord(entry.record, entry);
-    }
-  }
-  const sorted = removed.toSorted((a, b) => compareText(orderKey(a), orderKey(b)));
-  return encodeMsgpack({ ...legacy, removed: sorted, ...(isLegacy ? {} : { v3 }) });
+  const writer = createShardWriter();
+  for (const entry of entries) writer.add(entry);
+  return writer.end(removed);
+}
+
+export function createShardWriter(): ShardWriter {
+  const legacy: FormatMaps = { conda: new Map(), "tar.bz2": new Map() };
+  const later: FormatMaps = { conda: new Map(), "tar.bz2": new Map() };
+  let bytes = 0;
+  const put = (map: Map<string, Uint8Array>, key: string, record: JsonObject): void => {
+    const encoded = Buffer.concat([encodeMsgpack(key), encodeMsgpack(record)]);
+    map.set(key, encoded);
+    bytes += encoded.byteLength;
+  };
+  return {
+    get bytes() {
+      return bytes;
+    },
+    add: (entry) => {
+      const format = formatOf(entry.fileName) ?? "tar.bz2";
+      if (isRevision3(entry.record)) {
+        put(later[format], stemOf(entry.fileName), shardRecord(revision3Record(entry.record), entry));
+      } else {
+        put(legacy[format], entry.fileName, shardRecord(entry.record, entry));
+      }
+    },
+    end: (removed) => {
+      const sorted = removed.toSorted((a, b) => compareText(orderKey(a), orderKey(b)));
+      const isLegacy = later.conda.size + later["tar.bz2"].size === 0;
+      const members: [string, readonly Uint8Array[]][] = [
+        ["packages", mapOf(legacy["tar.bz2"])],
+        ["packages.conda", mapOf(legacy.conda)],
+        ["removed", [encodeMsgpack(sorted)]],
+      ];
+      if (!isLegacy) {
+        const [conda, bzip2] = [mapOf(later.conda), mapOf(later["tar.bz2"])];
+        members.push([
+          "v3",
+          [msgpackMapHeader(2), encodeMsgpack("conda"), ...conda, encodeMsgpack("tar.bz2"), ...bzip2],
+        ]);
+      }
+      const pieces = members.flatMap(([key, value]) => [encodeMsgpack(key), ...value]);
+      for (const maps of [legacy, later]) for (const map of Object.values(maps)) map.clear();
+      return Buffer.concat([msgpackMapHeader(members.length), ...pieces]);
+    },
+  };
+}
+
+/** Each key with its value, encoded. */
+type FormatMaps = Readonly<Record<ArchiveFormat, Map<string, Uint8Array>>>;
+
+function mapOf(entries: ReadonlyMap<string, Uint8Array>): Uint8Array[] {
+  const sorted = [...entries].sort(([a], [b]) => compareText(a, b)).map(([, encoded]) => encoded);
+  return [msgpackMapHeader(sorted.length), ...sorted];
 }
 
 /** The entry of one name in the index; `hash` is the sha256 of the compressed shard, in hexadecimal. */
@@ -58,6 +109,11 @@ export function composeShardIndex(subdir: string, entries: Iterable<Uint8Array>,
 /** One frame with its content size: clients stop after the first frame, and some refuse one without a size. */
 export function compressShard(shard: Uint8Array): Uint8Array {
   return Bun.zstdCompressSync(new Uint8Array(shard), { level: SHARD_LEVEL });
+}
+
+/** The same bytes, made by a thread of the runtime. */
+export async function compressLongShard(shard: Uint8Array): Promise<Uint8Array> {
+  return await Bun.zstdCompress(shard, { level: SHARD_LEVEL });
 }
 
 export function compressShardIndex(pieces: readonly Uint8Array[]): Uint8Array {

@@ -10,7 +10,12 @@ export type StrictJsonLimits = {
   readonly maxKeys?: number;
   /** UTF-16 code units in one string or key. */
   readonly maxString?: number;
+  /** Values that are in memory at once. */
+  readonly maxValues?: number;
 };
+
+/** A list of the outermost object that is handed on item by item; in the object it is empty. */
+export type StrictJsonItems = { readonly key: string; take(item: unknown, index: number): void };
 
 /** Objects have no prototype, so that `__proto__` and `constructor` are keys like any other. */
 export type JsonObject = Record<string, unknown>;
@@ -25,14 +30,17 @@ export class StrictJsonError extends Error {
   }
 }
 
-/** Throws `StrictJsonError`. */
-export function parseStrictJson(bytes: Uint8Array, limits: StrictJsonLimits): unknown {
+/** Throws `StrictJsonError`, and what `take()` throws. */
+export function parseStrictJson(bytes: Uint8Array, limits: StrictJsonLimits, items?: StrictJsonItems): unknown {
   const source: Source = {
     text: decode(bytes),
     at: 0,
     maxDepth: limits.maxDepth,
     maxKeys: limits.maxKeys ?? Infinity,
     maxString: limits.maxString ?? Infinity,
+    maxValues: limits.maxValues ?? Infinity,
+    values: 0,
+    items,
   };
   skipSpace(source);
   const value = readValue(source, 0);
@@ -56,6 +64,9 @@ type Source = {
   readonly maxDepth: number;
   readonly maxKeys: number;
   readonly maxString: number;
+  readonly maxValues: number;
+  values: number;
+  readonly items: StrictJsonItems | undefined;
 };
 
 const QUOTE = 0x22;
@@ -90,6 +101,10 @@ function decodeUtf8(bytes: Uint8Array): string {
 }
 
 function readValue(source: Source, depth: number): unknown {
+  source.values += 1;
+  if (source.values > source.maxValues) {
+    throw new StrictJsonError("limit", `has more than ${source.maxValues} values where few are expected`);
+  }
   switch (source.text.charCodeAt(source.at)) {
     case QUOTE:
       return readString(source);
@@ -113,7 +128,8 @@ function readObject(source: Source, depth: number): JsonObject {
     if (source.text.charCodeAt(source.at) !== COLON) throw unexpected(source);
     source.at++;
     skipSpace(source);
-    object[key] = readValue(source, depth);
+    const isHandedOn = depth === 1 && key === source.items?.key && source.text.charCodeAt(source.at) === OPEN_ARRAY;
+    object[key] = isHandedOn ? handOn(source, depth + 1, source.items) : readValue(source, depth);
     if (!hasMore(source, CLOSE_OBJECT)) return object;
   }
 }
@@ -124,6 +140,18 @@ function readArray(source: Source, depth: number): unknown[] {
   do array.push(readValue(source, depth));
   while (hasMore(source, CLOSE_ARRAY));
   return array;
+}
+
+function handOn(source: Source, depth: number, items: StrictJsonItems): unknown[] {
+  if (isEmpty(source, depth, CLOSE_ARRAY)) return [];
+  const { values } = source;
+  let index = 0;
+  do {
+    items.take(readValue(source, depth), index);
+    index += 1;
+    source.values = values;
+  } while (hasMore(source, CLOSE_ARRAY));
+  return [];
 }
 
 /** Steps over the opening bracket, and over the closing one when it follows at once. */

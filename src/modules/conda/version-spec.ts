@@ -1,13 +1,13 @@
 // What a MatchSpec demands of a version, such as `>=1.8,<2|=3.1`. https://conda.org/learn/ceps/cep-0029
 
-import { matchesGlob } from "./glob.ts";
+import { globOf } from "./glob.ts";
 import { compareVersions, parseVersion, type Version } from "./version.ts";
 
 export type VersionSpec =
   | { readonly kind: "any" }
   | { readonly kind: "compare"; readonly operator: Comparison; readonly version: Version }
   | { readonly kind: "starts-with"; readonly version: Version; readonly isNegated: boolean }
-  | { readonly kind: "glob"; readonly pattern: string }
+  | { readonly kind: "glob"; readonly matches: (text: string) => boolean }
   | { readonly kind: "all" | "some"; readonly specs: readonly VersionSpec[] };
 
 /** Undefined for what is no version spec. Regular expressions are none either: some take for ever to match. */
@@ -29,7 +29,7 @@ export function matchesVersion(spec: VersionSpec, version: Version, text: string
     case "starts-with":
       return startsWith(version, spec.version) !== spec.isNegated;
     case "glob":
-      return matchesGlob(spec.pattern, text);
+      return spec.matches(text);
     case "all":
       return spec.specs.every((part) => matchesVersion(part, version, text));
     case "some":
@@ -105,7 +105,8 @@ function take(cursor: Cursor, sign: string): boolean {
 function specOf({ operator, literal }: Clause): VersionSpec | undefined {
   const stem = withoutTrailingStars(literal);
   if (stem === "") return operator === "!=" ? undefined : { kind: "any" };
-  if (stem.includes("*")) return operator === "" || operator === "=" ? { kind: "glob", pattern: literal } : undefined;
+  if (stem.includes("*"))
+    return operator === "" || operator === "=" ? { kind: "glob", matches: globOf(literal) } : undefined;
   const version = parseVersion(stem.replaceAll("-", "_"));
   if (version === undefined) return undefined;
   const isOpen = stem !== literal;

@@ -14,6 +14,9 @@ const BLOCK_BYTES = 899_981;
 /** A text up to here always fits one block with a byte to spare: four equal bytes become five, others do not grow. */
 export const MAX_BZIP2_PIECE: number = Math.floor((BLOCK_BYTES - 1) / 5) * 4;
 
+const SHORT_BLOCK_BYTES = 99_981;
+const MAX_SHORT: number = Math.floor((SHORT_BLOCK_BYTES - 1) / 5) * 4;
+
 /**
  * The encoder has up to six code tables and numbers them in an array with room for as many as there are byte values, so
  * texts of fewer values come out broken. A text this short gets two tables, which fit.
@@ -61,7 +64,9 @@ function hasFewValues(bytes: Uint8Array): boolean {
 }
 
 function compressBlock(bytes: Uint8Array): Uint8Array {
-  const stream = Buffer.from(Bzip2.compressFile(bytes, undefined, LEVEL));
+  // A block is the same at any level that has room for it, and the first takes far less time for a short text.
+  const level = bytes.byteLength <= MAX_SHORT ? 1 : LEVEL;
+  const stream = Buffer.from(Bzip2.compressFile(bytes, undefined, level));
   // The encoder has its errors: this throws unless the block decodes to bytes with the checksum of those given.
   Bzip2.decompressFile(stream);
   const blockBytes = stream.subarray(HEADER.byteLength);

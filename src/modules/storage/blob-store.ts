@@ -28,8 +28,11 @@ export type StagedBlob = {
 };
 
 export type BlobStore = {
-  /** Errors: `no-space` when the disk is full or its reserve is reached. */
-  stage(): Promise<StagedBlob>;
+  /**
+   * `announced` bytes are kept free for it until it is discarded.
+   * Errors: `no-space` when the disk is full or its reserve is reached or would be, of `append()` too.
+   */
+  stage(announced?: number): Promise<StagedBlob>;
   /** Writes small derived or companion content in one durable step. */
   put(key: BlobKey, content: Uint8Array): Promise<void>;
   /**

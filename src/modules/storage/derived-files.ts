@@ -16,15 +16,24 @@ import {
 import { dirname, join } from "node:path";
 import { randomHex } from "../ids.ts";
 
-/** A folder is a path of plain segments, the first of them the number of a channel; one document lies in it. */
+/**
+ * A folder is a path of plain segments, the first of them the number of a channel; one document lies in it. A file's name
+ * tells its size too: one that has been cut short is no document.
+ */
 export type DerivedFiles = {
-  pathOf(folder: string, hash: string): string;
+  pathOf(folder: string, hash: string, size: number): string;
   /** Bytes; undefined when there is no such file. */
   size(folder: string, hash: string): number | undefined;
+  /** The same for one whose size is known, which costs less. */
+  has(folder: string, hash: string, size: number): boolean;
+  /** Whether there is a file that is not as long as it was. */
+  isCut(folder: string, hash: string): boolean;
   /** A file to copy from; undefined when there is no such file. It can be read until it is closed, even once removed. */
   open(folder: string, hash: string): DerivedSource | undefined;
   /** Writes the parts one after the other; a reader sees the whole file or none. Answers the bytes. */
   write(folder: string, hash: string, parts: Iterable<DerivedPart>): number;
+  /** A file that is written bit by bit, and that nobody sees before it is kept. */
+  draft(folder: string): DerivedDraft;
   remove(folder: string, hash: string): void;
   /**
    * Removes what nobody will read, for the start, when nobody reads yet: all of channels that have gone, all but the
@@ -33,48 +42,76 @@ export type DerivedFiles = {
   sweep(isChannel: (id: number) => boolean): void;
 };
 
+export type DerivedDraft = {
+  /** A stretch's source has to stay open until the draft is kept. */
+  add(part: DerivedPart): void;
+  readonly byteLength: number;
+  /** All that has been added, in pieces of a bounded size. */
+  read(): Iterable<Uint8Array>;
+  /** Gives the file its name. Answers the bytes. */
+  keep(hash: string): number;
+  /** Removes the file, if it has not been kept. */
+  drop(): void;
+};
+
 export type DerivedSource = { readonly file: number; close(): void };
 /** Bytes, or a stretch of another file. */
 export type DerivedPart = Uint8Array | DerivedStretch;
 export type DerivedStretch = { readonly source: DerivedSource; readonly offset: number; readonly byteLength: number };
 
 const BATCH_BYTES = 256 * 1024;
-const NAME = /^[0-9a-f]{64}$/;
+/** That are copied at once. */
+const STRETCH_BYTES = 4 * 1024 ** 2;
+const HASH = /^[0-9a-f]{64}$/;
+const NAME = /^[0-9a-f]{64}-\d+$/;
 const FOLDER = /^\d+(?:\/[\w-][\w.-]*)+$/;
 /** Linux names each start of a machine; elsewhere nothing is taken to have outlived one. */
 const BOOT_ID = "/proc/sys/kernel/random/boot_id";
 
 export function createDerivedFiles(root: string): DerivedFiles {
   const derived = join(root, "derived");
-  const pathOf = (folder: string, hash: string): string => {
-    if (!FOLDER.test(folder) || !NAME.test(hash)) throw new Error("not the name of a derived file");
-    return join(derived, folder, hash);
+  const folderAt = (folder: string): string => {
+    if (!FOLDER.test(folder)) throw new Error("not the name of a derived file");
+    return join(derived, folder);
   };
+  const pathOf = (folder: string, hash: string, size: number): string => {
+    if (!HASH.test(hash) || !Number.isSafeInteger(size) || size < 0) throw new Error("not the name of a derived file");
+    return join(folderAt(folder), `${hash}-${size}`);
+  };
+  const has = (folder: string, hash: string, size: number): boolean =>
+    statSync(pathOf(folder, hash, size), { throwIfNoEntry: false })?.size === size;
+  const sizesOf = (folder: string, hash: string): number[] =>
+    namesIn(folderAt(folder)).flatMap((name) => (name.startsWith(`${hash}-`) ? [Number(name.slice(65))] : []));
+  const sizeOf = (folder: string, hash: string): number | undefined =>
+    sizesOf(folder, hash).find((size) => has(folder, hash, size));
   return {
     pathOf,
-    size: (folder, hash) => statSync(pathOf(folder, hash), { throwIfNoEntry: false })?.size,
+    has,
+    size: sizeOf,
+    isCut: (folder, hash) => sizesOf(folder, hash).some((size) => !has(folder, hash, size)),
     open: (folder, hash) => {
+      const size = sizeOf(folder, hash);
+      if (size === undefined) return undefined;
       try {
-        const file = openSync(pathOf(folder, hash), "r");
+        const file = openSync(pathOf(folder, hash, size), "r");
         return { file, close: () => closeSync(file) };
       } catch {
         return undefined;
       }
     },
     write: (folder, hash, parts) => {
-      const target = pathOf(folder, hash);
-      mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
-      const temporary = `${target}.${randomHex(8)}`;
+      const draft = createDraft((name, size) => pathOf(folder, name, size));
       try {
-        const bytes = writeParts(temporary, parts);
-        renameSync(temporary, target);
-        return bytes;
-      } catch (error) {
-        rmSync(temporary, { force: true });
-        throw error;
+        for (const part of parts) draft.add(part);
+        return draft.keep(hash);
+      } finally {
+        draft.drop();
       }
     },
-    remove: (folder, hash) => rmSync(pathOf(folder, hash), { force: true }),
+    draft: (folder) => createDraft((hash, size) => pathOf(folder, hash, size)),
+    remove: (folder, hash) => {
+      for (const size of sizesOf(folder, hash)) rmSync(pathOf(folder, hash, size), { force: true });
+    },
     sweep: (isChannel) => {
       const isSameBoot = noteBoot(derived);
       for (const channel of subfolders(derived)) {
@@ -91,8 +128,12 @@ function noteBoot(derived: string): boolean {
   const path = join(derived, "boot");
   const now = textOf(BOOT_ID);
   if (now !== undefined && textOf(path) === now) return true;
-  mkdirSync(derived, { recursive: true, mode: 0o700 });
-  writeFileSync(path, now ?? "", { mode: 0o600 });
+  try {
+    mkdirSync(derived, { recursive: true, mode: 0o700 });
+    writeFileSync(path, now ?? "", { mode: 0o600 });
+  } catch {
+    // A full disk stops no start: the note only saves work.
+  }
   return false;
 }
 
@@ -107,38 +148,83 @@ function keepNewest(folder: string): void {
 }
 
 /** Small parts are joined first, and stretches that follow each other: a document of a million records has thousands. */
-function writeParts(path: string, parts: Iterable<DerivedPart>): number {
-  const file = openSync(path, "wx", 0o600);
-  let total = 0;
+function createDraft(pathOf: (hash: string, size: number) => string): DerivedDraft {
+  const path = `${pathOf("0".repeat(64), 0)}.${randomHex(8)}`;
+  let opened: number | undefined;
   let held: Uint8Array[] = [];
-  let bytes = 0;
+  let [total, bytes] = [0, 0];
   let stretch: DerivedStretch | undefined;
-  const flush = (): void => {
+
+  function open(): number {
+    if (opened !== undefined) return opened;
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    opened = openSync(path, "wx+", 0o600);
+    return opened;
+  }
+  function flush(): void {
+    const file = open();
     writeAll(file, Buffer.concat(held, bytes));
     held = [];
     bytes = 0;
     if (stretch) copy(stretch, file);
     stretch = undefined;
-  };
-  try {
-    for (const part of parts) {
+  }
+  function close(): void {
+    if (opened !== undefined) closeSync(opened);
+    opened = undefined;
+  }
+
+  return {
+    get byteLength() {
+      return total;
+    },
+    add: (part) => {
       total += part.byteLength;
       if (part instanceof Uint8Array) {
         if (stretch) flush();
         held.push(part);
         bytes += part.byteLength;
         if (bytes >= BATCH_BYTES) flush();
-      } else if (stretch && stretch.source === part.source && stretch.offset + stretch.byteLength === part.offset) {
+        return;
+      }
+      if (stretch && follows(stretch, part) && stretch.byteLength + part.byteLength <= STRETCH_BYTES) {
         stretch = { ...stretch, byteLength: stretch.byteLength + part.byteLength };
       } else {
         flush();
         stretch = part;
       }
-    }
-    flush();
-    return total;
-  } finally {
-    closeSync(file);
+    },
+    read: function* () {
+      if (opened === undefined) yield Buffer.concat(held, bytes);
+      else {
+        flush();
+        yield* piecesOf(opened, total);
+      }
+    },
+    keep: (hash) => {
+      flush();
+      close();
+      renameSync(path, pathOf(hash, total));
+      return total;
+    },
+    drop: () => {
+      close();
+      rmSync(path, { force: true });
+    },
+  };
+}
+
+function follows({ source, offset, byteLength }: DerivedStretch, next: DerivedStretch): boolean {
+  return source === next.source && offset + byteLength === next.offset;
+}
+
+function* piecesOf(file: number, size: number): Generator<Uint8Array, void, undefined> {
+  for (let at = 0; at < size;) {
+    const piece = Buffer.allocUnsafe(Math.min(BATCH_BYTES, size - at));
+    const read = readSync(file, piece, 0, piece.byteLength, at);
+    if (read === 0) throw new Error("a derived file is shorter than it was");
+    yield piece.subarray(0, read);
+    at += read;
   }
 }
 
@@ -153,6 +239,14 @@ function copy({ source, offset, byteLength }: DerivedStretch, file: number): voi
     if (read === 0) throw new Error("a derived file is shorter than it was");
     writeAll(file, buffer.subarray(0, read));
     done += read;
+  }
+}
+
+function namesIn(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
   }
 }
 

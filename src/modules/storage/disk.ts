@@ -1,11 +1,11 @@
 // Blobs as files of one folder. What `promote()` and `put()` have answered survives a power cut.
 
-import { lstatSync, mkdirSync, realpathSync, type Stats } from "node:fs";
-import { copyFile, link, open, readdir, rename, rm, statfs } from "node:fs/promises";
+import { lstatSync, mkdirSync, realpathSync, statfsSync, type Stats } from "node:fs";
+import { copyFile, link, open, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { usage } from "../../errors.ts";
 import type { BlobKey, BlobStore, StagedBlob } from "./blob-store.ts";
-import { hasCode, noSpace, orNoSpace } from "./disk-errors.ts";
+import { hasCode, noRoom, noSpace, orNoSpace } from "./disk-errors.ts";
 import { createFolders, type Folders } from "./folders.ts";
 import { checkKey, checkPrefix, FOLDERS, isBlobKey } from "./keys.ts";
 import { createTempFile, tempName, type TempFile } from "./temp-file.ts";
@@ -15,6 +15,8 @@ export type DiskStoreOptions = {
   readonly root: string;
   /** Bytes of the disk that uploads leave free. */
   readonly reserve: number;
+  /** Throws when the root is not the folder it was: asked before anything is written. */
+  readonly requireFiles?: (() => void) | undefined;
   /** Told of every durable step of an upload as it has been taken. */
   readonly failpoint?: ((name: string) => void) | undefined;
 };
@@ -24,10 +26,18 @@ type Disk = {
   readonly root: string;
   readonly tmp: string;
   readonly folders: Folders;
+  readonly requireFiles: () => void;
   readonly failpoint: (name: string) => void;
   /** Names of the temporary files of this process. */
   readonly live: Set<string>;
+  /** What the uploads under way have announced. */
+  readonly claims: Set<Claim>;
+  /** Bytes before the reserve is reached, which is below 0 then. */
+  readonly left: () => number;
 };
+
+/** Bytes that a file will have, of which some are written already. */
+type Claim = { readonly announced: number; written: number };
 
 /** Errors: `usage` when the folder spans file systems or has links in it. */
 export function createDiskStore(options: DiskStoreOptions): BlobStore {
@@ -39,23 +49,29 @@ export function createDiskStore(options: DiskStoreOptions): BlobStore {
     return (await disk.folders.isReal(dirname(path))) ? fileAt(path) : undefined;
   }
 
-  async function free(): Promise<number> {
-    const { bavail, bsize } = await statfs(root);
-    return Math.max(0, bavail * bsize - options.reserve);
-  }
-
   return {
-    free,
-    stage: async () => {
-      if ((await free()) === 0) throw noSpace();
-      const file = await newTempFile(disk);
+    free: async () => Math.max(0, disk.left()),
+    stage: async (atLeast = 0) => {
+      const announced = Math.max(0, atLeast);
+      // Nothing is awaited between the look and the claim, so no two can be given the same space.
+      const room = disk.left() - claimed(disk);
+      if (room <= 0) throw noSpace();
+      if (room < announced) throw noRoom(announced, room);
+      const claim = { announced, written: 0 };
+      disk.claims.add(claim);
       try {
-        disk.failpoint("p1.temp_open");
+        const file = await newTempFile(disk);
+        try {
+          disk.failpoint("p1.temp_open");
+        } catch (error) {
+          await discard(disk, file);
+          throw error;
+        }
+        return stagedBlob(disk, { file, claim }, pathOf);
       } catch (error) {
-        await discard(disk, file);
+        disk.claims.delete(claim);
         throw error;
       }
-      return stagedBlob(disk, file, pathOf);
     },
     put: async (key, content) => await writeWhole(disk, pathOf(key), content, "durable"),
     putDerived: async (key, content) => await writeWhole(disk, pathOf(key), content, "quick"),
@@ -70,7 +86,10 @@ export function createDiskStore(options: DiskStoreOptions): BlobStore {
       return range ? file.slice(range.start, range.end + 1) : file;
     },
     // Not made durable: a blob that comes back after a power cut is an orphan, and orphans are collected.
-    delete: async (key) => await rm(pathOf(key), { force: true }),
+    delete: async (key) => {
+      await rm(pathOf(key), { force: true });
+      await removeEmptyFolders(root, key);
+    },
     list: (prefix) => keysBelow(root, checkPrefix(prefix)),
     sweep: async () => {
       const stale = (await readdir(tmp)).filter((name) => !live.has(name));
@@ -93,17 +112,40 @@ function prepare(options: DiskStoreOptions): Disk {
     if (!info.isDirectory()) throw usage(`${path} must be a folder, not a link or a file.`);
     if (info.dev !== device) throw usage(`${path} must be on the same file system as ${tmp}.`);
   }
-  const failpoint = options.failpoint ?? (() => undefined);
-  return { root, tmp, folders: createFolders(root), failpoint, live: new Set() };
+  const { failpoint = () => undefined, requireFiles = () => undefined } = options;
+  const left = (): number => {
+    const { bavail, bsize } = statfsSync(root);
+    return bavail * bsize - options.reserve;
+  };
+  const folders = createFolders(root);
+  return { root, tmp, folders, requireFiles, failpoint, live: new Set(), claims: new Set(), left };
 }
 
-function stagedBlob(disk: Disk, file: TempFile, pathOf: (key: BlobKey) => string): StagedBlob {
+/** Of what has been announced and not been written yet. */
+function claimed({ claims }: Disk): number {
+  let sum = 0;
+  for (const { announced, written } of claims) sum += Math.max(0, announced - written);
+  return sum;
+}
+
+type Staged = { readonly file: TempFile; readonly claim: Claim };
+
+function stagedBlob(disk: Disk, { file, claim }: Staged, pathOf: (key: BlobKey) => string): StagedBlob {
   return {
     path: file.path,
     get size() {
       return file.size;
     },
-    append: (chunk) => file.append(chunk),
+    append: async (chunk) => {
+      // What others have announced is not for one who has announced nothing.
+      const needed = claim.announced === 0 ? chunk.byteLength + claimed(disk) : chunk.byteLength;
+      if (disk.left() < needed) {
+        await file.close();
+        throw noSpace();
+      }
+      await file.append(chunk);
+      claim.written = file.size;
+    },
     sync: async () => {
       await file.sync();
       disk.failpoint("p3.temp_fsynced");
@@ -111,13 +153,18 @@ function stagedBlob(disk: Disk, file: TempFile, pathOf: (key: BlobKey) => string
     promote: async (key) => {
       const path = pathOf(key);
       if (!file.isDurable) throw new Error("only a synced blob can be promoted");
-      await orFull(disk.folders.make(dirname(path)));
-      await orFull(place(file, path, disk.tmp));
-      disk.failpoint("p4.renamed");
-      await disk.folders.sync(dirname(path));
-      disk.failpoint("p5.dir_fsynced");
+      disk.requireFiles();
+      await inFolderOf(disk, path, async () => {
+        await place(file, path, disk.tmp);
+        disk.failpoint("p4.renamed");
+        await disk.folders.sync(dirname(path));
+        disk.failpoint("p5.dir_fsynced");
+      });
     },
-    discard: () => discard(disk, file),
+    discard: async () => {
+      disk.claims.delete(claim);
+      await discard(disk, file);
+    },
   };
 }
 
@@ -126,15 +173,42 @@ async function writeWhole(disk: Disk, path: string, content: Uint8Array, how: "d
   try {
     await file.append(content);
     await (how === "durable" ? file.sync() : file.close());
-    await orFull(disk.folders.make(dirname(path)));
-    await orFull(rename(file.path, path));
-    if (how === "durable") await disk.folders.sync(dirname(path));
+    await inFolderOf(disk, path, async () => {
+      await rename(file.path, path);
+      if (how === "durable") await disk.folders.sync(dirname(path));
+    });
   } finally {
     await discard(disk, file);
   }
 }
 
+/** Whoever deletes the last blob of a folder removes that too, in another process at any moment: then it is made again. */
+const FOLDER_TRIES = 10;
+
+async function inFolderOf(disk: Disk, path: string, work: () => Promise<void>): Promise<void> {
+  for (let left = FOLDER_TRIES; ; left -= 1) {
+    try {
+      await disk.folders.make(dirname(path));
+      return await work();
+    } catch (error) {
+      if (left === 1 || !hasCode(error, "ENOENT")) throw orNoSpace(error);
+    }
+  }
+}
+
+/** Those between the blob and the first folder of its key, from the inside out. */
+async function removeEmptyFolders(root: string, key: BlobKey): Promise<void> {
+  for (let folder = dirname(key); folder.includes("/"); folder = dirname(folder)) {
+    const isRemoved = await rmdir(join(root, folder)).then(
+      () => true,
+      () => false,
+    );
+    if (!isRemoved) return;
+  }
+}
+
 async function newTempFile(disk: Disk): Promise<TempFile> {
+  disk.requireFiles();
   const name = tempName();
   disk.live.add(name);
   return await createTempFile(join(disk.tmp, name)).catch((error: unknown) => {
@@ -199,10 +273,4 @@ async function* keysBelow(root: string, prefix: string): AsyncGenerator<BlobKey,
     if (entry.isDirectory()) yield* keysBelow(root, `${key}/`);
     else if (entry.isFile() && isBlobKey(key)) yield key;
   }
-}
-
-async function orFull<T>(work: Promise<T>): Promise<T> {
-  return await work.catch((error: unknown) => {
-    throw orNoSpace(error);
-  });
 }

@@ -1,12 +1,11 @@
 // A document of a channel as an answer: validators of its exact bytes, caching, ranges, gzip for small plain JSON.
 
-import { promisify } from "node:util";
-import { gzip } from "node:zlib";
-import { notFound } from "../../errors.ts";
+import { notFound, unavailable } from "../../errors.ts";
 import { documentCaching } from "../../modules/http/cache-control.ts";
 import { matchesEtag, strongEtag } from "../../modules/http/etag.ts";
 import { contentTypeOf, type DocumentPlace } from "../../services/index/documents.ts";
 import type { BuiltDocument } from "../../services/index/engine.ts";
+import type { Packable } from "../../services/index/packed.ts";
 import type { Source } from "../../services/sources/source.ts";
 import { contentResponse, type Asking } from "./ranged.ts";
 
@@ -15,7 +14,6 @@ export type Reach = { readonly isPublic: boolean; readonly maxAge: number };
 
 /** Larger documents have their `.zst`, which costs nothing at the time of the request. */
 const GZIP_BELOW = 4 * 1024 ** 2;
-const compress = promisify(gzip);
 
 /** Errors: `not-found` for a document that the channel does not offer, or not to this client. */
 export async function documentResponse(
@@ -36,12 +34,14 @@ export async function documentResponse(
   if (!document) return new Response(null, { headers });
   if (document.kind === "absent") throw notFound(document.why);
   headers.set("last-modified", new Date(document.lastModified).toUTCString());
-  if (wantsGzip(request, place, document)) return await packedResponse(request, headers, document);
-  const { size, isFile, isThere } = document;
-  const open = (range?: { readonly start: number; readonly end: number }): Blob =>
-    range ? document.open().slice(range.start, range.end + 1) : document.open();
-  const etag = strongEtag(document.hash);
-  return await contentResponse(asking, headers, { size, etag, open, isThere, isInMemory: !isFile });
+  const packable = wantsGzip(request, place, document) ? document.packable : undefined;
+  if (packable) {
+    const packed = await packedResponse(asking, headers, source, packable);
+    if (packed) return packed;
+    // Waiting takes time, in which a document may be replaced.
+    if (!document.isThere()) throw unavailable("The document changes right now. Ask again for it.", 1);
+  }
+  return await contentResponse(asking, headers, { etag: strongEtag(document.hash), sendable: document });
 }
 
 function varyOf({ name }: DocumentPlace): string | undefined {
@@ -54,13 +54,21 @@ function wantsGzip(request: Request, { name }: DocumentPlace, document: BuiltDoc
   return /(?:^|,)\s*gzip\s*(?:,|;\s*q=(?:1|0?\.[0-9]*[1-9])|$)/i.test(request.headers.get("accept-encoding") ?? "");
 }
 
-async function packedResponse(request: Request, headers: Headers, document: BuiltDocument): Promise<Response> {
+/** Undefined when the document has to be sent as it is. */
+async function packedResponse(
+  asking: Asking,
+  headers: Headers,
+  source: Source,
+  document: Packable,
+): Promise<Response | undefined> {
+  const { request } = asking;
   const etag = strongEtag(`${document.hash}-gzip`);
+  const isUnchanged = matchesEtag(request.headers.get("if-none-match"), etag);
+  const isMade = request.method === "GET" && !isUnchanged;
+  const packed = isMade ? await source.pack(document) : source.packed(document);
+  if (isMade && !packed) return undefined;
+  if (!isUnchanged) headers.set("content-encoding", "gzip");
+  if (packed) return await contentResponse(asking, headers, { etag, sendable: packed });
   headers.set("etag", etag);
-  if (matchesEtag(request.headers.get("if-none-match"), etag)) return new Response(null, { status: 304, headers });
-  headers.set("content-encoding", "gzip");
-  if (request.method === "HEAD") return new Response(null, { headers });
-  const bytes = await compress(await document.open().arrayBuffer());
-  headers.set("content-length", String(bytes.byteLength));
-  return new Response(bytes, { headers });
+  return new Response(null, { status: isUnchanged ? 304 : 200, headers });
 }

@@ -2,12 +2,14 @@
 
 import { Elysia } from "elysia";
 import { AppError, notFound } from "../../errors.ts";
+import type { Health } from "../../services/health.ts";
 import type { Call, RouteKit } from "../kit.ts";
 import { parseCondaPath } from "./path.ts";
 import { deletePackage, putPackage, type PublishRouteParts } from "./publish.ts";
 import { readChannel, type ReadParts } from "./read.ts";
 
-export type CondaParts = ReadParts & PublishRouteParts & { readonly defaultOwner: string | undefined };
+export type CondaParts = ReadParts &
+  PublishRouteParts & { readonly defaultOwner: string | undefined; readonly health: Health };
 
 /** Canonical (Gitea and Forgejo), Quetz, with a token, and the short form people are shown. */
 export const CONDA_FORMS = ["/api/packages/:owner/conda/*", "/get/*", "/t/*", "/:owner/*"] as const;
@@ -23,9 +25,11 @@ export function condaRoutes(parts: CondaParts, kit: RouteKit) {
 }
 
 async function dispatch(parts: CondaParts, call: Call): Promise<Response> {
+  const { method } = call.request;
+  if (!parts.health.isFolderThere || (method !== "GET" && method !== "HEAD")) parts.health.requireFolder();
   const path = parseCondaPath(call.context.path, parts.defaultOwner);
   if (!path) throw notFound("There is nothing at this address.");
-  switch (call.request.method) {
+  switch (method) {
     case "GET":
     case "HEAD":
       return await readChannel(parts, call, path);
@@ -34,7 +38,7 @@ async function dispatch(parts: CondaParts, call: Call): Promise<Response> {
     case "DELETE":
       return await deletePackage(parts, call, path);
     default:
-      throw new AppError("method-not-allowed", `${call.request.method} has no meaning here.`, {
+      throw new AppError("method-not-allowed", `${method} has no meaning here.`, {
         allow: CONDA_METHODS.join(", "),
       });
   }

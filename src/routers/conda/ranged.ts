@@ -2,27 +2,25 @@
 
 import { matchesEtag } from "../../modules/http/etag.ts";
 import { ifRangeHolds, parseRange } from "../../modules/http/range.ts";
+import type { Sendable } from "../../services/bodies.ts";
+import type { Call } from "../kit.ts";
 import type { Repeat } from "../remembered.ts";
 
 export type Content = {
-  readonly size: number;
   /** Quoted, strong. */
   readonly etag: string;
-  /** Both ends of the range are inclusive. */
-  open(range?: { readonly start: number; readonly end: number }): Promise<Blob> | Blob;
-  readonly isInMemory: boolean;
-  /** Whether what was opened can still be read, for a file that may be removed. */
-  readonly isThere?: () => boolean;
+  readonly sendable: Sendable;
 };
 
 /** Who asks; `mayRepeat` lets the answer be given to everybody who asks the same. */
-export type Asking = { readonly request: Request; mayRepeat(repeat: Repeat): void };
+export type Asking = Pick<Call, "request" | "mayRepeat" | "isOpen">;
 
 const NO_CONTENT: Repeat = { content: () => null, heldBytes: 0 };
 
 export async function contentResponse(asking: Asking, headers: Headers, content: Content): Promise<Response> {
-  const { request, mayRepeat } = asking;
-  const { size, etag } = content;
+  const { request, mayRepeat, isOpen } = asking;
+  const { etag, sendable } = content;
+  const { size } = sendable;
   headers.set("etag", etag);
   // Only the exact bytes decide: a date says nothing about which of several documents a client holds.
   if (matchesEtag(request.headers.get("if-none-match"), etag)) {
@@ -45,15 +43,13 @@ export async function contentResponse(asking: Asking, headers: Headers, content:
     case "range":
       headers.set("content-range", `bytes ${range.start}-${range.end}/${size}`);
       headers.set("content-length", String(range.end + 1 - range.start));
-      return new Response(await content.open(range), { status: 206, headers });
+      return new Response(await sendable.open({ range, isOpen }), { status: 206, headers });
     case "none": {
-      const { isInMemory, isThere } = content;
-      const blob = await content.open();
+      const body = await sendable.open({ isOpen });
       // Bun would say so itself, as of a range, but too late for the log.
       headers.set("content-length", String(size));
-      if (isInMemory) mayRepeat({ content: () => blob, heldBytes: size });
-      else if (isThere) mayRepeat({ content: () => (isThere() ? blob : undefined), heldBytes: 0 });
-      return new Response(blob, { headers });
+      mayRepeat({ content: (next) => sendable.again(next), heldBytes: sendable.heldBytes });
+      return new Response(body, { headers });
     }
   }
 }

@@ -18,7 +18,7 @@ import { contentResponse, type Asking } from "./ranged.ts";
 export type ReadParts = { readonly access: Access; readonly sourceOf: (place: ChannelPlace) => Source };
 
 export async function readChannel(parts: ReadParts, call: Call, path: CondaPath): Promise<Response> {
-  const { request, context, mayRepeat } = call;
+  const { request, context, mayRepeat, isOpen } = call;
   const target = readTarget(path);
   const actor = await actorOf(call);
   const { channel } = target;
@@ -30,7 +30,7 @@ export async function readChannel(parts: ReadParts, call: Call, path: CondaPath)
     maxAge: policy.maxAge,
   };
   const isForAll = reach.isPublic && actor.identity.kind === "anonymous";
-  const asking: Asking = { request, mayRepeat: isForAll ? mayRepeat : () => {} };
+  const asking: Asking = { request, isOpen, mayRepeat: isForAll ? mayRepeat : () => {} };
   const document = (name: DocumentName, section: string | undefined): Promise<Response> => {
     const isOffered = name !== SHARD_INDEX || offersShards(policy.shards, request, context.pathToken !== undefined);
     return documentResponse(asking, source, { section, name }, { ...reach, isOffered });
@@ -72,7 +72,7 @@ async function shardResponse(asking: Asking, source: Source, hash: string, reach
   const headers = shardCaching(reach);
   headers.set("content-type", "application/zstd");
   if (reach.isPublic) headers.set("access-control-allow-origin", "*");
-  return await contentResponse(asking, headers, { ...shard, etag: strongEtag(hash) });
+  return await contentResponse(asking, headers, { etag: strongEtag(hash), sendable: shard });
 }
 
 async function packageResponse(asking: Asking, name: string, file: SourceFile, reach: Reach): Promise<Response> {
@@ -83,5 +83,5 @@ async function packageResponse(asking: Asking, name: string, file: SourceFile, r
   headers.set("last-modified", new Date(file.lastModified).toUTCString());
   if (reach.isPublic) headers.set("access-control-allow-origin", "*");
   if (file.state === "yanked") headers.set("warning", '299 condarium "this file was yanked from the channel"');
-  return await contentResponse(asking, headers, { ...file, etag: strongEtag(file.sha256) });
+  return await contentResponse(asking, headers, { etag: strongEtag(file.sha256), sendable: file });
 }

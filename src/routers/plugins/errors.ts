@@ -1,7 +1,8 @@
 // The one place that turns errors into HTTP: problem documents (RFC 9457), never an internal.
 
-import { AppError, type ErrorCode } from "../../errors.ts";
+import { AppError, unavailable, type ErrorCode } from "../../errors.ts";
 import type { Events } from "../../events.ts";
+import { isOutOfHandles } from "../../modules/handles.ts";
 
 /** Where a route departs from the common table: Gitea's clients expect 400 for an invalid package. */
 export type StatusOverrides = Partial<Readonly<Record<ErrorCode, number>>>;
@@ -27,11 +28,13 @@ const STATUS: Readonly<Record<ErrorCode, readonly [status: number, title: string
 
 const CHALLENGE = 'Basic realm="condarium", charset="UTF-8", Bearer realm="condarium"';
 
+const OUT_OF_HANDLES = unavailable("The server has used up its file handles. Try again in a moment.", 5);
+
 export type ProblemContext = { readonly request: Request; readonly events: Events; readonly route: string };
 
 /** The answer for whatever was thrown. Anything but an `AppError` is told as a plain 500. */
 export function problemResponse(error: unknown, context: ProblemContext, overrides: StatusOverrides = {}): Response {
-  const known = error instanceof AppError ? error : undefined;
+  const known = error instanceof AppError ? error : isOutOfHandles(error) ? OUT_OF_HANDLES : undefined;
   const [status, title] = known ? statusOf(known, overrides) : ([500, "Internal error"] as const);
   // Of a fault of our own, such as a full disk, people are told little; what was behind it is for the log.
   if (!known || (status >= 500 && known.facts.cause !== undefined)) context.events.internalError(error, context.route);

@@ -4,36 +4,47 @@ import { invalid, unavailable, type AppError } from "../../errors.ts";
 import type { Clock } from "../../modules/clock.ts";
 import type { ArchiveLimits, Inspection } from "../../modules/conda/archive.ts";
 import type { Finding } from "../../modules/conda/findings.ts";
+import type { FairTurns } from "../../modules/fair-turns.ts";
 import type { StagedFile } from "../staging.ts";
 import type { Workers } from "../workers.ts";
 
 export type AcceptedPackage = Extract<Inspection, { kind: "accepted" }>;
 
-export type Inspect = (staged: StagedFile, fileName: string) => Promise<AcceptedPackage>;
+/** `account` is whose turn it takes. */
+export type Inspect = (staged: StagedFile, fileName: string, account: string) => Promise<AcceptedPackage>;
 
-export type InspectParts = { readonly workers: Workers; readonly limits: ArchiveLimits; readonly clock: Clock };
+export type InspectParts = {
+  readonly workers: Pick<Workers, "run">;
+  readonly turns: FairTurns;
+  readonly limits: ArchiveLimits;
+  readonly clock: Clock;
+  /** For the turn and the reading together. */
+  readonly patienceMs: number;
+};
 
-const BASE_MS = 10_000;
-const BYTES_PER_MS = 5_000;
-
-/** Errors of the returned function: `invalid` with the findings; `unavailable` when our own side failed. */
+/** Errors of the returned function: `invalid` with the findings; `unavailable` when our own side failed or is busy. */
 export function createInspect(parts: InspectParts): Inspect {
-  return async (staged, fileName) => {
-    const timeLimit = BASE_MS + staged.size / BYTES_PER_MS;
-    const { limits, clock } = parts;
-    const job = { kind: "inspect", path: staged.path, fileName, limits, now: clock.now() } as const;
-    const outcome = await parts.workers.run(job, timeLimit);
+  const { limits, clock, workers, turns, patienceMs } = parts;
+  return async (staged, fileName, account) => {
+    const started = clock.elapsed();
+    const outcome = await turns.run(account, () => {
+      const job = { kind: "inspect", path: staged.path, fileName, limits, now: clock.now() } as const;
+      return workers.run(job, Math.max(0, patienceMs - (clock.elapsed() - started)));
+    });
     switch (outcome.kind) {
       case "inspected":
         if (outcome.inspection.kind === "refused") throw refusal(outcome.inspection.findings);
         return outcome.inspection;
       case "timed-out":
-        throw refusal([tooExpensive(`Reading the package took longer than ${Math.ceil(timeLimit / 1000)} seconds.`)]);
+        // The worker itself refuses what takes too much of a processor: this was the load of the machine.
+        throw unavailable("The server is too busy to read the package now. Send it again later.", 60);
       case "crashed":
         throw refusal([tooExpensive("Reading the package ended the process that read it.")]);
       case "document":
       case "shard":
       case "hashed":
+      case "packed":
+      case "collected":
         throw new Error("a worker answered another question");
       case "failed":
         throw unavailable("The package could not be read because of a fault on the server.", 5, outcome.message);

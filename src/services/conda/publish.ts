@@ -1,22 +1,25 @@
 // Publishing: every dialect ends here. Authorise, stage, inspect, authorise again, promote, commit.
 
-import { AppError, conflict, invalidArgument, malformed } from "../../errors.ts";
+import { AppError, invalidArgument, malformed } from "../../errors.ts";
 import type { Events } from "../../events.ts";
 import type { ChannelRow } from "../../models/channel.ts";
 import type { Database, Transaction } from "../../models/database.ts";
-import { findFileFolded } from "../../models/package-file.ts";
+import { knownBlobs } from "../../models/package-blob.ts";
 import { channelNameProblem } from "../../modules/conda/channel-name.ts";
 import { formatOf } from "../../modules/conda/file-name.ts";
 import type { Finding } from "../../modules/conda/findings.ts";
 import { setRecordSubdir } from "../../modules/conda/record.ts";
+import { composeShard } from "../../modules/conda/shards.ts";
+import { storedProblem } from "../../modules/conda/stored.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import { blobKey, fileListKey } from "../../modules/storage/keys.ts";
+import type { Admission, Upload, Uploader } from "../admission.ts";
 import type { Access } from "../access.ts";
-import { userOf, type RequestActor } from "../actor.ts";
-import { channelLabel, type ChannelPlace } from "../channel-place.ts";
+import { tokenOf, userOf, type RequestActor } from "../actor.ts";
+import { channelLabel, findPlace, type ChannelPlace } from "../channel-place.ts";
 import { policyOf } from "../channel-policy.ts";
 import type { Channels } from "../channels.ts";
-import type { Packages } from "../packages.ts";
+import type { NewFile, Packages } from "../packages.ts";
 import type { Incoming, StagedFile, Staging } from "../staging.ts";
 import { refusal, type AcceptedPackage, type Inspect } from "./inspect.ts";
 
@@ -63,7 +66,7 @@ export type PublishParts = {
   readonly staging: Staging;
   readonly inspect: Inspect;
   readonly events: Events;
-  readonly admit: <T>(account: string, work: () => Promise<T>) => Promise<T>;
+  readonly admit: Admission["admit"];
   readonly publicUrl: string;
 };
 
@@ -75,9 +78,8 @@ export function createPublish(parts: PublishParts): Publish {
     const place = await authorise(parts, request);
     const file = `${request.subdir ?? "?"}/${request.fileName}`;
     const channel = channelLabel(request.owner, request.channel);
-    const account = userOf(request.actor)?.owner.name ?? "";
     try {
-      const published = await parts.admit(account, () => receive(parts, request, place));
+      const published = await parts.admit(uploaderOf(request), (upload) => receive(parts, request, place, upload));
       const result = request.dryRun ? "checked" : "created";
       const rules = published.findings.map(({ rule }) => rule);
       parts.events.publishEnded({ channel, file: `${published.subdir}/${published.filename}`, result, rules });
@@ -88,6 +90,18 @@ export function createPublish(parts: PublishParts): Publish {
       throw error;
     }
   };
+}
+
+function uploaderOf(request: PublishRequest): Uploader {
+  const account = accountOf(request);
+  const token = tokenOf(request.actor);
+  if (!token) return { account, credential: "password", name: `The password of ${account}` };
+  const { id, name } = token;
+  return { account, credential: `token ${id}`, name: `The token ${name} of ${account}` };
+}
+
+function accountOf({ actor }: PublishRequest): string {
+  return userOf(actor)?.owner.name ?? "";
 }
 
 /** The early refusal, before a byte of the body is read. What the package really is gets checked again later. */
@@ -105,21 +119,57 @@ function targetOf({ owner, channel }: PublishRequest, accepted?: AcceptedPackage
   return { kind: "channel", owner, channel, packageName: accepted?.identity.name } as const;
 }
 
-async function receive(parts: PublishParts, request: PublishRequest, place: ChannelPlace): Promise<Published> {
-  const staged = await parts.staging.receive(request.incoming);
+async function receive(
+  parts: PublishParts,
+  request: PublishRequest,
+  place: ChannelPlace,
+  upload: Upload,
+): Promise<Published> {
+  const staged = await parts.staging.receive(request.incoming, upload);
   try {
-    const resolved = resolve(request, place, await parts.inspect(staged, request.fileName));
+    const resolved = resolve(request, place, await parts.inspect(staged, request.fileName, accountOf(request)));
     await parts.access.require(request.actor, "publish", targetOf(request, resolved.accepted), parts.database.read);
-    if (request.dryRun) return await dryRun(parts, request, place, staged, resolved);
+    const file = newFile(staged, resolved);
+    await checkFile(parts, request, file);
+    const ready = { staged, resolved, file };
+    if (request.dryRun) return answer(parts, request, place, ready, { revision: null, at: null });
     await staged.durable();
+    return await store(parts, request, ready);
+  } finally {
+    await staged.discard();
+  }
+}
+
+/** What is there already must leave no bytes behind; the transaction looks once more. */
+async function checkFile(parts: PublishParts, request: PublishRequest, file: NewFile): Promise<void> {
+  const reader = parts.database.read;
+  const place = await findPlace(reader, request.owner, request.channel);
+  if (place?.channel) await parts.packages.checkFile(reader, place.channel, file);
+}
+
+async function store(parts: PublishParts, request: PublishRequest, ready: Ready): Promise<Published> {
+  const { staged, resolved } = ready;
+  try {
     await both(
       staged.promote(blobKey(staged.sha256)),
       parts.blobs.putDerived(fileListKey(staged.sha256), resolved.accepted.fileList),
     );
-    return await parts.database.transact((tx) => commit(parts, request, { tx, staged, resolved }));
-  } finally {
-    await staged.discard();
+    return await parts.database.transact((tx) => commit(parts, request, ready, tx));
+  } catch (error) {
+    // What cannot be taken back now is collected later, and nobody waits for a busy database twice.
+    const isBusy = error instanceof AppError && error.code === "unavailable";
+    if (!isBusy) await takeBack(parts, staged.sha256).catch(() => undefined);
+    throw error;
   }
+}
+
+/** In a transaction: a publish of the same bytes either has committed by then, or finds them gone and puts them back. */
+async function takeBack({ database, blobs }: PublishParts, sha256: string): Promise<void> {
+  await database.transact(async (tx) => {
+    if ((await knownBlobs(tx, [sha256])).has(sha256)) return;
+    await blobs.delete(blobKey(sha256));
+    await blobs.delete(fileListKey(sha256));
+  });
 }
 
 /** Two durable steps side by side; neither is still under way when this ends, whatever the other did. */
@@ -163,68 +213,60 @@ function resolve(request: PublishRequest, place: ChannelPlace, accepted: Accepte
   return { accepted, subdir, findings };
 }
 
-type Ready = { readonly tx: Transaction; readonly staged: StagedFile; readonly resolved: Resolved };
+type Ready = { readonly staged: StagedFile; readonly resolved: Resolved; readonly file: NewFile };
 
-async function commit(parts: PublishParts, request: PublishRequest, ready: Ready): Promise<Published> {
-  const { tx, staged, resolved } = ready;
-  const { accepted, subdir } = resolved;
+async function commit(parts: PublishParts, request: PublishRequest, ready: Ready, tx: Transaction): Promise<Published> {
+  const { staged, resolved, file } = ready;
   const { actor } = request;
-  const place = await parts.access.require(actor, "publish", targetOf(request, accepted), tx);
+  const place = await parts.access.require(actor, "publish", targetOf(request, resolved.accepted), tx);
   const channel = await parts.channels.ensure(tx, place, actor);
-  await putBack(parts.blobs, staged);
-  const change = await parts.packages.addFile(tx, channel, newFile(staged, resolved), actor);
-  return answer(parts, request, channel, staged, resolved, { revision: change.revision, at: change.at, subdir });
+  const change = await parts.packages.addFile(tx, channel, file, actor);
+  await putBack(parts.blobs, staged, resolved.accepted.fileList);
+  return answer(parts, request, channel, ready, change);
 }
 
-/** A blob that was collected or damaged between the promotion and this moment is put in place again. */
-async function putBack(blobs: BlobStore, staged: StagedFile): Promise<void> {
-  const key = blobKey(staged.sha256);
-  const info = await blobs.stat(key);
+/** What was collected or damaged between the promotion and this moment is put in place again. */
+async function putBack(blobs: BlobStore, staged: StagedFile, fileList: Uint8Array): Promise<void> {
+  const [key, listKey] = [blobKey(staged.sha256), fileListKey(staged.sha256)];
+  const [info, list] = [await blobs.stat(key), await blobs.stat(listKey)];
   if (info?.size !== staged.size) await staged.promote(key);
+  if (list?.size !== fileList.byteLength) await blobs.putDerived(listKey, fileList);
 }
 
-function newFile(staged: StagedFile, { accepted, subdir, findings }: Resolved) {
-  const { identity, metadata, record } = accepted;
+function newFile(staged: StagedFile, { accepted, subdir, findings }: Resolved): NewFile {
+  const { sha256, md5, size } = staged;
+  const { identity } = accepted;
+  const { fileName } = identity;
+  const record = identity.subdir === undefined ? setRecordSubdir(accepted.record, subdir) : accepted.record;
+  const metadata = { ...accepted.metadata, findings };
+  const problem = storedProblem(record, metadata);
+  if (problem) throw refusal([problem]);
+  const { runExports } = metadata;
+  // A shard of its own is a little more than its entry, and every time that will be written is as long.
+  const entry = { fileName, record, sha256, md5, size, runExports, indexedTimestamp: Number.MAX_SAFE_INTEGER };
+  const weight = composeShard({ entries: [entry], removed: [] }).byteLength;
   return {
     packageName: identity.name,
     version: identity.version,
     section: subdir,
-    fileName: identity.fileName,
-    record: identity.subdir === undefined ? setRecordSubdir(record, subdir) : record,
-    metadata: JSON.stringify({ ...metadata, findings }),
+    fileName,
+    record,
+    metadata: JSON.stringify({ ...metadata, weight }),
     properties: [{ name: "conda.build", value: identity.build }],
-    blob: { sha256: staged.sha256, md5: staged.md5, size: staged.size },
+    weight,
+    blob: { sha256, md5, size },
   };
-}
-
-async function dryRun(
-  parts: PublishParts,
-  request: PublishRequest,
-  place: ChannelPlace,
-  staged: StagedFile,
-  resolved: Resolved,
-): Promise<Published> {
-  const { fileName } = resolved.accepted.identity;
-  const existing =
-    place.channel &&
-    (await findFileFolded(parts.database.read, { channelId: place.channel.id, section: resolved.subdir, fileName }));
-  if (existing) {
-    const identical = existing.blob.sha256 === staged.sha256;
-    throw conflict(`${resolved.subdir}/${fileName} exists already.`, { members: { identical, filename: fileName } });
-  }
-  return answer(parts, request, place, staged, resolved, { revision: null, at: null, subdir: resolved.subdir });
 }
 
 function answer(
   parts: PublishParts,
   request: PublishRequest,
   place: Pick<ChannelRow, "name">,
-  staged: StagedFile,
-  resolved: Resolved,
-  change: { readonly revision: number | null; readonly at: number | null; readonly subdir: string },
+  { staged, resolved }: Ready,
+  change: { readonly revision: number | null; readonly at: number | null },
 ): Published {
   const { identity } = resolved.accepted;
-  const { subdir } = change;
+  const { subdir } = resolved;
   const path = [
     request.owner.toLowerCase(),
     ...(place.name === "" ? [] : place.name.split("/")),

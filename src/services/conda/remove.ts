@@ -2,7 +2,7 @@
 
 import { notFound } from "../../errors.ts";
 import type { Events } from "../../events.ts";
-import type { Database } from "../../models/database.ts";
+import type { Database, Transaction } from "../../models/database.ts";
 import { parseFileName } from "../../modules/conda/file-name.ts";
 import type { Access } from "../access.ts";
 import type { Actor } from "../actor.ts";
@@ -33,11 +33,12 @@ export function createRemove({ database, access, packages, events }: RemoveParts
     const packageName = parseFileName(fileName)?.name ?? fileName;
     const target = { kind: "channel", owner, channel: channelName, packageName } as const;
     await access.require(actor, "delete", target);
-    await database.transact(async (tx) => {
+    const change = async (tx: Transaction): Promise<void> => {
       const { channel } = await access.require(actor, "delete", target, tx);
       if (!channel) throw notFound(`There is no ${subdir}/${fileName} in this channel.`);
       await packages.removeFile(tx, { channel, section: subdir, fileName }, actor);
-    });
+    };
+    await database.transact(change, { evenIfFull: true });
     events.fileDeleted(channelLabel(owner, channelName), `${subdir}/${fileName}`);
   };
 }

@@ -2,12 +2,19 @@
 // damage and errors of its own may.
 
 import type { AsideRecord } from "../../models/derived.ts";
-import type { IndexedFile } from "../../models/package-file.ts";
+import { MOST_STORED, type IndexedFile } from "../../models/package-file.ts";
 import { isJsonObject } from "../../modules/conda/strict-json.ts";
 import { metadataOf } from "./families.ts";
+import type { Work } from "./long-work.ts";
 
-/** Throws for a file whose record cannot be joined with its columns, or whose metadata cannot be read. */
-export function requireReadable({ record, metadata }: Pick<IndexedFile, "record" | "metadata">): void {
+/** Throws for a file that has more than its budget, whose record cannot be joined with its columns, or without metadata. */
+export function requireReadable({
+  record,
+  metadata,
+  stored,
+}: Pick<IndexedFile, "record" | "metadata" | "stored">): void {
+  if (stored > MOST_STORED)
+    throw new Error(`record and metadata have ${stored} bytes, and a document holds at most ${MOST_STORED} of a file`);
   const fields: unknown = JSON.parse(record);
   if (!isJsonObject(fields) || Object.keys(fields).length === 0)
     throw new Error("the record is no object with members");
@@ -15,7 +22,7 @@ export function requireReadable({ record, metadata }: Pick<IndexedFile, "record"
   if (!isJsonObject(metadataOf({ metadata }).runExports)) throw new Error("the metadata has no run exports");
 }
 
-export function isReadable(file: Pick<IndexedFile, "record" | "metadata">): boolean {
+export function isReadable(file: Pick<IndexedFile, "record" | "metadata" | "stored">): boolean {
   try {
     requireReadable(file);
     return true;
@@ -29,26 +36,23 @@ export function asideRecord({ packageName, section, fileName }: IndexedFile, err
   return { packageName, path: `${section}/${fileName}`, reason };
 }
 
-/** Makes something of the files of a name, without the active ones that cannot be read. */
-export function ofReadable<T>(
-  files: readonly IndexedFile[],
-  make: (files: readonly IndexedFile[]) => T,
-): { readonly value: T; readonly aside: readonly AsideRecord[] } {
+/** Does something with each active file of a name, page by page, but for those that cannot be read; answers these. */
+export async function* eachReadable(
+  pages: AsyncIterable<readonly IndexedFile[]>,
+  use: (file: IndexedFile) => void,
+): Work<AsideRecord[]> {
   const aside: AsideRecord[] = [];
-  const passes = (file: IndexedFile, trial: (file: IndexedFile) => unknown): boolean => {
-    if (file.state !== "active") return true;
-    try {
-      trial(file);
-      return true;
-    } catch (error) {
-      aside.push(asideRecord(file, error));
-      return false;
+  for await (const files of pages) {
+    for (const file of files) {
+      if (file.state !== "active") continue;
+      try {
+        requireReadable(file);
+        use(file);
+      } catch (error) {
+        aside.push(asideRecord(file, error));
+      }
     }
-  };
-  const readable = files.filter((file) => passes(file, requireReadable));
-  try {
-    return { value: make(readable), aside };
-  } catch {
-    return { value: make(readable.filter((file) => passes(file, (one) => make([one])))), aside };
+    yield "step";
   }
+  return aside;
 }

@@ -1,43 +1,60 @@
 // The documents of a channel as a whole: `channeldata.json`, name by name, and the feed of its newest packages.
 
 import type { DerivedPlace } from "../../models/derived-place.ts";
-import { filesOfName, listSections, newestFiles, type IndexedFile } from "../../models/package-file.ts";
+import { bytesOfName, listSections, newestFiles, pagesOfName, type IndexedFile } from "../../models/package-file.ts";
 import {
-  channeldataEntry,
   channeldataText,
+  createChanneldataName,
   type ChanneldataEntry,
   type ChanneldataFile,
 } from "../../modules/conda/channeldata.ts";
 import { composeRss } from "../../modules/conda/rss.ts";
-import { isReadable, ofReadable } from "./aside.ts";
-import { catchUpNames, type NameValue } from "./catch-up.ts";
-import type { CatchUpParts, Progress } from "./catch-up-parts.ts";
+import { eachReadable, isReadable } from "./aside.ts";
+import { catchUpNames } from "./catch-up-names.ts";
+import type { CatchUpParts, NameValue, Progress } from "./catch-up-parts.ts";
 import { wholeDocument, type Composition } from "./compose.ts";
+import { folderOf } from "./documents.ts";
 import { metadataOf } from "./families.ts";
+import type { Work } from "./long-work.ts";
+import { spoolText } from "./spool.ts";
 
 const NEWEST = 50;
 
 export async function catchUpChanneldata(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
-  const sections = await listSections(work.reader, place.channelId);
-  const valueOf = async (name: string): Promise<NameValue> => {
-    const files: IndexedFile[] = [];
-    for (const section of sections) {
-      files.push(...(await filesOfName(work.reader, { ...place, section }, name)));
-    }
-    const active = files.filter((file) => file.state === "active");
-    const { value: text, aside } = ofReadable(active, (some) => channeldataEntry(some.map(channeldataFile)));
+  const { reader } = work;
+  const sections = await listSections(reader, place.channelId);
+  async function* pages(name: string): AsyncGenerator<readonly IndexedFile[], void, undefined> {
+    for (const section of sections) yield* pagesOfName(reader, { ...place, section }, name);
+  }
+  async function* valueOf(name: string): Work<NameValue> {
+    const gathered = createChanneldataName();
+    const aside = yield* eachReadable(pages(name), (file) => gathered.add(channeldataFile(file)));
+    const text = gathered.text();
     return { value: text === undefined ? undefined : Buffer.from(text), aside };
+  }
+  const bytesOf = async (name: string): Promise<number> => {
+    let bytes = 0;
+    for (const section of sections) bytes += await bytesOfName(reader, { ...place, section }, name);
+    return bytes;
   };
-  return await catchUpNames(work, place, { valueOf, atOnce: 1 });
+  return await catchUpNames(work, place, { valueOf, bytesOf, atOnce: 1 });
 }
 
 function channeldataFile(file: IndexedFile): ChanneldataFile {
   return { ...file, subdir: file.section, metadata: metadataOf(file) };
 }
 
-export async function composeChanneldata(work: CatchUpParts, place: DerivedPlace): Promise<Composition> {
+export async function* composeChanneldata(work: CatchUpParts, place: DerivedPlace): Work<Composition> {
   const sections = await listSections(work.reader, place.channelId);
-  return wholeDocument(() => channeldataText(entriesOf(work, place), sections), "json");
+  const draft = () => work.files.draft(folderOf(place.channelId, { section: undefined, name: "channeldata.json" }));
+  const text = channeldataText(entriesOf(work, place), sections);
+  const composition = yield* spoolText(eachOf(text), { draft, form: "json", most: Number.POSITIVE_INFINITY });
+  if (!composition) throw new Error("a document without a limit is too long");
+  return composition;
+}
+
+async function* eachOf(parts: Iterable<string>): AsyncGenerator<string, void, undefined> {
+  yield* parts;
 }
 
 function* entriesOf({ derived }: CatchUpParts, place: DerivedPlace): Generator<ChanneldataEntry, void, undefined> {
@@ -47,12 +64,13 @@ function* entriesOf({ derived }: CatchUpParts, place: DerivedPlace): Generator<C
 /** The channel as people are shown it. */
 export type ChannelAddress = { readonly title: string; readonly url: string };
 
-export async function composeFeed(
+export async function* composeFeed(
   work: CatchUpParts,
   channelId: number,
   { title, url }: ChannelAddress,
-): Promise<Composition> {
+): Work<Composition> {
   const files = await newestFiles(work.reader, channelId, NEWEST);
+  yield "step";
   const items = files.filter(isReadable).map((file) => {
     const { summary } = metadataOf(file).about;
     return {

@@ -5,7 +5,7 @@ import { ZSTD_LEVEL } from "../../modules/splice/zstd-frame.ts";
 import { CUT_RULE } from "./segments.ts";
 
 /** Raised when the text of entries, the way documents are put together, or the tables of index.db change. */
-const FORMAT = 4;
+const FORMAT = 5;
 
 export const CODEC = JSON.stringify([
   FORMAT,

@@ -19,7 +19,10 @@ import {
   type ZstdPiece,
 } from "../../modules/splice/zstd-frame.ts";
 import { CODEC } from "./codec.ts";
+import type { DerivedDraft } from "../../modules/storage/derived-files.ts";
 import type { Family } from "./families.ts";
+import type { Pause } from "./long-work.ts";
+import { entriesIn } from "./segment-entries.ts";
 
 export type Form = "json" | "zst" | "bz2";
 
@@ -36,6 +39,8 @@ export type Composition = {
   readonly textSize: number;
   /** The document from its beginning to its end, each chunk made when it is asked for. */
   chunks(): Iterable<Chunk>;
+  /** A file that holds the document already. */
+  readonly draft?: DerivedDraft;
 };
 
 /** The document's bytes, made as they are asked for. */
@@ -158,22 +163,30 @@ function* eachAsChunk(parts: Iterable<Uint8Array>): Generator<Chunk, void, undef
   for (const part of parts) yield chunkOf(part);
 }
 
+/** The encoder takes seconds for a segment in which long stretches come again, and records are where these end. */
+export const BZIP2_ENTRY_BYTES: number = 16 * 1024;
+
 /**
- * Makes the pieces of bzip2 that are missing, until `isLate` says that others want their turn; answers whether all are
- * there. A piece holds the joint before it, so that pieces are simply put one after the other.
+ * Makes the pieces of bzip2 that are missing; answers false when there is a record too long for it. A piece holds the
+ * joint before it, so that pieces are simply put one after the other.
  */
-export function makeBzip2(derived: SegmentSource, place: DerivedPlace, family: Family, isLate: () => boolean): boolean {
-  let made = 0;
+export function* makeBzip2(
+  derived: SegmentSource,
+  place: DerivedPlace,
+  family: Family,
+): Generator<Pause, boolean, undefined> {
   for (const group of family.groups) {
     const target = { ...place, group: group.name };
     const missing = new Set(derived.withoutBzip2(target));
     if (missing.size === 0) continue;
     for (const row of derived.segments(target)) {
       if (!missing.has(row.id)) continue;
-      if (made > 0 && isLate()) return false;
-      made += 1;
       const piece: Piece = { kind: "segment", row, isFirst: row.start === "" };
-      derived.setBzip2(row.id, compressBzip2(Buffer.concat([joint(piece), decompressPiece(read(derived, piece))])));
+      const text = decompressPiece(read(derived, piece));
+      if (entriesIn(Buffer.from(text).toString(), group).some((entry) => entry.text.length > BZIP2_ENTRY_BYTES))
+        return false;
+      derived.setBzip2(row.id, compressBzip2(Buffer.concat([joint(piece), text])));
+      yield "step";
     }
   }
   return true;

@@ -1,45 +1,104 @@
 // `current_repodata.json`: a closure over dependencies, so it is chosen as a whole from one kept summary a name.
 
 import type { DerivedPlace } from "../../models/derived-place.ts";
-import { filesOfName, indexedFile } from "../../models/package-file.ts";
-import { chooseCurrent, summarizeName } from "../../modules/conda/current-repodata.ts";
-import { composeRepodata, type RepodataEntry } from "../../modules/conda/repodata.ts";
-import { isReadable, ofReadable } from "./aside.ts";
-import { catchUpNames, type NameValue } from "./catch-up.ts";
-import type { CatchUpParts, Progress } from "./catch-up-parts.ts";
+import { bytesOfName, indexedFile, pagesOfName } from "../../models/package-file.ts";
+import { chooseInSteps, createNameSummary, type Choice } from "../../modules/conda/current-repodata.ts";
+import { compareText, formatOf, orderKey } from "../../modules/conda/file-name.ts";
+import { REPODATA_MIDDLE, repodataEntry, repodataHead, repodataTail } from "../../modules/conda/repodata.ts";
+import { eachReadable, isReadable } from "./aside.ts";
+import { catchUpNames } from "./catch-up-names.ts";
+import type { CatchUpParts, NameValue, Progress } from "./catch-up-parts.ts";
+import type { Composition } from "./compose.ts";
+import { folderOf, type DocumentName } from "./documents.ts";
 import { entryOf } from "./families.ts";
+import { holding } from "./holds.ts";
+import type { Work } from "./long-work.ts";
+import { spoolText } from "./spool.ts";
 
 /** Past this the classic solver, which alone asks for it, is better off with `repodata.json`. */
 export const MOST_NAMES = 20_000;
+/** Bytes of the text, for as many names with a few files each. */
+const MOST_BYTES = 256 * 1024 ** 2;
+/** A choice that takes more work than this takes memory as well. */
+const SMALL_WORK = 500_000;
 
 export async function catchUpCurrent(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
-  const valueOf = async (name: string): Promise<NameValue> => {
-    const files = (await filesOfName(work.reader, place, name)).filter((file) => file.state === "active");
-    const { value: summary, aside } = ofReadable(files, summarizeName);
-    return { value: summary === undefined ? undefined : Buffer.from(summary), aside };
-  };
-  return await catchUpNames(work, place, { valueOf, atOnce: 1 });
+  async function* valueOf(name: string): Work<NameValue> {
+    const summary = createNameSummary();
+    const aside = yield* eachReadable(pagesOfName(work.reader, place, name), summary.add);
+    const text = summary.text();
+    return { value: text === undefined ? undefined : Buffer.from(text), aside };
+  }
+  return await catchUpNames(work, place, {
+    valueOf,
+    bytesOf: (name) => bytesOfName(work.reader, place, name),
+    atOnce: 1,
+  });
 }
 
-/** Undefined when the section has too many names. */
-export async function composeCurrent(work: CatchUpParts, place: DerivedPlace): Promise<string | undefined> {
-  const { derived, reader } = work;
-  if (derived.countEntries(place) > MOST_NAMES) return undefined;
-  const chosen = chooseCurrent({
-    all: () => derived.eachEntry(place).map(({ value }) => textOf(value)),
+/** The document, or why there is none. */
+export async function* composeCurrent(
+  work: CatchUpParts,
+  place: DerivedPlace,
+  name: DocumentName,
+): Work<Composition | string> {
+  if (work.derived.countEntries(place) > MOST_NAMES) return `More than ${MOST_NAMES} names: use repodata.json.`;
+  const key = `current ${place.channelId} ${place.section} ${name}`;
+  const choice = yield* choose(work, place, key);
+  if (choice === undefined) return "What these packages depend on is too much for this document: use repodata.json.";
+  const options = {
+    form: name.endsWith(".zst") ? "zst" : "json",
+    most: MOST_BYTES,
+    draft: () => work.files.draft(folderOf(place.channelId, { section: place.section, name })),
+  } as const;
+  const composition = yield* spoolText(textOf(work, place, choice), options);
+  return composition ?? `More than ${MOST_BYTES / 1024 ** 2} MiB: use repodata.json.`;
+}
+
+async function* choose({ derived, large }: CatchUpParts, place: DerivedPlace, key: string): Work<Choice> {
+  const steps = chooseInSteps({
+    all: () => derived.eachEntry(place).map(({ value }) => Buffer.from(value).toString()),
     of: (name) => {
       const value = derived.entry(place, name);
-      return value && textOf(value);
+      return value && Buffer.from(value).toString();
     },
   });
-  const entries: RepodataEntry[] = [];
-  for (const fileName of chosen) {
-    const file = await indexedFile(reader, { ...place, fileName });
-    if (file && isReadable(file)) entries.push(entryOf(file));
+  for (let step = steps.next(); ; step = steps.next()) {
+    if (step.done === true) return step.value;
+    if (step.value > SMALL_WORK) break;
+    yield "step";
   }
-  return composeRepodata(place.section, entries, []);
+  return yield* holding(large, "memory", key, async function* () {
+    for (let step = steps.next(); ; step = steps.next()) {
+      if (step.done === true) return step.value;
+      yield "step";
+    }
+  });
 }
 
-function textOf(value: Uint8Array): string {
-  return Buffer.from(value).toString();
+/** As `composeRepodata` makes it, with one record at a time in memory. */
+async function* textOf(
+  { reader }: CatchUpParts,
+  place: DerivedPlace,
+  chosen: readonly string[],
+): AsyncGenerator<string, void, undefined> {
+  const sorted = chosen
+    .map((fileName) => ({ fileName, key: orderKey(fileName) }))
+    .sort((a, b) => compareText(a.key, b.key))
+    .map(({ fileName }) => fileName);
+  async function* entries(format: "conda" | "tar.bz2"): AsyncGenerator<string, void, undefined> {
+    let comma = "";
+    for (const fileName of sorted) {
+      if (formatOf(fileName) !== format) continue;
+      const file = await indexedFile(reader, { ...place, fileName });
+      if (!file || !isReadable(file)) continue;
+      yield comma + repodataEntry(entryOf(file));
+      comma = ",";
+    }
+  }
+  yield repodataHead(place.section);
+  yield* entries("tar.bz2");
+  yield REPODATA_MIDDLE;
+  yield* entries("conda");
+  yield repodataTail([]);
 }

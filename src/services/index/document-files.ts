@@ -4,12 +4,14 @@
 import { createLru } from "../../modules/lru.ts";
 import type { DerivedFiles, DerivedPart, DerivedSource } from "../../modules/storage/derived-files.ts";
 import type { Chunk, Composition } from "./compose.ts";
+import type { Pause } from "./long-work.ts";
 
 export type DocumentFiles = {
   /** Bytes; undefined when there is no such file. */
   size(folder: string, hash: string): number | undefined;
   /** Answers the bytes. */
   write(folder: string, composition: Composition): number;
+  writeInSteps(folder: string, composition: Composition): Generator<Pause, number, undefined>;
 };
 
 type Stretch = { readonly offset: number; readonly byteLength: number };
@@ -25,19 +27,34 @@ export function createDocumentFiles({ files }: { readonly files: DerivedFiles })
     maxBytes: KEPT_BYTES,
     sizeOf: ({ stretches }) => stretches.size * STRETCH_BYTES,
   });
+
+  function* writeInSteps(folder: string, { hash, chunks }: Composition): Generator<Pause, number, undefined> {
+    const before = layouts.get(folder);
+    const source = before && files.open(folder, before.hash);
+    const layout: Layout = { hash, stretches: new Map() };
+    const draft = files.draft(folder);
+    try {
+      for (const part of layOut(chunks(), layout, source && { source, stretches: before.stretches })) {
+        draft.add(part);
+        yield "step";
+      }
+      const bytes = draft.keep(hash);
+      layouts.set(folder, layout);
+      return bytes;
+    } finally {
+      source?.close();
+      draft.drop();
+    }
+  }
+
   return {
     size: files.size,
-    write: (folder, { hash, chunks }) => {
-      const before = layouts.get(folder);
-      const source = before && files.open(folder, before.hash);
-      const layout: Layout = { hash, stretches: new Map() };
-      try {
-        const parts = layOut(chunks(), layout, source && { source, stretches: before.stretches });
-        const bytes = files.write(folder, hash, parts);
-        layouts.set(folder, layout);
-        return bytes;
-      } finally {
-        source?.close();
+    writeInSteps,
+    write: (folder, composition) => {
+      const steps = writeInSteps(folder, composition);
+      for (;;) {
+        const step = steps.next();
+        if (step.done === true) return step.value;
       }
     },
   };

@@ -7,7 +7,6 @@ export type DocumentName =
   | "repodata_shards.msgpack.zst"
   | "current_repodata.json"
   | "current_repodata.json.zst"
-  | "current_repodata.json.bz2"
   | "run_exports.json"
   | "run_exports.json.zst"
   | "channeldata.json"
@@ -38,7 +37,6 @@ const OF_SECTION: ReadonlyMap<string, DocumentName> = new Map<string, DocumentNa
   ["repodata_shards.msgpack.zst", "repodata_shards.msgpack.zst"],
   ["current_repodata.json", "current_repodata.json"],
   ["current_repodata.json.zst", "current_repodata.json.zst"],
-  ["current_repodata.json.bz2", "current_repodata.json.bz2"],
   ["run_exports.json", "run_exports.json"],
   ["run_exports.json.zst", "run_exports.json.zst"],
 ]);

@@ -31,7 +31,6 @@ export function emptyDocument(section: string, name: DocumentName, address: Chan
       return catalogueOf(section, []);
     case "current_repodata.json":
     case "current_repodata.json.zst":
-    case "current_repodata.json.bz2":
       return wholeDocument(() => [composeRepodata(section, [], [])], formOf(name));
     case "channeldata.json":
       return wholeDocument(() => channeldataText([], []), "json");

@@ -1,5 +1,6 @@
 // The index, by pull: a reader has the one document it wants brought up to the channel's revision, and then gets it.
 
+import { setTimeout as pause } from "node:timers/promises";
 import { unavailable } from "../../errors.ts";
 import type { Events } from "../../events.ts";
 import { latestRevision } from "../../models/channel.ts";
@@ -9,26 +10,26 @@ import type { Clock } from "../../modules/clock.ts";
 import { createLru } from "../../modules/lru.ts";
 import type { Step } from "../../modules/mutex.ts";
 import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
+import type { Bodies } from "../bodies.ts";
 import type { Workers } from "../workers.ts";
+import type { Turns } from "./turns.ts";
 import { BEFORE_ANY, type Moment } from "./catch-up-parts.ts";
 import { bytesOf } from "./compose.ts";
 import { folderOf, type DocumentPlace, type View } from "./documents.ts";
 import { emptyDocument } from "./empty.ts";
 import type { BuildReply } from "./index-builder.ts";
+import { createPacking, type Packable, type Packing } from "./packed.ts";
+import { sendableBytes, sendableFile, type SendableDocument } from "./sendable.ts";
 
 /** One exact representation of a document. */
-export type BuiltDocument = {
+export type BuiltDocument = SendableDocument & {
   readonly kind: "built";
   /** Identifies the exact bytes. */
   readonly hash: string;
-  readonly size: number;
   /** ms UTC of the newest change of the section; never goes back. */
   readonly lastModified: number;
-  /** Whether it lies in a file of this machine. */
-  readonly isFile: boolean;
-  open(): Blob;
-  /** A file may be deleted by hand, as it is only derived. */
-  isThere(): boolean;
+  /** What it is packed from; undefined for one of nothing, which is shorter as it is. */
+  readonly packable: Packable | undefined;
 };
 
 /** A document that the channel does not offer; `why` says what to use instead. */
@@ -39,15 +40,21 @@ export type Engine = {
   document(view: View, place: DocumentPlace): Promise<BuiltDocument | AbsentDocument>;
   /** The same if it is built already, for HEAD, which never builds. */
   peek(view: View, place: DocumentPlace): Promise<BuiltDocument | AbsentDocument | undefined>;
+  /** Documents as gzip. */
+  readonly packing: Pick<Packing, "pack" | "packed">;
 };
 
 export type EngineParts = {
   readonly database: Database;
   readonly files: DerivedFiles;
+  readonly bodies: Bodies;
   readonly workers: Workers;
+  readonly turns: Turns;
   readonly events: Events;
   readonly clock: Clock;
   readonly dataFolder: string;
+  /** Throws when the data folder is another: a thread that has opened that one builds what is not ours. */
+  readonly requireFiles: () => void;
 };
 
 type Kept = { readonly moment: Moment; readonly document: BuiltDocument | AbsentDocument };
@@ -62,6 +69,8 @@ const BUILD_TRIES = 3;
 const STEP_LIMIT_MS = 10 * 60_000;
 /** Bun cuts off whoever waits for 255 s; before that they are told. What has been made is kept for the next who asks. */
 const PATIENCE_MS = 200_000;
+/** Before somebody asks again who waits for something else to end. */
+export const PAUSE_MS = 10;
 /** Another process keeps the derived data for a step of a build, or while it mends them; one that stands still for ever. */
 const BUSY_LIMIT_MS = 60_000;
 
@@ -69,9 +78,10 @@ export function createEngine(parts: EngineParts): Engine {
   const kept = createLru<string, Kept>({
     maxEntries: KEPT_DOCUMENTS,
     maxBytes: KEPT_BYTES,
-    sizeOf: ({ document }) => (document.kind === "built" ? Math.min(document.size, 64 * 1024) : 0) + 500,
+    sizeOf: ({ document }) => (document.kind === "built" ? document.heldBytes : 0) + 500,
   });
   const flights = new Map<string, Flight>();
+  const packing = createPacking(parts);
 
   /** What is kept, if it is as new as the moment, or if nothing in its section has changed since. */
   async function current(view: View, place: DocumentPlace, moment: Moment) {
@@ -100,19 +110,19 @@ export function createEngine(parts: EngineParts): Engine {
       if (flight.target >= moment.revision) return await flight.landing;
       await flight.landing.catch(() => undefined);
     }
-    const landing = land(view, place).finally(() => flights.delete(key));
+    const landing = land(view, place, moment.revision).finally(() => flights.delete(key));
     flights.set(key, { target: moment.revision, landing });
     return await landing;
   }
 
-  async function land(view: View, place: DocumentPlace): Promise<BuiltDocument | AbsentDocument> {
+  async function land(view: View, place: DocumentPlace, atLeast: number): Promise<BuiltDocument | AbsentDocument> {
     const { channelId } = view;
     if (await isEmpty(parts.database.read, channelId, place)) return ofNothing(view, place);
     const key = keyOf(view, place);
-    const built = await build(parts, view, place);
+    const built = await build(parts, view, place, atLeast);
     const before = kept.get(key)?.document;
     kept.set(key, built);
-    if (before?.kind === "built" && before.isFile) retire(folderOf(channelId ?? 0, place), key, before.hash);
+    if (before?.kind === "built") retire(folderOf(channelId ?? 0, place), key, before.hash);
     return built.document;
   }
 
@@ -120,12 +130,15 @@ export function createEngine(parts: EngineParts): Engine {
   function retire(folder: string, key: string, hash: string): void {
     const removal = (): void => {
       const now = kept.get(key)?.document;
-      if (now?.kind !== "built" || now.hash !== hash) parts.files.remove(folder, hash);
+      if (now?.kind === "built" && now.hash === hash) return;
+      parts.files.remove(folder, hash);
+      packing.remove(folder, hash);
     };
     setTimeout(removal, RETIRE_MS).unref();
   }
 
   return {
+    packing,
     document: async (view, place) => await fly(view, place, await momentOf(parts.database.read, view)),
     peek: async (view, place) => await current(view, place, await momentOf(parts.database.read, view)),
   };
@@ -140,18 +153,19 @@ async function isEmpty(reader: Reader, channelId: number | undefined, place: Doc
 function ofNothing({ address }: View, { section = "", name }: DocumentPlace): BuiltDocument {
   const composition = emptyDocument(section, name, address);
   const { hash } = composition;
-  const bytes = Buffer.concat([...bytesOf(composition)]);
-  return { kind: "built", hash, size: bytes.byteLength, lastModified: 0, ...inMemory(bytes) };
+  const bytes = new Blob([Buffer.concat([...bytesOf(composition)])]);
+  return { kind: "built", hash, lastModified: 0, packable: undefined, ...sendableBytes(bytes) };
 }
 
-async function build(parts: EngineParts, view: View, place: DocumentPlace): Promise<Kept> {
+async function build(parts: EngineParts, view: View, place: DocumentPlace, atLeast: number): Promise<Kept> {
   const { channelId = 0, address } = view;
   const started = parts.clock.elapsed();
-  const job = { kind: "document", dataFolder: parts.dataFolder, request: { channelId, address, ...place } } as const;
+  const request = { channelId, address, atLeast, ...place };
+  const job = { kind: "document", dataFolder: parts.dataFolder, request } as const;
   let step: Step = "first";
   let free = started;
   for (let failures = 0; ;) {
-    const outcome = await parts.workers.run(job, STEP_LIMIT_MS, step);
+    const outcome = await parts.turns.run(channelId, step, () => parts.workers.run(job, STEP_LIMIT_MS, step));
     step = "further";
     if (outcome.kind !== "document") {
       const why = outcome.kind === "failed" ? outcome.message : outcome.kind;
@@ -160,16 +174,19 @@ async function build(parts: EngineParts, view: View, place: DocumentPlace): Prom
       if (failures < BUILD_TRIES) continue;
       throw unavailable("The document could not be built because of a fault on the server.", 5, why);
     }
-    const { reply } = outcome;
+    const { reply, mended } = outcome;
+    if (mended !== undefined) parts.events.derivedMended(mended);
     if (reply.kind === "busy") {
       if (parts.clock.elapsed() - free < BUSY_LIMIT_MS) continue;
       throw unavailable("Another process keeps the server's index.db busy.", 5, "index.db is locked");
     }
     free = parts.clock.elapsed();
     if (reply.kind === "more") {
+      if (reply.isWaiting) await pause(PAUSE_MS);
       if (free - started < PATIENCE_MS) continue;
       throw unavailable("The document is being made from nothing, which takes longer. Ask again for it.", 5);
     }
+    parts.requireFiles();
     const document = documentOf(parts, folderOf(channelId, place), reply);
     const seconds = (parts.clock.elapsed() - started) / 1000;
     const bytes = document.kind === "built" ? document.size : 0;
@@ -180,22 +197,16 @@ async function build(parts: EngineParts, view: View, place: DocumentPlace): Prom
 }
 
 function documentOf(
-  { files }: EngineParts,
+  parts: EngineParts,
   folder: string,
   reply: Exclude<BuildReply, { kind: "more" | "busy" }>,
 ): BuiltDocument | AbsentDocument {
   if (reply.kind === "absent") return { kind: "absent", why: reply.why };
-  const { hash, size, lastModified, bytes } = reply;
-  const built = { kind: "built", hash, size, lastModified } as const;
-  if (bytes) return { ...built, ...inMemory(bytes.slice()) };
-  const path = files.pathOf(folder, hash);
-  const isThere = (): boolean => files.size(folder, hash) === size;
-  return { ...built, isFile: true, open: () => Bun.file(path), isThere };
-}
-
-function inMemory(bytes: Uint8Array<ArrayBuffer>): Pick<BuiltDocument, "isFile" | "open" | "isThere"> {
-  const blob = new Blob([bytes]);
-  return { isFile: false, open: () => blob, isThere: () => true };
+  const { hash, size, lastModified } = reply;
+  const bytes = reply.bytes && new Blob([reply.bytes.slice()]);
+  const sendable = bytes ? sendableBytes(bytes) : sendableFile(parts, folder, hash, size);
+  const packable = { folder, hash, size, bytes };
+  return { kind: "built", hash, lastModified, packable, ...sendable };
 }
 
 async function momentOf(reader: Reader, view: View): Promise<Moment> {

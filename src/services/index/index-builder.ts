@@ -1,7 +1,7 @@
 // Builds documents in a worker thread: it reads the main database, owns the derived one, and hands out finished bytes.
 
 import { setImmediate } from "node:timers/promises";
-import { revisionTime } from "../../models/channel.ts";
+import { latestRevision, revisionTime } from "../../models/channel.ts";
 import type { Reader, Snapshots } from "../../models/database.ts";
 import { DerivedBusy, DerivedDamaged } from "../../models/derived-place.ts";
 import type { Derived } from "../../models/derived.ts";
@@ -9,12 +9,14 @@ import { sectionRevision } from "../../models/index-part.ts";
 import type { Clock } from "../../modules/clock.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
-import type { CatchUpParts, Moment } from "./catch-up-parts.ts";
+import { BEFORE_ANY, createUnderWay, type CatchUpParts, type Moment } from "./catch-up-parts.ts";
 import type { ChannelAddress } from "./channel-documents.ts";
 import { bytesOf, type Composition } from "./compose.ts";
 import { createDocumentFiles, type DocumentFiles } from "./document-files.ts";
 import { folderOf, type DocumentName } from "./documents.ts";
-import { RECIPES, type Made } from "./recipes.ts";
+import { createHolds, type Holds } from "./holds.ts";
+import { createLongWork, type LongWork, type Work } from "./long-work.ts";
+import { RECIPES } from "./recipes.ts";
 import { restoreShard } from "./shard-catalogue.ts";
 
 export type BuildRequest = {
@@ -23,11 +25,13 @@ export type BuildRequest = {
   readonly section: string | undefined;
   readonly name: DocumentName;
   readonly address: ChannelAddress;
+  /** What is answered is of this revision or later; without it, of the newest. */
+  readonly atLeast?: number;
 };
 
 export type BuildReply =
-  /** Others get their turn; ask again. */
-  | { readonly kind: "more" }
+  /** Others get their turn; ask again, and when it is waiting for something else, in a moment. */
+  | { readonly kind: "more"; readonly isWaiting: boolean }
   /** Another process keeps the derived data; ask again. */
   | { readonly kind: "busy" }
   /** Not offered: `why` says what to use instead. */
@@ -48,10 +52,13 @@ export type BuildReply =
 
 export type ShardRequest = { readonly channelId: number; readonly hash: string };
 
+/** `unknown` is a shard of which it cannot be known what it said. */
+export type RestoreReply = Extract<BuildReply, { kind: "more" }> | { readonly kind: "restored" | "unknown" };
+
 export type IndexBuilder = {
   build(request: BuildRequest): Promise<BuildReply>;
-  /** Writes a shard anew; false when it cannot be known what it said. */
-  restore(request: ShardRequest): Promise<boolean>;
+  /** Writes a shard anew, in steps as well. */
+  restore(request: ShardRequest): Promise<RestoreReply>;
 };
 
 export type IndexBuilderParts = {
@@ -66,16 +73,38 @@ export type IndexBuilderParts = {
 const BUDGET_MS = 25;
 const INLINE_BYTES = 64 * 1024;
 
-type Work = Omit<IndexBuilderParts, "files" | "snapshots"> & { readonly files: DocumentFiles };
+/** A document that is put together and stored. */
+type Stored = Extract<BuildReply, { kind: "built" | "absent" }>;
+type UnderWay = { readonly moment: Moment; readonly version: number | undefined };
+
+type Builder = Omit<IndexBuilderParts, "snapshots"> &
+  Pick<CatchUpParts, "names" | "large"> & {
+    readonly documents: DocumentFiles;
+    /** Documents that are put together, by their folders. */
+    readonly underWay: LongWork<Stored>;
+    readonly begun: Map<string, UnderWay>;
+    /** What is kept for a family of documents may not change while one of them is put together. */
+    readonly families: Holds;
+    readonly restoring: LongWork<boolean>;
+  };
 
 export function createIndexBuilder(parts: IndexBuilderParts): IndexBuilder {
-  const { derived } = parts;
-  const work: Work = { ...parts, files: createDocumentFiles(parts) };
+  const { derived, clock } = parts;
+  const builder: Builder = {
+    ...parts,
+    ...createUnderWay({ clock }),
+    documents: createDocumentFiles(parts),
+    underWay: createLongWork({ clock }),
+    begun: new Map(),
+    families: createHolds({ clock, most: 1 }),
+    restoring: createLongWork({ clock }),
+  };
   return {
     build: async (request) => {
       try {
+        for (const each of [builder.underWay, builder.names, builder.restoring]) await each.sweep();
         // The lock comes before the snapshot: what others have derived is then never newer than what is seen here.
-        return await derived.exclusively(() => parts.snapshots.snapshot((reader) => build(work, reader, request)));
+        return await derived.exclusively(() => parts.snapshots.snapshot((reader) => build(builder, reader, request)));
       } catch (error) {
         if (error instanceof DerivedBusy) {
           // Who keeps it may wait for its turn in this very thread.
@@ -84,45 +113,89 @@ export function createIndexBuilder(parts: IndexBuilderParts): IndexBuilder {
         }
         if (!(error instanceof DerivedDamaged)) throw error;
         derived.transact(() => derived.discard({ channelId: request.channelId }));
-        return { kind: "more" };
+        return { kind: "more", isWaiting: false };
       }
     },
-    restore: (request) => parts.snapshots.snapshot((reader) => restoreShard({ ...parts, reader }, request)),
+    restore: (request) => parts.snapshots.snapshot((reader) => restore(builder, reader, request)),
   };
 }
 
-async function build(work: Work, reader: Reader, request: BuildRequest): Promise<BuildReply> {
-  const parts: CatchUpParts = { ...work, reader, budget: BUDGET_MS };
-  const made = await RECIPES[request.name](parts, { ...request, section: request.section ?? "" });
-  return await replyOf(work, reader, request, made);
+async function build(builder: Builder, reader: Reader, request: BuildRequest): Promise<BuildReply> {
+  const work: CatchUpParts = { ...builder, reader, budget: BUDGET_MS };
+  const isLate = lateAfter(builder);
+  const recipe = RECIPES[request.name];
+  const place = { ...request, section: request.section ?? "" };
+  const key = folderOf(request.channelId, request);
+  const family = `${place.channelId} ${place.section} ${recipe.family}`;
+  if (!(await isOfUse(builder, reader, key, request))) await builder.underWay.abandon(key);
+  if (!builder.underWay.has(key)) {
+    if (!builder.families.mayHold(family, key)) return { kind: "more", isWaiting: true };
+    const progress = await recipe.catchUp(work, place);
+    if (progress.kind === "more") return progress;
+    builder.begun.set(key, { moment: progress.moment, version: work.derived.version() });
+    builder.families.hold(family, key);
+  }
+  const { moment } = builder.begun.get(key) ?? { moment: BEFORE_ANY };
+  const begin = (): Work<Stored> => putTogether(builder, { work, request, moment, key, family });
+  const outcome = await builder.underWay.advance(key, begin, isLate);
+  return outcome.kind === "done" ? outcome.value : outcome;
 }
 
-async function replyOf(work: Work, reader: Reader, request: BuildRequest, made: Made): Promise<BuildReply> {
-  switch (made.kind) {
-    case "more":
-      return { kind: "more" };
-    case "absent":
-      return { ...made, setAside: work.derived.countAside() };
-    case "composed": {
-      const { moment } = made;
-      const lastModified = await modifiedAt(reader, request, moment);
-      const setAside = work.derived.countAside();
-      return { kind: "built", moment, setAside, lastModified, ...keep(work, request, made.composition) };
-    }
+/** Whether a document that is put together will do for whoever asks now. */
+async function isOfUse(
+  { begun, derived, underWay }: Builder,
+  reader: Reader,
+  key: string,
+  { atLeast, channelId }: BuildRequest,
+): Promise<boolean> {
+  const known = begun.get(key);
+  if (!known || !underWay.has(key)) return true;
+  const latest = (await latestRevision(reader, channelId)) ?? BEFORE_ANY;
+  const { revision } = known.moment;
+  return known.version === derived.version() && revision >= (atLeast ?? latest.revision) && revision <= latest.revision;
+}
+
+function lateAfter({ clock }: Builder): () => boolean {
+  const deadline = clock.elapsed() + BUDGET_MS;
+  return () => clock.elapsed() > deadline;
+}
+
+type Together = {
+  readonly work: CatchUpParts;
+  readonly request: BuildRequest;
+  readonly moment: Moment;
+  readonly key: string;
+  readonly family: string;
+};
+
+async function* putTogether(builder: Builder, { work, request, moment, key, family }: Together): Work<Stored> {
+  let composed: Composition | string | undefined;
+  try {
+    const lastModified = await modifiedAt(work.reader, request, moment);
+    composed = yield* RECIPES[request.name].compose(work, { ...request, section: request.section ?? "" });
+    const setAside = work.derived.countAside();
+    if (typeof composed === "string") return { kind: "absent", moment, setAside, why: composed };
+    return { kind: "built", moment, setAside, lastModified, ...(yield* keep(builder, key, composed)) };
+  } finally {
+    if (typeof composed === "object") composed.draft?.drop();
+    builder.begun.delete(key);
+    builder.families.free(family, key);
   }
 }
 
 /** Writes what is not there yet. The same state has the same name, so most of it often is. */
-function keep(
-  { files }: Work,
-  request: BuildRequest,
+async function* keep(
+  { documents }: Builder,
+  folder: string,
   composition: Composition,
-): { hash: string; size: number; bytes: Uint8Array | undefined } {
-  const { hash, textSize } = composition;
-  const folder = folderOf(request.channelId, request);
-  const known = files.size(folder, hash);
+): Work<{ hash: string; size: number; bytes: Uint8Array | undefined }> {
+  const { hash, textSize, draft } = composition;
+  const known = documents.size(folder, hash);
   if (known !== undefined) return { hash, size: known, bytes: undefined };
-  if (textSize > INLINE_BYTES) return { hash, size: files.write(folder, composition), bytes: undefined };
+  if (textSize > INLINE_BYTES) {
+    const size = draft ? draft.keep(hash) : yield* documents.writeInSteps(folder, composition);
+    return { hash, size, bytes: undefined };
+  }
   const bytes = Buffer.concat([...bytesOf(composition)]);
   return { hash, size: bytes.byteLength, bytes };
 }
@@ -131,4 +204,11 @@ async function modifiedAt(reader: Reader, request: BuildRequest, moment: Moment)
   if (request.section === undefined) return moment.at;
   const revision = await sectionRevision(reader, request.channelId, request.section);
   return (await revisionTime(reader, request.channelId, revision)) ?? 0;
+}
+
+async function restore(builder: Builder, reader: Reader, request: ShardRequest): Promise<RestoreReply> {
+  const begin = (): Work<boolean> => restoreShard({ ...builder, reader }, request);
+  const outcome = await builder.restoring.advance(`${request.channelId} ${request.hash}`, begin, lateAfter(builder));
+  if (outcome.kind === "more") return outcome;
+  return { kind: outcome.value ? "restored" : "unknown" };
 }

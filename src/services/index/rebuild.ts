@@ -1,5 +1,6 @@
 // Makes every document of a place from nothing, and compares what is stored with that, at one revision.
 
+import { setTimeout as pause } from "node:timers/promises";
 import type { Reader, Snapshots } from "../../models/database.ts";
 import { comparePlace, copyPlaces, type PlaceDifference } from "../../models/derived-places.ts";
 import type { DerivedPlace } from "../../models/derived-place.ts";
@@ -7,10 +8,11 @@ import type { Clock } from "../../modules/clock.ts";
 import type { BlobKey, BlobStore } from "../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
 import { createFileHash, sha256Hex } from "../../modules/hash.ts";
-import type { CatchUpParts } from "./catch-up-parts.ts";
 import { bytesOf, type Composition } from "./compose.ts";
 import type { DocumentName } from "./documents.ts";
-import { RECIPES, type Made, type RecipePlace } from "./recipes.ts";
+import { createUnderWay, type CatchUpParts, type Moment } from "./catch-up-parts.ts";
+import { advance, type Work } from "./long-work.ts";
+import { madeOf, makeNow, RECIPES, type Made, type RecipePlace } from "./recipes.ts";
 import type { Scratch, ScratchStore } from "./scratch.ts";
 
 export type RebuildParts = {
@@ -59,10 +61,7 @@ const OF_SECTION: readonly KeptFamily[] = [
   { family: "repodata", documents: ["repodata.json", "repodata.json.zst", "repodata.json.bz2"] },
   { family: "run_exports", documents: ["run_exports.json", "run_exports.json.zst"] },
   { family: "shards", documents: ["repodata_shards.msgpack.zst"] },
-  {
-    family: "current",
-    documents: ["current_repodata.json", "current_repodata.json.zst", "current_repodata.json.bz2"],
-  },
+  { family: "current", documents: ["current_repodata.json", "current_repodata.json.zst"] },
 ];
 /** The feed is made of the newest files each time and keeps nothing. */
 const OF_CHANNEL: readonly KeptFamily[] = [{ family: "channeldata", documents: ["channeldata.json"] }];
@@ -99,16 +98,17 @@ export async function rebuildPlace<T>(
     const made = await makeInSteps(making, name);
     // The pieces of bzip2 are kept as well, and are made when they are read.
     if (made.kind === "composed" && name.endsWith(".bz2")) drain(bytesOf(made.composition));
+    forget(made);
     parts.onDocument();
   }
   // What is damaged beyond reading fails once more below, and is told of there.
-  for (const { documents } of stored) await makeInSteps(following, documents[0]).catch(() => undefined);
+  for (const { documents } of stored) await makeInSteps(following, documents[0]).then(forget, () => undefined);
   // What has changed since then is named in the copy, which has followed, and not yet in what is stored.
   const last: Making = { ...making, shards: shardSink(parts, () => false) };
   return await parts.snapshots.snapshot(async (reader) => {
     const documents = new Map<DocumentName, Composition>();
     for (const name of documentsOf(place.section)) {
-      const made = await makeNow(last, reader, name);
+      const made = await makeAtOnce(last, reader, name);
       if (made.kind === "composed") documents.set(name, made.composition);
     }
     const differences: StoredDifference[] = [];
@@ -121,14 +121,16 @@ export async function rebuildPlace<T>(
 /** Whether a file of a document lies there and is not what the document is. */
 export async function isFileDamaged(files: DerivedFiles, folder: string, composition: Composition): Promise<boolean> {
   const { hash } = composition;
-  if (files.size(folder, hash) === undefined) return false;
+  if (files.isCut(folder, hash)) return true;
+  const size = files.size(folder, hash);
+  if (size === undefined) return false;
   const [expected, found] = [createFileHash(), createFileHash()];
   for (const part of bytesOf(composition)) expected.update(part);
-  for await (const chunk of Bun.file(files.pathOf(folder, hash)).stream()) found.update(chunk);
+  for await (const chunk of Bun.file(files.pathOf(folder, hash, size)).stream()) found.update(chunk);
   return found.digest().sha256 !== expected.digest().sha256;
 }
 
-type Making = Pick<RebuildParts, "snapshots" | "clock"> & {
+type Making = Pick<RebuildParts, "snapshots" | "clock" | "scratch"> & {
   readonly place: RecipePlace;
   readonly store: ScratchStore;
   readonly shards: CatchUpParts["blobs"];
@@ -142,24 +144,40 @@ function placeOf({ channelId, section }: RecipePlace, family: string): DerivedPl
   return { channelId, section, family };
 }
 
+/** Each step has a snapshot of its own; nobody else changes what is kept. */
 async function makeInSteps(making: Making, name: DocumentName): Promise<Made> {
+  const { catchUp, compose } = RECIPES[name];
+  const underWay = createUnderWay(making);
+  let composing: { readonly work: Work<Composition | string>; readonly moment: Moment } | undefined;
+  const step = async (reader: Reader): Promise<Made | { kind: "more"; isWaiting: boolean }> => {
+    const work = { ...partsOf(making, reader, BUDGET_MS), ...underWay };
+    if (!composing) {
+      const progress = await catchUp(work, making.place);
+      if (progress.kind === "more") return progress;
+      composing = { work: compose(work, making.place), moment: progress.moment };
+    }
+    const deadline = making.clock.elapsed() + BUDGET_MS;
+    const outcome = await advance(composing.work, () => making.clock.elapsed() > deadline);
+    return outcome.kind === "more" ? outcome : collected(madeOf(outcome.value, composing.moment));
+  };
   for (;;) {
-    const made = await making.snapshots.snapshot((reader) => makeStep(making, reader, name, BUDGET_MS));
+    const made = await making.snapshots.snapshot(step);
     if (made.kind !== "more") return made;
+    if (made.isWaiting) await pause(1);
   }
 }
 
-async function makeNow(making: Making, reader: Reader, name: DocumentName): Promise<Made> {
-  for (;;) {
-    const made = await makeStep(making, reader, name, Number.POSITIVE_INFINITY);
-    if (made.kind !== "more") return made;
-  }
+async function makeAtOnce(making: Making, reader: Reader, name: DocumentName): Promise<Made> {
+  const work = partsOf(making, reader, Number.POSITIVE_INFINITY);
+  return collected(await makeNow(work, making.place, name));
 }
 
-async function makeStep(making: Making, reader: Reader, name: DocumentName, budget: number): Promise<Made> {
-  const { clock, store, shards } = making;
-  const work = { reader, derived: store.derived, clock, blobs: shards, budget };
-  const made = await RECIPES[name](work, making.place);
+function partsOf({ clock, store, shards, scratch }: Making, reader: Reader, budget: number): CatchUpParts {
+  const files = { draft: scratch.draft };
+  return { reader, derived: store.derived, clock, blobs: shards, files, budget, ...createUnderWay({ clock }) };
+}
+
+function collected(made: Made): Made {
   if (made.kind === "composed" && made.composition.textSize > LARGE_BYTES) Bun.gc(true);
   return made;
 }
@@ -172,7 +190,7 @@ async function differencesOf(
 ): Promise<StoredDifference[]> {
   const place = placeOf(following.place, family);
   try {
-    await makeNow(following, reader, documents[0]);
+    forget(await makeAtOnce(following, reader, documents[0]));
   } catch (error) {
     return [{ place, documents, what: `all, which cannot be read: ${error instanceof Error ? error.message : ""}` }];
   }
@@ -211,6 +229,11 @@ function shardSink({ blobs, onShard }: RebuildParts, isNamed: (hash: string) => 
       await onShard({ key, hash, content, stored });
     },
   };
+}
+
+/** It is made once more when it is needed. */
+function forget(made: Made): void {
+  if (made.kind === "composed") made.composition.draft?.drop();
 }
 
 function drain(parts: Iterable<Uint8Array>): void {

@@ -5,14 +5,14 @@ import { yankedFiles } from "../../models/package-file.ts";
 import { catchUpSegments } from "./catch-up.ts";
 import { BEFORE_ANY, type CatchUpParts, type Moment, type Progress } from "./catch-up-parts.ts";
 import { catchUpChanneldata, composeChanneldata, composeFeed, type ChannelAddress } from "./channel-documents.ts";
-import { composeSegmented, makeBzip2, wholeDocument, type Composition, type Form } from "./compose.ts";
-import { catchUpCurrent, composeCurrent, MOST_NAMES } from "./current.ts";
+import { BZIP2_ENTRY_BYTES, composeSegmented, makeBzip2, type Composition, type Form } from "./compose.ts";
+import { catchUpCurrent, composeCurrent } from "./current.ts";
 import type { DocumentName } from "./documents.ts";
 import { REPODATA, RUN_EXPORTS, type Family } from "./families.ts";
+import { finish, type Work } from "./long-work.ts";
 import { catchUpShards, composeCatalogue } from "./shard-catalogue.ts";
 
 export type Made =
-  | { readonly kind: "more" }
   | { readonly kind: "absent"; readonly moment: Moment; readonly why: string }
   | { readonly kind: "composed"; readonly moment: Moment; readonly composition: Composition };
 
@@ -23,8 +23,14 @@ export type RecipePlace = {
   readonly address: ChannelAddress;
 };
 
-/** Runs inside one snapshot. */
-type Recipe = (work: CatchUpParts, place: RecipePlace) => Promise<Made>;
+export type Recipe = {
+  /** Of what is kept for it. */
+  readonly family: string;
+  /** One step, inside one snapshot. */
+  catchUp(work: CatchUpParts, place: RecipePlace): Promise<Progress>;
+  /** Puts the document together, or says why there is none. Nothing of its family may change until that has ended. */
+  compose(work: CatchUpParts, place: RecipePlace): Work<Composition | string>;
+};
 
 /** Only old clients ask for bzip2, and they have the other forms. */
 const BZIP2_LIMIT = 64 * 1024 ** 2;
@@ -35,70 +41,69 @@ export const RECIPES: Readonly<Record<DocumentName, Recipe>> = {
   "repodata.json.bz2": segmented(REPODATA, "bz2"),
   "run_exports.json": segmented(RUN_EXPORTS, "json"),
   "run_exports.json.zst": segmented(RUN_EXPORTS, "zst"),
-  "repodata_shards.msgpack.zst": shards,
-  "current_repodata.json": current("json"),
-  "current_repodata.json.zst": current("zst"),
-  "current_repodata.json.bz2": current("bz2"),
-  "channeldata.json": channeldata,
-  "rss.xml": feed,
+  "repodata_shards.msgpack.zst": {
+    family: "shards",
+    catchUp: (work, place) => catchUpShards(work, placeOf(place, "shards")),
+    compose: (work, place) => composeCatalogue(work, placeOf(place, "shards")),
+  },
+  "current_repodata.json": current("current_repodata.json"),
+  "current_repodata.json.zst": current("current_repodata.json.zst"),
+  "channeldata.json": {
+    family: "channeldata",
+    catchUp: (work, place) => catchUpChanneldata(work, placeOf(place, "channeldata")),
+    compose: (work, place) => composeChanneldata(work, placeOf(place, "channeldata")),
+  },
+  "rss.xml": {
+    family: "feed",
+    catchUp: async ({ reader }, { channelId }) => ({
+      kind: "current",
+      moment: (await latestRevision(reader, channelId)) ?? BEFORE_ANY,
+    }),
+    compose: (work, { channelId, address }) => composeFeed(work, channelId, address),
+  },
 };
 
+function placeOf(
+  { channelId, section }: RecipePlace,
+  family: string,
+): Omit<RecipePlace, "address"> & { family: string } {
+  return { channelId, section, family };
+}
+
 function segmented(family: Family, form: Form): Recipe {
-  return async (work, { channelId, section }) => {
-    const place = { channelId, section, family: family.name };
-    const deadline = work.clock.elapsed() + work.budget;
-    const progress = await catchUpSegments(work, place, family);
-    return await finished(progress, async (moment) => {
-      const yanked = await yankedFiles(work.reader, channelId, section);
+  return {
+    family: family.name,
+    catchUp: (work, place) => catchUpSegments(work, placeOf(place, family.name), family),
+    compose: async function* (work, recipePlace) {
+      const place = placeOf(recipePlace, family.name);
+      const yanked = await yankedFiles(work.reader, place.channelId, place.section);
       const composition = composeSegmented(work.derived, place, family, { form, yanked });
-      if (form !== "bz2") return { kind: "composed", moment, composition };
-      if (composition.textSize > BZIP2_LIMIT)
-        return { kind: "absent", moment, why: "The channel is too large for bzip2: use repodata.json.zst." };
-      const isLate = (): boolean => work.clock.elapsed() > deadline;
-      return makeBzip2(work.derived, place, family, isLate)
-        ? { kind: "composed", moment, composition }
-        : { kind: "more" };
-    });
+      if (form !== "bz2") return composition;
+      if (composition.textSize > BZIP2_LIMIT) return "The channel is too large for bzip2: use repodata.json.zst.";
+      if (yield* makeBzip2(work.derived, place, family)) return composition;
+      return `A record has more than ${BZIP2_ENTRY_BYTES} characters, too many for bzip2: use repodata.json.zst.`;
+    },
   };
 }
 
-async function shards(work: CatchUpParts, { channelId, section }: RecipePlace): Promise<Made> {
-  const place = { channelId, section, family: "shards" };
-  const progress = await catchUpShards(work, place);
-  return await finished(progress, async (moment) => ({
-    kind: "composed",
-    moment,
-    composition: composeCatalogue(work, place),
-  }));
-}
-
-function current(form: Form): Recipe {
-  return async (work, { channelId, section }) => {
-    const place = { channelId, section, family: "current" };
-    const progress = await catchUpCurrent(work, place);
-    return await finished(progress, async (moment) => {
-      const text = await composeCurrent(work, place);
-      if (text !== undefined) return { kind: "composed", moment, composition: wholeDocument(() => [text], form) };
-      return { kind: "absent", moment, why: `More than ${MOST_NAMES} names: use repodata.json.` };
-    });
+function current(name: DocumentName): Recipe {
+  return {
+    family: "current",
+    catchUp: (work, place) => catchUpCurrent(work, placeOf(place, "current")),
+    compose: (work, place) => composeCurrent(work, placeOf(place, "current"), name),
   };
 }
 
-async function channeldata(work: CatchUpParts, { channelId }: RecipePlace): Promise<Made> {
-  const place = { channelId, section: "", family: "channeldata" };
-  const progress = await catchUpChanneldata(work, place);
-  return await finished(progress, async (moment) => ({
-    kind: "composed",
-    moment,
-    composition: await composeChanneldata(work, place),
-  }));
+/** All of it in one snapshot. */
+export async function makeNow(work: CatchUpParts, place: RecipePlace, name: DocumentName): Promise<Made> {
+  const { catchUp, compose } = RECIPES[name];
+  for (;;) {
+    const progress = await catchUp(work, place);
+    if (progress.kind === "current") return madeOf(await finish(compose(work, place)), progress.moment);
+  }
 }
 
-async function feed(work: CatchUpParts, { channelId, address }: RecipePlace): Promise<Made> {
-  const moment = (await latestRevision(work.reader, channelId)) ?? BEFORE_ANY;
-  return { kind: "composed", moment, composition: await composeFeed(work, channelId, address) };
-}
-
-async function finished(progress: Progress, make: (moment: Moment) => Promise<Made>): Promise<Made> {
-  return progress.kind === "more" ? { kind: "more" } : await make(progress.moment);
+export function madeOf(composed: Composition | string, moment: Moment): Made {
+  if (typeof composed === "string") return { kind: "absent", moment, why: composed };
+  return { kind: "composed", moment, composition: composed };
 }

@@ -6,6 +6,7 @@ import { unavailable } from "../../errors.ts";
 import { openDerived, type Derived } from "../../models/derived.ts";
 import { readAt } from "../../modules/archive/file-range.ts";
 import { randomHex } from "../../modules/ids.ts";
+import { createDerivedFiles, type DerivedDraft } from "../../modules/storage/derived-files.ts";
 import { CODEC } from "./codec.ts";
 
 export type ScratchStore = { readonly path: string; readonly derived: Derived };
@@ -16,6 +17,8 @@ export type Scratch = {
   /** What is stored, as it was copied, brought up to the revision. */
   readonly copy: ScratchStore;
   readonly shards: ShardFile;
+  /** An empty file of its own for a document. */
+  draft(folder: string): DerivedDraft;
 };
 
 /** Shards by their hashes, one after the other in a file: as files of their own they would be many. */
@@ -38,7 +41,13 @@ export async function withScratch<T>(dataFolder: string, work: (scratch: Scratch
   try {
     const shards = createShardFile(join(folder, "shards"));
     opened.push(shards);
-    return await work({ fresh: store("fresh.db"), copy: store("copy.db"), shards });
+    const files = createDerivedFiles(folder);
+    const draft = (name: string): DerivedDraft => {
+      const one = files.draft(name);
+      opened.push({ close: one.drop });
+      return one;
+    };
+    return await work({ fresh: store("fresh.db"), copy: store("copy.db"), shards, draft });
   } catch (error) {
     if (existsSync(folder)) throw error;
     throw unavailable("A server was started meanwhile and has cleared the temporary files. Run this again.", 0, error);

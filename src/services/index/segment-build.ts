@@ -19,9 +19,11 @@ type Cursor = Stop & {
 const BEGINNING: Stop = { group: 0, start: FIRST, after: "" };
 const PAGE = 250;
 
+type BuildParts = Pick<CatchUpParts, "reader" | "derived" | "clock" | "budget">;
+
 /** Goes on from `cursor`, at first the empty one, one group after the other; answers the next, null at the end. */
 export async function buildSegments(
-  parts: CatchUpParts,
+  parts: BuildParts,
   place: DerivedPlace,
   family: Family,
   cursor: string | null,
@@ -48,7 +50,7 @@ type GroupBuild = {
 
 /** Writes a group's segments until its end or the deadline; answers where it stopped. */
 async function buildGroup(
-  { derived, clock, reader }: CatchUpParts,
+  { derived, clock, reader }: BuildParts,
   place: SegmentPlace,
   { group, at, elsewhere, deadline }: GroupBuild,
 ): Promise<Stop | undefined> {

@@ -13,22 +13,29 @@ export type ChangedEntries = { readonly name: string; readonly entries: readonly
 type Store = Pick<Derived, "segmentAt" | "segmentAfter" | "replaceSegments" | "transact">;
 type Keys = Pick<Group, "fileNameOf">;
 
-/** `changes` are in the order of their names. */
+/** `changes` are in the order of their names. Answers those that are left once it is late, which are never all. */
 export function rewriteSegments(
   derived: Store,
   target: SegmentPlace,
   keys: Keys,
   changes: readonly ChangedEntries[],
-): void {
-  let concerned = changes.filter(({ name, entries }) => entries.length > 0 || hadEntries(derived, target, name));
-  for (let [first] = concerned; first; [first] = concerned) {
-    const start = derived.segmentAt(target, keyBeforeName(first.name))?.start ?? FIRST;
-    concerned = rewriteFrom(derived, target, { keys, start }, concerned);
+  isLate: () => boolean = () => false,
+): readonly ChangedEntries[] {
+  let left = changes;
+  for (let [first] = left; first; [first] = left) {
+    if (first.entries.length > 0 || hadEntries(derived, target, first.name)) {
+      const start = derived.segmentAt(target, keyBeforeName(first.name))?.start ?? FIRST;
+      left = rewriteFrom(derived, target, { keys, start }, left);
+    } else {
+      left = left.slice(1);
+    }
+    if (isLate()) break;
   }
+  return left;
 }
 
 /** Most names have files in one group only, and a look is cheaper than taking segments apart. */
-function hadEntries(derived: Store, target: SegmentPlace, name: string): boolean {
+export function hadEntries(derived: Store, target: SegmentPlace, name: string): boolean {
   for (const row of segmentsFrom(derived, target, keyBeforeName(name))) {
     if (row.start >= keyAfterName(name)) return false;
     if (textOf(row).includes(`"${name}-`)) return true;
@@ -39,21 +46,23 @@ function hadEntries(derived: Store, target: SegmentPlace, name: string): boolean
 /**
  * Makes segments anew from the one in which the first of the names stands, until there is a cut where there was one before:
  * what follows depends on nothing before a cut, so it stays as it is up to the next name that has changed. Answers the
- * names from there on.
+ * names from there on. A segment that begins at `passing` begins there for the moment only.
  */
-function rewriteFrom(
+export function rewriteFrom(
   derived: Store,
   target: SegmentPlace,
-  { keys, start }: { readonly keys: Keys; readonly start: string },
+  { keys, start, passing }: { readonly keys: Keys; readonly start: string; readonly passing?: string },
   changes: readonly ChangedEntries[],
 ): ChangedEntries[] {
   const changed = new Set(changes.map(({ name }) => name));
   const known = new Map<string, SegmentRow>();
   function* others(): Generator<PlacedEntry, void, undefined> {
     for (const row of segmentsFrom(derived, target, start)) {
+      if (row.start < start) continue;
       known.set(row.hash, row);
       for (const [at, entry] of entriesIn(textOf(row).toString(), keys).entries())
-        if (!changed.has(entry.packageName)) yield { entry, opens: at === 0 ? row.start : undefined };
+        if (!changed.has(entry.packageName))
+          yield { entry, opens: at === 0 && row.start !== passing ? row.start : undefined };
     }
   }
   const fresh = changes.flatMap(({ entries }) => entries);

@@ -1,47 +1,94 @@
-// Brings segments up to the names that have changed.
+// Brings segments up to the names that have changed, in steps that take a bounded time.
 
 import type { DerivedPlace } from "../../models/derived-place.ts";
-import { filesOfName, type IndexedFile } from "../../models/package-file.ts";
+import { bytesOfName, pagesOfName, type IndexedFile } from "../../models/package-file.ts";
 import type { CatchUpParts } from "./catch-up-parts.ts";
 import type { Family, Group } from "./families.ts";
 import { entryOf } from "./segment-entries.ts";
-import { rewriteSegments } from "./segment-rewrite.ts";
-import type { Entry } from "./segments.ts";
+import { rewriteSegments, type ChangedEntries } from "./segment-rewrite.ts";
+import { updateLongName } from "./segment-long-name.ts";
+import { cursorOf, type Update } from "./update-cursor.ts";
 
-/** So many names and files are held at a time. */
+/** So many names are held at a time, and so many bytes of what is said of them. A name of more is a long one. */
 const NAMES_AT_ONCE = 100;
-const FILES_AT_ONCE = 5000;
+const HELD_BYTES = 1024 ** 2;
 
-/** `names` are in their order. */
+type Names = {
+  /** All that have changed, in their order. */
+  readonly names: readonly string[];
+  readonly update: Update;
+};
+
+/** Goes on where the update has stopped; answers the next cursor, null at the end. */
 export async function updateSegments(
   parts: CatchUpParts,
   place: DerivedPlace,
   family: Family,
-  names: readonly string[],
-): Promise<void> {
-  const { derived } = parts;
-  let held: ChangedName[] = [];
-  let files = 0;
-  const flush = (): void => {
-    for (const group of family.groups) updateGroup(parts, place, group, held);
-    held = [];
-    files = 0;
-  };
-  for (const name of names) {
-    if (derived.isAside(place, name)) derived.transact(() => derived.clearAside(place, name));
-    const active = (await filesOfName(parts.reader, place, name)).filter((file) => file.state === "active");
-    held.push({ name, files: active });
-    files += active.length;
-    if (held.length >= NAMES_AT_ONCE || files >= FILES_AT_ONCE) flush();
+  { names, update }: Names,
+): Promise<string | null> {
+  const { derived, clock } = parts;
+  const deadline = clock.elapsed() + parts.budget;
+  const isLate = (): boolean => clock.elapsed() > deadline;
+  const last = names.at(-1) ?? "";
+  let { after, within } = update;
+  while (after < last) {
+    const left = names.filter((name) => name > after);
+    for (const name of left.slice(0, NAMES_AT_ONCE))
+      if (derived.isAside(place, name)) derived.transact(() => derived.clearAside(place, name));
+    const held = within ? [] : await holdNames(parts, place, left);
+    if (held.length > 0) {
+      after = updateNames(parts, place, family, held, isLate);
+    } else {
+      // What is done in part comes first, as segments around it are not as they will be.
+      const name = within?.name ?? left[0] ?? "";
+      const stop = await updateLongName(parts, place, family, { name, within: within?.stop, isLate });
+      if (stop !== undefined) return cursorOf({ since: update.since, after, within: { name, stop } });
+      within = undefined;
+      if (name === left[0]) after = name;
+    }
+    if (after < last && isLate()) return cursorOf({ since: update.since, after });
   }
-  flush();
+  return null;
 }
 
 type ChangedName = { readonly name: string; readonly files: readonly IndexedFile[] };
 
-function updateGroup(parts: CatchUpParts, place: DerivedPlace, group: Group, changes: readonly ChangedName[]): void {
-  const named = changes.map(({ name, files }) => ({ name, entries: entriesOf(parts, place, group, files) }));
-  rewriteSegments(parts.derived, { ...place, group: group.name }, group, named);
+/** The first names, up to a long one. */
+async function holdNames(
+  { reader }: CatchUpParts,
+  place: DerivedPlace,
+  names: readonly string[],
+): Promise<ChangedName[]> {
+  const held: ChangedName[] = [];
+  let bytes = 0;
+  for (const name of names.slice(0, NAMES_AT_ONCE)) {
+    bytes += await bytesOfName(reader, place, name);
+    if (bytes > HELD_BYTES) break;
+    const files: IndexedFile[] = [];
+    for await (const page of pagesOfName(reader, place, name)) files.push(...page);
+    held.push({ name, files: files.filter((file) => file.state === "active") });
+  }
+  return held;
+}
+
+/** Answers the last name that is done in all groups. */
+function updateNames(
+  parts: CatchUpParts,
+  place: DerivedPlace,
+  family: Family,
+  held: readonly ChangedName[],
+  isLate: () => boolean,
+): string {
+  let names = held;
+  for (const group of family.groups) {
+    const changes = names.map(({ name, files }): ChangedEntries => ({
+      name,
+      entries: entriesOf(parts, place, group, files),
+    }));
+    const left = rewriteSegments(parts.derived, { ...place, group: group.name }, group, changes, isLate);
+    names = names.slice(0, names.length - left.length);
+  }
+  return names.at(-1)?.name ?? "";
 }
 
 function entriesOf(
@@ -49,7 +96,7 @@ function entriesOf(
   place: DerivedPlace,
   group: Group,
   files: readonly IndexedFile[],
-): Entry[] {
+): ChangedEntries["entries"] {
   return files.flatMap((file) => {
     if (!file.fileName.endsWith(group.ending)) return [];
     return entryOf(derived, place, group, file) ?? [];

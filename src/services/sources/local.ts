@@ -1,18 +1,21 @@
 // The channel this server holds itself.
 
-import { unavailable } from "../../errors.ts";
+import { unavailable, type AppError } from "../../errors.ts";
 import type { Events } from "../../events.ts";
 import type { Database } from "../../models/database.ts";
 import { findFile } from "../../models/package-file.ts";
 import { channelLabel, type ChannelPlace } from "../channel-place.ts";
 import type { Engine } from "../index/engine.ts";
-import type { SmallBlobs } from "../small-blobs.ts";
+import type { BlobStore } from "../../modules/storage/blob-store.ts";
+import { blobKey } from "../../modules/storage/keys.ts";
+import type { Bodies, ByteRange, Stored } from "../bodies.ts";
 import type { Shards } from "../index/shards.ts";
 import type { Source } from "./source.ts";
 
 export type LocalSourceParts = {
   readonly database: Database;
-  readonly smallBlobs: SmallBlobs;
+  readonly blobs: BlobStore;
+  readonly bodies: Bodies;
   readonly engine: Engine;
   readonly events: Events;
   readonly shards: Shards;
@@ -27,25 +30,44 @@ export function createLocalSource(parts: LocalSourceParts, place: ChannelPlace):
   return {
     document: (document) => parts.engine.document(view, document),
     peek: (document) => parts.engine.peek(view, document),
+    pack: (document) => parts.engine.packing.pack(document),
+    packed: (document) => parts.engine.packing.packed(document),
     shard: async (hash) => (channelId === undefined ? undefined : await parts.shards.find(channelId, hash)),
     file: async (section, fileName) => {
       if (channelId === undefined) return undefined;
       const file = await findFile(parts.database.read, { channelId, section, fileName });
       if (!file || file.state === "quarantined") return undefined;
-      const { sha256, size } = file.blob;
+      const stored = await storedBlob(parts, file.blob);
       return {
-        sha256,
-        size,
+        sha256: file.blob.sha256,
+        size: stored.size,
         state: file.state,
         lastModified: file.publishedAt,
-        isInMemory: parts.smallBlobs.keeps(size),
-        open: async (range) => {
-          const blob = await parts.smallBlobs.open(sha256, size, range);
-          if (blob) return blob;
-          parts.events.internalError(new Error(`the blob ${sha256} is missing`), "blobs");
-          throw unavailable("The content of this file is missing on the server; its administrator has been told.", 300);
-        },
+        heldBytes: 0,
+        open: (asked) => parts.bodies.open(stored, asked),
+        again: (asked) => parts.bodies.kept(stored, asked),
       };
     },
   };
+}
+
+/** What is not as long as its row says is no part of a package, and never sent as one. */
+async function storedBlob(
+  { blobs, events }: Pick<LocalSourceParts, "blobs" | "events">,
+  { sha256, size }: { readonly sha256: string; readonly size: number },
+): Promise<Stored> {
+  const key = blobKey(sha256);
+  const missing = (): AppError => {
+    events.internalError(new Error(`the blob ${sha256} is missing`), "blobs");
+    return unavailable("The content of this file is missing on the server; its administrator has been told.", 300);
+  };
+  const info = await blobs.stat(key);
+  if (!info) throw missing();
+  if (info.size !== size) throw new Error(`the blob ${sha256} has ${info.size} bytes instead of ${size}`);
+  const open = async (range?: ByteRange): Promise<Blob> => {
+    const blob = await blobs.open(key, range);
+    if (!blob) throw missing();
+    return blob;
+  };
+  return { key, size, open };
 }

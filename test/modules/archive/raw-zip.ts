@@ -7,6 +7,8 @@ type RawHeader = {
   readonly name: string | Uint8Array;
   readonly flags: number;
   readonly method: number;
+  /** The version of ZIP that is needed to read the member. */
+  readonly version: number;
   readonly crc: number;
   readonly size: number;
   readonly compressedSize: number;
@@ -16,6 +18,8 @@ type RawHeader = {
 type RawCentralHeader = RawHeader & {
   readonly comment: string;
   readonly attributes: number;
+  /** Says in its upper byte whose attributes those are: 0 for DOS, 3 for Unix. */
+  readonly madeBy: number;
   readonly disk: number;
   readonly offset: number;
 };
@@ -60,7 +64,15 @@ export function rawZip(entries: readonly RawEntry[], options: RawZipOptions = {}
     const header = { ...honestHeader(entry), ...entry.both };
     const offset = sizeOf(body);
     body.push(localHeader({ ...header, ...entry.local }), entry.data, entry.after ?? new Uint8Array(0));
-    const honest = { ...header, signature: 0x02014b50, extra: new Uint8Array(0), comment: "", attributes: 0, disk: 0 };
+    const honest = {
+      ...header,
+      signature: 0x02014b50,
+      extra: new Uint8Array(0),
+      comment: "",
+      attributes: 0,
+      madeBy: (3 << 8) | 20,
+      disk: 0,
+    };
     if (!entry.isUnlisted) directory.push(centralHeader({ ...honest, offset, ...entry.central }));
   }
   body.push(options.beforeDirectory ?? new Uint8Array(0));
@@ -97,6 +109,7 @@ function honestHeader({ name, data }: RawEntry): RawHeader {
     name,
     flags: 0,
     method: 0,
+    version: 20,
     crc: crc32(data),
     size,
     compressedSize,
@@ -108,7 +121,7 @@ function localHeader(header: RawHeader): Uint8Array {
   const name = Buffer.from(header.name);
   const numbers = fields(
     [4, header.signature],
-    [2, 20],
+    [2, header.version],
     [2, header.flags],
     [2, header.method],
     [4, 0x50210000],
@@ -126,8 +139,8 @@ function centralHeader(header: RawCentralHeader): Uint8Array {
   const comment = Buffer.from(header.comment);
   const numbers = fields(
     [4, header.signature],
-    [2, (3 << 8) | 20],
-    [2, 20],
+    [2, header.madeBy],
+    [2, header.version],
     [2, header.flags],
     [2, header.method],
     [4, 0x50210000],

@@ -7,7 +7,8 @@ import { join } from "node:path";
 
 import { createMeter, type MeterLimits } from "../../../src/modules/archive/limits.ts";
 import { ArchiveRefusal } from "../../../src/modules/archive/refusal.ts";
-import { createTarParser, type TarMember } from "../../../src/modules/archive/tar.ts";
+import { createTarParser } from "../../../src/modules/archive/tar.ts";
+import type { TarMember } from "../../../src/modules/archive/tar-member.ts";
 import { createTree } from "../../../src/modules/archive/tree.ts";
 
 /** Collects the rules of warnings. */

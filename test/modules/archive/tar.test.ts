@@ -20,10 +20,17 @@ const hardlink = (path: string, link: string): TarMember => ({ path, type: "1", 
 const put = (offset: number, text: string): Pick<TarMember, "edit"> => ({
   edit: (header) => header.set(Buffer.from(text, "latin1"), offset),
 });
+/** Replaces a header's magic. */
+const magic = (text: string): Pick<TarMember, "edit"> => put(257, text);
+const gnuMagic = magic("ustar  \0");
+const noMagic = magic("\0".repeat(8));
+/** Cut at 100 bytes it ends in `/`, as Python and Rust write it in front of the whole name. */
+const cutAtSlash = `${"x".repeat(99)}/file`;
 const base256 = (value: bigint): string => {
   const field = Buffer.alloc(12);
+  if (value < 0n) field.fill(0xff, 0, 4);
+  else field[0] = 0x80;
   field.writeBigInt64BE(value, 4);
-  field[0] = value < 0n ? 0xff : 0x80;
   return field.toString("latin1");
 };
 
@@ -60,17 +67,71 @@ describe("reads", () => {
     ["a path of many bytes by GNU tar", [gnu("L", long), file], [long]],
     ["a path with a ustar prefix", [{ ...file, ...put(345, "usr/lib") }], ["usr/lib/bin/tool"]],
     ["a file of the old kind, with a zero type", [{ ...file, type: "\0" }], ["bin/tool"]],
-    ["a header without magic", [{ ...file, ...put(257, "\0".repeat(8)) }], ["bin/tool"]],
+    ["a header without magic", [{ ...file, ...noMagic }], ["bin/tool"]],
+    [
+      "GNU tar's own magic, and a long name by it",
+      [
+        { ...gnu("L", long), ...gnuMagic },
+        { ...file, ...gnuMagic },
+      ],
+      [long],
+    ],
+    [
+      "a name that is cut behind a slash",
+      [pax({ path: cutAtSlash }), { path: cutAtSlash.slice(0, 100), type: "0" }],
+      [cutAtSlash],
+    ],
+    [
+      "a name that is cut before a letter of two bytes, behind a slash",
+      [gnu("L", `${"x".repeat(98)}/été`), { path: `${"x".repeat(98)}/`, type: "0" }],
+      [`${"x".repeat(98)}/été`],
+    ],
+    ["an old file after a global comment", [rawPax("18 comment=abcdef\n", "g"), { ...file, type: "\0" }], ["bin/tool"]],
+    ...["pax_global_header", "././@PaxHeader"].map((path): [string, TarMember[], string[]] => [
+      `a global comment by the name of ${path}`,
+      [{ ...rawPax("18 comment=abcdef\n", "g"), path }, file],
+      ["bin/tool"],
+    ]),
+    ["a global comment, then a name", [rawPax("18 comment=abcdef\n", "g"), pax({ path: long }), file], [long]],
     ["what is left of an older name", [{ ...file, ...put(0, "bin/tool\0@LongLink") }], ["bin/tool"]],
     ["a blank owner", [{ ...file, ...put(108, " ".repeat(8)) }], ["bin/tool"]],
     ["a time before 1970", [{ ...file, ...put(136, base256(-3n)) }], ["bin/tool"]],
     ["a size of base 256", [{ ...file, ...put(124, base256(3n)) }], ["bin/tool"]],
     ["a pax size that repeats the header's", [pax({ size: "3" }), file], ["bin/tool"]],
     ["pax records that only describe", [pax({ mtime: "1.5", "SCHILY.xattr.a": "\u0001=\n" }), file], ["bin/tool"]],
+    [
+      "every key that writers of packages use",
+      [
+        pax({
+          path: "bin/tool",
+          uid: "2097152",
+          gid: "0",
+          uname: "große",
+          gname: "staff",
+          mtime: "1700000000.1234567",
+          atime: "-1",
+          ctime: "1",
+          comment: "made by hand",
+          "LIBARCHIVE.creationtime": "1.5",
+          "LIBARCHIVE.symlinktype": "file",
+          "LIBARCHIVE.xattr.com.apple.provenance": "AQAA",
+          "RHT.security.selinux": "unconfined_u\0",
+          "SCHILY.dev": "66305",
+          "SCHILY.ino": "1",
+          "SCHILY.nlink": "1",
+          "SCHILY.fflags": "nodump",
+        }),
+        file,
+      ],
+      ["bin/tool"],
+    ],
     ["a global comment", [rawPax("18 comment=abcdef\n", "g"), file], ["bin/tool"]],
     ["./ in front, and the root itself", [{ path: "./" }, { ...file, path: "./bin/tool" }], ["bin/tool"]],
     ["a colon inside a name", [{ path: "man/Archive::Tar.3" }], ["man/Archive::Tar.3"]],
     ["letters of all languages", [{ path: "share/größe/日本" }], ["share/größe/日本"]],
+    ["letters of all languages by pax", [pax({ path: "größe/日本/हिन्दी/한" }), file], ["größe/日本/हिन्दी/한"]],
+    ["a name that is not composed in the header", [{ path: "e\u0301" }], ["e\u0301"]],
+    ["a name that is not composed by GNU tar", [gnu("L", "share/e\u0301"), file], ["share/e\u0301"]],
     ["a directory after what is in it", [file, { path: "bin/" }], ["bin/tool", "bin"]],
     ["a hard link to a hard link", [file, hardlink("b", "bin/tool"), hardlink("c", "./b")], ["bin/tool", "b", "c"]],
   ];
@@ -118,9 +179,13 @@ describe("warns of", () => {
     ["paths that differ in case", ["case-collision"], [{ path: "lib/Readme" }, { path: "lib/README" }]],
     ["a lower-case path after its upper-case twin", ["case-collision"], [{ path: "A" }, { path: "a" }]],
     ["an upper-case path after its lower-case twin", ["case-collision"], [{ path: "a" }, { path: "A" }]],
-    ["a file that is a directory in another case", ["case-collision"], [{ path: "Doc/a" }, { path: "doc" }]],
     ["paths that differ in how accents are written", ["case-collision"], [{ path: "\u00e9" }, { path: "e\u0301" }]],
+    ["letters that differ only in what shows nothing", ["case-collision"], [{ path: "a\u200db" }, { path: "ab" }]],
+    ["names that differ only in dots at their end", ["case-collision"], [{ path: "lib./a" }, { path: "lib/a" }]],
+    ["links that differ in case", ["case-collision"], [symlink("A", "b"), symlink("a", "b")]],
     ["letters whose upper case is one", ["case-collision"], [{ path: "\u017f" }, { path: "s" }]],
+    ["files that macOS leaves beside others", ["apple-double"], [{ path: "lib/._a" }, { path: "._b" }]],
+    ["nothing where a name only begins with a dot", [], [{ path: "lib/.a" }, { path: "._c/a" }, { path: "x._d" }]],
     ["names that Windows reserves", ["reserved-name"], [{ path: "share/aux.h" }]],
     [
       "nothing where a link stays inside",
@@ -137,6 +202,15 @@ describe("warns of", () => {
 
 describe("refuses", () => {
   const zeros = new Uint8Array(1024);
+  /** Below a magic, something where only some readers look. */
+  const strays: [what: string, magic: string, offset: number, stray: string][] = [
+    ["a prefix in a header of GNU tar", "ustar  \0", 345, "etc"],
+    ["a prefix in a header without magic", "\0".repeat(8), 345, "etc"],
+    ["a sparse map in the header of a plain file", "ustar  \0", 386, "00000000001\0"],
+    ["a real size in the header of a plain file", "ustar  \0", 483, "00000000001\0"],
+    ["the mark of star", "ustar\x0000", 508, "tar\0"],
+    ["a last byte", "\0".repeat(8), 511, "x"],
+  ];
   const cases: [string, string, TarMember[], Uint8Array?][] = [
     ["a missing end mark", "tar-cut", [file], new Uint8Array(0)],
     ["half an end mark", "tar-cut", [file], new Uint8Array(512)],
@@ -169,6 +243,9 @@ describe("refuses", () => {
     ["a sparse file by pax", "tar-sparse", [pax({ "GNU.sparse.major": "1" }), file]],
     ["a real size by pax", "tar-sparse", [pax({ "SCHILY.realsize": "9" }), file]],
     ["a global pax path", "tar-global-header", [pax({ path: "evil" }, "g"), file]],
+    ["a pax path that is not composed", "pax-name-form", [pax({ path: "share/e\u0301" }), file]],
+    ["a pax target that is not composed", "pax-name-form", [pax({ linkpath: "e\u0301" }), symlink("a", "b")]],
+    ["a pax path of Korean letters apart", "pax-name-form", [pax({ path: "\u1112\u1161\u11ab" }), file]],
     ["a pax path that leads out", "tar-bad-name", [pax({ path: "../evil" }), file]],
     ["an empty pax path", "tar-bad-name", [pax({ path: "" }), file]],
     ["a pax size unlike the header's", "tar-ambiguous-size", [pax({ size: "4" }), file]],
@@ -191,7 +268,129 @@ describe("refuses", () => {
     ],
     ["a header for a member that does not follow", "tar-ambiguous-header", [pax({ path: "a" })]],
     ["a global header with nothing behind it", "tar-ambiguous-header", [rawPax("18 comment=abcdef\n", "g")]],
-    ["a prefix in a header that is not ustar", "tar-ambiguous-header", [{ ...file, edit: oldGnuWithPrefix }]],
+    ...strays.map(([what, text, offset, stray]): [string, string, TarMember[]] => {
+      const edit: TarMember["edit"] = (header) => {
+        header.set(Buffer.from(text, "latin1"), 257);
+        header.set(Buffer.from(stray, "latin1"), offset);
+      };
+      return [what, "tar-ambiguous-header", [{ ...file, edit }]];
+    }),
+    ...["ustar\x0001", "ustar\0\0\0", "ustar  0", "ustar\0 \0", "Ustar\x0000", "\0\0\0\0\0\0\0x"].map(
+      (text): [string, string, TarMember[]] => [
+        `the magic ${JSON.stringify(text)}`,
+        "tar-magic",
+        [{ ...file, ...magic(text) }],
+      ],
+    ),
+    ["a long name without magic", "tar-magic", [{ ...gnu("L", long), ...noMagic }, file]],
+    ["a long target without magic", "tar-magic", [{ ...gnu("K", long), ...noMagic }, symlink("a", "")]],
+    ["a pax header without magic", "tar-magic", [{ ...pax({ path: "a" }), ...noMagic }, file]],
+    ["a pax header with the magic of GNU tar", "tar-magic", [{ ...pax({ path: "a" }), ...gnuMagic }, file]],
+    [
+      "a global header with the magic of GNU tar",
+      "tar-magic",
+      [{ ...rawPax("18 comment=abcdef\n", "g"), ...gnuMagic }, file],
+    ],
+    ...(["\0", "0", "1", "2"] as const).flatMap((type): [string, string, TarMember[]][] => {
+      const folder: TarMember = { path: "share/d/", type, link: type === "1" || type === "2" ? "bin/tool" : "" };
+      const rule = type === "\0" ? "tar-old-type" : "tar-name-says-folder";
+      return [
+        [`a pax name over a folder's of type ${JSON.stringify(type)}`, rule, [file, pax({ path: "data" }), folder]],
+        [`a GNU name over a folder's of type ${JSON.stringify(type)}`, rule, [file, gnu("L", "data"), folder]],
+        [`a folder's name of type ${JSON.stringify(type)}`, "tar-name-says-folder", [file, folder]],
+      ];
+    }),
+    [
+      "a long folder's name that is not cut",
+      "tar-name-says-folder",
+      [pax({ path: long }), { path: `${"x".repeat(80)}/`, type: "0" }],
+    ],
+    [
+      "an old type over a name that is cut behind a slash",
+      "tar-old-type",
+      [pax({ path: cutAtSlash }), { path: cutAtSlash.slice(0, 100), type: "\0" }],
+    ],
+    [
+      "a cut folder's name that is longer than the real one",
+      "tar-name-says-folder",
+      [pax({ path: "data" }), { path: cutAtSlash.slice(0, 100), type: "0" }],
+    ],
+    ["an old type after a time", "tar-old-type", [pax({ mtime: "1" }), { ...file, type: "\0" }]],
+    ["an old type after a target", "tar-old-type", [gnu("K", "a"), { ...file, type: "\0" }]],
+    ["a target by pax for a file", "tar-ambiguous-link", [file, pax({ linkpath: "bin/tool" }), { path: "a" }]],
+    ["a target by GNU tar for a file", "tar-ambiguous-link", [file, gnu("K", "bin/tool"), { path: "a" }]],
+    ["a target for a directory", "tar-ambiguous-link", [gnu("K", "bin/tool"), { path: "a/" }]],
+    ["a mode of base 256", "tar-bad-number", [{ ...file, ...put(100, "\x80\0\0\0\0\0\u0001\xff") }]],
+    ["a checksum of base 256", "tar-bad-number", [{ ...file, spoil: checksumInBase256 }]],
+    [
+      "a time long before all",
+      "tar-bad-number",
+      [{ ...file, ...put(136, "\xff\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff") }],
+    ],
+    ...[
+      "SUN.holesdata",
+      "SUN.devmajor",
+      "SCHILY.filetype",
+      "SCHILY.acl.access",
+      "SCHILY.xattr.",
+      "LIBARCHIVE.other",
+      "MSWINDOWS.rawsd",
+      "Path",
+      "path ",
+      "constructor",
+    ].map((key): [string, string, TarMember[]] => [`the pax key ${key}`, "pax-key", [pax({ [key]: "1" }), file]]),
+    ["another character set", "pax-key", [pax({ hdrcharset: "BINARY", path: "a" }), file]],
+    ["another character set inside a value", "pax-key", [pax({ comment: "21 hdrcharset=BINARY" }), file]],
+    ...Object.entries({
+      mtime: "soon",
+      atime: "1e9",
+      uid: "-1",
+      gid: "",
+      uname: "a\nb",
+      ctime: "99999999999999",
+      comment: "",
+    }).map(([key, value]): [string, string, TarMember[]] => [
+      `the ${key} ${JSON.stringify(value)} by pax`,
+      "pax-value",
+      [pax({ [key]: value }), file],
+    ]),
+    ["an attribute without a value", "pax-value", [pax({ "SCHILY.xattr.a": "" }), file]],
+    ["an attribute that is not base 64", "pax-value", [pax({ "LIBARCHIVE.xattr.a": "?" }), file]],
+    ["a pax header of nothing", "tar-bad-pax", [rawPax(""), file]],
+    ["a key that only describes twice", "tar-ambiguous-header", [rawPax("9 uid=12\n9 uid=12\n"), file]],
+    [
+      "more pax records than any file has",
+      "tar-header-too-large",
+      [pax(Object.fromEntries(Array.from({ length: 257 }, (_, at) => [`SCHILY.xattr.${at}`, "x"]))), file],
+    ],
+    [
+      "a global header between a name and its member",
+      "tar-global-header",
+      [pax({ path: "a" }), rawPax("18 comment=abcdef\n", "g"), file],
+    ],
+    [
+      "a global header behind a long name",
+      "tar-global-header",
+      [gnu("L", "a"), rawPax("18 comment=abcdef\n", "g"), file],
+    ],
+    [
+      "a global header behind a long target",
+      "tar-global-header",
+      [gnu("K", "a"), rawPax("18 comment=abcdef\n", "g"), symlink("b", "")],
+    ],
+    ...["folder/x", "/tmp/GlobalHead.1.1", "a/../b", "//g", "..", ".", "", "a\nb"].map(
+      (path): [string, string, TarMember[]] => [
+        `the global header ${path}`,
+        "tar-global-header",
+        [{ ...rawPax("18 comment=abcdef\n", "g"), path }, file],
+      ],
+    ),
+    [
+      "a global header with a prefix",
+      "tar-global-header",
+      [{ ...rawPax("18 comment=abcdef\n", "g"), ...put(345, "usr") }, file],
+    ],
+    ["a global time", "tar-global-header", [pax({ mtime: "1" }, "g"), file]],
     ["a huge pax header", "tar-header-too-large", [{ path: "pax", type: "x", ...put(124, "77777777777") }]],
     ["a huge long name", "tar-header-too-large", [{ path: "L", type: "L", ...put(124, "00000077777") }]],
     ["a directory with contents", "tar-ambiguous-size", [{ path: "a/", data: "x" }]],
@@ -208,7 +407,6 @@ describe("refuses", () => {
       "a/./b",
       "././a",
       ".",
-      "a/",
       "a\\b",
       "C:evil",
       "c:/evil",
@@ -235,6 +433,7 @@ describe("refuses", () => {
     ["a part of more than 255 bytes", "tar-bad-name", [{ path: `a/${"é".repeat(128)}` }]],
     ["a path of more than 4096 bytes", "tar-bad-name", [{ path: `${"abcdefghi/".repeat(410)}x` }]],
     ["a hard link to nothing", "tar-bad-link", [hardlink("a", "")]],
+    ["a link to nothing", "tar-bad-link", [symlink("a", "")]],
     ["a link with an escape sequence", "tar-bad-link", [symlink("a", "\u001b[2J")]],
     ["a hard link that leads out", "tar-bad-link", [hardlink("a", "../etc/passwd")]],
     ["a hard link to an absolute path", "tar-bad-link", [hardlink("a", "/etc/passwd")]],
@@ -257,6 +456,28 @@ describe("refuses", () => {
     ["a file where others have a directory", "tar-file-as-directory", [{ path: "a/b/c" }, { path: "a/b" }]],
     ["a member beyond a link", "tar-through-link", [symlink("lib", "/etc"), { path: "lib/passwd" }]],
     ["a member far beyond a link", "tar-through-link", [symlink("lib", "share"), { path: "lib/a/b/c" }]],
+    ["a member beyond a link in another case", "tar-through-link", [symlink("Lib", "share"), { path: "lib/a" }]],
+    [
+      "a link where others have a directory in another case",
+      "tar-through-link",
+      [{ path: "lib/a" }, symlink("LIB", "share")],
+    ],
+    [
+      "a member beyond a link whose accents are composed",
+      "tar-through-link",
+      [symlink("\u00e9", "share"), { path: "e\u0301/a" }],
+    ],
+    [
+      "a member beyond a link whose marks stand in another order",
+      "tar-through-link",
+      [symlink("\u03b1\u0345\u0301", "share"), { path: "\u03b1\u0301\u0345/a" }],
+    ],
+    ["a link far above, in another case", "tar-through-link", [symlink("a/B", "share"), { path: "A/b/c/d" }]],
+    ["a file that would be written through a link", "tar-through-link", [symlink("Lib", "share/a"), { path: "lib" }]],
+    ["a link in the place of a file in another case", "tar-through-link", [{ path: "lib" }, symlink("Lib", "share/a")]],
+    ["a directory that is a link in another case", "tar-through-link", [{ path: "lib/" }, symlink("Lib", "share/a")]],
+    ["a file that is a directory in another case", "tar-file-as-directory", [{ path: "Doc/a" }, { path: "doc" }]],
+    ["a directory that is a file in another case", "tar-file-as-directory", [{ path: "doc" }, { path: "Doc/a" }]],
     ["a link where others have a directory", "tar-through-link", [{ path: "lib/a" }, symlink("lib", "/etc")]],
     ["a hard link beyond a link", "tar-through-link", [file, symlink("lib", "/etc"), hardlink("lib/a", "bin/tool")]],
   ];
@@ -288,8 +509,7 @@ describe("refuses", () => {
   });
 });
 
-/** GNU tar's own magic, with bytes in the place of a prefix. */
-function oldGnuWithPrefix(header: Uint8Array): void {
-  header.set(Buffer.from("ustar  \0"), 257);
-  header.set(Buffer.from("etc"), 345);
+function checksumInBase256(header: Uint8Array): void {
+  const sum = parseInt(Buffer.from(header.subarray(148, 154)).toString(), 8);
+  header.set([0x80, 0, 0, 0, 0, 0, sum >> 8, sum & 0xff], 148);
 }

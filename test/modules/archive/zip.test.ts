@@ -52,8 +52,8 @@ describe("reads", () => {
       [],
     ],
     [
-      "zip64 values that repeat what the header says",
-      rawZip([{ ...first, central: { extra: zip64(5, 5) } }]),
+      "zip64 values that repeat what the header in front of the member says",
+      rawZip([{ ...first, local: { extra: zip64(5, 5) } }]),
       { "first.txt": "hello" },
       [],
     ],
@@ -71,8 +71,36 @@ describe("reads", () => {
       [],
     ],
     [
+      "the highest version that Python reads",
+      rawZip([{ ...first, both: { version: 63 } }]),
+      { "first.txt": "hello" },
+      [],
+    ],
+    [
+      "a file that DOS would archive",
+      rawZip([{ ...first, central: { attributes: 0x20, madeBy: 20 } }]),
+      { "first.txt": "hello" },
+      [],
+    ],
+    [
+      "a time and an owner as libarchive writes them",
+      rawZip([
+        {
+          ...first,
+          both: {
+            extra: Buffer.concat([
+              extraField(0x5455, fields([1, 1], [4, 1_577_836_800])),
+              extraField(0x7875, fields([1, 1], [1, 4], [4, 1000], [1, 4], [4, 1000])),
+            ]),
+          },
+        },
+      ]),
+      { "first.txt": "hello" },
+      [],
+    ],
+    [
       "times in an extra field",
-      rawZip([{ ...first, both: { extra: extraField(0x5455, data) } }]),
+      rawZip([{ ...first, both: { extra: extraField(0x5455, fields([1, 1], [4, 1_577_836_800])) } }]),
       { "first.txt": "hello" },
       [],
     ],
@@ -143,6 +171,20 @@ describe("refuses", () => {
     ["a masked directory", "zip-unknown-flag", rawZip([{ ...first, both: { flags: 1 << 13 } }])],
     ["an unknown method", "zip-unknown-method", rawZip([{ ...first, both: { method: 93 } }])],
     ["a symbolic link", "zip-not-a-file", rawZip([{ ...first, central: { attributes: 0o120777 * 0x10000 } }])],
+    ...[0o040755 * 0x10000, 0x10, 0x08, 0o020644 * 0x10000, 0o010644 * 0x10000].flatMap((attributes) =>
+      [0, 3 << 8, 7 << 8].map((madeBy): [string, string, Uint8Array] => [
+        `the attributes ${attributes.toString(16)} of system ${madeBy >> 8}`,
+        "zip-not-a-file",
+        rawZip([{ ...first, central: { attributes, madeBy } }]),
+      ]),
+    ),
+    ["a version that nobody reads", "zip-version", rawZip([{ ...first, central: { version: 64 } }])],
+    ["a version with an upper byte", "zip-version", rawZip([{ ...first, central: { version: 0x0314 } }])],
+    [
+      "a version that nobody reads in front of the member",
+      "zip-version",
+      rawZip([{ ...first, local: { version: 64 } }]),
+    ],
     ["two sizes of a stored member", "zip-wrong-size", rawZip([{ ...first, central: { size: 4 } }])],
     [
       "another name in front of the member",
@@ -168,6 +210,7 @@ describe("refuses", () => {
     ["deflated data that is longer than it says", "zip-checksum", rawZip([deflated("hello", { size: 4 })])],
     ["deflated data that is shorter than it says", "zip-checksum", rawZip([deflated("hello", { size: 6 })])],
     ["deflated data that is broken", "zip-deflate-corrupt", rawZip([{ ...first, both: { method: 8 } }])],
+    ["something behind the deflated data", "zip-deflate-corrupt", rawZip([withTail(deflated("hello"))])],
     ["a missing descriptor", "zip-wrong-descriptor", rawZip([{ ...first, both: { flags: 8 } }])],
     [
       "a descriptor that disagrees",
@@ -189,6 +232,28 @@ describe("refuses", () => {
       "zip-wrong-zip64",
       rawZip([{ ...first, central: { extra: zip64(6, 6) } }]),
     ],
+    [
+      "zip64 sizes that repeat what the directory says",
+      "zip-wrong-zip64",
+      rawZip([{ ...first, central: { extra: zip64(5, 5) } }]),
+    ],
+    ["a zip64 size that repeats", "zip-wrong-zip64", rawZip([{ ...first, local: { extra: zip64(5) } }])],
+    [
+      "a zip64 offset in front of a member",
+      "zip-wrong-zip64",
+      rawZip([{ ...first, local: { extra: zip64(5, 5, 0) } }]),
+    ],
+    [
+      "a zip64 size that repeats beside one that is needed",
+      "zip-wrong-zip64",
+      rawZip([{ ...first, local: { size: 0xffffffff, extra: zip64(5, 5) } }]),
+    ],
+    ["repeated zip64 sizes that differ", "zip-wrong-zip64", rawZip([{ ...first, local: { extra: zip64(5, 6) } }])],
+    [
+      "an extra field twice",
+      "zip-bad-extra-field",
+      rawZip([{ ...first, both: { extra: Buffer.concat([extraField(0x7855, data), extraField(0x7855, data)]) } }]),
+    ],
     ["missing zip64 sizes", "zip-wrong-zip64", rawZip([{ ...first, local: max }])],
     ["half a zip64 field", "zip-wrong-zip64", rawZip([{ ...first, local: { ...max, extra: zip64(5) } }])],
     [
@@ -208,6 +273,20 @@ describe("refuses", () => {
       "zip-bad-extra-field",
       rawZip([{ ...first, both: { extra: extraField(0x7075, bytes("\x01....evil")) } }]),
     ],
+    ...[0x6c78, 0x6375, 0x9901, 0x0017, 0x000d, 0x000a, 0xcafe].flatMap((id) =>
+      (["both", "local", "central"] as const).map((where): [string, string, Uint8Array] => [
+        `the extra field ${id.toString(16)} in ${where}`,
+        "zip-bad-extra-field",
+        rawZip([{ ...first, [where]: { extra: extraField(id, Uint8Array.of(4, 0, 0, 0xed, 0x41)) } }]),
+      ]),
+    ),
+    ...[fields(), fields([1, 3], [4, 1], [4, 1], [4, 1]), fields([1, 8]), fields([1, 1], [2, 1])].map(
+      (times): [string, string, Uint8Array] => [
+        `times of ${times.length} bytes`,
+        "zip-bad-extra-field",
+        rawZip([{ ...first, both: { extra: extraField(0x5455, times) } }]),
+      ],
+    ),
     [
       "an extra field that is cut",
       "zip-bad-extra-field",
@@ -241,6 +320,11 @@ describe("refuses", () => {
     expect(await ruleOf(() => read(zip))).toBe(rule);
   });
 });
+
+/** One more byte, which its headers count. */
+function withTail(entry: RawEntry): RawEntry {
+  return { ...entry, data: Buffer.concat([entry.data, Uint8Array.of(0)]) };
+}
 
 /** The two members' directory entries, of equal name lengths, in the other order. */
 function swapDirectory(zip: Uint8Array): Uint8Array {

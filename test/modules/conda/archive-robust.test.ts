@@ -159,7 +159,7 @@ describe("is stopped at its bounds:", () => {
     ],
     [
       "zeros in many frames",
-      "unpacked-size",
+      "zstd-several-frames",
       condaBytes({ stem, info, payload: Buffer.concat(Array<Uint8Array>(64).fill(zstd(zeros(1)))) }),
       "conda",
     ],
@@ -192,6 +192,26 @@ describe("is stopped at its bounds:", () => {
     const inspection = await inspect(bytes, `${stem}.${format}`, { limits: { ...limits, members: 1000 } });
     expect(verdictOf(inspection).slice(0, 2)).toEqual(["refused", rule]);
     expect(performance.now() - started).toBeLessThan(3000);
+  });
+
+  test("the time of a processor, to which what comes out adds", async () => {
+    const { bytes, fileName } = buildPackage({ name: "long", version: "1", files: { a: zeros(8) } });
+    const within = { limits: { busyMs: 100 }, busy: () => 101 };
+    expect(verdictOf(await inspect(bytes, fileName, within))).toEqual(["accepted"]);
+    expect(verdictOf(await inspect(bytes, fileName, { ...within, busy: () => 150 }))).toEqual([
+      "refused",
+      "inspection-time",
+    ]);
+    const hasTime = { ...within, busy: () => 150, limits: { busyMs: 150 } };
+    expect(verdictOf(await inspect(bytes, fileName, hasTime))).toEqual(["accepted"]);
+  });
+
+  test("what its headers announce, before bzip2 has unpacked it", async () => {
+    const announced = { path: "a", edit: (header: Uint8Array) => header.set(Buffer.from("77777777777"), 124) };
+    expect(verdictOf(await inspect(bzip2(tar([...info, announced])), `${stem}.tar.bz2`))).toEqual([
+      "refused",
+      "unpacked-size",
+    ]);
   });
 
   test("a window larger than the limit", async () => {

@@ -7,7 +7,7 @@ import { useTempFolder } from "../archive/support.ts";
 export type Inspector = (
   bytes: Uint8Array,
   fileName: string,
-  options?: { limits?: Partial<ArchiveLimits>; now?: number },
+  options?: { limits?: Partial<ArchiveLimits>; now?: number; busy?: () => number },
 ) => Promise<Inspection>;
 
 export function useInspector(): Inspector {

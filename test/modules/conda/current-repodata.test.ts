@@ -1,11 +1,19 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import * as fc from "fast-check";
 
-import { chooseCurrent, summarizeName } from "../../../src/modules/conda/current-repodata.ts";
+import {
+  chooseCurrent,
+  chooseInSteps,
+  summarizeName,
+  type Summaries,
+} from "../../../src/modules/conda/current-repodata.ts";
+import { CURRENT_LIMITS } from "../../../src/modules/conda/current-summary.ts";
 import { matchesSpec, parseMatchSpec } from "../../../src/modules/conda/match-spec.ts";
 import type { RepodataEntry } from "../../../src/modules/conda/repodata.ts";
 import { parseVersion } from "../../../src/modules/conda/version.ts";
 import { entryOf } from "./entries.ts";
+
+setDefaultTimeout(60_000);
 
 type Given = Parameters<typeof entryOf>[0];
 
@@ -15,13 +23,17 @@ function release(text: string, fields: Omit<Given, "name"> = {}, format: "conda"
   return entryOf({ name, version, build, build_number: Number(buildNumber), ...fields }, { format });
 }
 
-function choose(entries: readonly RepodataEntry[]): string[] {
+function choose(entries: readonly RepodataEntry[]): readonly string[] {
+  return chooseCurrent(summariesOf(entries)) ?? ["too much"];
+}
+
+function summariesOf(entries: readonly RepodataEntry[]): Summaries {
   const byName = Map.groupBy(entries, ({ record }) => String(JSON.parse(record).name));
   const summaries = new Map([...byName].map(([name, files]) => [name, summarizeName(files)]));
-  return chooseCurrent({
+  return {
     all: () => [...summaries.values()].filter((summary) => summary !== undefined),
     of: (name) => summaries.get(name),
-  });
+  };
 }
 
 const needs = (...depends: string[]): { depends: string[] } => ({ depends });
@@ -165,3 +177,62 @@ function isSatisfied(text: string, entries: readonly RepodataEntry[]): boolean {
 function withoutNeeds(entry: RepodataEntry): RepodataEntry {
   return { ...entry, record: JSON.stringify({ ...JSON.parse(entry.record), depends: [] }) };
 }
+
+describe("too much", () => {
+  const alternatives = (count: number, from = 0): string =>
+    Array.from({ length: count }, (_, at) => `==9.${from + at}`).join("|");
+  const versions = (count: number): RepodataEntry[] => Array.from({ length: count }, (_, at) => release(`x 1.${at}`));
+
+  test.each<[string, RepodataEntry[]]>([
+    ["is a spec of very many alternatives", [release("a 1", needs(`x ${"1|".repeat(CURRENT_LIMITS.spec / 2)}1`))]],
+    [
+      "are many specs of many alternatives, each a little longer",
+      Array.from({ length: 30 }, (_, at) =>
+        release(
+          `d${at} 1`,
+          needs(...Array.from({ length: 40 }, (__, one) => `x ${alternatives(800, 1000 * (at * 40 + one))}`)),
+        ),
+      ),
+    ],
+    [
+      "are many versions for many alternatives",
+      [
+        ...versions(2000),
+        release("a 1", needs(...Array.from({ length: 60 }, (_, at) => `x ${alternatives(400, 1000 * at)}`))),
+      ],
+    ],
+    [
+      "is a name of very much",
+      Array.from({ length: 450 }, (_, at) => release(`x 1.${at}`, needs(`a ${at}${" ".repeat(10_000)}`))),
+    ],
+  ])("%s", (_, entries) => {
+    // Seconds at most, where without a bound some take minutes.
+    expect(choose(entries)).toEqual(["too much"]);
+  });
+
+  test("is told by what there is, not by the time it takes: a channel just below the bound has its document", () => {
+    const entries = [...versions(200), release("a 1", needs(`x ${alternatives(800)}|1.3`))];
+    expect(choose(entries)).toEqual(["a-1-0.conda", "x-1.199-0.conda", "x-1.3-0.conda"]);
+  });
+
+  test("is no pattern, however long and however many it is compared with", () => {
+    const patterns = Array.from({ length: 100 }, (_, at) => `x 1${"*1".repeat(3500)}${at} ${"a*".repeat(200)}b`);
+    expect(choose([...versions(2000), release("a 1", needs(...patterns))])).toEqual([
+      "a-1-0.conda",
+      "x-1.1999-0.conda",
+    ]);
+  });
+
+  test("comes in steps, none of which is long", () => {
+    const entries = [
+      ...versions(1000),
+      release("a 1", needs(...Array.from({ length: 20 }, (_, at) => `x ${alternatives(400, 1000 * at)}`))),
+    ];
+    const steps = chooseInSteps(summariesOf(entries));
+    const work: number[] = [0];
+    for (let step = steps.next(); step.done !== true; step = steps.next()) work.push(step.value);
+    const longest = Math.max(...work.slice(1).map((units, at) => units - (work[at] ?? 0)));
+    expect(work.length).toBeGreaterThan(100);
+    expect(longest).toBeLessThan(30_000);
+  });
+});

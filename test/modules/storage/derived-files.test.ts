@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createDerivedFiles, type DerivedFiles, type DerivedPart } from "../../../src/modules/storage/derived-files.ts";
@@ -17,7 +17,7 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 const contentOf = async (hash: string): Promise<Buffer> =>
-  Buffer.from(await Bun.file(files.pathOf(FOLDER, hash)).arrayBuffer());
+  Buffer.from(await Bun.file(files.pathOf(FOLDER, hash, files.size(FOLDER, hash) ?? 0)).arrayBuffer());
 
 test("bytes and stretches of another file follow each other as they were given, also past the size of a batch", async () => {
   const old = Buffer.from(crypto.getRandomValues(new Uint8Array(60_000)))
@@ -64,13 +64,30 @@ test("a file whose parts cannot be had leaves nothing behind, nor does one whose
   expect(() => files.write(FOLDER, SECOND, failing())).toThrow("no more");
   expect(() => files.write(FOLDER, SECOND, [{ source, offset: 5, byteLength: 6 }])).toThrow("shorter than it was");
   source.close();
-  expect(readdirSync(join(root, "derived", FOLDER))).toEqual([FIRST]);
+  expect(readdirSync(join(root, "derived", FOLDER))).toEqual([`${FIRST}-10`]);
 });
 
 test("there is nothing to open where no file is, and names that are none are refused", () => {
   expect(files.open(FOLDER, FIRST)).toBeUndefined();
   for (const folder of ["..", "1/../2", "1", "x/noarch/repodata.json", "1/.hidden/x", "1//x"])
-    expect(() => files.pathOf(folder, FIRST)).toThrow("not the name of a derived file");
+    expect(() => files.pathOf(folder, FIRST, 1)).toThrow("not the name of a derived file");
   for (const hash of ["", "../x", FIRST.slice(1), FIRST.toUpperCase().replace("1", "G")])
-    expect(() => files.pathOf(FOLDER, hash)).toThrow("not the name of a derived file");
+    expect(() => files.pathOf(FOLDER, hash, 1)).toThrow("not the name of a derived file");
+});
+
+test("a file that is not as long as it was is not there, and a new one takes its place", async () => {
+  const text = Buffer.from("0123456789");
+  files.write(FOLDER, FIRST, [text]);
+  const path = files.pathOf(FOLDER, FIRST, 10);
+  for (const damaged of ["012345678", "", "0123456789x"]) {
+    writeFileSync(path, damaged);
+    expect([damaged, files.size(FOLDER, FIRST), files.has(FOLDER, FIRST, 10)]).toEqual([damaged, undefined, false]);
+    expect([damaged, files.open(FOLDER, FIRST), files.isCut(FOLDER, FIRST)]).toEqual([damaged, undefined, true]);
+  }
+  files.write(FOLDER, FIRST, [text]);
+  expect([files.size(FOLDER, FIRST), files.isCut(FOLDER, FIRST)]).toEqual([10, false]);
+  expect(await contentOf(FIRST)).toEqual(text);
+  expect(readdirSync(join(root, "derived", FOLDER))).toEqual([`${FIRST}-10`]);
+  files.remove(FOLDER, FIRST);
+  expect([files.size(FOLDER, FIRST), files.isCut(FOLDER, FIRST)]).toEqual([undefined, false]);
 });

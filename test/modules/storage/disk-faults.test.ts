@@ -64,6 +64,39 @@ describe.skipIf(!canMount)("a disk of 4 MiB", () => {
     await (await store.stage()).discard();
   });
 
+  test("gives no two uploads the same space: what is announced counts until it is written or given up", async () => {
+    const store = createDiskStore({ root, reserve: MIB });
+    expect((await errorOf(store.stage(10 * MIB))).message).toContain(String(10 * MIB));
+    const many = await Promise.allSettled(Array.from({ length: 10 }, () => store.stage(2 * MIB)));
+    const staged = many.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    const refusals = many.flatMap((one) => (one.status === "rejected" ? [one.reason as unknown] : []));
+    expect([staged.length, refusals.length]).toEqual([1, 9]);
+    for (const error of refusals) expect(error).toMatchObject({ code: "no-space" });
+    await (await store.stage(MIB / 2)).discard();
+    await staged[0]?.append(new Uint8Array(2 * MIB));
+    await (await store.stage(MIB / 2)).discard();
+    expect(await errorOf(store.stage(MIB + 1))).toMatchObject({ code: "no-space" });
+    await staged[0]?.discard();
+    await (await store.stage(2 * MIB)).discard();
+  });
+
+  test("ends an upload of unknown length at the reserve, and before what others have announced", async () => {
+    runs("mount", "-o", "remount,size=40m", root);
+    const store = createDiskStore({ root, reserve: 10 * MIB });
+    const announced = await store.stage(12 * MIB);
+    const unknown = await store.stage();
+    const fill = async (): Promise<void> => {
+      for (let count = 0; count < 40; count++) await unknown.append(new Uint8Array(MIB));
+    };
+    expect(await errorOf(fill())).toMatchObject({ code: "no-space" });
+    expect(unknown.size).toBeWithin(16 * MIB, 19 * MIB);
+    expect(await errorOf(unknown.sync())).toBeInstanceOf(Error);
+    for (let count = 0; count < 12; count++) await announced.append(new Uint8Array(MIB));
+    expect(announced.size).toBe(12 * MIB);
+    for (const staged of [unknown, announced]) await staged.discard();
+    expect(await store.free()).toBeGreaterThan(25 * MIB);
+  });
+
   test("cannot hold only a part of the data folder", async () => {
     const store = async (): Promise<unknown> => createDiskStore({ root: join(root, "data"), reserve: 0 });
     await mkdir(join(root, "data", "blobs"), { recursive: true });

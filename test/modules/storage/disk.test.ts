@@ -116,6 +116,25 @@ describe("durability", () => {
   });
 });
 
+test("nothing is written once the folder is another", async () => {
+  let isThere = true;
+  const requireFiles = (): void => {
+    if (!isThere) throw new Error("another folder");
+  };
+  const store = createDiskStore({ root, reserve: 0, requireFiles });
+  const staged = await stagedOf(store, "content");
+  isThere = false;
+  const tries = [
+    staged.promote(KEY),
+    store.stage(),
+    store.put(KEY, new Uint8Array(3)),
+    store.putDerived(KEY, new Uint8Array(3)),
+  ];
+  for (const error of await Promise.all(tries.map(errorOf))) expect(error.message).toBe("another folder");
+  await staged.discard();
+  expect(await readdir(root, { recursive: true })).toEqual(["tmp"]);
+});
+
 describe("links planted in the data folder", () => {
   test("one in the place of a blob is neither read nor written through", async () => {
     const secret = join(root, "secret");

@@ -84,7 +84,7 @@ type Damage = {
 
 const REPODATA = ["", ".zst", ".bz2"].map((form) => `I-6 user/main noarch/repodata.json${form}: what is stored`);
 const RUN_EXPORTS = ["", ".zst"].map((form) => `I-6 user/main noarch/run_exports.json${form}: what is stored`);
-const CURRENT = ["", ".zst", ".bz2"].map((form) => `I-6 user/main noarch/current_repodata.json${form}: what is stored`);
+const CURRENT = ["", ".zst"].map((form) => `I-6 user/main noarch/current_repodata.json${form}: what is stored`);
 const SHARDS = "I-6 user/main noarch/repodata_shards.msgpack.zst: what is stored";
 const CHANNELDATA = "I-6 user/main channeldata.json: what is stored";
 const ONE_SEGMENT = "(SELECT min(id) FROM segment WHERE section = 'noarch' AND family = 'repodata')";
@@ -155,7 +155,6 @@ const DAMAGES: Readonly<Record<string, Damage>> = {
       "I-6 user/main linux-64/repodata_shards.msgpack.zst: what is stored",
       "I-6 user/main linux-64/current_repodata.json: what is stored",
       "I-6 user/main linux-64/current_repodata.json.zst: what is stored",
-      "I-6 user/main linux-64/current_repodata.json.bz2: what is stored",
     ],
   },
   "a file that was deleted without a revision": {

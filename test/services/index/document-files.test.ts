@@ -38,7 +38,7 @@ async function write(...parts: Parameters<typeof composition>): Promise<string> 
   made = [];
   const one = composition(...parts);
   const bytes = documents.write(FOLDER, one);
-  const text = await Bun.file(join(root, "derived", FOLDER, one.hash)).text();
+  const text = await Bun.file(createDerivedFiles(root).pathOf(FOLDER, one.hash, bytes)).text();
   expect(text.length).toBe(bytes);
   return text;
 }

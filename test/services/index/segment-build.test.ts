@@ -10,7 +10,6 @@ import { openDerived } from "../../../src/models/derived.ts";
 import { findOwner } from "../../../src/models/owner.ts";
 import { pagesOfSection } from "../../../src/models/package-file.ts";
 import { systemClock } from "../../../src/modules/clock.ts";
-import { createDiskStore } from "../../../src/modules/storage/disk.ts";
 import { REPODATA } from "../../../src/services/index/families.ts";
 import { buildSegments } from "../../../src/services/index/segment-build.ts";
 import { seedChannel } from "../../bench/channel-seed.ts";
@@ -43,7 +42,6 @@ afterAll(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
 async function built(budget: number): Promise<{ steps: number; groups: unknown[] }> {
   const snapshots = openSnapshots(join(folder, "condarium.db"));
   const derived = openDerived(join(folder, `index-${budget}.db`), "codec");
-  const blobs = createDiskStore({ root: folder, reserve: 0 });
   try {
     return await snapshots.snapshot(async (reader) => {
       const owner = await findOwner(reader, "admin");
@@ -51,7 +49,7 @@ async function built(budget: number): Promise<{ steps: number; groups: unknown[]
       const place = { channelId: channel?.id ?? 0, section: "linux-64", family: "repodata" };
       let [cursor, steps]: [string | null, number] = [null, 0];
       do {
-        cursor = await buildSegments({ reader, derived, clock: systemClock, blobs, budget }, place, REPODATA, cursor);
+        cursor = await buildSegments({ reader, derived, clock: systemClock, budget }, place, REPODATA, cursor);
         steps += 1;
       } while (cursor !== null);
       return { steps, groups: REPODATA.groups.map(({ name }) => storedSegments(derived, { ...place, group: name })) };

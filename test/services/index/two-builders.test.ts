@@ -260,7 +260,7 @@ async function make(builder: TestBuilder, folder: string, channelId: number, pla
     if (reply.kind === "more" || reply.kind === "busy") continue;
     if (reply.kind === "absent") throw new Error(reply.why);
     const { hash, size, bytes } = reply;
-    const content = bytes ?? readFileSync(createDerivedFiles(folder).pathOf(folderOf(channelId, place), hash));
+    const content = bytes ?? readFileSync(createDerivedFiles(folder).pathOf(folderOf(channelId, place), hash, size));
     expect([place, content.byteLength]).toEqual([place, size]);
     return { ...reply, content };
   }

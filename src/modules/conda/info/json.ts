@@ -1,7 +1,13 @@
 // The JSON files of a package's `info/` folder: strict reading, with findings instead of errors.
 
 import type { Findings } from "../findings.ts";
-import { parseStrictJson, StrictJsonError, type StrictJsonLimits, type StrictJsonReason } from "../strict-json.ts";
+import {
+  parseStrictJson,
+  StrictJsonError,
+  type StrictJsonItems,
+  type StrictJsonLimits,
+  type StrictJsonReason,
+} from "../strict-json.ts";
 
 export type InfoLimits = {
   readonly jsonDepth: number;
@@ -14,12 +20,14 @@ export type InfoFile = {
   readonly path: string;
   readonly need: "required" | "optional";
   readonly limits: StrictJsonLimits;
+  /** A list that is not kept; what was handed on of a file that is not to be used does not count. */
+  readonly items?: StrictJsonItems;
 };
 
 /** Undefined, with a finding, when the file is not to be used. */
 export function readInfoJson(file: InfoFile, bytes: Uint8Array, findings: Findings): unknown {
   try {
-    return parseStrictJson(bytes, file.limits);
+    return parseStrictJson(bytes, file.limits, file.items);
   } catch (error) {
     if (!(error instanceof StrictJsonError)) throw error;
     const hostile = error.reason !== "syntax" && error.reason !== "limit";

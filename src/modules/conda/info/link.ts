@@ -9,6 +9,7 @@ export type LinkJson = { readonly entryPoints: string[] };
 const PATH = "info/link.json";
 const MAX_KEYS = 1000;
 const MAX_TEXT = 1024;
+const MAX_VALUES = 100_000;
 const FIX = 'Write each entry point as "command = package.module:function".';
 
 // Clients write the command as a file name and the rest into a Python script: only what is harmless in both.
@@ -18,7 +19,7 @@ const ENTRY_POINT =
 
 /** Undefined when the file is not to be used; an entry point that could write or run something else refuses the package. */
 export function readLink(bytes: Uint8Array, findings: Findings, limits: InfoLimits): LinkJson | undefined {
-  const jsonLimits = { maxDepth: limits.jsonDepth, maxKeys: MAX_KEYS, maxString: MAX_TEXT };
+  const jsonLimits = { maxDepth: limits.jsonDepth, maxKeys: MAX_KEYS, maxString: MAX_TEXT, maxValues: MAX_VALUES };
   const raw = readInfoJson({ path: PATH, need: "optional", limits: jsonLimits }, bytes, findings);
   if (raw === undefined) return undefined;
   const noarch = isJsonObject(raw) ? (raw.noarch ?? {}) : undefined;

@@ -8,33 +8,43 @@ export type PathEntry = {
   /** Below the root of the package, with slashes. */
   readonly path: string;
   readonly type: "hardlink" | "softlink" | "directory";
-  /** Set when the client writes the place of the environment into the file. */
-  readonly prefix: { readonly mode: "binary" | "text"; readonly placeholder: string } | undefined;
-  readonly noLink: boolean;
-  /** Hexadecimal; of the target when the entry is a link. */
-  readonly sha256: string | undefined;
   /** Bytes. */
   readonly size: number | undefined;
 };
 
-export type PathsJson = { readonly entries: readonly PathEntry[] };
+export type PathsJson = {
+  /** Flags of the package that follow from its paths. */
+  readonly flags: readonly string[];
+};
 
 const PATH = "info/paths.json";
 const MAX_KEYS = 100;
 const MAX_TEXT = 4096;
+/** In one entry, and around the entries. */
+const MAX_VALUES = 1000;
 const SHA256 = /^[0-9a-f]{64}$/;
 const FIX = "Write it as CEP 34 says, e.g. with a current build tool.";
 
-/** Undefined when the file is not to be used; a path that leads out of the package refuses the package. */
-export function readPaths(bytes: Uint8Array, findings: Findings, limits: InfoLimits): PathsJson | undefined {
-  const jsonLimits = { maxDepth: limits.jsonDepth, maxKeys: MAX_KEYS, maxString: MAX_TEXT };
-  const raw = readInfoJson({ path: PATH, need: "optional", limits: jsonLimits }, bytes, findings);
+/**
+ * Hands each entry to `take`, which tells whether it has had one of that path. Undefined when the file is not to be used,
+ * and then nor is what was handed on; a path that leads out of the package refuses the package.
+ */
+export function readPaths(
+  bytes: Uint8Array,
+  findings: Findings,
+  limits: InfoLimits,
+  take: (entry: PathEntry) => boolean,
+): PathsJson | undefined {
+  const entries = createEntries(take);
+  const jsonLimits = { maxDepth: limits.jsonDepth, maxKeys: MAX_KEYS, maxString: MAX_TEXT, maxValues: MAX_VALUES };
+  const items = { key: "paths", take: entries.read };
+  const raw = readInfoJson({ path: PATH, need: "optional", limits: jsonLimits, items }, bytes, findings);
   if (raw === undefined) return undefined;
   if (!isJsonObject(raw) || !Array.isArray(raw.paths) || raw.paths_version !== 1) {
     findings.warn("paths-shape", PATH, `${PATH} is no table of version 1 with a list of paths.`, FIX);
     return undefined;
   }
-  return readEntries(raw.paths, findings);
+  return entries.end(findings);
 }
 
 /** Not absolute, no way up, no drive: joined to any folder it stays below it, on every system. */
@@ -43,46 +53,46 @@ export function isInnerPath(path: string): boolean {
   return !path.split(/[\\/]/).includes("..");
 }
 
-/** Flags of the package that follow from its paths. */
-export function prefixFlags(paths: PathsJson): string[] {
-  return (["binary", "text"] as const)
-    .filter((mode) => paths.entries.some((entry) => entry.prefix?.mode === mode))
-    .map((mode) => `${mode}-prefix`);
-}
-
-function readEntries(list: readonly unknown[], findings: Findings): PathsJson | undefined {
-  const entries = new Map<string, PathEntry>();
-  const sloppy: string[] = [];
-  for (const [index, item] of list.entries()) {
-    const path = isJsonObject(item) ? item._path : undefined;
-    if (!isJsonObject(item) || typeof path !== "string") {
-      sloppy.push(`entry ${index}`);
-      continue;
-    }
-    if (!isInnerPath(path)) {
-      findings.refuse("paths-outside", path, "A path leads out of the package.", "List only files of the package.");
-      return undefined;
-    }
-    if (entries.has(path) || !isComplete(item)) sloppy.push(path);
-    entries.set(path, toEntry(path, item));
-  }
-  if (sloppy.length > 0) {
-    const message = `${sloppy.length} entries are incomplete, malformed or listed twice.`;
-    findings.warn("paths-entry", printable(sloppy[0] ?? ""), message, FIX);
-  }
-  return { entries: [...entries.values()] };
-}
-
-function toEntry(path: string, item: JsonObject): PathEntry {
-  const { path_type: type, prefix_placeholder: placeholder, sha256, size_in_bytes: size } = item;
-  const mode = item.file_mode === "binary" ? "binary" : "text";
+/** Of each kind of trouble only the first is kept, and how often there was one: there may be hundreds of thousands. */
+function createEntries(take: (entry: PathEntry) => boolean): {
+  read(item: unknown, index: number): void;
+  end(findings: Findings): PathsJson | undefined;
+} {
+  const modes = new Set<"binary" | "text">();
+  let outside: string | undefined;
+  let sloppy: string | undefined;
+  let sloppyEntries = 0;
+  const note = (where: string): void => {
+    sloppy ??= where;
+    sloppyEntries += 1;
+  };
   return {
-    path,
-    type: type === "softlink" || type === "directory" ? type : "hardlink",
-    prefix: typeof placeholder === "string" && placeholder !== "" ? { mode, placeholder } : undefined,
-    noLink: item.no_link === true,
-    sha256: isSha256(sha256) ? sha256 : undefined,
-    size: isSize(size) ? size : undefined,
+    read(item, index) {
+      const path = isJsonObject(item) ? item._path : undefined;
+      if (!isJsonObject(item) || typeof path !== "string") return note(`entry ${index}`);
+      if (!isInnerPath(path)) {
+        outside ??= path;
+        return;
+      }
+      const { path_type: type, prefix_placeholder: placeholder, size_in_bytes: size } = item;
+      const kind = type === "softlink" || type === "directory" ? type : "hardlink";
+      const isRepeated = take({ path, type: kind, size: isSize(size) ? size : undefined });
+      if (isRepeated || !isComplete(item)) note(path);
+      if (typeof placeholder !== "string" || placeholder === "") return;
+      modes.add(item.file_mode === "binary" ? "binary" : "text");
+    },
+    end(findings) {
+      if (outside !== undefined) {
+        const message = "A path leads out of the package.";
+        findings.refuse("paths-outside", outside, message, "List only files of the package.");
+        return undefined;
+      }
+      if (sloppy !== undefined) {
+        const message = `${sloppyEntries} entries are incomplete, malformed or listed twice.`;
+        findings.warn("paths-entry", printable(sloppy), message, FIX);
+      }
+      return { flags: (["binary", "text"] as const).filter((mode) => modes.has(mode)).map((mode) => `${mode}-prefix`) };
+    },
   };
 }
 

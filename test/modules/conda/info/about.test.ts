@@ -19,22 +19,6 @@ test("keeps what it is given, as it is", () => {
   expect(Reflect.get({}, "polluted")).toBeUndefined();
 });
 
-test("leaves out what is too long, and keeps what is shown", () => {
-  const { about, findings } = read(
-    JSON.stringify({
-      a: "x".repeat(200_000),
-      b: "y".repeat(200_000),
-      summary: "s",
-      description: "d".repeat(1_000_000),
-    }),
-  );
-  expect(Object.keys(about)).toEqual(["summary", "a"]);
-  expect(findings.map(({ level, rule, path }) => [level, rule, path])).toEqual([
-    ["warning", "about-size", "info/about.json:description"],
-    ["warning", "about-size", "info/about.json:b"],
-  ]);
-});
-
 test.each([
   ["a list", "[]", "about-shape"],
   ["text", '"x"', "about-shape"],

@@ -1,24 +1,31 @@
 import { describe, expect, test } from "bun:test";
 
 import { createFindings, type Finding } from "../../../../src/modules/conda/findings.ts";
-import { isInnerPath, prefixFlags, readPaths, type PathsJson } from "../../../../src/modules/conda/info/paths.ts";
+import { isInnerPath, readPaths, type PathEntry } from "../../../../src/modules/conda/info/paths.ts";
 
 const SHA256 = "0123456789abcdef".repeat(4);
 const FILE = { _path: "lib/a.so", path_type: "hardlink", sha256: SHA256, size_in_bytes: 5 };
 
-function read(content: unknown): { paths: PathsJson | undefined; findings: Finding[] } {
+type Read = { entries: PathEntry[] | undefined; flags: readonly string[]; findings: Finding[] };
+
+function read(content: unknown): Read {
   const findings = createFindings();
   const text = typeof content === "string" ? content : JSON.stringify(content);
-  const paths = readPaths(new TextEncoder().encode(text), findings, { jsonDepth: 32 });
-  return { paths, findings: findings.list() };
+  const entries = new Map<string, PathEntry>();
+  const paths = readPaths(new TextEncoder().encode(text), findings, { jsonDepth: 32 }, (entry) => {
+    const isRepeated = entries.has(entry.path);
+    entries.set(entry.path, entry);
+    return isRepeated;
+  });
+  return { entries: paths && [...entries.values()], flags: paths?.flags ?? [], findings: findings.list() };
 }
 
-const readEntries = (paths: unknown): ReturnType<typeof read> => read({ paths, paths_version: 1 });
-const flagsOf = (...entries: object[]): string[] => prefixFlags(readEntries(entries).paths ?? { entries: [] });
+const readEntries = (paths: unknown): Read => read({ paths, paths_version: 1 });
+const flagsOf = (...entries: object[]): readonly string[] => readEntries(entries).flags;
 const rulesOf = (findings: Finding[]): string[] => findings.map(({ level, rule }) => `${level} ${rule}`);
 
 test("reads every kind of entry", () => {
-  const { paths, findings } = readEntries([
+  const { entries, findings } = readEntries([
     FILE,
     { ...FILE, _path: "bin/x", file_mode: "text", prefix_placeholder: "/opt/p", no_link: true },
     { ...FILE, _path: "bin/y", file_mode: "binary", prefix_placeholder: "/opt/p" },
@@ -27,14 +34,13 @@ test("reads every kind of entry", () => {
     { _path: "old", sha256: SHA256, size_in_bytes: 0 },
   ]);
   expect(findings).toEqual([]);
-  const plain = { type: "hardlink", prefix: undefined, noLink: false, sha256: SHA256, size: 5 };
-  expect(paths?.entries).toEqual([
-    { ...plain, path: "lib/a.so", type: "hardlink" },
-    { ...plain, path: "bin/x", type: "hardlink", noLink: true, prefix: { mode: "text", placeholder: "/opt/p" } },
-    { ...plain, path: "bin/y", type: "hardlink", prefix: { mode: "binary", placeholder: "/opt/p" } },
-    { ...plain, path: "lib/l", type: "softlink" },
-    { ...plain, path: "share/empty", type: "directory", sha256: undefined, size: undefined },
-    { ...plain, path: "old", type: "hardlink", size: 0 },
+  expect(entries).toEqual([
+    { path: "lib/a.so", type: "hardlink", size: 5 },
+    { path: "bin/x", type: "hardlink", size: 5 },
+    { path: "bin/y", type: "hardlink", size: 5 },
+    { path: "lib/l", type: "softlink", size: 5 },
+    { path: "share/empty", type: "directory", size: undefined },
+    { path: "old", type: "hardlink", size: 0 },
   ]);
 });
 
@@ -49,8 +55,8 @@ describe("paths that lead out of the package", () => {
   const OUTSIDE = ["../x", "a/../../x", "..", "/etc/passwd", "\\x", "C:/x", "c:x", "a\\..\\x", "", "a\nb", "a\u0085b"];
 
   test.each(OUTSIDE)("refuses %j", (path) => {
-    const { paths, findings } = readEntries([FILE, { ...FILE, _path: path }]);
-    expect(paths).toBeUndefined();
+    const { entries, findings } = readEntries([FILE, { ...FILE, _path: path }]);
+    expect(entries).toBeUndefined();
     expect(rulesOf(findings)).toEqual(["refused paths-outside"]);
     expect(isInnerPath(path)).toBe(false);
   });
@@ -70,9 +76,9 @@ test.each([
   ["an unknown mode", [{ ...FILE, file_mode: "x" }], 1],
   ["the same path twice", [FILE, FILE], 1],
 ])("warns once of entries with %s", (_, entries, kept) => {
-  const { paths, findings } = readEntries(entries);
+  const { entries: taken, findings } = readEntries(entries);
   expect(rulesOf(findings)).toEqual(["warning paths-entry"]);
-  expect(paths?.entries.length).toBe(kept);
+  expect(taken?.length).toBe(kept);
 });
 
 test.each([
@@ -85,9 +91,29 @@ test.each([
   ["a key twice", '{"paths":[],"paths":[],"paths_version":1}', "refused json-duplicate-key"],
   ["a size of 1e999", '{"paths":[{"size_in_bytes":1e999}],"paths_version":1}', "refused json-number"],
 ])("does not use a file with %s", (_, content, rule) => {
-  const { paths, findings } = read(content);
-  expect(paths).toBeUndefined();
+  const { entries, findings } = read(content);
+  expect(entries).toBeUndefined();
   expect(rulesOf(findings)).toEqual([rule]);
+});
+
+test("reads the entries wherever they stand, and the version behind them", () => {
+  const text = JSON.stringify({ x: [1], paths: [FILE], paths_version: 1 });
+  expect(read(text).entries?.length).toBe(1);
+  expect(read(text.replace('"paths_version":1', '"paths_version":2')).entries).toBeUndefined();
+});
+
+test("counts the entries from the first to the last", () => {
+  const { findings } = readEntries([FILE, { ...FILE, _path: "b" }, 1, 2]);
+  expect(findings).toMatchObject([{ path: "entry 2", message: expect.stringContaining("2 entries") }]);
+});
+
+test.each([
+  ["around the entries", { x: Array.from({ length: 1001 }, () => ({})), paths: [], paths_version: 1 }],
+  ["in an entry", { paths: [{ ...FILE, x: Array.from({ length: 1001 }, () => ({})) }], paths_version: 1 }],
+])("does not hold many values %s", (_, content) => {
+  const { entries, findings } = read(content);
+  expect(entries).toBeUndefined();
+  expect(rulesOf(findings)).toEqual(["warning json-limit"]);
 });
 
 test("reads 100,000 entries within a second", () => {
@@ -97,6 +123,11 @@ test("reads 100,000 entries within a second", () => {
   }));
   const bytes = new TextEncoder().encode(JSON.stringify({ paths: entries, paths_version: 1 }));
   const started = performance.now();
-  expect(readPaths(bytes, createFindings(), { jsonDepth: 32 })?.entries.length).toBe(100_000);
+  let taken = 0;
+  readPaths(bytes, createFindings(), { jsonDepth: 32 }, () => {
+    taken += 1;
+    return false;
+  });
+  expect(taken).toBe(100_000);
   expect(performance.now() - started).toBeLessThan(1000);
 });

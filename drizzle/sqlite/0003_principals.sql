@@ -1,4 +1,4 @@
--- number: 2, min_reader: 1
+-- number: 3, min_reader: 1
 CREATE TABLE `principal` (
 	`id` integer PRIMARY KEY AUTOINCREMENT NOT NULL,
 	`kind` text NOT NULL

@@ -1,0 +1,36 @@
+// condarium gc
+
+import { Command } from "commander";
+import type { Collected } from "../services/storage/collect.ts";
+import { withManagement } from "./management.ts";
+import { configOf, withSettings } from "./options.ts";
+import type { Output } from "./output.ts";
+import { createProgressBar } from "./progress.ts";
+
+type GcOptions = { readonly dryRun?: boolean; readonly grace?: string; readonly json?: boolean };
+
+export function gcCommand(output: Output): Command {
+  return withSettings(new Command("gc"), ["data"])
+    .description("give back the space of what nobody needs; safe beside a running server and its backups")
+    .option("--dry-run", "only tell what would go")
+    .option("--grace <time>", "how long a package stays once no file refers to it (default: the setting gc-grace)")
+    .option("--json", "print each file as a line of JSON, and a last line with the totals")
+    .action(async (options: GcOptions, command: Command) => {
+      if (options.grace !== undefined) command.setOptionValue("gcGrace", options.grace);
+      const graceMs = configOf(command).config["gc-grace"] * 1000;
+      const { dryRun = false, json = false } = options;
+      const bar = createProgressBar();
+      const onCollected = (collected: Collected): void => {
+        bar.stop();
+        if (json) output.line(JSON.stringify(collected));
+      };
+      const { totals, ...summary } = await withManagement(command, ({ gc }) =>
+        gc({ graceMs, dryRun, onCollected, onProgress: bar.update }),
+      ).finally(bar.stop);
+      if (json) output.line(JSON.stringify({ totals, ...summary, dryRun }));
+      else output.rows(totals, false);
+      for (const left of summary.left) output.note(`Left for the next time: ${left}.`);
+      const database = summary.databaseBytes > 0 ? `, the database is ${summary.databaseBytes} bytes smaller` : "";
+      output.note(`${summary.bytes} bytes ${dryRun ? "would be" : "are"} given back${database}.`);
+    });
+}

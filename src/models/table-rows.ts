@@ -1,0 +1,150 @@
+// Whole tables as rows that any engine can read: out of a copy of the database, and into a new one.
+
+import { Database as Connection, type SQLQueryBindings } from "bun:sqlite";
+import { getTableConfig, SQLiteTable } from "drizzle-orm/sqlite-core";
+import { malformed } from "../errors.ts";
+import { migrate, schemaNumber } from "./migrations.ts";
+import * as schema from "./schema/sqlite.ts";
+
+/** By the names of the columns: text, integers, booleans and null. */
+export type TableRow = Readonly<Record<string, string | number | boolean | null>>;
+
+export type TableSource = {
+  readonly schema: number;
+  /** Those with something to keep, by name. */
+  readonly tables: readonly string[];
+  /** In the order of the key. */
+  rows(table: string): Iterable<TableRow>;
+  /** The greatest id that was ever given, whether or not its row is still there; undefined where ids are not given. */
+  lastId(table: string): number | undefined;
+  close(): void;
+};
+
+export type TableTarget = {
+  /** The columns of a table, undefined when there is none. */
+  columns(table: string): readonly string[] | undefined;
+  insert(table: string, rows: readonly TableRow[]): void;
+  setLastId(table: string, id: number): void;
+  /** Brings it to this binary's schema, and answers what SQLite finds wrong. */
+  finish(now: number): string[];
+  close(): void;
+};
+
+type Table = {
+  readonly columns: readonly string[];
+  readonly booleans: ReadonlySet<string>;
+  readonly key: readonly string[];
+};
+
+/** What it asks for is over when it is restored. */
+const LEFT_OUT = new Set(["lease"]);
+const TABLES = new Map<string, Table>(
+  Object.values(schema)
+    .filter((table) => table instanceof SQLiteTable)
+    .map((table) => getTableConfig(table))
+    .filter(({ name }) => !LEFT_OUT.has(name))
+    .map(({ name, columns, primaryKeys }) => [
+      name,
+      {
+        columns: columns.map((column) => column.name),
+        booleans: new Set(columns.filter(({ dataType }) => dataType === "boolean").map((column) => column.name)),
+        key: [...columns.filter(({ primary }) => primary), ...primaryKeys.flatMap((key) => key.columns)].map(
+          (column) => column.name,
+        ),
+      },
+    ]),
+);
+
+/** A copy of the database as it is at this moment, made in one read transaction beside those who write. */
+export function copyDatabase(from: string, to: string): void {
+  const connection = new Connection(from, { readwrite: true, create: false });
+  try {
+    connection.run("PRAGMA busy_timeout = 5000");
+    connection.run("VACUUM INTO ?", [to]);
+  } finally {
+    connection.close();
+  }
+}
+
+export function openTableSource(path: string): TableSource {
+  const db = new Connection(path, { readwrite: true, create: false, strict: true });
+  const sequence = db.query<{ seq: number }, [string]>("SELECT seq FROM sqlite_sequence WHERE name = ?");
+  return {
+    schema: schemaNumber(db),
+    tables: [...TABLES.keys()].sort(),
+    rows: function* (name) {
+      const table = theTable(name);
+      const query = `SELECT ${table.columns.map(quoted).join(", ")} FROM ${quoted(name)} ORDER BY ${table.key.map(quoted).join(", ")}`;
+      for (const row of db.query<Record<string, string | number | null>, []>(query).iterate()) yield toRow(table, row);
+    },
+    lastId: (name) => sequence.get(name)?.seq,
+    close: () => db.close(),
+  };
+}
+
+/** A new file with the tables of a schema number, which may be older than this binary's. */
+export function createTableTarget(path: string, number: number, now: number): TableTarget {
+  const db = new Connection(path, { readwrite: true, create: true, strict: true });
+  // Nobody reads it before it is whole, and what is whole is made durable as a file.
+  db.run("PRAGMA journal_mode = OFF");
+  db.run("PRAGMA synchronous = OFF");
+  db.run("PRAGMA foreign_keys = OFF");
+  migrate(db, now, number);
+  const columns = (table: string): readonly string[] | undefined => {
+    const rows = db.query<{ name: string }, [string]>("SELECT name FROM pragma_table_info(?)").all(table);
+    return TABLES.has(table) && rows.length > 0 ? rows.map(({ name }) => name) : undefined;
+  };
+  return {
+    columns,
+    insert: (table, rows) => insertRows(db, table, columns(table) ?? [], rows),
+    setLastId: (table, id) => {
+      db.query("DELETE FROM sqlite_sequence WHERE name = $table").run({ table });
+      db.query("INSERT INTO sqlite_sequence (name, seq) VALUES ($table, $id)").run({ table, id });
+    },
+    finish: (at) => {
+      migrate(db, at);
+      const integrity = db.query<{ integrity_check: string }, []>("PRAGMA integrity_check").all();
+      const foreign = db.query<{ table: string; rowid: number; parent: string }, []>("PRAGMA foreign_key_check").all();
+      return [
+        ...integrity.map((row) => row.integrity_check).filter((said) => said !== "ok"),
+        ...foreign.map(({ table, rowid, parent }) => `row ${rowid} of ${table} refers to no row of ${parent}`),
+      ];
+    },
+    close: () => db.close(),
+  };
+}
+
+/** Errors: `malformed` when the rows do not fit the table. */
+function insertRows(db: Connection, table: string, columns: readonly string[], rows: readonly TableRow[]): void {
+  const names = columns.map(quoted).join(", ");
+  const values = columns.map(() => "?").join(", ");
+  const put = db.query<null, SQLQueryBindings[]>(`INSERT INTO ${quoted(table)} (${names}) VALUES (${values})`);
+  db.run("BEGIN");
+  try {
+    for (const row of rows) put.run(...columns.map((column) => toValue(row[column] ?? null)));
+  } catch (error) {
+    throw malformed(`A row does not fit into ${table}: ${error instanceof Error ? error.message : String(error)}.`);
+  } finally {
+    db.run("COMMIT");
+  }
+}
+
+function theTable(name: string): Table {
+  const table = TABLES.get(name);
+  if (!table) throw new Error(`there is no table ${name}`);
+  return table;
+}
+
+function toRow({ booleans }: Table, row: Record<string, string | number | null>): TableRow {
+  return Object.fromEntries(
+    Object.entries(row).map(([name, value]) => [name, booleans.has(name) && value !== null ? value !== 0 : value]),
+  );
+}
+
+function toValue(value: string | number | boolean | null): string | number | null {
+  return typeof value === "boolean" ? Number(value) : value;
+}
+
+function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}

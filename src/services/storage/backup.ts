@@ -1,0 +1,195 @@
+// Copies everything that cannot be made again, beside a running server: the database first, then every blob that it names.
+
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { openSnapshots, type Database, type Reader } from "../../models/database.ts";
+import { knownBlobs } from "../../models/package-blob.ts";
+import { copyDatabase, openTableSource, type TableSource } from "../../models/table-rows.ts";
+import type { Clock } from "../../modules/clock.ts";
+import { randomHex } from "../../modules/ids.ts";
+import type { BlobStore } from "../../modules/storage/blob-store.ts";
+import { createDiskStore } from "../../modules/storage/disk.ts";
+import { blobKey, fileListKey } from "../../modules/storage/keys.ts";
+import type { Problem } from "../verify.ts";
+import { BACKUP_FORMAT, parseContent, rowPath, UNFINISHED, type Content, type Manifest } from "./backup-format.ts";
+import { keepRows, openTarget, syncFolder, type BackupTarget } from "./backup-target.ts";
+import { leaseBlobs, type BlobsLease } from "./blobs-lease.ts";
+import { createCopying, type Copying } from "./copy-contents.ts";
+import { readRowFile, writeRowFile } from "./row-files.ts";
+
+export type BackupSummary = {
+  /** ms UTC: the moment of the database that it holds. */
+  readonly created: number;
+  readonly rows: number;
+  readonly packages: number;
+  readonly bytes: number;
+  /** What was not there yet. */
+  readonly copiedFiles: number;
+  readonly copiedBytes: number;
+  /** Files of earlier backups that are named no more. */
+  readonly removedFiles: number;
+  readonly problems: number;
+};
+
+/** Errors: `usage` for a target that cannot be used, `conflict`, `unavailable`, `no-space`. The backup before stays whole. */
+export type Backup = (options: {
+  readonly target: string;
+  readonly onProblem: (problem: Problem) => void;
+  readonly onProgress?: ((done: number, total: number, what: string) => void) | undefined;
+}) => Promise<BackupSummary>;
+
+export type BackupParts = {
+  readonly database: Database;
+  readonly blobs: BlobStore;
+  readonly clock: Clock;
+  readonly dataFolder: string;
+  /** Of this program. */
+  readonly version: string;
+  readonly failpoint?: ((name: string) => void) | undefined;
+};
+
+type Work = BackupParts & {
+  readonly target: BackupTarget;
+  /** That of the target. */
+  readonly store: BlobStore;
+  readonly lease: BlobsLease;
+  readonly onProblem: (problem: Problem) => void;
+  readonly onProgress: (done: number, total: number, what: string) => void;
+};
+/** The database as it was, which nobody changes. */
+type Moment = { readonly created: number; readonly reader: Reader; readonly source: TableSource };
+
+export function createBackup(parts: BackupParts): Backup {
+  return async ({ target: path, onProblem, onProgress = () => undefined }) => {
+    const target = await openTarget(path, parts.dataFolder);
+    try {
+      const store = createDiskStore({ root: target.folder, reserve: 0 });
+      await store.sweep();
+      const lease = await leaseBlobs(parts);
+      try {
+        return await backUp({ ...parts, target, store, lease, onProblem, onProgress });
+      } finally {
+        await lease.release();
+      }
+    } finally {
+      target.release();
+    }
+  };
+}
+
+async function backUp(work: Work): Promise<BackupSummary> {
+  const created = work.clock.now();
+  const copy = join(work.target.folder, "tmp", "condarium.db");
+  copyDatabase(join(work.dataFolder, "condarium.db"), copy);
+  const snapshots = openSnapshots(copy);
+  const source = openTableSource(copy);
+  try {
+    return await snapshots.snapshot((reader) => backUpMoment(work, { created, reader, source }));
+  } finally {
+    source.close();
+    snapshots.close();
+    await work.store.sweep();
+  }
+}
+
+async function backUpMoment(work: Work, moment: Moment): Promise<BackupSummary> {
+  const { target, store, blobs, lease } = work;
+  let problems = 0;
+  const onProblem = (problem: Problem): void => {
+    problems += 1;
+    work.onProblem(problem);
+  };
+  const before = contentsOf(target);
+  const copying = createCopying({
+    reader: moment.reader,
+    onProgress: work.onProgress,
+    onProblem,
+    from: blobs,
+    to: store,
+    before: before.lines(),
+    check: lease.check,
+  });
+  const manifest = await writeRows(work, moment, copying);
+  await lease.confirm();
+  await target.finish(manifest);
+  work.failpoint?.("b3.manifest_switched");
+  const removedFiles = await removeOthers(work, moment, copying.gone, before.isKnown() && !target.wasCutOff);
+  await keepRows(target.folder, manifest);
+  await rm(join(target.folder, UNFINISHED), { force: true });
+  const { blobs: packages, blobBytes, fileListBytes, copiedFiles, copiedBytes } = copying.totals;
+  const rows = manifest.tables.reduce((sum, table) => sum + table.rows, 0);
+  const bytes = blobBytes + fileListBytes;
+  return { created: moment.created, rows, packages, bytes, copiedFiles, copiedBytes, removedFiles, problems };
+}
+
+/** The rows first, and then every blob that they name. */
+async function writeRows(work: Work, { created, source }: Moment, copying: Copying): Promise<Manifest> {
+  const { folder } = work.target;
+  const rows = `rows/${created}-${randomHex(4)}`;
+  await mkdir(join(folder, rows), { recursive: true, mode: 0o700 });
+  const tables: Manifest["tables"] = [];
+  for (const name of source.tables) {
+    const written = await writeRowFile(rowPath(folder, { rows }, name), source.rows(name));
+    tables.push({ name, ...written, last_id: source.lastId(name) ?? null });
+  }
+  work.failpoint?.("b1.rows_written");
+  const written = await writeRowFile(rowPath(folder, { rows }, "contents"), copying.lines());
+  for (const path of [rows, "rows", "."]) await syncFolder(join(folder, path));
+  work.failpoint?.("b2.contents_copied");
+  const { blobBytes, fileListBytes } = copying.totals;
+  const contents = { ...written, blob_bytes: blobBytes, file_list_bytes: fileListBytes };
+  return { format: BACKUP_FORMAT, condarium: work.version, schema: source.schema, created, rows, tables, contents };
+}
+
+/** What only earlier backups named; where these do not say all, whatever lies there and is not named. */
+async function removeOthers(
+  { store }: Work,
+  { reader }: Moment,
+  gone: readonly string[],
+  isAll: boolean,
+): Promise<number> {
+  let removed = 0;
+  const remove = async (hash: string): Promise<void> => {
+    for (const key of [blobKey(hash), fileListKey(hash)]) {
+      if (!(await store.stat(key))) continue;
+      await store.delete(key);
+      removed += 1;
+    }
+  };
+  for (const hash of gone) await remove(hash);
+  if (!isAll) for await (const hash of unnamed(store, reader)) await remove(hash);
+  return removed;
+}
+
+async function* unnamed(store: BlobStore, reader: Reader): AsyncGenerator<string, void, undefined> {
+  for (const prefix of ["blobs/", "files/"]) {
+    let hashes: string[] = [];
+    const flush = async (): Promise<string[]> => {
+      const known = await knownBlobs(reader, hashes);
+      const others = hashes.filter((hash) => !known.has(hash));
+      hashes = [];
+      return others;
+    };
+    for await (const key of store.list(prefix)) {
+      hashes.push(key.slice(-64));
+      if (hashes.length >= 500) yield* await flush();
+    }
+    yield* await flush();
+  }
+}
+
+/** What the backup before holds. Where that cannot be read, the next begins as if there were none. */
+function contentsOf({ folder, previous }: BackupTarget) {
+  let isKnown = true;
+  return {
+    isKnown: () => isKnown,
+    lines: async function* (): AsyncGenerator<Content, void, undefined> {
+      if (!previous) return;
+      try {
+        for await (const lines of readRowFile(rowPath(folder, previous, "contents"))) yield* lines.map(parseContent);
+      } catch {
+        isKnown = false;
+      }
+    },
+  };
+}

@@ -1,0 +1,144 @@
+// Reads a whole backup: the manifest, every row, every byte. From the rows it makes a database, which can be restored.
+
+import { lstat } from "node:fs/promises";
+import { z } from "zod";
+import { malformed, usage } from "../../errors.ts";
+import { openSnapshots } from "../../models/database.ts";
+import { SCHEMA_NUMBER } from "../../models/migrations.ts";
+import { createTableTarget, type TableRow, type TableTarget } from "../../models/table-rows.ts";
+import type { Clock } from "../../modules/clock.ts";
+import { createSha256 } from "../../modules/hash.ts";
+import type { Problem } from "../verify.ts";
+import { findManifest, rowPath, type Manifest } from "./backup-format.ts";
+import { checkContents } from "./check-contents.ts";
+import { readRowFile, type RowFile } from "./row-files.ts";
+
+export type CheckParts = {
+  readonly source: string;
+  /** Where the database is made; nothing lies there yet. */
+  readonly database: string;
+  readonly clock: Clock;
+  readonly onProblem: (problem: Problem) => void;
+  readonly onProgress: (done: number, total: number, what: string) => void;
+};
+
+export type CheckedBackup = {
+  readonly manifest: Manifest;
+  readonly rows: number;
+  /** Of the rows, without which there is no database. */
+  readonly rowProblems: number;
+  /** Of the packages and their lists. */
+  readonly contentProblems: number;
+};
+
+/** Errors: `usage` when there is no backup, or one of a newer release. */
+export async function checkBackup(parts: CheckParts): Promise<CheckedBackup> {
+  const manifest = await theManifest(parts.source);
+  const [rows, contents] = [counted(parts.onProblem), counted(parts.onProblem)];
+  const loaded = await loadTables({ ...parts, onProblem: rows.tell }, manifest);
+  const isReadable = await checkRowFile({ ...parts, onProblem: rows.tell }, manifest, "contents", manifest.contents);
+  const snapshots = openSnapshots(parts.database);
+  try {
+    if (isReadable)
+      await snapshots.snapshot((reader) => checkContents({ ...parts, reader, onProblem: contents.tell }, manifest));
+  } finally {
+    snapshots.close();
+  }
+  return { manifest, rows: loaded, rowProblems: rows.count(), contentProblems: contents.count() };
+}
+
+async function theManifest(source: string): Promise<Manifest> {
+  const manifest = await findManifest(source);
+  if (!manifest) throw usage(`${source} holds no backup, or none that was finished.`);
+  if (manifest.schema <= SCHEMA_NUMBER) return manifest;
+  throw usage(
+    `The backup in ${source} is of condarium ${manifest.condarium} and schema ${manifest.schema}; this one knows ${SCHEMA_NUMBER}. Use a newer one.`,
+  );
+}
+
+/** Answers how many rows there are. */
+async function loadTables(parts: CheckParts, manifest: Manifest): Promise<number> {
+  const target = createTableTarget(parts.database, manifest.schema, parts.clock.now());
+  let rows = 0;
+  try {
+    for (const [at, table] of manifest.tables.entries()) {
+      parts.onProgress(at, manifest.tables.length, "tables");
+      if (await checkRowFile(parts, manifest, table.name, table))
+        rows += await loadTable(parts, manifest, target, table);
+      if (table.last_id !== null) target.setLastId(table.name, table.last_id);
+    }
+    for (const message of target.finish(parts.clock.now()))
+      parts.onProblem({ invariant: "I-1", subject: manifest.rows, message });
+  } finally {
+    target.close();
+  }
+  return rows;
+}
+
+/** Whether the file is the one that was written. */
+async function checkRowFile(
+  { source, onProblem }: CheckParts,
+  manifest: Manifest,
+  name: string,
+  expected: RowFile,
+): Promise<boolean> {
+  const path = rowPath(source, manifest, name);
+  const tell = (message: string): false => {
+    onProblem({ invariant: "I-19", subject: path.slice(source.length + 1), message });
+    return false;
+  };
+  const info = await lstat(path).catch(() => undefined);
+  if (info?.isFile() !== true) return tell("it is missing");
+  if (info.size !== expected.bytes) return tell(`it has ${info.size} bytes, not ${expected.bytes}`);
+  const hash = createSha256();
+  for await (const chunk of Bun.file(path).stream()) hash.update(chunk);
+  return hash.digest("hex") === expected.sha256 || tell("its bytes are not those that were written");
+}
+
+const row = z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()]));
+
+/** Answers how many rows there are. */
+async function loadTable(
+  { source, onProblem }: CheckParts,
+  manifest: Manifest,
+  target: TableTarget,
+  { name, rows: expected }: Manifest["tables"][number],
+): Promise<number> {
+  const path = rowPath(source, manifest, name);
+  let rows = 0;
+  try {
+    const columns = target.columns(name);
+    if (!columns) throw malformed(`There is no table ${name}.`);
+    const wanted = columns.toSorted().join(" ");
+    for await (const lines of readRowFile(path)) {
+      target.insert(
+        name,
+        lines.map((line) => parseRow(line, wanted)),
+      );
+      rows += lines.length;
+    }
+    if (rows !== expected) throw malformed(`It has ${rows} rows, not ${expected}.`);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    onProblem({ invariant: "I-19", subject: path.slice(source.length + 1), message });
+  }
+  return rows;
+}
+
+function parseRow(line: unknown, wanted: string): TableRow {
+  const parsed = row.parse(line);
+  const columns = Object.keys(parsed).toSorted().join(" ");
+  if (columns !== wanted) throw malformed(`A row has the columns ${columns}, not ${wanted}.`);
+  return parsed;
+}
+
+function counted(tell: (problem: Problem) => void) {
+  let problems = 0;
+  return {
+    tell: (problem: Problem): void => {
+      problems += 1;
+      tell(problem);
+    },
+    count: () => problems,
+  };
+}

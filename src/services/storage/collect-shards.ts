@@ -1,0 +1,135 @@
+// Shards that no catalogue names. A catalogue is committed to index.db before it is answered, together with the names of
+// the shards that it replaces; so whoever holds that file knows of each shard whether it was ever answered.
+
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { listChannels } from "../../models/channel.ts";
+import { DerivedBusy } from "../../models/derived-place.ts";
+import { kindOfDerived } from "../../models/derived-places.ts";
+import { SHARDS_FAMILY } from "../../models/derived-shards.ts";
+import { openDerived, type Derived } from "../../models/derived.ts";
+import { sectionRevision } from "../../models/index-part.ts";
+import { listSections } from "../../models/package-file.ts";
+import { machineStart } from "../../modules/clock.ts";
+import type { BlobKey } from "../../modules/storage/blob-store.ts";
+import { isHash, shardKey } from "../../modules/storage/keys.ts";
+import { CODEC } from "../index/codec.ts";
+import type { Collecting } from "./collect.ts";
+
+/** Clients use a catalogue for a day without asking, and some ask for its shards after a week. CEP 16. */
+export const SHARD_MS = 7 * 24 * 60 * 60 * 1000;
+/** Builders wait for the end of each. */
+const BATCH = 100;
+const BUSY_TRIES = 100;
+const BUSY_MS = 50;
+
+/** Errors: `DerivedBusy` when a builder keeps index.db for long. */
+export async function collectShards(work: Collecting): Promise<void> {
+  const channels = new Set((await listChannels(work.database.read)).map(({ id }) => id));
+  const path = join(work.dataFolder, "index.db");
+  // Without an index.db of this release nobody knows what is named; the server begins a new one when it is first asked.
+  const derived = kindOfDerived(path, CODEC) === "ours" ? openDerived(path, CODEC, { clock: work.clock }) : undefined;
+  try {
+    if (derived && !work.dryRun) await tidy(work, derived, channels);
+    for (const channelId of await shardFolders(work.dataFolder)) {
+      if (!channels.has(channelId)) await collectChannel(work, channelId);
+      else if (derived) await collectNamed(work, derived, channelId);
+    }
+    if (derived && !work.dryRun) {
+      await locked(derived, async () => derived.forgetRetired(work.clock.now() - SHARD_MS));
+      derived.shrink();
+    }
+  } finally {
+    derived?.close();
+  }
+}
+
+/** Forgets what belongs to channels that have gone and to sections that have been emptied, and notes what was replaced. */
+async function tidy(work: Collecting, derived: Derived, channels: ReadonlySet<number>): Promise<void> {
+  const { database, clock } = work;
+  for (const place of derived.places()) {
+    const { channelId, section } = place;
+    if (channels.has(channelId) && !(await isEmptied(work, derived, place))) continue;
+    await locked(derived, async () => {
+      if (channels.has(channelId) && (await listSections(database.read, channelId)).includes(section)) return;
+      derived.discard(place);
+    });
+  }
+  await locked(derived, async () => derived.ageRetired(clock.now()));
+}
+
+/** Whether a section holds nothing any more, and what is kept for it is of before. */
+async function isEmptied(
+  { database }: Collecting,
+  derived: Derived,
+  place: { readonly channelId: number; readonly section: string; readonly family: string },
+): Promise<boolean> {
+  const { channelId, section } = place;
+  if (section === "" || (await listSections(database.read, channelId)).includes(section)) return false;
+  const revision = derived.state(place)?.revision ?? 0;
+  return revision < (await sectionRevision(database.read, channelId, section));
+}
+
+async function collectChannel(work: Collecting, channelId: number): Promise<void> {
+  for await (const key of work.blobs.list(`shards/${channelId}/`)) await takeShard(work, key);
+}
+
+async function collectNamed(work: Collecting, derived: Derived, channelId: number): Promise<void> {
+  let unnamed: string[] = [];
+  const flush = async (): Promise<void> => {
+    const hashes = unnamed;
+    unnamed = [];
+    // Nobody writes a shard or names one meanwhile.
+    await locked(derived, async () => {
+      for (const hash of hashes)
+        if (await isDue(work, derived, channelId, hash)) await takeShard(work, shardKey(channelId, hash));
+    });
+  };
+  for await (const key of work.blobs.list(`shards/${channelId}/`)) {
+    const hash = key.slice(key.lastIndexOf("/") + 1);
+    if (!isHash(hash) || isNamed(derived, channelId, hash)) continue;
+    unnamed.push(hash);
+    if (unnamed.length >= BATCH) await flush();
+  }
+  if (unnamed.length > 0) await flush();
+}
+
+async function isDue(work: Collecting, derived: Derived, channelId: number, hash: string): Promise<boolean> {
+  if (isNamed(derived, channelId, hash)) return false;
+  const limit = work.clock.now() - SHARD_MS;
+  const since = derived.retiredSince(channelId, hash);
+  if (since !== undefined) return since !== null && since <= limit;
+  const info = await work.blobs.stat(shardKey(channelId, hash));
+  if (!info) return false;
+  // A power cut may have taken the newest of index.db: what was answered before it is as unknown as before a new one.
+  const known = Math.max(derived.begun, machineStart());
+  return info.modified > known || known <= limit;
+}
+
+function isNamed(derived: Derived, channelId: number, hash: string): boolean {
+  return derived.entryEndingIn({ channelId, family: SHARDS_FAMILY }, Buffer.from(hash, "hex")) !== undefined;
+}
+
+async function takeShard(work: Collecting, key: BlobKey): Promise<void> {
+  const info = await work.blobs.stat(key);
+  if (!info) return;
+  if (!work.dryRun) await work.blobs.delete(key);
+  work.take({ kind: "shard", name: key, bytes: info.size });
+}
+
+/** Builders hold index.db for a step at a time. */
+async function locked(derived: Derived, work: () => Promise<void>): Promise<void> {
+  for (let left = BUSY_TRIES; ; left -= 1) {
+    try {
+      return await derived.exclusively(work);
+    } catch (error) {
+      if (!(error instanceof DerivedBusy) || left === 1) throw error;
+      await Bun.sleep(BUSY_MS);
+    }
+  }
+}
+
+async function shardFolders(dataFolder: string): Promise<number[]> {
+  const names = await readdir(join(dataFolder, "shards")).catch(() => []);
+  return names.flatMap((name) => (/^\d+$/.test(name) ? [Number(name)] : []));
+}

@@ -1,0 +1,167 @@
+// Copies the blobs that a database names, and their file lists, from one store to another: those that are not there yet.
+
+import { countBlobs, pageOfBlobUses, type BlobUse, type PackageBlobRow } from "../../models/package-blob.ts";
+import type { Reader } from "../../models/database.ts";
+import { createFileHash, sha256Hex } from "../../modules/hash.ts";
+import type { BlobStore } from "../../modules/storage/blob-store.ts";
+import { blobKey, fileListKey } from "../../modules/storage/keys.ts";
+import type { Problem } from "../verify.ts";
+import type { Content } from "./backup-format.ts";
+
+export type CopyParts = {
+  readonly from: Pick<BlobStore, "open">;
+  readonly to: BlobStore;
+  readonly reader: Reader;
+  /** What the backup before holds, in the order of the hashes. */
+  readonly before: AsyncIterator<Content>;
+  /** Throws when nothing must be copied any more. */
+  readonly check: () => void;
+  readonly onProblem: (problem: Problem) => void;
+  readonly onProgress: (done: number, total: number, what: string) => void;
+};
+
+export type Copying = {
+  /** Copies, and tells of what is there then. */
+  lines(): AsyncGenerator<Content, void, undefined>;
+  readonly totals: CopyTotals;
+  /** The hashes of what the backup before holds and this one does not name. */
+  readonly gone: readonly string[];
+};
+
+export type CopyTotals = {
+  blobs: number;
+  blobBytes: number;
+  fileListBytes: number;
+  copiedFiles: number;
+  copiedBytes: number;
+};
+
+type Use = BlobUse & Pick<PackageBlobRow, "md5">;
+
+/** Small files wait for the disk side by side. */
+const AT_ONCE = 32;
+const PAGE = 16 * AT_ONCE;
+
+export function createCopying(parts: CopyParts): Copying {
+  const totals = { blobs: 0, blobBytes: 0, fileListBytes: 0, copiedFiles: 0, copiedBytes: 0 };
+  const gone: string[] = [];
+  const before = followed(parts.before, (hash) => void gone.push(hash));
+  return {
+    totals,
+    gone,
+    lines: async function* () {
+      const total = await countBlobs(parts.reader);
+      let done = 0;
+      for await (const some of batchesOf(parts.reader)) {
+        parts.check();
+        const known: (Content | undefined)[] = [];
+        for (const { sha256 } of some) known.push(await before.at(sha256));
+        const lines = await Promise.all(some.map((use, at) => copyOne(parts, totals, use, known[at])));
+        for (const line of lines) count(totals, line);
+        yield* lines;
+        done += some.length;
+        parts.onProgress(done, total, "packages");
+      }
+      await before.end();
+    },
+  };
+}
+
+async function* batchesOf(reader: Reader): AsyncGenerator<readonly Use[], void, undefined> {
+  for (let page = await pageOfBlobUses(reader, "", PAGE); page.length > 0;) {
+    for (let at = 0; at < page.length; at += AT_ONCE) yield page.slice(at, at + AT_ONCE);
+    page = await pageOfBlobUses(reader, page.at(-1)?.sha256 ?? "", PAGE);
+  }
+}
+
+/** Goes along what was there before, beside what is there now. */
+function followed(before: AsyncIterator<Content>, onGone: (hash: string) => void) {
+  let waiting: Content | undefined;
+  const next = async (): Promise<Content | undefined> => {
+    const found = waiting;
+    waiting = undefined;
+    if (found) return found;
+    const step = await before.next();
+    return step.done === true ? undefined : step.value;
+  };
+  return {
+    at: async (hash: string): Promise<Content | undefined> => {
+      for (;;) {
+        const content = await next();
+        if (!content || content.sha256 === hash) return content;
+        if (content.sha256 > hash) {
+          waiting = content;
+          return undefined;
+        }
+        onGone(content.sha256);
+      }
+    },
+    end: async (): Promise<void> => {
+      for (let content = await next(); content; content = await next()) onGone(content.sha256);
+    },
+  };
+}
+
+async function copyOne(parts: CopyParts, totals: CopyTotals, use: Use, before: Content | undefined): Promise<Content> {
+  const { sha256 } = use;
+  const size = await copyBlob(parts, totals, use);
+  return { sha256, size, file_list: size === null ? null : await copyList(parts, totals, sha256, before?.file_list) };
+}
+
+/** The size of what is there then; null when there is nothing that is what it should be. */
+async function copyBlob({ from, to, onProblem }: CopyParts, totals: CopyTotals, use: Use): Promise<number | null> {
+  const { sha256, md5, size, isReferenced } = use;
+  const key = blobKey(sha256);
+  // What lies there was compared with its name when it was put there.
+  if ((await to.stat(key))?.size === size) return size;
+  const blob = await from.open(key);
+  if (!blob) {
+    if (isReferenced) onProblem({ invariant: "I-2", subject: key, message: "it is missing, and so is not copied" });
+    return null;
+  }
+  const staged = await to.stage();
+  try {
+    const hash = createFileHash();
+    for await (const chunk of blob.stream()) {
+      hash.update(chunk);
+      await staged.append(chunk);
+    }
+    const found = hash.digest();
+    if (found.sha256 !== sha256 || found.md5 !== md5) {
+      const message = `it is damaged, and so is not copied: its bytes have the sha256 ${found.sha256}`;
+      onProblem({ invariant: "I-3", subject: key, message });
+      return null;
+    }
+    await staged.sync();
+    await staged.promote(key);
+    totals.copiedFiles += 1;
+    totals.copiedBytes += size;
+    return size;
+  } finally {
+    await staged.discard();
+  }
+}
+
+async function copyList(
+  { from, to }: CopyParts,
+  totals: CopyTotals,
+  hash: string,
+  before: Content["file_list"] | undefined,
+): Promise<Content["file_list"]> {
+  const key = fileListKey(hash);
+  if (before && (await to.stat(key))?.size === before.size) return before;
+  const list = await from.open(key);
+  if (!list) return null;
+  const bytes = new Uint8Array(await list.arrayBuffer());
+  await to.put(key, bytes);
+  totals.copiedFiles += 1;
+  totals.copiedBytes += bytes.byteLength;
+  return { size: bytes.byteLength, sha256: sha256Hex(bytes) };
+}
+
+function count(totals: CopyTotals, { size, file_list: list }: Content): void {
+  if (size === null) return;
+  totals.blobs += 1;
+  totals.blobBytes += size;
+  totals.fileListBytes += list?.size ?? 0;
+}

@@ -1,0 +1,60 @@
+// Runs the collector from time to time beside the server, in a thread of its own that ends with the run.
+
+import type { Events } from "../../events.ts";
+import type { Workers } from "../workers.ts";
+
+export type GcSchedule = { stop(): void };
+
+export type GcScheduleParts = {
+  /** A pool of its own for each run. */
+  readonly createWorkers: () => Workers;
+  readonly events: Events;
+  readonly dataFolder: string;
+  /** 0 for never. */
+  readonly intervalMs: number;
+  readonly graceMs: number;
+};
+
+/** A start has enough to do. */
+const FIRST_MS = 10 * 60_000;
+const LIMIT_MS = 12 * 60 * 60_000;
+
+export function scheduleGc(parts: GcScheduleParts): GcSchedule {
+  const { intervalMs, events } = parts;
+  let isStopped = false;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let workers: Workers | undefined;
+
+  function wait(ms: number): void {
+    timer = setTimeout(() => void turn(), ms);
+    timer.unref();
+  }
+
+  async function turn(): Promise<void> {
+    workers = parts.createWorkers();
+    try {
+      await collect(parts, workers);
+    } catch (error) {
+      if (!isStopped) events.internalError(error, "gc");
+    } finally {
+      workers.close();
+    }
+    if (!isStopped) wait(intervalMs);
+  }
+
+  if (intervalMs > 0) wait(Math.min(intervalMs, FIRST_MS));
+  return {
+    stop: () => {
+      isStopped = true;
+      clearTimeout(timer);
+      workers?.close();
+    },
+  };
+}
+
+async function collect({ dataFolder, graceMs, events }: GcScheduleParts, workers: Workers): Promise<void> {
+  const outcome = await workers.run({ kind: "gc", dataFolder, graceMs }, LIMIT_MS);
+  if (outcome.kind !== "collected") throw new Error(outcome.kind === "failed" ? outcome.message : outcome.kind);
+  const { totals, bytes, left } = outcome.summary;
+  events.spaceCollected({ files: totals.reduce((sum, { count }) => sum + count, 0), bytes, left });
+}

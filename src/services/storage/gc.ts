@@ -1,0 +1,100 @@
+// Gives back the space of what nobody needs: beside a running server, its publishes and its backups.
+
+import { DerivedBusy } from "../../models/derived-place.ts";
+import { dropEndedLeases } from "../../models/lease.ts";
+import type { Reserve } from "../../models/reserve.ts";
+import { COLLECTED_KINDS, type Collected, type CollectedKind, type Collecting } from "./collect.ts";
+import { collectBlobs, Leased } from "./collect-blobs.ts";
+import { collectDocuments, collectTemporary } from "./collect-files.ts";
+import { collectShards } from "./collect-shards.ts";
+
+export type GcTotal = { readonly kind: CollectedKind; readonly count: number; readonly bytes: number };
+export type GcSummary = {
+  readonly totals: readonly GcTotal[];
+  readonly bytes: number;
+  /** Bytes by which the database has become smaller. */
+  readonly databaseBytes: number;
+  /** What had to be left for the next time, for people. */
+  readonly left: readonly string[];
+};
+
+/** Errors: `unavailable`, `no-space`. What has been taken by then is gone. */
+export type Gc = (options: {
+  readonly graceMs: number;
+  /** Only tells what would go. */
+  readonly dryRun?: boolean | undefined;
+  readonly onCollected?: ((collected: Collected) => void) | undefined;
+  readonly onProgress?: Collecting["onProgress"] | undefined;
+}) => Promise<GcSummary>;
+
+export type GcParts = Pick<Collecting, "database" | "blobs" | "clock" | "dataFolder"> & {
+  readonly reserve: Reserve;
+  readonly failpoint?: ((name: string) => void) | undefined;
+};
+
+export function createGc(parts: GcParts): Gc {
+  return async ({ graceMs, dryRun = false, onCollected, onProgress }) => {
+    const tally = createTally();
+    const work: Collecting = {
+      ...parts,
+      graceMs,
+      dryRun,
+      take: (collected) => {
+        tally.add(collected);
+        onCollected?.(collected);
+      },
+      onProgress: onProgress ?? (() => undefined),
+      failpoint: parts.failpoint ?? (() => undefined),
+    };
+    const left: string[] = [];
+    // What needs no change of the database comes first: on a full disk that makes the room for the rest.
+    await collectTemporary(work);
+    await collectDocuments(work);
+    await unless(
+      Leased,
+      () => collectBlobs(work),
+      () => left.push("packages, as a backup is under way"),
+    );
+    await unless(
+      DerivedBusy,
+      () => collectShards(work),
+      () => left.push("shards, as index.db is busy"),
+    );
+    const databaseBytes = dryRun ? 0 : await tidyDatabase(work, parts.reserve);
+    return { ...tally.summary(), databaseBytes, left };
+  };
+}
+
+async function tidyDatabase({ database, clock }: Collecting, reserve: Reserve): Promise<number> {
+  await database.transact((tx) => dropEndedLeases(tx, clock.now()), { evenIfFull: true });
+  const bytes = database.shrink();
+  reserve.refill();
+  return bytes;
+}
+
+async function unless(
+  kind: typeof Leased | typeof DerivedBusy,
+  work: () => Promise<void>,
+  onError: () => void,
+): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof kind)) throw error;
+    onError();
+  }
+}
+
+function createTally(): { add(collected: Collected): void; summary(): Pick<GcSummary, "totals" | "bytes"> } {
+  const totals = new Map<CollectedKind, { count: number; bytes: number }>();
+  return {
+    add: ({ kind, bytes }) => {
+      const total = totals.get(kind) ?? { count: 0, bytes: 0 };
+      totals.set(kind, { count: total.count + 1, bytes: total.bytes + bytes });
+    },
+    summary: () => {
+      const rows = COLLECTED_KINDS.map((kind) => ({ kind, ...(totals.get(kind) ?? { count: 0, bytes: 0 }) }));
+      return { totals: rows, bytes: rows.reduce((sum, { bytes }) => sum + bytes, 0) };
+    },
+  };
+}

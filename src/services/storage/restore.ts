@@ -1,0 +1,159 @@
+// Makes a data folder of a backup. The database comes last and at once, so that half a folder is never taken for a whole.
+
+import { existsSync } from "node:fs";
+import { mkdir, open, readdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { usage } from "../../errors.ts";
+import { openDataFolder } from "../../models/data-folder.ts";
+import { openSnapshots } from "../../models/database.ts";
+import { lockFolder } from "../../models/lock.ts";
+import type { Clock } from "../../modules/clock.ts";
+import { createDiskStore } from "../../modules/storage/disk.ts";
+import type { Problem } from "../verify.ts";
+import { syncFolder } from "./backup-target.ts";
+import { checkBackup, type CheckedBackup } from "./check-backup.ts";
+import { contentsOf, readOnlyBlobs } from "./check-contents.ts";
+import { createCopying, type CopyTotals } from "./copy-contents.ts";
+
+export type RestoreSummary = {
+  /** False when something was wrong with the backup: then nothing was changed. */
+  readonly isRestored: boolean;
+  /** ms UTC: the moment that the backup is of. */
+  readonly created: number;
+  readonly rows: number;
+  readonly packages: number;
+  readonly bytes: number;
+  readonly problems: number;
+};
+
+export type RestoreOptions = {
+  readonly source: string;
+  /** Empty, or left by a restore that was cut off. */
+  readonly dataFolder: string;
+  /** Restores the rest when packages are missing or damaged. */
+  readonly incomplete: boolean;
+  readonly clock: Clock;
+  readonly onProblem: (problem: Problem) => void;
+  readonly onProgress: (done: number, total: number, what: string) => void;
+  readonly failpoint?: ((name: string) => void) | undefined;
+};
+
+/** In `tmp`, which a server clears, and without a database beside it, which a server refuses. */
+const UNFINISHED = "restoring";
+
+/** Errors: `usage` when there is no backup, or the folder holds something or is in use; `no-space`. */
+export async function restore(options: RestoreOptions): Promise<RestoreSummary> {
+  const source = resolve(options.source);
+  const folder = await prepare(options.dataFolder);
+  const lock = lockFolder(join(folder.root, "lock"));
+  try {
+    const database = join(folder.root, "tmp", "restored.db");
+    const checked = await check({ ...options, source }, folder, database);
+    if (!isFit(checked, options.incomplete)) return summaryOf(checked, undefined);
+    options.failpoint?.("r1.checked");
+    const totals = await copyContents({ ...options, source }, folder.root, database, checked);
+    options.failpoint?.("r2.contents_copied");
+    await putInPlace(folder.root, database);
+    return summaryOf(checked, totals);
+  } finally {
+    lock.release();
+  }
+}
+
+type Folder = {
+  readonly root: string;
+  /** Takes away what was made here, if nothing was here before. */ undo(): Promise<void>;
+};
+
+/** Errors: `usage` when the folder holds something, or a server uses it. */
+async function prepare(path: string): Promise<Folder> {
+  const root = resolve(path);
+  const isNew = !existsSync(root);
+  const names = isNew ? [] : await readdir(root);
+  // What the root of a file system has by itself.
+  const isEmpty = names.every((name) => name === "lost+found");
+  const isCutOff = !names.includes("condarium.db") && existsSync(join(root, "tmp", UNFINISHED));
+  if (!isEmpty && !isCutOff) {
+    if (names.includes("lock")) lockFolder(join(root, "lock")).release();
+    throw usage(`${root} is not empty, and nothing was restored. Move what it holds away, or give another --data.`);
+  }
+  await mkdir(join(root, "tmp"), { recursive: true, mode: 0o700 });
+  await writeFile(join(root, "tmp", UNFINISHED), "A restore is under way, or was cut off.\n", { mode: 0o600 });
+  for (const name of await readdir(join(root, "tmp"))) {
+    if (name !== UNFINISHED) await rm(join(root, "tmp", name), { recursive: true, force: true });
+  }
+  const undo = async (): Promise<void> => {
+    if (!isEmpty) return;
+    for (const name of ["tmp", "blobs", "files", "lock"]) await rm(join(root, name), { recursive: true, force: true });
+    if (isNew) await rmdir(root);
+  };
+  return { root, undo };
+}
+
+async function check(options: RestoreOptions, folder: Folder, database: string): Promise<CheckedBackup> {
+  let checked: CheckedBackup | undefined;
+  try {
+    checked = await checkBackup({ ...options, database });
+    return checked;
+  } finally {
+    if (!checked || !isFit(checked, options.incomplete)) await folder.undo();
+  }
+}
+
+/** Without its rows there is nothing to restore; the rest can do without a package. */
+function isFit({ rowProblems, contentProblems }: CheckedBackup, incomplete: boolean): boolean {
+  return rowProblems === 0 && (contentProblems === 0 || incomplete);
+}
+
+async function copyContents(
+  { source, onProgress }: RestoreOptions,
+  root: string,
+  database: string,
+  { manifest }: CheckedBackup,
+): Promise<CopyTotals> {
+  const snapshots = openSnapshots(database);
+  try {
+    return await snapshots.snapshot(async (reader) => {
+      const copying = createCopying({
+        from: readOnlyBlobs(source),
+        to: createDiskStore({ root, reserve: 0 }),
+        reader,
+        before: contentsOf(source, manifest),
+        check: () => undefined,
+        // It has been told of already.
+        onProblem: () => undefined,
+        onProgress,
+      });
+      for await (const _ of copying.lines());
+      return copying.totals;
+    });
+  } finally {
+    snapshots.close();
+  }
+}
+
+/** Until here there is no database, and after it the folder is whole. */
+async function putInPlace(root: string, database: string): Promise<void> {
+  const file = await open(database, "r+");
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(database, join(root, "condarium.db"));
+  await syncFolder(root);
+  openDataFolder(root, { create: false });
+  await rm(join(root, "tmp", UNFINISHED), { force: true });
+}
+
+function summaryOf(checked: CheckedBackup, totals: CopyTotals | undefined): RestoreSummary {
+  const { manifest, rows, rowProblems, contentProblems } = checked;
+  return {
+    isRestored: totals !== undefined,
+    created: manifest.created,
+    rows,
+    packages: totals?.blobs ?? 0,
+    bytes: (totals?.blobBytes ?? 0) + (totals?.fileListBytes ?? 0),
+    problems: rowProblems + contentProblems,
+  };
+}

@@ -1,0 +1,146 @@
+import { describe, expect, test } from "bun:test";
+import { createFairTurns, type FairTurns } from "../../src/modules/fair-turns.ts";
+import { errorOf } from "./error-of.ts";
+
+/** Turns under a clock of the test's, and work that goes on until the test ends it. */
+function scene(options: { readonly places?: number; readonly queue?: number; readonly queueOfOne?: number } = {}) {
+  let time = 0;
+  const limits = { places: 2, queue: 100, queueOfOne: 50, patienceMs: 60_000, ...options };
+  const turns = createFairTurns({ ...limits, now: () => time });
+  const begun: string[] = [];
+  const ends = new Map<string, () => void>();
+  return {
+    turns,
+    begun: async () => {
+      await Bun.sleep(0);
+      return begun;
+    },
+    pass: (ms: number) => void (time += ms),
+    ask: (who: string, name: string) => {
+      const work = async (): Promise<void> => {
+        begun.push(name);
+        await new Promise<void>((resolve) => void ends.set(name, resolve));
+      };
+      // What a test leaves waiting is told so long after its end.
+      turns.run(who, work).catch(() => undefined);
+    },
+    end: async (name: string) => {
+      await Bun.sleep(0);
+      ends.get(name)?.();
+      await Bun.sleep(0);
+    },
+  };
+}
+
+const nothing = async (turns: FairTurns, who: string): Promise<void> => await turns.run(who, () => Promise.resolve());
+
+describe("fair turns", () => {
+  test("give one who is alone all places, and no more", async () => {
+    const { ask, begun, end } = scene();
+    for (const name of ["a1", "a2", "a3"]) ask("alice", name);
+    expect(await begun()).toEqual(["a1", "a2"]);
+    await end("a1");
+    expect(await begun()).toEqual(["a1", "a2", "a3"]);
+  });
+
+  test.each([1, 2, 3])("let another begin at once while one has all of %i places", async (places) => {
+    const { ask, begun } = scene({ places });
+    for (let at = 0; at < 16; at++) ask("alice", `a${at}`);
+    expect(await begun()).toHaveLength(places);
+    ask("bob", "b");
+    expect((await begun()).at(-1)).toBe("b");
+  });
+
+  test("share the places between those who are there", async () => {
+    const { ask, begun, end } = scene({ places: 4 });
+    for (let at = 0; at < 8; at++) ask("alice", `a${at}`);
+    for (let at = 0; at < 8; at++) ask("bob", `b${at}`);
+    expect(await begun()).toEqual(["a0", "a1", "a2", "a3", "b0"]);
+    for (const name of ["a0", "a1", "a2"]) await end(name);
+    expect((await begun()).slice(5)).toEqual(["b1", "a4"]);
+  });
+
+  test("let whoever has used least go first, whatever waits of others", async () => {
+    const { ask, begun, end, pass } = scene({ places: 1 });
+    ask("alice", "a0");
+    ask("bob", "b0");
+    pass(5000);
+    await end("b0");
+    for (let at = 1; at < 9; at++) ask("alice", `a${at}`);
+    ask("bob", "b1");
+    pass(5000);
+    ask("carol", "c0");
+    await end("a0");
+    expect(await begun()).toEqual(["a0", "b0", "b1", "c0"]);
+    await end("b1");
+    await end("c0");
+    expect((await begun()).slice(4)).toEqual(["a1"]);
+  });
+
+  test("forget with time what was used", async () => {
+    const { ask, begun, end, pass } = scene({ places: 1 });
+    ask("alice", "a0");
+    pass(100_000);
+    await end("a0");
+    pass(60 * 60_000);
+    ask("bob", "b0");
+    pass(1000);
+    await end("b0");
+    ask("x", "x0");
+    ask("y", "y0");
+    ask("alice", "a1");
+    ask("bob", "b1");
+    for (const name of ["x0", "y0"]) await end(name);
+    expect((await begun()).slice(2)).toEqual(["x0", "y0", "a1", "b1"]);
+  });
+
+  test("refuse what is too much, of one and of all, and take again later", async () => {
+    const { ask, turns, end } = scene({ places: 1, queue: 3, queueOfOne: 2 });
+    for (const name of ["a0", "a1", "a2"]) ask("alice", name);
+    const own = await errorOf(nothing(turns, "alice"));
+    expect(own).toMatchObject({ code: "throttled", facts: { retryAfter: 5 } });
+    expect(own.message).toContain("alice has 2 packages waiting");
+    ask("bob", "b0");
+    ask("bob", "b1");
+    expect(turns.waiting).toBe(3);
+    expect(await errorOf(nothing(turns, "carol"))).toMatchObject({ code: "unavailable" });
+    await end("b0");
+    await end("a0");
+    expect(turns.waiting).toBe(1);
+    ask("carol", "c0");
+  });
+
+  test("tell those who have waited too long, and leave nothing of them behind", async () => {
+    const turns = createFairTurns({ places: 1, queue: 9, queueOfOne: 9, patienceMs: 20, now: () => 0 });
+    const opened = Promise.withResolvers<void>();
+    const busy = turns.run("alice", () => opened.promise);
+    expect(await errorOf(nothing(turns, "alice"))).toMatchObject({ code: "unavailable", facts: { retryAfter: 30 } });
+    expect(turns.waiting).toBe(0);
+    opened.resolve();
+    await busy;
+    await nothing(turns, "alice");
+  });
+
+  test("tell all who wait when they close", async () => {
+    const { turns, ask, begun, end } = scene({ places: 1 });
+    for (const name of ["a1", "b1"]) ask(name[0] ?? "", name);
+    expect(await begun()).toEqual(["a1", "b1"]);
+    const waiting = ["alice", "bob"].map((who) => errorOf(nothing(turns, who)));
+    turns.close();
+    for (const error of await Promise.all(waiting)) expect(error.message).toContain("shutting down");
+    expect(turns.waiting).toBe(0);
+    for (const name of ["a1", "b1"]) await end(name);
+    await nothing(turns, "alice");
+  });
+
+  test("give the turn on when work fails", async () => {
+    const { turns } = scene({ places: 1 });
+    for (let round = 0; round < 3; round++) {
+      const failing = turns.run("alice", () => {
+        throw new Error(`round ${round}`);
+      });
+      expect((await errorOf(failing)).message).toBe(`round ${round}`);
+    }
+    expect(turns.waiting).toBe(0);
+  });
+});

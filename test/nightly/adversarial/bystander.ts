@@ -1,0 +1,47 @@
+// A process of its own: somebody with a channel of their own, who publishes and reads while others attack. Prints the ms
+// that each request took.
+
+import { z } from "zod";
+import { buildPackage } from "../../support/package-builder.ts";
+
+const shape = z.object({ url: z.string(), token: z.string(), seconds: z.number(), tag: z.string() });
+export type BystanderWork = z.infer<typeof shape>;
+
+export const bystanderResult = z.object({
+  publishes: z.array(z.number()),
+  reads: z.array(z.number()),
+  failures: z.array(z.string()),
+});
+export type BystanderResult = z.infer<typeof bystanderResult>;
+
+const PAUSE_MS = 20;
+const DOCUMENTS = ["repodata_shards.msgpack.zst", "repodata.json.zst", "repodata.json"];
+
+if (import.meta.main) console.log(JSON.stringify(await work(shape.parse(JSON.parse(process.argv[2] ?? "")))));
+
+async function work({ url, token, seconds, tag }: BystanderWork): Promise<BystanderResult> {
+  const result: BystanderResult = { publishes: [], reads: [], failures: [] };
+  const authorization = `Bearer ${token}`;
+  const timed = async (into: number[], ask: () => Promise<Response>): Promise<void> => {
+    const started = performance.now();
+    try {
+      const answer = await ask();
+      await answer.arrayBuffer();
+      if (!answer.ok) result.failures.push(`${answer.status} of ${answer.url}`);
+    } catch (error) {
+      result.failures.push(String(error));
+    }
+    into.push(performance.now() - started);
+  };
+  const end = performance.now() + seconds * 1000;
+  for (let round = 0; performance.now() < end; round += 1) {
+    const built = buildPackage({ name: "honest", version: `${round}.${tag}` });
+    const put = { method: "PUT", headers: { authorization }, body: built.bytes.slice() };
+    await timed(result.publishes, () => fetch(`${url}/api/packages/alice/conda/main/${built.fileName}`, put));
+    for (const file of [...DOCUMENTS, built.fileName]) {
+      await timed(result.reads, () => fetch(`${url}/alice/main/noarch/${file}`));
+      await Bun.sleep(PAUSE_MS);
+    }
+  }
+  return result;
+}

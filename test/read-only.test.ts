@@ -1,0 +1,138 @@
+// A disk that lets itself be read only, as a whole or in a part, while the server runs.
+
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { cp, mkdir, mkdtemp, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { basic, PASSWORD, startTestApp } from "./support/app.ts";
+import { leaveOut } from "./support/left-out.ts";
+import { listen, type Listening } from "./support/listening.ts";
+import { buildPackage } from "./support/package-builder.ts";
+import { canMountHere, runs } from "./support/system.ts";
+
+const ROOT = "/api/packages/alice/conda/main";
+const DOCUMENT = "/alice/main/noarch/repodata.json";
+const kept = buildPackage({ name: "kept", version: "1" });
+
+const canMount = await canMountHere();
+if (!canMount) leaveOut("read-only disks", "this needs the right to mount a folder");
+
+let root: string;
+let folder: string;
+let server: Listening;
+let round = 0;
+const mounted: string[] = [];
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "condarium-read-only-"));
+  const app = await startTestApp({ folder: join(root, "template") });
+  const alice = await app.addUser("alice");
+  expect((await alice.put(`${ROOT}/${kept.fileName}`, kept.bytes)).status).toBe(201);
+  await app.close();
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+beforeEach(async () => {
+  folder = join(root, `data-${(round += 1)}`);
+  await cp(join(root, "template"), folder, { recursive: true });
+  for (const name of ["files", "shards", "derived"]) await mkdir(join(folder, name), { recursive: true });
+  server = await listen({ folder });
+  expect(await statusOf(DOCUMENT)).toBe(200);
+});
+afterEach(async () => {
+  while (mounted.length > 0) unlock();
+  await server.stop();
+});
+
+const statusOf = async (path: string): Promise<number> => (await fetch(`${server.url}${path}`)).status;
+const publish = (name: string): Promise<Response> =>
+  server.publish("alice", ROOT, buildPackage({ name, version: "1" }));
+const lines = (event: string): string[] =>
+  server
+    .log()
+    .split("\n")
+    .filter((line) => line.includes(`"event":"${event}","kind":"disk"`));
+
+/** What is opened from here on can only be read, as after an error of the file system. */
+function lock(path: string): void {
+  expect(runs("mount", "--bind", path, path)).toBe(true);
+  mounted.push(path);
+  expect(runs("mount", "-o", "remount,bind,ro", path)).toBe(true);
+}
+
+function unlock(): void {
+  runs("umount", "-l", mounted.pop() ?? "");
+}
+
+describe.skipIf(!canMount)("a data folder that becomes read-only", () => {
+  test.each(["", "blobs", "files", "tmp", "shards", "derived", "condarium.db", "index.db"])(
+    "in %p is told of by readiness, log and metrics, read on, and written again once it can be",
+    async (name) => {
+      const path = join(folder, name);
+      lock(path);
+      expect(await statusOf("/health/ready")).toBe(503);
+      expect(await statusOf("/health/live")).toBe(200);
+      for (const read of [DOCUMENT, `/alice/main/noarch/${kept.fileName}`])
+        for (const headers of [{}, basic("alice", PASSWORD)])
+          expect((await fetch(`${server.url}${read}`, { headers })).status).toBe(200);
+      expect(lines("trouble")).toHaveLength(1);
+      expect(lines("trouble")[0]).toMatch(/EROFS|EACCES/);
+      expect(lines("trouble")[0]).toContain(path);
+      expect(await server.app.metrics.render()).toContain("condarium_writable 0");
+      unlock();
+      expect(await statusOf("/health/ready")).toBe(200);
+      expect((await publish("next")).status).toBe(201);
+      expect(await (await fetch(`${server.url}${DOCUMENT}`)).text()).toContain("next-1-0.conda");
+      expect([lines("trouble").length, lines("trouble-ended").length]).toEqual([1, 1]);
+      expect(await server.app.metrics.render()).toContain("condarium_writable 1");
+    },
+  );
+
+  test("says so by itself, though nobody asks for anything", async () => {
+    lock(folder);
+    for (let waited = 0; waited < 250 && lines("trouble").length === 0; waited++) await Bun.sleep(20);
+    expect(lines("trouble")).toHaveLength(1);
+    unlock();
+    for (let waited = 0; waited < 500 && lines("trouble-ended").length === 0; waited++) await Bun.sleep(20);
+    expect(lines("trouble-ended")).toHaveLength(1);
+  });
+
+  test("refuses a publish with 503 and no internals, and keeps nothing of it", async () => {
+    lock(folder);
+    const refused = await publish("refused");
+    const text = await refused.text();
+    expect([refused.status, refused.headers.get("content-type")]).toEqual([503, "application/problem+json"]);
+    expect(text).toContain("cannot use its disk");
+    expect(text).not.toContain(folder);
+    expect(lines("trouble")).toHaveLength(1);
+    unlock();
+    expect(await statusOf("/alice/main/noarch/refused-1-0.conda")).toBe(404);
+    expect(await server.staged()).toEqual([]);
+    // One that goes well at once is no proof that the disk is sound again.
+    expect(await statusOf("/health/ready")).toBe(503);
+    for (let waited = 0; waited < 500 && (await statusOf("/health/ready")) !== 200; waited++) await Bun.sleep(20);
+    expect((await publish("refused")).status).toBe(201);
+  }, 20_000);
+
+  test("answers 503 for a document that would have to be made, keeps what it had made before, and makes it once it can", async () => {
+    await server.stop();
+    server = await listen({ folder });
+    const { ino } = await stat(join(folder, "index.db"));
+    lock(folder);
+    const answer = await fetch(`${server.url}${DOCUMENT}`);
+    expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "5"]);
+    expect(server.log()).toContain(`${join(folder, "index.db")} cannot be opened`);
+    unlock();
+    expect(await statusOf(DOCUMENT)).toBe(200);
+    expect((await stat(join(folder, "index.db"))).ino).toBe(ino);
+    expect(server.log()).not.toContain("derived-mended");
+  });
+});
+
+test("a reserve that is no longer free is warned of once, and is no reason to be called unready", async () => {
+  const low = await startTestApp({ settings: { "min-free-space": "4000TiB" } });
+  for (let times = 0; times < 3; times++) expect((await low.anonymous.get("/health/ready")).status).toBe(200);
+  expect(low.log().match(/"event":"trouble","kind":"space"/g)).toHaveLength(1);
+  expect(await low.app.metrics.render()).toContain("condarium_writable 1");
+  expect(await low.app.metrics.render()).toMatch(/condarium_free_bytes [1-9]/);
+  await low.close();
+});

@@ -1,0 +1,107 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { startBusyTime, systemClock } from "../../../src/modules/clock.ts";
+import { ARCHIVE_LIMITS } from "../../../src/modules/conda/archive.ts";
+import { inspectArchive } from "../../../src/modules/conda/inspect-archive.ts";
+import { createFairTurns } from "../../../src/modules/fair-turns.ts";
+import { compressBzip2Piece, spliceBzip2 } from "../../../src/modules/splice/bzip2-stream.ts";
+import { createInspect } from "../../../src/services/conda/inspect.ts";
+import { createWorkers } from "../../../src/services/workers.ts";
+import { errorOf } from "../../modules/error-of.ts";
+import { jsonOf } from "../../support/answers.ts";
+import { startTestApp, type Actor, type TestApp } from "../../support/app.ts";
+import { buildPackage, packageParts, tar } from "../../support/package-builder.ts";
+
+let server: TestApp | undefined;
+afterEach(() => server?.close());
+
+const dryRun = (who: Actor, name: string, bytes: Uint8Array): Promise<Response> =>
+  who.put(`/api/packages/${who.name}/conda/main/${name}-1-0.tar.bz2?dry_run=true`, bytes);
+
+/** A package whose one large file is a piece of text, again and again: cheap to make, and honest work to read. */
+function repeated(name: string, piece: Uint8Array, times: number): Uint8Array {
+  const { info } = packageParts({ name, version: "1", files: {} });
+  const size = (piece.byteLength * times).toString(8).padStart(11, "0");
+  const large = { path: "share/large", edit: (header: Uint8Array) => header.set(Buffer.from(size), 124) };
+  const end = new Uint8Array(1024 + ((512 - ((piece.byteLength * times) % 512)) % 512));
+  const packed = compressBzip2Piece(piece);
+  const pieces = [
+    compressBzip2Piece(tar([...info, large], new Uint8Array())),
+    ...Array.from({ length: times }, () => packed),
+    compressBzip2Piece(end),
+  ];
+  return Buffer.concat([...spliceBzip2(pieces)]);
+}
+
+const words = Array.from({ length: 60_000 }, (_, at) => `${(at * 7919) % 1009} word`).join(" ");
+const text = new TextEncoder().encode(words.slice(0, 512 * 1024));
+
+/** A package with more than the limit of zeros behind its end mark, as bzip2 packs it. */
+const BOMB =
+  "QlpoOTFBWSZTWYLnHiYFfjXbgMyAUAXlkCAK/3ffSggIMAC5tiKbUwg0NAAANGEEIGo0AGmgaAAARUk0PTUbUAGhoADJ0kfr1RVFVEpFFVFVEr85okJRxKKqKqJANLNhAwUEabJnGfKs9YQug9dZBef3klAKTzIAQccAcadJGtaDlEogE68GIZ3J14ZYtaAoxIZ0pXiZkgL61OtwKQ0QoLyQWOnUk6IxESJsfMmJUSupqvosQVUVUT+YoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprNerppgAhXMgAWAAAAgABBAAGGYClNMUVJBsSipIPF3JFOFCQbWWBhQ=";
+
+test("a package that the machine has no time for is to be sent again, and is not refused", async () => {
+  const script = URL.createObjectURL(new Blob([`self.addEventListener("message", () => { for (;;) {} });`]));
+  const workers = createWorkers({ spawn: () => new Worker(script), size: 1, queue: 1 });
+  const patienceMs = 200;
+  const turns = createFairTurns({ places: 1, queue: 10, queueOfOne: 10, patienceMs, now: systemClock.elapsed });
+  const inspect = createInspect({ workers, turns, limits: ARCHIVE_LIMITS, clock: systemClock, patienceMs });
+  const nothing = (): Promise<void> => Promise.resolve();
+  const staged = { sha256: "", md5: "", size: 1, path: "", durable: nothing, promote: nothing, discard: nothing };
+  try {
+    for (const one of [0, 1].map(() => errorOf(inspect(staged, "a-1-0.conda", "alice"))))
+      expect(await one).toMatchObject({ code: "unavailable", facts: { retryAfter: expect.any(Number) } });
+  } finally {
+    workers.close();
+  }
+});
+
+describe("packages are read", () => {
+  test("in turns that are fair: who asks for much stops nobody else", async () => {
+    server = await startTestApp();
+    const [alice, bob] = [await server.addUser("alice"), await server.addUser("bob")];
+    const heavy = repeated("heavy", text, 12);
+    let answered = 0;
+    const all = Array.from({ length: 16 }, async () => {
+      const answer = await dryRun(alice, "heavy", heavy);
+      answered += 1;
+      return answer.status;
+    });
+    await Bun.sleep(50);
+    for (let round = 0; round < 3; round++) {
+      const built = buildPackage({ name: "quick", version: String(round) });
+      const answer = await bob.put(`/api/packages/bob/conda/main/${built.fileName}`, built.bytes);
+      expect(answer.status).toBe(201);
+    }
+    expect(answered).toBeLessThan(10);
+    expect(await Promise.all(all)).toEqual(Array.from({ length: 16 }, () => 200));
+  }, 30_000);
+
+  test("up to a time of the processor that is a setting, and grows with what comes out", async () => {
+    const long = repeated("long", text, 8);
+    server = await startTestApp({ settings: { "inspection-time": "0s" } });
+    const refused = await dryRun(await server.addUser("alice"), "long", long);
+    const problem: { detail: string; findings: unknown } = await jsonOf(refused);
+    expect(refused.status).toBe(400);
+    expect(problem.findings).toMatchObject([{ rule: "inspection-time" }]);
+    expect(problem.detail).toContain("of a processor");
+    await server.close();
+    server = await startTestApp({ settings: { "inspection-time": "10s" } });
+    expect((await dryRun(await server.addUser("alice"), "long", long)).status).toBe(200);
+  });
+
+  test("a bomb in a few bytes is refused before it has cost much", async () => {
+    const path = join(tmpdir(), `bomb-${process.pid}-1-0.tar.bz2`);
+    await Bun.write(path, Buffer.from(BOMB, "base64"));
+    try {
+      const busy = startBusyTime();
+      const inspection = await inspectArchive(path, { fileName: "bomb-1-0.tar.bz2", limits: ARCHIVE_LIMITS });
+      expect(busy()).toBeLessThan(2500);
+      expect(inspection).toMatchObject({ kind: "refused", findings: [{ rule: "unpacked-size" }] });
+    } finally {
+      await rm(path, { force: true });
+    }
+  });
+});

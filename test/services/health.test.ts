@@ -1,0 +1,62 @@
+// What the server does for its database's log and disk when nobody asks for anything.
+
+import { Database as Connection } from "bun:sqlite";
+import { afterAll, expect, test } from "bun:test";
+import { appendFile, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openDatabase } from "../../src/models/database.ts";
+import { findOwner, insertOwner } from "../../src/models/owner.ts";
+import { systemClock } from "../../src/modules/clock.ts";
+import { startTestApp } from "../support/app.ts";
+import { leaveOut } from "../support/left-out.ts";
+import { canMountHere, runs } from "../support/system.ts";
+
+const MIB = 1024 ** 2;
+const canMount = await canMountHere();
+if (!canMount) leaveOut("stopping on a full disk", "this needs the right to mount a tmpfs");
+
+const folders: string[] = [];
+afterAll(async () => {
+  for (const folder of folders) await rm(folder, { recursive: true, force: true });
+});
+
+test("a log that grew while somebody read for long is given back, though nobody publishes any more", async () => {
+  const server = await startTestApp();
+  await server.addUser("alice");
+  const path = join(server.folder, "condarium.db");
+  const reader = new Connection(path, { readonly: true });
+  reader.run("BEGIN");
+  reader.query("SELECT count(*) FROM owner").get();
+  const writer = new Connection(path);
+  for (let times = 0; times < 70; times++) writer.run("UPDATE owner SET display_name = hex(randomblob(500000))");
+  const size = (): number => Bun.file(`${path}-wal`).size;
+  expect(size()).toBeGreaterThan(64 * MIB);
+  expect(await server.app.metrics.render()).toMatch(/condarium_database_log_bytes [67]\d{7}/);
+  reader.run("COMMIT");
+  for (let waited = 0; waited < 500 && size() > 0; waited++) await Bun.sleep(20);
+  expect(size()).toBe(0);
+  for (const connection of [reader, writer]) connection.close();
+  await server.close();
+});
+
+test.skipIf(!canMount)("a full disk stops no server from ending, and costs nothing that was committed", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "condarium-full-"));
+  folders.push(folder);
+  expect(runs("mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder)).toBe(true);
+  try {
+    const options = { path: join(folder, "condarium.db"), clock: systemClock, create: true };
+    const database = openDatabase(options);
+    const names = Array.from({ length: 100 }, (_, at) => `owner-${at}${"x".repeat(1000)}`);
+    for (const name of names)
+      await database.transact((tx) => insertOwner(tx, { kind: "user", name, visibility: "public", created: 0 }));
+    for (let left = 4; left > 0; left--) await appendFile(join(folder, "filler"), new Uint8Array(MIB)).catch(() => {});
+    database.close();
+    await rm(join(folder, "filler"));
+    const next = openDatabase(options);
+    for (const name of names) expect((await findOwner(next.read, name))?.name).toBe(name);
+    next.close();
+  } finally {
+    runs("umount", "-l", folder);
+  }
+});

@@ -1,0 +1,123 @@
+// What a credential is worth once its user, or the user's password, is another.
+
+import { Database as Connection } from "bun:sqlite";
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
+import { basic, PASSWORD, startTestApp, type TestApp } from "../support/app.ts";
+
+const OTHER = "another-long-password";
+/** Made with the parameters of an older release. */
+const COST = { algorithm: "argon2id", memoryCost: 8 * 1024, timeCost: 1 } as const;
+
+let server: TestApp;
+beforeAll(async () => {
+  server = await startTestApp({ settings: { "default-visibility": "private" } });
+  await server.addUser("boss", { admin: true });
+});
+afterAll(() => server.close());
+
+const statusOf = async (name: string, headers: Record<string, string>): Promise<number> =>
+  (await server.anonymous.get(`/${name}/noarch/repodata.json`, headers)).status;
+const login = (name: string, password: string): Promise<number> => statusOf(name, basic(name, password));
+
+function change(sql: string, ...values: (string | number)[]): void {
+  const database = new Connection(join(server.folder, "condarium.db"));
+  database.run(sql, values);
+  database.close();
+}
+
+function storedHash(name: string): string {
+  const database = new Connection(join(server.folder, "condarium.db"), { readonly: true });
+  const sql = "SELECT password_hash AS hash FROM user JOIN owner ON owner.id = owner_id WHERE name = ?";
+  const row = database.query<{ hash: string }, [string]>(sql).get(name);
+  database.close();
+  return row?.hash ?? "";
+}
+
+const setHash = (name: string, hash: string): void =>
+  change("UPDATE user SET password_hash = ? WHERE owner_id = (SELECT id FROM owner WHERE name = ?)", hash, name);
+
+test("nothing of a deleted user works for the next one of that name", async () => {
+  const { users, tokens } = server.manage;
+  await server.addUser("heir");
+  const narrow = { name: "t", scopes: [], channels: [], packages: [], lifetime: undefined };
+  const token = { authorization: `Bearer ${await tokens.create({ user: "heir", ...narrow })}` };
+  await server.manage.grants.set({ owner: "boss", channel: "" }, "heir", "reader");
+  expect([await login("heir", PASSWORD), await statusOf("heir", token), await statusOf("boss", token)]).toEqual([
+    200, 200, 200,
+  ]);
+  await users.remove("heir");
+  expect([await login("heir", PASSWORD), await statusOf("heir", token)]).toEqual([401, 401]);
+
+  await users.create({ name: "heir", password: OTHER, isAdmin: false });
+  // Asked at once, as a verification that is under way is shared.
+  expect(await Promise.all([login("heir", PASSWORD), login("heir", OTHER), login("heir", PASSWORD)])).toEqual([
+    401, 200, 401,
+  ]);
+  expect([await login("heir", PASSWORD), await login("heir", OTHER), await statusOf("heir", token)]).toEqual([
+    401, 200, 401,
+  ]);
+  expect(await statusOf("boss", basic("heir", OTHER))).toBe(403);
+});
+
+test("a password that was right is forgotten with its hash, whatever the user's version says", async () => {
+  await server.addUser("restored");
+  expect(await login("restored", PASSWORD)).toBe(200);
+  setHash("restored", await Bun.password.hash(OTHER, COST));
+  expect([await login("restored", PASSWORD), await login("restored", OTHER)]).toEqual([401, 200]);
+});
+
+test("the next user of a name does not inherit its failed logins", async () => {
+  await server.addUser("tried");
+  for (let attempt = 0; attempt < 10; attempt++) expect(await login("tried", "wrong-password")).toBe(401);
+  expect(await login("tried", PASSWORD)).toBe(429);
+  await server.manage.users.remove("tried");
+  await server.addUser("tried");
+  expect(await login("tried", PASSWORD)).toBe(200);
+});
+
+test("a password that is replaced while it is being checked is not taken", async () => {
+  await server.addUser("changing");
+  const answers = await Promise.all([
+    ...Array.from({ length: 6 }, (_, at) => login(`nobody-${at}`, OTHER)),
+    login("changing", PASSWORD),
+    // Six others are before it, three at a time, so that the new version is there first.
+    Promise.resolve().then(() =>
+      change("UPDATE user SET credential_version = 2 WHERE owner_id = (SELECT id FROM owner WHERE name = 'changing')"),
+    ),
+  ]);
+  expect(answers[6]).toBe(401);
+});
+
+test("a hash with yesterday's parameters is made anew by all who sign in at once, and stays right", async () => {
+  await server.addUser("old");
+  const old = await Bun.password.hash(PASSWORD, COST);
+  setHash("old", old);
+  expect(await Promise.all([1, 2, 3].map(() => login("old", PASSWORD)))).toEqual([200, 200, 200]);
+  for (let waited = 0; waited < 250 && storedHash("old") === old; waited++) await Bun.sleep(20);
+  expect(storedHash("old")).toStartWith("$argon2id$v=19$m=19456,t=2,p=1$");
+  expect([await login("old", PASSWORD), await login("old", OTHER)]).toEqual([200, 401]);
+});
+
+test("a hash that is being made anew never overwrites a new password", async () => {
+  await server.addUser("moving");
+  const hash = await Bun.password.hash(OTHER, COST);
+  setHash("moving", await Bun.password.hash(PASSWORD, COST));
+  expect(await login("moving", PASSWORD)).toBe(200);
+  // The old password is being hashed now.
+  setHash("moving", hash);
+  await Bun.sleep(1000);
+  expect(storedHash("moving")).toBe(hash);
+});
+
+test("a login goes on when the new hash cannot be stored", async () => {
+  await server.addUser("kept");
+  setHash("kept", await Bun.password.hash(PASSWORD, COST));
+  const other = new Connection(join(server.folder, "condarium.db"));
+  other.run("BEGIN IMMEDIATE");
+  const started = performance.now();
+  expect(await login("kept", PASSWORD)).toBe(200);
+  expect(performance.now() - started).toBeLessThan(4000);
+  other.run("ROLLBACK");
+  other.close();
+});

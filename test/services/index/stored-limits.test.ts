@@ -1,0 +1,101 @@
+// What is stored of a file without a budget, as rows of old may be, reaches no document, is told of, and costs little.
+
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { Database } from "bun:sqlite";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openDataFolder } from "../../../src/models/data-folder.ts";
+import { openSnapshots, type Reader } from "../../../src/models/database.ts";
+import { MOST_STORED, pagesOfName, pagesOfSection } from "../../../src/models/package-file.ts";
+import { bytesOf } from "../../support/answers.ts";
+import { derivedDataIsLetGo, startTestApp, type TestApp } from "../../support/app.ts";
+import { shardHashes, shardIndexOf } from "../../support/documents.ts";
+import { seedWorstChannel } from "../../support/worst-channels.ts";
+
+setDefaultTimeout(60_000);
+
+const KIB = 1024;
+const PLACE = { channelId: 1, section: "noarch" };
+
+let folder: string;
+let server: TestApp;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "condarium-limits-"));
+  await seedWorstChannel(folder, { names: 3, files: 8, record: 250 * KIB, runExports: 0, text: "repeated" });
+  const db = new Database(openDataFolder(folder, { create: true }).database);
+  // As long as a megabyte, and as long as may just be.
+  const longer = (column: string, file: string, bytes: number): void => {
+    const text = `replace(${column}, '"}', '${"x".repeat(bytes)}"}')`;
+    db.run(`UPDATE package_file SET ${column} = ${text} WHERE file_name = ?`, [file]);
+  };
+  longer("record", "n0-1.0-0.conda", 1024 * KIB);
+  const stored = db
+    .query<{ bytes: number }, []>(
+      "SELECT octet_length(record) + octet_length(metadata) AS bytes FROM package_file WHERE file_name = 'n1-1.0-0.conda'",
+    )
+    .get();
+  longer("record", "n1-1.0-0.conda", MOST_STORED - (stored?.bytes ?? 0));
+  db.run("UPDATE package_file SET metadata = replace(metadata, '{}', ?) WHERE file_name = 'n2-1.0-0.conda'", [
+    `{"weak":["${"y".repeat(16 * 1024 * KIB)}"]}`,
+  ]);
+  db.close();
+  server = await startTestApp({ folder });
+});
+afterAll(async () => {
+  await server.close();
+  await derivedDataIsLetGo(folder);
+  await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+});
+
+async function textOf(path: string): Promise<string> {
+  const answer = await server.anonymous.get(`/busy/main/${path}`);
+  expect([path, answer.status]).toEqual([path, 200]);
+  return Buffer.from(await bytesOf(answer)).toString();
+}
+
+test("a row above the budget of a file is in no document, and what is just within it is in all", async () => {
+  for (const path of ["noarch/repodata.json", "noarch/run_exports.json", "noarch/current_repodata.json", "rss.xml"]) {
+    const document = await textOf(path);
+    for (const gone of ["n0-1.0-0.conda", "n2-1.0-0.conda"])
+      expect([path, document.includes(gone)]).toEqual([path, false]);
+    const isThere = document.includes("n1-1.0-0.conda");
+    expect([path, isThere]).toEqual([path, !path.includes("current")]);
+  }
+  const index = await bytesOf(await server.anonymous.get("/busy/main/noarch/repodata_shards.msgpack.zst"));
+  expect(Object.keys(shardHashes(shardIndexOf(index)))).toEqual(["n0", "n1", "n2"]);
+  const channeldata = await textOf("channeldata.json");
+  expect(channeldata.length).toBeLessThan(10 * KIB);
+  expect(Object.keys(JSON.parse(channeldata).packages)).toEqual(["n0", "n1", "n2"]);
+});
+
+test("it is counted, and the check tells of it with its size and the limit", async () => {
+  await textOf("noarch/repodata.json");
+  expect(await server.app.metrics.render()).toContain("condarium_records_set_aside 2");
+  const problems: unknown[] = [];
+  await server.app.verify({ level: "deep", onProblem: (problem) => problems.push(problem) });
+  const told = JSON.stringify(problems);
+  for (const gone of ["n0-1.0-0.conda", "n2-1.0-0.conda"]) expect(told).toContain(gone);
+  expect(told).toContain(`a document holds at most ${MOST_STORED} of a file`);
+});
+
+test("a page holds as many files as a megabyte has room for, and one at least", async () => {
+  const snapshots = openSnapshots(join(folder, "condarium.db"));
+  const sizes = async (pages: (reader: Reader) => AsyncIterable<readonly { record: string; metadata: string }[]>) =>
+    await snapshots.snapshot(async (reader) => {
+      const found: { files: number; bytes: number }[] = [];
+      for await (const files of pages(reader)) {
+        const bytes = files.reduce((sum, file) => sum + file.record.length + file.metadata.length, 0);
+        found.push({ files: files.length, bytes });
+      }
+      return found;
+    });
+  const ofSection = await sizes(async function* (reader) {
+    for await (const { files } of pagesOfSection(reader, { ...PLACE, limit: 250 })) yield files;
+  });
+  const ofName = await sizes((reader) => pagesOfName(reader, PLACE, "n2"));
+  expect(ofSection.reduce((sum, { files }) => sum + files, 0)).toBe(24);
+  expect(ofName.reduce((sum, { files }) => sum + files, 0)).toBe(8);
+  for (const { bytes } of [...ofSection, ...ofName]) expect(bytes).toBeLessThanOrEqual(1024 * KIB);
+  snapshots.close();
+});

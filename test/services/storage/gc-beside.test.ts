@@ -1,0 +1,63 @@
+// The collector beside a busy server, without any grace: nothing that was acknowledged is ever missing a byte.
+
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { z } from "zod";
+import { bytesOf } from "../../support/answers.ts";
+import { startTestApp } from "../../support/app.ts";
+import { buildPackage } from "../../support/package-builder.ts";
+
+const COLLECTOR = join(import.meta.dir, "../../support/gc-process.ts");
+const CHANNELS = ["main", "copy"];
+const OPERATIONS = 300;
+const AT_ONCE = 8;
+
+test("publishes and deletes of the same few packages end as they were answered, while another process collects", async () => {
+  const server = await startTestApp();
+  const alice = await server.addUser("alice");
+  const packages = Array.from({ length: 6 }, (_, at) => buildPackage({ name: `p${at}`, version: "1" }));
+  const collector = Bun.spawn([process.execPath, COLLECTOR, server.folder], { stdin: "pipe", stdout: "pipe" });
+  const places = CHANNELS.flatMap((channel) => packages.map((built) => ({ channel, built })));
+  /** Each place belongs to one at a time, so that its last answer says what it holds. */
+  const idle = new Set(places);
+  const held = new Set<(typeof places)[number]>();
+  let left = OPERATIONS;
+  const wrong: unknown[] = [];
+
+  async function work(): Promise<void> {
+    while (left-- > 0) {
+      const choice = [...idle][Math.floor(Math.random() * idle.size)];
+      if (!choice) throw new Error("there are more places than workers");
+      idle.delete(choice);
+      const { channel, built } = choice;
+      const answer = held.has(choice)
+        ? await alice.delete(`/alice/${channel}/noarch/${built.fileName}`)
+        : await alice.put(`/api/packages/alice/conda/${channel}/${built.fileName}`, built.bytes);
+      if (answer.status === 201) held.add(choice);
+      else if (answer.status === 204) held.delete(choice);
+      else wrong.push([answer.status, await answer.text()]);
+      if (Math.random() < 0.1) await alice.get(`/alice/${channel}/noarch/repodata_shards.msgpack.zst`);
+      idle.add(choice);
+    }
+  }
+
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  for (const { channel, built } of held) {
+    const answer = await alice.get(`/alice/${channel}/noarch/${built.fileName}`);
+    expect([answer.status, await bytesOf(answer)]).toEqual([200, Buffer.from(built.bytes)]);
+  }
+  await collector.stdin.end();
+  const counted = z.object({ rounds: z.number(), blobs: z.number() });
+  const { rounds, blobs } = counted.parse(JSON.parse(await new Response(collector.stdout).text()));
+  expect(wrong).toEqual([]);
+  // A collector that took nothing would show nothing.
+  expect([rounds > 5, blobs > 20]).toEqual([true, true]);
+  const problems: unknown[] = [];
+  await server.app.verify({ level: "deep", onProblem: (problem) => void problems.push(problem) });
+  expect(problems).toEqual([]);
+  const kept = new Set([...held].map(({ built }) => built.sha256));
+  await server.app.gc({ graceMs: 0 });
+  const files = (await server.storedFiles()).filter((name) => /^(blobs|files)\//.test(name));
+  expect(files.map((name) => name.slice(-64)).sort()).toEqual([...kept, ...kept].sort());
+  await server.close();
+}, 60_000);

@@ -1,0 +1,416 @@
+// What the collector takes, what it leaves, and that it says so before.
+
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { Database as Connection } from "bun:sqlite";
+import { lstat, readdir, rm, utimes } from "node:fs/promises";
+import { join } from "node:path";
+import { run } from "../../../src/cli/index.ts";
+import { machineStart } from "../../../src/modules/clock.ts";
+import { sha256Hex } from "../../../src/modules/hash.ts";
+import type { Collected } from "../../../src/services/storage/collect.ts";
+import type { GcSummary } from "../../../src/services/storage/gc.ts";
+import { jsonOf } from "../../support/answers.ts";
+import { derivedDataIsLetGo, startTestApp, type Actor, type TestApp } from "../../support/app.ts";
+import { noise } from "../../support/noise.ts";
+import { buildPackage, type BuiltPackage } from "../../support/package-builder.ts";
+
+const HOUR_MS = 60 * 60 * 1000;
+const DAY_MS = 24 * HOUR_MS;
+
+let server: TestApp;
+let alice: Actor;
+let ahead = 0;
+const clock = { now: () => Date.now() + ahead, elapsed: () => performance.now() };
+
+beforeEach(async () => {
+  ahead = 0;
+  server = await startTestApp({ clock });
+  alice = await server.addUser("alice");
+});
+afterEach(() => server.close());
+
+async function publish(channel: string, ...packages: readonly BuiltPackage[]): Promise<void> {
+  for (const built of packages) {
+    const path = `/api/packages/alice/conda/${channel}/${built.fileName}`;
+    expect((await alice.put(path, built.bytes)).status).toBe(201);
+  }
+}
+
+async function remove(channel: string, ...packages: readonly BuiltPackage[]): Promise<void> {
+  for (const { fileName } of packages)
+    expect((await alice.delete(`/alice/${channel}/noarch/${fileName}`)).status).toBe(204);
+}
+
+async function gc(options: { graceMs?: number; dryRun?: boolean } = {}): Promise<GcSummary & { names: string[] }> {
+  const names: string[] = [];
+  const onCollected = ({ kind, name }: Collected): void => void names.push(`${kind} ${name}`);
+  const summary = await server.app.gc({ graceMs: DAY_MS, onCollected, ...options });
+  return { ...summary, names: names.sort() };
+}
+
+async function problems(): Promise<unknown[]> {
+  const found: unknown[] = [];
+  await server.app.verify({ level: "deep", onProblem: (problem) => void found.push(problem) });
+  return found;
+}
+
+const [one, two] = [buildPackage({ name: "one", version: "1" }), buildPackage({ name: "two", version: "1" })];
+const PROMOTED = { ...one, sha256: sha256Hex("promoted") };
+const keysOf = ({ sha256 }: BuiltPackage): string[] =>
+  ["blobs", "files"].map((folder) => `${folder}/${sha256.slice(0, 2)}/${sha256.slice(2, 4)}/${sha256}`);
+const takenOf = (built: BuiltPackage): string[] => {
+  const [blob, list] = keysOf(built);
+  return [`blob ${blob}`, `file-list ${list}`];
+};
+
+describe("a package", () => {
+  test("of which every file is deleted goes after the grace time, with its list and their folders", async () => {
+    await publish("main", one, two);
+    await publish("copy", one);
+    await remove("main", one);
+    ahead = 2 * DAY_MS;
+    expect((await gc()).names).toEqual([]);
+    await remove("copy", one);
+    ahead = 3 * DAY_MS - HOUR_MS;
+    expect((await gc()).names).toEqual([]);
+    ahead = 3 * DAY_MS;
+    const dry = await gc({ dryRun: true });
+    expect(await server.storedFiles()).toContain(keysOf(one)[0] ?? "");
+    const real = await gc();
+    expect([dry.names, real.names]).toEqual([takenOf(one), takenOf(one)]);
+    expect(dry.bytes).toBe(real.bytes);
+    expect(real.totals.find(({ kind }) => kind === "blob")).toEqual({
+      kind: "blob",
+      count: 1,
+      bytes: one.bytes.byteLength,
+    });
+    expect((await server.storedFiles()).filter((name) => /^(blobs|files)/.test(name)).sort()).toEqual(
+      keysOf(two).sort(),
+    );
+    const folders = await readdir(join(server.folder, "blobs"));
+    expect(folders).toEqual([two.sha256.slice(0, 2)]);
+    expect((await gc()).names).toEqual([]);
+    expect(await problems()).toEqual([]);
+    expect((await alice.get(`/alice/main/noarch/${two.fileName}`)).status).toBe(200);
+  });
+
+  test("that is published again is in use again, and its time begins anew", async () => {
+    await publish("main", one);
+    await remove("main", one);
+    ahead = DAY_MS - HOUR_MS;
+    await publish("main", one);
+    const database = new Connection(join(server.folder, "condarium.db"), { readonly: true });
+    expect(database.query("SELECT unreferenced_at FROM package_blob").all()).toEqual([{ unreferenced_at: null }]);
+    database.close();
+    ahead = 5 * DAY_MS;
+    expect((await gc()).names).toEqual([]);
+    await remove("main", one);
+    ahead = 6 * DAY_MS - HOUR_MS;
+    expect((await gc()).names).toEqual([]);
+    ahead = 6 * DAY_MS;
+    expect((await gc()).names).toEqual(takenOf(one));
+    await publish("main", one);
+    expect((await alice.get(`/alice/main/noarch/${one.fileName}`)).status).toBe(200);
+    expect(await problems()).toEqual([]);
+  });
+
+  test("that was deleted before this was noted counts from when it is first found", async () => {
+    await publish("main", one);
+    await remove("main", one);
+    change("UPDATE package_blob SET unreferenced_at = NULL");
+    ahead = 5 * DAY_MS;
+    expect((await gc({ dryRun: true })).names).toEqual([]);
+    expect((await gc()).names).toEqual([]);
+    ahead = 6 * DAY_MS - HOUR_MS;
+    expect((await gc()).names).toEqual([]);
+    ahead = 6 * DAY_MS;
+    expect((await gc()).names).toEqual(takenOf(one));
+  });
+
+  test("that is in use stays, whatever a release before noted of it", async () => {
+    await publish("main", one);
+    change("UPDATE package_blob SET unreferenced_at = 1");
+    expect((await gc({ graceMs: 0 })).names).toEqual([]);
+    await remove("main", one);
+    expect((await gc()).names).toEqual([]);
+    expect((await gc({ graceMs: 0 })).names).toEqual(takenOf(one));
+  });
+
+  // What another publish has put in place and not committed yet.
+  test.each([
+    ["again", "INSERT INTO package_file SELECT * FROM kept", one],
+    ["for the first time", `INSERT INTO package_blob VALUES (NULL, '${PROMOTED.sha256}', '', 1, 1, NULL)`, PROMOTED],
+  ])("that is published %s while the collector waits for its turn stays", async (_, sql, built) => {
+    await publish("main", one);
+    const database = new Connection(join(server.folder, "condarium.db"));
+    database.run("CREATE TEMP TABLE kept AS SELECT * FROM package_file");
+    if (built === one) await remove("main", one);
+    else for (const key of keysOf(built)) await Bun.write(join(server.folder, key), "about to be committed");
+    database.run("BEGIN IMMEDIATE");
+    database.run(sql);
+    const collecting = gc({ graceMs: 0 });
+    await Bun.sleep(200);
+    database.run("COMMIT");
+    database.close();
+    expect((await collecting).names).toEqual([]);
+    expect(await server.storedFiles()).toContain(keysOf(built)[0] ?? "");
+  });
+
+  test("of a clock that was set back does not go before its time", async () => {
+    await publish("main", one);
+    ahead = 10 * DAY_MS;
+    await remove("main", one);
+    ahead = 0;
+    expect((await gc()).names).toEqual([]);
+    expect((await gc({ graceMs: 0 })).names).toEqual([]);
+  });
+});
+
+test("while somebody copies blobs none goes, and all else does; a lease of one that died runs out", async () => {
+  await publish("main", one);
+  await remove("main", one);
+  await Bun.write(join(server.folder, "tmp/old"), "half");
+  await age("tmp/old", 3);
+  change(`INSERT INTO lease VALUES ('blobs', 'a backup', ${clock.now() + HOUR_MS})`);
+  const summary = await gc({ graceMs: 0 });
+  expect([summary.names, summary.left]).toEqual([["temporary tmp/old"], ["packages, as a backup is under way"]]);
+  ahead = 2 * HOUR_MS;
+  expect((await gc({ graceMs: 0 })).names).toEqual(takenOf(one));
+});
+
+test("blobs and lists without a row go by the time of their files, and what is no blob stays", async () => {
+  await publish("main", one);
+  const [old, young] = [sha256Hex("old"), sha256Hex("young")];
+  for (const hash of [old, young]) {
+    for (const key of keysOf({ ...one, sha256: hash })) await Bun.write(join(server.folder, key), "nobody's");
+  }
+  for (const key of keysOf({ ...one, sha256: old })) await age(key, 25);
+  await Bun.write(join(server.folder, "blobs/notes.txt"), "a person's");
+  await age("blobs/notes.txt", 100);
+  expect((await gc()).names).toEqual(takenOf({ ...one, sha256: old }));
+  expect((await gc({ graceMs: 0 })).names).toEqual(takenOf({ ...one, sha256: young }));
+  expect(await Bun.file(join(server.folder, "blobs/notes.txt")).text()).toBe("a person's");
+});
+
+test("temporary files go once no upload can own them, folders by what is newest in them", async () => {
+  for (const name of ["young", "old", "made/part", "left/part"]) {
+    await Bun.write(join(server.folder, "tmp", name), "half");
+    await age(`tmp/${name}`, name === "young" || name === "made/part" ? 1.9 : 2.1);
+  }
+  for (const name of ["made", "left"]) await age(`tmp/${name}`, 3);
+  expect((await gc()).names).toEqual(["temporary tmp/left", "temporary tmp/old"]);
+  expect((await readdir(join(server.folder, "tmp"))).sort()).toEqual(["made", "young"]);
+});
+
+describe("documents", () => {
+  test("that are behind go when nobody asked for so long, and whoever asks gets the new one", async () => {
+    const summary = "long ".repeat(400);
+    const packages = Array.from({ length: 40 }, (_, at) => buildPackage({ name: `p${at}`, version: "1", summary }));
+    await publish("main", ...packages);
+    const path = "/alice/main/noarch/repodata.json";
+    const before = await (await alice.get(path)).text();
+    expect(before.length).toBeGreaterThan(64 * 1024);
+    const documents = async (): Promise<string[]> =>
+      (await server.storedFiles()).filter((name) => name.startsWith("derived/"));
+    expect(await documents()).toHaveLength(1);
+    ahead = 10 * DAY_MS;
+    expect((await gc()).names).toEqual([]);
+    await publish("main", one);
+    ahead = 11 * DAY_MS - HOUR_MS;
+    expect((await gc()).names).toEqual([]);
+    ahead = 11 * DAY_MS;
+    const [behind = ""] = await documents();
+    expect(behind).toStartWith("derived/1/noarch/repodata.json/");
+    expect((await gc()).names).toEqual([`document ${behind}`]);
+    expect(await documents()).toEqual([]);
+    const after = await jsonOf<{ "packages.conda": object }>(await alice.get(path));
+    expect(Object.keys(after["packages.conda"])).toHaveLength(41);
+    expect(await problems()).toEqual([]);
+  });
+});
+
+describe("a shard", () => {
+  const index = "/alice/main/noarch/repodata_shards.msgpack.zst";
+  const shards = async (): Promise<string[]> =>
+    (await server.storedFiles())
+      .filter((name) => name.startsWith("shards/"))
+      .map((name) => name.slice("shards/1/".length));
+  const read = async (hash: string): Promise<number> =>
+    (await alice.get(`/alice/main/noarch/shards/${hash}.msgpack.zst`)).status;
+
+  /** Publishes another version of the same name, reads the catalogue, and answers the shard that is new. */
+  async function next(version: number): Promise<string> {
+    const before = new Set(await shards());
+    await publish("main", buildPackage({ name: "one", version: String(version) }));
+    expect((await alice.get(index)).status).toBe(200);
+    const [fresh = ""] = (await shards()).filter((hash) => !before.has(hash));
+    return fresh;
+  }
+
+  test("that was replaced can be read for seven days, and then goes", async () => {
+    const [first, second] = [await next(1), await next(2)];
+    expect((await gc({ graceMs: 0 })).names).toEqual([]);
+    ahead = 7 * DAY_MS - HOUR_MS;
+    expect((await gc({ graceMs: 0 })).names).toEqual([]);
+    expect(await read(first)).toBe(200);
+    ahead = 7 * DAY_MS;
+    expect((await gc({ dryRun: true })).names).toEqual([`shard shards/1/${first}`]);
+    expect((await gc()).names).toEqual([`shard shards/1/${first}`]);
+    expect(await shards()).toEqual([second]);
+    expect(await problems()).toEqual([]);
+  });
+
+  test("that is named again begins its seven days anew when it is replaced again", async () => {
+    const first = await next(1);
+    const version2 = buildPackage({ name: "one", version: "2" });
+    await next(2);
+    await gc();
+    ahead = 6 * DAY_MS;
+    await remove("main", version2);
+    await alice.get(index);
+    await gc();
+    ahead = 12 * DAY_MS;
+    await next(3);
+    await gc();
+    ahead = 19 * DAY_MS - HOUR_MS;
+    await gc();
+    expect(await shards()).toContain(first);
+    ahead = 19 * DAY_MS;
+    await gc();
+    expect(await shards()).not.toContain(first);
+  });
+
+  test("that no answered catalogue named goes at once, one of before a new index.db after seven days", async () => {
+    const [first, second] = [await next(1), await next(2)];
+    const stray = sha256Hex("stray");
+    await Bun.write(join(server.folder, "shards/1", stray), "left by a crash");
+    expect((await gc({ dryRun: true })).names).toEqual([`shard shards/1/${stray}`]);
+    expect((await gc()).names).toEqual([`shard shards/1/${stray}`]);
+    const { folder } = server;
+    const kept = await startAgainWithoutIndex();
+    // Nobody has asked yet, so that nothing is named: what was answered stays.
+    expect((await gc({ graceMs: 0 })).names).toEqual([]);
+    expect((await alice.get(index)).status).toBe(200);
+    ahead += 7 * DAY_MS - HOUR_MS;
+    expect((await gc({ graceMs: 0 })).names).toEqual([]);
+    expect([await read(first), await read(second)]).toEqual([200, 200]);
+    ahead += 2 * HOUR_MS;
+    expect((await gc()).names).toEqual([`shard shards/1/${first}`]);
+    expect(await read(second)).toBe(200);
+    await kept.close();
+    await rm(folder, { recursive: true });
+  });
+
+  test("that may have been answered before a power cut stays", async () => {
+    await next(1);
+    const stray = sha256Hex("stray");
+    await Bun.write(join(server.folder, "shards/1", stray), "named by what index.db has lost");
+    const hours = (Date.now() - machineStart()) / HOUR_MS;
+    await age(`shards/1/${stray}`, hours + 1);
+    const derived = new Connection(join(server.folder, "index.db"));
+    derived.run("UPDATE codec SET begun = 0");
+    derived.close();
+    expect((await gc()).names).toEqual([]);
+    await age(`shards/1/${stray}`, hours / 2);
+    expect((await gc()).names).toEqual([`shard shards/1/${stray}`]);
+  });
+
+  test("of a channel that has gone goes at once, and so does all else of it", async () => {
+    await next(1);
+    await remove("main", buildPackage({ name: "one", version: "1" }));
+    expect(await run(["channel", "delete", "alice/main", "--data", server.folder])).toBe(0);
+    expect((await gc({ graceMs: 0 })).names.map((name) => name.replace(/[0-9a-f/]+$/, ""))).toEqual([
+      "blob blobs",
+      "file-list files",
+      "shard shards",
+    ]);
+    expect(await server.storedFiles()).toEqual(["index.db", "index.db-shm", "index.db-wal"]);
+  });
+});
+
+test("of a server from which everything was deleted, less than a twentieth of the space stays", async () => {
+  const files = { "share/noise": noise(400 * 1024) };
+  const packages = Array.from({ length: 60 }, (_, at) => buildPackage({ name: `p${at}`, version: "1", files }));
+  await publish("main", ...packages);
+  for (const name of ["repodata.json", "repodata.json.zst", "repodata_shards.msgpack.zst", "run_exports.json"])
+    expect((await alice.get(`/alice/main/noarch/${name}`)).status).toBe(200);
+  const before = await spaceOf(server.folder);
+  await remove("main", ...packages);
+  await gc({ graceMs: 0 });
+  const after = await spaceOf(server.folder);
+  expect([after, after / before < 0.05]).toEqual([after, true]);
+  expect(await problems()).toEqual([]);
+});
+
+test("the server collects by itself", async () => {
+  const own = await startTestApp({ settings: { "gc-interval": "1s", "gc-grace": "0s" } });
+  try {
+    const bob = await own.addUser("bob");
+    expect((await bob.put(`/api/packages/bob/conda/main/${one.fileName}`, one.bytes)).status).toBe(201);
+    expect((await bob.put(`/api/packages/bob/conda/main/${two.fileName}`, two.bytes)).status).toBe(201);
+    expect((await bob.delete(`/bob/main/noarch/${one.fileName}`)).status).toBe(204);
+    const blobs = async () => (await own.storedFiles()).filter((name) => name.startsWith("blobs/"));
+    const hasEnded = (): boolean => own.log().includes('"event":"gc","files":2,');
+    for (let waited = 0; waited < 300 && !hasEnded(); waited += 1) await Bun.sleep(50);
+    expect([hasEnded(), await blobs()]).toEqual([true, [keysOf(two)[0] ?? ""]]);
+  } finally {
+    await own.close();
+  }
+});
+
+test("--grace and --dry-run mean what they say on the command line, in words and as JSON", async () => {
+  await publish("main", one);
+  await remove("main", one);
+  const command = async (...args: string[]) => {
+    const [lines, rows]: [string[], unknown[]] = [[], []];
+    const output = {
+      line: (text: string) => void lines.push(text),
+      note: (text: string) => void lines.push(text),
+      rows: (more: readonly unknown[]) => void rows.push(...more),
+    };
+    return { code: await run(["gc", ...args, "--data", server.folder], output), lines, rows };
+  };
+  expect((await command("--grace", "1h")).rows).toContainEqual({ kind: "blob", count: 0, bytes: 0 });
+  const dry = await command("--grace", "0", "--dry-run", "--json");
+  const [blob = "", list = "", totals = "", note] = dry.lines;
+  expect(JSON.parse(blob)).toEqual({ kind: "blob", name: keysOf(one)[0], bytes: one.bytes.byteLength });
+  expect(JSON.parse(list)).toMatchObject({ kind: "file-list", name: keysOf(one)[1] });
+  expect(JSON.parse(totals)).toMatchObject({ dryRun: true, left: [] });
+  expect(note).toMatch(/^\d+ bytes would be given back\.$/);
+  expect((await command("--grace", "0")).rows).toContainEqual({
+    kind: "blob",
+    count: 1,
+    bytes: one.bytes.byteLength,
+  });
+  for (const wrong of ["soon", "-1", "9999d"]) expect((await command("--grace", wrong)).code).toBe(2);
+});
+
+/** Bytes on the disk, of folders too. */
+async function spaceOf(folder: string): Promise<number> {
+  const names = ["", ...(await readdir(folder, { recursive: true }))];
+  const sizes = await Promise.all(names.map(async (name) => (await lstat(join(folder, name))).blocks * 512));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+/** The server on the same folder, whose derived data have been lost. */
+async function startAgainWithoutIndex(): Promise<{ close(): Promise<void> }> {
+  const { folder } = server;
+  const old = server;
+  old.app.close();
+  await derivedDataIsLetGo(folder);
+  for (const name of ["index.db", "index.db-wal", "index.db-shm"]) await rm(join(folder, name), { force: true });
+  server = await startTestApp({ clock, folder });
+  alice = server.as("alice");
+  return { close: async () => {} };
+}
+
+function change(sql: string): void {
+  const database = new Connection(join(server.folder, "condarium.db"));
+  database.run(sql);
+  database.close();
+}
+
+async function age(name: string, hours: number): Promise<void> {
+  const time = new Date(Date.now() - hours * HOUR_MS);
+  await utimes(join(server.folder, name), time, time);
+}

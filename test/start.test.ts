@@ -1,0 +1,151 @@
+// How a server begins beside others: on a port that is taken, and on a folder that is in use.
+
+import { Database as Connection } from "bun:sqlite";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { chmod, cp, mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { startTestApp } from "./support/app.ts";
+import { leaveOut } from "./support/left-out.ts";
+import { condarium, serve, type ServerProcess } from "./support/server-process.ts";
+
+const AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+const canStepDown = process.getuid?.() === 0 && Bun.which("setpriv") !== null;
+if (!canStepDown) leaveOut("commands of another user", "it takes root and setpriv");
+
+let root: string;
+let first: ServerProcess;
+const running: ServerProcess[] = [];
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "condarium-start-"));
+  await chmod(root, 0o755);
+  const app = await startTestApp({ folder: join(root, "template") });
+  await app.addUser("alice");
+  app.app.close();
+  first = await start(join(root, "first"), "--metrics-listen", "127.0.0.1:0");
+});
+afterAll(async () => {
+  for (const { child } of running) child.kill("SIGKILL");
+  await rm(root, { recursive: true, force: true });
+});
+
+async function start(folder: string, ...args: string[]): Promise<ServerProcess> {
+  const server = await serve(folder, args);
+  running.push(server);
+  return server;
+}
+
+/** A used folder, with something in it that a start sweeps. */
+async function usedFolder(name: string): Promise<string> {
+  const folder = join(root, name);
+  await cp(join(root, "template"), folder, { recursive: true });
+  await Bun.write(join(folder, "tmp", "left"), "of an upload");
+  await Bun.write(join(folder, "derived", "99", "noarch", "left"), "of a channel");
+  return folder;
+}
+
+/** Folders by their names, as the server that runs there looks every second whether it can write; files with their times. */
+async function contents(folder: string): Promise<[string, number][]> {
+  const names = (await readdir(folder, { recursive: true })).sort();
+  const infos = await Promise.all(names.map(async (name) => ({ name, info: await stat(join(folder, name)) })));
+  return infos.map(({ name, info }) => [name, info.isFile() ? info.mtimeMs : 0]);
+}
+
+describe("a second server on a port that is taken ends with 2, one sentence, and nothing touched", () => {
+  const places: [string, (port: number) => string[]][] = [
+    ["the same address", (port) => ["--listen", `127.0.0.1:${port}`]],
+    ["all addresses", (port) => ["--listen", `0.0.0.0:${port}`]],
+    ["all addresses of both families", (port) => ["--listen", `[::]:${port}`]],
+    ["for its metrics", (port) => ["--listen", "127.0.0.1:0", "--metrics-listen", `127.0.0.1:${port}`]],
+  ];
+  test.each(places)("when it asks for %s", async (name, args) => {
+    const folder = await usedFolder(`second ${name}`);
+    const before = await contents(folder);
+    const flags = args(first.port);
+    const ended = await condarium(["serve", "--data", folder, ...flags]);
+    expect([ended.code, ended.stdout]).toEqual([2, ""]);
+    expect(ended.stderr).toBe(
+      `condarium: Cannot listen on ${flags.at(-1)}: another program listens there already. Give another address with ${flags.at(-2)}.\n`,
+    );
+    expect(await contents(folder)).toEqual(before);
+    expect((await fetch(`${first.url}/health/ready`)).status).toBe(200);
+  });
+
+  test("and one on a folder that is not there makes none", async () => {
+    const folder = join(root, "never");
+    expect((await condarium(["serve", "--data", folder, "--listen", `127.0.0.1:${first.port}`])).code).toBe(2);
+    expect(await stat(folder).catch(() => undefined)).toBeUndefined();
+  });
+
+  test("also while the first listens on all addresses, and once it has ended the port is free at once", async () => {
+    const wide = await serve(join(root, "wide"), ["--listen", "0.0.0.0:0"]);
+    running.push(wide);
+    const args = ["serve", "--data", join(root, "narrow"), "--listen", `127.0.0.1:${wide.port}`];
+    expect((await condarium(args)).code).toBe(2);
+    expect((await fetch(`http://127.0.0.1:${wide.port}/health/live`)).status).toBe(200);
+    expect((await wide.end("SIGTERM")).code).toBe(0);
+    const next = await start(join(root, "wide"), "--listen", `0.0.0.0:${wide.port}`);
+    expect((await next.end("SIGTERM")).code).toBe(0);
+  });
+
+  test("and its metrics cannot have the port of its own requests", async () => {
+    const free = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    const address = `127.0.0.1:${free.port}`;
+    free.stop(true);
+    const flags = ["--listen", address, "--metrics-listen", address];
+    const ended = await condarium(["serve", "--data", join(root, "own"), ...flags]);
+    expect([ended.code, ended.stderr]).toEqual([2, expect.stringContaining(`Cannot listen on ${address}`)]);
+  });
+});
+
+test("a server begins while a command holds a change, and one that was killed leaves nothing in its way", async () => {
+  const folder = await usedFolder("busy");
+  const command = new Connection(join(folder, "condarium.db"));
+  command.run("BEGIN IMMEDIATE");
+  const server = await start(folder);
+  expect((await fetch(`${server.url}/health/ready`)).status).toBe(200);
+  command.run("ROLLBACK");
+  command.close();
+  await server.end("SIGKILL");
+  const next = await start(folder);
+  expect(await readdir(join(folder, "tmp"))).toEqual([]);
+  expect((await next.end("SIGTERM")).code).toBe(0);
+});
+
+describe("a folder that another server uses", () => {
+  test("is left alone by a second one: nothing is swept or changed", async () => {
+    const folder = await usedFolder("shared");
+    const server = await start(folder);
+    await Bun.write(join(folder, "tmp", "upload"), "being received");
+    const before = await contents(folder);
+    const ended = await condarium(["serve", "--data", folder, "--listen", "127.0.0.1:0"]);
+    expect([ended.code, ended.stdout]).toEqual([2, ""]);
+    expect(ended.stderr).toMatch(/^condarium: Another condarium server is using this data folder [^\n]+\n$/);
+    expect(await contents(folder)).toEqual(before);
+    expect((await server.end("SIGTERM")).code).toBe(0);
+  });
+
+  test.skipIf(!canStepDown)("is none for commands of another user, who are told whose it is", async () => {
+    const folder = await usedFolder("private");
+    const args = ["user", "list", "--data", folder];
+    for (const command of [
+      args,
+      ["verify", "--data", folder],
+      ["serve", "--data", folder, "--listen", "127.0.0.1:0"],
+    ]) {
+      const ended = await condarium(command, {}, { under: AS_NOBODY });
+      expect([ended.code, ended.stdout]).toEqual([2, ""]);
+      expect(ended.stderr).toBe(
+        `condarium: ${folder} cannot be used: it belongs to user 0 and has mode 0700, and this is user 65534. Run condarium as that user.\n`,
+      );
+    }
+  });
+
+  test("is taken by one of two that start at once", async () => {
+    const folder = await usedFolder("raced");
+    const both = await Promise.allSettled([start(folder), start(folder)]);
+    expect(both.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    const [lost] = both.flatMap((one) => (one.status === "rejected" ? [String(one.reason)] : []));
+    expect(lost).toContain("condarium: Another condarium server is using this data folder");
+  });
+});

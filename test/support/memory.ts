@@ -1,0 +1,13 @@
+// The memory of another process, as Linux tells it.
+
+import { readFileSync } from "node:fs";
+
+/** Resident bytes; undefined where the system does not tell. */
+export function residentBytes(pid: number): number | undefined {
+  try {
+    const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+    return kib === undefined ? undefined : 1024 * Number(kib);
+  } catch {
+    return undefined;
+  }
+}

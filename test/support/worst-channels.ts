@@ -1,0 +1,91 @@
+// Channels whose every record is as long as may be stored, or longer, as rows from before there was a budget are.
+// Only the database is filled: there are no packages behind the records.
+
+import { openDataFolder } from "../../src/models/data-folder.ts";
+import { openDatabase } from "../../src/models/database.ts";
+import { systemClock as clock } from "../../src/modules/clock.ts";
+import { canonicalRecord } from "../../src/modules/conda/record.ts";
+import { sha256Hex } from "../../src/modules/hash.ts";
+import { createAccess } from "../../src/services/access.ts";
+import { COMMAND_LINE } from "../../src/services/actor.ts";
+import { findPlace } from "../../src/services/channel-place.ts";
+import { createChannels } from "../../src/services/channels.ts";
+import { createPackages, type NewFile } from "../../src/services/packages.ts";
+import { createUsers } from "../../src/services/users.ts";
+import { PASSWORD } from "./app.ts";
+
+export type WorstChannel = {
+  readonly names: number;
+  /** Of each name. */
+  readonly files: number;
+  /** Bytes of each record, and of what each exports. */
+  readonly record: number;
+  readonly runExports: number;
+  /** What a record is long of: text that is never the same, or the same text again and again. */
+  readonly text?: "random" | "repeated";
+};
+
+/** Bytes that are written in one transaction. */
+const UNIT_BYTES = 8 * 1024 ** 2;
+
+/** Makes the users `busy` and `other`, and the channel `busy/main` with one subdir `noarch`. */
+export async function seedWorstChannel(dataDir: string, worst: WorstChannel): Promise<void> {
+  const folder = openDataFolder(dataDir, { create: true });
+  const database = openDatabase({ path: folder.database, clock, create: true });
+  try {
+    const access = createAccess({ reader: database.read, clock, createChannels: true });
+    const users = createUsers({ database, access, clock, defaultVisibility: "public" });
+    for (const name of ["busy", "other"])
+      await users.create(COMMAND_LINE, { name, password: PASSWORD, isAdmin: false });
+    await createChannels({ database, access, clock }).create(COMMAND_LINE, { owner: "busy", channel: "main" }, {});
+    const packages = createPackages({ clock });
+    for (const unit of unitsOf(worst)) {
+      await database.transact(async (tx) => {
+        const place = await findPlace(tx, "busy", "main");
+        if (!place?.channel) throw new Error("the channel has gone");
+        for (const file of unit) await packages.addFile(tx, place.channel, file, COMMAND_LINE);
+      });
+    }
+  } finally {
+    database.close();
+  }
+}
+
+function* unitsOf(worst: WorstChannel): Generator<readonly NewFile[], void, undefined> {
+  const atOnce = Math.max(1, Math.floor(UNIT_BYTES / (worst.record + worst.runExports + 1)));
+  let unit: NewFile[] = [];
+  for (let name = 0; name < worst.names; name += 1) {
+    for (let file = 0; file < worst.files; file += 1) {
+      if (unit.push(worstFile(worst, `n${name}`, file)) < atOnce) continue;
+      yield unit;
+      unit = [];
+    }
+  }
+  yield unit;
+}
+
+export function worstFile({ record, runExports, text = "random" }: WorstChannel, name: string, file: number): NewFile {
+  const version = `1.${file}`;
+  const fileName = `${name}-${version}-0.conda`;
+  const sha256 = sha256Hex(fileName);
+  const seed = text === "random" ? fileName : "same";
+  const description = longText(seed, record);
+  const fields = { name, version, build: "0", build_number: 0, depends: ["n0"], subdir: "noarch", description };
+  const metadata = { about: {}, flags: [], runExports: runExports > 0 ? { weak: [longText(seed, runExports)] } : {} };
+  return {
+    packageName: name,
+    version,
+    section: "noarch",
+    fileName,
+    record: canonicalRecord(fields),
+    metadata: JSON.stringify(metadata),
+    properties: [],
+    blob: { sha256, md5: sha256.slice(0, 32), size: 1000 },
+  };
+}
+
+function longText(seed: string, length: number): string {
+  const parts: string[] = [];
+  for (let bytes = 0; bytes < length; bytes += 64) parts.push(sha256Hex(seed === "same" ? seed : `${seed} ${bytes}`));
+  return parts.join("").slice(0, length);
+}
