@@ -186,7 +186,6 @@ test("a file of settings that cannot be read is named in one sentence", async ()
   await Bun.write(garbage, Buffer.from(Array.from({ length: 400 }, (_, at) => (at * 37) % 256)));
   const lines = join(folder, "lines.toml");
   await Bun.write(lines, 'data = "x"\n[[[\n\n= 3\n');
-  const missing = join(folder, "missing.toml");
   const unusable = [folder, garbage, lines, join(folder, "missing.toml"), "/proc/self/mem"];
   const cases = [...unusable.map((path) => ["config show", path]), ["serve", garbage], ["health", garbage]];
   for (const [command = "", path = ""] of cases) {
