@@ -171,7 +171,7 @@ test.skipIf(leftOutDamages.includes("unreadable"))(
     for (const name of [".", ...(await readdir(folder, { recursive: true }))])
       await chown(join(folder, name), 65_534, 65_534);
     const asNobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    const ended = await condarium(["verify", "--full", "--data", folder], {}, asNobody);
+    const ended = await condarium(["verify", "--full", "--data", folder], {}, { under: asNobody });
     expect(ended.code).toBe(1);
     expect(ended.stdout).toMatch(/^I-3 {2}[^\n]+ cannot be read: EACCES[^\n]+\n$/);
     expect(ended.stdout).toContain(blob);

@@ -77,6 +77,7 @@ test("a thousand shards that never were, and only one that has gone is made agai
   let jobs = 0;
   const shards = createShards({
     blobs,
+    bodies: createBodies(),
     catalogues,
     events: createEvents({ log: createLogger({ level: "error", write: () => {} }), metrics: createMetrics() }),
     workers: {
