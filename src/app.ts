@@ -3,26 +3,18 @@
 import { join } from "node:path";
 import { version } from "../package.json";
 import type { Config } from "./config.ts";
-import { AppError, unavailable } from "./errors.ts";
 import { createEvents, type Events } from "./events.ts";
 import { listChannels } from "./models/channel.ts";
 import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
 import { toOpenError } from "./models/database-errors.ts";
-import { openDatabase, type Database } from "./models/database.ts";
 import { openDerivedLookup, type DerivedLookup } from "./models/derived-lookup.ts";
-import { createFolderGuard, type FolderGuard } from "./models/folder-guard.ts";
 import { lockFolder } from "./models/lock.ts";
-import { createReserve, type Reserve } from "./models/reserve.ts";
-import { createHandleCount } from "./modules/handles.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
 import { ARCHIVE_LIMITS } from "./modules/conda/archive.ts";
-import { createFairTurns, type FairTurns } from "./modules/fair-turns.ts";
 import type { Logger } from "./modules/log.ts";
 import { createMetrics, type Metrics } from "./modules/metrics.ts";
-import type { BlobStore } from "./modules/storage/blob-store.ts";
 import { createDerivedFiles, type DerivedFiles } from "./modules/storage/derived-files.ts";
 import { createDiskProbe } from "./modules/storage/disk-probe.ts";
-import { createDiskStore } from "./modules/storage/disk.ts";
 import { createUnread } from "./modules/unread.ts";
 import { createRouter, type Router } from "./routers/index.ts";
 import { createRememberedAnswers } from "./routers/remembered.ts";
@@ -38,7 +30,6 @@ import { createFileHashes } from "./services/file-hashes.ts";
 import { createGrants, type Grants } from "./services/grants.ts";
 import { createHealth, type Health } from "./services/health.ts";
 import { createIdentities } from "./services/identities.ts";
-import { dropDerived } from "./modules/storage/leftovers.ts";
 import { createBackup, type Backup } from "./services/storage/backup.ts";
 import { createGc, type Gc } from "./services/storage/gc.ts";
 import { scheduleGc } from "./services/storage/gc-schedule.ts";
@@ -54,7 +45,9 @@ import { createThrottle } from "./services/throttle.ts";
 import { createTokens, type Tokens } from "./services/tokens.ts";
 import { createUsers, type Users } from "./services/users.ts";
 import { createVerify, type Verify } from "./services/verify.ts";
-import { createWorkers, type Workers } from "./services/workers.ts";
+import { createWorkers } from "./services/workers.ts";
+import { closeStores, openStores, type Stores } from "./stores.ts";
+import { createThreads, PATIENCE_MS, spawn, WAITING, type Threads } from "./threads.ts";
 
 /** What the commands beside a server work on: the same database and blobs, no lock, one short transaction each. */
 export type Management = {
@@ -86,6 +79,9 @@ export type AppOptions = {
   readonly onFatal?: ((error: unknown) => void) | undefined;
 };
 
+/** Steps of builds that wait, of one channel and of all. */
+const TURNS = { ofOne: WAITING / 5, ofAll: WAITING };
+
 function once(work: () => void): () => void {
   let done = false;
   return () => {
@@ -93,37 +89,6 @@ function once(work: () => void): () => void {
     done = true;
   };
 }
-
-/** Work that waits for a thread; past that, callers are told to come back. */
-const WAITING = 1000;
-const INDEXERS = 1;
-/** Bun cuts off whoever waits for 255 s: whose package has not been read by then is told before. */
-const PATIENCE_MS = 200_000;
-const TURNS = { ofOne: WAITING / 5, ofAll: WAITING };
-
-/** What a thread opens; Bun ends the process when a thread that starts finds no handle. */
-const HANDLES_OF_A_THREAD = 24;
-const countHandles = createHandleCount();
-
-function spawn(): Worker {
-  const handles = countHandles?.();
-  if (handles && handles.limit - handles.open < HANDLES_OF_A_THREAD)
-    throw unavailable("The server has used up its file handles. Try again in a moment.", 5);
-  return new Worker(new URL("./worker.ts", import.meta.url).href);
-}
-
-/** Its heap stays small: what it reads is thrown away member by member. */
-function spawnInspector(): Worker {
-  return new Worker(new URL("./worker.ts", import.meta.url).href, { smol: true });
-}
-
-type Stores = {
-  readonly folder: DataFolder;
-  readonly guard: FolderGuard;
-  readonly database: Database;
-  readonly blobs: BlobStore;
-  readonly reserve: Reserve;
-};
 
 export function openManagement(
   config: Config,
@@ -265,36 +230,6 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   });
 }
 
-/** Worker threads by what they do, so that no kind of work waits for another. */
-type Threads = {
-  readonly workers: Workers;
-  readonly turns: FairTurns;
-  readonly indexers: Workers;
-  readonly hashers: Workers;
-  close(): void;
-};
-
-function createThreads(config: Config, parts: { readonly clock: Clock; readonly metrics: Metrics }): Threads {
-  // One more than have work as a rule: for an account that has none while another's takes long.
-  const workers = createWorkers({ spawn: spawnInspector, size: config.workers + 1, queue: WAITING });
-  const indexers = createWorkers({ spawn, size: INDEXERS, queue: WAITING });
-  const hashers = createWorkers({ spawn, size: 1, queue: WAITING });
-  const turns = createFairTurns({
-    places: config.workers,
-    queue: WAITING,
-    queueOfOne: config["uploads-per-account"],
-    patienceMs: PATIENCE_MS,
-    now: () => parts.clock.elapsed(),
-  });
-  const waiting = (): number => turns.waiting;
-  parts.metrics.observe("condarium_inspections_waiting", "Packages that wait for a worker", waiting);
-  const close = (): void => {
-    turns.close();
-    for (const pool of [workers, indexers, hashers]) pool.close();
-  };
-  return { workers, turns, indexers, hashers, close };
-}
-
 /** In a thread of its own, so that nobody waits for it. */
 function collectInBackground(config: Config, parts: { readonly events: Events; readonly folder: DataFolder }) {
   return scheduleGc({
@@ -304,62 +239,6 @@ function collectInBackground(config: Config, parts: { readonly events: Events; r
     intervalMs: config["gc-interval"] * 1000,
     graceMs: config["gc-grace"] * 1000,
   });
-}
-
-/** The log of the database has gone by then, which makes room on a full disk. */
-function closeStores({ database, reserve }: Stores): void {
-  database.close();
-  reserve.refill();
-}
-
-type StoresOptions = {
-  readonly config: Config;
-  readonly clock: Clock;
-  /** For the server, which holds the lock of the folder. */
-  readonly create: boolean;
-  readonly failpoint?: ((name: string) => void) | undefined;
-  readonly onFatal?: ((error: unknown) => void) | undefined;
-  readonly requireFiles?: (() => void) | undefined;
-};
-
-/** A disk may be so full that no database can be opened on it; what can be made again then makes room. */
-function openStores(options: StoresOptions): Stores {
-  try {
-    return openStoresOnce(options);
-  } catch (error) {
-    if (!(error instanceof AppError) || error.code !== "no-space") throw error;
-    const { root, lock } = openDataFolder(options.config.data, { create: options.create });
-    if (!(options.create || isFree(lock)) || !dropDerived(root)) throw error;
-    return openStoresOnce(options);
-  }
-}
-
-function isFree(lock: string): boolean {
-  try {
-    lockFolder(lock).release();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function openStoresOnce(options: StoresOptions): Stores {
-  const { config, clock, create, failpoint, requireFiles, onFatal } = options;
-  const folder = openDataFolder(config.data, { create });
-  const reserve = createReserve(folder.database);
-  const database = openDatabase({
-    path: folder.database,
-    clock,
-    create,
-    failpoint,
-    requireFiles,
-    onFatal,
-    reserve,
-    // Commands are of the one who runs the server, and may be what makes room.
-    evenIfFull: !create,
-  });
-  const blobs = createDiskStore({ root: folder.root, reserve: config["min-free-space"], requireFiles, failpoint });
-  return { folder, guard: createFolderGuard(folder), database, blobs, reserve };
 }
 
 function managementOf(parts: {

@@ -3,9 +3,10 @@
 
 import { Database as Connection } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtemp, open, rm, stat } from "node:fs/promises";
+import { chmod, chown, mkdtemp, open, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { blobKey } from "../src/modules/storage/keys.ts";
 import { startTestApp } from "./support/app.ts";
 import { CASES, damageRoom, leftOutDamages, type DamageRoom } from "./support/damage.ts";
 import { leaveOut } from "./support/left-out.ts";
@@ -155,19 +156,43 @@ test("derived data that are damaged are begun anew, and the log says so", async 
   await rm(folder, { recursive: true, force: true });
 });
 
+test.skipIf(leftOutDamages.includes("unreadable"))(
+  "a package that cannot be read is one finding of verify, which goes on to the others",
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), "condarium-unreadable-"));
+    const app = await startTestApp({ folder });
+    const alice = await app.addUser("alice");
+    const [first, second] = ["first", "second"].map((name) => buildPackage({ name, version: "1" }));
+    for (const built of [first, second])
+      await alice.put(`/api/packages/alice/conda/main/${built?.fileName}`, built?.bytes ?? null);
+    await app.close();
+    const blob = join(folder, blobKey(first?.sha256 ?? ""));
+    await chmod(blob, 0);
+    for (const name of [".", ...(await readdir(folder, { recursive: true }))])
+      await chown(join(folder, name), 65_534, 65_534);
+    const asNobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    const ended = await condarium(["verify", "--full", "--data", folder], {}, { under: asNobody });
+    expect(ended.code).toBe(1);
+    expect(ended.stdout).toMatch(/^I-3 {2}[^\n]+ cannot be read: EACCES[^\n]+\n$/);
+    expect(ended.stdout).toContain(blob);
+    expect(ended.stderr).toBe("2 files, 2 blobs, 1 problems.\n");
+    await rm(folder, { recursive: true, force: true });
+  },
+);
+
 test("a file of settings that cannot be read is named in one sentence", async () => {
   const folder = await mkdtemp(join(tmpdir(), "condarium-config-"));
   const garbage = join(folder, "garbage.toml");
   await Bun.write(garbage, Buffer.from(Array.from({ length: 400 }, (_, at) => (at * 37) % 256)));
   const lines = join(folder, "lines.toml");
   await Bun.write(lines, 'data = "x"\n[[[\n\n= 3\n');
-  for (const command of [["serve"], ["config", "show"], ["health"], ["user", "list"]]) {
-    for (const path of [folder, garbage, lines, join(folder, "missing.toml"), "/proc/self/mem"]) {
-      const ended = await condarium([...command, "--config", path]);
-      expect([command, path, ended.code, ended.stdout]).toEqual([command, path, 2, ""]);
-      expect(ended.stderr).toMatch(/^condarium: [^\n]+\n$/);
-      expect(ended.stderr).toContain(path);
-    }
+  const unusable = [folder, garbage, lines, join(folder, "missing.toml"), "/proc/self/mem"];
+  const cases = [...unusable.map((path) => ["config show", path]), ["serve", garbage], ["health", garbage]];
+  for (const [command = "", path = ""] of cases) {
+    const ended = await condarium([...command.split(" "), "--config", path]);
+    expect([command, path, ended.code, ended.stdout]).toEqual([command, path, 2, ""]);
+    expect(ended.stderr).toMatch(/^condarium: [^\n]+\n$/);
+    expect(ended.stderr).toContain(path);
   }
   await rm(folder, { recursive: true, force: true });
 });

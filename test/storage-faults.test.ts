@@ -2,6 +2,7 @@
 
 import { Database as Connection } from "bun:sqlite";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import {
   appendFile,
   chmod,
@@ -364,6 +365,35 @@ test.skipIf(!canTrace)(
   },
 );
 
+test.skipIf(!canTrace)(
+  "a folder of packages that cannot be made durable refuses them, and the server is not ready until it is restarted",
+  async () => {
+    const folder = await usedFolder();
+    const built = buildPackage({ name: "doubtful", version: "1" });
+    const place = join(folder, "blobs", built.sha256.slice(0, 2), built.sha256.slice(2, 4));
+    await mkdir(place, { recursive: true });
+    const calls = ["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO"];
+    const server = await serve(
+      folder,
+      [],
+      ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-P", place, ...calls],
+    );
+    const headers = basic("alice", PASSWORD);
+    for (let times = 0; times < 2; times++) {
+      const body = built.bytes.slice();
+      const answer = await fetch(`${server.url}${ROOT}/${built.fileName}`, { method: "PUT", headers, body });
+      expect(answer.status).toBe(503);
+      expect((await fetch(`${server.url}/health/ready`)).status).toBe(503);
+    }
+    expect((await fetch(`${server.url}/alice/main/noarch/kept-1-0.conda`)).status).toBe(200);
+    expect(server.stderr().match(/"event":"trouble".*fsync.*restart the server/g)).toHaveLength(1);
+    for (const pid of childrenOf(server.child.pid)) process.kill(pid, "SIGTERM");
+    expect(await server.child.exited).toBe(0);
+    expect((await condarium(["verify", "--full", "--data", folder])).code).toBe(0);
+  },
+  30_000,
+);
+
 describe("a clock that is set back by a day", () => {
   const DAY_MS = 24 * 60 * 60 * 1000;
   let now = Date.UTC(2030, 5, 15);
@@ -460,4 +490,10 @@ async function swap(folder: string, name: string): Promise<void> {
   const elsewhere = await newFolder();
   await rename(join(folder, name), join(elsewhere, name));
   await symlink(join(elsewhere, name), join(folder, name));
+}
+
+/** What a tracer runs: it passes on no signal. */
+function childrenOf(pid: number): number[] {
+  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
+  return text.trim().split(" ").map(Number);
 }

@@ -7,7 +7,7 @@ import type { Database } from "../models/database.ts";
 import type { FolderGuard } from "../models/folder-guard.ts";
 import { findOwner } from "../models/owner.ts";
 import type { Clock } from "../modules/clock.ts";
-import { isDiskFailure, isDiskRefusal, toDiskError } from "../modules/storage/disk-errors.ts";
+import { isDiskFailure, isDiskRefusal, isSyncFailure, toDiskError } from "../modules/storage/disk-errors.ts";
 import type { DiskProbe } from "../modules/storage/disk-probe.ts";
 
 export type Health = {
@@ -57,6 +57,8 @@ export function createHealth(parts: HealthParts): Health {
   async function note(fault: unknown): Promise<void> {
     if (isDatabaseDamaged(fault)) troubles.set("database", `${databasePath} is damaged`);
     if (isDatabaseDiskFailure(fault)) disk.fail(`${databasePath}: ${messageOf(fault)}`);
+    else if (isSyncFailure(fault))
+      disk.fail(`${messageOf(fault)}; restart the server once the disk is sound`, "for good");
     else if (isDiskFailure(fault)) disk.fail(messageOf(fault));
     // A large upload fills a disk for a moment, so this alone says nothing: what is left once it has gone does.
     else if (isDiskRefusal(fault)) await look(0);
@@ -127,7 +129,7 @@ function createTroubles(events: Events): Troubles {
   };
 }
 
-type DiskLook = { look(age: number): Promise<void>; fail(reason: string): void };
+type DiskLook = { look(age: number): Promise<void>; fail(reason: string, howLong?: "for good"): void };
 
 function createDiskLook(parts: HealthParts, troubles: Troubles): DiskLook {
   const { disk, events, clock, reserve } = parts;
@@ -155,8 +157,8 @@ function createDiskLook(parts: HealthParts, troubles: Troubles): DiskLook {
       looking ??= look(age).finally(() => (looking = undefined));
       await looking;
     },
-    fail: (reason) => {
-      failed = clock.elapsed();
+    fail: (reason, howLong) => {
+      failed = howLong === "for good" ? Number.POSITIVE_INFINITY : Math.max(failed, clock.elapsed());
       troubles.set("disk", reason);
     },
   };

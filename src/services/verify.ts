@@ -109,7 +109,12 @@ async function checkContent(parts: VerifyParts, report: Report, row: PackageBlob
   const blob = await parts.blobs.open(blobKey(row.sha256));
   if (!blob) return;
   const hash = createFileHash();
-  for await (const chunk of blob.stream()) hash.update(chunk);
+  try {
+    for await (const chunk of blob.stream()) hash.update(chunk);
+  } catch (error) {
+    // One bad place of the disk must not hide the others.
+    return report("I-3", row.sha256, `it cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
   const { sha256, md5 } = hash.digest();
   if (sha256 !== row.sha256) report("I-3", row.sha256, `the bytes have the sha256 ${sha256}`);
   else if (md5 !== row.md5) report("I-3", row.sha256, `the bytes have the md5 ${md5}, not ${row.md5}`);

@@ -5,9 +5,16 @@ import { afterAll, expect, test } from "bun:test";
 import { appendFile, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createEvents } from "../../src/events.ts";
+import { openDataFolder } from "../../src/models/data-folder.ts";
 import { openDatabase } from "../../src/models/database.ts";
+import { createFolderGuard } from "../../src/models/folder-guard.ts";
 import { findOwner, insertOwner } from "../../src/models/owner.ts";
 import { systemClock } from "../../src/modules/clock.ts";
+import { createLogger } from "../../src/modules/log.ts";
+import { createMetrics } from "../../src/modules/metrics.ts";
+import { createDiskProbe } from "../../src/modules/storage/disk-probe.ts";
+import { createHealth } from "../../src/services/health.ts";
 import { startTestApp } from "../support/app.ts";
 import { leaveOut } from "../support/left-out.ts";
 import { canMountHere, runs } from "../support/system.ts";
@@ -19,6 +26,44 @@ if (!canMount) leaveOut("stopping on a full disk", "this needs the right to moun
 const folders: string[] = [];
 afterAll(async () => {
   for (const folder of folders) await rm(folder, { recursive: true, force: true });
+});
+
+test("a failed fsync is not made good by what goes well afterwards, another failure of the disk is", async () => {
+  const root = await mkdtemp(join(tmpdir(), "condarium-health-"));
+  folders.push(root);
+  let elapsed = 0;
+  const clock = { now: () => 0, elapsed: () => elapsed };
+  const folder = openDataFolder(root, { create: true });
+  const database = openDatabase({ path: folder.database, clock, create: true });
+  const metrics = createMetrics();
+  const lines: string[] = [];
+  const log = createLogger({ level: "debug", write: (line) => void lines.push(line) });
+  const health = createHealth({
+    database,
+    databasePath: folder.database,
+    guard: createFolderGuard(folder),
+    disk: createDiskProbe({ root, files: [] }),
+    reserve: 0,
+    events: createEvents({ log, metrics }),
+    clock,
+  });
+  const failure = (code: string, syscall: string): Error =>
+    Object.assign(new Error(`${code}: the disk failed, ${syscall}`), { code, syscall });
+  expect(await health.isReady()).toBe(true);
+  for (const [error, later] of [
+    [failure("EIO", "write"), true],
+    [failure("EROFS", "open"), true],
+    [failure("EIO", "fsync"), false],
+    [failure("EIO", "write"), false],
+  ] as const) {
+    expect(health.explain(error)).toMatchObject({ code: "unavailable" });
+    elapsed += 4000;
+    expect([error.message, await health.isReady()]).toEqual([error.message, false]);
+    elapsed += 60_000;
+    expect([error.message, await health.isReady()]).toEqual([error.message, later]);
+  }
+  expect(lines.filter((line) => line.includes('"event":"trouble"'))).toHaveLength(3);
+  database.close();
 });
 
 test("a log that grew while somebody read for long is given back, though nobody publishes any more", async () => {

@@ -2,7 +2,7 @@
 
 import { AppError, unavailable } from "../../errors.ts";
 
-export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
+export function hasCode(error: unknown, ...codes: readonly string[]): error is Error {
   return error instanceof Error && "code" in error && typeof error.code === "string" && codes.includes(error.code);
 }
 
@@ -19,6 +19,11 @@ const FAILED = ["EROFS", "EIO"];
 /** The disk failed, whatever was asked of it: what it answers to the next one is no proof of the contrary. */
 export function isDiskFailure(error: unknown): boolean {
   return causesOf(error).some((cause) => hasCode(cause, ...FAILED));
+}
+
+/** What the disk has lost by that, nobody knows, and a second fsync may call it stored. */
+export function isSyncFailure(error: unknown): boolean {
+  return causesOf(error).some((cause) => hasCode(cause, "EIO") && "syscall" in cause && cause.syscall === "fsync");
 }
 
 /** It could not take this one thing, or it failed. */

@@ -2,6 +2,7 @@
 
 import { lstat, mkdir, open, realpath } from "node:fs/promises";
 import { dirname } from "node:path";
+import { unavailable } from "../../errors.ts";
 import { hasCode } from "./disk-errors.ts";
 
 export type Folders = {
@@ -39,7 +40,10 @@ export function createFolders(root: string): Folders {
   }
 
   async function syncOne(folder: string): Promise<void> {
-    if (failed.has(folder)) throw new Error(`an fsync of ${folder} failed before: the server must be restarted`);
+    if (failed.has(folder)) {
+      const cause = new Error(`an fsync of ${folder} failed before`);
+      throw unavailable("The server's disk failed. Its administrator has to restart the server.", 60, cause);
+    }
     const handle = await open(folder, "r");
     try {
       await handle.sync();

@@ -10,6 +10,7 @@ import { createLogger } from "../../../src/modules/log.ts";
 import { createMetrics } from "../../../src/modules/metrics.ts";
 import { createDiskStore } from "../../../src/modules/storage/disk.ts";
 import { shardKey } from "../../../src/modules/storage/keys.ts";
+import { createBodies } from "../../../src/services/bodies.ts";
 import { createShards } from "../../../src/services/index/shards.ts";
 import { createTurns } from "../../../src/services/index/turns.ts";
 import { createWorkers } from "../../../src/services/workers.ts";
@@ -76,6 +77,7 @@ test("a thousand shards that never were, and only one that has gone is made agai
   let jobs = 0;
   const shards = createShards({
     blobs,
+    bodies: createBodies(),
     catalogues,
     events: createEvents({ log: createLogger({ level: "error", write: () => {} }), metrics: createMetrics() }),
     workers: {

@@ -1,0 +1,77 @@
+// What a data folder is opened as: its database, its blobs, and what guards both.
+
+import type { Config } from "./config.ts";
+import { AppError } from "./errors.ts";
+import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
+import { openDatabase, type Database } from "./models/database.ts";
+import { createFolderGuard, type FolderGuard } from "./models/folder-guard.ts";
+import { lockFolder } from "./models/lock.ts";
+import { createReserve, type Reserve } from "./models/reserve.ts";
+import type { Clock } from "./modules/clock.ts";
+import type { BlobStore } from "./modules/storage/blob-store.ts";
+import { createDiskStore } from "./modules/storage/disk.ts";
+import { dropDerived } from "./modules/storage/leftovers.ts";
+
+export type Stores = {
+  readonly folder: DataFolder;
+  readonly guard: FolderGuard;
+  readonly database: Database;
+  readonly blobs: BlobStore;
+  readonly reserve: Reserve;
+};
+
+type StoresOptions = {
+  readonly config: Config;
+  readonly clock: Clock;
+  /** For the server, which holds the lock of the folder. */
+  readonly create: boolean;
+  readonly failpoint?: ((name: string) => void) | undefined;
+  readonly onFatal?: ((error: unknown) => void) | undefined;
+  readonly requireFiles?: (() => void) | undefined;
+};
+
+/** A disk may be so full that no database can be opened on it; what can be made again then makes room. */
+export function openStores(options: StoresOptions): Stores {
+  try {
+    return openStoresOnce(options);
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== "no-space") throw error;
+    const { root, lock } = openDataFolder(options.config.data, { create: options.create });
+    if (!(options.create || isFree(lock)) || !dropDerived(root)) throw error;
+    return openStoresOnce(options);
+  }
+}
+
+/** The log of the database has gone by then, which makes room on a full disk. */
+export function closeStores({ database, reserve }: Stores): void {
+  database.close();
+  reserve.refill();
+}
+
+function isFree(lock: string): boolean {
+  try {
+    lockFolder(lock).release();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function openStoresOnce(options: StoresOptions): Stores {
+  const { config, clock, create, failpoint, requireFiles, onFatal } = options;
+  const folder = openDataFolder(config.data, { create });
+  const reserve = createReserve(folder.database);
+  const database = openDatabase({
+    path: folder.database,
+    clock,
+    create,
+    failpoint,
+    requireFiles,
+    onFatal,
+    reserve,
+    // Commands are of the one who runs the server, and may be what makes room.
+    evenIfFull: !create,
+  });
+  const blobs = createDiskStore({ root: folder.root, reserve: config["min-free-space"], requireFiles, failpoint });
+  return { folder, guard: createFolderGuard(folder), database, blobs, reserve };
+}
