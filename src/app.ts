@@ -265,6 +265,6 @@ function managementOf(parts: {
   };
 }
 
-function accessOf(config: Config, { database, clock }: { readonly database: Database; readonly clock: Clock }): Access {
+function accessOf(config: Config, { database, clock }: Pick<Stores, "database"> & { readonly clock: Clock }): Access {
   return createAccess({ reader: database.read, clock, createChannels: config["create-channels"] });
 }
