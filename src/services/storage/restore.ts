@@ -12,7 +12,7 @@ import { createDiskStore } from "../../modules/storage/disk.ts";
 import type { Problem } from "../verify.ts";
 import { syncFolder } from "./backup-target.ts";
 import { checkBackup, type CheckedBackup } from "./check-backup.ts";
-import { contentsOf, readOnlyBlobs } from "./check-contents.ts";
+import { contentsOf, readOnlyBlobs, sizeAt } from "./check-contents.ts";
 import { createCopying, type CopyTotals } from "./copy-contents.ts";
 
 export type RestoreSummary = {
@@ -117,6 +117,7 @@ async function copyContents(
       const copying = createCopying({
         from: readOnlyBlobs(source),
         to: createDiskStore({ root, reserve: 0 }),
+        sizeOf: (key) => sizeAt(root, key),
         reader,
         before: contentsOf(source, manifest),
         check: () => undefined,

@@ -82,8 +82,6 @@ function rowsOf(folder: string): Record<string, string[]> {
 test("a backup amid publishes restores to the documents of its moment, byte by byte, and to every row", async () => {
   const server = await startTestApp({ folder: join(room, "data") });
   const alice = await server.addUser("alice");
-  await server.app.channels.create({ owner: "alice", channel: "gone" }, {});
-  await server.app.channels.remove({ owner: "alice", channel: "gone" });
   const seen = new Map<number, Record<string, string | null>>();
   const ending = new AbortController();
   const publishing = (async () => {
@@ -93,6 +91,8 @@ test("a backup amid publishes restores to the documents of its moment, byte by b
     }
   })();
   while (seen.size < 5) await Bun.sleep(5);
+  await server.app.channels.create({ owner: "alice", channel: "gone" }, {});
+  await server.app.channels.remove({ owner: "alice", channel: "gone" });
   const first = await command("backup", join(room, "backup"), "--data", server.folder, "--json");
   const second = await command("backup", join(room, "backup"), "--data", server.folder, "--json");
   ending.abort();
@@ -284,6 +284,23 @@ describe("a backup of a server at rest", () => {
       async () => (await rewriteRows("package_file", (row) => ({ ...row, version_id: 99 })), undefined),
     ],
     ["a row that says less", async () => (await rewriteRows("package", (row) => without(row, "name")), undefined)],
+    ["a row that says more", async () => (await rewriteRows("package", (row) => ({ ...row, more: 1 })), undefined)],
+    [
+      "rows that were changed later",
+      async () => (
+        await rewriteRows("owner", (row) => ({ ...row, display_name: "else" }), { isForged: false }),
+        undefined
+      ),
+    ],
+    [
+      "contents of another package",
+      async () => (
+        await rewriteRows("contents", (row) =>
+          row.sha256 === theFirst.sha256 ? { ...row, sha256: sha256Hex("x") } : row,
+        ),
+        undefined
+      ),
+    ],
     [
       "one row less",
       async () => (await rewriteRows("package_property", (row) => (row.id === 1 ? undefined : row)), undefined),
@@ -309,6 +326,7 @@ describe("a backup of a server at rest", () => {
   async function rewriteRows(
     name: string,
     alter: (row: Record<string, unknown>) => Record<string, unknown> | undefined,
+    { isForged = true } = {},
   ): Promise<void> {
     const path = await rowFile(name);
     const lines = zstdDecompressSync(await Bun.file(path).bytes())
@@ -320,7 +338,7 @@ describe("a backup of a server at rest", () => {
     await Bun.write(path, bytes);
     await changeManifest((manifest) => {
       const said = name === "contents" ? manifest.contents : manifest.tables.find((table) => table.name === name);
-      if (said) Object.assign(said, { bytes: bytes.byteLength, sha256: sha256Hex(bytes) });
+      if (said) Object.assign(said, { bytes: bytes.byteLength, ...(isForged ? { sha256: sha256Hex(bytes) } : {}) });
     });
   }
 
