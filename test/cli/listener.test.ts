@@ -70,7 +70,7 @@ test("the port rests while that does not help, and is the same one afterwards", 
 test("a port that stays short takes no connection in between, and needs more free to begin again than to stop", async () => {
   let open = 80;
   start(() => open);
-  expect(await eventually(() => listener.isShort())).toBe(true);
+  expect(await eventually(async () => !(await isHere()))).toBe(true);
   open = 70;
   await Bun.sleep(600);
   expect([listener.isShort(), await isHere()]).toEqual([true, false]);
