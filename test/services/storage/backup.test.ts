@@ -11,8 +11,11 @@ import { sha256Hex } from "../../../src/modules/hash.ts";
 import { jsonOf } from "../../support/answers.ts";
 import { startTestApp, type Actor, type TestApp } from "../../support/app.ts";
 import { spawnCrashing } from "../../support/crashing.ts";
+import { leaveOut } from "../../support/left-out.ts";
 import { listen } from "../../support/listening.ts";
+import { noise } from "../../support/noise.ts";
 import { buildPackage, type BuiltPackage } from "../../support/package-builder.ts";
+import { canMountHere, runs } from "../../support/system.ts";
 
 const DOCUMENTS = [
   "noarch/repodata.json",
@@ -23,6 +26,9 @@ const DOCUMENTS = [
   "channeldata.json",
   "rss.xml",
 ];
+
+const canMount = await canMountHere();
+if (!canMount) leaveOut("a backup to a full disk", "this needs the right to mount a tmpfs");
 
 let room: string;
 beforeEach(async () => {
@@ -372,6 +378,26 @@ describe("a backup of a server at rest", () => {
     }
     expect(await readdir(join(room, "busy"))).toEqual(["letter.txt"]);
     expect(await readdir(data)).not.toContain("unfinished");
+  });
+
+  test.skipIf(!canMount)("that finds no room says so in a line, and leaves the one before", async () => {
+    const small = join(room, "small");
+    await mkdir(small);
+    expect(runs("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", small)).toBe(true);
+    try {
+      target = join(small, "backup");
+      expect((await backup()).code).toBe(0);
+      const server = await startTestApp({ folder: data });
+      const files = { "share/noise": noise(1024 ** 2) };
+      for (const name of ["large", "larger"])
+        await put(server.as("alice"), buildPackage({ name, version: "1", files }));
+      await server.close();
+      const full = await backup();
+      expect([full.code, full.notes.join()]).toEqual([1, expect.stringMatching(/^condarium: [^\n]* is full[^\n]*$/)]);
+      expect((await check()).code).toBe(0);
+    } finally {
+      runs("umount", "-l", small);
+    }
   });
 
   test("is restored into an empty folder only, and not under a server", async () => {
