@@ -12,6 +12,7 @@ import { canMountHere, runs } from "./support/system.ts";
 
 const ROOT = "/api/packages/alice/conda/main";
 const DOCUMENT = "/alice/main/noarch/repodata.json";
+const NOT_MADE = "/alice/main/channeldata.json";
 const kept = buildPackage({ name: "kept", version: "1" });
 
 const canMount = await canMountHere();
@@ -118,11 +119,11 @@ describe.skipIf(!canMount)("a data folder that becomes read-only", () => {
     server = await listen({ folder });
     const { ino } = await stat(join(folder, "index.db"));
     lock(folder);
-    const answer = await fetch(`${server.url}${DOCUMENT}`);
+    const answer = await fetch(`${server.url}${NOT_MADE}`);
     expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "5"]);
     expect(server.log()).toContain(`${join(folder, "index.db")} cannot be opened`);
     unlock();
-    expect(await statusOf(DOCUMENT)).toBe(200);
+    expect(await statusOf(NOT_MADE)).toBe(200);
     expect((await stat(join(folder, "index.db"))).ino).toBe(ino);
     expect(server.log()).not.toContain("derived-mended");
   });

@@ -77,7 +77,7 @@ export function createListener({ serve, log, count }: ListenerParts): Listener {
     if (isShort) for (const server of servers) server.closeIdleConnections();
     if (isShort && !current) end();
     else looksAtRest = 0;
-    if (isShort && current && take().open > limit - reserve) rest();
+    if (isShort && wasShort && current && handles.open > limit - reserve) rest();
     if (!isShort && !current) resume();
     if (!isShort && wasShort)
       log.warn({ event: "handles-free", open: handles.open, limit }, "there are file handles again");

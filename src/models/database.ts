@@ -89,7 +89,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     logBytes: () => statSync(`${options.path}-wal`, { throwIfNoEntry: false })?.size ?? 0,
     shrinkLog: () => shrinkLog(write),
     integrityProblems: () => integrityProblems(read, write),
-    shrink: () => shrinkNow(write),
+    shrink: () => shrink(write),
     close: () => {
       read.close();
       // What has not committed by now was never acknowledged.
@@ -163,16 +163,6 @@ function makeRoom(write: Connection, reserve: Reserve | undefined): void {
     write.run("PRAGMA wal_checkpoint(RESTART)");
   } catch (error) {
     if (!isDatabaseBusy(error) && !isDatabaseFull(error)) throw error;
-  }
-}
-
-/** 0 when others are busy with it, or the disk is full: the next time will do. */
-function shrinkNow(write: Connection): number {
-  try {
-    return write.inTransaction ? 0 : shrink(write);
-  } catch (error) {
-    if (isDatabaseBusy(error) || isDatabaseFull(error)) return 0;
-    throw error;
   }
 }
 

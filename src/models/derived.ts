@@ -44,7 +44,7 @@ export type Derived = DerivedSegments &
     transact<T>(work: () => T): T;
     /** The same for work that waits: no other process writes until it ends, and `transact` within is part of it. */
     exclusively<T>(work: () => Promise<T>): Promise<T>;
-    /** Gives free pages back to the disk, where that pays; answers the bytes. Errors: of SQLite. */
+    /** Gives free pages back to the disk, where that pays; answers the bytes. */
     shrink(): number;
     close(): void;
   };

@@ -2,7 +2,8 @@
 
 import { Database as Connection, type SQLQueryBindings } from "bun:sqlite";
 import { getTableConfig, SQLiteTable } from "drizzle-orm/sqlite-core";
-import { malformed } from "../errors.ts";
+import { AppError, malformed } from "../errors.ts";
+import { isDatabaseFull, toAppError } from "./database-errors.ts";
 import { migrate, schemaNumber } from "./migrations.ts";
 import * as schema from "./schema/sqlite.ts";
 
@@ -55,12 +56,20 @@ const TABLES = new Map<string, Table>(
     ]),
 );
 
-/** A copy of the database as it is at this moment, made in one read transaction beside those who write. */
+/**
+ * A copy of the database as it is at this moment, made in one read transaction beside those who write.
+ * Errors: `no-space`, `unavailable`.
+ */
 export function copyDatabase(from: string, to: string): void {
   const connection = new Connection(from, { readwrite: true, create: false });
   try {
     connection.run("PRAGMA busy_timeout = 5000");
+    // It is read and thrown away: nobody needs it on the disk.
+    connection.run("PRAGMA synchronous = OFF");
     connection.run("VACUUM INTO ?", [to]);
+  } catch (error) {
+    if (!isDatabaseFull(error)) throw toAppError(error);
+    throw new AppError("no-space", `The disk of ${to} is full: make room there, and run this again.`, { cause: error });
   } finally {
     connection.close();
   }

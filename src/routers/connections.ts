@@ -1,7 +1,6 @@
 // What one connection may ask for before those on others get their turn, and how much may lie unread for it.
 
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { createLru } from "../modules/lru.ts";
 import type { Unread } from "../modules/unread.ts";
 import type { Peer } from "./kit.ts";
 
@@ -22,11 +21,20 @@ const IN_A_TURN = 8;
 /** Answers without a body in a row, before the connection is looked at. */
 const IN_A_ROW = 256;
 const UNREAD_BYTES = 16 * 1024;
-const CONNECTIONS = 20_000;
+const PORTS = 65_536;
 
+/** Connections are told apart by the port of the other end: two with the same share a count, which does no harm. */
 export function createConnections({ unread }: { readonly unread: Unread }): Connections {
-  const inThisTurn = new Map<string, number>();
-  const inARow = createLru<string, number>({ maxEntries: CONNECTIONS });
+  const turns = new Uint32Array(PORTS);
+  const inTurn = new Uint32Array(PORTS);
+  const inARow = new Uint32Array(PORTS);
+  let turn = 1;
+  let isTurnKnown = false;
+
+  function endTurn(): void {
+    turn = (turn + 1) >>> 0;
+    isTurnKnown = false;
+  }
 
   async function reads({ port }: Peer): Promise<boolean> {
     const bytes = await unread(port);
@@ -34,26 +42,20 @@ export function createConnections({ unread }: { readonly unread: Unread }): Conn
   }
 
   return {
-    enter: (peer) => {
-      const connection = nameOf(peer);
-      if (inThisTurn.size === 0) setImmediate(() => inThisTurn.clear());
-      const count = (inThisTurn.get(connection) ?? 0) + 1;
-      inThisTurn.set(connection, count);
+    enter: ({ port }) => {
+      if (!isTurnKnown) setImmediate(endTurn);
+      isTurnKnown = true;
+      const count = turns[port] === turn ? (inTurn[port] ?? 0) + 1 : 1;
+      turns[port] = turn;
+      inTurn[port] = count;
       return count > IN_A_TURN ? nextTurn() : undefined;
     },
     mustClose: (request, response, peer) => {
-      const connection = nameOf(peer);
-      if (request.method !== "HEAD" && Number(response.headers.get("content-length")) > 0) {
-        inARow.delete(connection);
-        return false;
-      }
-      const count = (inARow.get(connection) ?? 0) + 1;
-      inARow.set(connection, count);
-      return count % IN_A_ROW === 0 && reads(peer).then((does) => !does);
+      const { port } = peer;
+      const hasBody = request.method !== "HEAD" && Number(response.headers.get("content-length")) > 0;
+      const count = hasBody ? 0 : (inARow[port] ?? 0) + 1;
+      inARow[port] = count;
+      return count > 0 && count % IN_A_ROW === 0 && reads(peer).then((does) => !does);
     },
   };
-}
-
-function nameOf({ address, port }: Peer): string {
-  return `${address} ${port}`;
 }

@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 
 import { BINARY, condariumCommand, fromSource } from "../e2e/server.ts";
 import { output } from "../e2e/run.ts";
+import { backup } from "./backup.ts";
 import { type Bench, GB, type Measurement } from "./bench.ts";
 import { download } from "./download.ts";
 import { gzip } from "./gzip.ts";
@@ -29,7 +30,7 @@ type Options = {
   readonly binary: string | undefined;
 };
 
-const MEASUREMENTS: readonly Measurement[] = [upload, publish, download, repodata, gzip, start, solve, growth];
+const MEASUREMENTS: readonly Measurement[] = [upload, publish, download, repodata, gzip, start, solve, backup, growth];
 const CHECKOUT = join(import.meta.dir, "../..");
 const CACHE = join(CHECKOUT, ".cache");
 const names = MEASUREMENTS.map(({ name }) => name).join(", ");

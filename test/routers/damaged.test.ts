@@ -88,10 +88,15 @@ test.each(Object.keys(SIZES).flatMap((name) => DAMAGES.map((damage) => [name, ..
 test("a shard that was whole and has become shorter is made again", async () => {
   const index = await bytesOf(await fetch(`${server.url}${SUBDIR}/repodata_shards.msgpack.zst`));
   const [hash = ""] = Object.values(shardIndexOf(index).shards).map((each) => Buffer.from(each).toString("hex"));
-  const get = (who: string): Promise<Response> =>
-    fetch(`${server.url}${SUBDIR}/shards/${hash}.msgpack.zst`, { headers: { who } });
+  const get = (who: string, headers = {}): Promise<Response> =>
+    fetch(`${server.url}${SUBDIR}/shards/${hash}.msgpack.zst`, { headers: { who, ...headers } });
   const whole = await bytesOf(await get("first"));
-  truncateSync(join(folder, "shards/1", hash), 10);
+  const cut = (): void => truncateSync(join(folder, "shards/1", hash), 10);
+  cut();
+  const end = await get("end", { range: "bytes=-5" });
+  expect(end.headers.get("content-range")).toBe(`bytes ${whole.length - 5}-${whole.length - 1}/${whole.length}`);
+  expect(await bytesOf(end)).toEqual(whole.subarray(-5));
+  cut();
   const again = await get("second");
   expect([again.status, again.headers.get("content-length")]).toEqual([200, String(whole.length)]);
   expect(await bytesOf(again)).toEqual(whole);

@@ -76,7 +76,10 @@ async function* choose({ derived, large }: CatchUpParts, place: DerivedPlace, ke
   });
 }
 
-/** As `composeRepodata` makes it, with one record at a time in memory. */
+/** Characters of what is handed on at a time. */
+const PART = 32 * 1024;
+
+/** As `composeRepodata` makes it, with few records at a time in memory. */
 async function* textOf(
   { reader }: CatchUpParts,
   place: DerivedPlace,
@@ -87,14 +90,18 @@ async function* textOf(
     .sort((a, b) => compareText(a.key, b.key))
     .map(({ fileName }) => fileName);
   async function* entries(format: "conda" | "tar.bz2"): AsyncGenerator<string, void, undefined> {
-    let comma = "";
+    let [held, comma] = ["", ""];
     for (const fileName of sorted) {
       if (formatOf(fileName) !== format) continue;
       const file = await indexedFile(reader, { ...place, fileName });
       if (!file || !isReadable(file)) continue;
-      yield comma + repodataEntry(entryOf(file));
+      held += comma + repodataEntry(entryOf(file));
       comma = ",";
+      if (held.length < PART) continue;
+      yield held;
+      held = "";
     }
+    yield held;
   }
   yield repodataHead(place.section);
   yield* entries("tar.bz2");

@@ -85,6 +85,11 @@ async function checkBytes(blob: Blob, tell: Tell, { sha256, md5 }: Use): Promise
 }
 
 function fileAt(root: string, key: BlobKey): Blob | undefined {
-  const path = join(root, key);
-  return lstatSync(path, { throwIfNoEntry: false })?.isFile() === true ? Bun.file(path) : undefined;
+  return sizeAt(root, key) === undefined ? undefined : Bun.file(join(root, key));
+}
+
+/** Of a regular file. */
+export function sizeAt(root: string, key: BlobKey): number | undefined {
+  const info = lstatSync(join(root, key), { throwIfNoEntry: false });
+  return info?.isFile() === true ? info.size : undefined;
 }

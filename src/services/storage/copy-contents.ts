@@ -3,14 +3,16 @@
 import { countBlobs, pageOfBlobUses, type BlobUse, type PackageBlobRow } from "../../models/package-blob.ts";
 import type { Reader } from "../../models/database.ts";
 import { createFileHash, sha256Hex } from "../../modules/hash.ts";
-import type { BlobStore } from "../../modules/storage/blob-store.ts";
+import type { BlobKey, BlobStore } from "../../modules/storage/blob-store.ts";
 import { blobKey, fileListKey } from "../../modules/storage/keys.ts";
 import type { Problem } from "../verify.ts";
 import type { Content } from "./backup-format.ts";
 
 export type CopyParts = {
   readonly from: Pick<BlobStore, "open">;
-  readonly to: BlobStore;
+  readonly to: Pick<BlobStore, "stage" | "put">;
+  /** Bytes of what lies in it already: asked of each package, whereas most are there. */
+  readonly sizeOf: (key: BlobKey) => number | undefined;
   readonly reader: Reader;
   /** What the backup before holds, in the order of the hashes. */
   readonly before: AsyncIterator<Content>;
@@ -109,11 +111,15 @@ async function copyOne(parts: CopyParts, totals: CopyTotals, use: Use, before: C
 }
 
 /** The size of what is there then; null when there is nothing that is what it should be. */
-async function copyBlob({ from, to, onProblem }: CopyParts, totals: CopyTotals, use: Use): Promise<number | null> {
+async function copyBlob(
+  { from, to, sizeOf, onProblem }: CopyParts,
+  totals: CopyTotals,
+  use: Use,
+): Promise<number | null> {
   const { sha256, md5, size, isReferenced } = use;
   const key = blobKey(sha256);
   // What lies there was compared with its name when it was put there.
-  if ((await to.stat(key))?.size === size) return size;
+  if (sizeOf(key) === size) return size;
   const blob = await from.open(key);
   if (!blob) {
     if (isReferenced) onProblem({ invariant: "I-2", subject: key, message: "it is missing, and so is not copied" });
@@ -143,13 +149,13 @@ async function copyBlob({ from, to, onProblem }: CopyParts, totals: CopyTotals, 
 }
 
 async function copyList(
-  { from, to }: CopyParts,
+  { from, to, sizeOf }: CopyParts,
   totals: CopyTotals,
   hash: string,
   before: Content["file_list"] | undefined,
 ): Promise<Content["file_list"]> {
   const key = fileListKey(hash);
-  if (before && (await to.stat(key))?.size === before.size) return before;
+  if (before && sizeOf(key) === before.size) return before;
   const list = await from.open(key);
   if (!list) return null;
   const bytes = new Uint8Array(await list.arrayBuffer());

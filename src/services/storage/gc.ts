@@ -1,5 +1,6 @@
 // Gives back the space of what nobody needs: beside a running server, its publishes and its backups.
 
+import { AppError } from "../../errors.ts";
 import { DerivedBusy } from "../../models/derived-place.ts";
 import { dropEndedLeases } from "../../models/lease.ts";
 import type { Reserve } from "../../models/reserve.ts";
@@ -51,12 +52,12 @@ export function createGc(parts: GcParts): Gc {
     await collectTemporary(work);
     await collectDocuments(work);
     await unless(
-      Leased,
+      (error) => error instanceof Leased,
       () => collectBlobs(work),
       () => left.push("packages, as a backup is under way"),
     );
     await unless(
-      DerivedBusy,
+      (error) => error instanceof DerivedBusy || (error instanceof AppError && error.code === "unavailable"),
       () => collectShards(work),
       () => left.push("shards, as index.db is busy"),
     );
@@ -73,14 +74,14 @@ async function tidyDatabase({ database, clock }: Collecting, reserve: Reserve): 
 }
 
 async function unless(
-  kind: typeof Leased | typeof DerivedBusy,
+  isExpected: (error: unknown) => boolean,
   work: () => Promise<void>,
   onError: () => void,
 ): Promise<void> {
   try {
     await work();
   } catch (error) {
-    if (!(error instanceof kind)) throw error;
+    if (!isExpected(error)) throw error;
     onError();
   }
 }

@@ -12,7 +12,7 @@ import { createDiskStore } from "../../modules/storage/disk.ts";
 import type { Problem } from "../verify.ts";
 import { syncFolder } from "./backup-target.ts";
 import { checkBackup, type CheckedBackup } from "./check-backup.ts";
-import { contentsOf, readOnlyBlobs } from "./check-contents.ts";
+import { contentsOf, readOnlyBlobs, sizeAt } from "./check-contents.ts";
 import { createCopying, type CopyTotals } from "./copy-contents.ts";
 
 export type RestoreSummary = {
@@ -77,8 +77,12 @@ async function prepare(path: string): Promise<Folder> {
     if (names.includes("lock")) lockFolder(join(root, "lock")).release();
     throw usage(`${root} is not empty, and nothing was restored. Move what it holds away, or give another --data.`);
   }
-  await mkdir(join(root, "tmp"), { recursive: true, mode: 0o700 });
-  await writeFile(join(root, "tmp", UNFINISHED), "A restore is under way, or was cut off.\n", { mode: 0o600 });
+  try {
+    await mkdir(join(root, "tmp"), { recursive: true, mode: 0o700 });
+    await writeFile(join(root, "tmp", UNFINISHED), "A restore is under way, or was cut off.\n", { mode: 0o600 });
+  } catch (error) {
+    throw usage(`${root} cannot be written: ${error instanceof Error ? error.message : String(error)}.`);
+  }
   for (const name of await readdir(join(root, "tmp"))) {
     if (name !== UNFINISHED) await rm(join(root, "tmp", name), { recursive: true, force: true });
   }
@@ -117,6 +121,7 @@ async function copyContents(
       const copying = createCopying({
         from: readOnlyBlobs(source),
         to: createDiskStore({ root, reserve: 0 }),
+        sizeOf: (key) => sizeAt(root, key),
         reader,
         before: contentsOf(source, manifest),
         check: () => undefined,

@@ -105,3 +105,7 @@ test("a thousand shards that never were, and only one that has gone is made agai
     workers.close();
   }
 });
+
+test("a form that is not offered is no file at all, where there is something and where there is nothing", async () => {
+  for (const section of ["noarch", "aaaa-1"]) await ask(`/user/main/${section}/current_repodata.json.bz2`, 404);
+});

@@ -11,8 +11,11 @@ import { sha256Hex } from "../../../src/modules/hash.ts";
 import { jsonOf } from "../../support/answers.ts";
 import { startTestApp, type Actor, type TestApp } from "../../support/app.ts";
 import { spawnCrashing } from "../../support/crashing.ts";
+import { leaveOut } from "../../support/left-out.ts";
 import { listen } from "../../support/listening.ts";
+import { noise } from "../../support/noise.ts";
 import { buildPackage, type BuiltPackage } from "../../support/package-builder.ts";
+import { canMountHere, runs } from "../../support/system.ts";
 
 const DOCUMENTS = [
   "noarch/repodata.json",
@@ -23,6 +26,9 @@ const DOCUMENTS = [
   "channeldata.json",
   "rss.xml",
 ];
+
+const canMount = await canMountHere();
+if (!canMount) leaveOut("a backup to a full disk", "this needs the right to mount a tmpfs");
 
 let room: string;
 beforeEach(async () => {
@@ -82,8 +88,6 @@ function rowsOf(folder: string): Record<string, string[]> {
 test("a backup amid publishes restores to the documents of its moment, byte by byte, and to every row", async () => {
   const server = await startTestApp({ folder: join(room, "data") });
   const alice = await server.addUser("alice");
-  await server.manage.channels.create({ owner: "alice", channel: "gone" }, {});
-  await server.manage.channels.remove({ owner: "alice", channel: "gone" });
   const seen = new Map<number, Record<string, string | null>>();
   const ending = new AbortController();
   const publishing = (async () => {
@@ -93,6 +97,8 @@ test("a backup amid publishes restores to the documents of its moment, byte by b
     }
   })();
   while (seen.size < 5) await Bun.sleep(5);
+  await server.manage.channels.create({ owner: "alice", channel: "gone" }, {});
+  await server.manage.channels.remove({ owner: "alice", channel: "gone" });
   const first = await command("backup", join(room, "backup"), "--data", server.folder, "--json");
   const second = await command("backup", join(room, "backup"), "--data", server.folder, "--json");
   ending.abort();
@@ -284,6 +290,23 @@ describe("a backup of a server at rest", () => {
       async () => (await rewriteRows("package_file", (row) => ({ ...row, version_id: 99 })), undefined),
     ],
     ["a row that says less", async () => (await rewriteRows("package", (row) => without(row, "name")), undefined)],
+    ["a row that says more", async () => (await rewriteRows("package", (row) => ({ ...row, more: 1 })), undefined)],
+    [
+      "rows that were changed later",
+      async () => (
+        await rewriteRows("owner", (row) => ({ ...row, display_name: "else" }), { isForged: false }),
+        undefined
+      ),
+    ],
+    [
+      "contents of another package",
+      async () => (
+        await rewriteRows("contents", (row) =>
+          row.sha256 === theFirst.sha256 ? { ...row, sha256: sha256Hex("x") } : row,
+        ),
+        undefined
+      ),
+    ],
     [
       "one row less",
       async () => (await rewriteRows("package_property", (row) => (row.id === 1 ? undefined : row)), undefined),
@@ -309,6 +332,7 @@ describe("a backup of a server at rest", () => {
   async function rewriteRows(
     name: string,
     alter: (row: Record<string, unknown>) => Record<string, unknown> | undefined,
+    { isForged = true } = {},
   ): Promise<void> {
     const path = await rowFile(name);
     const lines = zstdDecompressSync(await Bun.file(path).bytes())
@@ -320,7 +344,7 @@ describe("a backup of a server at rest", () => {
     await Bun.write(path, bytes);
     await changeManifest((manifest) => {
       const said = name === "contents" ? manifest.contents : manifest.tables.find((table) => table.name === name);
-      if (said) Object.assign(said, { bytes: bytes.byteLength, sha256: sha256Hex(bytes) });
+      if (said) Object.assign(said, { bytes: bytes.byteLength, ...(isForged ? { sha256: sha256Hex(bytes) } : {}) });
     });
   }
 
@@ -373,6 +397,26 @@ describe("a backup of a server at rest", () => {
     }
     expect(await readdir(join(room, "busy"))).toEqual(["letter.txt"]);
     expect(await readdir(data)).not.toContain("unfinished");
+  });
+
+  test.skipIf(!canMount)("that finds no room says so in a line, and leaves the one before", async () => {
+    const small = join(room, "small");
+    await mkdir(small);
+    expect(runs("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", small)).toBe(true);
+    try {
+      target = join(small, "backup");
+      expect((await backup()).code).toBe(0);
+      const server = await startTestApp({ folder: data });
+      const files = { "share/noise": noise(1024 ** 2) };
+      for (const name of ["large", "larger"])
+        await put(server.as("alice"), buildPackage({ name, version: "1", files }));
+      await server.close();
+      const full = await backup();
+      expect([full.code, full.notes.join()]).toEqual([1, expect.stringMatching(/^condarium: [^\n]* is full[^\n]*$/)]);
+      expect((await check()).code).toBe(0);
+    } finally {
+      runs("umount", "-l", small);
+    }
   });
 
   test("is restored into an empty folder only, and not under a server", async () => {

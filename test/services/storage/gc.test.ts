@@ -328,6 +328,31 @@ describe("a shard", () => {
   });
 });
 
+test("verify finds what the collector should have taken, and nothing that it takes in time", async () => {
+  await publish("main", one);
+  await remove("main", one);
+  const idle = async (): Promise<unknown[]> => {
+    const found: unknown[] = [];
+    await server.app.verify({
+      level: "quick",
+      onProblem: ({ invariant, subject }) => void found.push([invariant, subject]),
+    });
+    return found;
+  };
+  ahead = 3 * DAY_MS - HOUR_MS;
+  expect(await idle()).toEqual([]);
+  ahead = 3 * DAY_MS + HOUR_MS;
+  expect(await idle()).toEqual([["I-4", keysOf(one)[0]]]);
+  await gc();
+  expect(await idle()).toEqual([]);
+  const list = keysOf(two)[1] ?? "";
+  await Bun.write(join(server.folder, list), "of no package");
+  await age(list, -71);
+  expect(await idle()).toEqual([]);
+  await age(list, 0);
+  expect(await idle()).toEqual([["I-4", list]]);
+});
+
 test("of a server from which everything was deleted, less than a twentieth of the space stays", async () => {
   const files = { "share/noise": noise(400 * 1024) };
   const packages = Array.from({ length: 60 }, (_, at) => buildPackage({ name: `p${at}`, version: "1", files }));
