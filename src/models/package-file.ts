@@ -194,11 +194,11 @@ async function boundedPage(reader: Reader, condition: SQL | undefined, limit: nu
   return { files, isAll: isShort && count < limit };
 }
 
-/** How many of the first can be held together: one at least. */
+/** How many of the first can be read together: one at least. Passing over what is not read takes its time as well. */
 function fitting(sizes: readonly number[]): number {
   let bytes = 0;
   const end = sizes.findIndex((size) => {
-    bytes += size > MOST_STORED ? 0 : size;
+    bytes += size;
     return bytes > PAGE_BYTES;
   });
   return end === -1 ? sizes.length : Math.max(1, end);

@@ -77,16 +77,19 @@ function impatientClock(): Clock {
 
 type Built = { readonly hashes: readonly unknown[]; readonly steps: number };
 
-async function buildAll(to: string, clock: Clock, between?: () => Promise<void>): Promise<Built> {
+type Between = { readonly name: string; readonly step: number; readonly work: () => Promise<void> };
+
+async function buildAll(to: string, clock: Clock, between?: Between): Promise<Built> {
   const builder = builderHere(folder, to, clock);
   try {
     const hashes: unknown[] = [];
     let steps = 0;
     for (const place of PLACES) {
       let reply = await builder.build({ channelId: 1, address: ADDRESS, ...place });
-      for (; reply.kind === "more"; steps += 1) {
+      for (let step = 0; reply.kind === "more"; step += 1) {
+        steps += 1;
         if (reply.isWaiting) await Bun.sleep(1);
-        if (steps === 2) await between?.();
+        if (place.name === between?.name && step === between.step) await between.work();
         reply = await builder.build({ channelId: 1, address: ADDRESS, ...place });
       }
       expect([place.name, reply.kind]).toEqual([place.name, place.name.endsWith("json.bz2") ? "absent" : "built"]);
@@ -143,10 +146,38 @@ test("whatever changes, in the smallest of steps", async () => {
 test("also when it changes once more between two steps", async () => {
   const kept = await mkdtemp(join(folder, "kept-"));
   await buildAll(kept, impatientClock());
-  const changes = [add(WORST, "n1", 200), add(SHORT, "n1", 201), remove("n0-1.5-0.conda"), add(SHORT, "n", 0)];
-  for (const [at, work] of changes.entries()) {
-    await change(add(WORST, "n1", 300 + at));
-    const { hashes } = await buildAll(kept, impatientClock(), () => change(work));
-    expect([at, hashes]).toEqual([at, (await fromNothing()).hashes]);
+  // While a long name is in part, after one is done, and while documents are put together.
+  const moments: [name: string, step: number][] = [1, 5, 9, 13, 17, 21, 25].map((step) => ["repodata.json", step]);
+  moments.push(["repodata_shards.msgpack.zst", 8], ["repodata_shards.msgpack.zst", 16]);
+  for (const [name, step] of moments) {
+    await change(add(WORST, "n0", 300 + step));
+    await change(add(WORST, "n1", 300 + step));
+    const work = async (): Promise<void> => {
+      await change(remove(`n0-1.${300 + step}-0.conda`));
+      await change(add(SHORT, `n0${step}`, 0));
+    };
+    let { hashes } = await buildAll(kept, impatientClock(), { name, step, work });
+    // Those that were made before the change are not as new as it.
+    if (name !== "repodata.json") ({ hashes } = await buildAll(kept, impatientClock()));
+    expect([name, step, hashes]).toEqual([name, step, (await fromNothing()).hashes]);
   }
+});
+
+test("nothing that a document is put together of changes until it is there", async () => {
+  const kept = await mkdtemp(join(folder, "kept-"));
+  await buildAll(kept, impatientClock());
+  await change(add(WORST, "n1", 500));
+  const builder = builderHere(folder, kept, impatientClock());
+  const ask = (name: "repodata.json" | "repodata.json.zst") =>
+    builder.build({ channelId: 1, address: ADDRESS, section: "noarch", name, atLeast: 1 });
+  let [waited, version] = [0, 500];
+  let first = await ask("repodata.json");
+  for (; first.kind === "more"; first = await ask("repodata.json")) {
+    await change(add(SHORT, "busy", (version += 1)));
+    const other = await ask("repodata.json.zst");
+    if (other.kind === "more" && other.isWaiting) waited += 1;
+    else if (waited > 0) throw new Error("it has changed");
+  }
+  expect([first.kind, waited > 3]).toEqual(["built", true]);
+  await builder.close();
 });
