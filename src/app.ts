@@ -18,14 +18,16 @@ import { createDiskProbe } from "./modules/storage/disk-probe.ts";
 import { createUnread } from "./modules/unread.ts";
 import { createRouter, type Router } from "./routers/index.ts";
 import { createRememberedAnswers } from "./routers/remembered.ts";
-import { createAccess } from "./services/access.ts";
+import { createAccess, type Access } from "./services/access.ts";
 import { createAdmission } from "./services/admission.ts";
 import { createBodies } from "./services/bodies.ts";
-import { createChannels, isThere, type Channels } from "./services/channels.ts";
+import { findPlace, isThere } from "./services/channel-place.ts";
+import { createChannels, type Channels } from "./services/channels.ts";
 import { createInspect } from "./services/conda/inspect.ts";
 import { createPublish } from "./services/conda/publish.ts";
 import { createRemove } from "./services/conda/remove.ts";
 import { createFileHashes } from "./services/file-hashes.ts";
+import { createGrants, type Grants } from "./services/grants.ts";
 import { createHealth, type Health } from "./services/health.ts";
 import { createIdentities } from "./services/identities.ts";
 import { createBackup, type Backup } from "./services/storage/backup.ts";
@@ -52,6 +54,7 @@ export type Management = {
   readonly users: Users;
   readonly tokens: Tokens;
   readonly channels: Channels;
+  readonly grants: Grants;
   readonly verify: Verify;
   readonly reindex: Reindex;
   readonly gc: Gc;
@@ -167,7 +170,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   const { config } = options;
   const { database, blobs, clock, events, metrics, files, folder, requireFiles } = parts;
   const { workers, turns, indexers, hashers } = parts;
-  const access = createAccess({ reader: database.read });
+  const access = accessOf(config, parts);
   const throttle = createThrottle({ database, clock });
   const identities = createIdentities({ database, throttle, events, clock });
   const channels = createChannels({ database, access, clock });
@@ -195,7 +198,6 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     database,
     blobs,
     access,
-    identities,
     channels,
     packages,
     staging,
@@ -203,9 +205,8 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     events,
     admit,
     publicUrl: options.publicUrl,
-    createChannels: config["create-channels"],
   });
-  const remove = createRemove({ database, access, identities, channels, packages, events });
+  const remove = createRemove({ database, access, packages, events });
   return createRouter({
     identities,
     events,
@@ -214,14 +215,13 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     unread: createUnread({ now: clock.elapsed }),
     access,
     metrics,
-    channels,
     publish,
     remove,
     health: parts.health,
     sourceOf: (place) =>
       createLocalSource({ database, blobs, bodies, engine, events, shards, publicUrl: options.publicUrl }, place),
     channelExists: async (owner, name) => {
-      const place = await channels.find(database.read, owner, name);
+      const place = await findPlace(database.read, owner, name);
       return place !== undefined && isThere(place);
     },
     subdirs: config["known-subdirs"],
@@ -250,15 +250,21 @@ function managementOf(parts: {
   const { config, clock, failpoint } = parts;
   const { database, blobs, folder, reserve } = parts.stores;
   const graceMs = config["gc-grace"] * 1000;
-  const access = createAccess({ reader: database.read });
+  const access = accessOf(config, { database, clock });
+  const channels = createChannels({ database, access, clock });
   const index = { database, blobs, clock, files: createDerivedFiles(folder.root), dataFolder: folder.root };
   return {
-    users: createUsers({ database, clock, defaultVisibility: config["default-visibility"] }),
-    tokens: createTokens({ database, clock }),
-    channels: createChannels({ database, access, clock }),
+    users: createUsers({ database, access, clock, defaultVisibility: config["default-visibility"] }),
+    tokens: createTokens({ database, access, clock }),
+    channels,
+    grants: createGrants({ database, access, channels, clock }),
     verify: createVerify({ database, blobs, clock, graceMs, root: folder.root, deep: createDeepVerify(index) }),
     reindex: createReindex(index),
     backup: createBackup({ database, blobs, clock, version, failpoint, dataFolder: folder.root }),
     gc: createGc({ database, blobs, clock, reserve, failpoint, dataFolder: folder.root }),
   };
+}
+
+function accessOf(config: Config, { database, clock }: Pick<Stores, "database"> & { readonly clock: Clock }): Access {
+  return createAccess({ reader: database.read, clock, createChannels: config["create-channels"] });
 }

@@ -2,6 +2,8 @@
 
 export type ErrorCode =
   | "malformed"
+  /** A value that cannot be what it is meant for, by whatever way it came. */
+  | "invalid-argument"
   | "unauthenticated"
   | "forbidden"
   | "not-found"
@@ -49,6 +51,7 @@ export const forbidden = (message: string): AppError => new AppError("forbidden"
 export const notFound = (message: string, facts?: ErrorFacts): AppError => new AppError("not-found", message, facts);
 export const conflict = (message: string, facts?: ErrorFacts): AppError => new AppError("conflict", message, facts);
 export const invalid = (message: string, facts?: ErrorFacts): AppError => new AppError("invalid", message, facts);
+export const invalidArgument = (message: string): AppError => new AppError("invalid-argument", message);
 export const usage = (message: string): AppError => new AppError("usage", message);
 export const unavailable = (message: string, retryAfter: number, cause?: unknown): AppError =>
   new AppError("unavailable", message, { retryAfter, cause });

@@ -427,9 +427,9 @@ describe("a clock that is set back by a day", () => {
 
   test("brings back what expires at a stored time, and nothing that was revoked", async () => {
     const create = (name: string) =>
-      server.app.tokens.create({ user: "alice", name, scopes: [], channels: [], packages: [], lifetime: 60_000 });
+      server.manage.tokens.create({ user: "alice", name, scopes: [], channels: [], packages: [], lifetime: 60_000 });
     const [short, revoked] = [await create("short"), await create("revoked")];
-    await server.app.tokens.revoke("alice", "revoked");
+    await server.manage.tokens.revoke("alice", "revoked");
     const statuses = () =>
       Promise.all(
         [short, revoked].map(
@@ -469,9 +469,9 @@ describe("a clock that is set back by a day", () => {
   });
 });
 
-async function newToken({ app }: Listening): Promise<string> {
+async function newToken({ manage }: Listening): Promise<string> {
   const narrow = { scopes: [], channels: [], packages: [], lifetime: undefined };
-  return await app.tokens.create({ user: "alice", name: "never used", ...narrow });
+  return await manage.tokens.create({ user: "alice", name: "never used", ...narrow });
 }
 
 async function listed(server: Listening): Promise<string[]> {

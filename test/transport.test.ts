@@ -333,7 +333,7 @@ describe("uploads that stand still", () => {
       await own.addUser("alice");
       const tokens = await Promise.all(
         ["lost", "good"].map((name) =>
-          own.app.tokens.create({
+          own.manage.tokens.create({
             user: "alice",
             name,
             scopes: ["write:package"],

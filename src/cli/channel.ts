@@ -1,7 +1,9 @@
 // condarium channel create | list | show | set | grant | revoke | delete
 
 import { Command, InvalidArgumentError, Option } from "commander";
+import { COMMAND_LINE } from "../services/actor.ts";
 import type { ChannelInfo } from "../services/channels.ts";
+import type { GrantInfo } from "../services/grants.ts";
 import { parseChannelName, parseOneChannel, withManagement } from "./management.ts";
 import { withSettings } from "./options.ts";
 import type { Output } from "./output.ts";
@@ -11,9 +13,9 @@ type ChangeOptions = {
   readonly description?: string;
   readonly validation?: string;
   readonly shards?: string;
-  readonly maxAge?: string;
+  readonly maxAge?: number;
 };
-type Role = ChannelInfo["grants"][number]["role"];
+type Role = GrantInfo["role"];
 
 const CHANNEL = "owner/channel; owner/- is the owner's unnamed channel";
 const PLACE = `${CHANNEL}; owner alone is everything the owner has`;
@@ -34,7 +36,8 @@ function createCommand(output: Output): Command {
   return withChanges(command("create", "create a channel"))
     .argument("<channel>", CHANNEL)
     .action(async (channel: string, options: ChangeOptions, self: Command) => {
-      await withManagement(self, ({ channels }) => channels.create(parseOneChannel(channel), changeOf(options)));
+      const [name, change] = [parseOneChannel(channel), changeOf(options)];
+      await withManagement(self, ({ channels }) => channels.create(COMMAND_LINE, name, change));
       output.note(`${channel} is created.`);
     });
 }
@@ -44,7 +47,7 @@ function listCommand(output: Output): Command {
     .argument("[owner]", "only those of this owner")
     .option("--json", "print JSON")
     .action(async (owner: string | undefined, options: { json?: boolean }, self: Command) => {
-      const channels = await withManagement(self, (management) => management.channels.list(owner));
+      const channels = await withManagement(self, (management) => management.channels.list(COMMAND_LINE, owner));
       const rows = channels.map(({ channel, visibility, files, revision, description }) => ({
         channel,
         visibility,
@@ -57,11 +60,15 @@ function listCommand(output: Output): Command {
 }
 
 function showCommand(output: Output): Command {
-  return command("show", "show one channel, its policy and its roles")
-    .argument("<channel>", CHANNEL)
+  return command("show", "show one channel, its policy and its roles; of an owner, the roles on everything it has")
+    .argument("<channel>", PLACE)
     .option("--json", "print JSON")
     .action(async (channel: string, options: { json?: boolean }, self: Command) => {
-      const info = await withManagement(self, ({ channels }) => channels.show(parseOneChannel(channel)));
+      const { owner, channel: name } = parseChannelName(channel);
+      const info = await withManagement(self, async ({ channels, grants }) => ({
+        ...(name === undefined ? { owner } : await channels.show(COMMAND_LINE, { owner, channel: name })),
+        grants: await grants.list(COMMAND_LINE, { owner, channel: name }),
+      }));
       if (options.json === true) {
         output.line(JSON.stringify(info, null, 2));
         return;
@@ -77,7 +84,8 @@ function setCommand(output: Output): Command {
   return withChanges(command("set", "change a channel's visibility, description or policy"))
     .argument("<channel>", PLACE)
     .action(async (channel: string, options: ChangeOptions, self: Command) => {
-      await withManagement(self, ({ channels }) => channels.change(parseChannelName(channel), changeOf(options)));
+      const [name, change] = [parseChannelName(channel), changeOf(options)];
+      await withManagement(self, ({ channels }) => channels.change(COMMAND_LINE, name, change));
       output.note(`${channel} is changed.`);
     });
 }
@@ -88,7 +96,8 @@ function grantCommand(output: Output): Command {
     .argument("<user>")
     .argument("<role>", "reader, publisher, maintainer or owner", roleOf)
     .action(async (channel: string, user: string, role: Role, _: unknown, self: Command) => {
-      await withManagement(self, ({ channels }) => channels.grant(parseChannelName(channel), user, role));
+      const name = parseChannelName(channel);
+      await withManagement(self, ({ grants }) => grants.set(COMMAND_LINE, name, user, role));
       output.note(`${user} is ${role} of ${channel}.`);
     });
 }
@@ -98,8 +107,12 @@ function revokeCommand(output: Output): Command {
     .argument("<channel>", PLACE)
     .argument("<user>")
     .action(async (channel: string, user: string, _: unknown, self: Command) => {
-      await withManagement(self, ({ channels }) => channels.revoke(parseChannelName(channel), user));
-      output.note(`${user} has no role of ${channel} any more.`);
+      const name = parseChannelName(channel);
+      const { remaining } = await withManagement(self, ({ grants }) => grants.revoke(COMMAND_LINE, name, user));
+      if (remaining === undefined) return output.note(`${user} has no role on ${channel} any more.`);
+      output.note(
+        `${user} has no role on ${channel} alone any more, but is still ${remaining} of all that ${name.owner} has: condarium channel revoke ${name.owner} ${user}`,
+      );
     });
 }
 
@@ -107,7 +120,7 @@ function deleteCommand(output: Output): Command {
   return command("delete", "delete a channel that holds no files")
     .argument("<channel>", CHANNEL)
     .action(async (channel: string, _: unknown, self: Command) => {
-      await withManagement(self, ({ channels }) => channels.remove(parseOneChannel(channel)));
+      await withManagement(self, ({ channels }) => channels.remove(COMMAND_LINE, parseOneChannel(channel)));
       output.note(`${channel} is deleted.`);
     });
 }
@@ -128,16 +141,21 @@ function withChanges(self: Command): Command {
     .addOption(validation.choices(["standard", "strict"]))
     .addOption(shards.choices(["fresh", "on", "off"]))
     .option("--description <text>", "a line about the channel")
-    .option("--max-age <seconds>", "how long clients may use its documents without asking again");
+    .option("--max-age <seconds>", "how long clients may use its documents without asking again", seconds);
 }
 
 function changeOf(options: ChangeOptions) {
   const policy: Record<string, unknown> = {};
   if (options.validation !== undefined) policy.validation = options.validation;
   if (options.shards !== undefined) policy.shards = options.shards;
-  if (options.maxAge !== undefined) policy.maxAge = Number(options.maxAge);
+  if (options.maxAge !== undefined) policy.maxAge = options.maxAge;
   const { visibility, description } = options;
   return { visibility, description, policy: Object.keys(policy).length > 0 ? policy : undefined };
+}
+
+function seconds(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("It must be a whole number of seconds.");
+  return Number(text);
 }
 
 function roleOf(text: string): Role {

@@ -6,7 +6,8 @@ import type { Management } from "../app.ts";
 import type { Config } from "../config.ts";
 import { usage } from "../errors.ts";
 import { toOpenError } from "../models/database-errors.ts";
-import type { ChannelName } from "../services/channels.ts";
+import type { ChannelName } from "../services/channel-place.ts";
+import type { OneChannel } from "../services/channels.ts";
 import { configOf, failpointOf } from "./options.ts";
 
 /** Runs `work` on the data folder that the command's flags name. */
@@ -38,11 +39,10 @@ export function parseChannelName(text: string): ChannelName {
 }
 
 /** A channel is needed, an owner alone will not do. */
-export function parseOneChannel(text: string): ChannelName {
-  const name = parseChannelName(text);
-  if (name.channel === undefined)
-    throw usage(`${text} is an owner: write owner/channel, or owner/- for the unnamed one.`);
-  return name;
+export function parseOneChannel(text: string): OneChannel {
+  const { owner, channel } = parseChannelName(text);
+  if (channel === undefined) throw usage(`${text} is an owner: write owner/channel, or owner/- for the unnamed one.`);
+  return { owner, channel };
 }
 
 /** The whole of standard input as one secret, without its line end. Errors: `usage` for more than 4 KiB. */

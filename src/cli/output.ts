@@ -25,7 +25,7 @@ export const terminal: Output = {
 export function reportError(output: Output, error: unknown): number {
   if (error instanceof AppError) {
     output.note(`condarium: ${error.message.replaceAll(/\s*\n\s*/g, " ")}`);
-    return error.code === "usage" ? EXIT.usage : EXIT.failed;
+    return error.code === "usage" || error.code === "invalid-argument" ? EXIT.usage : EXIT.failed;
   }
   const failure = systemFailure(error);
   if (failure !== undefined) {

@@ -4,6 +4,7 @@ import { Command } from "commander";
 import type { App } from "../app.ts";
 import { SETTING_NAMES, type Config, type LoadedConfig } from "../config.ts";
 import type { Logger } from "../modules/log.ts";
+import { COMMAND_LINE } from "../services/actor.ts";
 import { namingDatabase } from "./management.ts";
 import { configOf, withSettings } from "./options.ts";
 import { EXIT, type Output } from "./output.ts";
@@ -72,7 +73,7 @@ async function firstStart(app: App, publicUrl: string, config: Config, output: O
     import("../package-types.ts"),
   ]);
   const password = createPassword();
-  await app.users.create({ name: "admin", password, isAdmin: true });
+  await app.users.create(COMMAND_LINE, { name: "admin", password, isAdmin: true });
   const hints = PACKAGE_TYPES.flatMap((type) => type.hints({ publicUrl, owner: "admin", channel: "main" }));
   output.line("This is the first start: an administrator was made.");
   output.line(`  user:     admin\n  password: ${password}`);

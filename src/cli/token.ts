@@ -1,6 +1,7 @@
 // condarium token create | list | revoke
 
 import { Command, InvalidArgumentError } from "commander";
+import { COMMAND_LINE } from "../services/actor.ts";
 import { withManagement } from "./management.ts";
 import { withSettings } from "./options.ts";
 import { when, type Output } from "./output.ts";
@@ -38,7 +39,7 @@ function createCommand(output: Output): Command {
     .action(async (user: string, options: CreateOptions, command: Command) => {
       const { name, scope, channel, packages, expires } = options;
       const request = { user, name, scopes: scope, channels: channel, packages, lifetime: expires };
-      const token = await withManagement(command, ({ tokens }) => tokens.create(request));
+      const token = await withManagement(command, ({ tokens }) => tokens.create(COMMAND_LINE, request));
       output.line(token);
       if (scope.length === 0) output.note("The token can only read; --scope write:package lets it publish.");
     });
@@ -50,7 +51,7 @@ function listCommand(output: Output): Command {
     .argument("<user>")
     .option("--json", "print JSON")
     .action(async (user: string, options: { json?: boolean }, command: Command) => {
-      const tokens = await withManagement(command, (management) => management.tokens.list(user));
+      const tokens = await withManagement(command, (management) => management.tokens.list(COMMAND_LINE, user));
       const rows = tokens.map(({ name, scopes, channels, packages, created, expires, lastUsed, revoked }) => ({
         name,
         scopes: scopes.length === 0 ? ["read:package"] : scopes,
@@ -71,7 +72,7 @@ function revokeCommand(output: Output): Command {
     .argument("<user>")
     .argument("<name>", "what the token is called")
     .action(async (user: string, name: string, _: unknown, command: Command) => {
-      await withManagement(command, ({ tokens }) => tokens.revoke(user, name));
+      await withManagement(command, ({ tokens }) => tokens.revoke(COMMAND_LINE, user, name));
       output.note(`The token ${name} of ${user} is revoked.`);
     });
 }

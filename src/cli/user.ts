@@ -1,6 +1,7 @@
-// condarium user create | list | disable | enable | set-password | delete
+// condarium user create | list | disable | enable | hide | unhide | set-password | delete
 
 import { Command } from "commander";
+import { COMMAND_LINE } from "../services/actor.ts";
 import { withManagement, secretFromInput } from "./management.ts";
 import { withSettings } from "./options.ts";
 import { when, type Output } from "./output.ts";
@@ -12,21 +13,37 @@ export function userCommand(output: Output): Command {
   user.addCommand(createCommand(output));
   user.addCommand(listCommand(output));
   user.addCommand(
-    simple("disable", "refuse a user's logins and tokens, and hide what is theirs", async (name, command) => {
-      await withManagement(command, ({ users }) => users.setDisabled(name, true));
-      output.note(`${name} is disabled.`);
-    }),
+    simple(
+      "disable",
+      "refuse a user's logins and tokens; what the user has can still be read",
+      async (name, command) => {
+        await withManagement(command, ({ users }) => users.setDisabled(COMMAND_LINE, name, true));
+        output.note(`${name} is disabled.`);
+      },
+    ),
   );
   user.addCommand(
     simple("enable", "let a disabled user in again", async (name, command) => {
-      await withManagement(command, ({ users }) => users.setDisabled(name, false));
+      await withManagement(command, ({ users }) => users.setDisabled(COMMAND_LINE, name, false));
       output.note(`${name} is enabled.`);
+    }),
+  );
+  user.addCommand(
+    simple("hide", "let nobody but administrators read what a user has", async (name, command) => {
+      await withManagement(command, ({ users }) => users.setHidden(COMMAND_LINE, name, true));
+      output.note(`What ${name} has is hidden.`);
+    }),
+  );
+  user.addCommand(
+    simple("unhide", "let what a hidden user has be read again", async (name, command) => {
+      await withManagement(command, ({ users }) => users.setHidden(COMMAND_LINE, name, false));
+      output.note(`What ${name} has can be read again.`);
     }),
   );
   user.addCommand(setPasswordCommand(output));
   user.addCommand(
     simple("delete", "delete a user who has no channels left", async (name, command) => {
-      await withManagement(command, ({ users }) => users.remove(name));
+      await withManagement(command, ({ users }) => users.remove(COMMAND_LINE, name));
       output.note(`${name} is deleted.`);
     }),
   );
@@ -41,7 +58,8 @@ function createCommand(output: Output): Command {
     .option("--password-stdin", "take the password from standard input")
     .action(async (name: string, options: PasswordOptions & { admin?: boolean }, command: Command) => {
       const { password, generated } = await passwordOf(options);
-      await withManagement(command, ({ users }) => users.create({ name, password, isAdmin: options.admin === true }));
+      const user = { name, password, isAdmin: options.admin === true };
+      await withManagement(command, ({ users }) => users.create(COMMAND_LINE, user));
       output.note(`${name} is created.`);
       if (generated) output.line(password);
     });
@@ -52,7 +70,7 @@ function listCommand(output: Output): Command {
     .description("list the users")
     .option("--json", "print JSON")
     .action(async (options: { json?: boolean }, command: Command) => {
-      const users = await withManagement(command, (management) => management.users.list());
+      const users = await withManagement(command, (management) => management.users.list(COMMAND_LINE));
       const rows = users.map((user) => ({ ...user, created: when(user.created) }));
       output.rows(rows, options.json === true);
     });
@@ -61,7 +79,7 @@ function listCommand(output: Output): Command {
 function setPasswordCommand(output: Output): Command {
   return simple("set-password", "set a new password; ends the user's tokens too", async (name, command) => {
     const { password, generated } = await passwordOf(command.opts());
-    await withManagement(command, ({ users }) => users.setPassword(name, password));
+    await withManagement(command, ({ users }) => users.setPassword(COMMAND_LINE, name, password));
     output.note(`The password of ${name} is set; tokens made before are no longer valid.`);
     if (generated) output.line(password);
   }).option("--password-stdin", "take the password from standard input");

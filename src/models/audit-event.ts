@@ -4,18 +4,20 @@ import type { Transaction } from "./database.ts";
 import { givenRow, prepared } from "./prepared.ts";
 import { auditEvent } from "./schema/sqlite.ts";
 
-type AuditEventRow = typeof auditEvent.$inferSelect;
+export type AuditEventRow = typeof auditEvent.$inferSelect;
 
 const insertEvent = prepared((reader) =>
   reader
     .insert(auditEvent)
-    .values(givenRow("at", "actorId", "tokenId", "action", "channelId", "subject", "detail", "requestId", "address"))
+    .values(
+      givenRow(
+        ...(["at", "actor", "actorId", "tokenId", "action", "ownerId", "channelId"] as const),
+        ...(["target", "subject", "outcome", "detail", "requestId", "address"] as const),
+      ),
+    )
     .prepare(),
 );
 
-export async function insertAuditEvent(
-  tx: Transaction,
-  values: Omit<AuditEventRow, "id" | "detail"> & { readonly detail?: string },
-): Promise<void> {
-  await insertEvent(tx).execute({ detail: "{}", ...values });
+export async function insertAuditEvent(tx: Transaction, values: Omit<AuditEventRow, "id">): Promise<void> {
+  await insertEvent(tx).execute(values);
 }

@@ -1,8 +1,10 @@
-// Grants: a user's role on an owner or a channel.
+// Grants: a principal's role on an owner or a channel.
 
-import { and, eq } from "drizzle-orm";
+import { and, eq, or } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
+import { given, prepared } from "./prepared.ts";
 import { owner, roleGrant, user } from "./schema/sqlite.ts";
+import type { UserRow } from "./user.ts";
 
 export type GrantRow = typeof roleGrant.$inferSelect;
 export type Role = GrantRow["role"];
@@ -10,39 +12,66 @@ export type GrantTarget =
   | { readonly kind: "owner"; readonly ownerId: number }
   | { readonly kind: "channel"; readonly channelId: number };
 
-/** The roles of a user on one target; none is an empty list. */
-export async function rolesOn(reader: Reader, userId: number, target: GrantTarget): Promise<Role[]> {
-  const rows = await reader
+const rolesThere = prepared((reader) =>
+  reader
     .select({ role: roleGrant.role })
     .from(roleGrant)
-    .where(and(eq(roleGrant.userId, userId), onTarget(target)));
-  return rows.map((row) => row.role);
+    .where(
+      and(
+        eq(roleGrant.principalId, given("principalId")),
+        or(eq(roleGrant.ownerId, given("ownerId")), eq(roleGrant.channelId, given("channelId"))),
+      ),
+    )
+    .prepare(),
+);
+
+/** The roles of a principal on an owner and on one of its channels together. An id that no row has, as 0, finds none. */
+export async function rolesOf(
+  reader: Reader,
+  where: { readonly principalId: number; readonly ownerId: number; readonly channelId: number },
+): Promise<Role[]> {
+  const rows = await rolesThere(reader).execute(where);
+  return rows.map(({ role }) => role);
 }
 
 export async function listGrants(reader: Reader, target: GrantTarget): Promise<{ user: string; role: Role }[]> {
   return await reader
     .select({ user: owner.name, role: roleGrant.role })
     .from(roleGrant)
-    .innerJoin(user, eq(roleGrant.userId, user.id))
+    .innerJoin(user, eq(roleGrant.principalId, user.principalId))
     .innerJoin(owner, eq(user.ownerId, owner.id))
     .where(onTarget(target))
     .orderBy(owner.name);
 }
 
-export async function setGrant(
-  tx: Transaction,
-  values: { readonly userId: number; readonly target: GrantTarget; readonly role: Role; readonly created: number },
-): Promise<void> {
-  await deleteGrant(tx, values.userId, values.target);
-  const { target, ...rest } = values;
-  const place = target.kind === "owner" ? { ownerId: target.ownerId } : { channelId: target.channelId };
-  await tx.insert(roleGrant).values({ ...rest, ...place });
+export async function findGrant(
+  reader: Reader,
+  principalId: number | null,
+  target: GrantTarget,
+): Promise<Role | undefined> {
+  const rows = await reader
+    .select({ role: roleGrant.role })
+    .from(roleGrant)
+    .where(and(eq(roleGrant.principalId, principalId ?? 0), onTarget(target)));
+  return rows[0]?.role;
 }
 
-export async function deleteGrant(tx: Transaction, userId: number, target: GrantTarget): Promise<boolean> {
+/** It replaces the role that the user has on the target itself. */
+export async function setGrant(
+  tx: Transaction,
+  { id: userId, principalId }: Pick<UserRow, "id" | "principalId">,
+  values: { readonly target: GrantTarget; readonly role: Role; readonly created: number },
+): Promise<void> {
+  const { target, ...rest } = values;
+  await deleteGrant(tx, principalId, target);
+  const on = target.kind === "owner" ? { ownerId: target.ownerId } : { channelId: target.channelId };
+  await tx.insert(roleGrant).values({ ...rest, ...on, principalId, userId });
+}
+
+export async function deleteGrant(tx: Transaction, principalId: number | null, target: GrantTarget): Promise<boolean> {
   const rows = await tx
     .delete(roleGrant)
-    .where(and(eq(roleGrant.userId, userId), onTarget(target)))
+    .where(and(eq(roleGrant.principalId, principalId ?? 0), onTarget(target)))
     .returning({ id: roleGrant.id });
   return rows.length > 0;
 }

@@ -4,6 +4,7 @@ import type { Database as Connection } from "bun:sqlite";
 import { unavailable } from "../errors.ts";
 import init from "../../drizzle/sqlite/0001_init.sql" with { type: "text" };
 import gc from "../../drizzle/sqlite/0002_gc.sql" with { type: "text" };
+import principals from "../../drizzle/sqlite/0003_principals.sql" with { type: "text" };
 
 type Migration = {
   /** The schema number after this migration. */
@@ -16,6 +17,7 @@ type Migration = {
 const MIGRATIONS: readonly Migration[] = [
   { number: 1, minReader: 1, sql: init },
   { number: 2, minReader: 1, sql: gc },
+  { number: 3, minReader: 1, sql: principals },
 ];
 
 /** The schema number this binary knows. */

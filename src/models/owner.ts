@@ -24,6 +24,20 @@ export async function findOwner(reader: Reader, name: string): Promise<OwnerRow 
   return rows[0];
 }
 
+const ownerById = prepared((reader) =>
+  reader
+    .select()
+    .from(owner)
+    .where(eq(owner.id, given("id")))
+    .limit(1)
+    .prepare(),
+);
+
+/** The owner that another row refers to. */
+export async function ownerWithId(reader: Reader, id: number): Promise<OwnerRow> {
+  return theRow(await ownerById(reader).execute({ id }));
+}
+
 export async function insertOwner(
   tx: Transaction,
   values: Pick<OwnerRow, "kind" | "name" | "visibility" | "created">,
@@ -35,7 +49,7 @@ export async function insertOwner(
 export async function updateOwner(
   tx: Transaction,
   id: number,
-  values: Partial<Pick<OwnerRow, "visibility" | "disabled" | "displayName">>,
+  values: Partial<Pick<OwnerRow, "visibility" | "disabled" | "hidden" | "displayName">>,
 ): Promise<void> {
   await tx.update(owner).set(values).where(eq(owner.id, id));
 }

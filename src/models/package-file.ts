@@ -66,7 +66,7 @@ const insertFileRow = prepared((reader) =>
     .values(
       givenRow(
         ...(["versionId", "channelId", "blobId", "section", "fileName", "fileNameFolded", "packageName"] as const),
-        ...(["record", "metadata", "publisherId", "publishedAt"] as const),
+        ...(["record", "metadata", "publisherId", "publishedBy", "publishedAt"] as const),
       ),
     )
     .returning({ id: packageFile.id })

@@ -5,10 +5,10 @@ import type { Reader, Transaction } from "./database.ts";
 import type { OwnerRow } from "./owner.ts";
 import { given, prepared } from "./prepared.ts";
 import { theRow } from "./rows.ts";
-import { owner, user } from "./schema/sqlite.ts";
+import { owner, principal, user } from "./schema/sqlite.ts";
 
 export type UserRow = typeof user.$inferSelect;
-/** A user with its owner row, which holds the name and whether it is disabled. */
+/** A user with its owner row, which holds the name, and whether it is disabled or hidden. */
 export type UserWithOwner = UserRow & { readonly owner: OwnerRow };
 
 const userById = prepared((reader) =>
@@ -37,7 +37,13 @@ export async function insertUser(
   tx: Transaction,
   values: Pick<UserRow, "ownerId" | "passwordHash" | "isAdmin" | "email">,
 ): Promise<UserRow> {
-  return theRow(await tx.insert(user).values(values).returning());
+  const { id: principalId } = theRow(await tx.insert(principal).values({ kind: "user" }).returning());
+  return theRow(
+    await tx
+      .insert(user)
+      .values({ ...values, principalId })
+      .returning(),
+  );
 }
 
 /** A new credential version ends remembered passwords and tokens made before. */
@@ -61,8 +67,13 @@ export async function replaceHash(
     .where(and(eq(user.id, id), eq(user.passwordHash, verified)));
 }
 
-export async function deleteUser(tx: Transaction, id: number): Promise<void> {
+/** With the user go its tokens, and with the principal its roles. */
+export async function deleteUser(
+  tx: Transaction,
+  { id, principalId }: Pick<UserRow, "id" | "principalId">,
+): Promise<void> {
   await tx.delete(user).where(eq(user.id, id));
+  if (principalId !== null) await tx.delete(principal).where(eq(principal.id, principalId));
 }
 
 function joined(reader: Reader) {

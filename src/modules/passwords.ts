@@ -1,6 +1,6 @@
 // Passwords: argon2id with 19 MiB and two passes, a few at a time.
 
-import { usage } from "../errors.ts";
+import { invalidArgument } from "../errors.ts";
 import { createSemaphore } from "./mutex.ts";
 
 const COST = { algorithm: "argon2id", memoryCost: 19 * 1024, timeCost: 2 } as const;
@@ -13,10 +13,11 @@ const NOBODY = `${CURRENT}9ykkITcsZx2zLG22sVcgW0bw+Tg+OXZVHK4vMrietPw$jOBV6BBn9J
 // Each takes 19 MiB and a core for a fifth of a second: a flood must wait, and wait only so long.
 const turns = createSemaphore(3, 64);
 
-/** Errors: `usage` for a password that is too short, too long or holds a NUL; `unavailable` when too many wait. */
+/** Errors: `invalid-argument` for a password that is too short, too long or holds a NUL; `unavailable` when too many wait. */
 export async function hashPassword(password: string): Promise<string> {
   const text = usableText(password);
-  if (text === undefined) throw usage(`A password has ${MIN_BYTES} to ${MAX_BYTES} bytes and no NUL character.`);
+  if (text === undefined)
+    throw invalidArgument(`A password has ${MIN_BYTES} to ${MAX_BYTES} bytes and no NUL character.`);
   return await turns.run(() => Bun.password.hash(text, COST));
 }
 

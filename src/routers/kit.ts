@@ -3,7 +3,7 @@
 import type { Events } from "../events.ts";
 import { createRequestId } from "../modules/ids.ts";
 import type { Clock } from "../modules/clock.ts";
-import type { Identity } from "../services/access.ts";
+import type { Identity } from "../services/actor.ts";
 import type { Health } from "../services/health.ts";
 import type { Identities } from "../services/identities.ts";
 import type { Memo, Remembered, RememberedAnswers, Repeat } from "./remembered.ts";

@@ -1,10 +1,10 @@
 // Running the server: health for those who watch it, metrics for those who measure it.
 
 import { Elysia } from "elysia";
-import { forbidden, unauthenticated } from "../errors.ts";
 import type { Metrics } from "../modules/metrics.ts";
 import type { Access } from "../services/access.ts";
 import type { Health } from "../services/health.ts";
+import { actorOf } from "./actor.ts";
 import type { Call, RouteKit } from "./kit.ts";
 
 export type OpsParts = { readonly health: Health; readonly metrics: Metrics; readonly access: Access };
@@ -38,12 +38,8 @@ async function ready({ health }: OpsParts): Promise<Response> {
   return (await health.isReady()) ? plain(200, "ok") : plain(503, "not ready");
 }
 
-async function guardedMetrics(parts: OpsParts, { identify }: Call): Promise<Response> {
-  const identity = await identify();
-  const decision = await parts.access.may(identity, "administer", { kind: "server" });
-  if (!decision.allowed) {
-    throw identity.kind === "anonymous" ? unauthenticated("Sign in as an administrator.") : forbidden(decision.why);
-  }
+async function guardedMetrics(parts: OpsParts, call: Call): Promise<Response> {
+  await parts.access.require(await actorOf(call), "administer", { kind: "server" });
   return await metricsResponse(parts.metrics);
 }
 

@@ -1,164 +1,120 @@
-// Who may do what: the one function that decides, for every route, command, feed and page.
+// The gate: every route, command, feed and page asks here whether it may, and is refused here.
 
+import { forbidden, notFound, unauthenticated, type AppError } from "../errors.ts";
 import type { Reader } from "../models/database.ts";
-import type { ChannelRow } from "../models/channel.ts";
-import type { OwnerRow, Visibility } from "../models/owner.ts";
-import { rolesOn, type Role } from "../models/grant.ts";
+import type { OwnerRow } from "../models/owner.ts";
 import type { UserWithOwner } from "../models/user.ts";
-import { matchesPattern } from "../modules/pattern.ts";
+import type { Clock } from "../modules/clock.ts";
+import {
+  judgeChannel,
+  judgeOwner,
+  judgeServer,
+  judgeUser,
+  type Action,
+  type ChannelAction,
+  type ChannelTarget,
+  type Verdict,
+} from "./access-rules.ts";
+import type { Actor } from "./actor.ts";
+import type { ChannelPlace } from "./channel-place.ts";
+import { currentIdentity } from "./identities.ts";
 
-export const SCOPES = [
-  "read:package",
-  "write:package",
-  "delete:package",
-  "manage:channel",
-  "all",
-  "public-only",
-] as const;
-export type Scope = (typeof SCOPES)[number];
-
-/** What a token narrows its user's rights to; an empty list of channels or packages is no restriction. */
-export type TokenLimits = {
-  readonly id: number;
-  readonly name: string;
-  readonly scopes: readonly Scope[];
-  /** Patterns over `owner/channel`, the unnamed channel written `owner/-`. */
-  readonly channels: readonly string[];
-  /** Patterns over package names; they bind what changes packages, not what reads them. */
-  readonly packages: readonly string[];
-};
-
-export type Identity =
-  | { readonly kind: "anonymous" }
-  | { readonly kind: "user"; readonly user: UserWithOwner }
-  | { readonly kind: "token"; readonly user: UserWithOwner; readonly token: TokenLimits };
-
-export const ANONYMOUS: Identity = { kind: "anonymous" };
-
-export type ChannelAction = "read" | "publish" | "delete" | "replace" | "yank" | "create" | "manage";
-export type Target =
-  | {
-      readonly kind: "channel";
-      readonly owner: OwnerRow;
-      /** Undefined when there is no row: a channel to be created, or an unnamed one that holds nothing yet. */
-      readonly channel: ChannelRow | undefined;
-      readonly name: string;
-      /** The package that is changed, once it is known. */
-      readonly packageName?: string;
-    }
-  | { readonly kind: "server" };
-export type Action = ChannelAction | "administer";
-
-export type Decision = { readonly allowed: true } | { readonly allowed: false; readonly why: string };
+/** All that an owner has. */
+type OwnerTarget = { readonly kind: "owner"; readonly owner: string };
+/** A user's own things. */
+type UserTarget = { readonly kind: "user"; readonly user: string };
+type ServerTarget = { readonly kind: "server" };
 
 export type Access = {
-  /** `reader` is the transaction when the answer must hold until it commits. */
-  may(identity: Identity, action: Action, target: Target, reader?: Reader): Promise<Decision>;
-  /** Whether the identity has any role there, and so may be told what exists. */
-  mayKnow(identity: Identity, owner: OwnerRow, channel: ChannelRow | undefined): Promise<boolean>;
+  /**
+   * Whether the actor may do this there; answers what is there. With a `reader` (a transaction, or another look after a
+   * wait) the identity counts as it is by then. Errors: `unauthenticated`, `forbidden`, `not-found`.
+   */
+  readonly require: {
+    (actor: Actor, action: ChannelAction, target: ChannelTarget, reader?: Reader): Promise<ChannelPlace>;
+    (actor: Actor, action: "manage", target: OwnerTarget, reader?: Reader): Promise<OwnerRow>;
+    (actor: Actor, action: "tokens", target: UserTarget, reader?: Reader): Promise<UserWithOwner>;
+    (actor: Actor, action: "administer", target: ServerTarget, reader?: Reader): Promise<undefined>;
+  };
+  /** For lists, which leave out what may not be read. */
+  mayRead(actor: Actor, target: ChannelTarget): Promise<boolean>;
 };
 
-const RANK: Readonly<Record<Role, number>> = { reader: 1, publisher: 2, maintainer: 3, owner: 4 };
-
-const NEEDS: Readonly<Record<ChannelAction, { readonly role: Role; readonly scopes: readonly Scope[] }>> = {
-  read: { role: "reader", scopes: [] },
-  publish: { role: "publisher", scopes: ["write:package"] },
-  delete: { role: "maintainer", scopes: ["delete:package"] },
-  yank: { role: "maintainer", scopes: ["delete:package"] },
-  replace: { role: "maintainer", scopes: ["write:package", "delete:package"] },
-  create: { role: "owner", scopes: ["write:package"] },
-  manage: { role: "owner", scopes: ["manage:channel"] },
+export type AccessParts = {
+  readonly reader: Reader;
+  readonly clock: Clock;
+  /** Whether a publish may make a channel. */
+  readonly createChannels: boolean;
 };
 
-export function createAccess(parts: { readonly reader: Reader }): Access {
+type Found = ChannelPlace | OwnerRow | UserWithOwner | undefined;
+
+export function createAccess(parts: AccessParts): Access {
+  function judge(
+    actor: Actor,
+    action: Action,
+    target: ChannelTarget | OwnerTarget | UserTarget | ServerTarget,
+    reader: Reader,
+  ): Promise<Verdict<Found>> | Verdict<Found> {
+    switch (target.kind) {
+      case "channel":
+        return judgeChannel({ ...parts, reader }, actor, action, target);
+      case "owner":
+        return judgeOwner(reader, actor, target.owner);
+      case "user":
+        return judgeUser(reader, actor, target.user);
+      case "server":
+        return judgeServer(actor);
+    }
+  }
+
+  function require(actor: Actor, action: ChannelAction, target: ChannelTarget, reader?: Reader): Promise<ChannelPlace>;
+  function require(actor: Actor, action: "manage", target: OwnerTarget, reader?: Reader): Promise<OwnerRow>;
+  function require(actor: Actor, action: "tokens", target: UserTarget, reader?: Reader): Promise<UserWithOwner>;
+  function require(actor: Actor, action: "administer", target: ServerTarget, reader?: Reader): Promise<undefined>;
+  async function require(actor: Actor, action: Action, target: Parameters<typeof judge>[2], reader?: Reader) {
+    const current = reader ? await currentActor(reader, actor, parts.clock.now()) : actor;
+    const verdict = await judge(current, action, target, reader ?? parts.reader);
+    if (verdict.kind === "allowed") return verdict.found;
+    throw refusalOf(current, action, verdict);
+  }
+
   return {
-    may: async (identity, action, target, reader = parts.reader) => {
-      if (target.kind === "server") return mayAdminister(identity);
-      if (action === "administer") return refused("That is a right on the server, not on a channel.");
-      if (action === "read") return await mayRead(reader, identity, target);
-      if (identity.kind === "anonymous") return refused("Sign in first.");
-      const narrowed = tokenRefusal(identity, action, target);
-      if (narrowed) return narrowed;
-      const role = await roleOf(reader, identity.user, target);
-      if (role >= RANK[NEEDS[action].role]) return { allowed: true };
-      return refused(`This needs the role ${NEEDS[action].role} there.`);
-    },
-    mayKnow: async (identity, owner, channel) => {
-      if (identity.kind === "anonymous") return false;
-      return (await roleOf(parts.reader, identity.user, { owner, channel })) > 0;
-    },
+    require,
+    mayRead: async (actor, target) => (await judge(actor, "read", target, parts.reader)).kind === "allowed",
   };
 }
 
-/** The narrower of the owner's and the channel's. */
-export function effectiveVisibility(owner: OwnerRow, channel: ChannelRow | undefined): Visibility {
-  const width: Readonly<Record<Visibility, number>> = { private: 0, internal: 1, public: 2 };
-  const own = channel?.visibility ?? owner.visibility;
-  return width[own] < width[owner.visibility] ? own : owner.visibility;
+async function currentActor(reader: Reader, actor: Actor, now: number): Promise<Actor> {
+  if (actor.kind === "command-line") return actor;
+  return { ...actor, identity: await currentIdentity(reader, actor.identity, now) };
 }
 
-/** `owner/channel` as people and token restrictions write it. */
-export function channelLabel(ownerName: string, channelName: string): string {
-  return `${ownerName}/${channelName === "" ? "-" : channelName}`;
-}
+const SIGN_IN: Partial<Readonly<Record<Action, string>>> = {
+  read: "Sign in to read this channel, if it exists.",
+  publish: "Sign in to publish.",
+  delete: "Sign in to delete.",
+  administer: "Sign in as an administrator.",
+};
+const ADDRESS_HELP =
+  "A channel's address is /{owner}/{channel}, or /{owner} for the owner's unnamed channel; the subdir comes after it.";
+const NOT_READ = `There is no such channel, or you may not read it. ${ADDRESS_HELP}`;
+const NOT_YOURS = "There is no such channel or owner, or it is not yours to manage.";
+const STRANGER: Partial<Readonly<Record<Action, string>>> = {
+  publish: "There is no such owner, or you may not publish there.",
+  tokens: "There is no such user, or its tokens are not yours to manage.",
+};
 
-type Place = { readonly owner: OwnerRow; readonly channel: ChannelRow | undefined };
-type ChannelTarget = Extract<Target, { kind: "channel" }>;
-
-async function mayRead(reader: Reader, identity: Identity, target: ChannelTarget): Promise<Decision> {
-  if (target.owner.disabled && !isAdmin(identity)) return refused("The owner is disabled.");
-  const visibility = effectiveVisibility(target.owner, target.channel);
-  if (visibility === "public") return { allowed: true };
-  if (identity.kind === "anonymous") return refused("Sign in first.");
-  const narrowed = tokenRefusal(identity, "read", target);
-  if (narrowed) return narrowed;
-  if (visibility === "internal") return { allowed: true };
-  if ((await roleOf(reader, identity.user, target)) >= RANK.reader) return { allowed: true };
-  return refused("This channel is private.");
-}
-
-function tokenRefusal(identity: Identity, action: ChannelAction, target: ChannelTarget): Decision | undefined {
-  if (identity.kind !== "token") return undefined;
-  const { token } = identity;
-  const missing = NEEDS[action].scopes.find((scope) => !token.scopes.includes(scope) && !token.scopes.includes("all"));
-  if (missing) return refused(`The token "${token.name}" lacks the scope ${missing}.`);
-  const visibility = effectiveVisibility(target.owner, target.channel);
-  if (token.scopes.includes("public-only") && visibility !== "public") {
-    return refused(`The token "${token.name}" is for public channels only.`);
-  }
-  const label = channelLabel(target.owner.name, target.name);
-  if (!allows(token.channels, label)) return refused(`The token "${token.name}" is not for this channel.`);
-  if (target.packageName !== undefined && !allows(token.packages, target.packageName)) {
-    return refused(`The token "${token.name}" is not for packages named ${target.packageName}.`);
-  }
-  return undefined;
-}
-
-function allows(patterns: readonly string[], text: string): boolean {
-  return patterns.length === 0 || patterns.some((pattern) => matchesPattern(pattern, text));
-}
-
-async function roleOf(reader: Reader, user: UserWithOwner, place: Place): Promise<number> {
-  if (user.isAdmin || user.ownerId === place.owner.id) return RANK.owner;
-  const onOwner = await rolesOn(reader, user.id, { kind: "owner", ownerId: place.owner.id });
-  const onChannel = place.channel
-    ? await rolesOn(reader, user.id, { kind: "channel", channelId: place.channel.id })
-    : [];
-  return Math.max(0, ...[...onOwner, ...onChannel].map((role) => RANK[role]));
-}
-
-function mayAdminister(identity: Identity): Decision {
-  if (!isAdmin(identity)) return refused("This is for administrators.");
-  if (identity.kind === "token" && !identity.token.scopes.includes("all")) {
-    return refused(`The token "${identity.token.name}" lacks the scope all.`);
-  }
-  return { allowed: true };
-}
-
-function isAdmin(identity: Identity): boolean {
-  return identity.kind !== "anonymous" && identity.user.isAdmin;
-}
-
-function refused(why: string): Decision {
-  return { allowed: false, why };
+/**
+ * The one rule of what a stranger may learn: nothing. Without a login everything is the same 401; signed in, "no right"
+ * and "not there" are one refusal, on conda routes 403, since clients that meet a 404 forget shards for good, elsewhere
+ * 404. Who belongs there is told which it is.
+ */
+function refusalOf(actor: Actor, action: Action, verdict: Exclude<Verdict<Found>, { kind: "allowed" }>): AppError {
+  const why = verdict.kind === "absent" ? `There is no ${verdict.what}.` : verdict.why;
+  if (actor.kind === "command-line") return notFound(why);
+  if (actor.identity.kind === "anonymous") return unauthenticated(SIGN_IN[action] ?? "Sign in first.");
+  if (verdict.kind === "refused" && verdict.knows) return forbidden(why);
+  if (actor.surface === "management") return notFound(verdict.knows ? why : (STRANGER[action] ?? NOT_YOURS));
+  return forbidden(verdict.knows ? `${why} ${ADDRESS_HELP}` : (STRANGER[action] ?? NOT_READ));
 }

@@ -1,46 +1,31 @@
-// Channels: finding them for a request, making, changing and deleting them, and the roles on them.
+// Channels: making, changing, showing and deleting them.
 
-import { z } from "zod";
-import { conflict, forbidden, notFound, unauthenticated, usage } from "../errors.ts";
-import {
-  deleteChannel,
-  findChannel,
-  insertChannel,
-  listChannels,
-  updateChannel,
-  type ChannelRow,
-} from "../models/channel.ts";
+import { conflict, invalidArgument, notFound } from "../errors.ts";
+import { deleteChannel, insertChannel, listChannels, updateChannel, type ChannelRow } from "../models/channel.ts";
 import type { Database, Reader, Transaction } from "../models/database.ts";
-import { deleteGrant, listGrants, setGrant, type GrantTarget, type Role } from "../models/grant.ts";
 import { deleteIndexParts } from "../models/index-part.ts";
-import { findOwner, updateOwner, type OwnerRow, type Visibility } from "../models/owner.ts";
+import { findOwner, updateOwner, type Visibility } from "../models/owner.ts";
 import { countFiles } from "../models/package-file.ts";
-import { findUser } from "../models/user.ts";
 import type { Clock } from "../modules/clock.ts";
 import { channelNameProblem } from "../modules/conda/channel-name.ts";
-import { channelLabel, effectiveVisibility, type Access, type Identity } from "./access.ts";
+import type { ChannelTarget } from "./access-rules.ts";
+import type { Access } from "./access.ts";
+import type { Actor } from "./actor.ts";
+import { recordAudit } from "./audit.ts";
+import {
+  CHANNEL_TYPE,
+  channelLabel,
+  effectiveVisibility,
+  inheritedVisibility,
+  type ChannelName,
+  type ChannelPlace,
+} from "./channel-place.ts";
+import { changedPolicy, policyOf, type ChannelPolicy } from "./channel-policy.ts";
 
-export const CHANNEL_TYPE = "conda";
+const LONGEST_DESCRIPTION = 1000;
 
-/** What a channel's owner may choose; every key has a default, unknown keys are refused. */
-const channelPolicy = z
-  .strictObject({
-    /** `strict` refuses packages with warnings. */
-    validation: z.enum(["standard", "strict"]).default("standard"),
-    /** Who is offered shards: all but the mamba versions that would miss new packages for a day, all, or nobody. */
-    shards: z.enum(["fresh", "on", "off"]).default("fresh"),
-    /** Seconds that clients may use a document without asking again. */
-    maxAge: z.int().min(0).max(86_400).default(0),
-  })
-  .readonly();
-export type ChannelPolicy = z.infer<typeof channelPolicy>;
-
-/** A channel as a request names it: its owner exists, the row may not (yet). */
-export type ChannelPlace = {
-  readonly owner: OwnerRow;
-  readonly channel: ChannelRow | undefined;
-  readonly name: string;
-};
+/** A channel that is meant, never all of an owner. */
+export type OneChannel = ChannelName & { readonly channel: string };
 
 export type ChannelInfo = {
   readonly channel: string;
@@ -49,7 +34,6 @@ export type ChannelInfo = {
   readonly revision: number;
   readonly policy: ChannelPolicy;
   readonly files: number;
-  readonly grants: readonly { readonly user: string; readonly role: Role }[];
 };
 
 export type ChannelChange = {
@@ -58,192 +42,138 @@ export type ChannelChange = {
   readonly policy?: Readonly<Record<string, unknown>> | undefined;
 };
 
-/** `owner` alone (a grant on everything it has) or a channel of it. */
-export type ChannelName = { readonly owner: string; readonly channel: string | undefined };
-
+/** Errors of all but `list`: those of the gate. */
 export type Channels = {
-  /** The place, if the identity may read it. Errors: `unauthenticated`, `forbidden`: neither tells what exists. */
-  readable(identity: Identity, ownerName: string, name: string): Promise<ChannelPlace>;
-  /** The place, existing or not; undefined when there is no such owner. */
-  find(reader: Reader, ownerName: string, name: string): Promise<ChannelPlace | undefined>;
   /** The row of a place that was found in this transaction, made if it is missing; never more visible than a channel whose path is a prefix of its own. */
-  ensure(tx: Transaction, place: ChannelPlace): Promise<ChannelRow>;
-  create(name: ChannelName, change: ChannelChange): Promise<void>;
-  change(name: ChannelName, change: ChannelChange): Promise<void>;
-  show(name: ChannelName): Promise<ChannelInfo>;
-  list(owner?: string): Promise<ChannelInfo[]>;
+  ensure(tx: Transaction, place: ChannelPlace, actor: Actor): Promise<ChannelRow>;
+  /** Errors: `conflict` when it is there, `invalid-argument` for a bad name or policy. */
+  create(actor: Actor, name: OneChannel, change: ChannelChange): Promise<void>;
+  /** Of an owner, only the visibility. Errors: `invalid-argument`. */
+  change(actor: Actor, name: ChannelName, change: ChannelChange): Promise<void>;
+  show(actor: Actor, name: OneChannel): Promise<ChannelInfo>;
+  /** Those that the actor may read. Errors: `not-found` for an owner that there is not. */
+  list(actor: Actor, owner?: string): Promise<ChannelInfo[]>;
   /** Errors: `conflict` while it holds files. */
-  remove(name: ChannelName): Promise<void>;
-  grant(name: ChannelName, user: string, role: Role): Promise<void>;
-  revoke(name: ChannelName, user: string): Promise<void>;
+  remove(actor: Actor, name: OneChannel): Promise<void>;
 };
 
 export type ChannelsParts = { readonly database: Database; readonly access: Access; readonly clock: Clock };
 
 export function createChannels(parts: ChannelsParts): Channels {
-  const { database } = parts;
+  const { database, access, clock } = parts;
   return {
-    readable: (identity, ownerName, name) => readable(parts, identity, ownerName, name),
-    find: findPlace,
-    ensure: (tx, place) => ensure(tx, place, parts.clock.now()),
-    create: (name, change) =>
+    ensure: async (tx, place, actor) => {
+      if (place.channel) return place.channel;
+      const at = clock.now();
+      const channel = await insert(tx, place, at);
+      const event = { at, action: "channel.create", owner: place.owner, channel } as const;
+      // The unnamed channel was there before its row.
+      if (place.name !== "") await recordAudit(tx, actor, event);
+      return channel;
+    },
+    create: (actor, name, change) =>
       database.transact(async (tx) => {
-        const place = await thePlace(tx, name);
+        const place = await access.require(actor, "create", { kind: "channel", ...name }, tx);
         const problem = channelNameProblem(place.name);
-        if (problem) throw usage(problem);
+        if (problem) throw invalidArgument(`Invalid channel name: ${problem}.`);
         if (place.channel) throw conflict(`${labelOf(place)} exists already.`);
-        const channel = await ensure(tx, place, parts.clock.now());
-        await applyChange(tx, channel, change);
+        const at = clock.now();
+        const channel = await insert(tx, place, at);
+        const detail = changeOf(channel, change);
+        if (Object.keys(detail).length > 0) await updateChannel(tx, channel.id, storedChange(detail));
+        await recordAudit(tx, actor, { at, action: "channel.create", owner: place.owner, channel, detail });
       }),
-    change: (name, change) =>
+    change: (actor, name, change) =>
       database.transact(async (tx) => {
-        if (name.channel === undefined) await changeOwner(tx, name.owner, change);
-        else await applyChange(tx, await theChannel(tx, name), change);
+        const { owner, channel } = name;
+        if (channel === undefined) await changeOwner(tx, parts, { actor, owner, change });
+        else await changeChannel(tx, parts, { actor, target: { kind: "channel", owner, channel }, change });
       }),
-    show: async (name) => await infoOf(database.read, await thePlace(database.read, name)),
-    list: async (ownerName) => await list(database.read, ownerName),
-    remove: (name) =>
+    show: async (actor, name) =>
+      await infoOf(database.read, await access.require(actor, "read", { kind: "channel", ...name }, database.read)),
+    list: (actor, owner) => list(parts, actor, owner),
+    remove: (actor, name) =>
       database.transact(async (tx) => {
-        const channel = await theChannel(tx, name);
+        const place = await access.require(actor, "manage", { kind: "channel", ...name }, tx);
+        const { owner, channel } = place;
+        if (!channel) throw notFound(`${labelOf(place)} holds nothing that could be deleted.`);
         const files = await countFiles(tx, channel.id);
         if (files > 0) throw conflict(`The channel still holds ${files} file(s). Delete them first.`);
         await deleteIndexParts(tx, channel.id);
         await deleteChannel(tx, channel.id);
-      }),
-    grant: (name, user, role) =>
-      database.transact(async (tx) => {
-        const target = await grantTarget(tx, name, parts.clock.now());
-        await setGrant(tx, { userId: await userId(tx, user), target, role, created: parts.clock.now() });
-      }),
-    revoke: (name, user) =>
-      database.transact(async (tx) => {
-        const target = await grantTarget(tx, name, parts.clock.now());
-        const had = await deleteGrant(tx, await userId(tx, user), target);
-        if (!had) throw notFound(`${user} has no role there.`);
+        await recordAudit(tx, actor, { at: clock.now(), action: "channel.delete", owner, channel });
       }),
   };
 }
 
-/** Whether a place is a channel already: the unnamed one exists for every owner, even before it has a row. */
-export function isThere(place: ChannelPlace): boolean {
-  return place.channel !== undefined || place.name === "";
+async function insert(tx: Transaction, { owner, name }: ChannelPlace, created: number): Promise<ChannelRow> {
+  const inherited = await inheritedVisibility(tx, owner, name);
+  const visibility = inherited === "public" ? null : inherited;
+  return await insertChannel(tx, { ownerId: owner.id, type: CHANNEL_TYPE, name, visibility, created });
 }
 
-export function policyOf(channel: ChannelRow | undefined): ChannelPolicy {
-  return channelPolicy.parse(channel ? JSON.parse(channel.policy) : {});
+async function changeChannel(
+  tx: Transaction,
+  { access, clock }: ChannelsParts,
+  { actor, target, change }: { readonly actor: Actor; readonly target: ChannelTarget; readonly change: ChannelChange },
+): Promise<void> {
+  const place = await access.require(actor, "manage", target, tx);
+  const at = clock.now();
+  const channel = place.channel ?? (await insert(tx, place, at));
+  const detail = changeOf(channel, change);
+  if (Object.keys(detail).length === 0) return;
+  await updateChannel(tx, channel.id, storedChange(detail));
+  await recordAudit(tx, actor, { at, action: "channel.settings", owner: place.owner, channel, detail });
 }
 
-async function findPlace(reader: Reader, ownerName: string, name: string): Promise<ChannelPlace | undefined> {
-  const owner = await findOwner(reader, ownerName);
-  return owner && { owner, channel: await findChannel(reader, owner.id, CHANNEL_TYPE, name), name };
-}
-
-async function readable(
-  parts: ChannelsParts,
-  identity: Identity,
-  ownerName: string,
-  name: string,
-): Promise<ChannelPlace> {
-  const place = await findPlace(parts.database.read, ownerName, name);
-  const exists = place !== undefined && isThere(place);
-  if (exists) {
-    const decision = await parts.access.may(identity, "read", { kind: "channel", ...place });
-    if (decision.allowed) return place;
+async function changeOwner(
+  tx: Transaction,
+  { access, clock }: ChannelsParts,
+  { actor, owner: name, change }: { readonly actor: Actor; readonly owner: string; readonly change: ChannelChange },
+): Promise<void> {
+  const owner = await access.require(actor, "manage", { kind: "owner", owner: name }, tx);
+  const { visibility, description, policy } = change;
+  if (visibility === undefined || description !== undefined || policy !== undefined) {
+    throw invalidArgument("Only the visibility can be set for an owner; name a channel for the rest: OWNER/CHANNEL.");
   }
-  // Anonymous callers learn nothing; members of the place learn which of the two it is.
-  if (identity.kind === "anonymous") throw unauthenticated("Sign in to read this channel, if it exists.");
-  if (place && !exists && (await parts.access.mayKnow(identity, place.owner, undefined))) {
-    throw forbidden(`There is no channel ${labelOf(place)}. ${ADDRESS_HELP}`);
-  }
-  throw forbidden(`There is no such channel, or you may not read it. ${ADDRESS_HELP}`);
+  await updateOwner(tx, owner.id, { visibility });
+  await recordAudit(tx, actor, { at: clock.now(), action: "owner.settings", owner, detail: { visibility } });
 }
 
-const ADDRESS_HELP =
-  "A channel's address is /{owner}/{channel}, or /{owner} for the owner's unnamed channel; the subdir comes after it.";
+type Changed = {
+  readonly visibility?: Visibility;
+  readonly description?: string;
+  readonly policy?: ChannelPolicy;
+};
 
-async function ensure(tx: Transaction, place: ChannelPlace, now: number): Promise<ChannelRow> {
-  if (place.channel) return place.channel;
-  return await insertChannel(tx, {
-    ownerId: place.owner.id,
-    type: CHANNEL_TYPE,
-    name: place.name,
-    visibility: await narrowestPrefix(tx, place),
-    created: now,
-  });
+/** What the change comes to. Errors: `invalid-argument`. */
+function changeOf(channel: ChannelRow, { visibility, description, policy }: ChannelChange): Changed {
+  return {
+    ...(visibility !== undefined && { visibility }),
+    ...(description !== undefined && { description: description.slice(0, LONGEST_DESCRIPTION) }),
+    ...(policy !== undefined && { policy: changedPolicy(channel, policy) }),
+  };
 }
 
-async function narrowestPrefix(tx: Transaction, place: ChannelPlace): Promise<Visibility | null> {
-  const parts = place.name.split("/");
-  let narrowest: Visibility = "public";
-  for (let length = 1; length < parts.length; length++) {
-    const parent = await findChannel(tx, place.owner.id, CHANNEL_TYPE, parts.slice(0, length).join("/"));
-    const visibility = parent ? effectiveVisibility(place.owner, parent) : "public";
-    if (visibility === "private" || narrowest === "public") narrowest = visibility;
-  }
-  return narrowest === "public" ? null : narrowest;
+function storedChange({ policy, ...rest }: Changed): Parameters<typeof updateChannel>[2] {
+  return policy === undefined ? rest : { ...rest, policy: JSON.stringify(policy) };
 }
 
-async function applyChange(tx: Transaction, channel: ChannelRow, change: ChannelChange): Promise<void> {
-  const values: Partial<Pick<ChannelRow, "visibility" | "policy" | "description">> = {};
-  if (change.visibility !== undefined) values.visibility = change.visibility;
-  if (change.description !== undefined) values.description = change.description.slice(0, 1000);
-  if (change.policy !== undefined) {
-    const policy = channelPolicy.safeParse({ ...policyOf(channel), ...change.policy });
-    if (!policy.success) throw usage(`The policy is not valid: ${z.prettifyError(policy.error)}`);
-    values.policy = JSON.stringify(policy.data);
-  }
-  if (Object.keys(values).length > 0) await updateChannel(tx, channel.id, values);
-}
-
-async function changeOwner(tx: Transaction, ownerName: string, change: ChannelChange): Promise<void> {
-  const owner = await findOwner(tx, ownerName);
-  if (!owner) throw notFound(`There is no owner ${ownerName}.`);
-  if (change.visibility === undefined) throw usage("Of an owner only the visibility can be set here.");
-  await updateOwner(tx, owner.id, { visibility: change.visibility });
-}
-
-async function thePlace(reader: Reader, name: ChannelName): Promise<ChannelPlace> {
-  const owner = await findOwner(reader, name.owner);
-  if (!owner) throw notFound(`There is no owner ${name.owner}.`);
-  const channel = name.channel ?? "";
-  return { owner, channel: await findChannel(reader, owner.id, CHANNEL_TYPE, channel), name: channel };
-}
-
-async function theChannel(reader: Reader, name: ChannelName): Promise<ChannelRow> {
-  const place = await thePlace(reader, name);
-  if (!place.channel) throw notFound(`There is no channel ${labelOf(place)}.`);
-  return place.channel;
-}
-
-async function grantTarget(tx: Transaction, name: ChannelName, now: number): Promise<GrantTarget> {
-  const place = await thePlace(tx, name);
-  if (name.channel === undefined) return { kind: "owner", ownerId: place.owner.id };
-  // The unnamed channel exists for every owner, so a grant may be what makes its row.
-  const channel = place.channel ?? (place.name === "" ? await ensure(tx, place, now) : undefined);
-  if (!channel) throw notFound(`There is no channel ${labelOf(place)}.`);
-  return { kind: "channel", channelId: channel.id };
-}
-
-async function userId(reader: Reader, name: string): Promise<number> {
-  const user = await findUser(reader, name);
-  if (!user) throw notFound(`There is no user ${name}.`);
-  return user.id;
-}
-
-async function list(reader: Reader, ownerName: string | undefined): Promise<ChannelInfo[]> {
-  const owner = ownerName === undefined ? undefined : await findOwner(reader, ownerName);
+async function list({ database, access }: ChannelsParts, actor: Actor, ownerName?: string): Promise<ChannelInfo[]> {
+  const owner = ownerName === undefined ? undefined : await findOwner(database.read, ownerName);
   if (ownerName !== undefined && !owner) throw notFound(`There is no owner ${ownerName}.`);
-  const channels = await listChannels(reader, owner?.id);
   const infos: ChannelInfo[] = [];
-  for (const channel of channels) {
-    infos.push(await infoOf(reader, { owner: channel.owner, channel, name: channel.name }));
+  for (const row of await listChannels(database.read, owner?.id)) {
+    const target = { kind: "channel", owner: row.owner.name, channel: row.name } as const;
+    if (await access.mayRead(actor, target)) {
+      infos.push(await infoOf(database.read, { owner: row.owner, channel: row, name: row.name }));
+    }
   }
   return infos;
 }
 
 async function infoOf(reader: Reader, place: ChannelPlace): Promise<ChannelInfo> {
   const { channel } = place;
-  if (!channel && place.name !== "") throw notFound(`There is no channel ${labelOf(place)}.`);
   return {
     channel: labelOf(place),
     visibility: effectiveVisibility(place.owner, channel),
@@ -251,7 +181,6 @@ async function infoOf(reader: Reader, place: ChannelPlace): Promise<ChannelInfo>
     revision: channel?.revision ?? 0,
     policy: policyOf(channel),
     files: channel ? await countFiles(reader, channel.id) : 0,
-    grants: channel ? await listGrants(reader, { kind: "channel", channelId: channel.id }) : [],
   };
 }
 

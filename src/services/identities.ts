@@ -11,9 +11,9 @@ import { sha256Hex } from "../modules/hash.ts";
 import { looksLikeToken } from "../modules/ids.ts";
 import { createLru } from "../modules/lru.ts";
 import { hashPassword, needsRehash, verifyNobody, verifyPassword } from "../modules/passwords.ts";
-import { ANONYMOUS, type Identity } from "./access.ts";
+import { ANONYMOUS, type Identity } from "./actor.ts";
 import type { Throttle } from "./throttle.ts";
-import { tokenLimits } from "./tokens.ts";
+import { tokenLimits } from "./token-limits.ts";
 
 /** As a request carries it: a password only ever comes by Basic, a token in five ways. */
 export type Credential =
@@ -23,8 +23,6 @@ export type Credential =
 export type Identities = {
   /** Errors: `unauthenticated` for a credential that is not valid, or for two that name different identities. */
   identify(credentials: readonly Credential[], address: string): Promise<Identity>;
-  /** The identity as it is now, for a change that is about to commit. Errors: `unauthenticated` when it has ended. */
-  refresh(reader: Reader, identity: Identity): Promise<Identity>;
 };
 
 export type IdentitiesParts = {
@@ -103,7 +101,6 @@ export function createIdentities(parts: IdentitiesParts): Identities {
       }
       return identity;
     },
-    refresh: (reader, identity) => refresh(reader, identity, clock.now()),
   };
 }
 
@@ -129,7 +126,8 @@ function createVerifier(): Verifier {
   };
 }
 
-async function refresh(reader: Reader, identity: Identity, now: number): Promise<Identity> {
+/** The identity as it is by now, for a change that is about to commit. Errors: `unauthenticated` when it has ended. */
+export async function currentIdentity(reader: Reader, identity: Identity, now: number): Promise<Identity> {
   if (identity.kind === "anonymous") return identity;
   const user = await findUserById(reader, identity.user.id);
   const current = user && !user.owner.disabled && user.credentialVersion === identity.user.credentialVersion;

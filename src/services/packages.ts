@@ -1,11 +1,11 @@
 // The changes of a channel's contents, each one revision: add a file, remove it, change its state.
 
 import { conflict, invalid, notFound } from "../errors.ts";
-import { insertAuditEvent } from "../models/audit-event.ts";
 import { bumpRevision, type ChannelRow } from "../models/channel.ts";
 import type { Reader, Transaction } from "../models/database.ts";
 import { recordFileDeletion, recordFileName } from "../models/file-name-history.ts";
 import { touchIndexPart } from "../models/index-part.ts";
+import { ownerWithId } from "../models/owner.ts";
 import { ensureBlob, noteUnreferenced } from "../models/package-blob.ts";
 import {
   deleteFile,
@@ -25,15 +25,9 @@ import { deletePackageIfEmpty, ensurePackage } from "../models/package.ts";
 import type { Clock } from "../modules/clock.ts";
 import { SHARD_BYTES } from "../modules/conda/stored-budget.ts";
 import { randomHex } from "../modules/ids.ts";
-import type { Identity } from "./access.ts";
+import { tokenOf, userOf, type Actor } from "./actor.ts";
+import { recordAudit, type AuditAction } from "./audit.ts";
 import { createNameWeights, type NamePlace, type NameWeights } from "./name-weights.ts";
-
-/** Who asks, for the audit trail. */
-export type Actor = {
-  readonly identity: Identity;
-  readonly requestId: string;
-  readonly address: string;
-};
 
 export type NewFile = {
   readonly packageName: string;
@@ -92,13 +86,14 @@ export function createPackages(parts: { readonly clock: Clock }): Packages {
         packageName,
         record,
         metadata,
-        publisherId: actorId(actor),
+        publisherId: userOf(actor)?.id ?? null,
+        publishedBy: publisherOf(actor),
         publishedAt: at,
       });
       await insertProperties(tx, { refType: "file", refId: row.id }, file.properties);
       await recordFileName(tx, { channelId: channel.id, section, fileName, sha256: file.blob.sha256 }, at);
       const detail = { sha256: file.blob.sha256, size: file.blob.size };
-      const what = { action: "publish", section, packageName, fileName, detail, grown: weightOf(file) };
+      const what = { action: "publish" as const, section, packageName, fileName, detail, grown: weightOf(file) };
       return await recordChange(tx, channel, what, actor, at);
     },
     removeFile: async (tx, place, actor) => {
@@ -113,7 +108,14 @@ export function createPackages(parts: { readonly clock: Clock }): Packages {
       if (packageId !== undefined) await deletePackageIfEmpty(tx, packageId);
       const { sha256 } = file.blob;
       await recordFileDeletion(tx, { channelId: channel.id, section, fileName, sha256 }, at);
-      const what = { action: "delete", section, packageName: file.packageName, fileName, detail: { sha256 }, grown };
+      const what = {
+        action: "delete" as const,
+        section,
+        packageName: file.packageName,
+        fileName,
+        detail: { sha256 },
+        grown,
+      };
       return await recordChange(tx, channel, what, actor, at);
     },
     setState: async (tx, place, state, actor, reason) => {
@@ -121,14 +123,15 @@ export function createPackages(parts: { readonly clock: Clock }): Packages {
       if (file.state === state) throw conflict(`${place.fileName} is ${state} already.`);
       await setFileState(tx, file.id, state);
       const { section, fileName } = place;
-      const what = { action: state, section, packageName: file.packageName, fileName, detail: { reason }, grown: 0 };
+      const action = actionTo(state, file.state);
+      const what = { action, section, packageName: file.packageName, fileName, detail: { reason }, grown: 0 };
       return await recordChange(tx, place.channel, what, actor, parts.clock.now());
     },
   };
 }
 
 type ChangedName = {
-  readonly action: string;
+  readonly action: AuditAction;
   readonly section: string;
   readonly packageName: string;
   readonly fileName: string;
@@ -139,23 +142,24 @@ type ChangedName = {
 
 function createRecorder(weights: NameWeights) {
   return async (tx: Transaction, channel: ChannelRow, what: ChangedName, actor: Actor, at: number): Promise<Change> => {
-    const channelId = channel.id;
     const place = nameOf(channel, what);
     const identity = randomHex(16);
     const bytes = await weights.known(tx, place);
-    const revision = await bumpRevision(tx, { channelId, identity, at, actorId: actorId(actor) });
+    const revision = await bumpRevision(tx, {
+      channelId: channel.id,
+      identity,
+      at,
+      actorId: userOf(actor)?.id ?? null,
+    });
     await touchIndexPart(tx, { ...place, revision });
     if (bytes !== undefined) weights.keep(place, { revision, identity }, bytes + what.grown);
-    await insertAuditEvent(tx, {
+    await recordAudit(tx, actor, {
       at,
-      actorId: actorId(actor),
-      tokenId: actor.identity.kind === "token" ? actor.identity.token.id : null,
       action: what.action,
-      channelId,
+      owner: await ownerWithId(tx, channel.ownerId),
+      channel,
       subject: `${what.section}/${what.fileName}`,
-      detail: JSON.stringify({ ...what.detail, revision }),
-      requestId: actor.requestId,
-      address: actor.address,
+      detail: { ...what.detail, revision },
     });
     return { revision, at };
   };
@@ -197,6 +201,16 @@ async function theFile(tx: Transaction, place: FilePlace): Promise<PackageFileWi
   return file;
 }
 
-function actorId(actor: Actor): number | null {
-  return actor.identity.kind === "anonymous" ? null : actor.identity.user.id;
+/** The token where there is one, since a token may be what has to be mistrusted later. */
+function publisherOf(actor: Actor): string | null {
+  const [user, token] = [userOf(actor), tokenOf(actor)];
+  if (token) return `token:${token.id}`;
+  return user ? `user:${user.id}` : null;
+}
+
+/** In the words of a channel's events. */
+function actionTo(state: FileState, before: FileState): AuditAction {
+  if (state === "yanked") return "yank";
+  if (state === "quarantined") return "quarantine";
+  return before === "quarantined" ? "release" : "unyank";
 }

@@ -1,14 +1,15 @@
 // Access tokens: made once, shown once, kept as a hash.
 
-import { z } from "zod";
-import { conflict, notFound, usage } from "../errors.ts";
+import { conflict, forbidden, invalidArgument, notFound } from "../errors.ts";
 import { insertToken, listTokens, revokeToken, type AccessTokenRow } from "../models/access-token.ts";
 import type { Database, Reader } from "../models/database.ts";
-import { findUser } from "../models/user.ts";
 import type { Clock } from "../modules/clock.ts";
 import { sha256Hex } from "../modules/hash.ts";
 import { createToken } from "../modules/ids.ts";
-import { SCOPES, type TokenLimits } from "./access.ts";
+import type { Access } from "./access.ts";
+import { SCOPES, tokenOf, type Actor, type TokenLimits } from "./actor.ts";
+import { recordAudit } from "./audit.ts";
+import { patternList, tokenLimits } from "./token-limits.ts";
 
 export type TokenRequest = {
   readonly user: string;
@@ -20,81 +21,90 @@ export type TokenRequest = {
   readonly lifetime: number | undefined;
 };
 
-export type TokenInfo = TokenLimits & Pick<AccessTokenRow, "created" | "expires" | "lastUsed" | "revoked">;
+export type TokenInfo = TokenLimits & Pick<AccessTokenRow, "created" | "lastUsed" | "revoked">;
 
+/** A user's tokens are the user's and the administrators'. Errors of all: those of the gate. */
 export type Tokens = {
-  /** Answers the token itself, which nobody can read again. Errors: `not-found`, `conflict`, `usage`. */
-  create(request: TokenRequest): Promise<string>;
-  list(user: string): Promise<TokenInfo[]>;
+  /**
+   * Answers the token itself, which nobody can read again. Errors: `conflict`, `invalid-argument`; `forbidden` when it
+   * would last longer than the token that the actor came with.
+   */
+  create(actor: Actor, request: TokenRequest): Promise<string>;
+  list(actor: Actor, user: string): Promise<TokenInfo[]>;
   /** Errors: `not-found` when the user has no live token of that name. */
-  revoke(user: string, name: string): Promise<void>;
+  revoke(actor: Actor, user: string, name: string): Promise<void>;
 };
 
-const textList = z.array(z.string().min(1).max(256)).max(64);
-const scopeList = z.array(z.enum(SCOPES)).max(SCOPES.length);
+export type TokensParts = { readonly database: Database; readonly access: Access; readonly clock: Clock };
 
-export function createTokens(parts: { readonly database: Database; readonly clock: Clock }): Tokens {
-  const { database, clock } = parts;
+export function createTokens({ database, access, clock }: TokensParts): Tokens {
   return {
-    create: async (request) => {
-      const token = createToken();
-      const values = checked(request);
-      await database.transact(async (tx) => {
-        const user = await theUser(tx, request.user);
-        if (await liveToken(tx, user.id, request.name)) {
+    create: (actor, request) =>
+      database.transact(async (tx) => {
+        const { id, owner, credentialVersion } = await access.require(actor, "tokens", targetOf(request.user), tx);
+        const values = checked(request);
+        if (await liveToken(tx, id, request.name)) {
           throw conflict(`${request.user} already has a token named ${request.name}.`);
         }
-        const now = clock.now();
-        await insertToken(tx, {
+        const at = clock.now();
+        const expires = request.lifetime === undefined ? null : at + request.lifetime;
+        refuseLonger(actor, expires);
+        const token = createToken();
+        const tokenHash = sha256Hex(token);
+        const row = await insertToken(tx, {
           ...values,
-          userId: user.id,
-          tokenHash: sha256Hex(token),
-          credentialVersion: user.credentialVersion,
-          created: now,
-          expires: request.lifetime === undefined ? null : now + request.lifetime,
+          userId: id,
+          tokenHash,
+          credentialVersion,
+          created: at,
+          expires,
         });
-      });
-      return token;
-    },
-    list: async (name) => {
-      const user = await theUser(database.read, name);
+        const { scopes, channels, packages } = request;
+        const detail = { id: row.id, name: request.name, scopes, channels, packages, expires };
+        await recordAudit(tx, actor, { at, action: "token.create", owner, detail });
+        return token;
+      }),
+    list: async (actor, name) => {
+      const user = await access.require(actor, "tokens", targetOf(name), database.read);
       const rows = await listTokens(database.read, user.id);
       return rows.map((row) => ({ ...tokenLimits(row), ...timesOf(row) }));
     },
-    revoke: async (userName, name) => {
+    revoke: async (actor, userName, name) => {
       await database.transact(async (tx) => {
-        const user = await theUser(tx, userName);
+        const user = await access.require(actor, "tokens", targetOf(userName), tx);
         const row = await liveToken(tx, user.id, name);
         if (!row) throw notFound(`${userName} has no live token named ${name}.`);
-        await revokeToken(tx, row.id, clock.now());
+        const at = clock.now();
+        await revokeToken(tx, row.id, at);
+        const event = { at, action: "token.revoke", owner: user.owner, detail: { id: row.id, name } } as const;
+        await recordAudit(tx, actor, event);
       });
     },
   };
 }
 
-/** A row's limits; what cannot be read is denied, not guessed. */
-export function tokenLimits(row: AccessTokenRow): TokenLimits {
-  const scopes = scopeList.safeParse(parsed(row.scopes));
-  const channels = textList.safeParse(parsed(row.channels));
-  const packages = textList.safeParse(parsed(row.packages));
-  return {
-    id: row.id,
-    name: row.name,
-    scopes: scopes.success ? scopes.data : ["public-only"],
-    channels: channels.success ? channels.data : ["(unreadable)"],
-    packages: packages.success ? packages.data : ["(unreadable)"],
-  };
+function targetOf(user: string) {
+  return { kind: "user", user } as const;
+}
+
+/** Nobody makes a token wider than what they came with; the gate lets no narrower one than `all` come here. */
+function refuseLonger(actor: Actor, expires: number | null): void {
+  const own = tokenOf(actor);
+  if (!own || own.expires === null || (expires !== null && expires <= own.expires)) return;
+  throw forbidden(`The token "${own.name}" ends earlier than the one it would make: give that one a shorter life.`);
 }
 
 function checked(request: TokenRequest): Pick<AccessTokenRow, "name" | "scopes" | "channels" | "packages"> {
   if (!/^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,63}$/u.test(request.name)) {
-    throw usage("A token's name has 1 to 64 letters, digits, spaces, dots, dashes and underscores.");
+    throw invalidArgument("A token's name has 1 to 64 letters, digits, spaces, dots, dashes and underscores.");
   }
-  if (request.lifetime !== undefined && !(request.lifetime > 0)) throw usage("A token's lifetime must be positive.");
+  if (request.lifetime !== undefined && !(request.lifetime > 0))
+    throw invalidArgument("A token's lifetime must be positive.");
   const unknown = request.scopes.find((scope) => !isScope(scope));
-  if (unknown !== undefined) throw usage(`Unknown scope ${unknown}. There are: ${SCOPES.join(", ")}.`);
+  if (unknown !== undefined) throw invalidArgument(`Unknown scope ${unknown}. There are: ${SCOPES.join(", ")}.`);
   for (const list of [request.channels, request.packages]) {
-    if (!textList.safeParse(list).success) throw usage("A restriction has at most 64 patterns of 1 to 256 characters.");
+    if (!patternList.safeParse(list).success)
+      throw invalidArgument("A restriction has at most 64 patterns of 1 to 256 characters.");
   }
   return {
     name: request.name,
@@ -113,20 +123,6 @@ async function liveToken(reader: Reader, userId: number, name: string): Promise<
   return rows.find((row) => row.name === name && row.revoked === null);
 }
 
-async function theUser(reader: Reader, name: string) {
-  const user = await findUser(reader, name);
-  if (!user) throw notFound(`There is no user ${name}.`);
-  return user;
-}
-
-function timesOf(row: AccessTokenRow): Pick<AccessTokenRow, "created" | "expires" | "lastUsed" | "revoked"> {
-  return { created: row.created, expires: row.expires, lastUsed: row.lastUsed, revoked: row.revoked };
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+function timesOf(row: AccessTokenRow): Pick<AccessTokenRow, "created" | "lastUsed" | "revoked"> {
+  return { created: row.created, lastUsed: row.lastUsed, revoked: row.revoked };
 }

@@ -1,84 +1,115 @@
-// Users: making them, their passwords, switching them off.
+// Users: making them, their passwords, ending their logins, hiding what they have.
 
-import { conflict, notFound, usage } from "../errors.ts";
+import { conflict, invalidArgument, notFound } from "../errors.ts";
 import type { Database, Reader, Transaction } from "../models/database.ts";
 import { listChannels } from "../models/channel.ts";
-import { deleteOwner, findOwner, insertOwner, updateOwner, type Visibility } from "../models/owner.ts";
+import { deleteOwner, findOwner, insertOwner, updateOwner, type OwnerRow, type Visibility } from "../models/owner.ts";
 import { deleteUser, findUser, insertUser, listUsers, setPassword, type UserWithOwner } from "../models/user.ts";
 import type { Clock } from "../modules/clock.ts";
 import { isOwnerName } from "../modules/conda/channel-name.ts";
 import { hashPassword } from "../modules/passwords.ts";
+import type { Access } from "./access.ts";
+import type { Actor } from "./actor.ts";
+import { recordAudit, type AuditAction } from "./audit.ts";
 import { forgetAccount } from "./throttle.ts";
 
 export type NewUser = { readonly name: string; readonly password: string; readonly isAdmin: boolean };
 export type UserInfo = {
   readonly name: string;
   readonly admin: boolean;
+  /** No login and no token counts. */
   readonly disabled: boolean;
+  /** Nobody but administrators reads what the user has. */
+  readonly hidden: boolean;
   readonly visibility: Visibility;
   /** ms UTC */
   readonly created: number;
 };
 
+/** Errors of all but `isEmpty`: those of the gate. */
 export type Users = {
-  /** Errors: `usage` for a bad name or password, `conflict` when the name is taken. */
-  create(user: NewUser): Promise<void>;
-  list(): Promise<UserInfo[]>;
+  /** Errors: `invalid-argument` for a bad name or password, `conflict` when the name is taken. */
+  create(actor: Actor, user: NewUser): Promise<void>;
+  list(actor: Actor): Promise<UserInfo[]>;
   /** Also ends every token made before. */
-  setPassword(name: string, password: string): Promise<void>;
-  setDisabled(name: string, disabled: boolean): Promise<void>;
+  setPassword(actor: Actor, name: string, password: string): Promise<void>;
+  setDisabled(actor: Actor, name: string, disabled: boolean): Promise<void>;
+  setHidden(actor: Actor, name: string, hidden: boolean): Promise<void>;
   /** Errors: `conflict` while the user still has channels. */
-  remove(name: string): Promise<void>;
+  remove(actor: Actor, name: string): Promise<void>;
   isEmpty(): Promise<boolean>;
 };
 
 export type UsersParts = {
   readonly database: Database;
+  readonly access: Access;
   readonly clock: Clock;
   readonly defaultVisibility: Visibility;
 };
 
+const SERVER = { kind: "server" } as const;
+
 export function createUsers(parts: UsersParts): Users {
-  const { database } = parts;
+  const { database, access } = parts;
+  const change = <T>(actor: Actor, name: string, work: (tx: Transaction, user: UserWithOwner) => Promise<T>) =>
+    database.transact(async (tx) => {
+      await access.require(actor, "administer", SERVER, tx);
+      return await work(tx, await theUser(tx, name));
+    });
   return {
-    create: async (user) => {
+    create: async (actor, user) => {
+      // A hash takes long, so whoever may not make a user is refused before it.
+      await access.require(actor, "administer", SERVER);
       if (!isOwnerName(user.name)) {
-        throw usage(
+        throw invalidArgument(
           `${JSON.stringify(user.name.slice(0, 80))} cannot be a user name: 1 to 63 of a-z, 0-9, dot, dash and underscore, beginning with a letter or digit, and none of the reserved words.`,
         );
       }
       const passwordHash = await hashPassword(user.password);
-      await database.transact((tx) => insert(tx, parts, { ...user, passwordHash }));
-    },
-    list: async () => (await listUsers(database.read)).map(infoOf),
-    setPassword: async (name, password) => {
-      const passwordHash = await hashPassword(password);
       await database.transact(async (tx) => {
-        const user = await theUser(tx, name);
-        const credentialVersion = user.credentialVersion + 1;
-        await setPassword(tx, user.id, { passwordHash, credentialVersion, mustChangePassword: false });
+        await access.require(actor, "administer", SERVER, tx);
+        const owner = await insert(tx, parts, { ...user, passwordHash });
+        await record(tx, parts, actor, "user.create", owner, { admin: user.isAdmin });
       });
     },
-    setDisabled: (name, disabled) =>
-      database.transact(async (tx) => {
-        const user = await theUser(tx, name);
+    list: async (actor) => {
+      await access.require(actor, "administer", SERVER, database.read);
+      return (await listUsers(database.read)).map(infoOf);
+    },
+    setPassword: async (actor, name, password) => {
+      await access.require(actor, "administer", SERVER);
+      const passwordHash = await hashPassword(password);
+      await change(actor, name, async (tx, user) => {
+        const credentialVersion = user.credentialVersion + 1;
+        await setPassword(tx, user.id, { passwordHash, credentialVersion, mustChangePassword: false });
+        await record(tx, parts, actor, "user.password", user.owner);
+      });
+    },
+    setDisabled: (actor, name, disabled) =>
+      change(actor, name, async (tx, user) => {
         if (disabled) await keepAnAdministrator(tx, user);
         await updateOwner(tx, user.ownerId, { disabled });
+        await record(tx, parts, actor, disabled ? "user.disable" : "user.enable", user.owner);
       }),
-    remove: (name) =>
-      database.transact(async (tx) => {
-        const user = await theUser(tx, name);
+    setHidden: (actor, name, hidden) =>
+      change(actor, name, async (tx, user) => {
+        await updateOwner(tx, user.ownerId, { hidden });
+        await record(tx, parts, actor, hidden ? "user.hide" : "user.unhide", user.owner);
+      }),
+    remove: (actor, name) =>
+      change(actor, name, async (tx, user) => {
         await keepAnAdministrator(tx, user);
         const channels = await listChannels(tx, user.ownerId);
         if (channels.length > 0) throw conflict(`${name} still has ${channels.length} channel(s). Delete them first.`);
-        await deleteUser(tx, user.id);
+        await deleteUser(tx, user);
         await deleteOwner(tx, user.ownerId);
+        await record(tx, parts, actor, "user.delete", user.owner);
       }),
     isEmpty: async () => (await listUsers(database.read)).length === 0,
   };
 }
 
-async function insert(tx: Transaction, parts: UsersParts, user: NewUser & { passwordHash: string }): Promise<void> {
+async function insert(tx: Transaction, parts: UsersParts, user: NewUser & { passwordHash: string }): Promise<OwnerRow> {
   if (await findOwner(tx, user.name)) throw conflict(`The name ${user.name} is taken.`);
   await forgetAccount(tx, user.name);
   const created = parts.clock.now();
@@ -90,6 +121,18 @@ async function insert(tx: Transaction, parts: UsersParts, user: NewUser & { pass
   });
   const { passwordHash, isAdmin } = user;
   await insertUser(tx, { ownerId: owner.id, passwordHash, isAdmin, email: "" });
+  return owner;
+}
+
+async function record(
+  tx: Transaction,
+  { clock }: UsersParts,
+  actor: Actor,
+  action: Extract<AuditAction, `user.${string}`>,
+  owner: OwnerRow,
+  detail: Readonly<Record<string, unknown>> = {},
+): Promise<void> {
+  await recordAudit(tx, actor, { at: clock.now(), action, owner, detail });
 }
 
 /** A server without a live administrator could never be managed again. */
@@ -106,6 +149,6 @@ async function theUser(reader: Reader, name: string): Promise<UserWithOwner> {
 }
 
 function infoOf(user: UserWithOwner): UserInfo {
-  const { name, disabled, visibility, created } = user.owner;
-  return { name, admin: user.isAdmin, disabled, visibility, created };
+  const { name, disabled, hidden, visibility, created } = user.owner;
+  return { name, admin: user.isAdmin, disabled, hidden, visibility, created };
 }

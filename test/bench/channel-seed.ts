@@ -5,7 +5,9 @@ import { openDataFolder } from "../../src/models/data-folder.ts";
 import { openDatabase, type Database } from "../../src/models/database.ts";
 import { systemClock as clock } from "../../src/modules/clock.ts";
 import { createAccess } from "../../src/services/access.ts";
-import { createChannels, type Channels } from "../../src/services/channels.ts";
+import { COMMAND_LINE } from "../../src/services/actor.ts";
+import { findPlace } from "../../src/services/channel-place.ts";
+import { createChannels } from "../../src/services/channels.ts";
 import { createPackages, type NewFile } from "../../src/services/packages.ts";
 import { createUsers } from "../../src/services/users.ts";
 import { channelFiles } from "./growth/channel-files.ts";
@@ -63,28 +65,24 @@ async function withDatabase<T>(dataDir: string, work: (database: Database) => Pr
 }
 
 async function makeChannel(database: Database): Promise<void> {
-  const users = createUsers({ database, clock, defaultVisibility: "public" });
-  await users.create({ name: "admin", password: crypto.randomUUID(), isAdmin: true });
-  await channelsOf(database).create({ owner: "admin", channel: "main" }, {});
+  const access = createAccess({ reader: database.read, clock, createChannels: true });
+  const users = createUsers({ database, access, clock, defaultVisibility: "public" });
+  await users.create(COMMAND_LINE, { name: "admin", password: crypto.randomUUID(), isAdmin: true });
+  await createChannels({ database, access, clock }).create(COMMAND_LINE, { owner: "admin", channel: "main" }, {});
 }
 
 async function createAdder(database: Database): Promise<(files: readonly NewFile[]) => Promise<void>> {
-  const [channels, packages] = [channelsOf(database), createPackages({ clock })];
-  const actor = { identity: { kind: "anonymous" }, requestId: "seed", address: "127.0.0.1" } as const;
+  const packages = createPackages({ clock });
   // The indexes of hashes and names are written to all over.
   await database.transact(async (tx) => {
     tx.run(`PRAGMA cache_size = -${CACHE_KIB}`);
   });
   return async (files) =>
     await database.transact(async (tx) => {
-      const place = await channels.find(tx, "admin", "main");
+      const place = await findPlace(tx, "admin", "main");
       if (!place?.channel) throw new Error("the channel has gone");
-      for (const file of files) await packages.addFile(tx, place.channel, file, actor);
+      for (const file of files) await packages.addFile(tx, place.channel, file, COMMAND_LINE);
     });
-}
-
-function channelsOf(database: Database): Channels {
-  return createChannels({ database, access: createAccess({ reader: database.read }), clock });
 }
 
 function take(files: Generator<NewFile, void, undefined>, count: number): NewFile[] {

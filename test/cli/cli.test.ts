@@ -98,6 +98,63 @@ describe("commands beside a running server", () => {
     expect((await condarium("channel", "list", "erin")).rows).toHaveLength(0);
   });
 
+  test("hide what a user has without ending the user's logins, and show it again", async () => {
+    const password = (await condarium("user", "create", "hugo")).out[0] ?? "";
+    const statuses = async () => [
+      (await server.anonymous.get("/hugo/noarch/repodata.json")).status,
+      (await server.anonymous.get("/dave/noarch/repodata.json", basic("hugo", password))).status,
+    ];
+    expect(await statuses()).toEqual([200, 200]);
+    expect((await condarium("user", "hide", "hugo")).code).toBe(0);
+    expect(await statuses()).toEqual([401, 200]);
+    const listed = (await condarium("user", "list")).rows;
+    expect(listed).toContainEqual(expect.objectContaining({ name: "hugo", hidden: true, disabled: false }));
+    expect((await condarium("user", "unhide", "hugo")).code).toBe(0);
+    expect(await statuses()).toEqual([200, 200]);
+    expect((await condarium("user", "disable", "hugo")).code).toBe(0);
+    expect(await statuses()).toEqual([200, 401]);
+  });
+
+  test("show roles where they were given, and take away only those", async () => {
+    await condarium("user", "create", "gina");
+    await condarium("channel", "create", "gina/tools");
+    expect((await condarium("channel", "grant", "gina", "dave", "maintainer")).code).toBe(0);
+    expect((await condarium("channel", "grant", "gina/tools", "dave", "reader")).code).toBe(0);
+    const grantsOf = async (name: string): Promise<unknown> => {
+      const shown = JSON.parse((await condarium("channel", "show", name, "--json")).out[0] ?? "") as {
+        grants: unknown;
+      };
+      return shown.grants;
+    };
+    const onOwner = { user: "dave", role: "maintainer", on: "gina" };
+    expect(await grantsOf("gina/tools")).toEqual([{ user: "dave", role: "reader", on: "gina/tools" }, onOwner]);
+    expect(await grantsOf("gina/-")).toEqual([onOwner]);
+    expect(await grantsOf("gina")).toEqual([onOwner]);
+    const taken = await condarium("channel", "revoke", "gina/tools", "dave");
+    expect([taken.code, taken.err.join()]).toEqual([
+      0,
+      expect.stringContaining("still maintainer of all that gina has"),
+    ]);
+    const again = await condarium("channel", "revoke", "gina/tools", "dave");
+    expect([again.code, again.err.join()]).toEqual([1, expect.stringContaining("maintainer of all that gina has")]);
+    const last = await condarium("channel", "revoke", "gina", "dave");
+    expect([last.code, last.err]).toEqual([0, ["dave has no role on gina any more."]]);
+    expect(await grantsOf("gina/tools")).toEqual([]);
+  });
+
+  test("set an owner's unnamed channel, which is there before anything is in it", async () => {
+    await condarium("user", "create", "ida");
+    expect((await condarium("channel", "set", "ida/-", "--visibility", "private", "--max-age", "60")).code).toBe(0);
+    expect((await server.anonymous.get("/ida/noarch/repodata.json")).status).toBe(401);
+    const shown = await condarium("channel", "show", "ida/-", "--json");
+    expect(JSON.parse(shown.out[0] ?? "")).toMatchObject({
+      channel: "ida/-",
+      visibility: "private",
+      policy: { maxAge: 60 },
+    });
+    expect((await condarium("channel", "set", "ida/other", "--max-age", "60")).code).toBe(1);
+  });
+
   test("find nothing wrong with what the server stores", async () => {
     const verified = await condarium("verify", "--full");
     expect([verified.code, verified.out]).toEqual([0, []]);
@@ -116,6 +173,9 @@ describe("what a person gets wrong", () => {
     [["channel", "create", "admin/noarch"], "noarch"],
     [["channel", "create", "admin/x", "--visibility", "secret"], "secret"],
     [["channel", "grant", "admin/-", "admin", "king"], "maintainer"],
+    [["channel", "set", "admin/-", "--max-age", "abc"], "whole number of seconds"],
+    [["channel", "set", "admin/-", "--max-age", "90000"], "max-age must be at most 86400 seconds, which is a day."],
+    [["channel", "set", "admin", "--max-age", "60"], "Only the visibility"],
     [["user", "create", "api"], "api"],
     [["user", "create", "Alice!"], "Alice!"],
     [["config", "show", "--listen", "nowhere"], "--listen"],
@@ -124,6 +184,8 @@ describe("what a person gets wrong", () => {
     const { code, err, out } = await withStderr(() => condarium(...args));
     expect([code, out]).toEqual([2, []]);
     expect(err).toContain(hint);
+    // The words of the library that checks values are not for people.
+    expect(err).not.toMatch(/✖|→|Invalid input|Too (big|small)|expected \w+/);
   });
 
   test.each([

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import init from "../../drizzle/sqlite/0001_init.sql" with { type: "text" };
 import { run } from "../../src/cli/index.ts";
 import { migrate, schemaNumber } from "../../src/models/migrations.ts";
 import { startTestApp } from "../support/app.ts";
@@ -23,6 +24,13 @@ function inDatabase<T>(work: (connection: Connection) => T): T {
   } finally {
     connection.close();
   }
+}
+
+/** What this binary knows. */
+function newestSchema(): number {
+  const connection = new Connection(":memory:");
+  migrate(connection, 0);
+  return schemaNumber(connection);
 }
 
 function tablesOf(connection: Connection): string[] {
@@ -84,6 +92,75 @@ describe("a database that is up to date", () => {
   });
 });
 
+describe("a database of schema 1", () => {
+  const rows = (connection: Connection, sql: string): unknown[] => connection.query(sql).all();
+
+  function ofSchema1(connection: Connection): void {
+    connection.run("PRAGMA foreign_keys = ON");
+    for (const statement of init.split("--> statement-breakpoint")) connection.run(statement);
+    connection.run(
+      "CREATE TABLE schema_migration (number INTEGER PRIMARY KEY, min_reader INTEGER NOT NULL, applied_at INTEGER NOT NULL)",
+    );
+    connection.run("INSERT INTO schema_migration VALUES (1, 1, 0)");
+    for (const [name, disabled] of [
+      ["alice", 0],
+      ["bob", 1],
+      ["carol", 0],
+    ] as const) {
+      connection.run(
+        "INSERT INTO owner (kind, name, visibility, disabled, created) VALUES ('user', ?, 'public', ?, 0)",
+        [name, disabled],
+      );
+    }
+    // Ids of users and owners differ, so that nobody takes one for the other.
+    connection.run("INSERT INTO user (id, owner_id, password_hash) VALUES (11, 1, ''), (12, 2, ''), (13, 3, '')");
+    connection.run("INSERT INTO channel (owner_id, type, name, created) VALUES (1, 'conda', 'main', 0)");
+    connection.run("INSERT INTO `grant` (user_id, owner_id, role, created) VALUES (12, 1, 'reader', 0)");
+    connection.run("INSERT INTO `grant` (user_id, channel_id, role, created) VALUES (13, 1, 'publisher', 0)");
+  }
+
+  test("keeps its roles, and hides what disabled users have, as it did before", () => {
+    inDatabase((connection) => {
+      ofSchema1(connection);
+      migrate(connection, 1000);
+      const held =
+        "SELECT owner.name, role, `grant`.owner_id AS o, channel_id AS c FROM `grant` JOIN user ON user.principal_id = `grant`.principal_id JOIN owner ON owner.id = user.owner_id ORDER BY 1";
+      expect(rows(connection, held)).toEqual([
+        { name: "bob", role: "reader", o: 1, c: null },
+        { name: "carol", role: "publisher", o: null, c: 1 },
+      ]);
+      expect(rows(connection, "SELECT name, disabled, hidden FROM owner ORDER BY 1")).toEqual([
+        { name: "alice", disabled: 0, hidden: 0 },
+        { name: "bob", disabled: 1, hidden: 1 },
+        { name: "carol", disabled: 0, hidden: 0 },
+      ]);
+      expect(rows(connection, "SELECT max(min_reader) AS m FROM schema_migration")).toEqual([{ m: 1 }]);
+      expect(rows(connection, "PRAGMA foreign_key_check")).toEqual([]);
+    });
+  });
+
+  test("still takes what that release writes, and roles that it gives count after the next upgrade", () => {
+    inDatabase((connection) => {
+      ofSchema1(connection);
+      migrate(connection, 1000);
+      connection.run("INSERT INTO owner (kind, name, visibility, created) VALUES ('user', 'dave', 'public', 0)");
+      connection.run("INSERT INTO user (owner_id, password_hash) SELECT id, '' FROM owner WHERE name = 'dave'");
+      connection.run(
+        "INSERT INTO `grant` (user_id, owner_id, role, created) SELECT id, 1, 'owner', 0 FROM user ORDER BY id DESC LIMIT 1",
+      );
+      connection.run("INSERT INTO audit_event (at, action, subject) VALUES (0, 'publish', 'noarch/x')");
+      const principals = rows(
+        connection,
+        "SELECT principal_id AS p FROM user WHERE id > 13 UNION ALL SELECT principal_id FROM `grant` WHERE role = 'owner'",
+      );
+      expect(principals).toEqual([{ p: 14 }, { p: 14 }]);
+      expect(rows(connection, "SELECT kind FROM principal WHERE id = 14")).toEqual([{ kind: "user" }]);
+      connection.run("DELETE FROM user WHERE id > 13");
+      expect(rows(connection, "SELECT count(*) AS n FROM `grant`")).toEqual([{ n: 2 }]);
+    });
+  });
+});
+
 describe("a database of a newer release", () => {
   async function made(minReader: number): Promise<void> {
     const server = await startTestApp({ folder });
@@ -106,7 +183,7 @@ describe("a database of a newer release", () => {
     await made(98);
     const before = await Bun.file(path).bytes();
     const served = await condarium(["serve", "--data", folder, "--listen", "127.0.0.1:0"]);
-    const line = `condarium: The database needs a newer condarium: it asks for schema 98, this binary knows 2. Nothing was changed.`;
+    const line = `condarium: The database needs a newer condarium: it asks for schema 98, this binary knows ${newestSchema()}. Nothing was changed.`;
     expect(served).toEqual({ code: 1, stdout: "", stderr: `${line}\n` });
     const notes: string[] = [];
     const output = { line: () => {}, note: (text: string) => void notes.push(text), rows: () => {} };

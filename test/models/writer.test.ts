@@ -244,7 +244,7 @@ async function make(server: TestApp, alice: Actor, step: Step): Promise<StepAnsw
     case "show": {
       const change = { visibility: step.isPublic ? "public" : "private" } as const;
       const name = { owner: "alice", channel: step.channel };
-      return await server.app.channels.change(name, change).then(
+      return await server.manage.channels.change(name, change).then(
         () => "200",
         (error: unknown) => (error instanceof AppError && error.code === "not-found" ? "404" : String(error)),
       );

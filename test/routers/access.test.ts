@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { CONDA_FORMS, CONDA_METHODS } from "../../src/routers/conda/index.ts";
 import { bytesOf, jsonOf } from "../support/answers.ts";
 import { basic, PASSWORD, startTestApp, type Actor, type TestApp } from "../support/app.ts";
 import { documentPaths, shardHashes, shardIndexOf } from "../support/documents.ts";
 import { buildPackage } from "../support/package-builder.ts";
+import { openTables } from "../support/rows.ts";
 
 let server: TestApp;
 const built = buildPackage({ name: "canary-package", version: "1" });
@@ -19,9 +19,8 @@ beforeAll(async () => {
   actors.admin = await server.addUser("boss", { admin: true });
   for (const visibility of ["public", "internal", "private"] as const) {
     const name = { owner: "owner", channel: `c-${visibility}` };
-    await server.app.channels.create(name, { visibility });
-    for (const role of ["reader", "publisher", "maintainer"] as const)
-      await server.app.channels.grant(name, role, role);
+    await server.manage.channels.create(name, { visibility });
+    for (const role of ["reader", "publisher", "maintainer"] as const) await server.manage.grants.set(name, role, role);
     const path = `/api/packages/owner/conda/c-${visibility}/${built.fileName}`;
     expect((await server.as("owner").put(path, built.bytes)).status).toBe(201);
     const index = await server.as("owner").get(`/owner/c-${visibility}/noarch/repodata_shards.msgpack.zst`);
@@ -84,10 +83,35 @@ describe("the access matrix", () => {
     }
   }
 
-  test("walks every route there is", () => {
-    const walked = new Set(["/", "/health/live", "/health/ready", "/metrics", ...CONDA_FORMS]);
-    expect(server.app.routes.map(({ path }) => path).filter((path) => !walked.has(path))).toEqual([]);
-    expect(CONDA_METHODS).toEqual(["GET", "HEAD", "PUT", "DELETE"]);
+  // Written out: whoever adds a route says here who tests its rights.
+  const ROUTES: Readonly<Record<string, string>> = {
+    "GET /": "open to all",
+    "HEAD /": "open to all",
+    "GET /health/live": "open to all",
+    "HEAD /health/live": "open to all",
+    "GET /health/ready": "open to all",
+    "HEAD /health/ready": "open to all",
+    "GET /metrics": "the test of metrics",
+    "HEAD /metrics": "the test of metrics",
+    "ALL /api/packages/:owner/conda/*": "the matrix",
+    "ALL /get/*": "the matrix",
+    "ALL /t/*": "the test of a token in all of its forms",
+    "ALL /:owner/*": "the matrix",
+  };
+
+  test("has a line for every route there is, and the matrix walks every form", () => {
+    const routes = server.app.routes.map(({ method, path }) => `${method} ${path}`);
+    expect(routes.sort()).toEqual(Object.keys(ROUTES).sort());
+    const forms = Object.keys(ROUTES).filter((route) => ROUTES[route] === "the matrix");
+    const patterns = FORMS("x").map((form) => form.replace(/\/x$/, "/*").replace("/get/owner", "/get"));
+    const walked = patterns.map((form) => `ALL ${form.replace("/owner", "/:owner")}`);
+    expect(walked.sort()).toEqual(forms.sort());
+  });
+
+  test.each(["POST", "PATCH", "OPTIONS", "PROPFIND"])("%s is no way to anything below a channel", async (method) => {
+    for (const form of FORMS("c-private")) {
+      expect((await server.as("boss").send(method, `${form}/${FILE}`)).status).toBe(405);
+    }
   });
 });
 
@@ -137,9 +161,9 @@ describe("what cannot be read", () => {
 
   test("ends at once when a channel turns private", async () => {
     const name = { owner: "owner", channel: "turning" };
-    await server.app.channels.create(name, {});
+    await server.manage.channels.create(name, {});
     expect((await server.anonymous.get("/owner/turning/noarch/repodata.json")).status).toBe(200);
-    await server.app.channels.change(name, { visibility: "private" });
+    await server.manage.channels.change(name, { visibility: "private" });
     expect((await server.anonymous.get("/owner/turning/noarch/repodata.json")).status).toBe(401);
   });
 });
@@ -151,7 +175,7 @@ describe("credentials", () => {
     scopes: string[] = [],
     more: Partial<{ channels: string[]; packages: string[]; lifetime: number }> = {},
   ) =>
-    server.app.tokens.create({
+    server.manage.tokens.create({
       user,
       name: `token ${Bun.randomUUIDv7()}`,
       scopes,
@@ -227,6 +251,19 @@ describe("credentials", () => {
     expect(await upload(server.withToken(await tokenOf("owner", ["write:package"])), "write-scope")).toBe(201);
     expect(await upload(server.withToken(await tokenOf("owner", ["all"])), "all-scope")).toBe(201);
     expect(await upload(server.withToken(await tokenOf("stranger", ["all"])), "stranger-scope")).toBe(403);
+    const unknown = await tokenOf("owner", ["all"]);
+    const tables = openTables(server.folder);
+    tables.run(`UPDATE access_token SET scopes = '["all","fly"]' WHERE id = (SELECT max(id) FROM access_token)`);
+    expect(await upload(server.withToken(unknown), "unknown-scope")).toBe(403);
+    expect((await server.withToken(unknown).get(path)).status).toBe(403);
+    for (const column of ["channels", "packages"]) {
+      tables.run("UPDATE access_token SET scopes = '[\"all\"]' WHERE id = (SELECT max(id) FROM access_token)");
+      tables.run(`UPDATE access_token SET ${column} = 'no list' WHERE id = (SELECT max(id) FROM access_token)`);
+      expect(await upload(server.withToken(unknown), "unreadable")).toBe(403);
+      tables.run(`UPDATE access_token SET ${column} = '[]' WHERE id = (SELECT max(id) FROM access_token)`);
+    }
+    expect(await upload(server.withToken(unknown), "readable-again")).toBe(201);
+    tables.close();
     const writer = server.withToken(await tokenOf("owner", ["write:package"]));
     expect((await writer.delete("/owner/c-public/noarch/write-scope-1-0.conda")).status).toBe(403);
     const deleter = server.withToken(await tokenOf("owner", ["delete:package"]));
@@ -251,33 +288,33 @@ describe("credentials", () => {
 
   test("end with expiry, revocation, a new password and a disabled user", async () => {
     const user = await server.addUser("leaver");
-    await server.app.channels.grant({ owner: "owner", channel: "c-private" }, "leaver", "reader");
+    await server.manage.grants.set({ owner: "owner", channel: "c-private" }, "leaver", "reader");
     const [first, second] = [await tokenOf("leaver"), await tokenOf("leaver")];
     const short = await tokenOf("leaver", [], { lifetime: 1 });
     await Bun.sleep(5);
     const statusOf = async (token: string) => (await server.withToken(token).get(path)).status;
     expect([await statusOf(first), await statusOf(second), await statusOf(short)]).toEqual([200, 200, 401]);
-    const listed = await server.app.tokens.list("leaver");
-    await server.app.tokens.revoke("leaver", listed[0]?.name ?? "");
+    const listed = await server.manage.tokens.list("leaver");
+    await server.manage.tokens.revoke("leaver", listed[0]?.name ?? "");
     expect([await statusOf(first), await statusOf(second)]).toEqual([401, 200]);
     expect((await user.get(path)).status).toBe(200);
-    await server.app.users.setPassword("leaver", "another-long-password");
+    await server.manage.users.setPassword("leaver", "another-long-password");
     expect([await statusOf(second), (await user.get(path)).status]).toEqual([401, 401]);
     const third = await tokenOf("leaver");
     expect(await statusOf(third)).toBe(200);
-    await server.app.users.setDisabled("leaver", true);
+    await server.manage.users.setDisabled("leaver", true);
     expect(await statusOf(third)).toBe(401);
   });
 
   test("a right that ends while the body arrives ends the publish too", async () => {
     await server.addUser("racer");
     const name = { owner: "owner", channel: "c-public" };
-    await server.app.channels.grant(name, "racer", "publisher");
+    await server.manage.grants.set(name, "racer", "publisher");
     const one = buildPackage({ name: "raced", version: "1" });
     const body = new ReadableStream<Uint8Array>(
       {
         pull: async (controller) => {
-          await server.app.channels.revoke(name, "racer");
+          await server.manage.grants.revoke(name, "racer");
           controller.enqueue(one.bytes);
           controller.close();
         },
@@ -300,5 +337,22 @@ describe("metrics", () => {
     expect(text).toMatch(/condarium_publishes_total\{result="created"\} \d+/);
     expect(text).toMatch(/condarium_requests_total\{route="[^"]+",method="GET",status="200"\} \d+/);
     expect(text).not.toContain("canary");
+  });
+
+  test("are for no token that is bound to anything, whoever's it is", async () => {
+    const limits = { channels: [], packages: [], lifetime: undefined };
+    const statusOf = async (more: { user?: string; scopes: string[]; channels?: string[]; packages?: string[] }) => {
+      const name = `metrics ${Bun.randomUUIDv7()}`;
+      const token = await server.manage.tokens.create({ user: "boss", name, ...limits, ...more });
+      return (await server.withToken(token).get("/metrics")).status;
+    };
+    expect(await statusOf({ scopes: ["all"] })).toBe(200);
+    expect(await statusOf({ scopes: ["all"], channels: ["owner/c-public"] })).toBe(403);
+    expect(await statusOf({ scopes: ["all"], channels: ["*"] })).toBe(403);
+    expect(await statusOf({ scopes: ["all"], packages: ["mine-*"] })).toBe(403);
+    expect(await statusOf({ scopes: ["all", "public-only"] })).toBe(403);
+    expect(await statusOf({ scopes: [] })).toBe(403);
+    expect(await statusOf({ scopes: ["read:package", "write:package", "delete:package", "manage:channel"] })).toBe(403);
+    expect(await statusOf({ user: "owner", scopes: ["all"] })).toBe(403);
   });
 });

@@ -206,7 +206,7 @@ describe.each(DOCUMENTS)("%s", (name) => {
 
   test("exists for an empty channel, the same as when all of it was deleted again", async () => {
     const channel = `empty-${DOCUMENTS.indexOf(name)}`;
-    await server.app.channels.create({ owner: "alice", channel }, {});
+    await server.manage.channels.create({ owner: "alice", channel }, {});
     const never = await server.anonymous.get(`/alice/${channel}/${name}`);
     expect(never.status).toBe(200);
     await publish(channel, { name: "gone", version: "1" }, { name: "gone", version: "1", format: "tar.bz2" });
@@ -309,7 +309,7 @@ test("packages and shards are never packed on the way", async () => {
 });
 
 test("a channel says how long its documents may be kept, and a private one lets nobody else keep them", async () => {
-  const token = await server.app.tokens.create({
+  const token = await server.manage.tokens.create({
     user: "alice",
     name: "reads",
     scopes: [],
@@ -319,7 +319,7 @@ test("a channel says how long its documents may be kept, and a private one lets 
   });
   for (const visibility of ["public", "internal", "private"] as const) {
     const channel = `kept-${visibility}`;
-    await server.app.channels.create({ owner: "alice", channel }, { visibility, policy: { maxAge: 60 } });
+    await server.manage.channels.create({ owner: "alice", channel }, { visibility, policy: { maxAge: 60 } });
     await publish(channel, { name: "first", version: "1" });
     const index = await alice.get(`/alice/${channel}/noarch/repodata_shards.msgpack.zst`);
     const shard = `noarch/shards/${shardHashes(shardIndexOf(await bytesOf(index))).first}.msgpack.zst`;

@@ -215,7 +215,7 @@ describe("a path on the wire with something else in it", () => {
   beforeAll(async () => {
     server = await listen();
     await server.addUser("alice");
-    await server.app.channels.create({ owner: "alice", channel: "hidden" }, { visibility: "private" });
+    await server.manage.channels.create({ owner: "alice", channel: "hidden" }, { visibility: "private" });
     expect((await server.publish("alice", "/api/packages/alice/conda/hidden", built)).status).toBe(201);
   });
   afterAll(() => server.stop());
@@ -246,7 +246,7 @@ describe("a path on the wire with something else in it", () => {
 
   test("takes one token, whole, and at the front", async () => {
     const wanted = { user: "alice", name: "path", scopes: [], channels: [], packages: [], lifetime: undefined };
-    const token = await server.app.tokens.create(wanted);
+    const token = await server.manage.tokens.create(wanted);
     const statusOf = async (path: string) => (await exchange(server.port, requestText(`GET ${path}`)))?.status;
     for (const way of ways) {
       expect(await statusOf(`/t/${token}${way}`)).toBe(200);

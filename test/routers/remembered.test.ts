@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { loadConfig } from "../../src/config.ts";
+import { COMMAND_LINE } from "../../src/services/actor.ts";
 import { openManagement } from "../../src/app.ts";
 import { createRememberedAnswers } from "../../src/routers/remembered.ts";
 import { startTestApp, type Actor, type TestApp } from "../support/app.ts";
@@ -19,7 +20,7 @@ let token: string;
 beforeAll(async () => {
   server = await startTestApp();
   alice = await server.addUser("alice");
-  token = await server.app.tokens.create({
+  token = await server.manage.tokens.create({
     user: "alice",
     name: "all",
     scopes: ["all"],
@@ -27,7 +28,7 @@ beforeAll(async () => {
     packages: [],
     lifetime: undefined,
   });
-  await server.app.channels.change({ owner: "alice", channel: undefined }, { visibility: "public" });
+  await server.manage.channels.change({ owner: "alice", channel: undefined }, { visibility: "public" });
   for (const channel of ["main", "other"]) for (const version of ["1", "2"]) await publish(channel, version);
 });
 afterAll(() => server.close());
@@ -155,19 +156,19 @@ test("a channel that becomes private is private for the next who asks, whoever m
   );
   const { config } = loadConfig({ flags: { data: server.folder }, environment: {} });
   for (const change of [{ visibility: "private" }, { visibility: "internal" }] as const) {
-    await server.app.channels.change({ owner: "alice", channel: "other" }, { visibility: "public" });
+    await server.manage.channels.change({ owner: "alice", channel: "other" }, { visibility: "public" });
     for (const path of paths) await remember(path);
     const elsewhere = openManagement(config);
-    await elsewhere.channels.change({ owner: "alice", channel: "other" }, change);
+    await elsewhere.channels.change(COMMAND_LINE, { owner: "alice", channel: "other" }, change);
     elsewhere.close();
     for (const path of paths) expect([path, (await read(path)).status]).toEqual([path, 401]);
     for (const path of paths) expect([path, (await read(path, {}, { method: "HEAD" })).status]).toEqual([path, 401]);
   }
-  await server.app.channels.change({ owner: "alice", channel: "other" }, { visibility: "public" });
+  await server.manage.channels.change({ owner: "alice", channel: "other" }, { visibility: "public" });
 });
 
 test("answers to those who show who they are stay theirs", async () => {
-  await server.app.channels.change({ owner: "alice", channel: "other" }, { visibility: "private" });
+  await server.manage.channels.change({ owner: "alice", channel: "other" }, { visibility: "private" });
   const path = "/alice/other/noarch/pkg-1-0.conda";
   const before = await repeats();
   const credentials = [
@@ -185,7 +186,7 @@ test("answers to those who show who they are stay theirs", async () => {
   for (const headers of [{ authorization: "Bearer cdr-wrong" }, { "x-api-key": "cdr-wrong" }])
     expect((await read(`${MAIN}/pkg-1-0.conda`, headers)).status).toBe(401);
   expect((await read(`/t/cdr-wrong${MAIN}/pkg-1-0.conda`)).status).toBe(401);
-  await server.app.channels.change({ owner: "alice", channel: "other" }, { visibility: "public" });
+  await server.manage.channels.change({ owner: "alice", channel: "other" }, { visibility: "public" });
 });
 
 test("refusals and answers that only tell of what is not built yet are not remembered", async () => {

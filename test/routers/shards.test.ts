@@ -317,7 +317,7 @@ describe("the policy of a channel", () => {
     const { a = "" } = await shardsOf(server, "switched");
     const policies = { on: all(200, 200), off: all(404, 404), fresh: all(404, 200) };
     for (const [shards, expected] of Object.entries(policies)) {
-      await server.app.channels.change({ owner: "alice", channel: "switched" }, { policy: { shards } });
+      await server.manage.channels.change({ owner: "alice", channel: "switched" }, { policy: { shards } });
       expect(await statuses(`/alice/switched/noarch/${INDEX}`)).toEqual(expected);
       const withToken = shards === "off" ? all(404, 404) : all(200, 200);
       expect(await statuses(`/t/${token}/alice/switched/noarch/${INDEX}`)).toEqual(withToken);
@@ -327,7 +327,7 @@ describe("the policy of a channel", () => {
   });
 
   test("says nothing to those who may not read the channel", async () => {
-    await server.app.channels.create({ owner: "alice", channel: "hidden" }, { visibility: "private" });
+    await server.manage.channels.create({ owner: "alice", channel: "hidden" }, { visibility: "private" });
     for (const agent of [...MAMBAS, ...OTHERS]) {
       for (const channel of ["hidden", "no-such-channel"]) {
         const path = `/alice/${channel}/noarch/${INDEX}`;
@@ -338,6 +338,6 @@ describe("the policy of a channel", () => {
 
   async function tokenOf(name: string): Promise<string> {
     const limits = { scopes: [], channels: [], packages: [], lifetime: undefined };
-    return await server.app.tokens.create({ user: "alice", name, ...limits });
+    return await server.manage.tokens.create({ user: "alice", name, ...limits });
   }
 });

@@ -32,7 +32,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "condarium-wire-"));
   server = await listen({ folder });
   await server.addUser("alice");
-  await server.app.channels.create({ owner: "alice", channel: "busy" }, {});
+  await server.manage.channels.create({ owner: "alice", channel: "busy" }, {});
 });
 afterAll(async () => {
   await server.stop();

@@ -38,11 +38,11 @@ const setHash = (name: string, hash: string): void =>
   change("UPDATE user SET password_hash = ? WHERE owner_id = (SELECT id FROM owner WHERE name = ?)", hash, name);
 
 test("nothing of a deleted user works for the next one of that name", async () => {
-  const { users, tokens } = server.app;
+  const { users, tokens } = server.manage;
   await server.addUser("heir");
   const narrow = { name: "t", scopes: [], channels: [], packages: [], lifetime: undefined };
   const token = { authorization: `Bearer ${await tokens.create({ user: "heir", ...narrow })}` };
-  await server.app.channels.grant({ owner: "boss", channel: "" }, "heir", "reader");
+  await server.manage.grants.set({ owner: "boss", channel: "" }, "heir", "reader");
   expect([await login("heir", PASSWORD), await statusOf("heir", token), await statusOf("boss", token)]).toEqual([
     200, 200, 200,
   ]);
@@ -71,7 +71,7 @@ test("the next user of a name does not inherit its failed logins", async () => {
   await server.addUser("tried");
   for (let attempt = 0; attempt < 10; attempt++) expect(await login("tried", "wrong-password")).toBe(401);
   expect(await login("tried", PASSWORD)).toBe(429);
-  await server.app.users.remove("tried");
+  await server.manage.users.remove("tried");
   await server.addUser("tried");
   expect(await login("tried", PASSWORD)).toBe(200);
 });

@@ -9,6 +9,7 @@ import { loadConfig } from "../../src/config.ts";
 import type { Clock } from "../../src/modules/clock.ts";
 import { createLogger } from "../../src/modules/log.ts";
 import type { Peer } from "../../src/routers/kit.ts";
+import { manageAs, type Manage } from "./manage.ts";
 
 export type Actor = {
   readonly name: string;
@@ -21,6 +22,8 @@ export type Actor = {
 
 export type TestApp = {
   readonly app: App;
+  /** Users, tokens, channels and grants, as commands manage them. */
+  readonly manage: Manage;
   readonly folder: string;
   readonly anonymous: Actor;
   /** Signed in as a user that `addUser` made. */
@@ -61,14 +64,16 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
     publicUrl: "https://conda.example",
     ...(clock === undefined ? {} : { clock }),
   });
+  const manage = manageAs(app);
   return {
     app,
+    manage,
     folder,
     anonymous: actor(app, "anonymous", {}),
     as: (name) => actor(app, name, basic(name, PASSWORD)),
     withToken: (token) => actor(app, "token", { authorization: `Bearer ${token}` }),
     addUser: async (name, { admin = false } = {}) => {
-      await app.users.create({ name, password: PASSWORD, isAdmin: admin });
+      await manage.users.create({ name, password: PASSWORD, isAdmin: admin });
       return actor(app, name, basic(name, PASSWORD));
     },
     log: () => lines.join(""),

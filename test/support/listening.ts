@@ -8,10 +8,13 @@ import { startServer } from "../../src/cli/server.ts";
 import { loadConfig } from "../../src/config.ts";
 import { createLogger } from "../../src/modules/log.ts";
 import { basic, PASSWORD } from "./app.ts";
+import { manageAs, type Manage } from "./manage.ts";
 import type { BuiltPackage } from "./package-builder.ts";
 
 export type Listening = {
   readonly app: App;
+  /** Users, tokens, channels and grants, as commands manage them. */
+  readonly manage: Manage;
   readonly url: string;
   readonly port: number;
   readonly folder: string;
@@ -43,13 +46,15 @@ export async function listen(options: ListeningOptions = {}): Promise<Listening>
   const fatal: unknown[] = [];
   const server = await startServer({ config, log, onFatal: (error) => void fatal.push(error) });
   const url = `http://${server.address}`;
+  const manage = manageAs(server.app);
   return {
     app: server.app,
+    manage,
     url,
     port: Number(new URL(url).port),
     folder,
     log: () => lines.join(""),
-    addUser: (name) => server.app.users.create({ name, password: PASSWORD, isAdmin: false }),
+    addUser: (name) => manage.users.create({ name, password: PASSWORD, isAdmin: false }),
     publish: (user, path, built) =>
       fetch(`${url}${path}/${built.fileName}`, {
         method: "PUT",

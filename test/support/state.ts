@@ -6,8 +6,8 @@ import { openDatabase } from "../../src/models/database.ts";
 import { findOwner } from "../../src/models/owner.ts";
 import type { FileState } from "../../src/models/package-file.ts";
 import { systemClock } from "../../src/modules/clock.ts";
-import { ANONYMOUS } from "../../src/services/access.ts";
-import { CHANNEL_TYPE } from "../../src/services/channels.ts";
+import { COMMAND_LINE } from "../../src/services/actor.ts";
+import { CHANNEL_TYPE } from "../../src/services/channel-place.ts";
 import { createPackages } from "../../src/services/packages.ts";
 import type { TestApp } from "./app.ts";
 
@@ -20,9 +20,8 @@ export async function setState(server: TestApp, path: string, state: FileState):
       const ownerRow = await findOwner(tx, owner);
       const row = ownerRow && (await findChannel(tx, ownerRow.id, CHANNEL_TYPE, channel));
       if (!row) throw new Error(`there is no channel ${owner}/${channel}`);
-      const actor = { identity: ANONYMOUS, requestId: "test", address: "192.0.2.1" };
       const packages = createPackages({ clock: systemClock });
-      await packages.setState(tx, { channel: row, section, fileName }, state, actor, "a test");
+      await packages.setState(tx, { channel: row, section, fileName }, state, COMMAND_LINE, "a test");
     });
   } finally {
     database.close();

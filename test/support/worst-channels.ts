@@ -7,6 +7,8 @@ import { systemClock as clock } from "../../src/modules/clock.ts";
 import { canonicalRecord } from "../../src/modules/conda/record.ts";
 import { sha256Hex } from "../../src/modules/hash.ts";
 import { createAccess } from "../../src/services/access.ts";
+import { COMMAND_LINE } from "../../src/services/actor.ts";
+import { findPlace } from "../../src/services/channel-place.ts";
 import { createChannels } from "../../src/services/channels.ts";
 import { createPackages, type NewFile } from "../../src/services/packages.ts";
 import { createUsers } from "../../src/services/users.ts";
@@ -31,17 +33,17 @@ export async function seedWorstChannel(dataDir: string, worst: WorstChannel): Pr
   const folder = openDataFolder(dataDir, { create: true });
   const database = openDatabase({ path: folder.database, clock, create: true });
   try {
-    const users = createUsers({ database, clock, defaultVisibility: "public" });
-    for (const name of ["busy", "other"]) await users.create({ name, password: PASSWORD, isAdmin: false });
-    const channels = createChannels({ database, access: createAccess({ reader: database.read }), clock });
-    await channels.create({ owner: "busy", channel: "main" }, {});
+    const access = createAccess({ reader: database.read, clock, createChannels: true });
+    const users = createUsers({ database, access, clock, defaultVisibility: "public" });
+    for (const name of ["busy", "other"])
+      await users.create(COMMAND_LINE, { name, password: PASSWORD, isAdmin: false });
+    await createChannels({ database, access, clock }).create(COMMAND_LINE, { owner: "busy", channel: "main" }, {});
     const packages = createPackages({ clock });
-    const actor = { identity: { kind: "anonymous" }, requestId: "seed", address: "127.0.0.1" } as const;
     for (const unit of unitsOf(worst)) {
       await database.transact(async (tx) => {
-        const place = await channels.find(tx, "busy", "main");
+        const place = await findPlace(tx, "busy", "main");
         if (!place?.channel) throw new Error("the channel has gone");
-        for (const file of unit) await packages.addFile(tx, place.channel, file, actor);
+        for (const file of unit) await packages.addFile(tx, place.channel, file, COMMAND_LINE);
       });
     }
   } finally {

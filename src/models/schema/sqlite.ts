@@ -13,16 +13,23 @@ export const owner = sqliteTable(
     name: text("name").notNull(),
     displayName: text("display_name").notNull().default(""),
     visibility: text("visibility", { enum: ["public", "internal", "private"] }).notNull(),
+    /** No login and no token of the user counts. */
     disabled: flag("disabled").notNull().default(false),
+    /** Nobody but administrators reads what the owner has. */
+    hidden: flag("hidden").notNull().default(false),
     created: integer("created").notNull(),
   },
   (table) => [uniqueIndex("owner_name").on(table.name)],
 );
 
+/** Who can hold a role. */
+export const principal = sqliteTable("principal", { id: id(), kind: text("kind", { enum: ["user"] }).notNull() });
+
 export const user = sqliteTable(
   "user",
   {
     id: id(),
+    principalId: integer("principal_id").references(() => principal.id),
     ownerId: integer("owner_id")
       .notNull()
       .references(() => owner.id, { onDelete: "cascade" }),
@@ -32,7 +39,7 @@ export const user = sqliteTable(
     isAdmin: flag("is_admin").notNull().default(false),
     mustChangePassword: flag("must_change_password").notNull().default(false),
   },
-  (table) => [uniqueIndex("user_owner").on(table.ownerId)],
+  (table) => [uniqueIndex("user_owner").on(table.ownerId), uniqueIndex("user_principal").on(table.principalId)],
 );
 
 export const channel = sqliteTable(
@@ -129,7 +136,10 @@ export const packageFile = sqliteTable(
       .default("active"),
     record: text("record").notNull(),
     metadata: text("metadata").notNull(),
+    /** The user, also of a token. */
     publisherId: integer("publisher_id"),
+    /** `user:7` or `token:12`; files of schema 1 do not say. */
+    publishedBy: text("published_by"),
     publishedAt: integer("published_at").notNull(),
   },
   (table) => [
@@ -212,17 +222,17 @@ export const roleGrant = sqliteTable(
   "grant",
   {
     id: id(),
-    userId: integer("user_id")
-      .notNull()
-      .references(() => user.id, { onDelete: "cascade" }),
+    principalId: integer("principal_id").references(() => principal.id, { onDelete: "cascade" }),
+    /** What binaries of schema 1 read; rights are looked up by the principal. */
+    userId: integer("user_id").references(() => user.id, { onDelete: "cascade" }),
     ownerId: integer("owner_id").references(() => owner.id, { onDelete: "cascade" }),
     channelId: integer("channel_id").references(() => channel.id, { onDelete: "cascade" }),
     role: text("role", { enum: ["reader", "publisher", "maintainer", "owner"] }).notNull(),
     created: integer("created").notNull(),
   },
   (table) => [
-    uniqueIndex("grant_owner").on(table.userId, table.ownerId),
-    uniqueIndex("grant_channel").on(table.userId, table.channelId),
+    uniqueIndex("grant_owner").on(table.principalId, table.ownerId),
+    uniqueIndex("grant_channel").on(table.principalId, table.channelId),
   ],
 );
 
@@ -251,11 +261,20 @@ export const auditEvent = sqliteTable(
   {
     id: id(),
     at: integer("at").notNull(),
+    /** As people read it, also once the user is gone. */
+    actor: text("actor").notNull().default(""),
     actorId: integer("actor_id"),
     tokenId: integer("token_id"),
     action: text("action").notNull(),
+    ownerId: integer("owner_id"),
     channelId: integer("channel_id"),
+    /** In full, as people read it: `alice/main/noarch/x-1-0.conda`. */
+    target: text("target").notNull().default(""),
+    /** What of the channel or owner it was. */
     subject: text("subject").notNull(),
+    outcome: text("outcome", { enum: ["done"] })
+      .notNull()
+      .default("done"),
     detail: text("detail").notNull().default("{}"),
     requestId: text("request_id"),
     address: text("address"),

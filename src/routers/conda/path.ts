@@ -83,8 +83,11 @@ export async function publishTarget(
   const asSubdir = { channel: join(rest, 2), subdir: before, file };
   if (isKnownSubdir(before, options.subdirs)) return asSubdir;
   // The unnamed channel is every other channel's parent, so its existence says nothing.
-  if (asSubdir.channel === "" || !(await options.isChannel(asSubdir.channel))) return asChannel;
-  return (await options.isChannel(asChannel.channel)) ? asChannel : asSubdir;
+  if (asSubdir.channel === "") return asChannel;
+  // Both are looked up whatever the first one says, so that the time it takes says nothing of what exists.
+  const isBelow = await options.isChannel(asSubdir.channel);
+  const isThere = await options.isChannel(asChannel.channel);
+  return isBelow && !isThere ? asSubdir : asChannel;
 }
 
 /** The file that a `DELETE` names: the subdir is always there. */

@@ -3,15 +3,14 @@
 import { AppError, malformed, notFound } from "../../errors.ts";
 import { isSubdir } from "../../modules/conda/subdir.ts";
 import { readMultipart } from "../../modules/multipart.ts";
-import type { Channels } from "../../services/channels.ts";
 import type { Publish, Published } from "../../services/conda/publish.ts";
 import type { Remove } from "../../services/conda/remove.ts";
 import type { Incoming } from "../../services/staging.ts";
+import { actorOf } from "../actor.ts";
 import type { Call } from "../kit.ts";
 import { deleteTarget, publishTarget, type CondaPath } from "./path.ts";
 
 export type PublishRouteParts = {
-  readonly channels: Channels;
   readonly channelExists: (owner: string, name: string) => Promise<boolean>;
   readonly publish: Publish;
   readonly remove: Remove;
@@ -21,19 +20,16 @@ export type PublishRouteParts = {
 /** What a form may hold beside its file. */
 const ENVELOPE_BYTES = 1024 ** 2;
 
-export async function putPackage(
-  parts: PublishRouteParts,
-  { request, context, identify }: Call,
-  path: CondaPath,
-): Promise<Response> {
-  const identity = await identify();
+export async function putPackage(parts: PublishRouteParts, call: Call, path: CondaPath): Promise<Response> {
+  const { request, context } = call;
+  const actor = await actorOf(call);
   const target = await publishTarget(path, {
     subdirs: parts.subdirs,
     isChannel: (name) => parts.channelExists(path.owner, name),
   });
   refuseEncoded(request);
   const common = {
-    actor: { identity, requestId: context.requestId, address: context.address },
+    actor,
     owner: path.owner,
     channel: target.channel,
     fileName: target.file,
@@ -50,16 +46,12 @@ export async function putPackage(
   }
 }
 
-export async function deletePackage(
-  parts: PublishRouteParts,
-  { context, identify }: Call,
-  path: CondaPath,
-): Promise<Response> {
-  const identity = await identify();
+export async function deletePackage(parts: PublishRouteParts, call: Call, path: CondaPath): Promise<Response> {
+  const actor = await actorOf(call);
   const target = deleteTarget(path);
   if (!target || !isSubdir(target.subdir)) throw notFound("A file to delete is named …/{subdir}/{file}.");
   await parts.remove({
-    actor: { identity, requestId: context.requestId, address: context.address },
+    actor,
     owner: path.owner,
     channel: target.channel,
     subdir: target.subdir,

@@ -4,32 +4,32 @@ import { notFound } from "../../errors.ts";
 import { formatOf } from "../../modules/conda/file-name.ts";
 import { packageCaching, shardCaching } from "../../modules/http/cache-control.ts";
 import { strongEtag } from "../../modules/http/etag.ts";
-import { effectiveVisibility } from "../../services/access.ts";
-import { policyOf, type ChannelPlace, type Channels } from "../../services/channels.ts";
+import type { Access } from "../../services/access.ts";
+import { effectiveVisibility, type ChannelPlace } from "../../services/channel-place.ts";
+import { policyOf } from "../../services/channel-policy.ts";
 import { documentNamed, type DocumentName } from "../../services/index/documents.ts";
 import type { Source, SourceFile } from "../../services/sources/source.ts";
+import { actorOf } from "../actor.ts";
 import type { Call } from "../kit.ts";
 import { documentResponse, type Reach } from "./document.ts";
 import { readTarget, type CondaPath } from "./path.ts";
 import { contentResponse, type Asking } from "./ranged.ts";
 
-export type ReadParts = { readonly channels: Channels; readonly sourceOf: (place: ChannelPlace) => Source };
+export type ReadParts = { readonly access: Access; readonly sourceOf: (place: ChannelPlace) => Source };
 
-export async function readChannel(
-  parts: ReadParts,
-  { request, context, identify, mayRepeat, isOpen }: Call,
-  path: CondaPath,
-): Promise<Response> {
+export async function readChannel(parts: ReadParts, call: Call, path: CondaPath): Promise<Response> {
+  const { request, context, mayRepeat, isOpen } = call;
   const target = readTarget(path);
-  const identity = await identify();
-  const place = await parts.channels.readable(identity, path.owner, target.channel);
+  const actor = await actorOf(call);
+  const { channel } = target;
+  const place = await parts.access.require(actor, "read", { kind: "channel", owner: path.owner, channel });
   const source = parts.sourceOf(place);
   const policy = policyOf(place.channel);
   const reach: Reach = {
     isPublic: context.pathToken === undefined && effectiveVisibility(place.owner, place.channel) === "public",
     maxAge: policy.maxAge,
   };
-  const isForAll = reach.isPublic && identity.kind === "anonymous";
+  const isForAll = reach.isPublic && actor.identity.kind === "anonymous";
   const asking: Asking = { request, isOpen, mayRepeat: isForAll ? mayRepeat : () => {} };
   const document = (name: DocumentName, section: string | undefined): Promise<Response> => {
     const isOffered = name !== SHARD_INDEX || offersShards(policy.shards, request, context.pathToken !== undefined);

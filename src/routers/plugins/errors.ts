@@ -9,6 +9,7 @@ export type StatusOverrides = Partial<Readonly<Record<ErrorCode, number>>>;
 
 const STATUS: Readonly<Record<ErrorCode, readonly [status: number, title: string]>> = {
   malformed: [400, "Malformed request"],
+  "invalid-argument": [400, "Malformed request"],
   unauthenticated: [401, "Not signed in"],
   forbidden: [403, "Not allowed"],
   "not-found": [404, "Not found"],

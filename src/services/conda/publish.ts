@@ -1,9 +1,9 @@
 // Publishing: every dialect ends here. Authorise, stage, inspect, authorise again, promote, commit.
 
-import { AppError, forbidden, malformed, unauthenticated } from "../../errors.ts";
+import { AppError, invalidArgument, malformed } from "../../errors.ts";
 import type { Events } from "../../events.ts";
 import type { ChannelRow } from "../../models/channel.ts";
-import type { Database, Reader, Transaction } from "../../models/database.ts";
+import type { Database, Transaction } from "../../models/database.ts";
 import { knownBlobs } from "../../models/package-blob.ts";
 import { channelNameProblem } from "../../modules/conda/channel-name.ts";
 import { formatOf } from "../../modules/conda/file-name.ts";
@@ -14,15 +14,17 @@ import { storedProblem } from "../../modules/conda/stored.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import { blobKey, fileListKey } from "../../modules/storage/keys.ts";
 import type { Admission, Upload, Uploader } from "../admission.ts";
-import { channelLabel, type Access, type ChannelAction } from "../access.ts";
-import { isThere, policyOf, type ChannelPlace, type Channels } from "../channels.ts";
-import type { Identities } from "../identities.ts";
-import type { Actor, NewFile, Packages } from "../packages.ts";
+import type { Access } from "../access.ts";
+import { tokenOf, userOf, type RequestActor } from "../actor.ts";
+import { channelLabel, findPlace, type ChannelPlace } from "../channel-place.ts";
+import { policyOf } from "../channel-policy.ts";
+import type { Channels } from "../channels.ts";
+import type { NewFile, Packages } from "../packages.ts";
 import type { Incoming, StagedFile, Staging } from "../staging.ts";
 import { refusal, type AcceptedPackage, type Inspect } from "./inspect.ts";
 
 export type PublishRequest = {
-  readonly actor: Actor;
+  readonly actor: RequestActor;
   readonly owner: string;
   readonly channel: string;
   /** The name in the URL. */
@@ -59,7 +61,6 @@ export type PublishParts = {
   readonly database: Database;
   readonly blobs: BlobStore;
   readonly access: Access;
-  readonly identities: Identities;
   readonly channels: Channels;
   readonly packages: Packages;
   readonly staging: Staging;
@@ -67,7 +68,6 @@ export type PublishParts = {
   readonly events: Events;
   readonly admit: Admission["admit"];
   readonly publicUrl: string;
-  readonly createChannels: boolean;
 };
 
 /** What the package is, once it is known for certain. */
@@ -93,53 +93,30 @@ export function createPublish(parts: PublishParts): Publish {
 }
 
 function uploaderOf(request: PublishRequest): Uploader {
-  const { identity } = request.actor;
   const account = accountOf(request);
-  if (identity.kind !== "token") return { account, credential: "password", name: `The password of ${account}` };
-  const { id, name } = identity.token;
+  const token = tokenOf(request.actor);
+  if (!token) return { account, credential: "password", name: `The password of ${account}` };
+  const { id, name } = token;
   return { account, credential: `token ${id}`, name: `The token ${name} of ${account}` };
 }
 
-function accountOf({ actor: { identity } }: PublishRequest): string {
-  return identity.kind === "anonymous" ? "" : identity.user.owner.name;
+function accountOf({ actor }: PublishRequest): string {
+  return userOf(actor)?.owner.name ?? "";
 }
 
 /** The early refusal, before a byte of the body is read. What the package really is gets checked again later. */
 async function authorise(parts: PublishParts, request: PublishRequest): Promise<ChannelPlace> {
-  const { identity } = request.actor;
-  if (identity.kind === "anonymous") throw unauthenticated("Sign in to publish.");
-  const place = await parts.channels.find(parts.database.read, request.owner, request.channel);
-  if (!place) throw forbidden("There is no such owner, or you may not publish there.");
-  await requireRights(parts, request, place, parts.database.read);
+  const place = await parts.access.require(request.actor, "publish", targetOf(request));
   const problem = channelNameProblem(place.name);
-  if (problem !== undefined) throw malformed(`The channel cannot be named so: ${problem}.`);
+  if (problem !== undefined) throw invalidArgument(`Invalid channel name: ${problem}.`);
   if (formatOf(request.fileName) === undefined) {
     throw malformed("The file name must end in .conda or .tar.bz2.");
   }
   return place;
 }
 
-async function requireRights(
-  parts: PublishParts,
-  request: PublishRequest,
-  place: ChannelPlace,
-  reader: Reader,
-  packageName?: string,
-): Promise<void> {
-  const isNew = !isThere(place);
-  if (isNew && !parts.createChannels) {
-    throw forbidden(
-      `There is no channel ${channelLabel(place.owner.name, place.name)}, and publishing does not make one here.`,
-    );
-  }
-  const actions: ChannelAction[] = isNew ? ["create", "publish"] : ["publish"];
-  for (const action of actions) {
-    const target = { kind: "channel", ...place, ...(packageName === undefined ? {} : { packageName }) } as const;
-    const decision = await parts.access.may(request.actor.identity, action, target, reader);
-    if (decision.allowed) continue;
-    const known = await parts.access.mayKnow(request.actor.identity, place.owner, place.channel);
-    throw forbidden(known ? decision.why : "There is no such owner, or you may not publish there.");
-  }
+function targetOf({ owner, channel }: PublishRequest, accepted?: AcceptedPackage) {
+  return { kind: "channel", owner, channel, packageName: accepted?.identity.name } as const;
 }
 
 async function receive(
@@ -151,7 +128,7 @@ async function receive(
   const staged = await parts.staging.receive(request.incoming, upload);
   try {
     const resolved = resolve(request, place, await parts.inspect(staged, request.fileName, accountOf(request)));
-    await requireRights(parts, request, place, parts.database.read, resolved.accepted.identity.name);
+    await parts.access.require(request.actor, "publish", targetOf(request, resolved.accepted), parts.database.read);
     const file = newFile(staged, resolved);
     await checkFile(parts, request, file);
     const ready = { staged, resolved, file };
@@ -166,7 +143,7 @@ async function receive(
 /** What is there already must leave no bytes behind; the transaction looks once more. */
 async function checkFile(parts: PublishParts, request: PublishRequest, file: NewFile): Promise<void> {
   const reader = parts.database.read;
-  const place = await parts.channels.find(reader, request.owner, request.channel);
+  const place = await findPlace(reader, request.owner, request.channel);
   if (place?.channel) await parts.packages.checkFile(reader, place.channel, file);
 }
 
@@ -240,11 +217,9 @@ type Ready = { readonly staged: StagedFile; readonly resolved: Resolved; readonl
 
 async function commit(parts: PublishParts, request: PublishRequest, ready: Ready, tx: Transaction): Promise<Published> {
   const { staged, resolved, file } = ready;
-  const actor = { ...request.actor, identity: await parts.identities.refresh(tx, request.actor.identity) };
-  const place = await parts.channels.find(tx, request.owner, request.channel);
-  if (!place) throw forbidden("The owner has been removed meanwhile.");
-  await requireRights(parts, { ...request, actor }, place, tx, resolved.accepted.identity.name);
-  const channel = await parts.channels.ensure(tx, place);
+  const { actor } = request;
+  const place = await parts.access.require(actor, "publish", targetOf(request, resolved.accepted), tx);
+  const channel = await parts.channels.ensure(tx, place, actor);
   const change = await parts.packages.addFile(tx, channel, file, actor);
   await putBack(parts.blobs, staged, resolved.accepted.fileList);
   return answer(parts, request, channel, ready, change);

@@ -1,13 +1,13 @@
 // Deleting one file. The blob stays until the collector finds it without a reference.
 
-import { forbidden, unauthenticated } from "../../errors.ts";
+import { notFound } from "../../errors.ts";
 import type { Events } from "../../events.ts";
 import type { Database, Transaction } from "../../models/database.ts";
 import { parseFileName } from "../../modules/conda/file-name.ts";
-import { channelLabel, type Access } from "../access.ts";
-import type { Channels } from "../channels.ts";
-import type { Identities } from "../identities.ts";
-import type { Actor, Packages } from "../packages.ts";
+import type { Access } from "../access.ts";
+import type { Actor } from "../actor.ts";
+import { channelLabel } from "../channel-place.ts";
+import type { Packages } from "../packages.ts";
 
 export type RemoveRequest = {
   readonly actor: Actor;
@@ -23,30 +23,22 @@ export type Remove = (request: RemoveRequest) => Promise<void>;
 export type RemoveParts = {
   readonly database: Database;
   readonly access: Access;
-  readonly identities: Identities;
-  readonly channels: Channels;
   readonly packages: Packages;
   readonly events: Events;
 };
 
-export function createRemove(parts: RemoveParts): Remove {
-  return async (request) => {
-    if (request.actor.identity.kind === "anonymous") throw unauthenticated("Sign in to delete.");
-    // Who may not read the channel learns from the same refusal as anyone; the rights to delete come after.
-    await parts.channels.readable(request.actor.identity, request.owner, request.channel);
+export function createRemove({ database, access, packages, events }: RemoveParts): Remove {
+  return async ({ actor, owner, channel: channelName, subdir, fileName }) => {
+    // A name that is no file's is a package's as a whole: what a token is bound to is never passed by.
+    const packageName = parseFileName(fileName)?.name ?? fileName;
+    const target = { kind: "channel", owner, channel: channelName, packageName } as const;
+    await access.require(actor, "delete", target);
     const change = async (tx: Transaction): Promise<void> => {
-      const identity = await parts.identities.refresh(tx, request.actor.identity);
-      const place = await parts.channels.find(tx, request.owner, request.channel);
-      if (!place) throw forbidden("The owner has been removed meanwhile.");
-      const packageName = parseFileName(request.fileName)?.name;
-      const target = { kind: "channel", ...place, ...(packageName === undefined ? {} : { packageName }) } as const;
-      const decision = await parts.access.may(identity, "delete", target, tx);
-      if (!decision.allowed) throw forbidden(decision.why);
-      const channel = await parts.channels.ensure(tx, place);
-      const file = { channel, section: request.subdir, fileName: request.fileName };
-      await parts.packages.removeFile(tx, file, { ...request.actor, identity });
+      const { channel } = await access.require(actor, "delete", target, tx);
+      if (!channel) throw notFound(`There is no ${subdir}/${fileName} in this channel.`);
+      await packages.removeFile(tx, { channel, section: subdir, fileName }, actor);
     };
-    await parts.database.transact(change, { evenIfFull: true });
-    parts.events.fileDeleted(channelLabel(request.owner, request.channel), `${request.subdir}/${request.fileName}`);
+    await database.transact(change, { evenIfFull: true });
+    events.fileDeleted(channelLabel(owner, channelName), `${subdir}/${fileName}`);
   };
 }

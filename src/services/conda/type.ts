@@ -1,6 +1,6 @@
 // The conda package type.
 
-import { CHANNEL_TYPE } from "../channels.ts";
+import { CHANNEL_TYPE } from "../channel-place.ts";
 import type { PackageType } from "../package-type.ts";
 
 export const condaType: PackageType = {

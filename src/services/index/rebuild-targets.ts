@@ -5,8 +5,7 @@ import { listChannels } from "../../models/channel.ts";
 import type { Reader } from "../../models/database.ts";
 import { changedSections } from "../../models/index-part.ts";
 import { countFiles, listSections } from "../../models/package-file.ts";
-import { channelLabel } from "../access.ts";
-import type { ChannelName } from "../channels.ts";
+import { channelLabel, type ChannelName } from "../channel-place.ts";
 import { documentsOf } from "./rebuild.ts";
 
 export type RebuildTarget = {

@@ -12,7 +12,7 @@ import type { Clock } from "../../modules/clock.ts";
 import { randomHex } from "../../modules/ids.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
-import type { ChannelName } from "../channels.ts";
+import type { ChannelName } from "../channel-place.ts";
 import { CODEC } from "./codec.ts";
 import { bytesOf } from "./compose.ts";
 import { folderOf, type DocumentName } from "./documents.ts";

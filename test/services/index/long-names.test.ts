@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { openDataFolder } from "../../../src/models/data-folder.ts";
 import { openDatabase, type Database, type Transaction } from "../../../src/models/database.ts";
 import { systemClock, type Clock } from "../../../src/modules/clock.ts";
-import { createAccess } from "../../../src/services/access.ts";
-import { createChannels } from "../../../src/services/channels.ts";
+import { COMMAND_LINE } from "../../../src/services/actor.ts";
+import { findPlace } from "../../../src/services/channel-place.ts";
 import { documentsOf } from "../../../src/services/index/rebuild.ts";
 import { createPackages, type FilePlace } from "../../../src/services/packages.ts";
 import { builderHere } from "../../support/index-builders.ts";
@@ -19,7 +19,6 @@ setDefaultTimeout(120_000);
 const KIB = 1024;
 const WORST: WorstChannel = { names: 3, files: 12, record: 100 * KIB, runExports: 0, text: "repeated" };
 const SHORT: WorstChannel = { names: 1, files: 1, record: 3 * KIB, runExports: 100 };
-const ACTOR = { identity: { kind: "anonymous" }, requestId: "test", address: "127.0.0.1" } as const;
 const ADDRESS = { title: "busy/main", url: "https://conda.example/busy/main" };
 const PLACES = [
   ...documentsOf("noarch").map((name) => ({ section: "noarch", name })),
@@ -47,9 +46,8 @@ const packages = createPackages({ clock: systemClock });
 async function change(
   work: (tx: Transaction, place: (fileName: string) => FilePlace) => Promise<unknown>,
 ): Promise<void> {
-  const channels = createChannels({ database, access: createAccess({ reader: database.read }), clock: systemClock });
   await database.transact(async (tx) => {
-    const found = await channels.find(tx, "busy", "main");
+    const found = await findPlace(tx, "busy", "main");
     const { channel } = found ?? {};
     if (!channel) throw new Error("the channel has gone");
     await work(tx, (fileName) => ({ channel, section: "noarch", fileName }));
@@ -59,15 +57,15 @@ async function change(
 const add =
   (worst: WorstChannel, name: string, file: number): Parameters<typeof change>[0] =>
   (tx, place) =>
-    packages.addFile(tx, place("").channel, worstFile(worst, name, file), ACTOR);
+    packages.addFile(tx, place("").channel, worstFile(worst, name, file), COMMAND_LINE);
 const remove =
   (fileName: string): Parameters<typeof change>[0] =>
   (tx, place) =>
-    packages.removeFile(tx, place(fileName), ACTOR);
+    packages.removeFile(tx, place(fileName), COMMAND_LINE);
 const yank =
   (fileName: string): Parameters<typeof change>[0] =>
   (tx, place) =>
-    packages.setState(tx, place(fileName), "yanked", ACTOR, "a test");
+    packages.setState(tx, place(fileName), "yanked", COMMAND_LINE, "a test");
 
 /** Every look at it is late: each step is as small as it can be. */
 function impatientClock(): Clock {
@@ -120,14 +118,14 @@ const HISTORY: readonly (readonly [string, Parameters<typeof change>[0]])[] = [
     "a long name gone",
     async (tx, place) => {
       for (let file = 0; file < WORST.files; file += 1)
-        await packages.removeFile(tx, place(`n2-1.${file}-0.conda`), ACTOR).catch(() => {});
+        await packages.removeFile(tx, place(`n2-1.${file}-0.conda`), COMMAND_LINE).catch(() => {});
     },
   ],
   [
     "a long name come back",
     async (tx, place) => {
       for (let file = 0; file < WORST.files; file += 1)
-        await packages.addFile(tx, place("").channel, worstFile(WORST, "n1b", file), ACTOR);
+        await packages.addFile(tx, place("").channel, worstFile(WORST, "n1b", file), COMMAND_LINE);
     },
   ],
 ];

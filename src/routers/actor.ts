@@ -1,0 +1,9 @@
+// Who acts in a request, for the services: its identity, with what the audit trail says of the request.
+
+import type { RequestActor, Surface } from "../services/actor.ts";
+import type { Call } from "./kit.ts";
+
+export async function actorOf({ identify, context }: Call, surface: Surface = "conda"): Promise<RequestActor> {
+  const { requestId, address } = context;
+  return { kind: "request", identity: await identify(), requestId, address, surface };
+}

@@ -1,0 +1,60 @@
+// The audit trail: a row for each change, written in the change's own transaction.
+
+import { insertAuditEvent } from "../models/audit-event.ts";
+import type { ChannelRow } from "../models/channel.ts";
+import type { Transaction } from "../models/database.ts";
+import type { OwnerRow } from "../models/owner.ts";
+import { tokenOf, userOf, type Actor } from "./actor.ts";
+import { channelLabel } from "./channel-place.ts";
+
+/** Changes of files are named as in a channel's events, changes of other things by the thing and the verb. */
+export type AuditAction =
+  | "publish"
+  | "delete"
+  | "yank"
+  | "unyank"
+  | "quarantine"
+  | "release"
+  | `user.${"create" | "delete" | "disable" | "enable" | "hide" | "unhide" | "password"}`
+  | `token.${"create" | "revoke"}`
+  | `channel.${"create" | "delete" | "settings"}`
+  | "owner.settings"
+  | `grant.${"set" | "revoke"}`;
+
+export type AuditEvent = {
+  readonly at: number;
+  readonly action: AuditAction;
+  /** Whom it concerns. */
+  readonly owner: Pick<OwnerRow, "id" | "name">;
+  readonly channel?: Pick<ChannelRow, "id" | "name"> | undefined;
+  /** What of the channel or the owner: a file, a token. */
+  readonly subject?: string;
+  readonly detail?: Readonly<Record<string, unknown>>;
+};
+
+export async function recordAudit(tx: Transaction, actor: Actor, event: AuditEvent): Promise<void> {
+  const { at, action, owner, channel, subject, detail = {} } = event;
+  const place = channel ? channelLabel(owner.name, channel.name) : owner.name;
+  await insertAuditEvent(tx, {
+    at,
+    actor: nameOf(actor),
+    actorId: userOf(actor)?.id ?? null,
+    tokenId: tokenOf(actor)?.id ?? null,
+    action,
+    ownerId: owner.id,
+    channelId: channel?.id ?? null,
+    target: subject === undefined ? place : `${place}/${subject}`,
+    subject: subject ?? place,
+    outcome: "done",
+    detail: JSON.stringify(detail),
+    requestId: actor.kind === "request" ? actor.requestId : null,
+    address: actor.kind === "request" ? actor.address : null,
+  });
+}
+
+function nameOf(actor: Actor): string {
+  if (actor.kind === "command-line") return "command line";
+  const token = tokenOf(actor);
+  const user = userOf(actor)?.owner.name ?? "anonymous";
+  return token ? `${user} (token ${token.name})` : user;
+}

@@ -1,0 +1,131 @@
+// Grants: the roles that users have on a channel, or on all that an owner has.
+
+import { notFound } from "../errors.ts";
+import type { Database, Reader, Transaction } from "../models/database.ts";
+import { deleteGrant, findGrant, listGrants, setGrant, type GrantTarget, type Role } from "../models/grant.ts";
+import type { ChannelRow } from "../models/channel.ts";
+import type { OwnerRow } from "../models/owner.ts";
+import { findUser, type UserWithOwner } from "../models/user.ts";
+import type { Clock } from "../modules/clock.ts";
+import type { Access } from "./access.ts";
+import type { Actor } from "./actor.ts";
+import { recordAudit, type AuditAction } from "./audit.ts";
+import { channelLabel, type ChannelName } from "./channel-place.ts";
+import type { Channels } from "./channels.ts";
+
+/** `on` is where the role was given: the channel, or its owner for all that the owner has. */
+export type GrantInfo = { readonly user: string; readonly role: Role; readonly on: string };
+
+/** Errors of all: those of the gate. */
+export type Grants = {
+  /** The roles on a channel, with those that come from its owner; of an owner, those on all it has. */
+  list(actor: Actor, name: ChannelName): Promise<GrantInfo[]>;
+  /** It replaces the role the user has there. Errors: `not-found` for a user that there is not. */
+  set(actor: Actor, name: ChannelName, user: string, role: Role): Promise<void>;
+  /** Answers the role that the user still has by one on the owner. Errors: `not-found` when there is none to take away. */
+  revoke(actor: Actor, name: ChannelName, user: string): Promise<{ readonly remaining: Role | undefined }>;
+};
+
+export type GrantsParts = {
+  readonly database: Database;
+  readonly access: Access;
+  readonly channels: Channels;
+  readonly clock: Clock;
+};
+
+export function createGrants(parts: GrantsParts): Grants {
+  const { database } = parts;
+  return {
+    list: (actor, name) => list(parts, actor, name),
+    set: (actor, name, userName, role) =>
+      database.transact(async (tx) => {
+        const place = await placeOf(tx, parts, actor, name);
+        const user = await requireUser(tx, userName);
+        await setGrant(tx, user, { target: place.target, role, created: parts.clock.now() });
+        await record(tx, parts, actor, "grant.set", place, { user: user.owner.name, role });
+      }),
+    revoke: (actor, name, userName) =>
+      database.transact(async (tx) => {
+        const place = await placeOf(tx, parts, actor, name);
+        const user = await requireUser(tx, userName);
+        const role = await findGrant(tx, user.principalId, place.target);
+        const remaining = await roleFromOwner(tx, user, place);
+        if (role === undefined) throw notFound(nothingToRevoke(user, place, remaining));
+        await deleteGrant(tx, user.principalId, place.target);
+        await record(tx, parts, actor, "grant.revoke", place, { user: user.owner.name, role });
+        return { remaining };
+      }),
+  };
+}
+
+/** What a role is given on. */
+type GrantPlace = {
+  readonly owner: OwnerRow;
+  readonly channel: ChannelRow | undefined;
+  readonly target: GrantTarget;
+};
+
+async function list({ access, database }: GrantsParts, actor: Actor, name: ChannelName): Promise<GrantInfo[]> {
+  const { owner: ownerName, channel: channelName } = name;
+  const reader = database.read;
+  if (channelName === undefined) {
+    return await grantsOfOwner(
+      reader,
+      await access.require(actor, "manage", { kind: "owner", owner: ownerName }, reader),
+    );
+  }
+  const target = { kind: "channel", owner: ownerName, channel: channelName } as const;
+  const { owner, channel } = await access.require(actor, "manage", target, reader);
+  const on = channelLabel(owner.name, channelName);
+  const own = channel ? await listGrants(reader, { kind: "channel", channelId: channel.id }) : [];
+  return [...own.map((grant) => ({ ...grant, on })), ...(await grantsOfOwner(reader, owner))];
+}
+
+async function grantsOfOwner(reader: Reader, owner: OwnerRow): Promise<GrantInfo[]> {
+  const grants = await listGrants(reader, { kind: "owner", ownerId: owner.id });
+  return grants.map((grant) => ({ ...grant, on: owner.name }));
+}
+
+async function placeOf(
+  tx: Transaction,
+  { access, channels }: GrantsParts,
+  actor: Actor,
+  { owner: ownerName, channel: channelName }: ChannelName,
+): Promise<GrantPlace> {
+  if (channelName === undefined) {
+    const owner = await access.require(actor, "manage", { kind: "owner", owner: ownerName }, tx);
+    return { owner, channel: undefined, target: { kind: "owner", ownerId: owner.id } };
+  }
+  const target = { kind: "channel", owner: ownerName, channel: channelName } as const;
+  const place = await access.require(actor, "manage", target, tx);
+  // The unnamed channel exists for every owner, so a grant may be what makes its row.
+  const channel = await channels.ensure(tx, place, actor);
+  return { owner: place.owner, channel, target: { kind: "channel", channelId: channel.id } };
+}
+
+async function roleFromOwner(tx: Transaction, user: UserWithOwner, place: GrantPlace): Promise<Role | undefined> {
+  if (!place.channel) return undefined;
+  return await findGrant(tx, user.principalId, { kind: "owner", ownerId: place.owner.id });
+}
+
+function nothingToRevoke({ owner: { name } }: UserWithOwner, place: GrantPlace, fromOwner: Role | undefined): string {
+  if (fromOwner === undefined) return `${name} has no role there.`;
+  return `${name} has no role on this channel alone, but is ${fromOwner} of all that ${place.owner.name} has: revoke that role.`;
+}
+
+async function record(
+  tx: Transaction,
+  { clock }: GrantsParts,
+  actor: Actor,
+  action: Extract<AuditAction, `grant.${string}`>,
+  { owner, channel }: GrantPlace,
+  detail: { readonly user: string; readonly role: Role },
+): Promise<void> {
+  await recordAudit(tx, actor, { at: clock.now(), action, owner, channel, detail });
+}
+
+async function requireUser(reader: Reader, name: string): Promise<UserWithOwner> {
+  const user = await findUser(reader, name);
+  if (!user) throw notFound(`There is no user ${name}.`);
+  return user;
+}

@@ -1,0 +1,31 @@
+// What a stored token narrows its user to. What cannot be read is denied, not guessed.
+
+import { z } from "zod";
+import type { AccessTokenRow } from "../models/access-token.ts";
+import { SCOPES, type TokenLimits } from "./actor.ts";
+
+/** Patterns over names of channels or packages. */
+export const patternList = z.array(z.string().min(1).max(256)).max(64);
+const scopeList = z.array(z.enum(SCOPES)).max(SCOPES.length);
+
+export function tokenLimits(row: AccessTokenRow): TokenLimits {
+  const scopes = scopeList.safeParse(parsed(row.scopes));
+  const channels = patternList.safeParse(parsed(row.channels));
+  const packages = patternList.safeParse(parsed(row.packages));
+  return {
+    id: row.id,
+    name: row.name,
+    scopes: scopes.success ? scopes.data : ["public-only"],
+    channels: channels.success ? channels.data : ["(unreadable)"],
+    packages: packages.success ? packages.data : ["(unreadable)"],
+    expires: row.expires,
+  };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,193 @@
+// The gate costs a stranger the same look-ups whatever there is, and a private read one look-up of roles.
+
+import { Database as Connection } from "bun:sqlite";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { drizzle } from "drizzle-orm/bun-sqlite";
+import { join } from "node:path";
+import { findToken } from "../../src/models/access-token.ts";
+import type { Reader } from "../../src/models/database.ts";
+import { findUser } from "../../src/models/user.ts";
+import * as schema from "../../src/models/schema/sqlite.ts";
+import { systemClock } from "../../src/modules/clock.ts";
+import { createAccess, type Access } from "../../src/services/access.ts";
+import { ANONYMOUS, type Identity, type RequestActor } from "../../src/services/actor.ts";
+import { tokenLimits } from "../../src/services/token-limits.ts";
+import { startTestApp, type TestApp } from "../support/app.ts";
+
+let server: TestApp;
+let connection: Connection;
+let reader: Reader;
+let queries: string[] = [];
+const actors: Record<string, RequestActor> = {};
+
+beforeAll(async () => {
+  server = await startTestApp();
+  const { manage } = server;
+  for (const name of ["alice", "hider", "reader", "stranger"]) await server.addUser(name);
+  for (const channel of ["secret", "secret/inner", "open"]) {
+    await manage.channels.create({ owner: "alice", channel }, channel === "open" ? {} : { visibility: "private" });
+  }
+  await manage.grants.set({ owner: "alice", channel: "secret" }, "reader", "reader");
+  await manage.channels.create({ owner: "hider", channel: "secret" }, {});
+  await manage.users.setHidden("hider", true);
+  connection = new Connection(join(server.folder, "condarium.db"), { readwrite: true, create: false, strict: true });
+  reader = drizzle(connection, { schema, logger: { logQuery: (sql) => void queries.push(sql) } });
+  act("anonymous", ANONYMOUS);
+  for (const name of ["stranger", "reader"]) act(name, { kind: "user", user: await userNamed(name) });
+  act("bound", await tokenOf({ scopes: ["all"], channels: ["alice/open"] }));
+  act("public-only", await tokenOf({ scopes: ["write:package", "public-only"], channels: [] }));
+});
+afterAll(async () => {
+  connection.close();
+  await server.close();
+});
+
+function act(name: string, identity: Identity): void {
+  actors[name] = { kind: "request", identity, requestId: "r", address: "a", surface: "conda" };
+}
+
+async function userNamed(name: string) {
+  const user = await findUser(reader, name);
+  if (!user) throw new Error(`there is no user ${name}`);
+  return user;
+}
+
+async function tokenOf(request: { scopes: string[]; channels: string[] }): Promise<Identity> {
+  const name = `t ${Bun.randomUUIDv7()}`;
+  await server.manage.tokens.create({ user: "reader", name, packages: [], lifetime: undefined, ...request });
+  const row = await findToken(
+    reader,
+    connection.query<{ id: number }, []>("SELECT max(id) AS id FROM access_token").get()?.id ?? 0,
+  );
+  if (!row) throw new Error("there is no token");
+  return { kind: "token", user: await userNamed("reader"), token: tokenLimits(row) };
+}
+
+/** Queries and refusal of one request. */
+async function asked(
+  access: Access,
+  actor: string,
+  action: "read" | "publish" | "delete" | "manage",
+  path: string,
+  surface: "conda" | "management" = "conda",
+): Promise<{ queries: string[]; refusal: unknown }> {
+  const [owner = "", ...rest] = path.split("/");
+  const target = { kind: "channel", owner, channel: rest.join("/"), packageName: "x" } as const;
+  const who = actors[actor];
+  if (!who) throw new Error(`there is no actor ${actor}`);
+  queries = [];
+  const refusal: unknown = await access.require({ ...who, surface }, action, target).then(
+    () => "none",
+    (error: unknown) => (error instanceof Error && "code" in error ? [error.code, error.message] : error),
+  );
+  return { queries, refusal };
+}
+
+const HIDDEN = [
+  "alice/secret/inner",
+  "alice/secret/absent",
+  "alice/absent/inner",
+  "nobody/absent/inner",
+  "hider/secret/absent",
+];
+
+for (const createChannels of [true, false]) {
+  for (const actor of ["anonymous", "stranger", "bound", "public-only"]) {
+    for (const action of ["read", "publish", "delete", "manage"] as const) {
+      test(`${action} by ${actor} is refused by the same look-ups and words wherever, channels made by publishes: ${createChannels}`, async () => {
+        const access = createAccess({ reader, clock: systemClock, createChannels });
+        for (const surface of ["conda", "management"] as const) {
+          const first = await asked(access, actor, action, "alice/secret/inner", surface);
+          const code = actor === "anonymous" ? "unauthenticated" : surface === "conda" ? "forbidden" : "not-found";
+          expect(first.refusal).toEqual([code, expect.stringMatching(/^(There is no|Sign in)/)]);
+          // A first word that depends on the role of a user behind a token would tell of it too.
+          expect(first.queries.length).toBeGreaterThan(1);
+          for (const path of HIDDEN)
+            expect([path, await asked(access, actor, action, path, surface)]).toEqual([path, first]);
+        }
+      });
+    }
+  }
+}
+
+describe("what an action needs", () => {
+  const ROLES = ["reader", "publisher", "maintainer", "owner"] as const;
+  const SCOPE_SETS = [
+    [],
+    ["read:package"],
+    ["write:package"],
+    ["delete:package"],
+    ["write:package", "delete:package"],
+    ["manage:channel"],
+    ["all"],
+  ];
+  /** The least role, and for each of SCOPE_SETS whether it is enough. */
+  const NEEDED = {
+    read: ["reader", "yyyyyyy"],
+    publish: ["publisher", "nnynyny"],
+    delete: ["maintainer", "nnnyyny"],
+    yank: ["maintainer", "nnnyyny"],
+    replace: ["maintainer", "nnnnyny"],
+    manage: ["owner", "nnnnnyy"],
+    create: ["owner", "nnnnnyy"],
+  } as const;
+
+  test.each(Object.entries(NEEDED))("%s: the role and scopes are %j", async (action, [least, scopes]) => {
+    const access = createAccess({ reader, clock: systemClock, createChannels: true });
+    const may = async (name: string): Promise<boolean> => {
+      const verb = action as keyof typeof NEEDED;
+      const channel = verb === "create" ? "absent" : "secret";
+      const who = actors[name];
+      if (!who) throw new Error(`there is no actor ${name}`);
+      return await access.require(who, verb, { kind: "channel", owner: "alice", channel, packageName: "x" }).then(
+        () => true,
+        () => false,
+      );
+    };
+    for (const [at, role] of ROLES.entries()) {
+      // On the owner the role makes channels, too.
+      const on = { owner: "alice", channel: action === "create" ? undefined : "secret" };
+      await server.manage.grants.set(on, "stranger", role);
+      expect([role, await may("stranger")]).toEqual([role, at >= ROLES.indexOf(least)]);
+      await server.manage.grants.revoke(on, "stranger");
+    }
+    const on = { owner: "alice", channel: undefined };
+    await server.manage.grants.set(on, "reader", "owner");
+    for (const [at, set] of SCOPE_SETS.entries()) {
+      act("scoped", await tokenOf({ scopes: set, channels: [] }));
+      expect([set, await may("scoped")]).toEqual([set, scopes[at] === "y"]);
+    }
+    await server.manage.grants.revoke(on, "reader");
+  });
+});
+
+test("a private read costs the owner, the channel and one look-up of both kinds of roles", async () => {
+  const access = createAccess({ reader, clock: systemClock, createChannels: true });
+  const { queries: run, refusal } = await asked(access, "reader", "read", "alice/secret");
+  expect(refusal).toBe("none");
+  expect(run.map((sql) => /from "(\w+)"/.exec(sql)?.[1])).toEqual(["owner", "channel", "grant"]);
+  // Each side of the OR has its index: nothing is scanned, however many roles there are.
+  const plan = connection
+    .query<{ detail: string }, []>(`EXPLAIN QUERY PLAN ${(run[2] ?? "").replaceAll("?", "1")}`)
+    .all();
+  expect(plan.map(({ detail }) => detail).filter((detail) => detail.startsWith("SCAN"))).toEqual([]);
+  expect(plan.map(({ detail }) => detail).join()).toContain("grant_owner");
+});
+
+test("those who belong there are told why, within what their token is bound to", async () => {
+  const access = createAccess({ reader, clock: systemClock, createChannels: true });
+  expect((await asked(access, "reader", "publish", "alice/secret")).refusal).toEqual([
+    "forbidden",
+    "This needs the role publisher there.",
+  ]);
+  for (const actor of ["bound", "public-only"]) {
+    expect((await asked(access, actor, "publish", "alice/secret")).refusal).toEqual(
+      (await asked(access, "stranger", "publish", "nobody/x")).refusal,
+    );
+    expect((await asked(access, actor, "publish", "alice/open")).refusal).toEqual([
+      "forbidden",
+      "This needs the role publisher there.",
+    ]);
+  }
+  expect((await asked(access, "bound", "publish", "alice/open")).queries).toHaveLength(3);
+});
