@@ -191,7 +191,13 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     now: () => clock.elapsed(),
   });
   const bodies = createBodies();
-  const building = { bodies, workers: indexers, turns: createTurns(TURNS), events, dataFolder: folder.root };
+  const building = {
+    bodies,
+    workers: indexers,
+    turns: createTurns({ ...TURNS, now: clock.elapsed }),
+    events,
+    dataFolder: folder.root,
+  };
   const engine = createEngine({ ...building, database, files, clock, requireFiles });
   const shards = createShards({ ...building, blobs, catalogues: parts.catalogues });
   const publish = createPublish({

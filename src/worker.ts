@@ -1,12 +1,14 @@
 // Entry of the worker threads: takes one job at a time and answers it.
 
+import { setPriority } from "node:os";
+
 import { startBusyTime } from "./modules/clock.ts";
 import { inspectArchive } from "./modules/conda/inspect-archive.ts";
 import { createHashWorker } from "./services/hash-worker.ts";
 import { createIndexWorker } from "./services/index/index-worker.ts";
 import { packDocument } from "./services/index/pack-worker.ts";
 import { collectIn } from "./services/storage/gc-worker.ts";
-import type { WorkerJob, WorkerReply } from "./services/workers.ts";
+import type { InspectJob, WorkerJob, WorkerReply } from "./services/workers.ts";
 
 declare const self: Worker;
 
@@ -14,8 +16,9 @@ self.addEventListener("message", (event: MessageEvent<WorkerJob>) => {
   void answer(event.data).then((reply) => self.postMessage(reply));
 });
 
-/** Past this, what an inspection leaves behind is worth collecting at once: the heap of a thread grows late and shrinks later. */
+/** Past this an inspection gives way to the threads that answer requests, and its thread, whose heap has grown, is spent. */
 const LONG_MS = 100;
+const LOW_PRIORITY = 10;
 
 const index = createIndexWorker();
 const hashes = createHashWorker();
@@ -30,13 +33,32 @@ async function answer(job: WorkerJob): Promise<WorkerReply> {
       return { kind: "shard", reply: await index.use(job.dataFolder, ({ restore }) => restore(job.request)) };
     }
     if (job.kind === "pack") return { kind: "packed", reply: packDocument(job.request) };
-    if (job.kind === "gc") return { kind: "collected", summary: await collectIn(job) };
+    if (job.kind === "gc") {
+      giveWay();
+      return { kind: "collected", summary: await collectIn(job) };
+    }
     if (job.kind === "hash") return { kind: "hashed", digest: hashes.take(job) };
-    const busy = startBusyTime();
-    const inspection = await inspectArchive(job.path, { ...job, busy });
-    if (busy() > LONG_MS) Bun.gc(true);
-    return { kind: "inspected", inspection };
+    return await inspect(job);
   } catch (error) {
     return { kind: "failed", message: error instanceof Error ? error.message : String(error) };
   }
+}
+
+async function inspect(job: InspectJob): Promise<WorkerReply> {
+  const used = startBusyTime();
+  let isSpent = false;
+  const busy = (): number => {
+    const ms = used();
+    if (ms > LONG_MS && !isSpent) giveWay();
+    isSpent ||= ms > LONG_MS;
+    return ms;
+  };
+  const inspection = await inspectArchive(job.path, { ...job, busy });
+  busy();
+  return { kind: "inspected", inspection, isSpent };
+}
+
+/** For good: nobody without rights may raise a priority again. Elsewhere than on Linux it would be that of the process. */
+function giveWay(): void {
+  if (process.platform === "linux") setPriority(0, LOW_PRIORITY);
 }

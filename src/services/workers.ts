@@ -27,7 +27,8 @@ export type InspectJob = {
 
 /** What a worker answers; a failure is one of our own disk or code, never of the package. */
 export type WorkerReply =
-  | { readonly kind: "inspected"; readonly inspection: Inspection }
+  /** A thread that is spent has grown and gives way to others: another takes its place. */
+  | { readonly kind: "inspected"; readonly inspection: Inspection; readonly isSpent: boolean }
   | { readonly kind: "document"; readonly reply: BuildReply; readonly mended?: string | undefined }
   | { readonly kind: "shard"; readonly reply: RestoreReply }
   | { readonly kind: "packed"; readonly reply: PackReply }
@@ -84,7 +85,7 @@ export function createWorkers(parts: WorkersParts): Workers {
         const worker = idle.pop() ?? start();
         const outcome = await ask(worker, job, timeLimitMs);
         if (closed) throw shuttingDown();
-        if (outcome.kind === "timed-out" || outcome.kind === "crashed") drop(worker);
+        if (hasEnded(outcome)) drop(worker);
         else if (alive.has(worker)) idle.push(worker);
         return outcome;
       }, step),
@@ -93,6 +94,12 @@ export function createWorkers(parts: WorkersParts): Workers {
       for (const worker of alive) drop(worker);
     },
   };
+}
+
+function hasEnded(outcome: JobOutcome): boolean {
+  return (
+    outcome.kind === "timed-out" || outcome.kind === "crashed" || (outcome.kind === "inspected" && outcome.isSpent)
+  );
 }
 
 function shuttingDown(): AppError {

@@ -72,13 +72,15 @@ async function attack(attacks: readonly Attack[], seconds: number): Promise<Outc
   return { ...result, resident, peak: confined.cgroup.peak() ?? Number.NaN, isAlive: confined.isAlive() };
 }
 
-function tell(what: string, { publishes, reads, failures, peak, resident, isAlive }: Outcome): void {
+function tell(what: string, { publishes, reads, failures, slowest, peak, resident, isAlive }: Outcome): void {
   const times = (of: readonly number[]): string =>
     `${of.length} (ms: p50 ${percentile(of, 50).toFixed(0)}, p99 ${percentile(of, 99).toFixed(0)}, most ${Math.max(...of).toFixed(0)})`;
   const memory = `resident ${(resident / MIB).toFixed(0)} MiB, group ${(peak / MIB).toFixed(0)} MiB`;
   console.log(
     `${what}\n  publishes ${times(publishes)}, reads ${times(reads)}, failed ${failures.length}; ${memory}; ${isAlive ? "alive" : "DEAD"}`,
   );
+  const slow = slowest.map((one) => `${one.what} ${one.ms.toFixed(0)} (at ${(one.at / 1000).toFixed(1)} s)`);
+  console.log(`  slowest, ms: ${slow.join(", ")}`);
   if (failures.length > 0) console.log(`  ${[...new Set(failures)].slice(0, 5).join("\n  ")}`);
 }
 

@@ -1,10 +1,14 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { ARCHIVE_LIMITS } from "../../src/modules/conda/archive.ts";
 import { createWorkers, type InspectJob, type Workers } from "../../src/services/workers.ts";
 import { errorOf } from "../modules/error-of.ts";
 import { basic, PASSWORD } from "../support/app.ts";
 import { listen } from "../support/listening.ts";
-import { condaBytes, packageParts, tar } from "../support/package-builder.ts";
+import { buildPackage, condaBytes, packageParts, tar } from "../support/package-builder.ts";
 
 /** A worker that does what the name of the file says. */
 const SCRIPT = URL.createObjectURL(
@@ -17,6 +21,7 @@ const SCRIPT = URL.createObjectURL(
       if (fileName === "silent") return;
       if (fileName === "exit later") setTimeout(() => process.exit(3), 20);
       if (fileName === "throw later") setTimeout(() => { throw new Error("on purpose"); }, 20);
+      if (fileName === "spent") return void postMessage({ kind: "inspected", isSpent: true });
       setTimeout(() => postMessage({ kind: "failed", message: "answered " + fileName }), 5);
     });`,
   ]),
@@ -81,6 +86,13 @@ describe("a worker", () => {
 });
 
 describe("the pool", () => {
+  test("that is spent answers, and the next job has another", async () => {
+    const run = runner(pool());
+    expect(await run("spent")).toEqual({ kind: "inspected", isSpent: true });
+    expect(await run("next")).toEqual(answered("next"));
+    expect(spawned).toBe(2);
+  });
+
   test("says how many wait, and refuses more than its queue takes", async () => {
     const all = pool({ queue: 2 });
     const running = ["a", "b", "c"].map(runner(all));
@@ -131,6 +143,37 @@ test("reading a hostile package delays nobody else, and refuses it", async () =>
     await server.stop();
   }
 });
+
+test.skipIf(process.platform !== "linux")(
+  "a package that takes long to read gives way to other threads, and its thread ends with it",
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), "condarium-slow-"));
+    const files = Object.fromEntries(Array.from({ length: 60_000 }, (_, at) => [`share/${at}`, ""]));
+    const path = join(folder, "many-1-0.conda");
+    await Bun.write(path, buildPackage({ name: "many", version: "1", files }).bytes);
+    const spawn = (): Worker => new Worker(new URL("../../src/worker.ts", import.meta.url).href);
+    workers = createWorkers({ spawn, size: 1, queue: 10 });
+    const before = Math.max(...priorities());
+    const reading = workers.run({ ...job("many-1-0.conda"), path }, 60_000);
+    let most = before;
+    const looking = setInterval(() => (most = Math.max(most, ...priorities())), 10);
+    const outcome = await reading;
+    clearInterval(looking);
+    expect(outcome).toMatchObject({ kind: "inspected", isSpent: true, inspection: { kind: "accepted" } });
+    expect(most).toBe(before + 10);
+    for (let waited = 0; waited < 200 && Math.max(...priorities()) > before; waited++) await Bun.sleep(10);
+    expect(Math.max(...priorities())).toBe(before);
+    await rm(folder, { recursive: true });
+  },
+);
+
+/** Of each thread of this process. */
+function priorities(): number[] {
+  return readdirSync("/proc/self/task").map((task) => {
+    const stat = readFileSync(`/proc/self/task/${task}/stat`, "utf8");
+    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[16]);
+  });
+}
 
 /** 40 KB that unpack to more than the limit: one frame of blocks that stand for 128 KiB of zeros each. */
 function bomb(): Uint8Array<ArrayBuffer> {

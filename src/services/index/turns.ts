@@ -1,6 +1,8 @@
-// Whose step of a build is next: channels by turns, so that one with much to build holds another for one step at most.
+// Whose step of a build is next: the channel that has used the thread least lately, so that those with much to build hold
+// another for one step at most, however many they are.
 
 import { unavailable } from "../../errors.ts";
+import { createLru } from "../../modules/lru.ts";
 import type { Step } from "../../modules/mutex.ts";
 
 export type Turns = {
@@ -12,13 +14,22 @@ export type TurnsParts = {
   /** How many may wait, of one channel and of all. */
   readonly ofOne: number;
   readonly ofAll: number;
+  /** Milliseconds, never going back. */
+  readonly now: () => number;
 };
 
 type Waiters = Record<Step, Set<() => void>> & { last: Step };
 
-export function createTurns({ ofOne, ofAll }: TurnsParts): Turns {
-  // A Map keeps the order of insertion: whose channel has had its turn goes to the end.
+/** What a channel has used counts half after this time. */
+const HALF_LIFE_MS = 10_000;
+/** What is less is the same as nothing: then turns go round. */
+const LEAST_MS = 1;
+const REMEMBERED = 1000;
+
+export function createTurns({ ofOne, ofAll, now }: TurnsParts): Turns {
+  // A Map keeps the order of insertion: of channels that have used the same, the one whose turn is longest ago is next.
   const channels = new Map<number, Waiters>();
+  const usage = createUsage(now);
   let isTaken = false;
   let waiting = 0;
 
@@ -38,26 +49,48 @@ export function createTurns({ ofOne, ofAll }: TurnsParts): Turns {
   }
 
   function leave(): void {
+    let best: { readonly channelId: number; readonly waiters: Waiters; readonly used: number } | undefined;
     for (const [channelId, waiters] of channels) {
-      channels.delete(channelId);
-      const next = takeNext(waiters);
-      if (waiters.first.size + waiters.further.size > 0) channels.set(channelId, waiters);
-      waiting -= 1;
-      next?.();
+      const used = usage.of(channelId);
+      if (!best || used < best.used) best = { channelId, waiters, used };
+    }
+    if (!best) {
+      isTaken = false;
       return;
     }
-    isTaken = false;
+    const { channelId, waiters } = best;
+    channels.delete(channelId);
+    const next = takeNext(waiters);
+    if (waiters.first.size + waiters.further.size > 0) channels.set(channelId, waiters);
+    waiting -= 1;
+    next?.();
   }
 
   return {
     run: async (channelId, step, work) => {
       await enter(channelId, step);
+      const began = now();
       try {
         return await work();
       } finally {
+        usage.add(channelId, now() - began);
         leave();
       }
     },
+  };
+}
+
+/** Milliseconds that channels have used lately. */
+function createUsage(now: () => number) {
+  const kept = createLru<number, { readonly ms: number; readonly at: number }>({ maxEntries: REMEMBERED });
+  const of = (channelId: number): number => {
+    const known = kept.get(channelId);
+    const ms = known ? known.ms * 2 ** ((known.at - now()) / HALF_LIFE_MS) : 0;
+    return ms < LEAST_MS ? 0 : ms;
+  };
+  return {
+    of,
+    add: (channelId: number, ms: number): void => kept.set(channelId, { ms: of(channelId) + ms, at: now() }),
   };
 }
 

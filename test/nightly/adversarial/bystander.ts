@@ -11,18 +11,22 @@ export const bystanderResult = z.object({
   publishes: z.array(z.number()),
   reads: z.array(z.number()),
   failures: z.array(z.string()),
+  /** What took longest, longest first. */
+  slowest: z.array(z.object({ what: z.string(), ms: z.number(), at: z.number() })),
 });
 export type BystanderResult = z.infer<typeof bystanderResult>;
 
 const PAUSE_MS = 20;
+const SLOWEST = 12;
 const DOCUMENTS = ["repodata_shards.msgpack.zst", "repodata.json.zst", "repodata.json"];
 
 if (import.meta.main) console.log(JSON.stringify(await work(shape.parse(JSON.parse(process.argv[2] ?? "")))));
 
 async function work({ url, token, seconds, tag }: BystanderWork): Promise<BystanderResult> {
-  const result: BystanderResult = { publishes: [], reads: [], failures: [] };
+  const result: BystanderResult = { publishes: [], reads: [], failures: [], slowest: [] };
+  const begin = performance.now();
   const authorization = `Bearer ${token}`;
-  const timed = async (into: number[], ask: () => Promise<Response>): Promise<void> => {
+  const timed = async (into: number[], what: string, ask: () => Promise<Response>): Promise<void> => {
     const started = performance.now();
     try {
       const answer = await ask();
@@ -31,15 +35,21 @@ async function work({ url, token, seconds, tag }: BystanderWork): Promise<Bystan
     } catch (error) {
       result.failures.push(String(error));
     }
-    into.push(performance.now() - started);
+    const ms = performance.now() - started;
+    into.push(ms);
+    result.slowest = [...result.slowest, { what, ms, at: started - begin }]
+      .toSorted((a, b) => b.ms - a.ms)
+      .slice(0, SLOWEST);
   };
   const end = performance.now() + seconds * 1000;
   for (let round = 0; performance.now() < end; round += 1) {
     const built = buildPackage({ name: "honest", version: `${round}.${tag}` });
     const put = { method: "PUT", headers: { authorization }, body: built.bytes.slice() };
-    await timed(result.publishes, () => fetch(`${url}/api/packages/alice/conda/main/${built.fileName}`, put));
+    await timed(result.publishes, "publish", () =>
+      fetch(`${url}/api/packages/alice/conda/main/${built.fileName}`, put),
+    );
     for (const file of [...DOCUMENTS, built.fileName]) {
-      await timed(result.reads, () => fetch(`${url}/alice/main/noarch/${file}`));
+      await timed(result.reads, file, () => fetch(`${url}/alice/main/noarch/${file}`));
       await Bun.sleep(PAUSE_MS);
     }
   }

@@ -9,6 +9,7 @@ import { sha256Hex } from "../../../src/modules/hash.ts";
 import { createLogger } from "../../../src/modules/log.ts";
 import { createMetrics } from "../../../src/modules/metrics.ts";
 import { createDiskStore } from "../../../src/modules/storage/disk.ts";
+import { systemClock } from "../../../src/modules/clock.ts";
 import { shardKey } from "../../../src/modules/storage/keys.ts";
 import { createBodies } from "../../../src/services/bodies.ts";
 import { createShards } from "../../../src/services/index/shards.ts";
@@ -87,7 +88,7 @@ test("a thousand shards that never were, and only one that has gone is made agai
         return workers.run(...job);
       },
     },
-    turns: createTurns({ ofOne: 10, ofAll: 10 }),
+    turns: createTurns({ ofOne: 10, ofAll: 10, now: systemClock.elapsed }),
     dataFolder: server.folder,
   });
   try {

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { createTurns } from "../../../src/services/index/turns.ts";
 
-const TURNS = { ofOne: 50, ofAll: 60 };
+let time = 0;
+const TURNS = { ofOne: 50, ofAll: 60, now: () => time };
 
 /** Work that is held up until it is let go, and the order in which work began. */
 function begin(turns = createTurns(TURNS)) {
@@ -53,4 +54,22 @@ test("work that fails hands the turn on", async () => {
   expect(failing).rejects.toThrow("no");
   expect(await next).toBe("done");
   expect(await turns.run(2, "first", () => Promise.resolve("free"))).toBe("free");
+});
+
+test("a channel that has used little goes before all that have used much, until that is long ago", async () => {
+  const turns = createTurns(TURNS);
+  for (const channel of [1, 2, 3])
+    await turns.run(channel, "first", async () => {
+      time += channel === 3 ? 10 : 1000;
+    });
+  const round = async (): Promise<string[]> => {
+    const { order, run, open } = begin(turns);
+    const all = [run(1, "much"), run(2, "much too"), run(3, "little"), run(3, "little again")];
+    open();
+    await Promise.all(all);
+    return order;
+  };
+  expect(await round()).toEqual(["little", "little again", "much", "much too"]);
+  time += 1_000_000;
+  expect(await round()).toEqual(["much", "much too", "little", "little again"]);
 });
