@@ -3,8 +3,8 @@
 import { startBusyTime } from "./modules/clock.ts";
 import { inspectArchive } from "./modules/conda/inspect-archive.ts";
 import { createHashWorker } from "./services/hash-worker.ts";
-import { createIndexWorker } from "./services/index/index-worker.ts";
-import { packDocument } from "./services/index/pack-worker.ts";
+import { createIndexWorker } from "./services/index/worker.ts";
+import { packDocument } from "./services/index/files/gzip-worker.ts";
 import { collectIn } from "./services/storage/gc-worker.ts";
 import type { WorkerJob, WorkerReply } from "./services/workers.ts";
 

@@ -1,6 +1,6 @@
 // What each document has to tell of a channel that holds some files, by decoders that are not ours.
 
-import type { DocumentName } from "../../src/services/index/documents.ts";
+import type { DocumentName } from "../../src/services/conda/documents/names.ts";
 import { shardHashes, shardIndexOf, shardOf, textOf, type Repodata } from "./documents.ts";
 import type { Held } from "./history.ts";
 

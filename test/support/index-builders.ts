@@ -2,12 +2,12 @@
 
 import { join } from "node:path";
 import { openSnapshots } from "../../src/models/database.ts";
-import { openDerived } from "../../src/models/derived.ts";
+import { openDerived } from "../../src/models/index/db.ts";
 import type { Clock } from "../../src/modules/clock.ts";
 import { createDerivedFiles } from "../../src/modules/storage/derived-files.ts";
 import { createDiskStore } from "../../src/modules/storage/disk.ts";
-import { CODEC } from "../../src/services/index/codec.ts";
-import { createIndexBuilder, type BuildReply, type BuildRequest } from "../../src/services/index/index-builder.ts";
+import { CODEC } from "../../src/services/index/segments/codec.ts";
+import { createIndexBuilder, type BuildReply, type BuildRequest } from "../../src/services/index/builder.ts";
 import { createWorkers } from "../../src/services/workers.ts";
 import type { ProcessReply } from "./index-process.ts";
 

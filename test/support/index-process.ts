@@ -1,7 +1,7 @@
 // A process of its own that builds documents when it is asked over its channel to the one that started it.
 
-import type { BuildReply, BuildRequest } from "../../src/services/index/index-builder.ts";
-import { createIndexWorker } from "../../src/services/index/index-worker.ts";
+import type { BuildReply, BuildRequest } from "../../src/services/index/builder.ts";
+import { createIndexWorker } from "../../src/services/index/worker.ts";
 
 export type ProcessReply =
   | { readonly kind: "document"; readonly reply: BuildReply }

@@ -1,9 +1,9 @@
 // What index.db holds of a group, decompressed.
 
-import type { Derived } from "../../src/models/derived.ts";
-import type { SegmentPlace } from "../../src/models/derived-segments.ts";
-import { textOf } from "../../src/services/index/segment-rows.ts";
-import type { Segment } from "../../src/services/index/segments.ts";
+import type { Derived } from "../../src/models/index/db.ts";
+import type { SegmentPlace } from "../../src/models/index/segments.ts";
+import { textOf } from "../../src/services/index/segments/encode.ts";
+import type { Segment } from "../../src/services/index/segments/chunking.ts";
 
 export function storedSegments(derived: Derived, place: SegmentPlace): Segment[] {
   const segments: Segment[] = [];

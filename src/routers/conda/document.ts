@@ -3,9 +3,9 @@
 import { notFound, unavailable } from "../../errors.ts";
 import { documentCaching } from "../../modules/http/cache-control.ts";
 import { matchesEtag, strongEtag } from "../../modules/http/etag.ts";
-import { contentTypeOf, type DocumentPlace } from "../../services/index/documents.ts";
+import { contentTypeOf, type DocumentPlace } from "../../services/conda/documents/names.ts";
 import type { BuiltDocument } from "../../services/index/engine.ts";
-import type { Packable } from "../../services/index/packed.ts";
+import type { Packable } from "../../services/index/files/gzip.ts";
 import type { Source } from "../../services/sources/source.ts";
 import { contentResponse, type Asking } from "./ranged.ts";
 

@@ -7,7 +7,7 @@ import { strongEtag } from "../../modules/http/etag.ts";
 import type { Access } from "../../services/access.ts";
 import { effectiveVisibility, type ChannelPlace } from "../../services/channel-place.ts";
 import { policyOf } from "../../services/channel-policy.ts";
-import { documentNamed, type DocumentName } from "../../services/index/documents.ts";
+import { documentNamed, type DocumentName } from "../../services/conda/documents/names.ts";
 import type { Source, SourceFile } from "../../services/sources/source.ts";
 import { actorOf } from "../actor.ts";
 import type { Call } from "../kit.ts";

@@ -12,14 +12,14 @@ import type { Step } from "../../modules/mutex.ts";
 import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
 import type { Bodies } from "../bodies.ts";
 import type { Workers } from "../workers.ts";
-import type { Turns } from "./turns.ts";
-import { BEFORE_ANY, type Moment } from "./catch-up-parts.ts";
-import { bytesOf } from "./compose.ts";
-import { folderOf, type DocumentPlace, type View } from "./documents.ts";
-import { emptyDocument } from "./empty.ts";
-import type { BuildReply } from "./index-builder.ts";
-import { createPacking, type Packable, type Packing } from "./packed.ts";
-import { sendableBytes, sendableFile, type SendableDocument } from "./sendable.ts";
+import type { Turns } from "./steps/turns.ts";
+import { BEFORE_ANY, type Moment } from "./catch-up/parts.ts";
+import { bytesOf } from "./segments/compose.ts";
+import { folderOf, type DocumentPlace, type View } from "../conda/documents/names.ts";
+import { emptyDocument } from "../conda/documents/empty.ts";
+import type { BuildReply } from "./builder.ts";
+import { createPacking, type Packable, type Packing } from "./files/gzip.ts";
+import { sendableBytes, sendableFile, type SendableDocument } from "./files/sendable.ts";
 
 /** One exact representation of a document. */
 export type BuiltDocument = SendableDocument & {

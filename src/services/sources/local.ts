@@ -9,7 +9,7 @@ import type { Engine } from "../index/engine.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import { blobKey } from "../../modules/storage/keys.ts";
 import type { Bodies, ByteRange, Stored } from "../bodies.ts";
-import type { Shards } from "../index/shards.ts";
+import type { Shards } from "../conda/shards/read.ts";
 import type { Source } from "./source.ts";
 
 export type LocalSourceParts = {

@@ -1,8 +1,8 @@
 // Where the things of a channel come from. Routes ask a source and never know which kind it is.
 
 import type { AbsentDocument, BuiltDocument } from "../index/engine.ts";
-import type { Packable } from "../index/packed.ts";
-import type { DocumentPlace } from "../index/documents.ts";
+import type { Packable } from "../index/files/gzip.ts";
+import type { DocumentPlace } from "../conda/documents/names.ts";
 import type { Sendable } from "../bodies.ts";
 
 export type SourceFile = Sendable & {

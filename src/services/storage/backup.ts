@@ -10,7 +10,7 @@ import { randomHex } from "../../modules/ids.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import { createDiskStore } from "../../modules/storage/disk.ts";
 import { blobKey, fileListKey } from "../../modules/storage/keys.ts";
-import type { Problem } from "../verify.ts";
+import type { Problem } from "./verify.ts";
 import { BACKUP_FORMAT, parseContent, rowPath, UNFINISHED, type Content, type Manifest } from "./backup-format.ts";
 import { keepRows, openTarget, syncFolder, type BackupTarget } from "./backup-target.ts";
 import { leaseBlobs, type BlobsLease } from "./blobs-lease.ts";

@@ -4,16 +4,16 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { listChannels } from "../../models/channel.ts";
-import { DerivedBusy } from "../../models/derived-place.ts";
-import { kindOfDerived } from "../../models/derived-places.ts";
-import { SHARDS_FAMILY } from "../../models/derived-shards.ts";
-import { openDerived, type Derived } from "../../models/derived.ts";
+import { DerivedBusy } from "../../models/index/scope.ts";
+import { kindOfDerived } from "../../models/index/copy.ts";
+import { SHARDS_FAMILY } from "../../models/index/shards.ts";
+import { openDerived, type Derived } from "../../models/index/db.ts";
 import { sectionRevision } from "../../models/index-part.ts";
 import { listSections } from "../../models/package-file.ts";
 import { machineStart } from "../../modules/clock.ts";
 import type { BlobKey } from "../../modules/storage/blob-store.ts";
 import { isHash, shardKey } from "../../modules/storage/keys.ts";
-import { CODEC } from "../index/codec.ts";
+import { CODEC } from "../index/segments/codec.ts";
 import type { Collecting } from "./collect.ts";
 
 /** Clients use a catalogue for a day without asking, and some ask for its shards after a week. CEP 16. */

@@ -9,7 +9,7 @@ import { openSnapshots } from "../../models/database.ts";
 import { lockFolder } from "../../models/lock.ts";
 import type { Clock } from "../../modules/clock.ts";
 import { createDiskStore } from "../../modules/storage/disk.ts";
-import type { Problem } from "../verify.ts";
+import type { Problem } from "./verify.ts";
 import { syncFolder } from "./backup-target.ts";
 import { checkBackup, type CheckedBackup } from "./check-backup.ts";
 import { contentsOf, readOnlyBlobs, sizeAt } from "./check-contents.ts";

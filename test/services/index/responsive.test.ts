@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { documentsOf } from "../../../src/services/index/rebuild.ts";
+import { documentsOf } from "../../../src/services/index/repair/rebuild.ts";
 import { percentile } from "../../bench/report.ts";
 import { seedChannel } from "../../bench/channel-seed.ts";
 import { bytesOf } from "../../support/answers.ts";

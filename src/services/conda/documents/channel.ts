@@ -1,0 +1,85 @@
+// The documents of a channel as a whole: `channeldata.json`, name by name, and the feed of its newest packages.
+
+import type { DerivedPlace } from "../../../models/index/scope.ts";
+import { bytesOfName, listSections, newestFiles, pagesOfName, type IndexedFile } from "../../../models/package-file.ts";
+import {
+  channeldataText,
+  createChanneldataName,
+  type ChanneldataEntry,
+  type ChanneldataFile,
+} from "../../../modules/conda/channeldata.ts";
+import { composeRss } from "../../../modules/conda/rss.ts";
+import { eachReadable, isReadable } from "./unreadable.ts";
+import { catchUpNames } from "../../index/catch-up/names.ts";
+import type { CatchUpParts, NameValue, Progress } from "../../index/catch-up/parts.ts";
+import { wholeDocument, type Composition } from "../../index/segments/compose.ts";
+import { folderOf } from "./names.ts";
+import { metadataOf } from "./layouts.ts";
+import type { Work } from "../../index/steps/long-work.ts";
+import { spoolText } from "../../index/files/spool.ts";
+
+const NEWEST = 50;
+
+export async function catchUpChanneldata(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
+  const { reader } = work;
+  const sections = await listSections(reader, place.channelId);
+  async function* pages(name: string): AsyncGenerator<readonly IndexedFile[], void, undefined> {
+    for (const section of sections) yield* pagesOfName(reader, { ...place, section }, name);
+  }
+  async function* valueOf(name: string): Work<NameValue> {
+    const gathered = createChanneldataName();
+    const aside = yield* eachReadable(pages(name), (file) => gathered.add(channeldataFile(file)));
+    const text = gathered.text();
+    return { value: text === undefined ? undefined : Buffer.from(text), aside };
+  }
+  const bytesOf = async (name: string): Promise<number> => {
+    let bytes = 0;
+    for (const section of sections) bytes += await bytesOfName(reader, { ...place, section }, name);
+    return bytes;
+  };
+  return await catchUpNames(work, place, { valueOf, bytesOf, atOnce: 1 });
+}
+
+function channeldataFile(file: IndexedFile): ChanneldataFile {
+  return { ...file, subdir: file.section, metadata: metadataOf(file) };
+}
+
+export async function* composeChanneldata(work: CatchUpParts, place: DerivedPlace): Work<Composition> {
+  const sections = await listSections(work.reader, place.channelId);
+  const draft = () => work.files.draft(folderOf(place.channelId, { section: undefined, name: "channeldata.json" }));
+  const text = channeldataText(entriesOf(work, place), sections);
+  const composition = yield* spoolText(eachOf(text), { draft, form: "json", most: Number.POSITIVE_INFINITY });
+  if (!composition) throw new Error("a document without a limit is too long");
+  return composition;
+}
+
+async function* eachOf(parts: Iterable<string>): AsyncGenerator<string, void, undefined> {
+  yield* parts;
+}
+
+function* entriesOf({ derived }: CatchUpParts, place: DerivedPlace): Generator<ChanneldataEntry, void, undefined> {
+  for (const { name, value } of derived.eachEntry(place)) yield { name, text: Buffer.from(value).toString() };
+}
+
+/** The channel as people are shown it. */
+export type ChannelAddress = { readonly title: string; readonly url: string };
+
+export async function* composeFeed(
+  work: CatchUpParts,
+  channelId: number,
+  { title, url }: ChannelAddress,
+): Work<Composition> {
+  const files = await newestFiles(work.reader, channelId, NEWEST);
+  yield "step";
+  const items = files.filter(isReadable).map((file) => {
+    const { summary } = metadataOf(file).about;
+    return {
+      title: `${file.section}/${file.fileName}`,
+      link: `${url}/${file.section}/${encodeURIComponent(file.fileName)}`,
+      description: typeof summary === "string" ? summary : undefined,
+      publishedAt: file.publishedAt,
+    };
+  });
+  const text = composeRss({ title, link: url, items });
+  return wholeDocument(() => [text], "json");
+}

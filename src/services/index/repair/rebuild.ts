@@ -1,0 +1,241 @@
+// Makes every document of a place from nothing, and compares what is stored with that, at one revision.
+
+import { setTimeout as pause } from "node:timers/promises";
+import type { Reader, Snapshots } from "../../../models/database.ts";
+import { comparePlace, copyPlaces, type PlaceDifference } from "../../../models/index/copy.ts";
+import type { DerivedPlace } from "../../../models/index/scope.ts";
+import type { Clock } from "../../../modules/clock.ts";
+import type { BlobKey, BlobStore } from "../../../modules/storage/blob-store.ts";
+import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
+import { createFileHash, sha256Hex } from "../../../modules/hash.ts";
+import { bytesOf, type Composition } from "../segments/compose.ts";
+import type { DocumentName } from "../../conda/documents/names.ts";
+import { createUnderWay, type CatchUpParts, type Moment } from "../catch-up/parts.ts";
+import { advance, type Work } from "../steps/long-work.ts";
+import { madeOf, makeNow, RECIPES, type Made, type RecipePlace } from "../../conda/documents/builders.ts";
+import type { Scratch, ScratchStore } from "./scratch.ts";
+
+export type RebuildParts = {
+  readonly snapshots: Snapshots;
+  readonly clock: Clock;
+  readonly blobs: BlobStore;
+  readonly scratch: Scratch;
+  /** The file of derived data that the server reads; undefined when there is none of this release. */
+  readonly stored: string | undefined;
+  /** Told of every shard that is made from nothing. */
+  readonly onShard: (shard: FreshShard) => Promise<void> | void;
+  /** Told of every document that has been made. */
+  readonly onDocument: () => void;
+};
+
+export type FreshShard = {
+  readonly key: BlobKey;
+  readonly hash: string;
+  readonly content: Uint8Array;
+  /** What lies in its place; `unwritten` where nothing does, and no stored catalogue says that something should. */
+  readonly stored: "same" | "damaged" | "missing" | "unwritten";
+};
+
+/** All of it is of one moment, that of the reader. */
+export type Rebuilt = {
+  readonly reader: Reader;
+  /** Those that are offered. */
+  readonly documents: ReadonlyMap<DocumentName, Composition>;
+  /** Those of which something is stored. */
+  readonly stored: ReadonlySet<DocumentName>;
+  /** What is stored, where it is not what was made from nothing. */
+  readonly differences: readonly StoredDifference[];
+};
+
+export type StoredDifference = {
+  readonly place: DerivedPlace;
+  /** For people. */
+  readonly what: string;
+  /** Those that are made of it. */
+  readonly documents: readonly DocumentName[];
+};
+
+type KeptFamily = { readonly family: string; readonly documents: readonly [DocumentName, ...DocumentName[]] };
+
+const OF_SECTION: readonly KeptFamily[] = [
+  { family: "repodata", documents: ["repodata.json", "repodata.json.zst", "repodata.json.bz2"] },
+  { family: "run_exports", documents: ["run_exports.json", "run_exports.json.zst"] },
+  { family: "shards", documents: ["repodata_shards.msgpack.zst"] },
+  { family: "current", documents: ["current_repodata.json", "current_repodata.json.zst"] },
+];
+/** The feed is made of the newest files each time and keeps nothing. */
+const OF_CHANNEL: readonly KeptFamily[] = [{ family: "channeldata", documents: ["channeldata.json"] }];
+
+/** What a document of this size leaves behind is worth collecting before the next. */
+const LARGE_BYTES = 1024 ** 2;
+/** ms of one step, so that no snapshot keeps the database's log from being emptied for long. */
+const BUDGET_MS = 500;
+
+/** The documents of a section, or of the channel as a whole when it is empty. */
+export function documentsOf(section: string): DocumentName[] {
+  return familiesOf(section).flatMap(({ documents }) => documents);
+}
+
+/** `visit` is told while the snapshot lasts. */
+export async function rebuildPlace<T>(
+  parts: RebuildParts,
+  place: RecipePlace,
+  visit: (rebuilt: Rebuilt) => Promise<T>,
+): Promise<T> {
+  const { fresh, copy } = parts.scratch;
+  const kept = familiesOf(place.section);
+  // Copied before the first snapshot, so that what is stored is never newer than what it is compared with.
+  if (parts.stored !== undefined) {
+    const places = kept.map(({ family }) => placeOf(place, family));
+    copyPlaces({ from: parts.stored, to: copy.path }, places);
+  }
+  const stored = kept.filter(({ family }) => copy.derived.state(placeOf(place, family)) !== undefined);
+  const shards = placeOf(place, "shards");
+  const isNamed = (hash: string): boolean => copy.derived.entryEndingIn(shards, Buffer.from(hash, "hex")) !== undefined;
+  const making: Making = { ...parts, place, store: fresh, shards: shardSink(parts, isNamed) };
+  const following: Making = { ...parts, place, store: copy, shards: NO_SHARDS };
+  for (const name of documentsOf(place.section)) {
+    const made = await makeInSteps(making, name);
+    // The pieces of bzip2 are kept as well, and are made when they are read.
+    if (made.kind === "composed" && name.endsWith(".bz2")) drain(bytesOf(made.composition));
+    forget(made);
+    parts.onDocument();
+  }
+  // What is damaged beyond reading fails once more below, and is told of there.
+  for (const { documents } of stored) await makeInSteps(following, documents[0]).then(forget, () => undefined);
+  // What has changed since then is named in the copy, which has followed, and not yet in what is stored.
+  const last: Making = { ...making, shards: shardSink(parts, () => false) };
+  return await parts.snapshots.snapshot(async (reader) => {
+    const documents = new Map<DocumentName, Composition>();
+    for (const name of documentsOf(place.section)) {
+      const made = await makeAtOnce(last, reader, name);
+      if (made.kind === "composed") documents.set(name, made.composition);
+    }
+    const differences: StoredDifference[] = [];
+    for (const family of stored) differences.push(...(await differencesOf(following, reader, fresh, family)));
+    const names = new Set(stored.flatMap((family) => family.documents));
+    return await visit({ reader, documents, stored: names, differences });
+  });
+}
+
+/** Whether a file of a document lies there and is not what the document is. */
+export async function isFileDamaged(files: DerivedFiles, folder: string, composition: Composition): Promise<boolean> {
+  const { hash } = composition;
+  if (files.isCut(folder, hash)) return true;
+  const size = files.size(folder, hash);
+  if (size === undefined) return false;
+  const [expected, found] = [createFileHash(), createFileHash()];
+  for (const part of bytesOf(composition)) expected.update(part);
+  for await (const chunk of Bun.file(files.pathOf(folder, hash, size)).stream()) found.update(chunk);
+  return found.digest().sha256 !== expected.digest().sha256;
+}
+
+type Making = Pick<RebuildParts, "snapshots" | "clock" | "scratch"> & {
+  readonly place: RecipePlace;
+  readonly store: ScratchStore;
+  readonly shards: CatchUpParts["blobs"];
+};
+
+function familiesOf(section: string): readonly KeptFamily[] {
+  return section === "" ? OF_CHANNEL : OF_SECTION;
+}
+
+function placeOf({ channelId, section }: RecipePlace, family: string): DerivedPlace {
+  return { channelId, section, family };
+}
+
+/** Each step has a snapshot of its own; nobody else changes what is kept. */
+async function makeInSteps(making: Making, name: DocumentName): Promise<Made> {
+  const { catchUp, compose } = RECIPES[name];
+  const underWay = createUnderWay(making);
+  let composing: { readonly work: Work<Composition | string>; readonly moment: Moment } | undefined;
+  const step = async (reader: Reader): Promise<Made | { kind: "more"; isWaiting: boolean }> => {
+    const work = { ...partsOf(making, reader, BUDGET_MS), ...underWay };
+    if (!composing) {
+      const progress = await catchUp(work, making.place);
+      if (progress.kind === "more") return progress;
+      composing = { work: compose(work, making.place), moment: progress.moment };
+    }
+    const deadline = making.clock.elapsed() + BUDGET_MS;
+    const outcome = await advance(composing.work, () => making.clock.elapsed() > deadline);
+    return outcome.kind === "more" ? outcome : collected(madeOf(outcome.value, composing.moment));
+  };
+  for (;;) {
+    const made = await making.snapshots.snapshot(step);
+    if (made.kind !== "more") return made;
+    if (made.isWaiting) await pause(1);
+  }
+}
+
+async function makeAtOnce(making: Making, reader: Reader, name: DocumentName): Promise<Made> {
+  const work = partsOf(making, reader, Number.POSITIVE_INFINITY);
+  return collected(await makeNow(work, making.place, name));
+}
+
+function partsOf({ clock, store, shards, scratch }: Making, reader: Reader, budget: number): CatchUpParts {
+  const files = { draft: scratch.draft };
+  return { reader, derived: store.derived, clock, blobs: shards, files, budget, ...createUnderWay({ clock }) };
+}
+
+function collected(made: Made): Made {
+  if (made.kind === "composed" && made.composition.textSize > LARGE_BYTES) Bun.gc(true);
+  return made;
+}
+
+async function differencesOf(
+  following: Making,
+  reader: Reader,
+  fresh: ScratchStore,
+  { family, documents }: KeptFamily,
+): Promise<StoredDifference[]> {
+  const place = placeOf(following.place, family);
+  try {
+    forget(await makeAtOnce(following, reader, documents[0]));
+  } catch (error) {
+    return [{ place, documents, what: `all, which cannot be read: ${error instanceof Error ? error.message : ""}` }];
+  }
+  const { bzip2Pieces, ...parts } = comparePlace(fresh.path, following.store.path, place);
+  const isOther = Object.values(parts).some((count) => count > 0);
+  if (!isOther && bzip2Pieces === 0) return [];
+  const concerned = isOther ? documents : documents.filter((name) => name.endsWith(".bz2"));
+  return [{ place, documents: concerned, what: describe({ ...parts, bzip2Pieces }) }];
+}
+
+function describe({ segments, bzip2Pieces, entries, setAside }: PlaceDifference): string {
+  const counts = [
+    [segments, "segment(s)"],
+    [bzip2Pieces, "piece(s) of bzip2"],
+    [entries, "name(s)"],
+    [setAside, "record(s) set aside"],
+  ] as const;
+  return counts
+    .filter(([count]) => count > 0)
+    .map(([count, what]) => `${count} ${what}`)
+    .join(" and ");
+}
+
+/** What is stored is only read here: nobody waits for the shards of its newest names. */
+const NO_SHARDS: Making["shards"] = { stat: () => Promise.resolve(undefined), putDerived: () => Promise.resolve() };
+
+/** `isNamed` tells whether a stored catalogue names a shard. */
+function shardSink({ blobs, onShard }: RebuildParts, isNamed: (hash: string) => boolean): Making["shards"] {
+  return {
+    stat: () => Promise.resolve(undefined),
+    putDerived: async (key, content) => {
+      const hash = sha256Hex(content);
+      const found = await blobs.open(key);
+      let stored: FreshShard["stored"] = isNamed(hash) ? "missing" : "unwritten";
+      if (found) stored = sha256Hex(new Uint8Array(await found.arrayBuffer())) === hash ? "same" : "damaged";
+      await onShard({ key, hash, content, stored });
+    },
+  };
+}
+
+/** It is made once more when it is needed. */
+function forget(made: Made): void {
+  if (made.kind === "composed") made.composition.draft?.drop();
+}
+
+function drain(parts: Iterable<Uint8Array>): void {
+  for (const part of parts) void part;
+}

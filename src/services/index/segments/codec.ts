@@ -1,0 +1,17 @@
+// What decides the bytes of documents beside the records: derived data of another codec is never read.
+
+import { SHARD_LEVEL } from "../../../modules/conda/shards.ts";
+import { ZSTD_LEVEL } from "../../../modules/splice/zstd-frame.ts";
+import { CUT_RULE } from "./chunking.ts";
+
+/** Raised when the text of entries, the way documents are put together, or the tables of index.db change. */
+const FORMAT = 5;
+
+export const CODEC = JSON.stringify([
+  FORMAT,
+  CUT_RULE,
+  ZSTD_LEVEL,
+  SHARD_LEVEL,
+  process.versions.zstd ?? "",
+  Bun.version,
+]);
