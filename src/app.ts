@@ -23,6 +23,7 @@ import { createAdmission } from "./services/admission.ts";
 import { createBodies } from "./services/bodies.ts";
 import { findPlace, isThere } from "./services/channel-place.ts";
 import { createChannels, type Channels } from "./services/channels.ts";
+import { condaIndex } from "./services/conda/index-format.ts";
 import { createInspect } from "./services/conda/inspect.ts";
 import { createPublish } from "./services/conda/publish.ts";
 import { createRemove } from "./services/conda/remove.ts";
@@ -192,7 +193,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   });
   const bodies = createBodies();
   const building = { bodies, workers: indexers, turns: createTurns(TURNS), events, dataFolder: folder.root };
-  const engine = createEngine({ ...building, database, files, clock, requireFiles });
+  const engine = createEngine({ ...building, database, files, clock, requireFiles, format: condaIndex });
   const shards = createShards({ ...building, blobs, catalogues: parts.catalogues });
   const publish = createPublish({
     database,
@@ -252,7 +253,8 @@ function managementOf(parts: {
   const graceMs = config["gc-grace"] * 1000;
   const access = accessOf(config, { database, clock });
   const channels = createChannels({ database, access, clock });
-  const index = { database, blobs, clock, files: createDerivedFiles(folder.root), dataFolder: folder.root };
+  const files = createDerivedFiles(folder.root);
+  const index = { database, blobs, clock, files, dataFolder: folder.root, format: condaIndex };
   return {
     users: createUsers({ database, access, clock, defaultVisibility: config["default-visibility"] }),
     tokens: createTokens({ database, access, clock }),
@@ -261,7 +263,7 @@ function managementOf(parts: {
     verify: createVerify({ database, blobs, clock, graceMs, root: folder.root, deep: createDeepVerify(index) }),
     reindex: createReindex(index),
     backup: createBackup({ database, blobs, clock, version, failpoint, dataFolder: folder.root }),
-    gc: createGc({ database, blobs, clock, reserve, failpoint, dataFolder: folder.root }),
+    gc: createGc({ database, blobs, clock, reserve, failpoint, dataFolder: folder.root, codec: condaIndex.codec }),
   };
 }
 

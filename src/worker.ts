@@ -2,6 +2,7 @@
 
 import { startBusyTime } from "./modules/clock.ts";
 import { inspectArchive } from "./modules/conda/inspect-archive.ts";
+import { condaIndex } from "./services/conda/index-format.ts";
 import { createHashWorker } from "./services/hash-worker.ts";
 import { createIndexWorker } from "./services/index/worker.ts";
 import { packDocument } from "./services/index/files/gzip-worker.ts";
@@ -17,7 +18,7 @@ self.addEventListener("message", (event: MessageEvent<WorkerJob>) => {
 /** Past this, what an inspection leaves behind is worth collecting at once: the heap of a thread grows late and shrinks later. */
 const LONG_MS = 100;
 
-const index = createIndexWorker();
+const index = createIndexWorker({ format: condaIndex });
 const hashes = createHashWorker();
 
 async function answer(job: WorkerJob): Promise<WorkerReply> {
@@ -30,7 +31,7 @@ async function answer(job: WorkerJob): Promise<WorkerReply> {
       return { kind: "shard", reply: await index.use(job.dataFolder, ({ restore }) => restore(job.request)) };
     }
     if (job.kind === "pack") return { kind: "packed", reply: packDocument(job.request) };
-    if (job.kind === "gc") return { kind: "collected", summary: await collectIn(job) };
+    if (job.kind === "gc") return { kind: "collected", summary: await collectIn(job, condaIndex.codec) };
     if (job.kind === "hash") return { kind: "hashed", digest: hashes.take(job) };
     const busy = startBusyTime();
     const inspection = await inspectArchive(job.path, { ...job, busy });

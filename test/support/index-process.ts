@@ -1,5 +1,6 @@
 // A process of its own that builds documents when it is asked over its channel to the one that started it.
 
+import { condaIndex } from "../../src/services/conda/index-format.ts";
 import type { BuildReply, BuildRequest } from "../../src/services/index/builder.ts";
 import { createIndexWorker } from "../../src/services/index/worker.ts";
 
@@ -10,7 +11,7 @@ export type ProcessReply =
 type Job = { readonly dataFolder: string; readonly request: BuildRequest };
 
 if (import.meta.main) {
-  const worker = createIndexWorker();
+  const worker = createIndexWorker({ format: condaIndex });
   const work = async ({ dataFolder, request }: Job): Promise<ProcessReply> => {
     try {
       return { kind: "document", reply: await worker.use(dataFolder, ({ build }) => build(request)) };

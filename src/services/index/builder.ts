@@ -10,20 +10,18 @@ import type { Clock } from "../../modules/clock.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
 import { BEFORE_ANY, createUnderWay, type CatchUpParts, type Moment } from "./catch-up/parts.ts";
-import type { ChannelAddress } from "../conda/documents/channel.ts";
 import { bytesOf, type Composition } from "./segments/compose.ts";
 import { createDocumentFiles, type DocumentFiles } from "./files/document-files.ts";
-import { folderOf, type DocumentName } from "../conda/documents/names.ts";
+import { folderOf, type ChannelAddress } from "./documents.ts";
+import type { IndexFormat } from "./format.ts";
 import { createHolds, type Holds } from "./steps/holds.ts";
 import { createLongWork, type LongWork, type Work } from "./steps/long-work.ts";
-import { RECIPES } from "../conda/documents/builders.ts";
-import { restoreShard } from "../conda/shards/index.ts";
 
 export type BuildRequest = {
   readonly channelId: number;
   /** Undefined for documents of the channel as a whole. */
   readonly section: string | undefined;
-  readonly name: DocumentName;
+  readonly name: string;
   readonly address: ChannelAddress;
   /** What is answered is of this revision or later; without it, of the newest. */
   readonly atLeast?: number;
@@ -67,6 +65,7 @@ export type IndexBuilderParts = {
   readonly files: DerivedFiles;
   readonly blobs: BlobStore;
   readonly clock: Clock;
+  readonly format: IndexFormat;
 };
 
 /** ms of one step of a build from nothing: so long others wait at most, but for the end of what is under way. */
@@ -121,16 +120,17 @@ export function createIndexBuilder(parts: IndexBuilderParts): IndexBuilder {
 }
 
 async function build(builder: Builder, reader: Reader, request: BuildRequest): Promise<BuildReply> {
-  const work: CatchUpParts = { ...builder, reader, budget: BUDGET_MS };
+  const { requireReadable } = builder.format;
+  const work: CatchUpParts = { ...builder, reader, budget: BUDGET_MS, requireReadable };
   const isLate = lateAfter(builder);
-  const recipe = RECIPES[request.name];
+  const { family: kept, catchUp } = builder.format.builderOf(request.name);
   const place = { ...request, section: request.section ?? "" };
   const key = folderOf(request.channelId, request);
-  const family = `${place.channelId} ${place.section} ${recipe.family}`;
+  const family = `${place.channelId} ${place.section} ${kept}`;
   if (!(await isOfUse(builder, reader, key, request))) await builder.underWay.abandon(key);
   if (!builder.underWay.has(key)) {
     if (!builder.families.mayHold(family, key)) return { kind: "more", isWaiting: true };
-    const progress = await recipe.catchUp(work, place);
+    const progress = await catchUp(work, place);
     if (progress.kind === "more") return progress;
     builder.begun.set(key, { moment: progress.moment, version: work.derived.version() });
     builder.families.hold(family, key);
@@ -172,7 +172,8 @@ async function* putTogether(builder: Builder, { work, request, moment, key, fami
   let composed: Composition | string | undefined;
   try {
     const lastModified = await modifiedAt(work.reader, request, moment);
-    composed = yield* RECIPES[request.name].compose(work, { ...request, section: request.section ?? "" });
+    const { compose } = builder.format.builderOf(request.name);
+    composed = yield* compose(work, { ...request, section: request.section ?? "" });
     const setAside = work.derived.countAside();
     if (typeof composed === "string") return { kind: "absent", moment, setAside, why: composed };
     return { kind: "built", moment, setAside, lastModified, ...(yield* keep(builder, key, composed)) };
@@ -207,7 +208,7 @@ async function modifiedAt(reader: Reader, request: BuildRequest, moment: Moment)
 }
 
 async function restore(builder: Builder, reader: Reader, request: ShardRequest): Promise<RestoreReply> {
-  const begin = (): Work<boolean> => restoreShard({ ...builder, reader }, request);
+  const begin = (): Work<boolean> => builder.format.restoreShard({ ...builder, reader }, request);
   const outcome = await builder.restoring.advance(`${request.channelId} ${request.hash}`, begin, lateAfter(builder));
   if (outcome.kind === "more") return outcome;
   return { kind: outcome.value ? "restored" : "unknown" };

@@ -15,8 +15,8 @@ import type { Workers } from "../workers.ts";
 import type { Turns } from "./steps/turns.ts";
 import { BEFORE_ANY, type Moment } from "./catch-up/parts.ts";
 import { bytesOf } from "./segments/compose.ts";
-import { folderOf, type DocumentPlace, type View } from "../conda/documents/names.ts";
-import { emptyDocument } from "../conda/documents/empty.ts";
+import { folderOf, type DocumentKey, type View } from "./documents.ts";
+import type { IndexFormat } from "./format.ts";
 import type { BuildReply } from "./builder.ts";
 import { createPacking, type Packable, type Packing } from "./files/gzip.ts";
 import { sendableBytes, sendableFile, type SendableDocument } from "./files/sendable.ts";
@@ -32,14 +32,13 @@ export type BuiltDocument = SendableDocument & {
   readonly packable: Packable | undefined;
 };
 
-/** A document that the channel does not offer; `why` says what to use instead. */
 export type AbsentDocument = { readonly kind: "absent"; readonly why: string };
 
 export type Engine = {
   /** The document at the channel's revision or later. */
-  document(view: View, place: DocumentPlace): Promise<BuiltDocument | AbsentDocument>;
+  document(view: View, place: DocumentKey): Promise<BuiltDocument | AbsentDocument>;
   /** The same if it is built already, for HEAD, which never builds. */
-  peek(view: View, place: DocumentPlace): Promise<BuiltDocument | AbsentDocument | undefined>;
+  peek(view: View, place: DocumentKey): Promise<BuiltDocument | AbsentDocument | undefined>;
   /** Documents as gzip. */
   readonly packing: Pick<Packing, "pack" | "packed">;
 };
@@ -53,6 +52,7 @@ export type EngineParts = {
   readonly events: Events;
   readonly clock: Clock;
   readonly dataFolder: string;
+  readonly format: IndexFormat;
   /** Throws when the data folder is another: a thread that has opened that one builds what is not ours. */
   readonly requireFiles: () => void;
 };
@@ -84,7 +84,7 @@ export function createEngine(parts: EngineParts): Engine {
   const packing = createPacking(parts);
 
   /** What is kept, if it is as new as the moment, or if nothing in its section has changed since. */
-  async function current(view: View, place: DocumentPlace, moment: Moment) {
+  async function current(view: View, place: DocumentKey, moment: Moment) {
     const key = keyOf(view, place);
     const known = kept.get(key);
     if (!known || (known.document.kind === "built" && !known.document.isThere())) return undefined;
@@ -99,7 +99,7 @@ export function createEngine(parts: EngineParts): Engine {
     return known.document;
   }
 
-  async function fly(view: View, place: DocumentPlace, moment: Moment): Promise<BuiltDocument | AbsentDocument> {
+  async function fly(view: View, place: DocumentKey, moment: Moment): Promise<BuiltDocument | AbsentDocument> {
     const key = keyOf(view, place);
     for (;;) {
       const built = await current(view, place, moment);
@@ -115,9 +115,9 @@ export function createEngine(parts: EngineParts): Engine {
     return await landing;
   }
 
-  async function land(view: View, place: DocumentPlace, atLeast: number): Promise<BuiltDocument | AbsentDocument> {
+  async function land(view: View, place: DocumentKey, atLeast: number): Promise<BuiltDocument | AbsentDocument> {
     const { channelId } = view;
-    if (await isEmpty(parts.database.read, channelId, place)) return ofNothing(view, place);
+    if (await isEmpty(parts.database.read, channelId, place)) return ofNothing(parts.format, view, place);
     const key = keyOf(view, place);
     const built = await build(parts, view, place, atLeast);
     const before = kept.get(key)?.document;
@@ -145,19 +145,19 @@ export function createEngine(parts: EngineParts): Engine {
 }
 
 /** Places that never held anything: their documents cost nothing, so strangers cannot fill the memory with them. */
-async function isEmpty(reader: Reader, channelId: number | undefined, place: DocumentPlace): Promise<boolean> {
+async function isEmpty(reader: Reader, channelId: number | undefined, place: DocumentKey): Promise<boolean> {
   if (channelId === undefined) return true;
   return place.section !== undefined && (await sectionRevision(reader, channelId, place.section)) === 0;
 }
 
-function ofNothing({ address }: View, { section = "", name }: DocumentPlace): BuiltDocument {
-  const composition = emptyDocument(section, name, address);
+function ofNothing(format: IndexFormat, { address }: View, { section = "", name }: DocumentKey): BuiltDocument {
+  const composition = format.empty(section, name, address);
   const { hash } = composition;
   const bytes = new Blob([Buffer.concat([...bytesOf(composition)])]);
   return { kind: "built", hash, lastModified: 0, packable: undefined, ...sendableBytes(bytes) };
 }
 
-async function build(parts: EngineParts, view: View, place: DocumentPlace, atLeast: number): Promise<Kept> {
+async function build(parts: EngineParts, view: View, place: DocumentKey, atLeast: number): Promise<Kept> {
   const { channelId = 0, address } = view;
   const started = parts.clock.elapsed();
   const request = { channelId, address, atLeast, ...place };
@@ -214,6 +214,6 @@ async function momentOf(reader: Reader, view: View): Promise<Moment> {
   return (await latestRevision(reader, view.channelId)) ?? BEFORE_ANY;
 }
 
-function keyOf(view: View, place: DocumentPlace): string {
+function keyOf(view: View, place: DocumentKey): string {
   return `${view.channelId ?? "-"} ${place.section ?? ""} ${place.name}`;
 }

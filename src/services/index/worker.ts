@@ -9,7 +9,7 @@ import { fileIdentity } from "../../models/folder-guard.ts";
 import { systemClock } from "../../modules/clock.ts";
 import { createDerivedFiles } from "../../modules/storage/derived-files.ts";
 import { createDiskStore } from "../../modules/storage/disk.ts";
-import { CODEC } from "./segments/codec.ts";
+import type { IndexFormat } from "./format.ts";
 import { createIndexBuilder, type IndexBuilder } from "./builder.ts";
 
 export type IndexWorker = {
@@ -28,7 +28,7 @@ type Opened = {
 };
 
 /** Opens the folder at the first request, and keeps it open while the thread lives. */
-export function createIndexWorker(): IndexWorker {
+export function createIndexWorker({ format }: { readonly format: IndexFormat }): IndexWorker {
   let opened: Opened | undefined;
   let mended: string | undefined;
   return {
@@ -41,7 +41,7 @@ export function createIndexWorker(): IndexWorker {
       try {
         if (opened?.folder !== dataFolder || opened.identity !== identityOf(dataFolder)) {
           opened?.close();
-          opened = await open(dataFolder, (why) => (mended = why));
+          opened = await open(dataFolder, format, (why) => (mended = why));
         }
         return await work(opened.builder);
       } catch (error) {
@@ -54,20 +54,20 @@ export function createIndexWorker(): IndexWorker {
   };
 }
 
-async function open(folder: string, onMended: (why: string) => void): Promise<Opened> {
+async function open(folder: string, format: IndexFormat, onMended: (why: string) => void): Promise<Opened> {
   const snapshots = openSnapshots(join(folder, "condarium.db"));
   const connections: { close(): void }[] = [snapshots];
   const close = (): void => {
     for (const connection of connections) connection.close();
   };
   try {
-    const derived = openDerived(join(folder, "index.db"), CODEC, { onAnew: onMended });
+    const derived = openDerived(join(folder, "index.db"), format.codec, { onAnew: onMended });
     connections.push(derived);
     await forgetChannelsThatHaveGone(snapshots, derived);
     const files = createDerivedFiles(folder);
     // Shards are small and derived: they may use what uploads leave free.
     const blobs = createDiskStore({ root: folder, reserve: 0 });
-    const builder = createIndexBuilder({ snapshots, derived, files, blobs, clock: systemClock });
+    const builder = createIndexBuilder({ snapshots, derived, files, blobs, clock: systemClock, format });
     return { folder, identity: identityOf(folder), close, builder };
   } catch (error) {
     close();

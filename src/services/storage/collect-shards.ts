@@ -13,7 +13,6 @@ import { listSections } from "../../models/package-file.ts";
 import { machineStart } from "../../modules/clock.ts";
 import type { BlobKey } from "../../modules/storage/blob-store.ts";
 import { isHash, shardKey } from "../../modules/storage/keys.ts";
-import { CODEC } from "../index/segments/codec.ts";
 import type { Collecting } from "./collect.ts";
 
 /** Clients use a catalogue for a day without asking, and some ask for its shards after a week. CEP 16. */
@@ -28,7 +27,8 @@ export async function collectShards(work: Collecting): Promise<void> {
   const channels = new Set((await listChannels(work.database.read)).map(({ id }) => id));
   const path = join(work.dataFolder, "index.db");
   // Without an index.db of this release nobody knows what is named; the server begins a new one when it is first asked.
-  const derived = kindOfDerived(path, CODEC) === "ours" ? openDerived(path, CODEC, { clock: work.clock }) : undefined;
+  const derived =
+    kindOfDerived(path, work.codec) === "ours" ? openDerived(path, work.codec, { clock: work.clock }) : undefined;
   try {
     if (derived && !work.dryRun) await tidy(work, derived, channels);
     for (const channelId of await shardFolders(work.dataFolder)) {

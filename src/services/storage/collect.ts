@@ -19,6 +19,8 @@ export type Collecting = {
   readonly blobs: BlobStore;
   readonly clock: Clock;
   readonly dataFolder: string;
+  /** Of the derived data. */
+  readonly codec: string;
   /** ms for which a blob stays that nothing refers to. */
   readonly graceMs: number;
   /** True only tells what would go. */

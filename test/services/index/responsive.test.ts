@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { condaIndex } from "../../../src/services/conda/index-format.ts";
 import { documentsOf } from "../../../src/services/index/repair/rebuild.ts";
 import { percentile } from "../../bench/report.ts";
 import { seedChannel } from "../../bench/channel-seed.ts";
@@ -113,7 +114,7 @@ test("a large document never comes to the thread that answers requests", async (
   const builder = builderInThread(folder);
   const sizes: number[] = [];
   // Those of bzip2 take the same way, and seconds to make.
-  for (const name of documentsOf("linux-64").filter((each) => !each.endsWith(".bz2"))) {
+  for (const name of documentsOf(condaIndex, "linux-64").filter((each) => !each.endsWith(".bz2"))) {
     const address = { title: "admin/main", url: "https://conda.example/admin/main" };
     const request = { channelId: 1, section: "linux-64", name, address };
     let reply = await builder.build(request);

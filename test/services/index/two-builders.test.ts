@@ -16,8 +16,8 @@ import { systemClock, type Clock } from "../../../src/modules/clock.ts";
 import { createDerivedFiles } from "../../../src/modules/storage/derived-files.ts";
 import { shardKey } from "../../../src/modules/storage/keys.ts";
 import { CHANNEL_TYPE } from "../../../src/services/channel-place.ts";
-import { CODEC } from "../../../src/services/index/segments/codec.ts";
-import { folderOf } from "../../../src/services/conda/documents/names.ts";
+import { condaIndex } from "../../../src/services/conda/index-format.ts";
+import { folderOf } from "../../../src/services/index/documents.ts";
 import type { BuildReply, BuildRequest } from "../../../src/services/index/builder.ts";
 import { documentsOf } from "../../../src/services/index/repair/rebuild.ts";
 import { CUT_RULE } from "../../../src/services/index/segments/chunking.ts";
@@ -50,7 +50,7 @@ type Answer = {
 };
 
 const PLACES: readonly Place[] = [
-  ...SUBDIRS.flatMap((section) => documentsOf(section).map((name) => ({ section, name }))),
+  ...SUBDIRS.flatMap((section) => documentsOf(condaIndex, section).map((name) => ({ section, name }))),
   { section: undefined, name: "channeldata.json" } as const,
   { section: undefined, name: "rss.xml" } as const,
   // It takes longest to make: one section has to do.
@@ -224,7 +224,7 @@ async function reopen({ builders, open, channelId }: World, at: number, random: 
 async function forget({ builders, open }: World, random: Random): Promise<void> {
   for (const builder of builders) await builder.close();
   // Whoever closes it last takes its log away.
-  openDerived(join(server.folder, "index.db"), CODEC).close();
+  openDerived(join(server.folder, "index.db"), condaIndex.codec).close();
   await derivedDataIsLetGo(server.folder);
   rmSync(join(server.folder, "index.db"));
   if (random() < 0.5) rmSync(join(server.folder, "derived"), { recursive: true, force: true });
@@ -309,7 +309,7 @@ test("a reader is told when another process keeps the derived data for ever, and
   const reader = await hurried.addUser("user");
   const built = buildPackage({ name: "a", version: "1" });
   expect((await reader.put(`/api/packages/user/conda/main/${built.fileName}`, built.bytes)).status).toBe(201);
-  const derived = openDerived(join(hurried.folder, "index.db"), CODEC);
+  const derived = openDerived(join(hurried.folder, "index.db"), condaIndex.codec);
   const read = (): Promise<Response> => reader.get("/user/main/noarch/repodata.json");
   await derived.exclusively(async () => {
     const answer = await read();

@@ -1,19 +1,23 @@
 // Reads whole documents back and compares them with the rows of one moment, a page of rows at a time.
 
 import { decompress } from "fzstd";
-import type { Reader } from "../../../models/database.ts";
 import { pagesOfSection, yankedFiles, type IndexedFile } from "../../../models/package-file.ts";
 import { isJsonObject, type JsonObject } from "../../../modules/conda/strict-json.ts";
 import { sha256Hex } from "../../../modules/hash.ts";
 import { readMembers } from "../../../modules/json-stream.ts";
 import { decodeMsgpack } from "../../../modules/msgpack-reader.ts";
-import { checkEntry, ENTRY_MAPS, fileNameOf, mapOf, type Complain, type EntryMap } from "./entries.ts";
+import type { Complain, DocumentToCheck, SectionRows } from "../../index/format.ts";
+import { checkEntry, ENTRY_MAPS, fileNameOf, mapOf, type EntryMap } from "./entries.ts";
 import { createRollCall, type RollCall } from "./merge-join.ts";
 
-/** The rows of a section, as they were at one moment. */
-export type SectionRows = { readonly reader: Reader; readonly channelId: number; readonly section: string };
-
 const PAGE = 500;
+
+/** What other documents hold is checked by what they are made of. */
+export async function checkDocument(rows: SectionRows, document: DocumentToCheck, complain: Complain): Promise<void> {
+  if (document.name === "repodata_shards.msgpack.zst")
+    await checkShards(rows, Buffer.concat([...document.bytes()]), document.readShard, complain);
+  if (document.name === "repodata.json") await checkRepodata(rows, document.bytes(), complain);
+}
 
 /** `repodata.json` lists the active files and no other, and under `removed` the yanked ones. */
 export async function checkRepodata(rows: SectionRows, text: Iterable<Uint8Array>, complain: Complain): Promise<void> {

@@ -5,11 +5,9 @@ import { formatOf } from "../../../modules/conda/file-name.ts";
 import { canonicalJson } from "../../../modules/conda/record.ts";
 import { isRevision3, revision3Record } from "../../../modules/conda/revision3.ts";
 import { isJsonObject, type JsonObject } from "../../../modules/conda/strict-json.ts";
+import type { Complain } from "../../index/format.ts";
 import { isReadable } from "../documents/unreadable.ts";
 import { metadataOf } from "../documents/layouts.ts";
-
-/** Takes what is wrong with one document. */
-export type Complain = (invariant: "I-6" | "I-7", message: string) => void;
 
 /** JSON has hashes as text and leaves empty run exports out, shards do neither. */
 export type EntryForm = "json" | "shard";

@@ -2,7 +2,8 @@
 
 import type { IndexedFile } from "../../../models/package-file.ts";
 import { compareText, orderKey } from "../../../modules/conda/file-name.ts";
-import { fileNameOf, type Complain, type EntryMap } from "./entries.ts";
+import type { Complain } from "../../index/format.ts";
+import { fileNameOf, type EntryMap } from "./entries.ts";
 
 export type RollCall = {
   /** The next entry of the document and its key; it is checked against its file, if there is one. */

@@ -13,7 +13,7 @@ import { eachReadable, isReadable } from "./unreadable.ts";
 import { catchUpNames } from "../../index/catch-up/names.ts";
 import type { CatchUpParts, NameValue, Progress } from "../../index/catch-up/parts.ts";
 import { wholeDocument, type Composition } from "../../index/segments/compose.ts";
-import { folderOf } from "./names.ts";
+import { folderOf, type ChannelAddress } from "../../index/documents.ts";
 import { metadataOf } from "./layouts.ts";
 import type { Work } from "../../index/steps/long-work.ts";
 import { spoolText } from "../../index/files/spool.ts";
@@ -60,9 +60,6 @@ async function* eachOf(parts: Iterable<string>): AsyncGenerator<string, void, un
 function* entriesOf({ derived }: CatchUpParts, place: DerivedPlace): Generator<ChanneldataEntry, void, undefined> {
   for (const { name, value } of derived.eachEntry(place)) yield { name, text: Buffer.from(value).toString() };
 }
-
-/** The channel as people are shown it. */
-export type ChannelAddress = { readonly title: string; readonly url: string };
 
 export async function* composeFeed(
   work: CatchUpParts,

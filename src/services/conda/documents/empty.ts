@@ -3,10 +3,11 @@
 import { channeldataText } from "../../../modules/conda/channeldata.ts";
 import { composeRepodata } from "../../../modules/conda/repodata.ts";
 import { composeRss } from "../../../modules/conda/rss.ts";
-import type { ChannelAddress } from "./channel.ts";
+import { formOf, type ChannelAddress } from "../../index/documents.ts";
 import { composeSegmented, wholeDocument, type Composition, type SegmentSource } from "../../index/segments/compose.ts";
-import { formOf, type DocumentName } from "./names.ts";
-import { REPODATA, RUN_EXPORTS, type Family } from "./layouts.ts";
+import type { Layout } from "../../index/segments/layout.ts";
+import type { DocumentName } from "./names.ts";
+import { REPODATA, RUN_EXPORTS } from "./layouts.ts";
 import { catalogueOf } from "../shards/index.ts";
 
 const NOTHING = new Uint8Array(0);
@@ -39,7 +40,7 @@ export function emptyDocument(section: string, name: DocumentName, address: Chan
   }
 }
 
-function segmented(family: Family, section: string, name: DocumentName): Composition {
-  const place = { channelId: 0, section, family: family.name };
-  return composeSegmented(NO_SEGMENTS, place, family, { form: formOf(name), yanked: [] });
+function segmented(layout: Layout, section: string, name: DocumentName): Composition {
+  const place = { channelId: 0, section, family: layout.name };
+  return composeSegmented(NO_SEGMENTS, place, layout, { form: formOf(name), yanked: [] });
 }

@@ -1,7 +1,8 @@
-// The families of segmented documents: the groups in which entries stand, what an entry's text is, and the frame around.
+// The layouts of the segmented documents of conda: which entries stand in which map, and what stands around.
 
 import type { IndexedFile } from "../../../models/package-file.ts";
 import type { PackageMetadata } from "../../../modules/conda/archive.ts";
+import { packageNameOf } from "../../../modules/conda/file-name.ts";
 import {
   REPODATA_V3_MIDDLE,
   REPODATA_V3_TAIL,
@@ -22,25 +23,7 @@ import {
   runExportsEntry,
   runExportsHead,
 } from "../../../modules/conda/run-exports-json.ts";
-
-export type Group = {
-  readonly name: string;
-  /** How the names of its files end. */
-  readonly ending: ".tar.bz2" | ".conda";
-  /** The text of a file's entry, without a comma; undefined for a file that stands elsewhere. */
-  entry(file: IndexedFile): string | undefined;
-  /** The file of the entry with this key. */
-  fileNameOf(key: string): string;
-  /** Whether the document has its map even when there is nothing in it. */
-  readonly always: boolean;
-};
-
-export type Family = {
-  readonly name: "repodata" | "run_exports";
-  readonly groups: readonly Group[];
-  /** The texts before, between and after so many of the groups. */
-  frame(section: string, yanked: readonly string[], groups: number): readonly string[];
-};
+import type { Group, Layout } from "../../index/segments/layout.ts";
 
 // Old clients cannot read records of the third revision: these stand apart. https://conda.org/learn/ceps/cep-0048
 const legacy = (file: IndexedFile): string | undefined =>
@@ -48,15 +31,20 @@ const legacy = (file: IndexedFile): string | undefined =>
 const later = (file: IndexedFile): string | undefined =>
   isRevision3(file.record) ? repodataV3Entry(entryOf(file)) : undefined;
 
-const same = (key: string): string => key;
+type FileOf = Group["fileOf"];
+const named: FileOf = (fileName) => ({ packageName: packageNameOf(fileName), fileName });
+const stem =
+  (ending: string): FileOf =>
+  (key) =>
+    named(key + ending);
 
-export const REPODATA: Family = {
+export const REPODATA: Layout = {
   name: "repodata",
   groups: [
-    { name: "packages", ending: ".tar.bz2", entry: legacy, fileNameOf: same, always: true },
-    { name: "packages.conda", ending: ".conda", entry: legacy, fileNameOf: same, always: true },
-    { name: "v3.conda", ending: ".conda", entry: later, fileNameOf: (key) => `${key}.conda`, always: false },
-    { name: "v3.tar.bz2", ending: ".tar.bz2", entry: later, fileNameOf: (key) => `${key}.tar.bz2`, always: false },
+    { name: "packages", ending: ".tar.bz2", entry: legacy, fileOf: named, always: true },
+    { name: "packages.conda", ending: ".conda", entry: legacy, fileOf: named, always: true },
+    { name: "v3.conda", ending: ".conda", entry: later, fileOf: stem(".conda"), always: false },
+    { name: "v3.tar.bz2", ending: ".tar.bz2", entry: later, fileOf: stem(".tar.bz2"), always: false },
   ],
   frame: (section, yanked, groups) =>
     groups === 2
@@ -66,11 +54,11 @@ export const REPODATA: Family = {
 
 const exported = (file: IndexedFile): string => runExportsEntry(file.fileName, metadataOf(file).runExports);
 
-export const RUN_EXPORTS: Family = {
+export const RUN_EXPORTS: Layout = {
   name: "run_exports",
   groups: [
-    { name: "packages", ending: ".tar.bz2", entry: exported, fileNameOf: same, always: true },
-    { name: "packages.conda", ending: ".conda", entry: exported, fileNameOf: same, always: true },
+    { name: "packages", ending: ".tar.bz2", entry: exported, fileOf: named, always: true },
+    { name: "packages.conda", ending: ".conda", entry: exported, fileOf: named, always: true },
   ],
   frame: (section) => [runExportsHead(section), RUN_EXPORTS_MIDDLE, RUN_EXPORTS_TAIL],
 };

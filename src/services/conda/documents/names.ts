@@ -12,21 +12,6 @@ export type DocumentName =
   | "channeldata.json"
   | "rss.xml";
 
-/** The part of a channel that documents are made for: today the whole of it. */
-export type View = {
-  readonly channelId: number | undefined;
-  /** The channel as people are shown it. */
-  readonly address: { readonly title: string; readonly url: string };
-};
-
-/** A document of a section, or of the channel as a whole when `section` is undefined. */
-export type DocumentPlace = { readonly section: string | undefined; readonly name: DocumentName };
-
-/** The folder of its files. */
-export function folderOf(channelId: number, { section, name }: DocumentPlace): string {
-  return `${channelId}/${section || "channel"}/${name}`;
-}
-
 const OF_SECTION: ReadonlyMap<string, DocumentName> = new Map<string, DocumentName>([
   ["repodata.json", "repodata.json"],
   ["repodata.json.zst", "repodata.json.zst"],
@@ -50,10 +35,11 @@ export function documentNamed(file: string, scope: "section" | "channel"): Docum
   return (scope === "section" ? OF_SECTION : OF_CHANNEL).get(file);
 }
 
-/** In which of its three forms a document's text is. */
-export function formOf(name: DocumentName): "json" | "zst" | "bz2" {
-  if (name.endsWith(".zst")) return "zst";
-  return name.endsWith(".bz2") ? "bz2" : "json";
+/** Errors: there is no document of this name. */
+export function requireDocumentName(name: string): DocumentName {
+  const known = OF_SECTION.get(name) ?? OF_CHANNEL.get(name);
+  if (!known) throw new Error(`no document is called ${name}`);
+  return known;
 }
 
 export function contentTypeOf(name: DocumentName): string {

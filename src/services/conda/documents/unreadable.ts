@@ -5,6 +5,7 @@ import type { AsideRecord } from "../../../models/index/db.ts";
 import { MOST_STORED, type IndexedFile } from "../../../models/package-file.ts";
 import { isJsonObject } from "../../../modules/conda/strict-json.ts";
 import { metadataOf } from "./layouts.ts";
+import { asideRecord } from "../../index/records.ts";
 import type { Work } from "../../index/steps/long-work.ts";
 
 /** Throws for a file that has more than its budget, whose record cannot be joined with its columns, or without metadata. */
@@ -29,11 +30,6 @@ export function isReadable(file: Pick<IndexedFile, "record" | "metadata" | "stor
   } catch {
     return false;
   }
-}
-
-export function asideRecord({ packageName, section, fileName }: IndexedFile, error: unknown): AsideRecord {
-  const reason = error instanceof Error ? error.message : "unreadable";
-  return { packageName, path: `${section}/${fileName}`, reason };
 }
 
 /** Does something with each active file of a name, page by page, but for those that cannot be read; answers these. */

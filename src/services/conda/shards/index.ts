@@ -9,6 +9,7 @@ import {
   compressShardIndex,
   composeShardIndex,
   createShardWriter,
+  SHARD_LEVEL,
   shardIndexEntry,
 } from "../../../modules/conda/shards.ts";
 import { SHARD_BYTES } from "../../../modules/conda/stored-budget.ts";
@@ -17,11 +18,15 @@ import { shardKey } from "../../../modules/storage/keys.ts";
 import { eachReadable } from "../documents/unreadable.ts";
 import { catchUpNames } from "../../index/catch-up/names.ts";
 import type { CatchUpParts, NameValue, Progress } from "../../index/catch-up/parts.ts";
-import { CODEC } from "../../index/segments/codec.ts";
+import { codecOf } from "../../index/segments/codec.ts";
+import type { ShardWork } from "../../index/format.ts";
 import { chunkOf, type Composition } from "../../index/segments/compose.ts";
 import { entryOf } from "../documents/layouts.ts";
 import { holding } from "../../index/steps/holds.ts";
 import { settled, type Work } from "../../index/steps/long-work.ts";
+
+/** Of derived data: what decides the bytes of all conda documents. */
+export const CONDA_CODEC = codecOf([SHARD_LEVEL]);
 
 /** Brings the catalogue up to the revision. The shards of changed names are written before any catalogue names them. */
 export async function catchUpShards(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
@@ -39,7 +44,7 @@ export async function catchUpShards(work: CatchUpParts, place: DerivedPlace): Pr
   return await catchUpNames(work, place, { valueOf, bytesOf, atOnce: 4 });
 }
 
-type ShardWork = Pick<CatchUpParts, "reader" | "large">;
+type MakingParts = Pick<CatchUpParts, "reader" | "large">;
 type MadeShard = { readonly shard: Uint8Array | undefined; readonly aside: readonly AsideRecord[] };
 
 /** Bytes of a shard that are compressed in the time of a step. Longer ones are held one or two at a time. */
@@ -50,13 +55,13 @@ const LARGE_BYTES = 8 * 1024 ** 2;
 const MOST_BYTES = SHARD_BYTES + SHARD_BYTES / 4;
 
 /** The shard of a name, undefined when there is nothing to say of it. */
-async function* makeShard(work: ShardWork, place: DerivedPlace, name: string): Work<MadeShard> {
+async function* makeShard(work: MakingParts, place: DerivedPlace, name: string): Work<MadeShard> {
   if ((await bytesOfName(work.reader, place, name)) <= SHORT_BYTES) return yield* composeShard(work, place, name);
   const key = `shard ${place.channelId} ${place.section} ${name}`;
   return yield* holding(work.large, "memory", key, () => composeShard(work, place, name));
 }
 
-async function* composeShard({ reader }: ShardWork, place: DerivedPlace, name: string): Work<MadeShard> {
+async function* composeShard({ reader }: MakingParts, place: DerivedPlace, name: string): Work<MadeShard> {
   const removed: string[] = [];
   const writer = createShardWriter();
   async function* pages(): AsyncGenerator<readonly IndexedFile[], void, undefined> {
@@ -89,7 +94,7 @@ function namedHash(entry: Uint8Array | undefined): string | undefined {
  * what it said then is not known any more.
  */
 export async function* restoreShard(
-  work: ShardWork & Pick<CatchUpParts, "derived" | "blobs">,
+  work: ShardWork,
   { channelId, hash }: { readonly channelId: number; readonly hash: string },
 ): Work<boolean> {
   const entry = work.derived.entryEndingIn({ channelId, family: "shards" }, Buffer.from(hash, "hex"));
@@ -126,7 +131,7 @@ export async function* composeCatalogue({ derived }: CatchUpParts, place: Derive
 export function catalogueOf(section: string, fragments: readonly Uint8Array[], count = fragments.length): Composition {
   const whole = Buffer.concat(composeShardIndex(section, fragments, count));
   return {
-    hash: sha256Hex(Buffer.concat([Buffer.from(CODEC), whole])),
+    hash: sha256Hex(Buffer.concat([Buffer.from(CONDA_CODEC), whole])),
     textSize: whole.byteLength,
     chunks: () => [chunkOf(compressShardIndex([whole]))],
   };

@@ -2,6 +2,7 @@
 
 import type { Reader } from "../../../models/database.ts";
 import type { Derived, AsideRecord } from "../../../models/index/db.ts";
+import type { IndexedFile } from "../../../models/package-file.ts";
 import type { BlobStore } from "../../../modules/storage/blob-store.ts";
 import type { Clock } from "../../../modules/clock.ts";
 import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
@@ -25,6 +26,8 @@ export type CatchUpParts = {
   readonly large: Holds;
   /** How long one step may take, in ms, before others get their turn. */
   readonly budget: number;
+  /** Throws why no document can hold a file. */
+  readonly requireReadable: (file: Pick<IndexedFile, "record" | "metadata" | "stored">) => void;
 };
 
 /** `more` asks for another step: when it is `waiting`, in a moment. */

@@ -5,7 +5,7 @@ import type { DerivedPlace } from "../../../models/index/scope.ts";
 import type { DerivedPoint, DerivedState } from "../../../models/index/db.ts";
 import { changedNames } from "../../../models/index-part.ts";
 import { BEFORE_ANY, type CatchUpParts, type Progress } from "./parts.ts";
-import type { Family } from "../../conda/documents/layouts.ts";
+import type { Layout } from "../segments/layout.ts";
 import { buildSegments } from "../segments/build.ts";
 import { updateSegments } from "../segments/update.ts";
 import { updateOf } from "./cursor.ts";
@@ -14,7 +14,7 @@ import { updateOf } from "./cursor.ts";
 const MANY_NAMES = 2000;
 
 /** One step, inside one snapshot of the main database. */
-export async function catchUpSegments(parts: CatchUpParts, place: DerivedPlace, family: Family): Promise<Progress> {
+export async function catchUpSegments(parts: CatchUpParts, place: DerivedPlace, layout: Layout): Promise<Progress> {
   const moment = (await latestRevision(parts.reader, place.channelId)) ?? BEFORE_ANY;
   const state = await trustedState(parts, place);
   if (state?.cursor === null && state.revision === moment.revision) return { kind: "current", moment };
@@ -25,11 +25,11 @@ export async function catchUpSegments(parts: CatchUpParts, place: DerivedPlace, 
   const target = state && state.cursor !== null && isUpdate === (update !== undefined) ? state : moment;
   let cursor: string | null;
   if (isUpdate) {
-    cursor = await updateSegments(parts, place, family, { names, update });
+    cursor = await updateSegments(parts, place, layout, { names, update });
   } else {
     const isBegun = state !== undefined && state.cursor !== null && !update;
     if (!isBegun) parts.derived.transact(() => parts.derived.discard(place));
-    cursor = await buildSegments(parts, place, family, isBegun ? state.cursor : "");
+    cursor = await buildSegments(parts, place, layout, isBegun ? state.cursor : "");
   }
   setState(parts, place, { revision: target.revision, identity: target.identity, cursor, ahead: moment });
   if (cursor === null && target.revision === moment.revision) return { kind: "current", moment };

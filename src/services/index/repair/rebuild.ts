@@ -4,18 +4,19 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Reader, Snapshots } from "../../../models/database.ts";
 import { comparePlace, copyPlaces, type PlaceDifference } from "../../../models/index/copy.ts";
 import type { DerivedPlace } from "../../../models/index/scope.ts";
+import { SHARDS_FAMILY } from "../../../models/index/shards.ts";
 import type { Clock } from "../../../modules/clock.ts";
 import type { BlobKey, BlobStore } from "../../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
 import { createFileHash, sha256Hex } from "../../../modules/hash.ts";
 import { bytesOf, type Composition } from "../segments/compose.ts";
-import type { DocumentName } from "../../conda/documents/names.ts";
 import { createUnderWay, type CatchUpParts, type Moment } from "../catch-up/parts.ts";
-import { advance, type Work } from "../steps/long-work.ts";
-import { madeOf, makeNow, RECIPES, type Made, type RecipePlace } from "../../conda/documents/builders.ts";
+import { advance, finish, type Work } from "../steps/long-work.ts";
+import type { BuildScope, IndexFormat, KeptFamily } from "../format.ts";
 import type { Scratch, ScratchStore } from "./scratch.ts";
 
 export type RebuildParts = {
+  readonly format: IndexFormat;
   readonly snapshots: Snapshots;
   readonly clock: Clock;
   readonly blobs: BlobStore;
@@ -36,13 +37,17 @@ export type FreshShard = {
   readonly stored: "same" | "damaged" | "missing" | "unwritten";
 };
 
+type Made =
+  | { readonly kind: "absent"; readonly moment: Moment; readonly why: string }
+  | { readonly kind: "composed"; readonly moment: Moment; readonly composition: Composition };
+
 /** All of it is of one moment, that of the reader. */
 export type Rebuilt = {
   readonly reader: Reader;
   /** Those that are offered. */
-  readonly documents: ReadonlyMap<DocumentName, Composition>;
+  readonly documents: ReadonlyMap<string, Composition>;
   /** Those of which something is stored. */
-  readonly stored: ReadonlySet<DocumentName>;
+  readonly stored: ReadonlySet<string>;
   /** What is stored, where it is not what was made from nothing. */
   readonly differences: readonly StoredDifference[];
 };
@@ -52,19 +57,8 @@ export type StoredDifference = {
   /** For people. */
   readonly what: string;
   /** Those that are made of it. */
-  readonly documents: readonly DocumentName[];
+  readonly documents: readonly string[];
 };
-
-type KeptFamily = { readonly family: string; readonly documents: readonly [DocumentName, ...DocumentName[]] };
-
-const OF_SECTION: readonly KeptFamily[] = [
-  { family: "repodata", documents: ["repodata.json", "repodata.json.zst", "repodata.json.bz2"] },
-  { family: "run_exports", documents: ["run_exports.json", "run_exports.json.zst"] },
-  { family: "shards", documents: ["repodata_shards.msgpack.zst"] },
-  { family: "current", documents: ["current_repodata.json", "current_repodata.json.zst"] },
-];
-/** The feed is made of the newest files each time and keeps nothing. */
-const OF_CHANNEL: readonly KeptFamily[] = [{ family: "channeldata", documents: ["channeldata.json"] }];
 
 /** What a document of this size leaves behind is worth collecting before the next. */
 const LARGE_BYTES = 1024 ** 2;
@@ -72,29 +66,29 @@ const LARGE_BYTES = 1024 ** 2;
 const BUDGET_MS = 500;
 
 /** The documents of a section, or of the channel as a whole when it is empty. */
-export function documentsOf(section: string): DocumentName[] {
-  return familiesOf(section).flatMap(({ documents }) => documents);
+export function documentsOf(format: IndexFormat, section: string): string[] {
+  return format.kept(section).flatMap(({ documents }) => documents);
 }
 
 /** `visit` is told while the snapshot lasts. */
 export async function rebuildPlace<T>(
   parts: RebuildParts,
-  place: RecipePlace,
+  place: BuildScope,
   visit: (rebuilt: Rebuilt) => Promise<T>,
 ): Promise<T> {
   const { fresh, copy } = parts.scratch;
-  const kept = familiesOf(place.section);
+  const kept = parts.format.kept(place.section);
   // Copied before the first snapshot, so that what is stored is never newer than what it is compared with.
   if (parts.stored !== undefined) {
     const places = kept.map(({ family }) => placeOf(place, family));
     copyPlaces({ from: parts.stored, to: copy.path }, places);
   }
   const stored = kept.filter(({ family }) => copy.derived.state(placeOf(place, family)) !== undefined);
-  const shards = placeOf(place, "shards");
+  const shards = placeOf(place, SHARDS_FAMILY);
   const isNamed = (hash: string): boolean => copy.derived.entryEndingIn(shards, Buffer.from(hash, "hex")) !== undefined;
   const making: Making = { ...parts, place, store: fresh, shards: shardSink(parts, isNamed) };
   const following: Making = { ...parts, place, store: copy, shards: NO_SHARDS };
-  for (const name of documentsOf(place.section)) {
+  for (const name of documentsOf(parts.format, place.section)) {
     const made = await makeInSteps(making, name);
     // The pieces of bzip2 are kept as well, and are made when they are read.
     if (made.kind === "composed" && name.endsWith(".bz2")) drain(bytesOf(made.composition));
@@ -106,8 +100,8 @@ export async function rebuildPlace<T>(
   // What has changed since then is named in the copy, which has followed, and not yet in what is stored.
   const last: Making = { ...making, shards: shardSink(parts, () => false) };
   return await parts.snapshots.snapshot(async (reader) => {
-    const documents = new Map<DocumentName, Composition>();
-    for (const name of documentsOf(place.section)) {
+    const documents = new Map<string, Composition>();
+    for (const name of documentsOf(parts.format, place.section)) {
       const made = await makeAtOnce(last, reader, name);
       if (made.kind === "composed") documents.set(name, made.composition);
     }
@@ -130,23 +124,19 @@ export async function isFileDamaged(files: DerivedFiles, folder: string, composi
   return found.digest().sha256 !== expected.digest().sha256;
 }
 
-type Making = Pick<RebuildParts, "snapshots" | "clock" | "scratch"> & {
-  readonly place: RecipePlace;
+type Making = Pick<RebuildParts, "snapshots" | "clock" | "scratch" | "format"> & {
+  readonly place: BuildScope;
   readonly store: ScratchStore;
   readonly shards: CatchUpParts["blobs"];
 };
 
-function familiesOf(section: string): readonly KeptFamily[] {
-  return section === "" ? OF_CHANNEL : OF_SECTION;
-}
-
-function placeOf({ channelId, section }: RecipePlace, family: string): DerivedPlace {
+function placeOf({ channelId, section }: BuildScope, family: string): DerivedPlace {
   return { channelId, section, family };
 }
 
 /** Each step has a snapshot of its own; nobody else changes what is kept. */
-async function makeInSteps(making: Making, name: DocumentName): Promise<Made> {
-  const { catchUp, compose } = RECIPES[name];
+async function makeInSteps(making: Making, name: string): Promise<Made> {
+  const { catchUp, compose } = making.format.builderOf(name);
   const underWay = createUnderWay(making);
   let composing: { readonly work: Work<Composition | string>; readonly moment: Moment } | undefined;
   const step = async (reader: Reader): Promise<Made | { kind: "more"; isWaiting: boolean }> => {
@@ -167,14 +157,26 @@ async function makeInSteps(making: Making, name: DocumentName): Promise<Made> {
   }
 }
 
-async function makeAtOnce(making: Making, reader: Reader, name: DocumentName): Promise<Made> {
+async function makeAtOnce(making: Making, reader: Reader, name: string): Promise<Made> {
   const work = partsOf(making, reader, Number.POSITIVE_INFINITY);
-  return collected(await makeNow(work, making.place, name));
+  const { catchUp, compose } = making.format.builderOf(name);
+  for (;;) {
+    const progress = await catchUp(work, making.place);
+    if (progress.kind === "current")
+      return collected(madeOf(await finish(compose(work, making.place)), progress.moment));
+  }
 }
 
-function partsOf({ clock, store, shards, scratch }: Making, reader: Reader, budget: number): CatchUpParts {
+function madeOf(composed: Composition | string, moment: Moment): Made {
+  if (typeof composed === "string") return { kind: "absent", moment, why: composed };
+  return { kind: "composed", moment, composition: composed };
+}
+
+function partsOf({ clock, store, shards, scratch, format }: Making, reader: Reader, budget: number): CatchUpParts {
   const files = { draft: scratch.draft };
-  return { reader, derived: store.derived, clock, blobs: shards, files, budget, ...createUnderWay({ clock }) };
+  const { requireReadable } = format;
+  const work = { reader, derived: store.derived, clock, blobs: shards, files, budget, requireReadable };
+  return { ...work, ...createUnderWay({ clock }) };
 }
 
 function collected(made: Made): Made {

@@ -6,6 +6,7 @@ import { bumpRevision } from "../../../models/channel.ts";
 import { openSnapshots, type Database, type Snapshots } from "../../../models/database.ts";
 import { copyPlaces, kindOfDerived } from "../../../models/index/copy.ts";
 import { DerivedBusy, type DerivedPlace } from "../../../models/index/scope.ts";
+import { SHARDS_FAMILY } from "../../../models/index/shards.ts";
 import { openDerived } from "../../../models/index/db.ts";
 import { changedNames, touchIndexPart } from "../../../models/index-part.ts";
 import type { Clock } from "../../../modules/clock.ts";
@@ -13,9 +14,9 @@ import { randomHex } from "../../../modules/ids.ts";
 import type { BlobStore } from "../../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
 import type { ChannelName } from "../../channel-place.ts";
-import { CODEC } from "../segments/codec.ts";
+import { folderOf } from "../documents.ts";
+import type { IndexFormat } from "../format.ts";
 import { bytesOf } from "../segments/compose.ts";
-import { folderOf, type DocumentName } from "../../conda/documents/names.ts";
 import { isFileDamaged, rebuildPlace, type FreshShard, type Rebuilt } from "./rebuild.ts";
 import { countDocuments, rebuildTargets, type RebuildTarget } from "./targets.ts";
 import { withScratch, type Scratch } from "./scratch.ts";
@@ -44,12 +45,13 @@ export type ReindexParts = {
   readonly files: DerivedFiles;
   readonly clock: Clock;
   readonly dataFolder: string;
+  readonly format: IndexFormat;
 };
 
 export function createReindex(parts: ReindexParts): Reindex {
   return async ({ channel, onDocument, onProgress }) => {
     const targets = await rebuildTargets(parts.database.read, channel);
-    const total = countDocuments(targets);
+    const total = countDocuments(parts.format, targets);
     let made = 0;
     let documents = 0;
     let mended = 0;
@@ -58,7 +60,7 @@ export function createReindex(parts: ReindexParts): Reindex {
       if (document.result === "mended") mended += 1;
       onDocument(document);
     };
-    const stored = storedFile(join(parts.dataFolder, "index.db"), report);
+    const stored = storedFile(join(parts.dataFolder, "index.db"), parts.format.codec, report);
     const snapshots = openSnapshots(join(parts.dataFolder, "condarium.db"));
     const onMade = (): void => onProgress?.((made += 1), total);
     try {
@@ -79,10 +81,10 @@ type Work = ReindexParts & {
 };
 
 /** A damaged file is begun anew, as the server does at its start; one of another release is that server's own. */
-function storedFile(path: string, report: (document: ReindexedDocument) => void): string | undefined {
-  const kind = kindOfDerived(path, CODEC);
+function storedFile(path: string, codec: string, report: (document: ReindexedDocument) => void): string | undefined {
+  const kind = kindOfDerived(path, codec);
   if (kind !== "damaged") return kind === "ours" ? path : undefined;
-  openDerived(path, CODEC).close();
+  openDerived(path, codec).close();
   report({
     channel: "",
     section: "",
@@ -94,7 +96,7 @@ function storedFile(path: string, report: (document: ReindexedDocument) => void)
 }
 
 async function reindexChannel(work: Work, target: RebuildTarget): Promise<ReindexedDocument[]> {
-  return await withScratch(work.dataFolder, async (scratch) => {
+  return await withScratch(work.dataFolder, work.format.codec, async (scratch) => {
     const documents: ReindexedDocument[] = [];
     const wrong: DerivedPlace[] = [];
     for (const section of target.sections) {
@@ -108,7 +110,8 @@ async function reindexChannel(work: Work, target: RebuildTarget): Promise<Reinde
         wrong.push(...rebuilt.differences.map((difference) => difference.place));
         for (const name of rebuilt.documents.keys()) {
           const faults = await mendDocument(work, { ...rebuilt, channelId: target.channelId, section }, name);
-          if (name === SHARD_INDEX && shards > 0) faults.push(`${shards} of its shards were missing or damaged`);
+          if (namesShards(work.format, section, name) && shards > 0)
+            faults.push(`${shards} of its shards were missing or damaged`);
           const sound = rebuilt.stored.has(name) ? "same" : "unread";
           const result = faults.length > 0 ? "mended" : sound;
           documents.push({ channel: target.label, section, document: name, result, detail: faults.join(", ") });
@@ -122,10 +125,13 @@ async function reindexChannel(work: Work, target: RebuildTarget): Promise<Reinde
 
 /** Each waits some seconds for the server to let go of the file. */
 const ATTEMPTS = 3;
-const SHARD_INDEX: DocumentName = "repodata_shards.msgpack.zst";
+
+function namesShards(format: IndexFormat, section: string, name: string): boolean {
+  return format.kept(section).some(({ family, documents }) => family === SHARDS_FAMILY && documents.includes(name));
+}
 
 function hasCatalogue({ copy }: Scratch, place: Omit<DerivedPlace, "family">): boolean {
-  return copy.derived.state({ ...place, family: "shards" }) !== undefined;
+  return copy.derived.state({ ...place, family: SHARDS_FAMILY }) !== undefined;
 }
 
 /** Whether something was wrong. A catalogue that is about to be put in place must find all of its shards. */
@@ -139,7 +145,7 @@ async function mendShard(blobs: BlobStore, shard: FreshShard, isStored: boolean)
 async function mendDocument(
   { files }: Work,
   rebuilt: Rebuilt & { readonly channelId: number; readonly section: string },
-  name: DocumentName,
+  name: string,
 ): Promise<string[]> {
   const faults = rebuilt.differences
     .filter(({ documents }) => documents.includes(name))

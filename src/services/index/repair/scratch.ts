@@ -7,7 +7,6 @@ import { openDerived, type Derived } from "../../../models/index/db.ts";
 import { readAt } from "../../../modules/archive/file-range.ts";
 import { randomHex } from "../../../modules/ids.ts";
 import { createDerivedFiles, type DerivedDraft } from "../../../modules/storage/derived-files.ts";
-import { CODEC } from "../segments/codec.ts";
 
 export type ScratchStore = { readonly path: string; readonly derived: Derived };
 
@@ -28,13 +27,18 @@ export type ShardFile = {
   close(): void;
 };
 
-export async function withScratch<T>(dataFolder: string, work: (scratch: Scratch) => Promise<T>): Promise<T> {
+/** `codec` is that of the derived data. */
+export async function withScratch<T>(
+  dataFolder: string,
+  codec: string,
+  work: (scratch: Scratch) => Promise<T>,
+): Promise<T> {
   const folder = join(dataFolder, "tmp", randomHex(16));
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const opened: { close(): void }[] = [];
   const store = (name: string): ScratchStore => {
     const path = join(folder, name);
-    const derived = openDerived(path, CODEC);
+    const derived = openDerived(path, codec);
     opened.push(derived);
     return { path, derived };
   };

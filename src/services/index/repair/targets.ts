@@ -6,6 +6,7 @@ import type { Reader } from "../../../models/database.ts";
 import { changedSections } from "../../../models/index-part.ts";
 import { countFiles, listSections } from "../../../models/package-file.ts";
 import { channelLabel, type ChannelName } from "../../channel-place.ts";
+import type { IndexFormat } from "../format.ts";
 import { documentsOf } from "./rebuild.ts";
 
 export type RebuildTarget = {
@@ -35,8 +36,8 @@ export async function rebuildTargets(reader: Reader, only?: ChannelName): Promis
   return targets.sort((a, b) => b.files - a.files);
 }
 
-export function countDocuments(targets: readonly RebuildTarget[]): number {
-  return targets.flatMap(({ sections }) => sections.flatMap(documentsOf)).length;
+export function countDocuments(format: IndexFormat, targets: readonly RebuildTarget[]): number {
+  return targets.flatMap(({ sections }) => sections.flatMap((section) => documentsOf(format, section))).length;
 }
 
 /** A document as people write it. */

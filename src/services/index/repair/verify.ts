@@ -10,11 +10,9 @@ import type { Clock } from "../../../modules/clock.ts";
 import { createFileHash } from "../../../modules/hash.ts";
 import type { BlobStore } from "../../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
-import { CODEC } from "../segments/codec.ts";
+import { folderOf, formOf } from "../documents.ts";
+import type { Complain, IndexFormat, SectionRows } from "../format.ts";
 import { bytesOf, type Composition } from "../segments/compose.ts";
-import { checkRepodata, checkShards, type SectionRows } from "../../conda/check/documents.ts";
-import { folderOf, formOf, type DocumentName } from "../../conda/documents/names.ts";
-import type { Complain } from "../../conda/check/entries.ts";
 import { documentsOf, isFileDamaged, rebuildPlace, type FreshShard, type Rebuilt } from "./rebuild.ts";
 import { countDocuments, documentLabel, rebuildTargets, type RebuildTarget } from "./targets.ts";
 import { withScratch, type Scratch } from "./scratch.ts";
@@ -33,6 +31,7 @@ export type DeepVerifyParts = {
   readonly files: DerivedFiles;
   readonly clock: Clock;
   readonly dataFolder: string;
+  readonly format: IndexFormat;
 };
 
 /** One mistake can be wrong in every entry: so many tell what it is. */
@@ -41,11 +40,11 @@ const MOST_COMPLAINTS = 20;
 export function createDeepVerify(parts: DeepVerifyParts): DeepVerify {
   return async ({ report, onProgress }) => {
     const targets = await rebuildTargets(parts.database.read);
-    const total = countDocuments(targets);
+    const total = countDocuments(parts.format, targets);
     let made = 0;
     const onMade = (): void => onProgress?.((made += 1), total);
     const path = join(parts.dataFolder, "index.db");
-    const kind = kindOfDerived(path, CODEC);
+    const kind = kindOfDerived(path, parts.format.codec);
     if (kind === "damaged") report("I-6", "index.db", "it is damaged: condarium reindex begins it anew");
     const snapshots = openSnapshots(join(parts.dataFolder, "condarium.db"));
     try {
@@ -67,7 +66,7 @@ type Work = DeepVerifyParts & {
 };
 
 async function verifyChannel(work: Work, target: RebuildTarget): Promise<void> {
-  await withScratch(work.dataFolder, async (scratch) => {
+  await withScratch(work.dataFolder, work.format.codec, async (scratch) => {
     for (const section of target.sections) {
       const place = { channelId: target.channelId, section, address: { title: "", url: "" } };
       const onShard = ({ hash, content, stored }: FreshShard): void => {
@@ -99,14 +98,14 @@ async function checkPlace(work: Work, { target, section, scratch, rebuilt }: Pla
   const { channelId } = target;
   const rows: SectionRows = { reader: rebuilt.reader, channelId, section };
   const texts = new Map<string, string>();
-  for (const name of documentsOf(section)) {
+  for (const name of documentsOf(work.format, section)) {
     const composition = rebuilt.documents.get(name);
     if (!composition) continue;
     const complaints = createComplaints((invariant, message) =>
       work.report(invariant, documentLabel(target, section, name), message),
     );
     try {
-      await checkDocument(rows, { name, composition, scratch, texts }, complaints.add);
+      await checkDocument(work.format, rows, { name, composition, scratch, texts }, complaints.add);
     } catch (error) {
       complaints.add("I-6", `it cannot be read: ${error instanceof Error ? error.message : String(error)}`);
     }
@@ -120,7 +119,7 @@ async function checkPlace(work: Work, { target, section, scratch, rebuilt }: Pla
 }
 
 type DocumentCheck = {
-  readonly name: DocumentName;
+  readonly name: string;
   readonly composition: Composition;
   readonly scratch: Scratch;
   /** The hash of each text, by the name it has as plain JSON. */
@@ -128,15 +127,13 @@ type DocumentCheck = {
 };
 
 async function checkDocument(
+  format: IndexFormat,
   rows: SectionRows,
   { name, composition, scratch, texts }: DocumentCheck,
   complain: Complain,
 ): Promise<void> {
-  if (name === "repodata_shards.msgpack.zst") {
-    await checkShards(rows, Buffer.concat([...bytesOf(composition)]), scratch.shards.read, complain);
-    return;
-  }
-  if (name === "repodata.json") await checkRepodata(rows, bytesOf(composition), complain);
+  const bytes = (): Iterable<Uint8Array> => bytesOf(composition);
+  await format.check(rows, { name, bytes, readShard: scratch.shards.read }, complain);
   const plain = name.replace(/\.(?:zst|bz2)$/, "");
   const hash = textHash(name, composition);
   if ((texts.get(plain) ?? hash) !== hash) complain("I-6", `it does not hold the text of ${plain}`);
@@ -144,7 +141,7 @@ async function checkDocument(
 }
 
 /** The hash of a document's text, read by decoders that share nothing with what wrote it. */
-function textHash(name: DocumentName, composition: Composition): string {
+function textHash(name: string, composition: Composition): string {
   const hash = createFileHash();
   const update = (chunk: Uint8Array): void => hash.update(chunk);
   switch (formOf(name)) {

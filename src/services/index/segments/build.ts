@@ -4,7 +4,7 @@ import type { DerivedPlace } from "../../../models/index/scope.ts";
 import type { SegmentPlace, SegmentRow } from "../../../models/index/segments.ts";
 import { pagesOfSection } from "../../../models/package-file.ts";
 import type { CatchUpParts } from "../catch-up/parts.ts";
-import type { Family, Group } from "../../conda/documents/layouts.ts";
+import type { Group, Layout } from "./layout.ts";
 import { entryOf } from "./entries.ts";
 import { compressed } from "./encode.ts";
 import { createCutter, FIRST, keyOf, placeOfKey, type Segment } from "./chunking.ts";
@@ -19,20 +19,20 @@ type Cursor = Stop & {
 const BEGINNING: Stop = { group: 0, start: FIRST, after: "" };
 const PAGE = 250;
 
-type BuildParts = Pick<CatchUpParts, "reader" | "derived" | "clock" | "budget">;
+type BuildParts = Pick<CatchUpParts, "reader" | "derived" | "clock" | "budget" | "requireReadable">;
 
 /** Goes on from `cursor`, at first the empty one, one group after the other; answers the next, null at the end. */
 export async function buildSegments(
   parts: BuildParts,
   place: DerivedPlace,
-  family: Family,
+  layout: Layout,
   cursor: string | null,
 ): Promise<string | null> {
   const deadline = parts.clock.elapsed() + parts.budget;
   const begin: Cursor = cursor ? JSON.parse(cursor) : { ...BEGINNING, elsewhere: [] };
   const elsewhere = new Set(begin.elsewhere);
-  for (let at: Stop = begin; at.group < family.groups.length; at = { ...BEGINNING, group: at.group + 1 }) {
-    const group = family.groups[at.group];
+  for (let at: Stop = begin; at.group < layout.groups.length; at = { ...BEGINNING, group: at.group + 1 }) {
+    const group = layout.groups[at.group];
     // What few channels have is not worth a pass through all that is of another kind.
     if (!group || !(group.always || elsewhere.has(group.ending))) continue;
     const stop = await buildGroup(parts, { ...place, group: group.name }, { group, at, elsewhere, deadline });
@@ -50,10 +50,11 @@ type GroupBuild = {
 
 /** Writes a group's segments until its end or the deadline; answers where it stopped. */
 async function buildGroup(
-  { derived, clock, reader }: BuildParts,
+  parts: BuildParts,
   place: SegmentPlace,
   { group, at, elsewhere, deadline }: GroupBuild,
 ): Promise<Stop | undefined> {
+  const { derived, clock, reader } = parts;
   const { ending } = group;
   const write = (segment: Segment): void => {
     const row = compressed(segment, NOTHING_KNOWN);
@@ -65,7 +66,7 @@ async function buildGroup(
   for await (const { files, through } of pagesOfSection(reader, range)) {
     for (const file of files) {
       if (file.state !== "active") continue;
-      const entry = entryOf(derived, place, group, file);
+      const entry = entryOf(parts, place, group, file);
       if (!entry) {
         elsewhere.add(ending);
         continue;

@@ -18,13 +18,12 @@ import {
   zstdStretches,
   type ZstdPiece,
 } from "../../../modules/splice/zstd-frame.ts";
+import type { Form } from "../documents.ts";
 import { CODEC } from "./codec.ts";
 import type { DerivedDraft } from "../../../modules/storage/derived-files.ts";
-import type { Family } from "../../conda/documents/layouts.ts";
+import type { Layout } from "./layout.ts";
 import type { Pause } from "../steps/long-work.ts";
 import { entriesIn } from "./entries.ts";
-
-export type Form = "json" | "zst" | "bz2";
 
 /** Where segments come from. */
 export type SegmentSource = Pick<DerivedSegments, "segments" | "blocks" | "withoutBzip2" | "bzip2" | "setBzip2">;
@@ -51,10 +50,10 @@ export function* bytesOf({ chunks }: Pick<Composition, "chunks">): Generator<Uin
 export function composeSegmented(
   derived: SegmentSource,
   place: DerivedPlace,
-  family: Family,
+  layout: Layout,
   options: { readonly form: Form; readonly yanked: readonly string[] },
 ): Composition {
-  const pieces = piecesOf(derived, place, family, options.yanked);
+  const pieces = piecesOf(derived, place, layout, options.yanked);
   const { form } = options;
   const identity = pieces.map((piece) => (piece.kind === "text" ? piece.text : piece.row.hash));
   return {
@@ -103,16 +102,16 @@ type Piece =
   | { readonly kind: "text"; readonly text: string; readonly isFirst: boolean }
   | { readonly kind: "segment"; readonly row: SegmentSummary; readonly isFirst: boolean };
 
-function piecesOf(derived: SegmentSource, place: DerivedPlace, family: Family, yanked: readonly string[]): Piece[] {
-  const segments = family.groups.map((group) =>
+function piecesOf(derived: SegmentSource, place: DerivedPlace, layout: Layout, yanked: readonly string[]): Piece[] {
+  const segments = layout.groups.map((group) =>
     derived
       .segments({ ...place, group: group.name })
       .map((row): Piece => ({ kind: "segment", row, isFirst: row.start === "" })),
   );
   // The maps that not every document has come last.
-  const isWhole = family.groups.some((group, at) => !group.always && (segments[at]?.length ?? 0) > 0);
-  const shown = isWhole ? family.groups.length : family.groups.filter((group) => group.always).length;
-  return family
+  const isWhole = layout.groups.some((group, at) => !group.always && (segments[at]?.length ?? 0) > 0);
+  const shown = isWhole ? layout.groups.length : layout.groups.filter((group) => group.always).length;
+  return layout
     .frame(place.section, yanked, shown)
     .flatMap((text, at): Piece[] => [{ kind: "text", text, isFirst: at === 0 }, ...(segments[at] ?? [])]);
 }
@@ -173,9 +172,9 @@ export const BZIP2_ENTRY_BYTES: number = 16 * 1024;
 export function* makeBzip2(
   derived: SegmentSource,
   place: DerivedPlace,
-  family: Family,
+  layout: Layout,
 ): Generator<Pause, boolean, undefined> {
-  for (const group of family.groups) {
+  for (const group of layout.groups) {
     const target = { ...place, group: group.name };
     const missing = new Set(derived.withoutBzip2(target));
     if (missing.size === 0) continue;

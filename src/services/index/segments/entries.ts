@@ -1,15 +1,19 @@
 // The entries of segments: made of records, and read back from the text of a segment.
 
 import type { DerivedPlace } from "../../../models/index/scope.ts";
-import type { Derived } from "../../../models/index/db.ts";
 import type { IndexedFile } from "../../../models/package-file.ts";
-import { packageNameOf } from "../../../modules/conda/file-name.ts";
-import { asideRecord, requireReadable } from "../../conda/documents/unreadable.ts";
-import type { Group } from "../../conda/documents/layouts.ts";
+import { asideRecord } from "../records.ts";
+import type { CatchUpParts } from "../catch-up/parts.ts";
+import type { Group } from "./layout.ts";
 import type { Entry } from "./chunking.ts";
 
 /** The entry of a file in a group; undefined where it has none. One that cannot be read is set aside. */
-export function entryOf(derived: Derived, place: DerivedPlace, group: Group, file: IndexedFile): Entry | undefined {
+export function entryOf(
+  { derived, requireReadable }: Pick<CatchUpParts, "derived" | "requireReadable">,
+  place: DerivedPlace,
+  group: Group,
+  file: IndexedFile,
+): Entry | undefined {
   const { packageName, fileName } = file;
   let text: string | undefined;
   try {
@@ -26,13 +30,13 @@ export function entryOf(derived: Derived, place: DerivedPlace, group: Group, fil
 }
 
 /** The entries that a segment's text was joined of: members of a JSON object, with a comma between two. */
-export function entriesIn(text: string, { fileNameOf }: Pick<Group, "fileNameOf">): Entry[] {
+export function entriesIn(text: string, { fileOf }: Pick<Group, "fileOf">): Entry[] {
   const entries: Entry[] = [];
   let depth = 0;
   let begin = 0;
   const take = (end: number): void => {
-    const fileName = fileNameOf(text.slice(begin + 1, text.indexOf('"', begin + 1)));
-    entries.push({ packageName: packageNameOf(fileName), fileName, text: text.slice(begin, end) });
+    const file = fileOf(text.slice(begin + 1, text.indexOf('"', begin + 1)));
+    entries.push({ ...file, text: text.slice(begin, end) });
     begin = end + 1;
   };
   for (let at = 0; at < text.length; at += 1) {

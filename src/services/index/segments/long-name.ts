@@ -5,7 +5,7 @@ import type { SegmentPlace } from "../../../models/index/segments.ts";
 import type { Derived } from "../../../models/index/db.ts";
 import { pagesOfName } from "../../../models/package-file.ts";
 import type { CatchUpParts } from "../catch-up/parts.ts";
-import type { Family, Group } from "../../conda/documents/layouts.ts";
+import type { Group, Layout } from "./layout.ts";
 import { entriesIn, entryOf } from "./entries.ts";
 import { hadEntries, rewriteFrom } from "./rewrite.ts";
 import { compressed, textOf } from "./encode.ts";
@@ -20,11 +20,11 @@ type LongName = { readonly name: string; readonly within: string | undefined; re
 export async function updateLongName(
   parts: CatchUpParts,
   place: DerivedPlace,
-  family: Family,
+  layout: Layout,
   { name, within, isLate }: LongName,
 ): Promise<string | undefined> {
   const resumed: Stop | undefined = within === undefined ? undefined : JSON.parse(within);
-  for (const [at, group] of family.groups.entries()) {
+  for (const [at, group] of layout.groups.entries()) {
     if (resumed && at < resumed.group) continue;
     const target = { ...place, group: group.name };
     const begin = resumed?.group === at ? resumed : beginningOf(parts, target, { group: at, name });
@@ -46,10 +46,11 @@ function beginningOf(
 type GroupUpdate = Pick<LongName, "name" | "isLate"> & { readonly group: Group; readonly begin: Stop };
 
 async function updateGroup(
-  { derived, reader }: CatchUpParts,
+  parts: CatchUpParts,
   target: SegmentPlace,
   { group, begin, name, isLate }: GroupUpdate,
 ): Promise<Stop | undefined> {
+  const { derived, reader } = parts;
   const end = keyAfterName(name);
   const cutter = createCutter(begin.start);
   const write = (segment: Segment | undefined, until: string): void => {
@@ -64,7 +65,7 @@ async function updateGroup(
   for await (const files of pagesOfName(reader, target, name, placeOfKey(begin.after)?.fileName)) {
     for (const file of files) {
       if (file.state !== "active" || !file.fileName.endsWith(group.ending)) continue;
-      const entry = entryOf(derived, target, group, file);
+      const entry = entryOf(parts, target, group, file);
       if (!entry) continue;
       isFound = true;
       const segment = cutter.add(entry);

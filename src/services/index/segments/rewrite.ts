@@ -2,7 +2,7 @@
 
 import type { Derived } from "../../../models/index/db.ts";
 import type { SegmentPlace, SegmentRow } from "../../../models/index/segments.ts";
-import type { Group } from "../../conda/documents/layouts.ts";
+import type { Group } from "./layout.ts";
 import { entriesIn } from "./entries.ts";
 import { compressed, textOf } from "./encode.ts";
 import { createCutter, FIRST, keyAfterName, keyBeforeName, keyOf, type Entry, type Segment } from "./chunking.ts";
@@ -11,7 +11,7 @@ import { createCutter, FIRST, keyAfterName, keyBeforeName, keyOf, type Entry, ty
 export type ChangedEntries = { readonly name: string; readonly entries: readonly Entry[] };
 
 type Store = Pick<Derived, "segmentAt" | "segmentAfter" | "replaceSegments" | "transact">;
-type Keys = Pick<Group, "fileNameOf">;
+type Keys = Pick<Group, "fileOf">;
 
 /** `changes` are in the order of their names. Answers those that are left once it is late, which are never all. */
 export function rewriteSegments(

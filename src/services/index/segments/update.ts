@@ -3,7 +3,7 @@
 import type { DerivedPlace } from "../../../models/index/scope.ts";
 import { bytesOfName, pagesOfName, type IndexedFile } from "../../../models/package-file.ts";
 import type { CatchUpParts } from "../catch-up/parts.ts";
-import type { Family, Group } from "../../conda/documents/layouts.ts";
+import type { Group, Layout } from "./layout.ts";
 import { entryOf } from "./entries.ts";
 import { rewriteSegments, type ChangedEntries } from "./rewrite.ts";
 import { updateLongName } from "./long-name.ts";
@@ -23,7 +23,7 @@ type Names = {
 export async function updateSegments(
   parts: CatchUpParts,
   place: DerivedPlace,
-  family: Family,
+  layout: Layout,
   { names, update }: Names,
 ): Promise<string | null> {
   const { derived, clock } = parts;
@@ -37,11 +37,11 @@ export async function updateSegments(
       if (derived.isAside(place, name)) derived.transact(() => derived.clearAside(place, name));
     const held = within ? [] : await holdNames(parts, place, left);
     if (held.length > 0) {
-      after = updateNames(parts, place, family, held, isLate);
+      after = updateNames(parts, place, layout, held, isLate);
     } else {
       // What is done in part comes first, as segments around it are not as they will be.
       const name = within?.name ?? left[0] ?? "";
-      const stop = await updateLongName(parts, place, family, { name, within: within?.stop, isLate });
+      const stop = await updateLongName(parts, place, layout, { name, within: within?.stop, isLate });
       if (stop !== undefined) return cursorOf({ since: update.since, after, within: { name, stop } });
       within = undefined;
       if (name === left[0]) after = name;
@@ -75,12 +75,12 @@ async function holdNames(
 function updateNames(
   parts: CatchUpParts,
   place: DerivedPlace,
-  family: Family,
+  layout: Layout,
   held: readonly ChangedName[],
   isLate: () => boolean,
 ): string {
   let names = held;
-  for (const group of family.groups) {
+  for (const group of layout.groups) {
     const changes = names.map(({ name, files }): ChangedEntries => ({
       name,
       entries: entriesOf(parts, place, group, files),
@@ -92,13 +92,13 @@ function updateNames(
 }
 
 function entriesOf(
-  { derived }: CatchUpParts,
+  parts: CatchUpParts,
   place: DerivedPlace,
   group: Group,
   files: readonly IndexedFile[],
 ): ChangedEntries["entries"] {
   return files.flatMap((file) => {
     if (!file.fileName.endsWith(group.ending)) return [];
-    return entryOf(derived, place, group, file) ?? [];
+    return entryOf(parts, place, group, file) ?? [];
   });
 }

@@ -12,7 +12,7 @@ import { openDerived } from "../../../../src/models/index/db.ts";
 import { systemClock } from "../../../../src/modules/clock.ts";
 import { createDerivedFiles } from "../../../../src/modules/storage/derived-files.ts";
 import { createDiskStore } from "../../../../src/modules/storage/disk.ts";
-import { CODEC } from "../../../../src/services/index/segments/codec.ts";
+import { condaIndex } from "../../../../src/services/conda/index-format.ts";
 import { createIndexBuilder } from "../../../../src/services/index/builder.ts";
 import type { ReindexedDocument } from "../../../../src/services/index/repair/reindex.ts";
 import type { Problem } from "../../../../src/services/storage/verify.ts";
@@ -254,10 +254,10 @@ describe("beside a server that publishes and is read", () => {
       await publish(server.as("user"), { name: "pkg-1", version: "7" });
       server.app.close();
       const stored = join(server.folder, "index.db");
-      const derived = openDerived(stored, CODEC);
+      const derived = openDerived(stored, condaIndex.codec);
       const blobs = createDiskStore({ root: server.folder, reserve: 0 });
       const elsewhere = join(server.folder, "elsewhere.db");
-      openDerived(elsewhere, CODEC).close();
+      openDerived(elsewhere, condaIndex.codec).close();
       const place = { channelId: 1, section: "noarch", family: "shards" };
       copyPlaces({ from: stored, to: elsewhere }, [place]);
       const revision = derived.state(place)?.revision ?? 0;
@@ -269,6 +269,7 @@ describe("beside a server that publishes and is read", () => {
         snapshots,
         files: createDerivedFiles(server.folder),
         clock: systemClock,
+        format: condaIndex,
         blobs: {
           ...blobs,
           putDerived: async (key, content) => {
@@ -279,7 +280,7 @@ describe("beside a server that publishes and is read", () => {
         },
       });
       const request = { ...place, name: "repodata_shards.msgpack.zst", address: { title: "", url: "" } } as const;
-      const other = openDerived(stored, CODEC);
+      const other = openDerived(stored, condaIndex.codec);
       await other.exclusively(async () => expect((await builder.build(request)).kind).toBe("busy"));
       other.close();
       expect([derived.state(place)?.revision, overtaken]).toEqual([revision, 0]);

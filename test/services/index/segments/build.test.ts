@@ -11,6 +11,7 @@ import { findOwner } from "../../../../src/models/owner.ts";
 import { pagesOfSection } from "../../../../src/models/package-file.ts";
 import { systemClock } from "../../../../src/modules/clock.ts";
 import { REPODATA } from "../../../../src/services/conda/documents/layouts.ts";
+import { requireReadable } from "../../../../src/services/conda/documents/unreadable.ts";
 import { buildSegments } from "../../../../src/services/index/segments/build.ts";
 import { seedChannel } from "../../../bench/channel-seed.ts";
 import { startTestApp } from "../../../support/app.ts";
@@ -49,7 +50,8 @@ async function built(budget: number): Promise<{ steps: number; groups: unknown[]
       const place = { channelId: channel?.id ?? 0, section: "linux-64", family: "repodata" };
       let [cursor, steps]: [string | null, number] = [null, 0];
       do {
-        cursor = await buildSegments({ reader, derived, clock: systemClock, budget }, place, REPODATA, cursor);
+        const parts = { reader, derived, clock: systemClock, budget, requireReadable };
+        cursor = await buildSegments(parts, place, REPODATA, cursor);
         steps += 1;
       } while (cursor !== null);
       return { steps, groups: REPODATA.groups.map(({ name }) => storedSegments(derived, { ...place, group: name })) };

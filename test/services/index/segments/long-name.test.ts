@@ -9,6 +9,7 @@ import { openDatabase, type Database, type Transaction } from "../../../../src/m
 import { systemClock, type Clock } from "../../../../src/modules/clock.ts";
 import { COMMAND_LINE } from "../../../../src/services/actor.ts";
 import { findPlace } from "../../../../src/services/channel-place.ts";
+import { condaIndex } from "../../../../src/services/conda/index-format.ts";
 import { documentsOf } from "../../../../src/services/index/repair/rebuild.ts";
 import { createPackages, type FilePlace } from "../../../../src/services/packages.ts";
 import { builderHere } from "../../../support/index-builders.ts";
@@ -21,8 +22,8 @@ const WORST: WorstChannel = { names: 3, files: 12, record: 100 * KIB, runExports
 const SHORT: WorstChannel = { names: 1, files: 1, record: 3 * KIB, runExports: 100 };
 const ADDRESS = { title: "busy/main", url: "https://conda.example/busy/main" };
 const PLACES = [
-  ...documentsOf("noarch").map((name) => ({ section: "noarch", name })),
-  ...documentsOf("").map((name) => ({ section: undefined, name })),
+  ...documentsOf(condaIndex, "noarch").map((name) => ({ section: "noarch", name })),
+  ...documentsOf(condaIndex, "").map((name) => ({ section: undefined, name })),
 ];
 
 let folder: string;

@@ -13,7 +13,7 @@ import { storedSegments } from "../../../support/stored-segments.ts";
 setDefaultTimeout(60_000);
 
 const PLACE = { channelId: 1, section: "noarch", family: "repodata", group: "packages.conda" };
-const KEYS = { fileNameOf: (key: string) => key };
+const KEYS = { fileOf: (key: string) => ({ packageName: key.slice(0, key.indexOf("-")), fileName: key }) };
 const NAMES = Array.from({ length: 60 }, (_, at) => `n${at * 7}`).sort();
 
 let folder: string;

@@ -1,0 +1,58 @@
+// What a package type tells the index of its documents: which there are, what each is made of, and how to check it.
+
+import type { Reader } from "../../models/database.ts";
+import type { IndexedFile } from "../../models/package-file.ts";
+import type { CatchUpParts, Progress } from "./catch-up/parts.ts";
+import type { ChannelAddress } from "./documents.ts";
+import type { Composition } from "./segments/compose.ts";
+import type { Work } from "./steps/long-work.ts";
+
+export type IndexFormat = {
+  /** What decides bytes: derived data of another codec is never read. See `codecOf`. */
+  readonly codec: string;
+  /** What is kept for the documents of a section, or of the channel as a whole when it is empty. */
+  kept(section: string): readonly KeptFamily[];
+  /** How a document is made. */
+  builderOf(name: string): DocumentBuilder;
+  /** A document of a place that never held anything, byte for byte as if all of its files had gone. */
+  empty(section: string, name: string, address: ChannelAddress): Composition;
+  /** Throws why no document can hold a file. */
+  requireReadable(file: Pick<IndexedFile, "record" | "metadata" | "stored">): void;
+  /** Writes a shard anew whose file has gone or is damaged; false when it is not known any more what it said. */
+  restoreShard(work: ShardWork, shard: { readonly channelId: number; readonly hash: string }): Work<boolean>;
+  /** Reads a document back and compares it with the rows of its section. */
+  check(rows: SectionRows, document: DocumentToCheck, complain: Complain): Promise<void>;
+};
+
+/** What is kept under one name, and the documents that are made of it. */
+export type KeptFamily = { readonly family: string; readonly documents: readonly [string, ...string[]] };
+
+export type BuildScope = {
+  readonly channelId: number;
+  /** Empty for documents of the channel as a whole. */
+  readonly section: string;
+  readonly address: ChannelAddress;
+};
+
+export type DocumentBuilder = {
+  /** Of what is kept for it. */
+  readonly family: string;
+  /** One step, inside one snapshot. */
+  catchUp(work: CatchUpParts, scope: BuildScope): Promise<Progress>;
+  /** Puts the document together, or says why there is none. Nothing of its family may change until that has ended. */
+  compose(work: CatchUpParts, scope: BuildScope): Work<Composition | string>;
+};
+
+export type ShardWork = Pick<CatchUpParts, "reader" | "derived" | "blobs" | "large">;
+
+/** The rows of a section, as they were at one moment. */
+export type SectionRows = { readonly reader: Reader; readonly channelId: number; readonly section: string };
+
+export type DocumentToCheck = {
+  readonly name: string;
+  bytes(): Iterable<Uint8Array>;
+  readShard(hash: string): Uint8Array | undefined;
+};
+
+/** Takes what is wrong with one document. */
+export type Complain = (invariant: "I-6" | "I-7", message: string) => void;
