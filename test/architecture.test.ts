@@ -122,6 +122,11 @@ test.each([
   ["elysia", /from "elysia/, /^routers\//],
   ["the environment", /process\.env|Bun\.env|import\.meta\.env/, /^config\.ts$/],
   ["the time", /Date\.now\(|new Date\(\)|performance\.now\(/, /^modules\/clock\.ts$/],
+  [
+    "what documents say",
+    /\b(pagesOfSection|pagesOfName|newestFiles|indexedFile|yankedFiles)\(/,
+    /^(models\/package-file|services\/index\/records)\.ts$/,
+  ],
   ["transactions", /\.transaction\(|BEGIN IMMEDIATE/, /^models\/(writer|migrations|index\/db)\.ts$/],
 ])("%s has one owner", (_, pattern, owner) => {
   const users = sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);

@@ -14,6 +14,7 @@ import { bytesOf, type Composition } from "./segments/compose.ts";
 import { createDocumentFiles, type DocumentFiles } from "./files/document-files.ts";
 import { folderOf, type ChannelAddress } from "./documents.ts";
 import type { IndexFormat } from "./format.ts";
+import { createRecords } from "./records.ts";
 import { createHolds, type Holds } from "./steps/holds.ts";
 import { createLongWork, type LongWork, type Work } from "./steps/long-work.ts";
 
@@ -120,8 +121,8 @@ export function createIndexBuilder(parts: IndexBuilderParts): IndexBuilder {
 }
 
 async function build(builder: Builder, reader: Reader, request: BuildRequest): Promise<BuildReply> {
-  const { requireReadable } = builder.format;
-  const work: CatchUpParts = { ...builder, reader, budget: BUDGET_MS, requireReadable };
+  const records = createRecords(reader, builder.format.requireReadable);
+  const work: CatchUpParts = { ...builder, reader, records, budget: BUDGET_MS };
   const isLate = lateAfter(builder);
   const { family: kept, catchUp } = builder.format.builderOf(request.name);
   const place = { ...request, section: request.section ?? "" };
@@ -208,7 +209,8 @@ async function modifiedAt(reader: Reader, request: BuildRequest, moment: Moment)
 }
 
 async function restore(builder: Builder, reader: Reader, request: ShardRequest): Promise<RestoreReply> {
-  const begin = (): Work<boolean> => builder.format.restoreShard({ ...builder, reader }, request);
+  const records = createRecords(reader, builder.format.requireReadable);
+  const begin = (): Work<boolean> => builder.format.restoreShard({ ...builder, records }, request);
   const outcome = await builder.restoring.advance(`${request.channelId} ${request.hash}`, begin, lateAfter(builder));
   if (outcome.kind === "more") return outcome;
   return { kind: outcome.value ? "restored" : "unknown" };

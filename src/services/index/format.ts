@@ -1,9 +1,8 @@
 // What a package type tells the index of its documents: which there are, what each is made of, and how to check it.
 
-import type { Reader } from "../../models/database.ts";
-import type { IndexedFile } from "../../models/package-file.ts";
 import type { CatchUpParts, Progress } from "./catch-up/parts.ts";
 import type { ChannelAddress } from "./documents.ts";
+import type { Records, RequireReadable, SectionPlace } from "./records.ts";
 import type { Composition } from "./segments/compose.ts";
 import type { Work } from "./steps/long-work.ts";
 
@@ -17,10 +16,10 @@ export type IndexFormat = {
   /** A document of a place that never held anything, byte for byte as if all of its files had gone. */
   empty(section: string, name: string, address: ChannelAddress): Composition;
   /** Throws why no document can hold a file. */
-  requireReadable(file: Pick<IndexedFile, "record" | "metadata" | "stored">): void;
+  readonly requireReadable: RequireReadable;
   /** Writes a shard anew whose file has gone or is damaged; false when it is not known any more what it said. */
   restoreShard(work: ShardWork, shard: { readonly channelId: number; readonly hash: string }): Work<boolean>;
-  /** Reads a document back and compares it with the rows of its section. */
+  /** Reads a document back and compares it with the records of its section. */
   check(rows: SectionRows, document: DocumentToCheck, complain: Complain): Promise<void>;
 };
 
@@ -43,10 +42,10 @@ export type DocumentBuilder = {
   compose(work: CatchUpParts, scope: BuildScope): Work<Composition | string>;
 };
 
-export type ShardWork = Pick<CatchUpParts, "reader" | "derived" | "blobs" | "large">;
+export type ShardWork = Pick<CatchUpParts, "records" | "derived" | "blobs" | "large">;
 
-/** The rows of a section, as they were at one moment. */
-export type SectionRows = { readonly reader: Reader; readonly channelId: number; readonly section: string };
+/** The records of a section, as they were at one moment. */
+export type SectionRows = SectionPlace & { readonly records: Records };
 
 export type DocumentToCheck = {
   readonly name: string;

@@ -1,12 +1,14 @@
-// Reads whole documents back and compares them with the rows of one moment, a page of rows at a time.
+// Reads whole documents back and compares them with the records of one moment, a page of them at a time.
 
 import { decompress } from "fzstd";
-import { pagesOfSection, yankedFiles, type IndexedFile } from "../../../models/package-file.ts";
+import type { FileKey, IndexedFile } from "../../../models/package-file.ts";
+import { compareText } from "../../../modules/conda/file-name.ts";
 import { isJsonObject, type JsonObject } from "../../../modules/conda/strict-json.ts";
 import { sha256Hex } from "../../../modules/hash.ts";
 import { readMembers } from "../../../modules/json-stream.ts";
 import { decodeMsgpack } from "../../../modules/msgpack-reader.ts";
 import type { Complain, DocumentToCheck, SectionRows } from "../../index/format.ts";
+import type { RecordPage } from "../../index/records.ts";
 import { checkEntry, ENTRY_MAPS, fileNameOf, mapOf, type EntryMap } from "./entries.ts";
 import { createRollCall, type RollCall } from "./merge-join.ts";
 
@@ -30,7 +32,7 @@ export async function checkRepodata(rows: SectionRows, text: Iterable<Uint8Array
   }
   for (const roll of rolls.values()) await roll.end();
   checkInfo(rows, others.get("info"), complain);
-  checkRemoved(await yankedFiles(rows.reader, rows.channelId, rows.section), others.get("removed"), complain);
+  checkRemoved(await rows.records.yanked(rows), others.get("removed"), complain);
 }
 
 /** The catalogue names a shard for every name, and each shard holds the files of its name and no other. */
@@ -44,35 +46,33 @@ export async function checkShards(
   if (!isJsonObject(document) || !isJsonObject(document.shards)) return complain("I-6", "it names no shards");
   checkInfo(rows, document.info, complain);
   const named = new Map(Object.entries(document.shards));
-  for await (const { name, files } of namesOf(rows)) {
+  for await (const { name, ...held } of namesOf(rows)) {
     const hash = named.get(name);
     named.delete(name);
     if (hash === undefined) complain("I-6", `${name} is left out`);
     else if (!(hash instanceof Uint8Array)) complain("I-6", `the hash of ${name} is not bytes`);
     else {
       const about: Complain = (invariant, message) => complain(invariant, `the shard of ${name}: ${message}`);
-      checkShard(Buffer.from(hash).toString("hex"), { files, readShard, complain: about });
+      checkShard(Buffer.from(hash).toString("hex"), { ...held, readShard, complain: about });
     }
   }
   for (const name of named.keys()) complain("I-6", `${name} is named, and has no file`);
 }
 
-type ShardCheck = {
-  readonly files: readonly IndexedFile[];
+type ShardCheck = Omit<NameRecords, "name"> & {
   readonly readShard: (hash: string) => Uint8Array | undefined;
   readonly complain: Complain;
 };
 
-function checkShard(hash: string, { files, readShard, complain }: ShardCheck): void {
+function checkShard(hash: string, { listed, yanked, readShard, complain }: ShardCheck): void {
   const bytes = readShard(hash);
   if (!bytes) return complain("I-6", `there is no ${hash}`);
   if (sha256Hex(bytes) !== hash) return complain("I-7", `its bytes do not have the hash ${hash}`);
   const shard = decodeMsgpack(decompress(bytes));
   if (!isJsonObject(shard)) return complain("I-6", "it is no map");
-  const expected = Map.groupBy(files, (file) => (file.state === "active" ? mapOf(file) : undefined));
+  const expected = Map.groupBy(listed, mapOf);
   for (const map of ENTRY_MAPS) {
-    const listed = Object.entries(mapIn(shard, map)).map(([key, entry]) => [fileNameOf(map, key), entry] as const);
-    const entries = new Map(listed);
+    const entries = new Map(Object.entries(mapIn(shard, map)).map(([key, entry]) => [fileNameOf(map, key), entry]));
     for (const file of expected.get(map) ?? []) {
       if (entries.has(file.fileName)) checkEntry(entries.get(file.fileName), file, "shard", complain);
       else complain("I-6", `${file.fileName} is left out`);
@@ -80,7 +80,7 @@ function checkShard(hash: string, { files, readShard, complain }: ShardCheck): v
     }
     for (const fileName of entries.keys()) complain("I-6", `${fileName} is listed, and is no active file`);
   }
-  checkRemoved(yankedOf(files), shard.removed, complain);
+  checkRemoved(yanked, shard.removed, complain);
 }
 
 function mapIn(shard: JsonObject, map: EntryMap): JsonObject {
@@ -99,44 +99,50 @@ function checkRemoved(yanked: readonly string[], removed: unknown, complain: Com
   for (const name of found.difference(expected)) complain("I-6", `${String(name)} is listed as yanked, and is not`);
 }
 
-function yankedOf(files: readonly IndexedFile[]): string[] {
-  return files.filter(({ state }) => state === "yanked").map(({ fileName }) => fileName);
-}
-
 function rollOf(rows: SectionRows, map: EntryMap, complain: Complain): RollCall {
   const check = (entry: unknown, file: IndexedFile): void => checkEntry(entry, file, "json", complain);
   return createRollCall({ map, expected: filesIn(rows, map), check, complain });
 }
 
-/** The active files of one map, in the order of documents. */
+/** What is listed of one map, in the order of documents. */
 async function* filesIn(rows: SectionRows, map: EntryMap): AsyncGenerator<IndexedFile, void, undefined> {
-  for await (const file of filesOf(rows, map.endsWith("conda") ? ".conda" : ".tar.bz2")) {
-    if (file.state === "active" && mapOf(file) === map) yield file;
-  }
+  const ending = map.endsWith("conda") ? ".conda" : ".tar.bz2";
+  for await (const { listed } of rows.records.ofSection(rows, { ending, limit: PAGE }))
+    yield* listed.filter((file) => mapOf(file) === map);
 }
 
-type FilesOfName = { readonly name: string; readonly files: readonly IndexedFile[] };
+type NameRecords = {
+  readonly name: string;
+  readonly listed: readonly IndexedFile[];
+  readonly yanked: readonly string[];
+};
 
-/** The names of which a catalogue has something to say, each with all of its files. */
-async function* namesOf(rows: SectionRows): AsyncGenerator<FilesOfName, void, undefined> {
-  let files: IndexedFile[] = [];
-  for await (const file of filesOf(rows)) {
-    if (files[0] && files[0].packageName !== file.packageName) {
-      if (files.some(isSaid)) yield { name: files[0].packageName, files };
-      files = [];
+/** The names of which a catalogue has something to say, each with all of its records. */
+async function* namesOf(rows: SectionRows): AsyncGenerator<NameRecords, void, undefined> {
+  let held: NameRecords | undefined;
+  for await (const page of rows.records.ofSection(rows, { limit: PAGE })) {
+    for (const next of namesIn(page)) {
+      if (held && held.name !== next.name) yield held;
+      held = held?.name === next.name ? joined(held, next) : next;
     }
-    files.push(file);
   }
-  if (files[0] && files.some(isSaid)) yield { name: files[0].packageName, files };
+  if (held) yield held;
 }
 
-function isSaid(file: IndexedFile): boolean {
-  return file.state === "yanked" || (file.state === "active" && mapOf(file) !== undefined);
+/** The names of a page, in their order. */
+function namesIn({ listed, yanked }: RecordPage): NameRecords[] {
+  const [active, gone] = [Map.groupBy(listed, nameOf), Map.groupBy(yanked, nameOf)];
+  return [...new Set([...active.keys(), ...gone.keys()])].sort(compareText).map((name) => ({
+    name,
+    listed: active.get(name) ?? [],
+    yanked: (gone.get(name) ?? []).map(({ fileName }) => fileName),
+  }));
 }
 
-async function* filesOf(
-  { reader, channelId, section }: SectionRows,
-  ending?: string,
-): AsyncGenerator<IndexedFile, void, undefined> {
-  for await (const { files } of pagesOfSection(reader, { channelId, section, ending, limit: PAGE })) yield* files;
+function nameOf({ packageName }: FileKey): string {
+  return packageName;
+}
+
+function joined(some: NameRecords, more: NameRecords): NameRecords {
+  return { ...some, listed: [...some.listed, ...more.listed], yanked: [...some.yanked, ...more.yanked] };
 }

@@ -6,7 +6,6 @@ import { canonicalJson } from "../../../modules/conda/record.ts";
 import { isRevision3, revision3Record } from "../../../modules/conda/revision3.ts";
 import { isJsonObject, type JsonObject } from "../../../modules/conda/strict-json.ts";
 import type { Complain } from "../../index/format.ts";
-import { isReadable } from "../documents/unreadable.ts";
 import { metadataOf } from "../documents/layouts.ts";
 
 /** JSON has hashes as text and leaves empty run exports out, shards do neither. */
@@ -16,9 +15,8 @@ export type EntryForm = "json" | "shard";
 export const ENTRY_MAPS = ["packages", "packages.conda", "v3/conda", "v3/tar.bz2"] as const;
 export type EntryMap = (typeof ENTRY_MAPS)[number];
 
-/** The map that a file belongs in; undefined for one that no document can hold. */
-export function mapOf(file: IndexedFile): EntryMap | undefined {
-  if (!isReadable(file)) return undefined;
+/** The map that a file belongs in. */
+export function mapOf(file: IndexedFile): EntryMap {
   const format = formatOf(file.fileName) ?? "conda";
   if (isRevision3(file.record)) return `v3/${format}`;
   return format === "conda" ? "packages.conda" : "packages";

@@ -2,7 +2,6 @@
 
 import { latestRevision } from "../../../models/channel.ts";
 import type { DerivedPlace } from "../../../models/index/scope.ts";
-import { yankedFiles } from "../../../models/package-file.ts";
 import { catchUpSegments } from "../../index/catch-up/segments.ts";
 import { BEFORE_ANY } from "../../index/catch-up/parts.ts";
 import type { Form } from "../../index/documents.ts";
@@ -56,7 +55,7 @@ function segmented(layout: Layout, form: Form): DocumentBuilder {
     catchUp: (work, place) => catchUpSegments(work, placeOf(place, layout.name), layout),
     compose: async function* (work, scope) {
       const place = placeOf(scope, layout.name);
-      const yanked = await yankedFiles(work.reader, place.channelId, place.section);
+      const yanked = await work.records.yanked(place);
       const composition = composeSegmented(work.derived, place, layout, { form, yanked });
       if (form !== "bz2") return composition;
       if (composition.textSize > BZIP2_LIMIT) return "The channel is too large for bzip2: use repodata.json.zst.";

@@ -1,7 +1,7 @@
 // The documents of a channel as a whole: `channeldata.json`, name by name, and the feed of its newest packages.
 
 import type { DerivedPlace } from "../../../models/index/scope.ts";
-import { bytesOfName, listSections, newestFiles, pagesOfName, type IndexedFile } from "../../../models/package-file.ts";
+import type { IndexedFile } from "../../../models/package-file.ts";
 import {
   channeldataText,
   createChanneldataName,
@@ -9,7 +9,7 @@ import {
   type ChanneldataFile,
 } from "../../../modules/conda/channeldata.ts";
 import { composeRss } from "../../../modules/conda/rss.ts";
-import { eachReadable, isReadable } from "./unreadable.ts";
+import { eachRecord, type RecordPage } from "../../index/records.ts";
 import { catchUpNames } from "../../index/catch-up/names.ts";
 import type { CatchUpParts, NameValue, Progress } from "../../index/catch-up/parts.ts";
 import { wholeDocument, type Composition } from "../../index/segments/compose.ts";
@@ -21,20 +21,20 @@ import { spoolText } from "../../index/files/spool.ts";
 const NEWEST = 50;
 
 export async function catchUpChanneldata(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
-  const { reader } = work;
-  const sections = await listSections(reader, place.channelId);
-  async function* pages(name: string): AsyncGenerator<readonly IndexedFile[], void, undefined> {
-    for (const section of sections) yield* pagesOfName(reader, { ...place, section }, name);
+  const { records } = work;
+  const sections = await records.sections(place.channelId);
+  async function* pages(name: string): AsyncGenerator<RecordPage, void, undefined> {
+    for (const section of sections) yield* records.ofName({ ...place, section }, name);
   }
   async function* valueOf(name: string): Work<NameValue> {
     const gathered = createChanneldataName();
-    const aside = yield* eachReadable(pages(name), (file) => gathered.add(channeldataFile(file)));
+    const aside = yield* eachRecord(pages(name), (file) => gathered.add(channeldataFile(file)));
     const text = gathered.text();
     return { value: text === undefined ? undefined : Buffer.from(text), aside };
   }
   const bytesOf = async (name: string): Promise<number> => {
     let bytes = 0;
-    for (const section of sections) bytes += await bytesOfName(reader, { ...place, section }, name);
+    for (const section of sections) bytes += await records.bytesOfName({ ...place, section }, name);
     return bytes;
   };
   return await catchUpNames(work, place, { valueOf, bytesOf, atOnce: 1 });
@@ -45,7 +45,7 @@ function channeldataFile(file: IndexedFile): ChanneldataFile {
 }
 
 export async function* composeChanneldata(work: CatchUpParts, place: DerivedPlace): Work<Composition> {
-  const sections = await listSections(work.reader, place.channelId);
+  const sections = await work.records.sections(place.channelId);
   const draft = () => work.files.draft(folderOf(place.channelId, { section: undefined, name: "channeldata.json" }));
   const text = channeldataText(entriesOf(work, place), sections);
   const composition = yield* spoolText(eachOf(text), { draft, form: "json", most: Number.POSITIVE_INFINITY });
@@ -66,9 +66,9 @@ export async function* composeFeed(
   channelId: number,
   { title, url }: ChannelAddress,
 ): Work<Composition> {
-  const files = await newestFiles(work.reader, channelId, NEWEST);
+  const files = await work.records.newest(channelId, NEWEST);
   yield "step";
-  const items = files.filter(isReadable).map((file) => {
+  const items = files.map((file) => {
     const { summary } = metadataOf(file).about;
     return {
       title: `${file.section}/${file.fileName}`,

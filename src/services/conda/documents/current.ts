@@ -1,11 +1,10 @@
 // `current_repodata.json`: a closure over dependencies, so it is chosen as a whole from one kept summary a name.
 
 import type { DerivedPlace } from "../../../models/index/scope.ts";
-import { bytesOfName, indexedFile, pagesOfName } from "../../../models/package-file.ts";
 import { chooseInSteps, createNameSummary, type Choice } from "../../../modules/conda/current-repodata.ts";
 import { compareText, formatOf, orderKey } from "../../../modules/conda/file-name.ts";
 import { REPODATA_MIDDLE, repodataEntry, repodataHead, repodataTail } from "../../../modules/conda/repodata.ts";
-import { eachReadable, isReadable } from "./unreadable.ts";
+import { eachRecord } from "../../index/records.ts";
 import { catchUpNames } from "../../index/catch-up/names.ts";
 import type { CatchUpParts, NameValue, Progress } from "../../index/catch-up/parts.ts";
 import type { Composition } from "../../index/segments/compose.ts";
@@ -26,13 +25,13 @@ const SMALL_WORK = 500_000;
 export async function catchUpCurrent(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
   async function* valueOf(name: string): Work<NameValue> {
     const summary = createNameSummary();
-    const aside = yield* eachReadable(pagesOfName(work.reader, place, name), summary.add);
+    const aside = yield* eachRecord(work.records.ofName(place, name), summary.add);
     const text = summary.text();
     return { value: text === undefined ? undefined : Buffer.from(text), aside };
   }
   return await catchUpNames(work, place, {
     valueOf,
-    bytesOf: (name) => bytesOfName(work.reader, place, name),
+    bytesOf: (name) => work.records.bytesOfName(place, name),
     atOnce: 1,
   });
 }
@@ -82,7 +81,7 @@ const PART = 32 * 1024;
 
 /** As `composeRepodata` makes it, with few records at a time in memory. */
 async function* textOf(
-  { reader }: CatchUpParts,
+  { records }: CatchUpParts,
   place: DerivedPlace,
   chosen: readonly string[],
 ): AsyncGenerator<string, void, undefined> {
@@ -94,8 +93,8 @@ async function* textOf(
     let [held, comma] = ["", ""];
     for (const fileName of sorted) {
       if (formatOf(fileName) !== format) continue;
-      const file = await indexedFile(reader, { ...place, fileName });
-      if (!file || !isReadable(file)) continue;
+      const file = await records.one(place, fileName);
+      if (!file) continue;
       held += comma + repodataEntry(entryOf(file));
       comma = ",";
       if (held.length < PART) continue;

@@ -1,12 +1,9 @@
 // Records that no document can hold are set aside, and the channel goes on without them. The server writes none, but
 // damage and errors of its own may.
 
-import type { AsideRecord } from "../../../models/index/db.ts";
 import { MOST_STORED, type IndexedFile } from "../../../models/package-file.ts";
 import { isJsonObject } from "../../../modules/conda/strict-json.ts";
 import { metadataOf } from "./layouts.ts";
-import { asideRecord } from "../../index/records.ts";
-import type { Work } from "../../index/steps/long-work.ts";
 
 /** Throws for a file that has more than its budget, whose record cannot be joined with its columns, or without metadata. */
 export function requireReadable({
@@ -21,34 +18,4 @@ export function requireReadable({
     throw new Error("the record is no object with members");
   if (!record.endsWith("}")) throw new Error("something follows the record");
   if (!isJsonObject(metadataOf({ metadata }).runExports)) throw new Error("the metadata has no run exports");
-}
-
-export function isReadable(file: Pick<IndexedFile, "record" | "metadata" | "stored">): boolean {
-  try {
-    requireReadable(file);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Does something with each active file of a name, page by page, but for those that cannot be read; answers these. */
-export async function* eachReadable(
-  pages: AsyncIterable<readonly IndexedFile[]>,
-  use: (file: IndexedFile) => void,
-): Work<AsideRecord[]> {
-  const aside: AsideRecord[] = [];
-  for await (const files of pages) {
-    for (const file of files) {
-      if (file.state !== "active") continue;
-      try {
-        requireReadable(file);
-        use(file);
-      } catch (error) {
-        aside.push(asideRecord(file, error));
-      }
-    }
-    yield "step";
-  }
-  return aside;
 }

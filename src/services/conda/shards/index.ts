@@ -2,7 +2,6 @@
 
 import type { DerivedPlace } from "../../../models/index/scope.ts";
 import type { AsideRecord } from "../../../models/index/db.ts";
-import { bytesOfName, pagesOfName, type IndexedFile } from "../../../models/package-file.ts";
 import {
   compressLongShard,
   compressShard,
@@ -15,7 +14,7 @@ import {
 import { SHARD_BYTES } from "../../../modules/conda/stored-budget.ts";
 import { sha256Hex } from "../../../modules/hash.ts";
 import { shardKey } from "../../../modules/storage/keys.ts";
-import { eachReadable } from "../documents/unreadable.ts";
+import { eachRecord, type RecordPage } from "../../index/records.ts";
 import { catchUpNames } from "../../index/catch-up/names.ts";
 import type { CatchUpParts, NameValue, Progress } from "../../index/catch-up/parts.ts";
 import { codecOf } from "../../index/segments/codec.ts";
@@ -30,7 +29,7 @@ export const CONDA_CODEC = codecOf([SHARD_LEVEL]);
 
 /** Brings the catalogue up to the revision. The shards of changed names are written before any catalogue names them. */
 export async function catchUpShards(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
-  const bytesOf = (name: string): Promise<number> => bytesOfName(work.reader, place, name);
+  const bytesOf = (name: string): Promise<number> => work.records.bytesOfName(place, name);
   async function* valueOf(name: string): Work<NameValue> {
     const { shard, aside } = yield* makeShard(work, place, name);
     const hash = shard && sha256Hex(shard);
@@ -44,7 +43,7 @@ export async function catchUpShards(work: CatchUpParts, place: DerivedPlace): Pr
   return await catchUpNames(work, place, { valueOf, bytesOf, atOnce: 4 });
 }
 
-type MakingParts = Pick<CatchUpParts, "reader" | "large">;
+type MakingParts = Pick<CatchUpParts, "records" | "large">;
 type MadeShard = { readonly shard: Uint8Array | undefined; readonly aside: readonly AsideRecord[] };
 
 /** Bytes of a shard that are compressed in the time of a step. Longer ones are held one or two at a time. */
@@ -56,22 +55,22 @@ const MOST_BYTES = SHARD_BYTES + SHARD_BYTES / 4;
 
 /** The shard of a name, undefined when there is nothing to say of it. */
 async function* makeShard(work: MakingParts, place: DerivedPlace, name: string): Work<MadeShard> {
-  if ((await bytesOfName(work.reader, place, name)) <= SHORT_BYTES) return yield* composeShard(work, place, name);
+  if ((await work.records.bytesOfName(place, name)) <= SHORT_BYTES) return yield* composeShard(work, place, name);
   const key = `shard ${place.channelId} ${place.section} ${name}`;
   return yield* holding(work.large, "memory", key, () => composeShard(work, place, name));
 }
 
-async function* composeShard({ reader }: MakingParts, place: DerivedPlace, name: string): Work<MadeShard> {
+async function* composeShard({ records }: MakingParts, place: DerivedPlace, name: string): Work<MadeShard> {
   const removed: string[] = [];
   const writer = createShardWriter();
-  async function* pages(): AsyncGenerator<readonly IndexedFile[], void, undefined> {
-    for await (const files of pagesOfName(reader, place, name)) {
-      for (const file of files) if (file.state === "yanked") removed.push(file.fileName);
-      yield files;
+  async function* pages(): AsyncGenerator<RecordPage, void, undefined> {
+    for await (const page of records.ofName(place, name)) {
+      for (const { fileName } of page.yanked) removed.push(fileName);
+      yield page;
     }
   }
   let count = 0;
-  const aside = yield* eachReadable(pages(), (file) => {
+  const aside = yield* eachRecord(pages(), (file) => {
     if (writer.bytes + file.stored > MOST_BYTES)
       throw new Error(`the shard of ${name} would have more than ${MOST_BYTES} bytes before compression`);
     writer.add(entryOf(file));

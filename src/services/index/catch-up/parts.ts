@@ -2,10 +2,10 @@
 
 import type { Reader } from "../../../models/database.ts";
 import type { Derived, AsideRecord } from "../../../models/index/db.ts";
-import type { IndexedFile } from "../../../models/package-file.ts";
 import type { BlobStore } from "../../../modules/storage/blob-store.ts";
 import type { Clock } from "../../../modules/clock.ts";
 import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
+import type { Records } from "../records.ts";
 import { createHolds, type Holds } from "../steps/holds.ts";
 import { createLongWork, type LongWork } from "../steps/long-work.ts";
 
@@ -16,6 +16,7 @@ export type NameValue = { readonly value: Uint8Array | undefined; readonly aside
 
 export type CatchUpParts = {
   readonly reader: Reader;
+  readonly records: Records;
   readonly derived: Derived;
   readonly clock: Clock;
   readonly blobs: Pick<BlobStore, "stat" | "putDerived">;
@@ -26,8 +27,6 @@ export type CatchUpParts = {
   readonly large: Holds;
   /** How long one step may take, in ms, before others get their turn. */
   readonly budget: number;
-  /** Throws why no document can hold a file. */
-  readonly requireReadable: (file: Pick<IndexedFile, "record" | "metadata" | "stored">) => void;
 };
 
 /** `more` asks for another step: when it is `waiting`, in a moment. */

@@ -11,6 +11,7 @@ import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
 import { createFileHash, sha256Hex } from "../../../modules/hash.ts";
 import { bytesOf, type Composition } from "../segments/compose.ts";
 import { createUnderWay, type CatchUpParts, type Moment } from "../catch-up/parts.ts";
+import { createRecords, type Records } from "../records.ts";
 import { advance, finish, type Work } from "../steps/long-work.ts";
 import type { BuildScope, IndexFormat, KeptFamily } from "../format.ts";
 import type { Scratch, ScratchStore } from "./scratch.ts";
@@ -41,9 +42,9 @@ type Made =
   | { readonly kind: "absent"; readonly moment: Moment; readonly why: string }
   | { readonly kind: "composed"; readonly moment: Moment; readonly composition: Composition };
 
-/** All of it is of one moment, that of the reader. */
+/** All of it is of one moment. */
 export type Rebuilt = {
-  readonly reader: Reader;
+  readonly records: Records;
   /** Those that are offered. */
   readonly documents: ReadonlyMap<string, Composition>;
   /** Those of which something is stored. */
@@ -108,7 +109,12 @@ export async function rebuildPlace<T>(
     const differences: StoredDifference[] = [];
     for (const family of stored) differences.push(...(await differencesOf(following, reader, fresh, family)));
     const names = new Set(stored.flatMap((family) => family.documents));
-    return await visit({ reader, documents, stored: names, differences });
+    return await visit({
+      records: createRecords(reader, parts.format.requireReadable),
+      documents,
+      stored: names,
+      differences,
+    });
   });
 }
 
@@ -174,8 +180,8 @@ function madeOf(composed: Composition | string, moment: Moment): Made {
 
 function partsOf({ clock, store, shards, scratch, format }: Making, reader: Reader, budget: number): CatchUpParts {
   const files = { draft: scratch.draft };
-  const { requireReadable } = format;
-  const work = { reader, derived: store.derived, clock, blobs: shards, files, budget, requireReadable };
+  const records = createRecords(reader, format.requireReadable);
+  const work = { reader, records, derived: store.derived, clock, blobs: shards, files, budget };
   return { ...work, ...createUnderWay({ clock }) };
 }
 

@@ -96,7 +96,7 @@ type Place = {
 
 async function checkPlace(work: Work, { target, section, scratch, rebuilt }: Place): Promise<void> {
   const { channelId } = target;
-  const rows: SectionRows = { reader: rebuilt.reader, channelId, section };
+  const rows: SectionRows = { records: rebuilt.records, channelId, section };
   const texts = new Map<string, string>();
   for (const name of documentsOf(work.format, section)) {
     const composition = rebuilt.documents.get(name);

@@ -2,10 +2,9 @@
 
 import type { DerivedPlace } from "../../../models/index/scope.ts";
 import type { SegmentPlace, SegmentRow } from "../../../models/index/segments.ts";
-import { pagesOfSection } from "../../../models/package-file.ts";
 import type { CatchUpParts } from "../catch-up/parts.ts";
 import type { Group, Layout } from "./layout.ts";
-import { entryOf } from "./entries.ts";
+import { entryOf, setAside } from "./entries.ts";
 import { compressed } from "./encode.ts";
 import { createCutter, FIRST, keyOf, placeOfKey, type Segment } from "./chunking.ts";
 
@@ -19,7 +18,7 @@ type Cursor = Stop & {
 const BEGINNING: Stop = { group: 0, start: FIRST, after: "" };
 const PAGE = 250;
 
-type BuildParts = Pick<CatchUpParts, "reader" | "derived" | "clock" | "budget" | "requireReadable">;
+type BuildParts = Pick<CatchUpParts, "records" | "derived" | "clock" | "budget">;
 
 /** Goes on from `cursor`, at first the empty one, one group after the other; answers the next, null at the end. */
 export async function buildSegments(
@@ -54,7 +53,7 @@ async function buildGroup(
   place: SegmentPlace,
   { group, at, elsewhere, deadline }: GroupBuild,
 ): Promise<Stop | undefined> {
-  const { derived, clock, reader } = parts;
+  const { derived, clock, records } = parts;
   const { ending } = group;
   const write = (segment: Segment): void => {
     const row = compressed(segment, NOTHING_KNOWN);
@@ -62,11 +61,11 @@ async function buildGroup(
   };
   const cutter = createCutter(at.start);
   let isEmpty = true;
-  const range = { ...place, after: placeOfKey(at.after), ending, limit: PAGE };
-  for await (const { files, through } of pagesOfSection(reader, range)) {
-    for (const file of files) {
-      if (file.state !== "active") continue;
-      const entry = entryOf(parts, place, group, file);
+  const range = { after: placeOfKey(at.after), ending, limit: PAGE };
+  for await (const { listed, unreadable, through } of records.ofSection(place, range)) {
+    setAside(derived, place, unreadable);
+    for (const file of listed) {
+      const entry = entryOf(derived, place, group, file);
       if (!entry) {
         elsewhere.add(ending);
         continue;

@@ -3,10 +3,9 @@
 import type { DerivedPlace } from "../../../models/index/scope.ts";
 import type { SegmentPlace } from "../../../models/index/segments.ts";
 import type { Derived } from "../../../models/index/db.ts";
-import { pagesOfName } from "../../../models/package-file.ts";
 import type { CatchUpParts } from "../catch-up/parts.ts";
 import type { Group, Layout } from "./layout.ts";
-import { entriesIn, entryOf } from "./entries.ts";
+import { entriesIn, entryOf, setAside } from "./entries.ts";
 import { hadEntries, rewriteFrom } from "./rewrite.ts";
 import { compressed, textOf } from "./encode.ts";
 import { createCutter, FIRST, keyAfterName, keyBeforeName, keyOf, placeOfKey, type Segment } from "./chunking.ts";
@@ -46,11 +45,10 @@ function beginningOf(
 type GroupUpdate = Pick<LongName, "name" | "isLate"> & { readonly group: Group; readonly begin: Stop };
 
 async function updateGroup(
-  parts: CatchUpParts,
+  { derived, records }: CatchUpParts,
   target: SegmentPlace,
   { group, begin, name, isLate }: GroupUpdate,
 ): Promise<Stop | undefined> {
-  const { derived, reader } = parts;
   const end = keyAfterName(name);
   const cutter = createCutter(begin.start);
   const write = (segment: Segment | undefined, until: string): void => {
@@ -62,10 +60,11 @@ async function updateGroup(
   const before = open?.start === begin.start ? entriesIn(textOf(open).toString(), group) : [];
   for (const entry of before) if (entry.packageName < name) cutter.add(entry);
   let isFound = false;
-  for await (const files of pagesOfName(reader, target, name, placeOfKey(begin.after)?.fileName)) {
-    for (const file of files) {
-      if (file.state !== "active" || !file.fileName.endsWith(group.ending)) continue;
-      const entry = entryOf(parts, target, group, file);
+  const range = { begin: placeOfKey(begin.after)?.fileName, ending: group.ending };
+  for await (const { listed, unreadable, through } of records.ofName(target, name, range)) {
+    setAside(derived, target, unreadable);
+    for (const file of listed) {
+      const entry = entryOf(derived, target, group, file);
       if (!entry) continue;
       isFound = true;
       const segment = cutter.add(entry);
@@ -73,8 +72,7 @@ async function updateGroup(
       write(segment, cutter.start);
       if (isLate()) return { ...begin, start: cutter.start, after: cutter.start };
     }
-    const last = files.at(-1);
-    if (!isFound && last && isLate()) return { ...begin, after: keyOf(last) };
+    if (!isFound && through && isLate()) return { ...begin, after: keyOf(through) };
   }
   if (!isFound && !hadEntries(derived, target, name)) return undefined;
   write(cutter.end(), end);

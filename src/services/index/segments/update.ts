@@ -1,10 +1,10 @@
 // Brings segments up to the names that have changed, in steps that take a bounded time.
 
 import type { DerivedPlace } from "../../../models/index/scope.ts";
-import { bytesOfName, pagesOfName, type IndexedFile } from "../../../models/package-file.ts";
+import type { IndexedFile } from "../../../models/package-file.ts";
 import type { CatchUpParts } from "../catch-up/parts.ts";
 import type { Group, Layout } from "./layout.ts";
-import { entryOf } from "./entries.ts";
+import { entryOf, setAside } from "./entries.ts";
 import { rewriteSegments, type ChangedEntries } from "./rewrite.ts";
 import { updateLongName } from "./long-name.ts";
 import { cursorOf, type Update } from "../catch-up/cursor.ts";
@@ -55,18 +55,21 @@ type ChangedName = { readonly name: string; readonly files: readonly IndexedFile
 
 /** The first names, up to a long one. */
 async function holdNames(
-  { reader }: CatchUpParts,
+  { records, derived }: CatchUpParts,
   place: DerivedPlace,
   names: readonly string[],
 ): Promise<ChangedName[]> {
   const held: ChangedName[] = [];
   let bytes = 0;
   for (const name of names.slice(0, NAMES_AT_ONCE)) {
-    bytes += await bytesOfName(reader, place, name);
+    bytes += await records.bytesOfName(place, name);
     if (bytes > HELD_BYTES) break;
     const files: IndexedFile[] = [];
-    for await (const page of pagesOfName(reader, place, name)) files.push(...page);
-    held.push({ name, files: files.filter((file) => file.state === "active") });
+    for await (const { listed, unreadable } of records.ofName(place, name)) {
+      setAside(derived, place, unreadable);
+      files.push(...listed);
+    }
+    held.push({ name, files });
   }
   return held;
 }
@@ -92,13 +95,13 @@ function updateNames(
 }
 
 function entriesOf(
-  parts: CatchUpParts,
+  { derived }: CatchUpParts,
   place: DerivedPlace,
   group: Group,
   files: readonly IndexedFile[],
 ): ChangedEntries["entries"] {
   return files.flatMap((file) => {
     if (!file.fileName.endsWith(group.ending)) return [];
-    return entryOf(parts, place, group, file) ?? [];
+    return entryOf(derived, place, group, file) ?? [];
   });
 }

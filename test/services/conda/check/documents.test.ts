@@ -6,6 +6,8 @@ import { basename, dirname, join } from "node:path";
 import { decode, encode } from "@msgpack/msgpack";
 import { decompress } from "fzstd";
 import { openSnapshots } from "../../../../src/models/database.ts";
+import { condaIndex } from "../../../../src/services/conda/index-format.ts";
+import { createRecords } from "../../../../src/services/index/records.ts";
 import { checkRepodata, checkShards } from "../../../../src/services/conda/check/documents.ts";
 import { bytesOf } from "../../../support/answers.ts";
 import { startTestApp, type TestApp } from "../../../support/app.ts";
@@ -56,7 +58,8 @@ describe("a repodata.json", () => {
   const complaintsOf = (text: string): Promise<string[]> =>
     snapshots.snapshot(async (reader) => {
       const complaints: string[] = [];
-      const rows = { reader, channelId: Number(basename(shardFolder)), section: "noarch" };
+      const records = createRecords(reader, condaIndex.requireReadable);
+      const rows = { records, channelId: Number(basename(shardFolder)), section: "noarch" };
       await checkRepodata(rows, [Buffer.from(text)], (invariant, message) =>
         complaints.push(`${invariant} ${message}`),
       );
@@ -150,7 +153,8 @@ describe("a shard index", () => {
   const complaintsOf = (bytes: Uint8Array, shards: ReadonlyMap<string, Uint8Array> = new Map()): Promise<string[]> =>
     snapshots.snapshot(async (reader) => {
       const complaints: string[] = [];
-      const rows = { reader, channelId: Number(basename(shardFolder)), section: "noarch" };
+      const records = createRecords(reader, condaIndex.requireReadable);
+      const rows = { records, channelId: Number(basename(shardFolder)), section: "noarch" };
       const readShard = (hash: string): Uint8Array | undefined => {
         const path = join(shardFolder, hash);
         return shards.get(hash) ?? (existsSync(path) ? new Uint8Array(readFileSync(path)) : undefined);

@@ -12,6 +12,7 @@ import { pagesOfSection } from "../../../../src/models/package-file.ts";
 import { systemClock } from "../../../../src/modules/clock.ts";
 import { REPODATA } from "../../../../src/services/conda/documents/layouts.ts";
 import { requireReadable } from "../../../../src/services/conda/documents/unreadable.ts";
+import { createRecords } from "../../../../src/services/index/records.ts";
 import { buildSegments } from "../../../../src/services/index/segments/build.ts";
 import { seedChannel } from "../../../bench/channel-seed.ts";
 import { startTestApp } from "../../../support/app.ts";
@@ -50,7 +51,7 @@ async function built(budget: number): Promise<{ steps: number; groups: unknown[]
       const place = { channelId: channel?.id ?? 0, section: "linux-64", family: "repodata" };
       let [cursor, steps]: [string | null, number] = [null, 0];
       do {
-        const parts = { reader, derived, clock: systemClock, budget, requireReadable };
+        const parts = { records: createRecords(reader, requireReadable), derived, clock: systemClock, budget };
         cursor = await buildSegments(parts, place, REPODATA, cursor);
         steps += 1;
       } while (cursor !== null);
