@@ -1,17 +1,17 @@
-// Whole places of derived databases, copied from one file to another and compared, each by SQLite itself.
+// Whole scopes of derived databases, copied from one file to another and compared, each by SQLite itself.
 
 import { Database as Connection, type SQLQueryBindings } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { isDatabaseBusy, toAppError } from "../database-errors.ts";
-import type { DerivedPlace } from "./scope.ts";
+import { bindingsOf, SCOPE, type IndexScope } from "./scope.ts";
 import { retireEntries } from "./shards.ts";
 import { inTransaction, type AsideRecord } from "./db.ts";
 
 /** What a file of derived data is; `foreign` is of another release. */
 export type DerivedFileKind = "ours" | "absent" | "foreign" | "damaged";
 
-/** How many parts of a place are not the same in two files. */
-export type PlaceDifference = {
+/** How many parts of a scope are not the same in two files. */
+export type ScopeDifference = {
   readonly segments: number;
   /** Counted where both files have the piece, as pieces are made when they are first needed. */
   readonly bzip2Pieces: number;
@@ -19,8 +19,7 @@ export type PlaceDifference = {
   readonly setAside: number;
 };
 
-const KEY = "channel_id, section, family";
-const PLACE = "channel_id = $channelId AND section = $section AND family = $family";
+const KEY = "channel_id, view, section, layout";
 const KEPT = ["state", "entry", "aside"];
 
 export function kindOfDerived(path: string, codec: string): DerivedFileKind {
@@ -55,22 +54,18 @@ export function listAside(path: string): (AsideRecord & { readonly channelId: nu
   }
 }
 
-/** Puts places of one file into another, for whatever that has of them, in one transaction. */
-export function copyPlaces(
-  files: { readonly from: string; readonly to: string },
-  places: readonly DerivedPlace[],
-): void {
+/** Puts scopes of one file into another, for whatever that has of them, in one transaction. */
+export function copyScopes(files: { readonly from: string; readonly to: string }, scopes: readonly IndexScope[]): void {
   withConnection(files.to, "write", (db) =>
-    withAttached(db, files.from, () => inTransaction(db, () => places.forEach((place) => copyPlace(db, place)))),
+    withAttached(db, files.from, () => inTransaction(db, () => scopes.forEach((scope) => copyScope(db, scope)))),
   );
 }
 
 /** What `copy` has otherwise than `original`. */
-export function comparePlace(original: string, copy: string, place: DerivedPlace): PlaceDifference {
+export function compareScope(original: string, copy: string, scope: IndexScope): ScopeDifference {
   return withConnection(original, "read", (db) =>
     withAttached(db, copy, () => {
-      const { channelId, section, family } = place;
-      const values = { channelId, section, family };
+      const values = bindingsOf(scope);
       const countOf = (sql: string): number =>
         db.query<{ parts: number }, SQLQueryBindings>(sql).get(values)?.parts ?? 0;
       return {
@@ -86,7 +81,7 @@ export function comparePlace(original: string, copy: string, place: DerivedPlace
 }
 
 const IN_BOTH = `SELECT count(*) AS parts FROM main.segment a LEFT JOIN other.segment b USING (${KEY}, grp, start)
-  LEFT JOIN main.segment_data x ON x.id = a.id LEFT JOIN other.segment_data y ON y.id = b.id WHERE ${PLACE}`;
+  LEFT JOIN main.segment_data x ON x.id = a.id LEFT JOIN other.segment_data y ON y.id = b.id WHERE ${SCOPE}`;
 const SEGMENTS = `${IN_BOTH} AND (a.hash IS NOT b.hash OR a.size IS NOT b.size
   OR a.window IS NOT b.window OR a.checksum IS NOT b.checksum OR x.checksum IS NOT y.checksum
   OR x.blocks IS NOT y.blocks)`;
@@ -96,34 +91,34 @@ const BZIP2_PIECES = `${IN_BOTH} AND (x.bzip2 <> y.bzip2 OR x.bzip2_checksum <> 
 function differing(table: string, key: string, ...values: readonly string[]): string {
   const isOther = values.map((value) => `a.${value} IS NOT b.${value}`).join(" OR ");
   return `SELECT count(*) AS parts FROM main.${table} a LEFT JOIN other.${table} b USING (${KEY}, ${key})
-    WHERE ${PLACE} AND (${isOther})`;
+    WHERE ${SCOPE} AND (${isOther})`;
 }
 
 /** Counts what only the second has. */
 function missing(table: string, key: string, value: string): string {
   return `SELECT count(*) AS parts FROM other.${table} b LEFT JOIN main.${table} a USING (${KEY}, ${key})
-    WHERE ${PLACE} AND a.${value} IS NULL`;
+    WHERE ${SCOPE} AND a.${value} IS NULL`;
 }
 
-function copyPlace(db: Connection, { channelId, section, family }: DerivedPlace): void {
-  const values = { channelId, section, family };
-  const columns = "channel_id, section, family, grp, start, hash, size, window, checksum";
-  db.query(`DELETE FROM main.segment_data WHERE id IN (SELECT id FROM main.segment WHERE ${PLACE})`).run(values);
-  db.query(`DELETE FROM main.segment WHERE ${PLACE}`).run(values);
+function copyScope(db: Connection, scope: IndexScope): void {
+  const values = bindingsOf(scope);
+  const columns = "channel_id, view, section, layout, grp, start, hash, size, window, checksum";
+  db.query(`DELETE FROM main.segment_data WHERE id IN (SELECT id FROM main.segment WHERE ${SCOPE})`).run(values);
+  db.query(`DELETE FROM main.segment WHERE ${SCOPE}`).run(values);
   db.query(
-    `INSERT INTO main.segment (${columns}) SELECT ${columns} FROM other.segment WHERE ${PLACE} ORDER BY grp, start`,
+    `INSERT INTO main.segment (${columns}) SELECT ${columns} FROM other.segment WHERE ${SCOPE} ORDER BY grp, start`,
   ).run(values);
   db.query(
     `INSERT INTO main.segment_data (id, checksum, blocks, bzip2_checksum, bzip2)
      SELECT here.id, data.checksum, blocks, bzip2_checksum, bzip2 FROM main.segment here
-     JOIN other.segment USING (channel_id, section, family, grp, start) JOIN other.segment_data data ON data.id = segment.id
-     WHERE ${PLACE}`,
+     JOIN other.segment USING (channel_id, view, section, layout, grp, start) JOIN other.segment_data data ON data.id = segment.id
+     WHERE ${SCOPE}`,
   ).run(values);
   // Catalogues that are replaced may have been answered.
-  db.query(retireEntries("main", PLACE)).run(values);
+  db.query(retireEntries("main", SCOPE)).run(values);
   for (const table of KEPT) {
-    db.query(`DELETE FROM main.${table} WHERE ${PLACE}`).run(values);
-    db.query(`INSERT INTO main.${table} SELECT * FROM other.${table} WHERE ${PLACE}`).run(values);
+    db.query(`DELETE FROM main.${table} WHERE ${SCOPE}`).run(values);
+    db.query(`INSERT INTO main.${table} SELECT * FROM other.${table} WHERE ${SCOPE}`).run(values);
   }
 }
 

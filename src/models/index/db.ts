@@ -5,7 +5,7 @@ import { rmSync } from "node:fs";
 import { isDatabaseBusy, isDatabaseDiskFailure, isDatabaseFull, toOpenError } from "../database-errors.ts";
 import { systemClock, type Clock } from "../../modules/clock.ts";
 import { createEntries, type DerivedEntries } from "./entries.ts";
-import { bindingsOf, DerivedBusy, PLACE, type DerivedPlace, type PlaceBindings } from "./scope.ts";
+import { bindingsOf, DerivedBusy, SCOPE, type IndexScope, type ScopeBindings } from "./scope.ts";
 import { createSegments, type DerivedSegments } from "./segments.ts";
 import { createDerivedShards, retireEntries, SHARDS_SCHEMA, type DerivedShards } from "./shards.ts";
 import { shrink } from "../shrink.ts";
@@ -13,7 +13,7 @@ import { shrink } from "../shrink.ts";
 /** A revision of a channel, and its random id: a restored database, or a channel made anew, has another. */
 export type DerivedPoint = { readonly revision: number; readonly identity: string };
 
-/** How far a place has been brought: to its revision, once `cursor` is null. */
+/** How far a scope has been brought: to its revision, once `cursor` is null. */
 export type DerivedState = DerivedPoint & {
   /** While a build from nothing is under way: the key up to which it has come. */
   readonly cursor: string | null;
@@ -24,18 +24,18 @@ export type DerivedState = DerivedPoint & {
 export type Derived = DerivedSegments &
   DerivedEntries &
   DerivedShards & {
-    state(place: DerivedPlace): DerivedState | undefined;
-    setState(place: DerivedPlace, state: DerivedState): void;
+    state(scope: IndexScope): DerivedState | undefined;
+    setState(scope: IndexScope, state: DerivedState): void;
     /** The channels of which something is kept. */
     channelIds(): number[];
     /** All of which something is kept. */
-    places(): DerivedPlace[];
-    /** Forgets everything of a channel, or of one place. */
-    discard(place: { readonly channelId: number } | DerivedPlace): void;
-    setAside(place: DerivedPlace, record: AsideRecord): void;
+    scopes(): IndexScope[];
+    /** Forgets everything of a channel, or of one scope. */
+    discard(scope: { readonly channelId: number } | IndexScope): void;
+    setAside(scope: IndexScope, record: AsideRecord): void;
     /** Forgets that records of a name were set aside, or only that of one file. */
-    clearAside(place: DerivedPlace, packageName: string, path?: string): void;
-    isAside(place: DerivedPlace, packageName: string, path?: string): boolean;
+    clearAside(scope: IndexScope, packageName: string, path?: string): void;
+    isAside(scope: IndexScope, packageName: string, path?: string): boolean;
     /** How many records are left out of one document or more. */
     countAside(): number;
     /** Another number once another connection has written. */
@@ -60,23 +60,23 @@ export type AsideRecord = {
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS codec (id TEXT NOT NULL, begun INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS state (
-  channel_id INTEGER, section TEXT, family TEXT, revision INTEGER NOT NULL, identity TEXT NOT NULL, cursor TEXT,
+  channel_id INTEGER, view TEXT, section TEXT, layout TEXT, revision INTEGER NOT NULL, identity TEXT NOT NULL, cursor TEXT,
   ahead_revision INTEGER NOT NULL, ahead_identity TEXT NOT NULL,
-  PRIMARY KEY (channel_id, section, family)) WITHOUT ROWID;
+  PRIMARY KEY (channel_id, view, section, layout)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS segment (
-  id INTEGER PRIMARY KEY, channel_id INTEGER, section TEXT, family TEXT, grp TEXT, start TEXT,
+  id INTEGER PRIMARY KEY, channel_id INTEGER, view TEXT, section TEXT, layout TEXT, grp TEXT, start TEXT,
   hash TEXT NOT NULL, size INTEGER NOT NULL, window INTEGER NOT NULL,
   checksum INTEGER NOT NULL);
-CREATE UNIQUE INDEX IF NOT EXISTS segment_place ON segment (channel_id, section, family, grp, start);
+CREATE UNIQUE INDEX IF NOT EXISTS segment_scope ON segment (channel_id, view, section, layout, grp, start);
 CREATE TABLE IF NOT EXISTS segment_data (
   id INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, blocks BLOB NOT NULL, bzip2_checksum INTEGER, bzip2 BLOB);
 CREATE TABLE IF NOT EXISTS entry (
-  channel_id INTEGER, section TEXT, family TEXT, name TEXT, checksum INTEGER NOT NULL, value BLOB NOT NULL,
-  PRIMARY KEY (channel_id, section, family, name)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS entry_end ON entry (channel_id, family, substr(value, -32));
+  channel_id INTEGER, view TEXT, section TEXT, layout TEXT, name TEXT, checksum INTEGER NOT NULL, value BLOB NOT NULL,
+  PRIMARY KEY (channel_id, view, section, layout, name)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS entry_end ON entry (channel_id, layout, substr(value, -32));
 CREATE TABLE IF NOT EXISTS aside (
-  channel_id INTEGER, section TEXT, family TEXT, package_name TEXT, path TEXT, reason TEXT NOT NULL,
-  PRIMARY KEY (channel_id, section, family, package_name, path)) WITHOUT ROWID;
+  channel_id INTEGER, view TEXT, section TEXT, layout TEXT, package_name TEXT, path TEXT, reason TEXT NOT NULL,
+  PRIMARY KEY (channel_id, view, section, layout, package_name, path)) WITHOUT ROWID;
 ${SHARDS_SCHEMA}`;
 
 /**
@@ -135,9 +135,9 @@ function open(path: string, codec: string, clock: Clock): Derived {
   };
   return {
     ...states,
-    discard: (place) => {
+    discard: (scope) => {
       forget();
-      discard(place);
+      discard(scope);
     },
     ...createSegments(db, transact),
     ...entries,
@@ -164,32 +164,32 @@ function open(path: string, codec: string, clock: Clock): Derived {
 
 type StateRow = DerivedPoint & { cursor: string | null; ahead_revision: number; ahead_identity: string };
 
-function stateQueries(db: Connection): Pick<Derived, "state" | "setState" | "channelIds" | "places" | "discard"> {
-  const find = db.query<StateRow, PlaceBindings>(
-    `SELECT revision, identity, cursor, ahead_revision, ahead_identity FROM state WHERE ${PLACE}`,
+function stateQueries(db: Connection): Pick<Derived, "state" | "setState" | "channelIds" | "scopes" | "discard"> {
+  const find = db.query<StateRow, ScopeBindings>(
+    `SELECT revision, identity, cursor, ahead_revision, ahead_identity FROM state WHERE ${SCOPE}`,
   );
   const channels = db.query<{ channel_id: number }, []>("SELECT DISTINCT channel_id FROM state");
-  const places = db.query<DerivedPlace, []>("SELECT channel_id AS channelId, section, family FROM state");
+  const scopes = db.query<IndexScope, []>("SELECT channel_id AS channelId, view, section, layout FROM state");
   const put = db.query<null, SQLQueryBindings>(
     `INSERT OR REPLACE INTO state
-     VALUES ($channelId, $section, $family, $revision, $identity, $cursor, $aheadRevision, $aheadIdentity)`,
+     VALUES ($channelId, $view, $section, $layout, $revision, $identity, $cursor, $aheadRevision, $aheadIdentity)`,
   );
   return {
-    state: (place) => {
-      const row = find.get(bindingsOf(place));
+    state: (scope) => {
+      const row = find.get(bindingsOf(scope));
       if (!row) return undefined;
       const { revision, identity, cursor } = row;
       return { revision, identity, cursor, ahead: { revision: row.ahead_revision, identity: row.ahead_identity } };
     },
-    setState: (place, { revision, identity, cursor, ahead }) => {
+    setState: (scope, { revision, identity, cursor, ahead }) => {
       const newest = { aheadRevision: ahead.revision, aheadIdentity: ahead.identity };
-      put.run({ ...bindingsOf(place), revision, identity, cursor, ...newest });
+      put.run({ ...bindingsOf(scope), revision, identity, cursor, ...newest });
     },
     channelIds: () => channels.all().map(({ channel_id: id }) => id),
-    places: () => places.all(),
-    discard: (place) => {
-      const where = "section" in place ? PLACE : "channel_id = $channelId";
-      const values = "section" in place ? bindingsOf(place) : { channelId: place.channelId };
+    scopes: () => scopes.all(),
+    discard: (scope) => {
+      const where = "section" in scope ? SCOPE : "channel_id = $channelId";
+      const values = "section" in scope ? bindingsOf(scope) : { channelId: scope.channelId };
       db.query(retireEntries("main", where)).run(values);
       db.query(`DELETE FROM segment_data WHERE id IN (SELECT id FROM segment WHERE ${where})`).run(values);
       for (const table of ["segment", "entry", "aside", "state"])
@@ -200,18 +200,18 @@ function stateQueries(db: Connection): Pick<Derived, "state" | "setState" | "cha
 
 function asideQueries(db: Connection): Pick<Derived, "setAside" | "clearAside" | "isAside" | "countAside"> {
   const put = db.query(
-    "INSERT OR REPLACE INTO aside VALUES ($channelId, $section, $family, $packageName, $path, $reason)",
+    "INSERT OR REPLACE INTO aside VALUES ($channelId, $view, $section, $layout, $packageName, $path, $reason)",
   );
-  const where = `${PLACE} AND package_name = $packageName AND ($path IS NULL OR path = $path)`;
+  const where = `${SCOPE} AND package_name = $packageName AND ($path IS NULL OR path = $path)`;
   const drop = db.query(`DELETE FROM aside WHERE ${where}`);
   const find = db.query(`SELECT 1 FROM aside WHERE ${where} LIMIT 1`);
   const count = db.query<{ records: number }, []>(
     "SELECT count(*) AS records FROM (SELECT DISTINCT channel_id, path FROM aside)",
   );
   return {
-    setAside: (place, record) => void put.run({ ...bindingsOf(place), ...record }),
-    clearAside: (place, packageName, path) => void drop.run({ ...bindingsOf(place), packageName, path: path ?? null }),
-    isAside: (place, packageName, path) => find.get({ ...bindingsOf(place), packageName, path: path ?? null }) !== null,
+    setAside: (scope, record) => void put.run({ ...bindingsOf(scope), ...record }),
+    clearAside: (scope, packageName, path) => void drop.run({ ...bindingsOf(scope), packageName, path: path ?? null }),
+    isAside: (scope, packageName, path) => find.get({ ...bindingsOf(scope), packageName, path: path ?? null }) !== null,
     countAside: () => count.get()?.records ?? 0,
   };
 }

@@ -3,22 +3,24 @@
 import type { Database as Connection, SQLQueryBindings } from "bun:sqlite";
 import { crc32 } from "node:zlib";
 import { createLru } from "../../modules/lru.ts";
-import { bindingsOf, DerivedDamaged, PLACE, type DerivedPlace } from "./scope.ts";
+import { bindingsOf, DerivedDamaged, SCOPE, scopeKey, type IndexScope } from "./scope.ts";
 
 export type EntryRow = { readonly name: string; readonly value: Uint8Array };
 
 export type DerivedEntries = {
   /** All at once, in the order of names, and kept in memory. Errors: `DerivedDamaged`. */
-  entries(place: DerivedPlace): readonly EntryRow[];
+  entries(scope: IndexScope): readonly EntryRow[];
   /** The same one after the other, for entries of which only few are to be held at a time. */
-  eachEntry(place: DerivedPlace): IteratorObject<EntryRow>;
+  eachEntry(scope: IndexScope): IteratorObject<EntryRow>;
   /** The value of one. Errors: `DerivedDamaged`. */
-  entry(place: DerivedPlace, name: string): Uint8Array | undefined;
-  countEntries(place: DerivedPlace): number;
-  setEntry(place: DerivedPlace, name: string, value: Uint8Array | undefined): void;
-  /** Where the value of an entry, in any section, ends in these 32 bytes. */
-  entryEndingIn(place: Omit<DerivedPlace, "section">, end: Uint8Array): { section: string; name: string } | undefined;
+  entry(scope: IndexScope, name: string): Uint8Array | undefined;
+  countEntries(scope: IndexScope): number;
+  setEntry(scope: IndexScope, name: string, value: Uint8Array | undefined): void;
+  /** The entry, in any view and section, whose value ends in these 32 bytes. */
+  entryEndingIn(layout: Pick<IndexScope, "channelId" | "layout">, end: Uint8Array): NamedEntry | undefined;
 };
+
+type NamedEntry = Pick<IndexScope, "view" | "section"> & { readonly name: string };
 
 /** Held in memory: a large catalogue is read far more often than it changes, and then in few of its names. */
 const KEPT_ROWS = 200_000;
@@ -36,57 +38,59 @@ export function createEntries({ db, version }: EntriesParts): DerivedEntries & {
   const kept = createLru<string, EntryRow[]>({ maxEntries: 1000, maxBytes: KEPT_ROWS, sizeOf: (rows) => rows.length });
   let seen: number | undefined;
   const all = db.query<StoredRow, SQLQueryBindings>(
-    `SELECT name, checksum, value FROM entry WHERE ${PLACE} ORDER BY name`,
+    `SELECT name, checksum, value FROM entry WHERE ${SCOPE} ORDER BY name`,
   );
   const sizes = db.query<{ name: string; size: number }, SQLQueryBindings>(
-    `SELECT name, length(value) AS size FROM entry WHERE ${PLACE} AND name > $after ORDER BY name LIMIT ${PAGE}`,
+    `SELECT name, length(value) AS size FROM entry WHERE ${SCOPE} AND name > $after ORDER BY name LIMIT ${PAGE}`,
   );
   const page = db.query<StoredRow, SQLQueryBindings>(
-    `SELECT name, checksum, value FROM entry WHERE ${PLACE} AND name > $after AND name <= $through ORDER BY name`,
+    `SELECT name, checksum, value FROM entry WHERE ${SCOPE} AND name > $after AND name <= $through ORDER BY name`,
   );
   const one = db.query<StoredRow, SQLQueryBindings>(
-    `SELECT name, checksum, value FROM entry WHERE ${PLACE} AND name = $name`,
+    `SELECT name, checksum, value FROM entry WHERE ${SCOPE} AND name = $name`,
   );
-  const count = db.query<{ entries: number }, SQLQueryBindings>(`SELECT count(*) AS entries FROM entry WHERE ${PLACE}`);
-  const put = db.query("INSERT OR REPLACE INTO entry VALUES ($channelId, $section, $family, $name, $checksum, $value)");
-  const drop = db.query(`DELETE FROM entry WHERE ${PLACE} AND name = $name`);
-  const ending = db.query<{ section: string; name: string }, SQLQueryBindings>(
-    "SELECT section, name FROM entry WHERE channel_id = $channelId AND family = $family AND substr(value, -32) = $end",
+  const count = db.query<{ entries: number }, SQLQueryBindings>(`SELECT count(*) AS entries FROM entry WHERE ${SCOPE}`);
+  const put = db.query(
+    "INSERT OR REPLACE INTO entry VALUES ($channelId, $view, $section, $layout, $name, $checksum, $value)",
+  );
+  const drop = db.query(`DELETE FROM entry WHERE ${SCOPE} AND name = $name`);
+  const ending = db.query<NamedEntry, SQLQueryBindings>(
+    "SELECT view, section, name FROM entry WHERE channel_id = $channelId AND layout = $layout AND substr(value, -32) = $end",
   );
   return {
-    entries: (place) => {
+    entries: (scope) => {
       const now = version();
       if (now !== seen) kept.clear();
       seen = now;
-      let rows = kept.get(keyOf(place));
+      let rows = kept.get(scopeKey(scope));
       if (!rows) {
-        rows = all.all(bindingsOf(place)).map(checked);
-        kept.set(keyOf(place), rows);
+        rows = all.all(bindingsOf(scope)).map(checked);
+        kept.set(scopeKey(scope), rows);
       }
       return rows;
     },
-    eachEntry: function* (place) {
+    eachEntry: function* (scope) {
       let after = "";
       for (;;) {
-        const through = pageEnd(sizes.all({ ...bindingsOf(place), after }));
+        const through = pageEnd(sizes.all({ ...bindingsOf(scope), after }));
         if (through === undefined) return;
-        for (const row of page.all({ ...bindingsOf(place), after, through })) yield checked(row);
+        for (const row of page.all({ ...bindingsOf(scope), after, through })) yield checked(row);
         after = through;
       }
     },
-    entry: (place, name) => {
-      const row = one.get({ ...bindingsOf(place), name });
+    entry: (scope, name) => {
+      const row = one.get({ ...bindingsOf(scope), name });
       return row ? checked(row).value : undefined;
     },
-    countEntries: (place) => count.get(bindingsOf(place))?.entries ?? 0,
+    countEntries: (scope) => count.get(bindingsOf(scope))?.entries ?? 0,
     forget: () => kept.clear(),
-    setEntry: (place, name, value) => {
-      const rows = kept.get(keyOf(place));
+    setEntry: (scope, name, value) => {
+      const rows = kept.get(scopeKey(scope));
       if (rows) putRow(rows, name, value);
-      if (value === undefined) drop.run({ ...bindingsOf(place), name });
-      else put.run({ ...bindingsOf(place), name, value, checksum: checksumOf(name, value) });
+      if (value === undefined) drop.run({ ...bindingsOf(scope), name });
+      else put.run({ ...bindingsOf(scope), name, value, checksum: checksumOf(name, value) });
     },
-    entryEndingIn: ({ channelId, family }, end) => ending.get({ channelId, family, end }) ?? undefined,
+    entryEndingIn: ({ channelId, layout }, end) => ending.get({ channelId, layout, end }) ?? undefined,
   };
 }
 
@@ -95,10 +99,6 @@ function pageEnd(sizes: readonly { readonly name: string; readonly size: number 
   let bytes = 0;
   const beyond = sizes.findIndex(({ size }) => (bytes += size) > PAGE_BYTES);
   return sizes[beyond === -1 ? sizes.length - 1 : Math.max(0, beyond - 1)]?.name;
-}
-
-function keyOf({ channelId, section, family }: DerivedPlace): string {
-  return `${channelId} ${section} ${family}`;
 }
 
 function putRow(rows: EntryRow[], name: string, value: Uint8Array | undefined): void {

@@ -4,9 +4,9 @@ import { Database as Connection, type SQLQueryBindings, type Statement } from "b
 import { statSync } from "node:fs";
 
 export type DerivedLookup = {
-  /** Whether some entry of a family, in any section, ends in these 32 bytes; undefined when that cannot be told. */
+  /** Whether some entry of a layout, in any view and section, ends in these 32 bytes; undefined when that cannot be told. */
   hasEntryEndingIn(
-    place: { readonly channelId: number; readonly family: string },
+    scope: { readonly channelId: number; readonly layout: string },
     end: Uint8Array,
   ): boolean | undefined;
   close(): void;
@@ -26,14 +26,14 @@ export function openDerivedLookup(path: string): DerivedLookup {
     opened = undefined;
   };
   return {
-    hasEntryEndingIn: ({ channelId, family }, end) => {
+    hasEntryEndingIn: ({ channelId, layout }, end) => {
       const inode = statSync(path, { throwIfNoEntry: false })?.ino;
       // Without the file nothing has ever been named.
       if (inode === undefined) return false;
       try {
         if (opened?.inode !== inode) close();
         opened ??= open(path, inode);
-        return opened.find.get({ channelId, family, end }) !== null;
+        return opened.find.get({ channelId, layout, end }) !== null;
       } catch {
         // It is just being made, or damaged: its own thread knows what to do then.
         close();
@@ -46,6 +46,6 @@ export function openDerivedLookup(path: string): DerivedLookup {
 
 function open(path: string, inode: number): Opened {
   const db = new Connection(path, { readonly: true, strict: true });
-  const where = "channel_id = $channelId AND family = $family AND substr(value, -32) = $end";
+  const where = "channel_id = $channelId AND layout = $layout AND substr(value, -32) = $end";
   return { db, inode, find: db.query(`SELECT 1 FROM entry WHERE ${where} LIMIT 1`) };
 }

@@ -1,14 +1,30 @@
-// Where derived data belongs, and what can be wrong with it.
+// What a part of the derived data belongs to, and what can be wrong with it.
 
-/** One (channel, section, family) whose parts are kept at a revision of the channel. */
-export type DerivedPlace = { readonly channelId: number; readonly section: string; readonly family: string };
+/** What is kept for one layout of documents, of a section as a view shows it, at a revision of the channel. */
+export type IndexScope = {
+  readonly channelId: number;
+  readonly view: string;
+  /** `WHOLE_CHANNEL` for documents of the channel as a whole. */
+  readonly section: string;
+  readonly layout: string;
+};
 
-export type PlaceBindings = { channelId: number; section: string; family: string };
+/** What the plain address of a channel shows. */
+export const PLAIN_VIEW = "main";
+/** Stands for all sections. */
+export const WHOLE_CHANNEL = "";
 
-export const PLACE = "channel_id = $channelId AND section = $section AND family = $family";
+export type ScopeBindings = { channelId: number; view: string; section: string; layout: string };
 
-export function bindingsOf({ channelId, section, family }: DerivedPlace): PlaceBindings {
-  return { channelId, section, family };
+export const SCOPE = "channel_id = $channelId AND view = $view AND section = $section AND layout = $layout";
+
+export function bindingsOf({ channelId, view, section, layout }: IndexScope): ScopeBindings {
+  return { channelId, view, section, layout };
+}
+
+/** One text for each scope. */
+export function scopeKey({ channelId, view, section, layout }: IndexScope): string {
+  return `${channelId} ${view} ${section} ${layout}`;
 }
 
 /** Another process keeps the file: the work can be tried again. */

@@ -2,7 +2,7 @@
 
 import type { Database as Connection, SQLQueryBindings } from "bun:sqlite";
 import { crc32 } from "node:zlib";
-import { bindingsOf, DerivedDamaged, PLACE, type DerivedPlace } from "./scope.ts";
+import { bindingsOf, DerivedDamaged, SCOPE, type IndexScope, type ScopeBindings } from "./scope.ts";
 
 /** `start` is the key after which it begins. */
 export type SegmentRow = {
@@ -15,29 +15,29 @@ export type SegmentRow = {
   readonly blocks: Uint8Array;
 };
 export type SegmentSummary = Omit<SegmentRow, "blocks"> & { readonly id: number };
-export type SegmentPlace = DerivedPlace & { readonly group: string };
+export type GroupScope = IndexScope & { readonly group: string };
 
 /** Starts whose key lies in [from, until); without `until`, to the end. */
 export type KeyRange = { readonly from: string; readonly until: string | undefined };
 
 /** What is read is checked. Errors: `DerivedDamaged`. */
 export type DerivedSegments = {
-  segments(place: SegmentPlace): SegmentSummary[];
+  segments(scope: GroupScope): SegmentSummary[];
   /** The last that begins at the key or before: an entry with this key stands in it, if in any. */
-  segmentAt(place: SegmentPlace, key: string): SegmentRow | undefined;
+  segmentAt(scope: GroupScope, key: string): SegmentRow | undefined;
   /** The next after the one that begins there. */
-  segmentAfter(place: SegmentPlace, start: string): SegmentRow | undefined;
-  replaceSegments(place: SegmentPlace, range: KeyRange, rows: readonly SegmentRow[]): void;
+  segmentAfter(scope: GroupScope, start: string): SegmentRow | undefined;
+  replaceSegments(scope: GroupScope, range: KeyRange, rows: readonly SegmentRow[]): void;
   /** The blocks of a segment. */
   blocks(id: number): Uint8Array;
   /** The segments whose piece of bzip2 has not been made yet. */
-  withoutBzip2(place: SegmentPlace): number[];
+  withoutBzip2(scope: GroupScope): number[];
   /** The piece of bzip2 that holds a segment, once it has been made. */
   bzip2(id: number): Uint8Array | undefined;
   setBzip2(id: number, piece: Uint8Array): void;
 };
 
-const GROUP = `${PLACE} AND grp = $group`;
+const GROUP = `${SCOPE} AND grp = $group`;
 const IN_RANGE = "start >= $from AND start < $until";
 /** Above every key: a condition without an end would look at all that follows. */
 const BEYOND_ALL = "~";
@@ -68,9 +68,9 @@ function segmentQueries(db: Connection): Pick<DerivedSegments, "segments" | "seg
   const toRow = (row: (SummaryRow & DataRow) | null): SegmentRow | undefined =>
     row ? { ...toSummary(row), blocks: checked(row.blocks, row.blocksChecksum) } : undefined;
   return {
-    segments: (place) => all.all(groupOf(place)).map(toSummary),
-    segmentAt: (place, key) => toRow(at.get({ ...groupOf(place), key })),
-    segmentAfter: (place, start) => toRow(after.get({ ...groupOf(place), key: start })),
+    segments: (scope) => all.all(groupOf(scope)).map(toSummary),
+    segmentAt: (scope, key) => toRow(at.get({ ...groupOf(scope), key })),
+    segmentAfter: (scope, start) => toRow(after.get({ ...groupOf(scope), key: start })),
   };
 }
 
@@ -80,13 +80,13 @@ function segmentWrites(db: Connection): Pick<DerivedSegments, "replaceSegments">
   );
   const drop = db.query(`DELETE FROM segment WHERE ${GROUP} AND ${IN_RANGE}`);
   const add = db.query<{ id: number }, SQLQueryBindings>(
-    `INSERT INTO segment (channel_id, section, family, grp, start, hash, size, window, checksum)
-     VALUES ($channelId, $section, $family, $group, $start, $hash, $size, $window, $checksum) RETURNING id`,
+    `INSERT INTO segment (channel_id, view, section, layout, grp, start, hash, size, window, checksum)
+     VALUES ($channelId, $view, $section, $layout, $group, $start, $hash, $size, $window, $checksum) RETURNING id`,
   );
   const addData = db.query("INSERT INTO segment_data (id, checksum, blocks) VALUES ($id, $checksum, $blocks)");
   return {
-    replaceSegments: (place, range, rows) => {
-      const values = groupOf(place);
+    replaceSegments: (scope, range, rows) => {
+      const values = groupOf(scope);
       const span = { from: range.from, until: range.until ?? BEYOND_ALL };
       dropData.run({ ...values, ...span });
       drop.run({ ...values, ...span });
@@ -117,7 +117,7 @@ function dataQueries(
       if (!row) throw new DerivedDamaged("a segment has gone");
       return checked(row.blocks, row.blocksChecksum);
     },
-    withoutBzip2: (place) => without.all(groupOf(place)).map(({ id }) => id),
+    withoutBzip2: (scope) => without.all(groupOf(scope)).map(({ id }) => id),
     bzip2: (id) => {
       const row = findBzip2.get(id);
       return row?.bzip2 ? checked(row.bzip2, row.checksum) : undefined;
@@ -126,8 +126,8 @@ function dataQueries(
   };
 }
 
-function groupOf(place: SegmentPlace): { channelId: number; section: string; family: string; group: string } {
-  return { ...bindingsOf(place), group: place.group };
+function groupOf(scope: GroupScope): ScopeBindings & { group: string } {
+  return { ...bindingsOf(scope), group: scope.group };
 }
 
 function toSummary({ id, start, hash, size, window, checksum }: SummaryRow): SegmentSummary {

@@ -2,8 +2,8 @@
 
 import type { Database as Connection } from "bun:sqlite";
 
-/** The family whose entries end in the hash of a shard. */
-export const SHARDS_FAMILY = "shards";
+/** The layout whose entries end in the hash of a shard. */
+export const SHARDS_LAYOUT = "shards";
 
 export type DerivedShards = {
   /** When this derived data was begun, in ms: of what was named before that, nothing is known. */
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS retired (
 /** Retires what entries name that are about to be removed; `where` says which. */
 export function retireEntries(schema: string, where: string): string {
   return `INSERT OR IGNORE INTO ${schema}.retired SELECT channel_id, lower(hex(substr(value, -32))), NULL
-    FROM ${schema}.entry WHERE family = '${SHARDS_FAMILY}' AND ${where}`;
+    FROM ${schema}.entry WHERE layout = '${SHARDS_LAYOUT}' AND ${where}`;
 }
 
 export function createDerivedShards(db: Connection): DerivedShards {

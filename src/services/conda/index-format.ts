@@ -2,7 +2,7 @@
 
 import type { IndexFormat } from "../index/format.ts";
 import { checkDocument } from "./check/documents.ts";
-import { builderOf, keptFamilies } from "./documents/builders.ts";
+import { builderOf, keptLayouts } from "./documents/builders.ts";
 import { emptyDocument } from "./documents/empty.ts";
 import { requireDocumentName } from "./documents/names.ts";
 import { requireReadable } from "./documents/unreadable.ts";
@@ -10,7 +10,7 @@ import { CONDA_CODEC, restoreShard } from "./shards/index.ts";
 
 export const condaIndex: IndexFormat = {
   codec: CONDA_CODEC,
-  kept: keptFamilies,
+  kept: keptLayouts,
   builderOf,
   empty: (section, name, address) => emptyDocument(section, requireDocumentName(name), address),
   requireReadable,

@@ -3,7 +3,7 @@
 import { setImmediate } from "node:timers/promises";
 import { latestRevision, revisionTime } from "../../models/channel.ts";
 import type { Reader, Snapshots } from "../../models/database.ts";
-import { DerivedBusy, DerivedDamaged } from "../../models/index/scope.ts";
+import { DerivedBusy, DerivedDamaged, scopeKey } from "../../models/index/scope.ts";
 import type { Derived } from "../../models/index/db.ts";
 import { sectionRevision } from "../../models/index-part.ts";
 import type { Clock } from "../../modules/clock.ts";
@@ -12,18 +12,14 @@ import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
 import { BEFORE_ANY, createUnderWay, type CatchUpParts, type Moment } from "./catch-up/parts.ts";
 import { bytesOf, type Composition } from "./segments/compose.ts";
 import { createDocumentFiles, type DocumentFiles } from "./files/document-files.ts";
-import { folderOf, type ChannelAddress } from "./documents.ts";
-import type { IndexFormat } from "./format.ts";
+import { folderOf, WHOLE_CHANNEL } from "./documents.ts";
+import type { BuildScope, IndexFormat } from "./format.ts";
 import { createRecords } from "./records.ts";
 import { createHolds, type Holds } from "./steps/holds.ts";
 import { createLongWork, type LongWork, type Work } from "./steps/long-work.ts";
 
-export type BuildRequest = {
-  readonly channelId: number;
-  /** Undefined for documents of the channel as a whole. */
-  readonly section: string | undefined;
+export type BuildRequest = BuildScope & {
   readonly name: string;
-  readonly address: ChannelAddress;
   /** What is answered is of this revision or later; without it, of the newest. */
   readonly atLeast?: number;
 };
@@ -83,8 +79,8 @@ type Builder = Omit<IndexBuilderParts, "snapshots"> &
     /** Documents that are put together, by their folders. */
     readonly underWay: LongWork<Stored>;
     readonly begun: Map<string, UnderWay>;
-    /** What is kept for a family of documents may not change while one of them is put together. */
-    readonly families: Holds;
+    /** What is kept for a layout of documents may not change while one of them is put together. */
+    readonly layouts: Holds;
     readonly restoring: LongWork<boolean>;
   };
 
@@ -96,7 +92,7 @@ export function createIndexBuilder(parts: IndexBuilderParts): IndexBuilder {
     documents: createDocumentFiles(parts),
     underWay: createLongWork({ clock }),
     begun: new Map(),
-    families: createHolds({ clock, most: 1 }),
+    layouts: createHolds({ clock, most: 1 }),
     restoring: createLongWork({ clock }),
   };
   return {
@@ -124,20 +120,19 @@ async function build(builder: Builder, reader: Reader, request: BuildRequest): P
   const records = createRecords(reader, builder.format.requireReadable);
   const work: CatchUpParts = { ...builder, reader, records, budget: BUDGET_MS };
   const isLate = lateAfter(builder);
-  const { family: kept, catchUp } = builder.format.builderOf(request.name);
-  const place = { ...request, section: request.section ?? "" };
-  const key = folderOf(request.channelId, request);
-  const family = `${place.channelId} ${place.section} ${kept}`;
+  const { layout: name, catchUp } = builder.format.builderOf(request.name);
+  const key = folderOf(request, request);
+  const layout = scopeKey({ ...request, layout: name });
   if (!(await isOfUse(builder, reader, key, request))) await builder.underWay.abandon(key);
   if (!builder.underWay.has(key)) {
-    if (!builder.families.mayHold(family, key)) return { kind: "more", isWaiting: true };
-    const progress = await catchUp(work, place);
+    if (!builder.layouts.mayHold(layout, key)) return { kind: "more", isWaiting: true };
+    const progress = await catchUp(work, request);
     if (progress.kind === "more") return progress;
     builder.begun.set(key, { moment: progress.moment, version: work.derived.version() });
-    builder.families.hold(family, key);
+    builder.layouts.hold(layout, key);
   }
   const { moment } = builder.begun.get(key) ?? { moment: BEFORE_ANY };
-  const begin = (): Work<Stored> => putTogether(builder, { work, request, moment, key, family });
+  const begin = (): Work<Stored> => putTogether(builder, { work, request, moment, key, layout });
   const outcome = await builder.underWay.advance(key, begin, isLate);
   return outcome.kind === "done" ? outcome.value : outcome;
 }
@@ -166,22 +161,22 @@ type Together = {
   readonly request: BuildRequest;
   readonly moment: Moment;
   readonly key: string;
-  readonly family: string;
+  readonly layout: string;
 };
 
-async function* putTogether(builder: Builder, { work, request, moment, key, family }: Together): Work<Stored> {
+async function* putTogether(builder: Builder, { work, request, moment, key, layout }: Together): Work<Stored> {
   let composed: Composition | string | undefined;
   try {
     const lastModified = await modifiedAt(work.reader, request, moment);
     const { compose } = builder.format.builderOf(request.name);
-    composed = yield* compose(work, { ...request, section: request.section ?? "" });
+    composed = yield* compose(work, request);
     const setAside = work.derived.countAside();
     if (typeof composed === "string") return { kind: "absent", moment, setAside, why: composed };
     return { kind: "built", moment, setAside, lastModified, ...(yield* keep(builder, key, composed)) };
   } finally {
     if (typeof composed === "object") composed.draft?.drop();
     builder.begun.delete(key);
-    builder.families.free(family, key);
+    builder.layouts.free(layout, key);
   }
 }
 
@@ -203,7 +198,7 @@ async function* keep(
 }
 
 async function modifiedAt(reader: Reader, request: BuildRequest, moment: Moment): Promise<number> {
-  if (request.section === undefined) return moment.at;
+  if (request.section === WHOLE_CHANNEL) return moment.at;
   const revision = await sectionRevision(reader, request.channelId, request.section);
   return (await revisionTime(reader, request.channelId, revision)) ?? 0;
 }

@@ -1,7 +1,9 @@
 // Records as documents hold them: the only reader of rows for documents. It applies, in this order, the state of a file,
-// and what cannot be represented: such records are set aside, and the channel goes on without them.
+// the view (the plain one shows all files), and what cannot be represented: such records are set aside, and the channel
+// goes on without them.
 
 import type { Reader } from "../../models/database.ts";
+import type { IndexScope } from "../../models/index/scope.ts";
 import type { AsideRecord } from "../../models/index/db.ts";
 import {
   bytesOfName,
@@ -17,7 +19,8 @@ import {
 } from "../../models/package-file.ts";
 import type { Work } from "./steps/long-work.ts";
 
-export type SectionPlace = { readonly channelId: number; readonly section: string };
+/** A section as a view shows it. */
+export type SectionScope = Omit<IndexScope, "layout">;
 
 /** Some records in the order of documents, as many as can be held. */
 export type RecordPage = {
@@ -39,21 +42,21 @@ type NameRange = {
 
 export type Records = {
   ofSection(
-    place: SectionPlace,
+    place: SectionScope,
     range: Pick<SectionRange, "after" | "ending" | "limit">,
   ): AsyncGenerator<RecordPage, void, undefined>;
   /** Those of a name. */
-  ofName(place: SectionPlace, name: string, range?: NameRange): AsyncGenerator<RecordPage, void, undefined>;
+  ofName(place: SectionScope, name: string, range?: NameRange): AsyncGenerator<RecordPage, void, undefined>;
   /** Bytes of all that is stored of a name, which bounds what is read of it. */
-  bytesOfName(place: SectionPlace, name: string): Promise<number>;
+  bytesOfName(place: SectionScope, name: string): Promise<number>;
   /** One that documents list. */
-  one(place: SectionPlace, fileName: string): Promise<IndexedFile | undefined>;
+  one(place: SectionScope, fileName: string): Promise<IndexedFile | undefined>;
   /** The newest that documents list, of so many that are active. */
-  newest(channelId: number, limit: number): Promise<IndexedFile[]>;
+  newest(channel: Pick<SectionScope, "channelId" | "view">, limit: number): Promise<IndexedFile[]>;
   /** The names of the yanked files of a section. */
-  yanked(place: SectionPlace): Promise<string[]>;
+  yanked(place: SectionScope): Promise<string[]>;
   /** The sections that hold a file. */
-  sections(channelId: number): Promise<string[]>;
+  sections(channel: Pick<SectionScope, "channelId" | "view">): Promise<string[]>;
 };
 
 /** Throws why no document can hold a file. */
@@ -97,9 +100,9 @@ export function createRecords(reader: Reader, requireReadable: RequireReadable):
       const file = await indexedFile(reader, { channelId, section, fileName });
       return file && isListed(file) ? file : undefined;
     },
-    newest: async (channelId, limit) => (await newestFiles(reader, channelId, limit)).filter(isListed),
+    newest: async ({ channelId }, limit) => (await newestFiles(reader, channelId, limit)).filter(isListed),
     yanked: ({ channelId, section }) => yankedFiles(reader, channelId, section),
-    sections: (channelId) => listSections(reader, channelId),
+    sections: ({ channelId }) => listSections(reader, channelId),
   };
 }
 

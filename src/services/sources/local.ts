@@ -5,6 +5,7 @@ import type { Events } from "../../events.ts";
 import type { Database } from "../../models/database.ts";
 import { findFile } from "../../models/package-file.ts";
 import { channelLabel, type ChannelPlace } from "../channel-place.ts";
+import { PLAIN_VIEW } from "../index/documents.ts";
 import type { BuiltDocument, Engine } from "../index/engine.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import { blobKey } from "../../modules/storage/keys.ts";
@@ -26,12 +27,14 @@ export function createLocalSource(parts: LocalSourceParts, place: ChannelPlace):
   const channelId = place.channel?.id;
   const title = channelLabel(place.owner.name, place.name);
   const path = [place.owner.name, ...place.name.split("/")].filter((part) => part !== "").map(encodeURIComponent);
-  const view = { channelId, address: { title, url: `${parts.publicUrl}/${path.join("/")}` } };
+  const address = { title, url: `${parts.publicUrl}/${path.join("/")}` };
+  const view = channelId === undefined ? undefined : { channelId, view: PLAIN_VIEW, address };
+  const { engine } = parts;
   return {
-    document: async (key) => withGzip(parts.engine, await parts.engine.document(view, key)),
+    document: async (key) => withGzip(engine, view ? await engine.document(view, key) : engine.ofNothing(address, key)),
     peek: async (key) => {
-      const document = await parts.engine.peek(view, key);
-      return document && withGzip(parts.engine, document);
+      const document = view && (await engine.peek(view, key));
+      return document && withGzip(engine, document);
     },
     shard: async (hash) => (channelId === undefined ? undefined : await parts.shards.find(channelId, hash)),
     file: async (section, fileName) => {

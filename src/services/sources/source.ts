@@ -2,8 +2,10 @@
 
 import type { Sendable } from "../bodies.ts";
 
-/** A document of a section, or of the channel as a whole when `section` is undefined. */
-export type DocumentKey = { readonly section: string | undefined; readonly name: string };
+export { WHOLE_CHANNEL } from "../index/documents.ts";
+
+/** A document of a section, or of the channel as a whole. */
+export type DocumentKey = { readonly section: string; readonly name: string };
 
 /** One exact representation of a document. */
 export type SourceDocument = Sendable & {

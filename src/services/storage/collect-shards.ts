@@ -4,9 +4,9 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { listChannels } from "../../models/channel.ts";
-import { DerivedBusy } from "../../models/index/scope.ts";
+import { DerivedBusy, WHOLE_CHANNEL, type IndexScope } from "../../models/index/scope.ts";
 import { kindOfDerived } from "../../models/index/copy.ts";
-import { SHARDS_FAMILY } from "../../models/index/shards.ts";
+import { SHARDS_LAYOUT } from "../../models/index/shards.ts";
 import { openDerived, type Derived } from "../../models/index/db.ts";
 import { sectionRevision } from "../../models/index-part.ts";
 import { listSections } from "../../models/package-file.ts";
@@ -47,7 +47,7 @@ export async function collectShards(work: Collecting): Promise<void> {
 /** Forgets what belongs to channels that have gone and to sections that have been emptied, and notes what was replaced. */
 async function tidy(work: Collecting, derived: Derived, channels: ReadonlySet<number>): Promise<void> {
   const { database, clock } = work;
-  for (const place of derived.places()) {
+  for (const place of derived.scopes()) {
     const { channelId, section } = place;
     if (channels.has(channelId) && !(await isEmptied(work, derived, place))) continue;
     await locked(derived, async () => {
@@ -59,13 +59,9 @@ async function tidy(work: Collecting, derived: Derived, channels: ReadonlySet<nu
 }
 
 /** Whether a section holds nothing any more, and what is kept for it is of before. */
-async function isEmptied(
-  { database }: Collecting,
-  derived: Derived,
-  place: { readonly channelId: number; readonly section: string; readonly family: string },
-): Promise<boolean> {
+async function isEmptied({ database }: Collecting, derived: Derived, place: IndexScope): Promise<boolean> {
   const { channelId, section } = place;
-  if (section === "" || (await listSections(database.read, channelId)).includes(section)) return false;
+  if (section === WHOLE_CHANNEL || (await listSections(database.read, channelId)).includes(section)) return false;
   const revision = derived.state(place)?.revision ?? 0;
   return revision < (await sectionRevision(database.read, channelId, section));
 }
@@ -107,7 +103,7 @@ async function isDue(work: Collecting, derived: Derived, channelId: number, hash
 }
 
 function isNamed(derived: Derived, channelId: number, hash: string): boolean {
-  return derived.entryEndingIn({ channelId, family: SHARDS_FAMILY }, Buffer.from(hash, "hex")) !== undefined;
+  return derived.entryEndingIn({ channelId, layout: SHARDS_LAYOUT }, Buffer.from(hash, "hex")) !== undefined;
 }
 
 async function takeShard(work: Collecting, key: BlobKey): Promise<void> {

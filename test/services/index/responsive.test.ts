@@ -6,6 +6,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { condaIndex } from "../../../src/services/conda/index-format.ts";
+import { PLAIN_VIEW } from "../../../src/services/index/documents.ts";
 import { documentsOf } from "../../../src/services/index/repair/rebuild.ts";
 import { percentile } from "../../bench/report.ts";
 import { seedChannel } from "../../bench/channel-seed.ts";
@@ -116,7 +117,7 @@ test("a large document never comes to the thread that answers requests", async (
   // Those of bzip2 take the same way, and seconds to make.
   for (const name of documentsOf(condaIndex, "linux-64").filter((each) => !each.endsWith(".bz2"))) {
     const address = { title: "admin/main", url: "https://conda.example/admin/main" };
-    const request = { channelId: 1, section: "linux-64", name, address };
+    const request = { channelId: 1, view: PLAIN_VIEW, section: "linux-64", name, address };
     let reply = await builder.build(request);
     while (reply.kind === "more") reply = await builder.build(request);
     if (reply.kind !== "built") throw new Error(`${name} is ${reply.kind}`);

@@ -17,7 +17,7 @@ import { createDerivedFiles } from "../../../src/modules/storage/derived-files.t
 import { shardKey } from "../../../src/modules/storage/keys.ts";
 import { CHANNEL_TYPE } from "../../../src/services/channel-place.ts";
 import { condaIndex } from "../../../src/services/conda/index-format.ts";
-import { folderOf } from "../../../src/services/index/documents.ts";
+import { folderOf, PLAIN_VIEW, WHOLE_CHANNEL } from "../../../src/services/index/documents.ts";
 import type { BuildReply, BuildRequest } from "../../../src/services/index/builder.ts";
 import { documentsOf } from "../../../src/services/index/repair/rebuild.ts";
 import { CUT_RULE } from "../../../src/services/index/segments/chunking.ts";
@@ -51,8 +51,8 @@ type Answer = {
 
 const PLACES: readonly Place[] = [
   ...SUBDIRS.flatMap((section) => documentsOf(condaIndex, section).map((name) => ({ section, name }))),
-  { section: undefined, name: "channeldata.json" } as const,
-  { section: undefined, name: "rss.xml" } as const,
+  { section: WHOLE_CHANNEL, name: "channeldata.json" } as const,
+  { section: WHOLE_CHANNEL, name: "rss.xml" } as const,
   // It takes longest to make: one section has to do.
 ].filter(({ section, name }) => section === "noarch" || !name.endsWith(".bz2"));
 /** Documents are cut after the first of each three. */
@@ -212,7 +212,9 @@ async function buildAtOnce(world: World, random: Random): Promise<void> {
 /** Ends a builder, maybe in the middle of its work, and opens it again. */
 async function reopen({ builders, open, channelId }: World, at: number, random: Random): Promise<void> {
   const builder = builders[at];
-  const work = builder?.build({ channelId, address: ADDRESS, ...anyPlace(random) }).catch(() => undefined);
+  const work = builder
+    ?.build({ channelId, view: PLAIN_VIEW, address: ADDRESS, ...anyPlace(random) })
+    .catch(() => undefined);
   if (random() < 0.7) await aMoment(random);
   else await work;
   await builder?.close();
@@ -234,7 +236,7 @@ async function forget({ builders, open }: World, random: Random): Promise<void> 
 /** Mostly of the first few, so that these follow many small changes. */
 function anyPlace(random: Random): Place {
   const among = random() < 0.6 ? 4 : PLACES.length;
-  return PLACES[below(random, among)] ?? { section: undefined, name: "rss.xml" };
+  return PLACES[below(random, among)] ?? { section: WHOLE_CHANNEL, name: "rss.xml" };
 }
 
 /** Of turns that others take in this thread, or of ms. */
@@ -256,11 +258,13 @@ async function ask({ channelId, states, answers }: World, builder: TestBuilder, 
 
 async function make(builder: TestBuilder, folder: string, channelId: number, place: Place): Promise<Built> {
   for (let steps = 0; steps < MOST_STEPS; steps++) {
-    const reply = await builder.build({ channelId, address: ADDRESS, ...place });
+    const reply = await builder.build({ channelId, view: PLAIN_VIEW, address: ADDRESS, ...place });
     if (reply.kind === "more" || reply.kind === "busy") continue;
     if (reply.kind === "absent") throw new Error(reply.why);
     const { hash, size, bytes } = reply;
-    const content = bytes ?? readFileSync(createDerivedFiles(folder).pathOf(folderOf(channelId, place), hash, size));
+    const content =
+      bytes ??
+      readFileSync(createDerivedFiles(folder).pathOf(folderOf({ channelId, view: PLAIN_VIEW }, place), hash, size));
     expect([place, content.byteLength]).toEqual([place, size]);
     return { ...reply, content };
   }
@@ -276,7 +280,7 @@ function checkStates({ states, answers }: World): void {
     const held = states.get(revision);
     if (!held) throw new Error(`there never was a revision ${revision}`);
     if (told) expect([place, revision, told]).toEqual([place, revision, filesToTell(place.name, place.section, held)]);
-    const here = held.filter(({ subdir }) => subdir === (place.section ?? subdir));
+    const here = held.filter(({ subdir }) => place.section === WHOLE_CHANNEL || subdir === place.section);
     const state = JSON.stringify([place, here.map((file) => `${file.serial} ${file.isYanked}`).sort()]);
     const content = `${built.hash} ${Bun.hash(built.content)}`;
     expect([state, known.get(state) ?? content]).toEqual([state, content]);

@@ -1,11 +1,11 @@
 // How each document is made: what is caught up for it, and what it is put together from.
 
 import { latestRevision } from "../../../models/channel.ts";
-import type { DerivedPlace } from "../../../models/index/scope.ts";
+import type { IndexScope } from "../../../models/index/scope.ts";
 import { catchUpSegments } from "../../index/catch-up/segments.ts";
 import { BEFORE_ANY } from "../../index/catch-up/parts.ts";
-import type { Form } from "../../index/documents.ts";
-import type { BuildScope, DocumentBuilder, KeptFamily } from "../../index/format.ts";
+import { WHOLE_CHANNEL, type Form } from "../../index/documents.ts";
+import type { BuildScope, DocumentBuilder, KeptLayout } from "../../index/format.ts";
 import { catchUpChanneldata, composeChanneldata, composeFeed } from "./channel.ts";
 import { BZIP2_ENTRY_BYTES, composeSegmented, makeBzip2 } from "../../index/segments/compose.ts";
 import { catchUpCurrent, composeCurrent } from "./current.ts";
@@ -24,37 +24,37 @@ const BUILDERS: Readonly<Record<DocumentName, DocumentBuilder>> = {
   "run_exports.json": segmented(RUN_EXPORTS, "json"),
   "run_exports.json.zst": segmented(RUN_EXPORTS, "zst"),
   "repodata_shards.msgpack.zst": {
-    family: "shards",
-    catchUp: (work, place) => catchUpShards(work, placeOf(place, "shards")),
-    compose: (work, place) => composeCatalogue(work, placeOf(place, "shards")),
+    layout: "shards",
+    catchUp: (work, place) => catchUpShards(work, scopeOf(place, "shards")),
+    compose: (work, place) => composeCatalogue(work, scopeOf(place, "shards")),
   },
   "current_repodata.json": current("current_repodata.json"),
   "current_repodata.json.zst": current("current_repodata.json.zst"),
   "channeldata.json": {
-    family: "channeldata",
-    catchUp: (work, place) => catchUpChanneldata(work, placeOf(place, "channeldata")),
-    compose: (work, place) => composeChanneldata(work, placeOf(place, "channeldata")),
+    layout: "channeldata",
+    catchUp: (work, place) => catchUpChanneldata(work, scopeOf(place, "channeldata")),
+    compose: (work, place) => composeChanneldata(work, scopeOf(place, "channeldata")),
   },
   "rss.xml": {
-    family: "feed",
+    layout: "feed",
     catchUp: async ({ reader }, { channelId }) => ({
       kind: "current",
       moment: (await latestRevision(reader, channelId)) ?? BEFORE_ANY,
     }),
-    compose: (work, { channelId, address }) => composeFeed(work, channelId, address),
+    compose: composeFeed,
   },
 };
 
-function placeOf({ channelId, section }: BuildScope, family: string): DerivedPlace {
-  return { channelId, section, family };
+function scopeOf({ channelId, view, section }: BuildScope, layout: string): IndexScope {
+  return { channelId, view, section, layout };
 }
 
 function segmented(layout: Layout, form: Form): DocumentBuilder {
   return {
-    family: layout.name,
-    catchUp: (work, place) => catchUpSegments(work, placeOf(place, layout.name), layout),
+    layout: layout.name,
+    catchUp: (work, place) => catchUpSegments(work, scopeOf(place, layout.name), layout),
     compose: async function* (work, scope) {
-      const place = placeOf(scope, layout.name);
+      const place = scopeOf(scope, layout.name);
       const yanked = await work.records.yanked(place);
       const composition = composeSegmented(work.derived, place, layout, { form, yanked });
       if (form !== "bz2") return composition;
@@ -67,9 +67,9 @@ function segmented(layout: Layout, form: Form): DocumentBuilder {
 
 function current(name: DocumentName): DocumentBuilder {
   return {
-    family: "current",
-    catchUp: (work, place) => catchUpCurrent(work, placeOf(place, "current")),
-    compose: (work, place) => composeCurrent(work, placeOf(place, "current"), name),
+    layout: "current",
+    catchUp: (work, place) => catchUpCurrent(work, scopeOf(place, "current")),
+    compose: (work, place) => composeCurrent(work, scopeOf(place, "current"), name),
   };
 }
 
@@ -78,15 +78,15 @@ export function builderOf(name: string): DocumentBuilder {
   return BUILDERS[requireDocumentName(name)];
 }
 
-const OF_SECTION: readonly KeptFamily[] = [
-  { family: "repodata", documents: ["repodata.json", "repodata.json.zst", "repodata.json.bz2"] },
-  { family: "run_exports", documents: ["run_exports.json", "run_exports.json.zst"] },
-  { family: "shards", documents: ["repodata_shards.msgpack.zst"] },
-  { family: "current", documents: ["current_repodata.json", "current_repodata.json.zst"] },
+const OF_SECTION: readonly KeptLayout[] = [
+  { layout: "repodata", documents: ["repodata.json", "repodata.json.zst", "repodata.json.bz2"] },
+  { layout: "run_exports", documents: ["run_exports.json", "run_exports.json.zst"] },
+  { layout: "shards", documents: ["repodata_shards.msgpack.zst"] },
+  { layout: "current", documents: ["current_repodata.json", "current_repodata.json.zst"] },
 ];
 /** The feed is made of the newest files each time and keeps nothing. */
-const OF_CHANNEL: readonly KeptFamily[] = [{ family: "channeldata", documents: ["channeldata.json"] }];
+const OF_CHANNEL: readonly KeptLayout[] = [{ layout: "channeldata", documents: ["channeldata.json"] }];
 
-export function keptFamilies(section: string): readonly KeptFamily[] {
-  return section === "" ? OF_CHANNEL : OF_SECTION;
+export function keptLayouts(section: string): readonly KeptLayout[] {
+  return section === WHOLE_CHANNEL ? OF_CHANNEL : OF_SECTION;
 }

@@ -1,6 +1,6 @@
 // `current_repodata.json`: a closure over dependencies, so it is chosen as a whole from one kept summary a name.
 
-import type { DerivedPlace } from "../../../models/index/scope.ts";
+import { scopeKey, type IndexScope } from "../../../models/index/scope.ts";
 import { chooseInSteps, createNameSummary, type Choice } from "../../../modules/conda/current-repodata.ts";
 import { compareText, formatOf, orderKey } from "../../../modules/conda/file-name.ts";
 import { REPODATA_MIDDLE, repodataEntry, repodataHead, repodataTail } from "../../../modules/conda/repodata.ts";
@@ -22,16 +22,16 @@ const MOST_BYTES = 256 * 1024 ** 2;
 /** A choice that takes more work than this takes memory as well. */
 const SMALL_WORK = 500_000;
 
-export async function catchUpCurrent(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
+export async function catchUpCurrent(work: CatchUpParts, scope: IndexScope): Promise<Progress> {
   async function* valueOf(name: string): Work<NameValue> {
     const summary = createNameSummary();
-    const aside = yield* eachRecord(work.records.ofName(place, name), summary.add);
+    const aside = yield* eachRecord(work.records.ofName(scope, name), summary.add);
     const text = summary.text();
     return { value: text === undefined ? undefined : Buffer.from(text), aside };
   }
-  return await catchUpNames(work, place, {
+  return await catchUpNames(work, scope, {
     valueOf,
-    bytesOf: (name) => work.records.bytesOfName(place, name),
+    bytesOf: (name) => work.records.bytesOfName(scope, name),
     atOnce: 1,
   });
 }
@@ -39,27 +39,27 @@ export async function catchUpCurrent(work: CatchUpParts, place: DerivedPlace): P
 /** The document, or why there is none. */
 export async function* composeCurrent(
   work: CatchUpParts,
-  place: DerivedPlace,
+  scope: IndexScope,
   name: DocumentName,
 ): Work<Composition | string> {
-  if (work.derived.countEntries(place) > MOST_NAMES) return `More than ${MOST_NAMES} names: use repodata.json.`;
-  const key = `current ${place.channelId} ${place.section} ${name}`;
-  const choice = yield* choose(work, place, key);
+  if (work.derived.countEntries(scope) > MOST_NAMES) return `More than ${MOST_NAMES} names: use repodata.json.`;
+  const key = `${scopeKey(scope)} ${name}`;
+  const choice = yield* choose(work, scope, key);
   if (choice === undefined) return "What these packages depend on is too much for this document: use repodata.json.";
   const options = {
     form: name.endsWith(".zst") ? "zst" : "json",
     most: MOST_BYTES,
-    draft: () => work.files.draft(folderOf(place.channelId, { section: place.section, name })),
+    draft: () => work.files.draft(folderOf(scope, { section: scope.section, name })),
   } as const;
-  const composition = yield* spoolText(textOf(work, place, choice), options);
+  const composition = yield* spoolText(textOf(work, scope, choice), options);
   return composition ?? `More than ${MOST_BYTES / 1024 ** 2} MiB: use repodata.json.`;
 }
 
-async function* choose({ derived, large }: CatchUpParts, place: DerivedPlace, key: string): Work<Choice> {
+async function* choose({ derived, large }: CatchUpParts, scope: IndexScope, key: string): Work<Choice> {
   const steps = chooseInSteps({
-    all: () => derived.eachEntry(place).map(({ value }) => Buffer.from(value).toString()),
+    all: () => derived.eachEntry(scope).map(({ value }) => Buffer.from(value).toString()),
     of: (name) => {
-      const value = derived.entry(place, name);
+      const value = derived.entry(scope, name);
       return value && Buffer.from(value).toString();
     },
   });
@@ -82,7 +82,7 @@ const PART = 32 * 1024;
 /** As `composeRepodata` makes it, with few records at a time in memory. */
 async function* textOf(
   { records }: CatchUpParts,
-  place: DerivedPlace,
+  scope: IndexScope,
   chosen: readonly string[],
 ): AsyncGenerator<string, void, undefined> {
   const sorted = chosen
@@ -93,7 +93,7 @@ async function* textOf(
     let [held, comma] = ["", ""];
     for (const fileName of sorted) {
       if (formatOf(fileName) !== format) continue;
-      const file = await records.one(place, fileName);
+      const file = await records.one(scope, fileName);
       if (!file) continue;
       held += comma + repodataEntry(entryOf(file));
       comma = ",";
@@ -103,7 +103,7 @@ async function* textOf(
     }
     yield held;
   }
-  yield repodataHead(place.section);
+  yield repodataHead(scope.section);
   yield* entries("tar.bz2");
   yield REPODATA_MIDDLE;
   yield* entries("conda");

@@ -3,7 +3,7 @@
 import { channeldataText } from "../../../modules/conda/channeldata.ts";
 import { composeRepodata } from "../../../modules/conda/repodata.ts";
 import { composeRss } from "../../../modules/conda/rss.ts";
-import { formOf, type ChannelAddress } from "../../index/documents.ts";
+import { formOf, PLAIN_VIEW, type ChannelAddress } from "../../index/documents.ts";
 import { composeSegmented, wholeDocument, type Composition, type SegmentSource } from "../../index/segments/compose.ts";
 import type { Layout } from "../../index/segments/layout.ts";
 import type { DocumentName } from "./names.ts";
@@ -41,6 +41,6 @@ export function emptyDocument(section: string, name: DocumentName, address: Chan
 }
 
 function segmented(layout: Layout, section: string, name: DocumentName): Composition {
-  const place = { channelId: 0, section, family: layout.name };
-  return composeSegmented(NO_SEGMENTS, place, layout, { form: formOf(name), yanked: [] });
+  const scope = { channelId: 0, view: PLAIN_VIEW, section, layout: layout.name };
+  return composeSegmented(NO_SEGMENTS, scope, layout, { form: formOf(name), yanked: [] });
 }

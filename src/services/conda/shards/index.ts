@@ -1,6 +1,7 @@
 // Shards, one per name, and the catalogue that names them. https://conda.org/learn/ceps/cep-0016
 
-import type { DerivedPlace } from "../../../models/index/scope.ts";
+import { scopeKey, type IndexScope } from "../../../models/index/scope.ts";
+import { SHARDS_LAYOUT } from "../../../models/index/shards.ts";
 import type { AsideRecord } from "../../../models/index/db.ts";
 import {
   compressLongShard,
@@ -28,19 +29,19 @@ import { settled, type Work } from "../../index/steps/long-work.ts";
 export const CONDA_CODEC = codecOf([SHARD_LEVEL]);
 
 /** Brings the catalogue up to the revision. The shards of changed names are written before any catalogue names them. */
-export async function catchUpShards(work: CatchUpParts, place: DerivedPlace): Promise<Progress> {
-  const bytesOf = (name: string): Promise<number> => work.records.bytesOfName(place, name);
+export async function catchUpShards(work: CatchUpParts, scope: IndexScope): Promise<Progress> {
+  const bytesOf = (name: string): Promise<number> => work.records.bytesOfName(scope, name);
   async function* valueOf(name: string): Work<NameValue> {
-    const { shard, aside } = yield* makeShard(work, place, name);
+    const { shard, aside } = yield* makeShard(work, scope, name);
     const hash = shard && sha256Hex(shard);
-    const before = namedHash(work.derived.entry(place, name));
-    if (before !== undefined && before !== hash) work.derived.retire(place.channelId, before);
+    const before = namedHash(work.derived.entry(scope, name));
+    if (before !== undefined && before !== hash) work.derived.retire(scope.channelId, before);
     if (!shard || hash === undefined) return { value: undefined, aside };
-    const key = shardKey(place.channelId, hash);
+    const key = shardKey(scope.channelId, hash);
     if (!(await work.blobs.stat(key))) await work.blobs.putDerived(key, shard);
     return { value: shardIndexEntry(name, hash), aside };
   }
-  return await catchUpNames(work, place, { valueOf, bytesOf, atOnce: 4 });
+  return await catchUpNames(work, scope, { valueOf, bytesOf, atOnce: 4 });
 }
 
 type MakingParts = Pick<CatchUpParts, "records" | "large">;
@@ -54,17 +55,17 @@ const LARGE_BYTES = 8 * 1024 ** 2;
 const MOST_BYTES = SHARD_BYTES + SHARD_BYTES / 4;
 
 /** The shard of a name, undefined when there is nothing to say of it. */
-async function* makeShard(work: MakingParts, place: DerivedPlace, name: string): Work<MadeShard> {
-  if ((await work.records.bytesOfName(place, name)) <= SHORT_BYTES) return yield* composeShard(work, place, name);
-  const key = `shard ${place.channelId} ${place.section} ${name}`;
-  return yield* holding(work.large, "memory", key, () => composeShard(work, place, name));
+async function* makeShard(work: MakingParts, scope: IndexScope, name: string): Work<MadeShard> {
+  if ((await work.records.bytesOfName(scope, name)) <= SHORT_BYTES) return yield* composeShard(work, scope, name);
+  const key = `${scopeKey(scope)} ${name}`;
+  return yield* holding(work.large, "memory", key, () => composeShard(work, scope, name));
 }
 
-async function* composeShard({ records }: MakingParts, place: DerivedPlace, name: string): Work<MadeShard> {
+async function* composeShard({ records }: MakingParts, scope: IndexScope, name: string): Work<MadeShard> {
   const removed: string[] = [];
   const writer = createShardWriter();
   async function* pages(): AsyncGenerator<RecordPage, void, undefined> {
-    for await (const page of records.ofName(place, name)) {
+    for await (const page of records.ofName(scope, name)) {
       for (const { fileName } of page.yanked) removed.push(fileName);
       yield page;
     }
@@ -96,10 +97,10 @@ export async function* restoreShard(
   work: ShardWork,
   { channelId, hash }: { readonly channelId: number; readonly hash: string },
 ): Work<boolean> {
-  const entry = work.derived.entryEndingIn({ channelId, family: "shards" }, Buffer.from(hash, "hex"));
+  const entry = work.derived.entryEndingIn({ channelId, layout: SHARDS_LAYOUT }, Buffer.from(hash, "hex"));
   if (!entry) return false;
-  const place = { channelId, section: entry.section, family: "shards" };
-  const { shard } = yield* makeShard(work, place, entry.name);
+  const scope = { channelId, view: entry.view, section: entry.section, layout: SHARDS_LAYOUT };
+  const { shard } = yield* makeShard(work, scope, entry.name);
   if (!shard || sha256Hex(shard) !== hash) return false;
   await work.blobs.putDerived(shardKey(channelId, hash), shard);
   return true;
@@ -108,22 +109,22 @@ export async function* restoreShard(
 /** Held in memory by `entries`, as a large catalogue is read far more often than it changes. */
 const MOST_HELD = 100_000;
 
-export async function* composeCatalogue({ derived }: CatchUpParts, place: DerivedPlace): Work<Composition> {
-  const count = derived.countEntries(place);
+export async function* composeCatalogue({ derived }: CatchUpParts, scope: IndexScope): Work<Composition> {
+  const count = derived.countEntries(scope);
   if (count <= MOST_HELD)
     return catalogueOf(
-      place.section,
-      derived.entries(place).map(({ value }) => value),
+      scope.section,
+      derived.entries(scope).map(({ value }) => value),
     );
   const pieces: Uint8Array[] = [];
   let held: Uint8Array[] = [];
-  for (const { value } of derived.eachEntry(place)) {
+  for (const { value } of derived.eachEntry(scope)) {
     if (held.push(value) < 1000) continue;
     pieces.push(Buffer.concat(held));
     held = [];
     yield "step";
   }
-  return catalogueOf(place.section, [...pieces, ...held], count);
+  return catalogueOf(scope.section, [...pieces, ...held], count);
 }
 
 /** The catalogue of these entries, each encoded already, or several in one piece. */

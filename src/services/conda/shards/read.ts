@@ -97,7 +97,7 @@ export function createShards({ blobs, bodies, events, catalogues, ...parts }: Sh
       if (shard) return shard;
       // Most that are not there never were, and cost nobody a turn.
       const end = Buffer.from(hash, "hex");
-      if (catalogues.hasEntryEndingIn({ channelId, family: "shards" }, end) === false) return undefined;
+      if (catalogues.hasEntryEndingIn({ channelId, layout: "shards" }, end) === false) return undefined;
       return (await restore(channelId, key, hash)) ? await load(key, hash) : undefined;
     },
   };

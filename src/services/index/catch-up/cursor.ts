@@ -1,4 +1,4 @@
-// How far an update of a place has come, kept as the cursor of its state.
+// How far an update of a scope has come, kept as the cursor of its state.
 
 import type { DerivedState } from "../../../models/index/db.ts";
 

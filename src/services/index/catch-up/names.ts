@@ -1,7 +1,7 @@
-// Brings places that keep one small value a name up to the channel's revision, in bounded steps.
+// Brings scopes that keep one small value a name up to the channel's revision, in bounded steps.
 
 import { latestRevision } from "../../../models/channel.ts";
-import type { DerivedPlace } from "../../../models/index/scope.ts";
+import { scopeKey, type IndexScope } from "../../../models/index/scope.ts";
 import type { DerivedState } from "../../../models/index/db.ts";
 import { changedNames, nextNames } from "../../../models/index-part.ts";
 import { setState, trustedState } from "./segments.ts";
@@ -23,52 +23,50 @@ const NAMES_A_STEP = 500;
 /** What is made of fewer bytes takes no longer than a step. */
 const SHORT_BYTES = 1024 ** 2;
 
-export async function catchUpNames(parts: CatchUpParts, place: DerivedPlace, work: NameWork): Promise<Progress> {
+export async function catchUpNames(parts: CatchUpParts, scope: IndexScope, work: NameWork): Promise<Progress> {
   const { derived, reader, clock } = parts;
   const deadline = clock.elapsed() + parts.budget;
   const isLate = (): boolean => clock.elapsed() > deadline;
-  const moment = (await latestRevision(reader, place.channelId)) ?? BEFORE_ANY;
-  const state = await trustedState(parts, place);
+  const moment = (await latestRevision(reader, scope.channelId)) ?? BEFORE_ANY;
+  const state = await trustedState(parts, scope);
   if (state?.cursor === null && state.revision === moment.revision) return { kind: "current", moment };
-  if (!state) derived.transact(() => derived.discard(place));
+  if (!state) derived.transact(() => derived.discard(scope));
   // Several steps go by name and may be cut off after any of them; what changes meanwhile is caught up after.
   const { revision, identity } = state && state.cursor !== null ? state : moment;
   const update = state && updateOf(state);
-  const { names, isLast } = await namesToDo(parts, place, state, update);
+  const { names, isLast } = await namesToDo(parts, scope, state, update);
   const stop = (after: string, isWaiting: boolean): Progress => {
     const cursor = update ? cursorOf({ ...update, after }) : after;
-    setState(parts, place, { revision, identity, cursor, ahead: moment });
+    setState(parts, scope, { revision, identity, cursor, ahead: moment });
     return { kind: "more", isWaiting };
   };
   let done = update ? update.after : (state?.cursor ?? "");
   for (let at = 0; at < names.length;) {
     const some = await namesAtOnce(names.slice(at, at + work.atOnce), work);
-    const values = await valuesOf(parts, { ...place, revision }, some, work, isLate);
+    const values = await valuesOf(parts, { ...scope, revision }, some, work, isLate);
     if (!("value" in values)) return stop(done, values.isWaiting);
-    store(parts, place, values.value);
+    store(parts, scope, values.value);
     at += some.names.length;
     done = some.names.at(-1) ?? done;
     if ((at < names.length || !isLast) && isLate()) return stop(done, false);
   }
   if (!isLast) return stop(done, false);
-  setState(parts, place, { revision, identity, cursor: null, ahead: moment });
+  setState(parts, scope, { revision, identity, cursor: null, ahead: moment });
   return revision === moment.revision ? { kind: "current", moment } : { kind: "more", isWaiting: false };
 }
 
 async function namesToDo(
   { reader }: CatchUpParts,
-  place: DerivedPlace,
+  scope: IndexScope,
   state: DerivedState | undefined,
   update: Update | undefined,
 ): Promise<{ readonly names: readonly string[]; readonly isLast: boolean }> {
-  const { channelId } = place;
-  const section = place.section === "" ? undefined : place.section;
   if (update) {
-    const names = await changedNames(reader, { channelId, section, revision: update.since });
+    const names = await changedNames(reader, { ...scope, revision: update.since });
     return { names: names.filter((name) => name > update.after), isLast: true };
   }
   const after = state?.cursor ?? "";
-  const names = await nextNames(reader, { channelId, section }, { after, limit: NAMES_A_STEP });
+  const names = await nextNames(reader, scope, { after, limit: NAMES_A_STEP });
   return { names, isLast: names.length < NAMES_A_STEP };
 }
 
@@ -92,7 +90,7 @@ type NamedValue = NameValue & { readonly name: string };
 
 async function valuesOf(
   { names: underWay }: CatchUpParts,
-  { channelId, section, family, revision }: DerivedPlace & { readonly revision: number },
+  scope: IndexScope & { readonly revision: number },
   { names, isLong }: NamesAtOnce,
   { valueOf }: NameWork,
   isLate: () => boolean,
@@ -100,7 +98,7 @@ async function valuesOf(
   const [first] = names;
   if (isLong && first !== undefined) {
     // What it has read is of this revision or later; later changes of the name are caught up after.
-    const key = `${channelId} ${section} ${family} ${revision} ${first}`;
+    const key = `${scopeKey(scope)} ${scope.revision} ${first}`;
     const outcome = await underWay.advance(key, () => valueOf(first), isLate);
     return outcome.kind === "done" ? { kind: "done", value: [{ name: first, ...outcome.value }] } : outcome;
   }
@@ -108,12 +106,12 @@ async function valuesOf(
   return { kind: "done", value };
 }
 
-function store({ derived }: CatchUpParts, place: DerivedPlace, values: readonly NamedValue[]): void {
+function store({ derived }: CatchUpParts, scope: IndexScope, values: readonly NamedValue[]): void {
   derived.transact(() => {
     for (const { name, value, aside } of values) {
-      derived.setEntry(place, name, value);
-      derived.clearAside(place, name);
-      for (const record of aside) derived.setAside(place, record);
+      derived.setEntry(scope, name, value);
+      derived.clearAside(scope, name);
+      for (const record of aside) derived.setAside(scope, record);
     }
   });
 }

@@ -2,9 +2,9 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import type { Reader, Snapshots } from "../../../models/database.ts";
-import { comparePlace, copyPlaces, type PlaceDifference } from "../../../models/index/copy.ts";
-import type { DerivedPlace } from "../../../models/index/scope.ts";
-import { SHARDS_FAMILY } from "../../../models/index/shards.ts";
+import { compareScope, copyScopes, type ScopeDifference } from "../../../models/index/copy.ts";
+import type { IndexScope } from "../../../models/index/scope.ts";
+import { SHARDS_LAYOUT } from "../../../models/index/shards.ts";
 import type { Clock } from "../../../modules/clock.ts";
 import type { BlobKey, BlobStore } from "../../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
@@ -13,7 +13,7 @@ import { bytesOf, type Composition } from "../segments/compose.ts";
 import { createUnderWay, type CatchUpParts, type Moment } from "../catch-up/parts.ts";
 import { createRecords, type Records } from "../records.ts";
 import { advance, finish, type Work } from "../steps/long-work.ts";
-import type { BuildScope, IndexFormat, KeptFamily } from "../format.ts";
+import type { BuildScope, IndexFormat, KeptLayout } from "../format.ts";
 import type { Scratch, ScratchStore } from "./scratch.ts";
 
 export type RebuildParts = {
@@ -54,7 +54,7 @@ export type Rebuilt = {
 };
 
 export type StoredDifference = {
-  readonly place: DerivedPlace;
+  readonly place: IndexScope;
   /** For people. */
   readonly what: string;
   /** Those that are made of it. */
@@ -81,11 +81,11 @@ export async function rebuildPlace<T>(
   const kept = parts.format.kept(place.section);
   // Copied before the first snapshot, so that what is stored is never newer than what it is compared with.
   if (parts.stored !== undefined) {
-    const places = kept.map(({ family }) => placeOf(place, family));
-    copyPlaces({ from: parts.stored, to: copy.path }, places);
+    const places = kept.map(({ layout }) => scopeOf(place, layout));
+    copyScopes({ from: parts.stored, to: copy.path }, places);
   }
-  const stored = kept.filter(({ family }) => copy.derived.state(placeOf(place, family)) !== undefined);
-  const shards = placeOf(place, SHARDS_FAMILY);
+  const stored = kept.filter(({ layout }) => copy.derived.state(scopeOf(place, layout)) !== undefined);
+  const shards = scopeOf(place, SHARDS_LAYOUT);
   const isNamed = (hash: string): boolean => copy.derived.entryEndingIn(shards, Buffer.from(hash, "hex")) !== undefined;
   const making: Making = { ...parts, place, store: fresh, shards: shardSink(parts, isNamed) };
   const following: Making = { ...parts, place, store: copy, shards: NO_SHARDS };
@@ -107,8 +107,8 @@ export async function rebuildPlace<T>(
       if (made.kind === "composed") documents.set(name, made.composition);
     }
     const differences: StoredDifference[] = [];
-    for (const family of stored) differences.push(...(await differencesOf(following, reader, fresh, family)));
-    const names = new Set(stored.flatMap((family) => family.documents));
+    for (const layout of stored) differences.push(...(await differencesOf(following, reader, fresh, layout)));
+    const names = new Set(stored.flatMap((layout) => layout.documents));
     return await visit({
       records: createRecords(reader, parts.format.requireReadable),
       documents,
@@ -136,8 +136,8 @@ type Making = Pick<RebuildParts, "snapshots" | "clock" | "scratch" | "format"> &
   readonly shards: CatchUpParts["blobs"];
 };
 
-function placeOf({ channelId, section }: BuildScope, family: string): DerivedPlace {
-  return { channelId, section, family };
+function scopeOf({ channelId, view, section }: BuildScope, layout: string): IndexScope {
+  return { channelId, view, section, layout };
 }
 
 /** Each step has a snapshot of its own; nobody else changes what is kept. */
@@ -194,22 +194,22 @@ async function differencesOf(
   following: Making,
   reader: Reader,
   fresh: ScratchStore,
-  { family, documents }: KeptFamily,
+  { layout, documents }: KeptLayout,
 ): Promise<StoredDifference[]> {
-  const place = placeOf(following.place, family);
+  const place = scopeOf(following.place, layout);
   try {
     forget(await makeAtOnce(following, reader, documents[0]));
   } catch (error) {
     return [{ place, documents, what: `all, which cannot be read: ${error instanceof Error ? error.message : ""}` }];
   }
-  const { bzip2Pieces, ...parts } = comparePlace(fresh.path, following.store.path, place);
+  const { bzip2Pieces, ...parts } = compareScope(fresh.path, following.store.path, place);
   const isOther = Object.values(parts).some((count) => count > 0);
   if (!isOther && bzip2Pieces === 0) return [];
   const concerned = isOther ? documents : documents.filter((name) => name.endsWith(".bz2"));
   return [{ place, documents: concerned, what: describe({ ...parts, bzip2Pieces }) }];
 }
 
-function describe({ segments, bzip2Pieces, entries, setAside }: PlaceDifference): string {
+function describe({ segments, bzip2Pieces, entries, setAside }: ScopeDifference): string {
   const counts = [
     [segments, "segment(s)"],
     [bzip2Pieces, "piece(s) of bzip2"],

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { unavailable } from "../../../errors.ts";
 import { bumpRevision } from "../../../models/channel.ts";
 import { openSnapshots, type Database, type Snapshots } from "../../../models/database.ts";
-import { copyPlaces, kindOfDerived } from "../../../models/index/copy.ts";
-import { DerivedBusy, type DerivedPlace } from "../../../models/index/scope.ts";
-import { SHARDS_FAMILY } from "../../../models/index/shards.ts";
+import { copyScopes, kindOfDerived } from "../../../models/index/copy.ts";
+import { DerivedBusy, type IndexScope } from "../../../models/index/scope.ts";
+import { SHARDS_LAYOUT } from "../../../models/index/shards.ts";
 import { openDerived } from "../../../models/index/db.ts";
 import { changedNames, touchIndexPart } from "../../../models/index-part.ts";
 import type { Clock } from "../../../modules/clock.ts";
@@ -14,8 +14,8 @@ import { randomHex } from "../../../modules/ids.ts";
 import type { BlobStore } from "../../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
 import type { ChannelName } from "../../channel-place.ts";
-import { folderOf } from "../documents.ts";
-import type { IndexFormat } from "../format.ts";
+import { folderOf, PLAIN_VIEW, WHOLE_CHANNEL } from "../documents.ts";
+import type { BuildScope, IndexFormat } from "../format.ts";
 import { bytesOf } from "../segments/compose.ts";
 import { isFileDamaged, rebuildPlace, type FreshShard, type Rebuilt } from "./rebuild.ts";
 import { countDocuments, rebuildTargets, type RebuildTarget } from "./targets.ts";
@@ -98,9 +98,9 @@ function storedFile(path: string, codec: string, report: (document: ReindexedDoc
 async function reindexChannel(work: Work, target: RebuildTarget): Promise<ReindexedDocument[]> {
   return await withScratch(work.dataFolder, work.format.codec, async (scratch) => {
     const documents: ReindexedDocument[] = [];
-    const wrong: DerivedPlace[] = [];
+    const wrong: IndexScope[] = [];
     for (const section of target.sections) {
-      const place = { channelId: target.channelId, section, address: { title: "", url: "" } };
+      const place = { channelId: target.channelId, view: PLAIN_VIEW, section, address: { title: "", url: "" } };
       let shards = 0;
       const onShard = async (shard: FreshShard): Promise<void> => {
         if (await mendShard(work.blobs, shard, hasCatalogue(scratch, place))) shards += 1;
@@ -109,7 +109,7 @@ async function reindexChannel(work: Work, target: RebuildTarget): Promise<Reinde
       await rebuildPlace(parts, place, async (rebuilt) => {
         wrong.push(...rebuilt.differences.map((difference) => difference.place));
         for (const name of rebuilt.documents.keys()) {
-          const faults = await mendDocument(work, { ...rebuilt, channelId: target.channelId, section }, name);
+          const faults = await mendDocument(work, { ...rebuilt, ...place }, name);
           if (namesShards(work.format, section, name) && shards > 0)
             faults.push(`${shards} of its shards were missing or damaged`);
           const sound = rebuilt.stored.has(name) ? "same" : "unread";
@@ -127,11 +127,11 @@ async function reindexChannel(work: Work, target: RebuildTarget): Promise<Reinde
 const ATTEMPTS = 3;
 
 function namesShards(format: IndexFormat, section: string, name: string): boolean {
-  return format.kept(section).some(({ family, documents }) => family === SHARDS_FAMILY && documents.includes(name));
+  return format.kept(section).some(({ layout, documents }) => layout === SHARDS_LAYOUT && documents.includes(name));
 }
 
-function hasCatalogue({ copy }: Scratch, place: Omit<DerivedPlace, "family">): boolean {
-  return copy.derived.state({ ...place, family: SHARDS_FAMILY }) !== undefined;
+function hasCatalogue({ copy }: Scratch, place: Omit<IndexScope, "layout">): boolean {
+  return copy.derived.state({ ...place, layout: SHARDS_LAYOUT }) !== undefined;
 }
 
 /** Whether something was wrong. A catalogue that is about to be put in place must find all of its shards. */
@@ -142,16 +142,12 @@ async function mendShard(blobs: BlobStore, shard: FreshShard, isStored: boolean)
 }
 
 /** What was wrong with a document. Its file is mended here, what it is made of after all of the channel has been read. */
-async function mendDocument(
-  { files }: Work,
-  rebuilt: Rebuilt & { readonly channelId: number; readonly section: string },
-  name: string,
-): Promise<string[]> {
+async function mendDocument({ files }: Work, rebuilt: Rebuilt & BuildScope, name: string): Promise<string[]> {
   const faults = rebuilt.differences
     .filter(({ documents }) => documents.includes(name))
     .map(({ what }) => `it differed in ${what}`);
   const composition = rebuilt.documents.get(name);
-  const folder = folderOf(rebuilt.channelId, { section: rebuilt.section, name });
+  const folder = folderOf(rebuilt, { section: rebuilt.section, name });
   if (!composition || !(await isFileDamaged(files, folder, composition))) return faults;
   files.write(folder, composition.hash, bytesOf(composition));
   return [...faults, "its file was damaged"];
@@ -161,7 +157,7 @@ async function mendDocument(
  * Puts what was made from nothing in place, in one transaction. A revision that changes nothing then has a running server
  * make the documents again that it keeps in memory.
  */
-async function replace(work: Work, scratch: Scratch, places: readonly DerivedPlace[]): Promise<void> {
+async function replace(work: Work, scratch: Scratch, places: readonly IndexScope[]): Promise<void> {
   if (work.stored === undefined) return;
   putInPlace({ from: scratch.fresh.path, to: work.stored }, places);
   const at = work.clock.now();
@@ -170,16 +166,17 @@ async function replace(work: Work, scratch: Scratch, places: readonly DerivedPla
   await work.database.transact(async (tx) => {
     const revision = await bumpRevision(tx, { channelId, identity: randomHex(16), at, actorId: null });
     for (const section of sections) {
+      if (section === WHOLE_CHANNEL) continue;
       const [name] = await changedNames(tx, { channelId, section, revision: -1 });
       if (name !== undefined) await touchIndexPart(tx, { channelId, section, name, revision });
     }
   });
 }
 
-function putInPlace(files: { readonly from: string; readonly to: string }, places: readonly DerivedPlace[]): void {
+function putInPlace(files: { readonly from: string; readonly to: string }, places: readonly IndexScope[]): void {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return copyPlaces(files, places);
+      return copyScopes(files, places);
     } catch (error) {
       if (!(error instanceof DerivedBusy)) throw error;
       if (attempt === ATTEMPTS) throw unavailable("The server keeps index.db busy. Run this again later.", 5, error);

@@ -6,6 +6,7 @@ import type { Reader } from "../../../models/database.ts";
 import { changedSections } from "../../../models/index-part.ts";
 import { countFiles, listSections } from "../../../models/package-file.ts";
 import { channelLabel, type ChannelName } from "../../channel-place.ts";
+import { WHOLE_CHANNEL } from "../documents.ts";
 import type { IndexFormat } from "../format.ts";
 import { documentsOf } from "./rebuild.ts";
 
@@ -14,7 +15,7 @@ export type RebuildTarget = {
   /** As people write it. */
   readonly label: string;
   readonly files: number;
-  /** The empty one stands for the channel as a whole. */
+  /** And the channel as a whole. */
   readonly sections: readonly string[];
 };
 
@@ -29,7 +30,7 @@ export async function rebuildTargets(reader: Reader, only?: ChannelName): Promis
       ...(await listSections(reader, channelId)),
     ]);
     const files = await countFiles(reader, channelId);
-    targets.push({ channelId, label: channelLabel(owner.name, name), files, sections: [...sections, ""] });
+    targets.push({ channelId, label: channelLabel(owner.name, name), files, sections: [...sections, WHOLE_CHANNEL] });
   }
   if (only && targets.length === 0)
     throw notFound(`There is no channel ${channelLabel(only.owner, only.channel ?? "")}.`);
@@ -42,5 +43,5 @@ export function countDocuments(format: IndexFormat, targets: readonly RebuildTar
 
 /** A document as people write it. */
 export function documentLabel(target: RebuildTarget, section: string, document: string): string {
-  return `${target.label} ${section === "" ? "" : `${section}/`}${document}`;
+  return `${target.label} ${section === WHOLE_CHANNEL ? "" : `${section}/`}${document}`;
 }

@@ -10,7 +10,7 @@ import type { Clock } from "../../../modules/clock.ts";
 import { createFileHash } from "../../../modules/hash.ts";
 import type { BlobStore } from "../../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
-import { folderOf, formOf } from "../documents.ts";
+import { folderOf, formOf, PLAIN_VIEW } from "../documents.ts";
 import type { Complain, IndexFormat, SectionRows } from "../format.ts";
 import { bytesOf, type Composition } from "../segments/compose.ts";
 import { documentsOf, isFileDamaged, rebuildPlace, type FreshShard, type Rebuilt } from "./rebuild.ts";
@@ -68,7 +68,7 @@ type Work = DeepVerifyParts & {
 async function verifyChannel(work: Work, target: RebuildTarget): Promise<void> {
   await withScratch(work.dataFolder, work.format.codec, async (scratch) => {
     for (const section of target.sections) {
-      const place = { channelId: target.channelId, section, address: { title: "", url: "" } };
+      const place = { channelId: target.channelId, view: PLAIN_VIEW, section, address: { title: "", url: "" } };
       const onShard = ({ hash, content, stored }: FreshShard): void => {
         scratch.shards.add(hash, content);
         if (stored === "same" || stored === "unwritten") return;
@@ -96,7 +96,7 @@ type Place = {
 
 async function checkPlace(work: Work, { target, section, scratch, rebuilt }: Place): Promise<void> {
   const { channelId } = target;
-  const rows: SectionRows = { records: rebuilt.records, channelId, section };
+  const rows: SectionRows = { records: rebuilt.records, channelId, view: PLAIN_VIEW, section };
   const texts = new Map<string, string>();
   for (const name of documentsOf(work.format, section)) {
     const composition = rebuilt.documents.get(name);
@@ -112,7 +112,7 @@ async function checkPlace(work: Work, { target, section, scratch, rebuilt }: Pla
     for (const { documents, what } of rebuilt.differences) {
       if (documents.includes(name)) complaints.add("I-6", `what is stored for it differs in ${what}`);
     }
-    if (await isFileDamaged(work.files, folderOf(channelId, { section, name }), composition))
+    if (await isFileDamaged(work.files, folderOf(rows, { section, name }), composition))
       complaints.add("I-6", "its file is damaged");
     complaints.end();
   }

@@ -1,7 +1,7 @@
-// Makes the segments of a place from nothing, in steps that take a bounded time.
+// Makes the segments of a scope from nothing, in steps that take a bounded time.
 
-import type { DerivedPlace } from "../../../models/index/scope.ts";
-import type { SegmentPlace, SegmentRow } from "../../../models/index/segments.ts";
+import type { IndexScope } from "../../../models/index/scope.ts";
+import type { GroupScope, SegmentRow } from "../../../models/index/segments.ts";
 import type { CatchUpParts } from "../catch-up/parts.ts";
 import type { Group, Layout } from "./layout.ts";
 import { entryOf, setAside } from "./entries.ts";
@@ -23,7 +23,7 @@ type BuildParts = Pick<CatchUpParts, "records" | "derived" | "clock" | "budget">
 /** Goes on from `cursor`, at first the empty one, one group after the other; answers the next, null at the end. */
 export async function buildSegments(
   parts: BuildParts,
-  place: DerivedPlace,
+  scope: IndexScope,
   layout: Layout,
   cursor: string | null,
 ): Promise<string | null> {
@@ -34,7 +34,7 @@ export async function buildSegments(
     const group = layout.groups[at.group];
     // What few channels have is not worth a pass through all that is of another kind.
     if (!group || !(group.always || elsewhere.has(group.ending))) continue;
-    const stop = await buildGroup(parts, { ...place, group: group.name }, { group, at, elsewhere, deadline });
+    const stop = await buildGroup(parts, { ...scope, group: group.name }, { group, at, elsewhere, deadline });
     if (stop) return JSON.stringify({ ...stop, elsewhere: [...elsewhere] });
   }
   return null;
@@ -50,22 +50,22 @@ type GroupBuild = {
 /** Writes a group's segments until its end or the deadline; answers where it stopped. */
 async function buildGroup(
   parts: BuildParts,
-  place: SegmentPlace,
+  scope: GroupScope,
   { group, at, elsewhere, deadline }: GroupBuild,
 ): Promise<Stop | undefined> {
   const { derived, clock, records } = parts;
   const { ending } = group;
   const write = (segment: Segment): void => {
     const row = compressed(segment, NOTHING_KNOWN);
-    derived.transact(() => derived.replaceSegments(place, { from: row.start, until: undefined }, [row]));
+    derived.transact(() => derived.replaceSegments(scope, { from: row.start, until: undefined }, [row]));
   };
   const cutter = createCutter(at.start);
   let isEmpty = true;
   const range = { after: placeOfKey(at.after), ending, limit: PAGE };
-  for await (const { listed, unreadable, through } of records.ofSection(place, range)) {
-    setAside(derived, place, unreadable);
+  for await (const { listed, unreadable, through } of records.ofSection(scope, range)) {
+    setAside(derived, scope, unreadable);
     for (const file of listed) {
-      const entry = entryOf(derived, place, group, file);
+      const entry = entryOf(derived, scope, group, file);
       if (!entry) {
         elsewhere.add(ending);
         continue;

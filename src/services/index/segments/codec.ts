@@ -4,7 +4,7 @@ import { ZSTD_LEVEL } from "../../../modules/splice/zstd-frame.ts";
 import { CUT_RULE } from "./chunking.ts";
 
 /** Raised when the text of entries, the way documents are put together, or the tables of index.db change. */
-const FORMAT = 6;
+const FORMAT = 7;
 
 export const CODEC = JSON.stringify([FORMAT, CUT_RULE, ZSTD_LEVEL, process.versions.zstd ?? "", Bun.version]);
 

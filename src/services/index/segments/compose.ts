@@ -1,6 +1,6 @@
 // Joins segments into a document: one text, in three forms, identified without being read.
 
-import type { DerivedPlace } from "../../../models/index/scope.ts";
+import type { IndexScope } from "../../../models/index/scope.ts";
 import type { DerivedSegments, SegmentSummary } from "../../../models/index/segments.ts";
 import { createSha256, sha256Hex } from "../../../modules/hash.ts";
 import {
@@ -49,11 +49,11 @@ export function* bytesOf({ chunks }: Pick<Composition, "chunks">): Generator<Uin
 
 export function composeSegmented(
   derived: SegmentSource,
-  place: DerivedPlace,
+  scope: IndexScope,
   layout: Layout,
   options: { readonly form: Form; readonly yanked: readonly string[] },
 ): Composition {
-  const pieces = piecesOf(derived, place, layout, options.yanked);
+  const pieces = piecesOf(derived, scope, layout, options.yanked);
   const { form } = options;
   const identity = pieces.map((piece) => (piece.kind === "text" ? piece.text : piece.row.hash));
   return {
@@ -102,17 +102,17 @@ type Piece =
   | { readonly kind: "text"; readonly text: string; readonly isFirst: boolean }
   | { readonly kind: "segment"; readonly row: SegmentSummary; readonly isFirst: boolean };
 
-function piecesOf(derived: SegmentSource, place: DerivedPlace, layout: Layout, yanked: readonly string[]): Piece[] {
+function piecesOf(derived: SegmentSource, scope: IndexScope, layout: Layout, yanked: readonly string[]): Piece[] {
   const segments = layout.groups.map((group) =>
     derived
-      .segments({ ...place, group: group.name })
+      .segments({ ...scope, group: group.name })
       .map((row): Piece => ({ kind: "segment", row, isFirst: row.start === "" })),
   );
   // The maps that not every document has come last.
   const isWhole = layout.groups.some((group, at) => !group.always && (segments[at]?.length ?? 0) > 0);
   const shown = isWhole ? layout.groups.length : layout.groups.filter((group) => group.always).length;
   return layout
-    .frame(place.section, yanked, shown)
+    .frame(scope.section, yanked, shown)
     .flatMap((text, at): Piece[] => [{ kind: "text", text, isFirst: at === 0 }, ...(segments[at] ?? [])]);
 }
 
@@ -171,11 +171,11 @@ export const BZIP2_ENTRY_BYTES: number = 16 * 1024;
  */
 export function* makeBzip2(
   derived: SegmentSource,
-  place: DerivedPlace,
+  scope: IndexScope,
   layout: Layout,
 ): Generator<Pause, boolean, undefined> {
   for (const group of layout.groups) {
-    const target = { ...place, group: group.name };
+    const target = { ...scope, group: group.name };
     const missing = new Set(derived.withoutBzip2(target));
     if (missing.size === 0) continue;
     for (const row of derived.segments(target)) {

@@ -1,6 +1,6 @@
 // The entries of segments: made of records, and read back from the text of a segment.
 
-import type { DerivedPlace } from "../../../models/index/scope.ts";
+import type { IndexScope } from "../../../models/index/scope.ts";
 import type { AsideRecord, Derived } from "../../../models/index/db.ts";
 import type { IndexedFile } from "../../../models/package-file.ts";
 import { asideRecord } from "../records.ts";
@@ -8,25 +8,25 @@ import type { Group } from "./layout.ts";
 import type { Entry } from "./chunking.ts";
 
 /** The entry of a file in a group; undefined where it has none. One that has no text is set aside. */
-export function entryOf(derived: Derived, place: DerivedPlace, group: Group, file: IndexedFile): Entry | undefined {
+export function entryOf(derived: Derived, scope: IndexScope, group: Group, file: IndexedFile): Entry | undefined {
   const { packageName, fileName } = file;
   let text: string | undefined;
   try {
     text = group.entry(file);
   } catch (error) {
-    derived.transact(() => derived.setAside(place, asideRecord(file, error)));
+    derived.transact(() => derived.setAside(scope, asideRecord(file, error)));
     return undefined;
   }
   // Damage that was mended by hand leaves no change of the name behind.
   const path = `${file.section}/${fileName}`;
-  if (derived.isAside(place, packageName, path)) derived.transact(() => derived.clearAside(place, packageName, path));
+  if (derived.isAside(scope, packageName, path)) derived.transact(() => derived.clearAside(scope, packageName, path));
   return text === undefined ? undefined : { packageName, fileName, text };
 }
 
 /** Notes that a document leaves these out. */
-export function setAside(derived: Derived, place: DerivedPlace, records: readonly AsideRecord[]): void {
+export function setAside(derived: Derived, scope: IndexScope, records: readonly AsideRecord[]): void {
   if (records.length === 0) return;
-  derived.transact(() => records.forEach((record) => derived.setAside(place, record)));
+  derived.transact(() => records.forEach((record) => derived.setAside(scope, record)));
 }
 
 /** The entries that a segment's text was joined of: members of a JSON object, with a comma between two. */

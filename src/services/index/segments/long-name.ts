@@ -1,7 +1,7 @@
 // Brings segments up to a name of which much is said: its entries are never held together, and it may take several steps.
 
-import type { DerivedPlace } from "../../../models/index/scope.ts";
-import type { SegmentPlace } from "../../../models/index/segments.ts";
+import type { IndexScope } from "../../../models/index/scope.ts";
+import type { GroupScope } from "../../../models/index/segments.ts";
 import type { Derived } from "../../../models/index/db.ts";
 import type { CatchUpParts } from "../catch-up/parts.ts";
 import type { Group, Layout } from "./layout.ts";
@@ -18,14 +18,14 @@ type LongName = { readonly name: string; readonly within: string | undefined; re
 /** Goes on from `within`; answers where it stopped, undefined at the end. */
 export async function updateLongName(
   parts: CatchUpParts,
-  place: DerivedPlace,
+  scope: IndexScope,
   layout: Layout,
   { name, within, isLate }: LongName,
 ): Promise<string | undefined> {
   const resumed: Stop | undefined = within === undefined ? undefined : JSON.parse(within);
   for (const [at, group] of layout.groups.entries()) {
     if (resumed && at < resumed.group) continue;
-    const target = { ...place, group: group.name };
+    const target = { ...scope, group: group.name };
     const begin = resumed?.group === at ? resumed : beginningOf(parts, target, { group: at, name });
     const stop = await updateGroup(parts, target, { group, begin, name, isLate });
     if (stop) return JSON.stringify(stop);
@@ -35,7 +35,7 @@ export async function updateLongName(
 
 function beginningOf(
   { derived }: CatchUpParts,
-  target: SegmentPlace,
+  target: GroupScope,
   { group, name }: { readonly group: number; readonly name: string },
 ): Stop {
   const after = keyBeforeName(name);
@@ -46,7 +46,7 @@ type GroupUpdate = Pick<LongName, "name" | "isLate"> & { readonly group: Group; 
 
 async function updateGroup(
   { derived, records }: CatchUpParts,
-  target: SegmentPlace,
+  target: GroupScope,
   { group, begin, name, isLate }: GroupUpdate,
 ): Promise<Stop | undefined> {
   const end = keyAfterName(name);
@@ -82,7 +82,7 @@ async function updateGroup(
 }
 
 /** What follows a name in the segment of its last entries gets one of its own, before that is written over. */
-function keepFollowers(derived: Derived, target: SegmentPlace, group: Group, name: string): void {
+function keepFollowers(derived: Derived, target: GroupScope, group: Group, name: string): void {
   const start = keyAfterName(name);
   const last = derived.segmentAt(target, start);
   if (!last || last.start === start) return;
@@ -94,7 +94,7 @@ function keepFollowers(derived: Derived, target: SegmentPlace, group: Group, nam
 }
 
 /** A segment as a row: what is stored in its place is taken if it is the same. */
-function rowsOf(derived: Derived, target: SegmentPlace, segment: Segment | undefined): ReturnType<typeof compressed>[] {
+function rowsOf(derived: Derived, target: GroupScope, segment: Segment | undefined): ReturnType<typeof compressed>[] {
   if (!segment) return [];
   const stored = derived.segmentAt(target, segment.start);
   return [compressed(segment, new Map(stored ? [[stored.hash, stored]] : []))];

@@ -1,7 +1,7 @@
 // Makes segments anew around names that have changed: their entries are given, those around them are taken over.
 
 import type { Derived } from "../../../models/index/db.ts";
-import type { SegmentPlace, SegmentRow } from "../../../models/index/segments.ts";
+import type { GroupScope, SegmentRow } from "../../../models/index/segments.ts";
 import type { Group } from "./layout.ts";
 import { entriesIn } from "./entries.ts";
 import { compressed, textOf } from "./encode.ts";
@@ -16,7 +16,7 @@ type Keys = Pick<Group, "fileOf">;
 /** `changes` are in the order of their names. Answers those that are left once it is late, which are never all. */
 export function rewriteSegments(
   derived: Store,
-  target: SegmentPlace,
+  target: GroupScope,
   keys: Keys,
   changes: readonly ChangedEntries[],
   isLate: () => boolean = () => false,
@@ -35,7 +35,7 @@ export function rewriteSegments(
 }
 
 /** Most names have files in one group only, and a look is cheaper than taking segments apart. */
-export function hadEntries(derived: Store, target: SegmentPlace, name: string): boolean {
+export function hadEntries(derived: Store, target: GroupScope, name: string): boolean {
   for (const row of segmentsFrom(derived, target, keyBeforeName(name))) {
     if (row.start >= keyAfterName(name)) return false;
     if (textOf(row).includes(`"${name}-`)) return true;
@@ -50,7 +50,7 @@ export function hadEntries(derived: Store, target: SegmentPlace, name: string): 
  */
 export function rewriteFrom(
   derived: Store,
-  target: SegmentPlace,
+  target: GroupScope,
   { keys, start, passing }: { readonly keys: Keys; readonly start: string; readonly passing?: string },
   changes: readonly ChangedEntries[],
 ): ChangedEntries[] {
@@ -86,7 +86,7 @@ export function rewriteFrom(
 }
 
 /** From the segment on in which an entry with this key stands or would stand. */
-function* segmentsFrom(derived: Store, target: SegmentPlace, key: string): Generator<SegmentRow, void, undefined> {
+function* segmentsFrom(derived: Store, target: GroupScope, key: string): Generator<SegmentRow, void, undefined> {
   for (let row = derived.segmentAt(target, key); row; row = derived.segmentAfter(target, row.start)) yield row;
 }
 

@@ -1,6 +1,6 @@
 // Brings segments up to the names that have changed, in steps that take a bounded time.
 
-import type { DerivedPlace } from "../../../models/index/scope.ts";
+import type { IndexScope } from "../../../models/index/scope.ts";
 import type { IndexedFile } from "../../../models/package-file.ts";
 import type { CatchUpParts } from "../catch-up/parts.ts";
 import type { Group, Layout } from "./layout.ts";
@@ -22,7 +22,7 @@ type Names = {
 /** Goes on where the update has stopped; answers the next cursor, null at the end. */
 export async function updateSegments(
   parts: CatchUpParts,
-  place: DerivedPlace,
+  scope: IndexScope,
   layout: Layout,
   { names, update }: Names,
 ): Promise<string | null> {
@@ -34,14 +34,14 @@ export async function updateSegments(
   while (after < last) {
     const left = names.filter((name) => name > after);
     for (const name of left.slice(0, NAMES_AT_ONCE))
-      if (derived.isAside(place, name)) derived.transact(() => derived.clearAside(place, name));
-    const held = within ? [] : await holdNames(parts, place, left);
+      if (derived.isAside(scope, name)) derived.transact(() => derived.clearAside(scope, name));
+    const held = within ? [] : await holdNames(parts, scope, left);
     if (held.length > 0) {
-      after = updateNames(parts, place, layout, held, isLate);
+      after = updateNames(parts, scope, layout, held, isLate);
     } else {
       // What is done in part comes first, as segments around it are not as they will be.
       const name = within?.name ?? left[0] ?? "";
-      const stop = await updateLongName(parts, place, layout, { name, within: within?.stop, isLate });
+      const stop = await updateLongName(parts, scope, layout, { name, within: within?.stop, isLate });
       if (stop !== undefined) return cursorOf({ since: update.since, after, within: { name, stop } });
       within = undefined;
       if (name === left[0]) after = name;
@@ -56,17 +56,17 @@ type ChangedName = { readonly name: string; readonly files: readonly IndexedFile
 /** The first names, up to a long one. */
 async function holdNames(
   { records, derived }: CatchUpParts,
-  place: DerivedPlace,
+  scope: IndexScope,
   names: readonly string[],
 ): Promise<ChangedName[]> {
   const held: ChangedName[] = [];
   let bytes = 0;
   for (const name of names.slice(0, NAMES_AT_ONCE)) {
-    bytes += await records.bytesOfName(place, name);
+    bytes += await records.bytesOfName(scope, name);
     if (bytes > HELD_BYTES) break;
     const files: IndexedFile[] = [];
-    for await (const { listed, unreadable } of records.ofName(place, name)) {
-      setAside(derived, place, unreadable);
+    for await (const { listed, unreadable } of records.ofName(scope, name)) {
+      setAside(derived, scope, unreadable);
       files.push(...listed);
     }
     held.push({ name, files });
@@ -77,7 +77,7 @@ async function holdNames(
 /** Answers the last name that is done in all groups. */
 function updateNames(
   parts: CatchUpParts,
-  place: DerivedPlace,
+  scope: IndexScope,
   layout: Layout,
   held: readonly ChangedName[],
   isLate: () => boolean,
@@ -86,9 +86,9 @@ function updateNames(
   for (const group of layout.groups) {
     const changes = names.map(({ name, files }): ChangedEntries => ({
       name,
-      entries: entriesOf(parts, place, group, files),
+      entries: entriesOf(parts, scope, group, files),
     }));
-    const left = rewriteSegments(parts.derived, { ...place, group: group.name }, group, changes, isLate);
+    const left = rewriteSegments(parts.derived, { ...scope, group: group.name }, group, changes, isLate);
     names = names.slice(0, names.length - left.length);
   }
   return names.at(-1)?.name ?? "";
@@ -96,12 +96,12 @@ function updateNames(
 
 function entriesOf(
   { derived }: CatchUpParts,
-  place: DerivedPlace,
+  scope: IndexScope,
   group: Group,
   files: readonly IndexedFile[],
 ): ChangedEntries["entries"] {
   return files.flatMap((file) => {
     if (!file.fileName.endsWith(group.ending)) return [];
-    return entryOf(derived, place, group, file) ?? [];
+    return entryOf(derived, scope, group, file) ?? [];
   });
 }

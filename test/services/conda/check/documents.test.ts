@@ -7,6 +7,7 @@ import { decode, encode } from "@msgpack/msgpack";
 import { decompress } from "fzstd";
 import { openSnapshots } from "../../../../src/models/database.ts";
 import { condaIndex } from "../../../../src/services/conda/index-format.ts";
+import { PLAIN_VIEW } from "../../../../src/services/index/documents.ts";
 import { createRecords } from "../../../../src/services/index/records.ts";
 import { checkRepodata, checkShards } from "../../../../src/services/conda/check/documents.ts";
 import { bytesOf } from "../../../support/answers.ts";
@@ -59,7 +60,7 @@ describe("a repodata.json", () => {
     snapshots.snapshot(async (reader) => {
       const complaints: string[] = [];
       const records = createRecords(reader, condaIndex.requireReadable);
-      const rows = { records, channelId: Number(basename(shardFolder)), section: "noarch" };
+      const rows = { records, channelId: Number(basename(shardFolder)), view: PLAIN_VIEW, section: "noarch" };
       await checkRepodata(rows, [Buffer.from(text)], (invariant, message) =>
         complaints.push(`${invariant} ${message}`),
       );
@@ -154,7 +155,7 @@ describe("a shard index", () => {
     snapshots.snapshot(async (reader) => {
       const complaints: string[] = [];
       const records = createRecords(reader, condaIndex.requireReadable);
-      const rows = { records, channelId: Number(basename(shardFolder)), section: "noarch" };
+      const rows = { records, channelId: Number(basename(shardFolder)), view: PLAIN_VIEW, section: "noarch" };
       const readShard = (hash: string): Uint8Array | undefined => {
         const path = join(shardFolder, hash);
         return shards.get(hash) ?? (existsSync(path) ? new Uint8Array(readFileSync(path)) : undefined);

@@ -7,13 +7,14 @@ import { join } from "node:path";
 import { run } from "../../../../src/cli/index.ts";
 import { openSnapshots } from "../../../../src/models/database.ts";
 import { DerivedBusy } from "../../../../src/models/index/scope.ts";
-import { copyPlaces } from "../../../../src/models/index/copy.ts";
+import { copyScopes } from "../../../../src/models/index/copy.ts";
 import { openDerived } from "../../../../src/models/index/db.ts";
 import { systemClock } from "../../../../src/modules/clock.ts";
 import { createDerivedFiles } from "../../../../src/modules/storage/derived-files.ts";
 import { createDiskStore } from "../../../../src/modules/storage/disk.ts";
 import { condaIndex } from "../../../../src/services/conda/index-format.ts";
 import { createIndexBuilder } from "../../../../src/services/index/builder.ts";
+import { PLAIN_VIEW } from "../../../../src/services/index/documents.ts";
 import type { ReindexedDocument } from "../../../../src/services/index/repair/reindex.ts";
 import type { Problem } from "../../../../src/services/storage/verify.ts";
 import { bytesOf } from "../../../support/answers.ts";
@@ -118,8 +119,8 @@ describe("a sound channel", () => {
 });
 
 const NOARCH_REPODATA = ["noarch/repodata.json", "noarch/repodata.json.bz2", "noarch/repodata.json.zst"];
-const ONE_SEGMENT = "(SELECT min(id) FROM segment WHERE section = 'noarch' AND family = 'repodata')";
-const OTHER_SEGMENT = "(SELECT max(id) FROM segment WHERE section = 'noarch' AND family = 'repodata')";
+const ONE_SEGMENT = "(SELECT min(id) FROM segment WHERE section = 'noarch' AND layout = 'repodata')";
+const OTHER_SEGMENT = "(SELECT max(id) FROM segment WHERE section = 'noarch' AND layout = 'repodata')";
 
 type Damage = { readonly damage: () => void | Promise<void>; readonly mended: readonly string[] };
 
@@ -182,8 +183,8 @@ describe("reindex mends", () => {
       runSql(
         server,
         "index.db",
-        "DELETE FROM segment WHERE id IN (SELECT max(id) FROM segment WHERE family = 'repodata' GROUP BY section)",
-        "DELETE FROM entry WHERE family = 'channeldata' AND name = 'later'",
+        "DELETE FROM segment WHERE id IN (SELECT max(id) FROM segment WHERE layout = 'repodata' GROUP BY section)",
+        "DELETE FROM entry WHERE layout = 'channeldata' AND name = 'later'",
       );
       const served = await readDocuments(user);
       for (const path of ["channeldata.json", "linux-64/repodata.json", "noarch/repodata.json"])
@@ -240,7 +241,7 @@ describe("beside a server that publishes and is read", () => {
         await server.app.verify({ level: "deep", onProblem: (problem) => void problems.push(problem) });
       }
       // Mended while the server goes on: its own catching up must not undo it.
-      runSql(server, "index.db", "DELETE FROM entry WHERE family = 'shards' AND name = 'native'");
+      runSql(server, "index.db", "DELETE FROM entry WHERE layout = 'shards' AND name = 'native'");
       expect((await reindex()).mended).toEqual(["linux-64/repodata_shards.msgpack.zst"]);
       await server.app.verify({ level: "deep", onProblem: (problem) => void problems.push(problem) });
       over.abort();
@@ -258,8 +259,8 @@ describe("beside a server that publishes and is read", () => {
       const blobs = createDiskStore({ root: server.folder, reserve: 0 });
       const elsewhere = join(server.folder, "elsewhere.db");
       openDerived(elsewhere, condaIndex.codec).close();
-      const place = { channelId: 1, section: "noarch", family: "shards" };
-      copyPlaces({ from: stored, to: elsewhere }, [place]);
+      const place = { channelId: 1, view: PLAIN_VIEW, section: "noarch", layout: "shards" };
+      copyScopes({ from: stored, to: elsewhere }, [place]);
       const revision = derived.state(place)?.revision ?? 0;
       expect(revision).toBeGreaterThan(0);
       let overtaken = 0;
@@ -274,7 +275,7 @@ describe("beside a server that publishes and is read", () => {
           ...blobs,
           putDerived: async (key, content) => {
             if (overtaken++ === 0)
-              expect(() => copyPlaces({ from: elsewhere, to: stored }, [place])).toThrow(DerivedBusy);
+              expect(() => copyScopes({ from: elsewhere, to: stored }, [place])).toThrow(DerivedBusy);
             await blobs.putDerived(key, content);
           },
         },

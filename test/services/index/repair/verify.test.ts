@@ -87,7 +87,7 @@ const RUN_EXPORTS = ["", ".zst"].map((form) => `I-6 user/main noarch/run_exports
 const CURRENT = ["", ".zst"].map((form) => `I-6 user/main noarch/current_repodata.json${form}: what is stored`);
 const SHARDS = "I-6 user/main noarch/repodata_shards.msgpack.zst: what is stored";
 const CHANNELDATA = "I-6 user/main channeldata.json: what is stored";
-const ONE_SEGMENT = "(SELECT min(id) FROM segment WHERE section = 'noarch' AND family = 'repodata')";
+const ONE_SEGMENT = "(SELECT min(id) FROM segment WHERE section = 'noarch' AND layout = 'repodata')";
 
 const DAMAGES: Readonly<Record<string, Damage>> = {
   "changed blocks of a segment": {
@@ -109,7 +109,7 @@ const DAMAGES: Readonly<Record<string, Damage>> = {
       runSql(
         server,
         "index.db",
-        "UPDATE entry SET value = value || ' ' WHERE family = 'channeldata' AND name = 'later'",
+        "UPDATE entry SET value = value || ' ' WHERE layout = 'channeldata' AND name = 'later'",
       ),
     findings: [CHANNELDATA],
   },
@@ -278,5 +278,5 @@ async function replaceShard(): Promise<void> {
   const hash = new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
   await Bun.write(join(path, "..", hash), bytes);
   const value = `CAST(substr(value, 1, length(value) - 32) || x'${hash}' AS BLOB)`;
-  runSql(server, "index.db", `UPDATE entry SET value = ${value} WHERE family = 'shards' AND name = 'pkg-1'`);
+  runSql(server, "index.db", `UPDATE entry SET value = ${value} WHERE layout = 'shards' AND name = 'pkg-1'`);
 }

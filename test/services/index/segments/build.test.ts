@@ -48,7 +48,7 @@ async function built(budget: number): Promise<{ steps: number; groups: unknown[]
     return await snapshots.snapshot(async (reader) => {
       const owner = await findOwner(reader, "admin");
       const channel = await findChannel(reader, owner?.id ?? 0, "conda", "main");
-      const place = { channelId: channel?.id ?? 0, section: "linux-64", family: "repodata" };
+      const place = { channelId: channel?.id ?? 0, view: "main", section: "linux-64", layout: "repodata" };
       let [cursor, steps]: [string | null, number] = [null, 0];
       do {
         const parts = { records: createRecords(reader, requireReadable), derived, clock: systemClock, budget };

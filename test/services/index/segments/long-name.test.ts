@@ -10,6 +10,7 @@ import { systemClock, type Clock } from "../../../../src/modules/clock.ts";
 import { COMMAND_LINE } from "../../../../src/services/actor.ts";
 import { findPlace } from "../../../../src/services/channel-place.ts";
 import { condaIndex } from "../../../../src/services/conda/index-format.ts";
+import { PLAIN_VIEW, WHOLE_CHANNEL } from "../../../../src/services/index/documents.ts";
 import { documentsOf } from "../../../../src/services/index/repair/rebuild.ts";
 import { createPackages, type FilePlace } from "../../../../src/services/packages.ts";
 import { builderHere } from "../../../support/index-builders.ts";
@@ -23,7 +24,7 @@ const SHORT: WorstChannel = { names: 1, files: 1, record: 3 * KIB, runExports: 1
 const ADDRESS = { title: "busy/main", url: "https://conda.example/busy/main" };
 const PLACES = [
   ...documentsOf(condaIndex, "noarch").map((name) => ({ section: "noarch", name })),
-  ...documentsOf(condaIndex, "").map((name) => ({ section: undefined, name })),
+  ...documentsOf(condaIndex, WHOLE_CHANNEL).map((name) => ({ section: WHOLE_CHANNEL, name })),
 ];
 
 let folder: string;
@@ -84,12 +85,12 @@ async function buildAll(to: string, clock: Clock, between?: Between): Promise<Bu
     const hashes: unknown[] = [];
     let steps = 0;
     for (const place of PLACES) {
-      let reply = await builder.build({ channelId: 1, address: ADDRESS, ...place });
+      let reply = await builder.build({ channelId: 1, view: PLAIN_VIEW, address: ADDRESS, ...place });
       for (let step = 0; reply.kind === "more"; step += 1) {
         steps += 1;
         if (reply.isWaiting) await Bun.sleep(1);
         if (place.name === between?.name && step === between.step) await between.work();
-        reply = await builder.build({ channelId: 1, address: ADDRESS, ...place });
+        reply = await builder.build({ channelId: 1, view: PLAIN_VIEW, address: ADDRESS, ...place });
       }
       expect([place.name, reply.kind]).toEqual([place.name, place.name.endsWith("json.bz2") ? "absent" : "built"]);
       hashes.push([place.name, reply.kind === "built" ? reply.hash : reply]);
@@ -168,7 +169,7 @@ test("nothing that a document is put together of changes until it is there", asy
   await change(add(WORST, "n1", 500));
   const builder = builderHere(folder, kept, impatientClock());
   const ask = (name: "repodata.json" | "repodata.json.zst") =>
-    builder.build({ channelId: 1, address: ADDRESS, section: "noarch", name, atLeast: 1 });
+    builder.build({ channelId: 1, view: PLAIN_VIEW, address: ADDRESS, section: "noarch", name, atLeast: 1 });
   let [waited, version] = [0, 500];
   let first = await ask("repodata.json");
   for (; first.kind === "more"; first = await ask("repodata.json")) {

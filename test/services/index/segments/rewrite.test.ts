@@ -12,7 +12,7 @@ import { storedSegments } from "../../../support/stored-segments.ts";
 
 setDefaultTimeout(60_000);
 
-const PLACE = { channelId: 1, section: "noarch", family: "repodata", group: "packages.conda" };
+const PLACE = { channelId: 1, view: "main", section: "noarch", layout: "repodata", group: "packages.conda" };
 const KEYS = { fileOf: (key: string) => ({ packageName: key.slice(0, key.indexOf("-")), fileName: key }) };
 const NAMES = Array.from({ length: 60 }, (_, at) => `n${at * 7}`).sort();
 
