@@ -1,11 +1,12 @@
 // The composition root: the only file that knows all parts.
 
-import { join } from "node:path";
+import { basename } from "node:path";
 import { version } from "../package.json";
 import type { Config } from "./config.ts";
 import { createEvents, type Events } from "./events.ts";
 import { listChannels } from "./models/channel.ts";
 import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
+import { openSnapshots } from "./models/database.ts";
 import { toOpenError } from "./models/database-errors.ts";
 import { openDerivedLookup, type DerivedLookup } from "./models/index/lookup.ts";
 import { lockFolder } from "./models/lock.ts";
@@ -119,7 +120,7 @@ export async function createApp(options: AppOptions): Promise<App> {
   health = healthOf(config, { ...stores, events, clock });
   const watch = health.watch();
   const gc = collectInBackground(config, { events, folder });
-  const catalogues = openDerivedLookup(join(folder.root, "index.db"));
+  const catalogues = openDerivedLookup(folder.index);
   const parts = { ...stores, ...threads, health, requireFiles, clock, events, metrics, files, catalogues };
   const router = routerOf(options, parts);
   return {
@@ -152,7 +153,10 @@ async function sweep({ folder, database, blobs }: Stores, files: DerivedFiles): 
 function healthOf(config: Config, parts: Stores & { readonly events: Events; readonly clock: Clock }): Health {
   const { folder, guard, database, events, clock } = parts;
   guard.begin();
-  const disk = createDiskProbe({ root: folder.root, files: ["condarium.db", "condarium.db-wal", "index.db"] });
+  const disk = createDiskProbe({
+    root: folder.root,
+    files: [folder.database, `${folder.database}-wal`, folder.index].map((path) => basename(path)),
+  });
   const databasePath = folder.database;
   return createHealth({ database, databasePath, guard, disk, reserve: config["min-free-space"], events, clock });
 }
@@ -254,16 +258,24 @@ function managementOf(parts: {
   const access = accessOf(config, { database, clock });
   const channels = createChannels({ database, access, clock });
   const files = createDerivedFiles(folder.root);
-  const index = { database, blobs, clock, files, dataFolder: folder.root, format: condaIndex };
+  const index = {
+    database,
+    blobs,
+    clock,
+    files,
+    folder,
+    openSnapshots: () => openSnapshots(folder.database),
+    format: condaIndex,
+  };
   return {
     users: createUsers({ database, access, clock, defaultVisibility: config["default-visibility"] }),
     tokens: createTokens({ database, access, clock }),
     channels,
     grants: createGrants({ database, access, channels, clock }),
-    verify: createVerify({ database, blobs, clock, graceMs, root: folder.root, deep: createDeepVerify(index) }),
+    verify: createVerify({ database, blobs, clock, graceMs, folder, deep: createDeepVerify(index) }),
     reindex: createReindex(index),
-    backup: createBackup({ database, blobs, clock, version, failpoint, dataFolder: folder.root }),
-    gc: createGc({ database, blobs, clock, reserve, failpoint, dataFolder: folder.root, codec: condaIndex.codec }),
+    backup: createBackup({ database, blobs, clock, version, failpoint, folder }),
+    gc: createGc({ database, blobs, clock, reserve, failpoint, folder, codec: condaIndex.codec }),
   };
 }
 

@@ -8,6 +8,7 @@ import { createIndexWorker } from "./services/index/worker.ts";
 import { packDocument } from "./services/index/files/gzip-worker.ts";
 import { collectIn } from "./services/storage/gc-worker.ts";
 import type { WorkerJob, WorkerReply } from "./services/workers.ts";
+import { indexIdentity, openGcStores, openIndexStores } from "./stores.ts";
 
 declare const self: Worker;
 
@@ -18,7 +19,7 @@ self.addEventListener("message", (event: MessageEvent<WorkerJob>) => {
 /** Past this, what an inspection leaves behind is worth collecting at once: the heap of a thread grows late and shrinks later. */
 const LONG_MS = 100;
 
-const index = createIndexWorker({ format: condaIndex });
+const index = createIndexWorker({ format: condaIndex, open: openIndexStores, identityOf: indexIdentity });
 const hashes = createHashWorker();
 
 async function answer(job: WorkerJob): Promise<WorkerReply> {
@@ -31,7 +32,8 @@ async function answer(job: WorkerJob): Promise<WorkerReply> {
       return { kind: "shard", reply: await index.use(job.dataFolder, ({ restore }) => restore(job.request)) };
     }
     if (job.kind === "pack") return { kind: "packed", reply: packDocument(job.request) };
-    if (job.kind === "gc") return { kind: "collected", summary: await collectIn(job, condaIndex.codec) };
+    if (job.kind === "gc")
+      return { kind: "collected", summary: await collectIn(job, { codec: condaIndex.codec, open: openGcStores }) };
     if (job.kind === "hash") return { kind: "hashed", digest: hashes.take(job) };
     const busy = startBusyTime();
     const inspection = await inspectArchive(job.path, { ...job, busy });

@@ -127,6 +127,11 @@ test.each([
     /\b(pagesOfSection|pagesOfName|newestFiles|indexedFile|yankedFiles)\(/,
     /^(models\/package-file|services\/index\/records)\.ts$/,
   ],
+  [
+    "the files of the data folder",
+    /"(condarium|index)\.db"/,
+    /^(models\/data-folder|modules\/storage\/leftovers|cli\/\w+)\.ts$/,
+  ],
   ["transactions", /\.transaction\(|BEGIN IMMEDIATE/, /^models\/(writer|migrations|index\/db)\.ts$/],
 ])("%s has one owner", (_, pattern, owner) => {
   const users = sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);

@@ -1,22 +1,32 @@
 // What a worker thread keeps open to build documents of one data folder.
 
-import { statSync } from "node:fs";
-import { join } from "node:path";
 import { listChannels } from "../../models/channel.ts";
-import { openSnapshots, type Snapshots } from "../../models/database.ts";
-import { openDerived, type Derived } from "../../models/index/db.ts";
-import { fileIdentity } from "../../models/folder-guard.ts";
+import type { Snapshots } from "../../models/database.ts";
+import type { Derived } from "../../models/index/db.ts";
 import { systemClock } from "../../modules/clock.ts";
-import { createDerivedFiles } from "../../modules/storage/derived-files.ts";
-import { createDiskStore } from "../../modules/storage/disk.ts";
+import { createIndexBuilder, type IndexBuilder, type IndexBuilderParts } from "./builder.ts";
 import type { IndexFormat } from "./format.ts";
-import { createIndexBuilder, type IndexBuilder } from "./builder.ts";
 
 export type IndexWorker = {
   /** Does something with the builder of a data folder. */
   use<T>(dataFolder: string, work: (builder: IndexBuilder) => Promise<T>): Promise<T>;
   /** Why derived data had to be begun anew since this was last asked. */
   takeMended(): string | undefined;
+};
+
+export type IndexStores = Pick<IndexBuilderParts, "snapshots" | "derived" | "files" | "blobs"> & { close(): void };
+
+export type IndexStoresOptions = {
+  readonly codec: string;
+  /** Told why derived data is begun anew. */
+  readonly onAnew: (why: string) => void;
+};
+
+export type IndexWorkerParts = {
+  readonly format: IndexFormat;
+  readonly open: (dataFolder: string, options: IndexStoresOptions) => IndexStores;
+  /** Of the databases that lie in a folder: another once one of them was replaced. */
+  readonly identityOf: (dataFolder: string) => string;
 };
 
 type Opened = {
@@ -28,7 +38,7 @@ type Opened = {
 };
 
 /** Opens the folder at the first request, and keeps it open while the thread lives. */
-export function createIndexWorker({ format }: { readonly format: IndexFormat }): IndexWorker {
+export function createIndexWorker(parts: IndexWorkerParts): IndexWorker {
   let opened: Opened | undefined;
   let mended: string | undefined;
   return {
@@ -39,9 +49,9 @@ export function createIndexWorker({ format }: { readonly format: IndexFormat }):
     },
     use: async (dataFolder, work) => {
       try {
-        if (opened?.folder !== dataFolder || opened.identity !== identityOf(dataFolder)) {
+        if (opened?.folder !== dataFolder || opened.identity !== parts.identityOf(dataFolder)) {
           opened?.close();
-          opened = await open(dataFolder, format, (why) => (mended = why));
+          opened = await open(parts, dataFolder, (why) => (mended = why));
         }
         return await work(opened.builder);
       } catch (error) {
@@ -54,31 +64,17 @@ export function createIndexWorker({ format }: { readonly format: IndexFormat }):
   };
 }
 
-async function open(folder: string, format: IndexFormat, onMended: (why: string) => void): Promise<Opened> {
-  const snapshots = openSnapshots(join(folder, "condarium.db"));
-  const connections: { close(): void }[] = [snapshots];
-  const close = (): void => {
-    for (const connection of connections) connection.close();
-  };
+async function open(parts: IndexWorkerParts, folder: string, onAnew: (why: string) => void): Promise<Opened> {
+  const { format, identityOf } = parts;
+  const { close, ...stores } = parts.open(folder, { codec: format.codec, onAnew });
   try {
-    const derived = openDerived(join(folder, "index.db"), format.codec, { onAnew: onMended });
-    connections.push(derived);
-    await forgetChannelsThatHaveGone(snapshots, derived);
-    const files = createDerivedFiles(folder);
-    // Shards are small and derived: they may use what uploads leave free.
-    const blobs = createDiskStore({ root: folder, reserve: 0 });
-    const builder = createIndexBuilder({ snapshots, derived, files, blobs, clock: systemClock, format });
+    await forgetChannelsThatHaveGone(stores.snapshots, stores.derived);
+    const builder = createIndexBuilder({ ...stores, clock: systemClock, format });
     return { folder, identity: identityOf(folder), close, builder };
   } catch (error) {
     close();
     throw error;
   }
-}
-
-/** Whoever deletes or replaces a database leaves us with the old one open. */
-function identityOf(folder: string): string {
-  const files = ["condarium.db", "index.db"].map((name) => statSync(join(folder, name), { throwIfNoEntry: false }));
-  return files.map((info) => (info ? fileIdentity(info) : "none")).join(" ");
 }
 
 async function forgetChannelsThatHaveGone(snapshots: Snapshots, derived: Derived): Promise<void> {

@@ -1,8 +1,6 @@
 // Shards that no catalogue names. A catalogue is committed to index.db before it is answered, together with the names of
 // the shards that it replaces; so whoever holds that file knows of each shard whether it was ever answered.
 
-import { readdir } from "node:fs/promises";
-import { join } from "node:path";
 import { listChannels } from "../../models/channel.ts";
 import { DerivedBusy, WHOLE_CHANNEL, type IndexScope } from "../../models/index/scope.ts";
 import { kindOfDerived } from "../../models/index/copy.ts";
@@ -12,6 +10,7 @@ import { sectionRevision } from "../../models/index-part.ts";
 import { listSections } from "../../models/package-file.ts";
 import { machineStart } from "../../modules/clock.ts";
 import type { BlobKey } from "../../modules/storage/blob-store.ts";
+import { channelsWithShards } from "../../modules/storage/leftovers.ts";
 import { isHash, shardKey } from "../../modules/storage/keys.ts";
 import type { Collecting } from "./collect.ts";
 
@@ -25,13 +24,13 @@ const BUSY_MS = 50;
 /** Errors: `DerivedBusy` when a builder keeps index.db for long. */
 export async function collectShards(work: Collecting): Promise<void> {
   const channels = new Set((await listChannels(work.database.read)).map(({ id }) => id));
-  const path = join(work.dataFolder, "index.db");
+  const path = work.folder.index;
   // Without an index.db of this release nobody knows what is named; the server begins a new one when it is first asked.
   const derived =
     kindOfDerived(path, work.codec) === "ours" ? openDerived(path, work.codec, { clock: work.clock }) : undefined;
   try {
     if (derived && !work.dryRun) await tidy(work, derived, channels);
-    for (const channelId of await shardFolders(work.dataFolder)) {
+    for (const channelId of await channelsWithShards(work.folder.root)) {
       if (!channels.has(channelId)) await collectChannel(work, channelId);
       else if (derived) await collectNamed(work, derived, channelId);
     }
@@ -123,9 +122,4 @@ async function locked(derived: Derived, work: () => Promise<void>): Promise<void
       await Bun.sleep(BUSY_MS);
     }
   }
-}
-
-async function shardFolders(dataFolder: string): Promise<number[]> {
-  const names = await readdir(join(dataFolder, "shards")).catch(() => []);
-  return names.flatMap((name) => (/^\d+$/.test(name) ? [Number(name)] : []));
 }

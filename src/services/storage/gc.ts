@@ -28,7 +28,7 @@ export type Gc = (options: {
   readonly onProgress?: Collecting["onProgress"] | undefined;
 }) => Promise<GcSummary>;
 
-export type GcParts = Pick<Collecting, "database" | "blobs" | "clock" | "dataFolder" | "codec"> & {
+export type GcParts = Pick<Collecting, "database" | "blobs" | "clock" | "folder" | "codec"> & {
   readonly reserve: Reserve;
   readonly failpoint?: ((name: string) => void) | undefined;
 };

@@ -1,6 +1,7 @@
 // Checks the invariants of what is stored (I-1 to I-7), and repairs nothing.
 
-import { join } from "node:path";
+import { basename } from "node:path";
+import type { DataFolder } from "../../models/data-folder.ts";
 import type { Database } from "../../models/database.ts";
 import { listAside } from "../../models/index/copy.ts";
 import {
@@ -35,7 +36,7 @@ export type VerifyParts = {
   readonly database: Database;
   readonly blobs: BlobStore;
   readonly clock: Clock;
-  readonly root: string;
+  readonly folder: Pick<DataFolder, "root" | "database" | "index">;
   /** ms for which the collector leaves a blob that nothing refers to. */
   readonly graceMs: number;
   readonly deep: DeepVerify;
@@ -52,7 +53,7 @@ export function createVerify(parts: VerifyParts): Verify {
       problems += 1;
       onProblem({ invariant, subject, message });
     };
-    for (const message of parts.database.integrityProblems()) report("I-1", "condarium.db", message);
+    for (const message of parts.database.integrityProblems()) report("I-1", basename(parts.folder.database), message);
     const files = await checkFiles(parts, report);
     const blobs = await checkBlobs(parts, report, level, onProgress);
     await checkIdle(parts, report);
@@ -157,14 +158,14 @@ async function checkOrphans(parts: VerifyParts, report: Report, prefix: string):
 
 /** I-5: nothing is left of uploads that ended long ago. */
 async function checkLeftovers(parts: VerifyParts, report: Report): Promise<void> {
-  for (const { name, modified } of await listTemporary(parts.root)) {
+  for (const { name, modified } of await listTemporary(parts.folder.root)) {
     if (modified < parts.clock.now() - TEMPORARY_MS) report("I-5", name, "an upload left this behind");
   }
 }
 
 /** I-6, as far as the server has found out by itself: records that its documents leave out. */
 function checkAside(parts: VerifyParts, report: Report): void {
-  for (const { channelId, path, reason } of listAside(join(parts.root, "index.db")))
+  for (const { channelId, path, reason } of listAside(parts.folder.index))
     report("I-6", `channel ${channelId} ${path}`, `documents leave it out, as no document can hold it: ${reason}`);
 }
 

@@ -1,9 +1,10 @@
 // Makes every document from nothing, and puts that in the place of what is stored otherwise.
 
-import { join } from "node:path";
+import { basename } from "node:path";
 import { unavailable } from "../../../errors.ts";
 import { bumpRevision } from "../../../models/channel.ts";
-import { openSnapshots, type Database, type Snapshots } from "../../../models/database.ts";
+import type { DataFolder } from "../../../models/data-folder.ts";
+import type { Database, Snapshots } from "../../../models/database.ts";
 import { copyScopes, kindOfDerived } from "../../../models/index/copy.ts";
 import { DerivedBusy, type IndexScope } from "../../../models/index/scope.ts";
 import { SHARDS_LAYOUT } from "../../../models/index/shards.ts";
@@ -44,7 +45,8 @@ export type ReindexParts = {
   readonly blobs: BlobStore;
   readonly files: DerivedFiles;
   readonly clock: Clock;
-  readonly dataFolder: string;
+  readonly folder: Pick<DataFolder, "index" | "temporary">;
+  readonly openSnapshots: () => Snapshots & { close(): void };
   readonly format: IndexFormat;
 };
 
@@ -60,8 +62,8 @@ export function createReindex(parts: ReindexParts): Reindex {
       if (document.result === "mended") mended += 1;
       onDocument(document);
     };
-    const stored = storedFile(join(parts.dataFolder, "index.db"), parts.format.codec, report);
-    const snapshots = openSnapshots(join(parts.dataFolder, "condarium.db"));
+    const stored = storedFile(parts.folder.index, parts.format.codec, report);
+    const snapshots = parts.openSnapshots();
     const onMade = (): void => onProgress?.((made += 1), total);
     try {
       for (const target of targets) {
@@ -88,7 +90,7 @@ function storedFile(path: string, codec: string, report: (document: ReindexedDoc
   report({
     channel: "",
     section: "",
-    document: "index.db",
+    document: basename(path),
     result: "mended",
     detail: "it was damaged, and is begun anew",
   });
@@ -96,7 +98,7 @@ function storedFile(path: string, codec: string, report: (document: ReindexedDoc
 }
 
 async function reindexChannel(work: Work, target: RebuildTarget): Promise<ReindexedDocument[]> {
-  return await withScratch(work.dataFolder, work.format.codec, async (scratch) => {
+  return await withScratch(work.folder.temporary, work.format.codec, async (scratch) => {
     const documents: ReindexedDocument[] = [];
     const wrong: IndexScope[] = [];
     for (const section of target.sections) {

@@ -27,13 +27,13 @@ export type ShardFile = {
   close(): void;
 };
 
-/** `codec` is that of the derived data. */
+/** In the folder of temporary files; `codec` is that of the derived data. */
 export async function withScratch<T>(
-  dataFolder: string,
+  temporary: string,
   codec: string,
   work: (scratch: Scratch) => Promise<T>,
 ): Promise<T> {
-  const folder = join(dataFolder, "tmp", randomHex(16));
+  const folder = join(temporary, randomHex(16));
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const opened: { close(): void }[] = [];
   const store = (name: string): ScratchStore => {

@@ -1,9 +1,10 @@
 // Checks the documents of every channel (I-6, I-7): what is made from nothing by reading it back beside the rows, what is
 // stored by comparing it with that. Nothing of it is written to.
 
-import { join } from "node:path";
+import { basename } from "node:path";
 import { Decompress } from "fzstd";
-import { openSnapshots, type Database, type Snapshots } from "../../../models/database.ts";
+import type { DataFolder } from "../../../models/data-folder.ts";
+import type { Database, Snapshots } from "../../../models/database.ts";
 import { kindOfDerived, listAside } from "../../../models/index/copy.ts";
 import { decompressBzip2 } from "../../../modules/archive/bzip2.ts";
 import type { Clock } from "../../../modules/clock.ts";
@@ -30,7 +31,8 @@ export type DeepVerifyParts = {
   readonly blobs: BlobStore;
   readonly files: DerivedFiles;
   readonly clock: Clock;
-  readonly dataFolder: string;
+  readonly folder: Pick<DataFolder, "index" | "temporary">;
+  readonly openSnapshots: () => Snapshots & { close(): void };
   readonly format: IndexFormat;
 };
 
@@ -43,10 +45,10 @@ export function createDeepVerify(parts: DeepVerifyParts): DeepVerify {
     const total = countDocuments(parts.format, targets);
     let made = 0;
     const onMade = (): void => onProgress?.((made += 1), total);
-    const path = join(parts.dataFolder, "index.db");
+    const path = parts.folder.index;
     const kind = kindOfDerived(path, parts.format.codec);
-    if (kind === "damaged") report("I-6", "index.db", "it is damaged: condarium reindex begins it anew");
-    const snapshots = openSnapshots(join(parts.dataFolder, "condarium.db"));
+    if (kind === "damaged") report("I-6", basename(path), "it is damaged: condarium reindex begins it anew");
+    const snapshots = parts.openSnapshots();
     try {
       for (const target of targets) {
         const stored = kind === "ours" ? path : undefined;
@@ -66,7 +68,7 @@ type Work = DeepVerifyParts & {
 };
 
 async function verifyChannel(work: Work, target: RebuildTarget): Promise<void> {
-  await withScratch(work.dataFolder, work.format.codec, async (scratch) => {
+  await withScratch(work.folder.temporary, work.format.codec, async (scratch) => {
     for (const section of target.sections) {
       const place = { channelId: target.channelId, view: PLAIN_VIEW, section, address: { title: "", url: "" } };
       const onShard = ({ hash, content, stored }: FreshShard): void => {
