@@ -1,13 +1,11 @@
-// Brings scopes that keep one small value a name up to the channel's revision, in bounded steps.
+// Brings scopes that keep one small value a name up to the channel's revision.
 
-import { latestRevision } from "../../../models/channel.ts";
 import { scopeKey, type IndexScope } from "../../../models/index/scope.ts";
-import type { DerivedState } from "../../../models/index/db.ts";
-import { changedNames, nextNames } from "../../../models/index-part.ts";
-import { setState, trustedState } from "./segments.ts";
-import { BEFORE_ANY, type CatchUpParts, type NameValue, type Progress } from "./parts.ts";
+import { nextNames } from "../../../models/index-part.ts";
 import { finish, type Advance, type Work } from "../steps/long-work.ts";
-import { cursorOf, updateOf, type Update } from "./cursor.ts";
+import { cursorOf } from "./cursor.ts";
+import { catchUp } from "./driver.ts";
+import type { CatchUpParts, NameValue, Progress } from "./parts.ts";
 
 export type NameWork = {
   /** Makes the value. */
@@ -24,50 +22,52 @@ const NAMES_A_STEP = 500;
 const SHORT_BYTES = 1024 ** 2;
 
 export async function catchUpNames(parts: CatchUpParts, scope: IndexScope, work: NameWork): Promise<Progress> {
-  const { derived, reader, clock } = parts;
-  const deadline = clock.elapsed() + parts.budget;
-  const isLate = (): boolean => clock.elapsed() > deadline;
-  const moment = (await latestRevision(reader, scope.channelId)) ?? BEFORE_ANY;
-  const state = await trustedState(parts, scope);
-  if (state?.cursor === null && state.revision === moment.revision) return { kind: "current", moment };
-  if (!state) derived.transact(() => derived.discard(scope));
-  // Several steps go by name and may be cut off after any of them; what changes meanwhile is caught up after.
-  const { revision, identity } = state && state.cursor !== null ? state : moment;
-  const update = state && updateOf(state);
-  const { names, isLast } = await namesToDo(parts, scope, state, update);
-  const stop = (after: string, isWaiting: boolean): Progress => {
-    const cursor = update ? cursorOf({ ...update, after }) : after;
-    setState(parts, scope, { revision, identity, cursor, ahead: moment });
-    return { kind: "more", isWaiting };
-  };
-  let done = update ? update.after : (state?.cursor ?? "");
+  return await catchUp(parts, scope, {
+    mostNames: Number.POSITIVE_INFINITY,
+    build: async (cursor, revision) => {
+      const names = await nextNames(parts.reader, scope, { after: cursor, limit: NAMES_A_STEP });
+      const isLast = names.length < NAMES_A_STEP;
+      const { after, isWaiting } = await makeNames(parts, scope, work, { names, isLast, after: cursor, revision });
+      return { cursor: after ?? null, isWaiting };
+    },
+    update: async (changed, update, revision) => {
+      const names = changed.filter((name) => name > update.after);
+      const todo = { names, isLast: true, after: update.after, revision };
+      const { after, isWaiting } = await makeNames(parts, scope, work, todo);
+      return { cursor: after === undefined ? null : cursorOf({ ...update, after }), isWaiting };
+    },
+  });
+}
+
+type NamesToMake = {
+  readonly names: readonly string[];
+  /** Whether no other names follow these. */
+  readonly isLast: boolean;
+  /** The last name that is done. */
+  readonly after: string;
+  readonly revision: number;
+};
+
+/** Answers the last name that is done, undefined when all are. */
+async function makeNames(
+  parts: CatchUpParts,
+  scope: IndexScope,
+  work: NameWork,
+  { names, isLast, after, revision }: NamesToMake,
+): Promise<{ readonly after: string | undefined; readonly isWaiting: boolean }> {
+  const deadline = parts.clock.elapsed() + parts.budget;
+  const isLate = (): boolean => parts.clock.elapsed() > deadline;
+  let done = after;
   for (let at = 0; at < names.length;) {
     const some = await namesAtOnce(names.slice(at, at + work.atOnce), work);
     const values = await valuesOf(parts, { ...scope, revision }, some, work, isLate);
-    if (!("value" in values)) return stop(done, values.isWaiting);
+    if (!("value" in values)) return { after: done, isWaiting: values.isWaiting };
     store(parts, scope, values.value);
     at += some.names.length;
     done = some.names.at(-1) ?? done;
-    if ((at < names.length || !isLast) && isLate()) return stop(done, false);
+    if ((at < names.length || !isLast) && isLate()) return { after: done, isWaiting: false };
   }
-  if (!isLast) return stop(done, false);
-  setState(parts, scope, { revision, identity, cursor: null, ahead: moment });
-  return revision === moment.revision ? { kind: "current", moment } : { kind: "more", isWaiting: false };
-}
-
-async function namesToDo(
-  { reader }: CatchUpParts,
-  scope: IndexScope,
-  state: DerivedState | undefined,
-  update: Update | undefined,
-): Promise<{ readonly names: readonly string[]; readonly isLast: boolean }> {
-  if (update) {
-    const names = await changedNames(reader, { ...scope, revision: update.since });
-    return { names: names.filter((name) => name > update.after), isLast: true };
-  }
-  const after = state?.cursor ?? "";
-  const names = await nextNames(reader, scope, { after, limit: NAMES_A_STEP });
-  return { names, isLast: names.length < NAMES_A_STEP };
+  return { after: isLast ? undefined : done, isWaiting: false };
 }
 
 type NamesAtOnce = { readonly names: readonly string[]; readonly isLong: boolean };
