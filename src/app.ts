@@ -1,13 +1,14 @@
 // The composition root: the only file that knows all parts.
 
-import { join } from "node:path";
+import { basename } from "node:path";
 import { version } from "../package.json";
 import type { Config } from "./config.ts";
 import { createEvents, type Events } from "./events.ts";
 import { listChannels } from "./models/channel.ts";
 import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
+import { openSnapshots } from "./models/database.ts";
 import { toOpenError } from "./models/database-errors.ts";
-import { openDerivedLookup, type DerivedLookup } from "./models/derived-lookup.ts";
+import { openDerivedLookup, type DerivedLookup } from "./models/index/lookup.ts";
 import { lockFolder } from "./models/lock.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
 import { ARCHIVE_LIMITS } from "./modules/conda/archive.ts";
@@ -23,6 +24,7 @@ import { createAdmission } from "./services/admission.ts";
 import { createBodies } from "./services/bodies.ts";
 import { findPlace, isThere } from "./services/channel-place.ts";
 import { createChannels, type Channels } from "./services/channels.ts";
+import { condaIndex } from "./services/conda/index-format.ts";
 import { createInspect } from "./services/conda/inspect.ts";
 import { createPublish } from "./services/conda/publish.ts";
 import { createRemove } from "./services/conda/remove.ts";
@@ -33,18 +35,18 @@ import { createIdentities } from "./services/identities.ts";
 import { createBackup, type Backup } from "./services/storage/backup.ts";
 import { createGc, type Gc } from "./services/storage/gc.ts";
 import { scheduleGc } from "./services/storage/gc-schedule.ts";
-import { createDeepVerify } from "./services/index/deep-verify.ts";
+import { createDeepVerify } from "./services/index/repair/verify.ts";
 import { createEngine } from "./services/index/engine.ts";
-import { createReindex, type Reindex } from "./services/index/reindex.ts";
-import { createShards } from "./services/index/shards.ts";
-import { createTurns } from "./services/index/turns.ts";
+import { createReindex, type Reindex } from "./services/index/repair/reindex.ts";
+import { createShards } from "./services/conda/shards/read.ts";
+import { createTurns } from "./services/index/steps/turns.ts";
 import { createPackages } from "./services/packages.ts";
 import { createLocalSource } from "./services/sources/local.ts";
 import { createStaging } from "./services/staging.ts";
 import { createThrottle } from "./services/throttle.ts";
 import { createTokens, type Tokens } from "./services/tokens.ts";
 import { createUsers, type Users } from "./services/users.ts";
-import { createVerify, type Verify } from "./services/verify.ts";
+import { createVerify, type Verify } from "./services/storage/verify.ts";
 import { createWorkers } from "./services/workers.ts";
 import { closeStores, openStores, type Stores } from "./stores.ts";
 import { createThreads, PATIENCE_MS, spawn, WAITING, type Threads } from "./threads.ts";
@@ -118,7 +120,7 @@ export async function createApp(options: AppOptions): Promise<App> {
   health = healthOf(config, { ...stores, events, clock });
   const watch = health.watch();
   const gc = collectInBackground(config, { events, folder });
-  const catalogues = openDerivedLookup(join(folder.root, "index.db"));
+  const catalogues = openDerivedLookup(folder.index);
   const parts = { ...stores, ...threads, health, requireFiles, clock, events, metrics, files, catalogues };
   const router = routerOf(options, parts);
   return {
@@ -151,7 +153,10 @@ async function sweep({ folder, database, blobs }: Stores, files: DerivedFiles): 
 function healthOf(config: Config, parts: Stores & { readonly events: Events; readonly clock: Clock }): Health {
   const { folder, guard, database, events, clock } = parts;
   guard.begin();
-  const disk = createDiskProbe({ root: folder.root, files: ["condarium.db", "condarium.db-wal", "index.db"] });
+  const disk = createDiskProbe({
+    root: folder.root,
+    files: [folder.database, `${folder.database}-wal`, folder.index].map((path) => basename(path)),
+  });
   const databasePath = folder.database;
   return createHealth({ database, databasePath, guard, disk, reserve: config["min-free-space"], events, clock });
 }
@@ -198,7 +203,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     events,
     dataFolder: folder.root,
   };
-  const engine = createEngine({ ...building, database, files, clock, requireFiles });
+  const engine = createEngine({ ...building, database, files, clock, requireFiles, format: condaIndex });
   const shards = createShards({ ...building, blobs, catalogues: parts.catalogues });
   const publish = createPublish({
     database,
@@ -258,16 +263,25 @@ function managementOf(parts: {
   const graceMs = config["gc-grace"] * 1000;
   const access = accessOf(config, { database, clock });
   const channels = createChannels({ database, access, clock });
-  const index = { database, blobs, clock, files: createDerivedFiles(folder.root), dataFolder: folder.root };
+  const files = createDerivedFiles(folder.root);
+  const index = {
+    database,
+    blobs,
+    clock,
+    files,
+    folder,
+    openSnapshots: () => openSnapshots(folder.database),
+    format: condaIndex,
+  };
   return {
     users: createUsers({ database, access, clock, defaultVisibility: config["default-visibility"] }),
     tokens: createTokens({ database, access, clock }),
     channels,
     grants: createGrants({ database, access, channels, clock }),
-    verify: createVerify({ database, blobs, clock, graceMs, root: folder.root, deep: createDeepVerify(index) }),
+    verify: createVerify({ database, blobs, clock, graceMs, folder, deep: createDeepVerify(index) }),
     reindex: createReindex(index),
-    backup: createBackup({ database, blobs, clock, version, failpoint, dataFolder: folder.root }),
-    gc: createGc({ database, blobs, clock, reserve, failpoint, dataFolder: folder.root }),
+    backup: createBackup({ database, blobs, clock, version, failpoint, folder }),
+    gc: createGc({ database, blobs, clock, reserve, failpoint, folder, codec: condaIndex.codec }),
   };
 }
 

@@ -2,15 +2,20 @@
 
 import type { Config } from "./config.ts";
 import { AppError } from "./errors.ts";
-import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
-import { openDatabase, type Database } from "./models/database.ts";
-import { createFolderGuard, type FolderGuard } from "./models/folder-guard.ts";
+import { statSync } from "node:fs";
+import { openDataFolder, partsOfFolder, type DataFolder } from "./models/data-folder.ts";
+import { openDatabase, openSnapshots, type Database } from "./models/database.ts";
+import { createFolderGuard, fileIdentity, type FolderGuard } from "./models/folder-guard.ts";
+import { openDerived } from "./models/index/db.ts";
 import { lockFolder } from "./models/lock.ts";
 import { createReserve, type Reserve } from "./models/reserve.ts";
-import type { Clock } from "./modules/clock.ts";
+import { systemClock, type Clock } from "./modules/clock.ts";
 import type { BlobStore } from "./modules/storage/blob-store.ts";
+import { createDerivedFiles } from "./modules/storage/derived-files.ts";
 import { createDiskStore } from "./modules/storage/disk.ts";
 import { dropDerived } from "./modules/storage/leftovers.ts";
+import type { IndexStores, IndexStoresOptions } from "./services/index/worker.ts";
+import type { GcStores } from "./services/storage/gc-worker.ts";
 
 export type Stores = {
   readonly folder: DataFolder;
@@ -74,4 +79,36 @@ function openStoresOnce(options: StoresOptions): Stores {
   });
   const blobs = createDiskStore({ root: folder.root, reserve: config["min-free-space"], requireFiles, failpoint });
   return { folder, guard: createFolderGuard(folder), database, blobs, reserve };
+}
+
+/** What a thread opens beside the server to build documents. */
+export function openIndexStores(dataFolder: string, options: IndexStoresOptions): IndexStores {
+  const { database, index } = partsOfFolder(dataFolder);
+  const snapshots = openSnapshots(database);
+  try {
+    const derived = openDerived(index, options.codec, { onAnew: options.onAnew });
+    const close = (): void => [snapshots, derived].forEach((connection) => connection.close());
+    const files = createDerivedFiles(dataFolder);
+    // Shards are small and derived: they may use what uploads leave free.
+    return { snapshots, derived, files, blobs: createDiskStore({ root: dataFolder, reserve: 0 }), close };
+  } catch (error) {
+    snapshots.close();
+    throw error;
+  }
+}
+
+/** Of the databases of documents: whoever deletes or replaces one leaves a thread with the old one open. */
+export function indexIdentity(dataFolder: string): string {
+  const { database, index } = partsOfFolder(dataFolder);
+  const files = [database, index].map((path) => statSync(path, { throwIfNoEntry: false }));
+  return files.map((info) => (info ? fileIdentity(info) : "none")).join(" ");
+}
+
+/** What a thread opens beside the server to collect what nobody needs. */
+export function openGcStores(dataFolder: string): GcStores {
+  const folder = partsOfFolder(dataFolder);
+  const [clock, reserve] = [systemClock, createReserve(folder.database)];
+  const database = openDatabase({ path: folder.database, clock, create: false, reserve });
+  const blobs = createDiskStore({ root: dataFolder, reserve: 0 });
+  return { folder, database, blobs, clock, reserve, close: database.close };
 }

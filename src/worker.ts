@@ -4,11 +4,13 @@ import { setPriority } from "node:os";
 
 import { startBusyTime } from "./modules/clock.ts";
 import { inspectArchive } from "./modules/conda/inspect-archive.ts";
+import { condaIndex } from "./services/conda/index-format.ts";
 import { createHashWorker } from "./services/hash-worker.ts";
-import { createIndexWorker } from "./services/index/index-worker.ts";
-import { packDocument } from "./services/index/pack-worker.ts";
+import { createIndexWorker } from "./services/index/worker.ts";
+import { packDocument } from "./services/index/files/gzip-worker.ts";
 import { collectIn } from "./services/storage/gc-worker.ts";
 import type { InspectJob, WorkerJob, WorkerReply } from "./services/workers.ts";
+import { indexIdentity, openGcStores, openIndexStores } from "./stores.ts";
 
 declare const self: Worker;
 
@@ -20,7 +22,7 @@ self.addEventListener("message", (event: MessageEvent<WorkerJob>) => {
 const LONG_MS = 100;
 const LOW_PRIORITY = 10;
 
-const index = createIndexWorker();
+const index = createIndexWorker({ format: condaIndex, open: openIndexStores, identityOf: indexIdentity });
 const hashes = createHashWorker();
 
 async function answer(job: WorkerJob): Promise<WorkerReply> {
@@ -35,7 +37,7 @@ async function answer(job: WorkerJob): Promise<WorkerReply> {
     if (job.kind === "pack") return { kind: "packed", reply: packDocument(job.request) };
     if (job.kind === "gc") {
       giveWay();
-      return { kind: "collected", summary: await collectIn(job) };
+      return { kind: "collected", summary: await collectIn(job, { codec: condaIndex.codec, open: openGcStores }) };
     }
     if (job.kind === "hash") return { kind: "hashed", digest: hashes.take(job) };
     return await inspect(job);

@@ -30,6 +30,22 @@ const MODULE_FRIENDS: Readonly<Record<string, readonly string[]>> = {
   "passwords.ts": ["mutex.ts"],
 };
 
+/** Low to high inside `services/`; a folder of no other rank is a package type. */
+const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
+  [/^(actor|channel-place|channel-policy|token-limits|throttle|admission|bodies|health|hash-worker)\.ts$/, "values"],
+  [/^(identities|access|access-rules|audit)\.ts$/, "access"],
+  [/^(users|tokens|channels|grants)\.ts$/, "management"],
+  [/^(workers|file-hashes|staging|name-weights|packages)\.ts$/, "packages"],
+  [/^package-type\.ts$/, "package-type"],
+  [/^index\//, "index"],
+  [/^(?!index|sources|storage)[^/]+\//, "package types"],
+  [/^sources\//, "sources"],
+  [/^storage\//, "storage"],
+];
+
+/** The list of all that a thread can be asked, and so the one file that names the jobs of rooms above it. */
+const JOBS = "services/workers.ts";
+
 type Source = { readonly path: string; readonly text: string; readonly imports: readonly string[] };
 
 const sources = await readSources();
@@ -59,6 +75,36 @@ test("there are no import cycles, types included", () => {
   expect(sources.flatMap(({ path }) => visit(path, []))).toEqual([]);
 });
 
+test("inside services imports point down as well", () => {
+  const services = sources.filter(({ path }) => path.startsWith("services/"));
+  expect(services.filter(({ path }) => serviceRankOf(path) < 0).map(({ path }) => path)).toEqual([]);
+  const upward = services.flatMap(({ path, imports }) =>
+    imports
+      .filter((target) => target.startsWith("services/") && path !== JOBS)
+      .filter((target) => serviceRankOf(target) > serviceRankOf(path))
+      .map((target) => `${path} imports ${target}`),
+  );
+  expect(upward).toEqual([]);
+});
+
+test.each([
+  ["routers go through services, not to tables", /^routers\//, /^models\//],
+  ["the index knows no format of a package type", /^(services|models)\/index\//, /^(modules|services)\/conda\//],
+  [
+    "what is given back, copied and checked knows no package type",
+    /^services\/storage\//,
+    /^(modules|services)\/conda\//,
+  ],
+])("%s", (_, room, forbidden) => {
+  const strangers = sources
+    .filter(({ path }) => room.test(path))
+    .flatMap(({ path, imports }) =>
+      imports.filter((target) => forbidden.test(target)).map((target) => `${path} imports ${target}`),
+    );
+  expect(strangers).toEqual([]);
+  expect(sources.some(({ path }) => room.test(path))).toBe(true);
+});
+
 test("rooms of modules stand alone but for their friends", () => {
   const strangers = sources.flatMap(({ path, imports }) => {
     const room = roomOf(path);
@@ -76,7 +122,17 @@ test.each([
   ["elysia", /from "elysia/, /^routers\//],
   ["the environment", /process\.env|Bun\.env|import\.meta\.env/, /^config\.ts$/],
   ["the time", /Date\.now\(|new Date\(\)|performance\.now\(/, /^modules\/clock\.ts$/],
-  ["transactions", /\.transaction\(|BEGIN IMMEDIATE/, /^models\/(writer|migrations|derived)\.ts$/],
+  [
+    "what documents say",
+    /\b(pagesOfSection|pagesOfName|newestFiles|indexedFile|yankedFiles)\(/,
+    /^(models\/package-file|services\/index\/records)\.ts$/,
+  ],
+  [
+    "the files of the data folder",
+    /"(condarium|index)\.db"/,
+    /^(models\/data-folder|modules\/storage\/leftovers|cli\/\w+)\.ts$/,
+  ],
+  ["transactions", /\.transaction\(|BEGIN IMMEDIATE/, /^models\/(writer|migrations|index\/db)\.ts$/],
 ])("%s has one owner", (_, pattern, owner) => {
   const users = sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);
   expect(users.filter((path) => !owner.test(path))).toEqual([]);
@@ -120,6 +176,11 @@ async function readSources(): Promise<Source[]> {
 
 function rankOf(path: string): number {
   return RANKS.findIndex(([pattern]) => pattern.test(path));
+}
+
+function serviceRankOf(path: string): number {
+  const file = path.slice("services/".length);
+  return SERVICE_RANKS.findIndex(([pattern]) => pattern.test(file));
 }
 
 /** `modules/conda/info/index.ts` belongs to `conda`, `modules/hash.ts` to nothing but itself. */

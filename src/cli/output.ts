@@ -1,7 +1,7 @@
 // How commands speak: tables for people, JSON for machines, errors in one line.
 
 import { AppError } from "../errors.ts";
-import type { Problem } from "../services/verify.ts";
+import type { Problem } from "../services/storage/verify.ts";
 
 /** Done; failed or with findings; wrong usage or configuration. */
 export const EXIT = { done: 0, failed: 1, usage: 2 } as const;

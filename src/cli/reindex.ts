@@ -1,7 +1,7 @@
 // condarium reindex
 
 import { Command } from "commander";
-import type { ReindexedDocument } from "../services/index/reindex.ts";
+import type { ReindexedDocument } from "../services/index/repair/reindex.ts";
 import { parseOneChannel, withManagement } from "./management.ts";
 import { withSettings } from "./options.ts";
 import { EXIT, type Output } from "./output.ts";

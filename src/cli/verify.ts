@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { Command } from "commander";
 import type { CheckParts } from "../services/storage/check-backup.ts";
-import type { Problem, VerifyLevel } from "../services/verify.ts";
+import type { Problem, VerifyLevel } from "../services/storage/verify.ts";
 import { withManagement } from "./management.ts";
 import { withSettings } from "./options.ts";
 import { EXIT, problemLine, type Output } from "./output.ts";

@@ -19,8 +19,23 @@ import { FOLDERS } from "../modules/storage/keys.ts";
 export type DataFolder = {
   readonly root: string;
   readonly database: string;
+  /** What documents are made of, derived from the database. */
+  readonly index: string;
+  /** A folder of what nobody needs after a start. */
+  readonly temporary: string;
   readonly lock: string;
 };
+
+/** Where the parts of a data folder lie, whether or not they are there. */
+export function partsOfFolder(root: string): DataFolder {
+  return {
+    root,
+    database: join(root, "condarium.db"),
+    index: join(root, "index.db"),
+    temporary: join(root, "tmp"),
+    lock: join(root, "lock"),
+  };
+}
 
 /** Raised with the same rule as migrations: a binary refuses only a layout above its own. */
 const LAYOUT = 1;
@@ -36,7 +51,7 @@ const DERIVED = /^(?:index\.db.*|derived|shards)$/;
  */
 export function openDataFolder(path: string, options: { readonly create: boolean }): DataFolder {
   const root = resolve(path);
-  const folder = { root, database: join(root, "condarium.db"), lock: join(root, "lock") };
+  const folder = partsOfFolder(root);
   // Whether something is missing can be asked only where one may look.
   if (existsSync(root)) requireAccess(root, lookAt(root), "");
   if (!existsSync(folder.database) && !options.create) {
@@ -99,8 +114,8 @@ function lookAt(path: string): Stats | undefined {
 }
 
 /** `tmp` is made after the database, so it tells that there was one: an empty one in its place would hide every package. */
-function refuseLostDatabase({ root, database }: DataFolder): void {
-  if (!existsSync(join(root, "tmp"))) return;
+function refuseLostDatabase({ temporary, database }: DataFolder): void {
+  if (!existsSync(temporary)) return;
   if ((statSync(database, { throwIfNoEntry: false })?.size ?? 0) > 0) return;
   throw usage(`${database} is gone or empty: restore it from a backup, or begin anew in an empty folder.`);
 }

@@ -17,7 +17,11 @@ export type FolderProblem = { readonly path: string; readonly what: string };
  * Who holds a file open goes on writing to it wherever it is moved, and after it is deleted too. Without the lock file
  * a second server could begin on the same folder; SQLite's companions hold what was committed last, and its locks.
  */
-export function createFolderGuard({ root, lock, database }: DataFolder): FolderGuard {
+export function createFolderGuard({
+  root,
+  lock,
+  database,
+}: Pick<DataFolder, "root" | "lock" | "database">): FolderGuard {
   const blobs = join(root, "blobs");
   const paths = [root, lock, database, `${database}-wal`, `${database}-shm`, blobs];
   const opened = new Map<string, string>();

@@ -3,6 +3,7 @@
 import { and, asc, desc, eq, gt, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import { given, givenRow, prepared } from "./prepared.ts";
+import { WHOLE_CHANNEL } from "./index/scope.ts";
 import { eachInTurn } from "./rows.ts";
 import { indexPart } from "./schema/sqlite.ts";
 
@@ -55,12 +56,12 @@ export async function nameRevision(
   return (await partOfName(reader).execute(place))[0]?.revision;
 }
 
-/** Names of a section that changed after `revision`; of the whole channel without a section. */
+/** Names of a section, or of the whole channel, that changed after `revision`. */
 export async function changedNames(
   reader: Reader,
-  place: { readonly channelId: number; readonly section: string | undefined; readonly revision: number },
+  place: { readonly channelId: number; readonly section: string; readonly revision: number },
 ): Promise<string[]> {
-  const inSection = place.section === undefined ? undefined : eq(indexPart.section, place.section);
+  const inSection = place.section === WHOLE_CHANNEL ? undefined : eq(indexPart.section, place.section);
   const rows = await reader
     .selectDistinct({ name: indexPart.name })
     .from(indexPart)
@@ -69,15 +70,15 @@ export async function changedNames(
   return rows.map((row) => row.name);
 }
 
-/** The next names behind `after`, of all that ever were in a section, or in the whole channel without one. */
+/** The next names behind `after`, of all that ever were in a section, or in the whole channel. */
 export async function nextNames(
   reader: Reader,
-  { channelId, section }: { readonly channelId: number; readonly section: string | undefined },
+  { channelId, section }: { readonly channelId: number; readonly section: string },
   { after, limit }: { readonly after: string; readonly limit: number },
 ): Promise<string[]> {
   const names = new Set<string>();
   // Section by section: the index is in that order, and a channel has few.
-  for (const one of section === undefined ? await changedSections(reader, channelId) : [section]) {
+  for (const one of section === WHOLE_CHANNEL ? await changedSections(reader, channelId) : [section]) {
     const rows = await reader
       .select({ name: indexPart.name })
       .from(indexPart)

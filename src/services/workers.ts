@@ -5,8 +5,8 @@ import { createSemaphore, type Step } from "../modules/mutex.ts";
 import type { FileDigest } from "../modules/hash.ts";
 import type { HashStep } from "./hash-worker.ts";
 import type { GcSummary } from "./storage/gc.ts";
-import type { BuildReply, BuildRequest, RestoreReply, ShardRequest } from "./index/index-builder.ts";
-import type { PackReply, PackRequest } from "./index/pack-worker.ts";
+import type { BuildReply, BuildRequest, RestoreReply, ShardRequest } from "./index/builder.ts";
+import type { PackReply, PackRequest } from "./index/files/gzip-worker.ts";
 import type { ArchiveLimits, Inspection } from "../modules/conda/archive.ts";
 
 /** What a worker can be asked; `src/worker.ts` answers. */

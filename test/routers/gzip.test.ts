@@ -32,7 +32,7 @@ async function publish(channel: string, version: number): Promise<void> {
 }
 
 const folderOf = (channel: keyof typeof IDS): string =>
-  join(server.folder, "derived", `${IDS[channel]}`, "noarch/repodata.json.gz");
+  join(server.folder, "derived", `${IDS[channel]}`, "noarch/main.repodata.json.gz");
 
 function packedFiles(channel: keyof typeof IDS): { name: string; inode: number }[] {
   try {

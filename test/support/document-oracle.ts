@@ -1,6 +1,5 @@
 // What each document has to tell of a channel that holds some files, by decoders that are not ours.
 
-import type { DocumentName } from "../../src/services/index/documents.ts";
 import { shardHashes, shardIndexOf, shardOf, textOf, type Repodata } from "./documents.ts";
 import type { Held } from "./history.ts";
 
@@ -12,7 +11,7 @@ type Told = Pick<Repodata, "packages" | "packages.conda" | "removed"> & LaterMap
  * reasons. `readShard` gets a hash in hexadecimal.
  */
 export function filesTold(
-  name: DocumentName,
+  name: string,
   bytes: Uint8Array,
   readShard: (hash: string) => Uint8Array,
 ): string[] | undefined {
@@ -39,7 +38,7 @@ function filesOf(told: Told): string[] {
 }
 
 /** The same of what a channel holds. */
-export function filesToTell(name: DocumentName, section: string | undefined, held: readonly Held[]): string[] {
+export function filesToTell(name: string, section: string | undefined, held: readonly Held[]): string[] {
   const active = held.filter(({ isYanked }) => !isYanked);
   if (name === "channeldata.json") return [...new Set(active.map((file) => file.name))].sort();
   const files = held.filter(({ subdir }) => subdir === section);

@@ -2,12 +2,12 @@
 
 import { join } from "node:path";
 import { openSnapshots } from "../../src/models/database.ts";
-import { openDerived } from "../../src/models/derived.ts";
+import { openDerived } from "../../src/models/index/db.ts";
 import type { Clock } from "../../src/modules/clock.ts";
 import { createDerivedFiles } from "../../src/modules/storage/derived-files.ts";
 import { createDiskStore } from "../../src/modules/storage/disk.ts";
-import { CODEC } from "../../src/services/index/codec.ts";
-import { createIndexBuilder, type BuildReply, type BuildRequest } from "../../src/services/index/index-builder.ts";
+import { condaIndex } from "../../src/services/conda/index-format.ts";
+import { createIndexBuilder, type BuildReply, type BuildRequest } from "../../src/services/index/builder.ts";
 import { createWorkers } from "../../src/services/workers.ts";
 import type { ProcessReply } from "./index-process.ts";
 
@@ -23,9 +23,9 @@ const LIMIT_MS = 60_000;
 /** `from` has the main database, `to` what is derived of it: the same folder, unless a build from nothing is wanted. */
 export function builderHere(from: string, to: string, clock: Clock): TestBuilder {
   const snapshots = openSnapshots(join(from, "condarium.db"));
-  const derived = openDerived(join(to, "index.db"), CODEC);
+  const derived = openDerived(join(to, "index.db"), condaIndex.codec);
   const [files, blobs] = [createDerivedFiles(to), createDiskStore({ root: to, reserve: 0 })];
-  const { build } = createIndexBuilder({ snapshots, derived, files, blobs, clock });
+  const { build } = createIndexBuilder({ snapshots, derived, files, blobs, clock, format: condaIndex });
   return {
     build,
     close: () => {

@@ -1,7 +1,9 @@
 // A process of its own that builds documents when it is asked over its channel to the one that started it.
 
-import type { BuildReply, BuildRequest } from "../../src/services/index/index-builder.ts";
-import { createIndexWorker } from "../../src/services/index/index-worker.ts";
+import { condaIndex } from "../../src/services/conda/index-format.ts";
+import type { BuildReply, BuildRequest } from "../../src/services/index/builder.ts";
+import { createIndexWorker } from "../../src/services/index/worker.ts";
+import { indexIdentity, openIndexStores } from "../../src/stores.ts";
 
 export type ProcessReply =
   | { readonly kind: "document"; readonly reply: BuildReply }
@@ -10,7 +12,7 @@ export type ProcessReply =
 type Job = { readonly dataFolder: string; readonly request: BuildRequest };
 
 if (import.meta.main) {
-  const worker = createIndexWorker();
+  const worker = createIndexWorker({ format: condaIndex, open: openIndexStores, identityOf: indexIdentity });
   const work = async ({ dataFolder, request }: Job): Promise<ProcessReply> => {
     try {
       return { kind: "document", reply: await worker.use(dataFolder, ({ build }) => build(request)) };

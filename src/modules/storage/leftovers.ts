@@ -45,6 +45,12 @@ export async function* listDocuments(root: string): AsyncGenerator<DocumentFile,
   }
 }
 
+/** The channels that have a folder of shards. */
+export async function channelsWithShards(root: string): Promise<number[]> {
+  const folders = await foldersOf(root, "shards");
+  return folders.flatMap(({ name }) => (/^\d+$/.test(name) ? [Number(name)] : []));
+}
+
 /** Removes it, and the folders that it leaves empty, but for the first. Safe to call for what has gone. */
 export async function removeLeftover(root: string, name: string): Promise<void> {
   await rm(join(root, name), { recursive: true, force: true });

@@ -7,8 +7,8 @@ import { strongEtag } from "../../modules/http/etag.ts";
 import type { Access } from "../../services/access.ts";
 import { effectiveVisibility, type ChannelPlace } from "../../services/channel-place.ts";
 import { policyOf } from "../../services/channel-policy.ts";
-import { documentNamed, type DocumentName } from "../../services/index/documents.ts";
-import type { Source, SourceFile } from "../../services/sources/source.ts";
+import { documentNamed, type DocumentName } from "../../services/conda/documents/names.ts";
+import { WHOLE_CHANNEL, type Source, type SourceFile } from "../../services/sources/source.ts";
 import { actorOf } from "../actor.ts";
 import type { Call } from "../kit.ts";
 import { documentResponse, type Reach } from "./document.ts";
@@ -31,14 +31,14 @@ export async function readChannel(parts: ReadParts, call: Call, path: CondaPath)
   };
   const isForAll = reach.isPublic && actor.identity.kind === "anonymous";
   const asking: Asking = { request, isOpen, mayRepeat: isForAll ? mayRepeat : () => {} };
-  const document = (name: DocumentName, section: string | undefined): Promise<Response> => {
+  const document = (name: DocumentName, section: string): Promise<Response> => {
     const isOffered = name !== SHARD_INDEX || offersShards(policy.shards, request, context.pathToken !== undefined);
     return documentResponse(asking, source, { section, name }, { ...reach, isOffered });
   };
   switch (target.kind) {
     case "channel-file": {
       const name = documentNamed(target.file, "channel");
-      if (name) return await document(name, undefined);
+      if (name) return await document(name, WHOLE_CHANNEL);
       break;
     }
     case "subdir-file": {

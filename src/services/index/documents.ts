@@ -1,63 +1,31 @@
-// Every document of a channel that is offered: its name in URLs, and its type on the wire.
+// Which document of a channel is meant, in which form it is, and where its files lie.
 
-export type DocumentName =
-  | "repodata.json"
-  | "repodata.json.zst"
-  | "repodata.json.bz2"
-  | "repodata_shards.msgpack.zst"
-  | "current_repodata.json"
-  | "current_repodata.json.zst"
-  | "run_exports.json"
-  | "run_exports.json.zst"
-  | "channeldata.json"
-  | "rss.xml";
+import { PLAIN_VIEW, WHOLE_CHANNEL, type IndexScope } from "../../models/index/scope.ts";
 
-/** The part of a channel that documents are made for: today the whole of it. */
-export type View = {
-  readonly channelId: number | undefined;
-  /** The channel as people are shown it. */
-  readonly address: { readonly title: string; readonly url: string };
-};
+export { PLAIN_VIEW, WHOLE_CHANNEL };
 
-/** A document of a section, or of the channel as a whole when `section` is undefined. */
-export type DocumentPlace = { readonly section: string | undefined; readonly name: DocumentName };
+/** The channel as people are shown it. */
+export type ChannelAddress = { readonly title: string; readonly url: string };
+
+/** What a view shows of a channel. */
+export type ChannelView = Pick<IndexScope, "channelId" | "view"> & { readonly address: ChannelAddress };
+
+/** A document of a section, or of the channel as a whole. */
+export type DocumentKey = Pick<IndexScope, "section"> & { readonly name: string };
+
+/** One text as it is, as one zstd frame, or as one bzip2 stream. */
+export type Form = "json" | "zst" | "bz2";
 
 /** The folder of its files. */
-export function folderOf(channelId: number, { section, name }: DocumentPlace): string {
-  return `${channelId}/${section || "channel"}/${name}`;
+export function folderOf(
+  { channelId, view }: Pick<IndexScope, "channelId" | "view">,
+  { section, name }: DocumentKey,
+): string {
+  return `${channelId}/${section === WHOLE_CHANNEL ? "channel" : section}/${view}.${name}`;
 }
 
-const OF_SECTION: ReadonlyMap<string, DocumentName> = new Map<string, DocumentName>([
-  ["repodata.json", "repodata.json"],
-  ["repodata.json.zst", "repodata.json.zst"],
-  ["repodata.json.bz2", "repodata.json.bz2"],
-  // Nothing is patched yet, so what the packages say and what the channel says are the same bytes.
-  ["repodata_from_packages.json", "repodata.json"],
-  ["repodata_from_packages.json.zst", "repodata.json.zst"],
-  ["repodata_shards.msgpack.zst", "repodata_shards.msgpack.zst"],
-  ["current_repodata.json", "current_repodata.json"],
-  ["current_repodata.json.zst", "current_repodata.json.zst"],
-  ["run_exports.json", "run_exports.json"],
-  ["run_exports.json.zst", "run_exports.json.zst"],
-]);
-const OF_CHANNEL: ReadonlyMap<string, DocumentName> = new Map<string, DocumentName>([
-  ["channeldata.json", "channeldata.json"],
-  ["rss.xml", "rss.xml"],
-]);
-
-/** The document that a file name in a URL asks for. */
-export function documentNamed(file: string, scope: "section" | "channel"): DocumentName | undefined {
-  return (scope === "section" ? OF_SECTION : OF_CHANNEL).get(file);
-}
-
-/** In which of its three forms a document's text is. */
-export function formOf(name: DocumentName): "json" | "zst" | "bz2" {
+/** In which form a document's text is. */
+export function formOf(name: string): Form {
   if (name.endsWith(".zst")) return "zst";
   return name.endsWith(".bz2") ? "bz2" : "json";
-}
-
-export function contentTypeOf(name: DocumentName): string {
-  if (name.endsWith(".zst")) return "application/zstd";
-  if (name.endsWith(".bz2")) return "application/x-bzip2";
-  return name.endsWith(".xml") ? "application/rss+xml" : "application/json";
 }

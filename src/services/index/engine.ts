@@ -12,14 +12,14 @@ import type { Step } from "../../modules/mutex.ts";
 import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
 import type { Bodies } from "../bodies.ts";
 import type { Workers } from "../workers.ts";
-import type { Turns } from "./turns.ts";
-import { BEFORE_ANY, type Moment } from "./catch-up-parts.ts";
-import { bytesOf } from "./compose.ts";
-import { folderOf, type DocumentPlace, type View } from "./documents.ts";
-import { emptyDocument } from "./empty.ts";
-import type { BuildReply } from "./index-builder.ts";
-import { createPacking, type Packable, type Packing } from "./packed.ts";
-import { sendableBytes, sendableFile, type SendableDocument } from "./sendable.ts";
+import type { Turns } from "./steps/turns.ts";
+import { BEFORE_ANY, type Moment } from "./catch-up/parts.ts";
+import { bytesOf } from "./segments/compose.ts";
+import { folderOf, WHOLE_CHANNEL, type ChannelAddress, type ChannelView, type DocumentKey } from "./documents.ts";
+import type { IndexFormat } from "./format.ts";
+import type { BuildReply } from "./builder.ts";
+import { createPacking, type Packable, type Packing } from "./files/gzip.ts";
+import { sendableBytes, sendableFile, type SendableDocument } from "./files/sendable.ts";
 
 /** One exact representation of a document. */
 export type BuiltDocument = SendableDocument & {
@@ -32,14 +32,15 @@ export type BuiltDocument = SendableDocument & {
   readonly packable: Packable | undefined;
 };
 
-/** A document that the channel does not offer; `why` says what to use instead. */
 export type AbsentDocument = { readonly kind: "absent"; readonly why: string };
 
 export type Engine = {
+  /** The document of a channel without a row, which holds nothing. */
+  ofNothing(address: ChannelAddress, place: DocumentKey): BuiltDocument;
   /** The document at the channel's revision or later. */
-  document(view: View, place: DocumentPlace): Promise<BuiltDocument | AbsentDocument>;
+  document(view: ChannelView, place: DocumentKey): Promise<BuiltDocument | AbsentDocument>;
   /** The same if it is built already, for HEAD, which never builds. */
-  peek(view: View, place: DocumentPlace): Promise<BuiltDocument | AbsentDocument | undefined>;
+  peek(view: ChannelView, place: DocumentKey): Promise<BuiltDocument | AbsentDocument | undefined>;
   /** Documents as gzip. */
   readonly packing: Pick<Packing, "pack" | "packed">;
 };
@@ -53,6 +54,7 @@ export type EngineParts = {
   readonly events: Events;
   readonly clock: Clock;
   readonly dataFolder: string;
+  readonly format: IndexFormat;
   /** Throws when the data folder is another: a thread that has opened that one builds what is not ours. */
   readonly requireFiles: () => void;
 };
@@ -84,7 +86,7 @@ export function createEngine(parts: EngineParts): Engine {
   const packing = createPacking(parts);
 
   /** What is kept, if it is as new as the moment, or if nothing in its section has changed since. */
-  async function current(view: View, place: DocumentPlace, moment: Moment) {
+  async function current(view: ChannelView, place: DocumentKey, moment: Moment) {
     const key = keyOf(view, place);
     const known = kept.get(key);
     if (!known || (known.document.kind === "built" && !known.document.isThere())) return undefined;
@@ -92,14 +94,14 @@ export function createEngine(parts: EngineParts): Engine {
       return known.moment.identity === moment.identity ? known.document : undefined;
     }
     if (known.moment.revision > moment.revision) return known.document;
-    if (view.channelId === undefined || place.section === undefined) return undefined;
+    if (place.section === WHOLE_CHANNEL) return undefined;
     const changed = await sectionRevision(parts.database.read, view.channelId, place.section);
     if (changed > known.moment.revision) return undefined;
     kept.set(key, { ...known, moment });
     return known.document;
   }
 
-  async function fly(view: View, place: DocumentPlace, moment: Moment): Promise<BuiltDocument | AbsentDocument> {
+  async function fly(view: ChannelView, place: DocumentKey, moment: Moment): Promise<BuiltDocument | AbsentDocument> {
     const key = keyOf(view, place);
     for (;;) {
       const built = await current(view, place, moment);
@@ -115,14 +117,13 @@ export function createEngine(parts: EngineParts): Engine {
     return await landing;
   }
 
-  async function land(view: View, place: DocumentPlace, atLeast: number): Promise<BuiltDocument | AbsentDocument> {
-    const { channelId } = view;
-    if (await isEmpty(parts.database.read, channelId, place)) return ofNothing(view, place);
+  async function land(view: ChannelView, place: DocumentKey, atLeast: number): Promise<BuiltDocument | AbsentDocument> {
+    if (await isEmpty(parts.database.read, view.channelId, place)) return ofNothing(parts.format, view, place);
     const key = keyOf(view, place);
     const built = await build(parts, view, place, atLeast);
     const before = kept.get(key)?.document;
     kept.set(key, built);
-    if (before?.kind === "built") retire(folderOf(channelId ?? 0, place), key, before.hash);
+    if (before?.kind === "built") retire(folderOf(view, place), key, before.hash);
     return built.document;
   }
 
@@ -139,28 +140,32 @@ export function createEngine(parts: EngineParts): Engine {
 
   return {
     packing,
+    ofNothing: (address, place) => ofNothing(parts.format, { address }, place),
     document: async (view, place) => await fly(view, place, await momentOf(parts.database.read, view)),
     peek: async (view, place) => await current(view, place, await momentOf(parts.database.read, view)),
   };
 }
 
 /** Places that never held anything: their documents cost nothing, so strangers cannot fill the memory with them. */
-async function isEmpty(reader: Reader, channelId: number | undefined, place: DocumentPlace): Promise<boolean> {
-  if (channelId === undefined) return true;
-  return place.section !== undefined && (await sectionRevision(reader, channelId, place.section)) === 0;
+async function isEmpty(reader: Reader, channelId: number, place: DocumentKey): Promise<boolean> {
+  return place.section !== WHOLE_CHANNEL && (await sectionRevision(reader, channelId, place.section)) === 0;
 }
 
-function ofNothing({ address }: View, { section = "", name }: DocumentPlace): BuiltDocument {
-  const composition = emptyDocument(section, name, address);
+function ofNothing(
+  format: IndexFormat,
+  { address }: Pick<ChannelView, "address">,
+  { section, name }: DocumentKey,
+): BuiltDocument {
+  const composition = format.empty(section, name, address);
   const { hash } = composition;
   const bytes = new Blob([Buffer.concat([...bytesOf(composition)])]);
   return { kind: "built", hash, lastModified: 0, packable: undefined, ...sendableBytes(bytes) };
 }
 
-async function build(parts: EngineParts, view: View, place: DocumentPlace, atLeast: number): Promise<Kept> {
-  const { channelId = 0, address } = view;
+async function build(parts: EngineParts, view: ChannelView, place: DocumentKey, atLeast: number): Promise<Kept> {
+  const { channelId } = view;
   const started = parts.clock.elapsed();
-  const request = { channelId, address, atLeast, ...place };
+  const request = { ...view, ...place, atLeast };
   const job = { kind: "document", dataFolder: parts.dataFolder, request } as const;
   let step: Step = "first";
   let free = started;
@@ -187,7 +192,7 @@ async function build(parts: EngineParts, view: View, place: DocumentPlace, atLea
       throw unavailable("The document is being made from nothing, which takes longer. Ask again for it.", 5);
     }
     parts.requireFiles();
-    const document = documentOf(parts, folderOf(channelId, place), reply);
+    const document = documentOf(parts, folderOf(view, place), reply);
     const seconds = (parts.clock.elapsed() - started) / 1000;
     const bytes = document.kind === "built" ? document.size : 0;
     parts.events.recordsSetAside(reply.setAside);
@@ -209,11 +214,10 @@ function documentOf(
   return { kind: "built", hash, lastModified, packable, ...sendable };
 }
 
-async function momentOf(reader: Reader, view: View): Promise<Moment> {
-  if (view.channelId === undefined) return BEFORE_ANY;
+async function momentOf(reader: Reader, view: ChannelView): Promise<Moment> {
   return (await latestRevision(reader, view.channelId)) ?? BEFORE_ANY;
 }
 
-function keyOf(view: View, place: DocumentPlace): string {
-  return `${view.channelId ?? "-"} ${place.section ?? ""} ${place.name}`;
+function keyOf(view: ChannelView, place: DocumentKey): string {
+  return `${view.channelId} ${view.view} ${place.section} ${place.name}`;
 }

@@ -5,12 +5,13 @@ import type { Events } from "../../events.ts";
 import type { Database } from "../../models/database.ts";
 import { findFile } from "../../models/package-file.ts";
 import { channelLabel, type ChannelPlace } from "../channel-place.ts";
-import type { Engine } from "../index/engine.ts";
+import { PLAIN_VIEW } from "../index/documents.ts";
+import type { BuiltDocument, Engine } from "../index/engine.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import { blobKey } from "../../modules/storage/keys.ts";
 import type { Bodies, ByteRange, Stored } from "../bodies.ts";
-import type { Shards } from "../index/shards.ts";
-import type { Source } from "./source.ts";
+import type { Shards } from "../conda/shards/read.ts";
+import type { AbsentDocument, Source, SourceDocument } from "./source.ts";
 
 export type LocalSourceParts = {
   readonly database: Database;
@@ -26,12 +27,15 @@ export function createLocalSource(parts: LocalSourceParts, place: ChannelPlace):
   const channelId = place.channel?.id;
   const title = channelLabel(place.owner.name, place.name);
   const path = [place.owner.name, ...place.name.split("/")].filter((part) => part !== "").map(encodeURIComponent);
-  const view = { channelId, address: { title, url: `${parts.publicUrl}/${path.join("/")}` } };
+  const address = { title, url: `${parts.publicUrl}/${path.join("/")}` };
+  const view = channelId === undefined ? undefined : { channelId, view: PLAIN_VIEW, address };
+  const { engine } = parts;
   return {
-    document: (document) => parts.engine.document(view, document),
-    peek: (document) => parts.engine.peek(view, document),
-    pack: (document) => parts.engine.packing.pack(document),
-    packed: (document) => parts.engine.packing.packed(document),
+    document: async (key) => withGzip(engine, view ? await engine.document(view, key) : engine.ofNothing(address, key)),
+    peek: async (key) => {
+      const document = view && (await engine.peek(view, key));
+      return document && withGzip(engine, document);
+    },
     shard: async (hash) => (channelId === undefined ? undefined : await parts.shards.find(channelId, hash)),
     file: async (section, fileName) => {
       if (channelId === undefined) return undefined;
@@ -49,6 +53,13 @@ export function createLocalSource(parts: LocalSourceParts, place: ChannelPlace):
       };
     },
   };
+}
+
+function withGzip({ packing }: Engine, document: BuiltDocument | AbsentDocument): SourceDocument | AbsentDocument {
+  if (document.kind === "absent") return document;
+  const { packable, ...built } = document;
+  const gzip = packable && { make: () => packing.pack(packable), find: () => packing.packed(packable) };
+  return { ...built, gzip };
 }
 
 /** What is not as long as its row says is no part of a package, and never sent as one. */

@@ -2,6 +2,7 @@
 
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { partsOfFolder, type DataFolder } from "../../models/data-folder.ts";
 import { openSnapshots, type Database, type Reader } from "../../models/database.ts";
 import { knownBlobs } from "../../models/package-blob.ts";
 import { copyDatabase, openTableSource, type TableSource } from "../../models/table-rows.ts";
@@ -10,7 +11,7 @@ import { randomHex } from "../../modules/ids.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import { createDiskStore } from "../../modules/storage/disk.ts";
 import { blobKey, fileListKey } from "../../modules/storage/keys.ts";
-import type { Problem } from "../verify.ts";
+import type { Problem } from "./verify.ts";
 import { BACKUP_FORMAT, parseContent, rowPath, UNFINISHED, type Content, type Manifest } from "./backup-format.ts";
 import { keepRows, openTarget, syncFolder, type BackupTarget } from "./backup-target.ts";
 import { leaseBlobs, type BlobsLease } from "./blobs-lease.ts";
@@ -43,7 +44,7 @@ export type BackupParts = {
   readonly database: Database;
   readonly blobs: BlobStore;
   readonly clock: Clock;
-  readonly dataFolder: string;
+  readonly folder: Pick<DataFolder, "root" | "database">;
   /** Of this program. */
   readonly version: string;
   readonly failpoint?: ((name: string) => void) | undefined;
@@ -62,7 +63,7 @@ type Moment = { readonly created: number; readonly reader: Reader; readonly sour
 
 export function createBackup(parts: BackupParts): Backup {
   return async ({ target: path, onProblem, onProgress = () => undefined }) => {
-    const target = await openTarget(path, parts.dataFolder);
+    const target = await openTarget(path, parts.folder.root);
     try {
       const store = createDiskStore({ root: target.folder, reserve: 0 });
       await store.sweep();
@@ -80,8 +81,8 @@ export function createBackup(parts: BackupParts): Backup {
 
 async function backUp(work: Work): Promise<BackupSummary> {
   const created = work.clock.now();
-  const copy = join(work.target.folder, "tmp", "condarium.db");
-  copyDatabase(join(work.dataFolder, "condarium.db"), copy);
+  const copy = join(partsOfFolder(work.target.folder).temporary, "moment.db");
+  copyDatabase(work.folder.database, copy);
   const snapshots = openSnapshots(copy);
   const source = openTableSource(copy);
   try {

@@ -8,7 +8,7 @@ import { SCHEMA_NUMBER } from "../../models/migrations.ts";
 import { createTableTarget, type TableRow, type TableTarget } from "../../models/table-rows.ts";
 import type { Clock } from "../../modules/clock.ts";
 import { createSha256 } from "../../modules/hash.ts";
-import type { Problem } from "../verify.ts";
+import type { Problem } from "./verify.ts";
 import { findManifest, rowPath, type Manifest } from "./backup-format.ts";
 import { checkContents } from "./check-contents.ts";
 import { readRowFile, type RowFile } from "./row-files.ts";

@@ -7,7 +7,7 @@ import { countBlobs, pageOfBlobUses, type BlobUse, type PackageBlobRow } from ".
 import { createFileHash, sha256Hex } from "../../modules/hash.ts";
 import type { BlobKey, BlobStore } from "../../modules/storage/blob-store.ts";
 import { blobKey, fileListKey } from "../../modules/storage/keys.ts";
-import type { Problem } from "../verify.ts";
+import type { Problem } from "./verify.ts";
 import { parseContent, rowPath, type Content, type Manifest } from "./backup-format.ts";
 import { readRowFile } from "./row-files.ts";
 

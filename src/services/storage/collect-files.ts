@@ -18,7 +18,7 @@ const READER_MS = 2000;
 const WRITER_MS = 60 * 60 * 1000;
 
 export async function collectTemporary(work: Collecting): Promise<void> {
-  for (const leftover of await listTemporary(work.dataFolder)) {
+  for (const leftover of await listTemporary(work.folder.root)) {
     if (leftover.modified <= work.clock.now() - TEMPORARY_MS) await takeLeftover(work, leftover, "temporary");
   }
 }
@@ -27,7 +27,7 @@ export async function collectTemporary(work: Collecting): Promise<void> {
 export async function collectDocuments(work: Collecting): Promise<void> {
   for (let isAgain = false; ; isAgain = true) {
     let waits = false;
-    for await (const file of listDocuments(work.dataFolder)) {
+    for await (const file of listDocuments(work.folder.root)) {
       const due = await dueOf(work, file);
       if (due === "now") await takeLeftover(work, file, "document");
       waits ||= due === "soon";
@@ -57,6 +57,6 @@ async function changedAt({ database }: Collecting, file: DocumentFile): Promise<
 }
 
 async function takeLeftover(work: Collecting, { name, size }: Leftover, kind: Collected["kind"]): Promise<void> {
-  if (!work.dryRun) await removeLeftover(work.dataFolder, name);
+  if (!work.dryRun) await removeLeftover(work.folder.root, name);
   work.take({ kind, name, bytes: size });
 }

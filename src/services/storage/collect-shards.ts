@@ -1,19 +1,17 @@
 // Shards that no catalogue names. A catalogue is committed to index.db before it is answered, together with the names of
 // the shards that it replaces; so whoever holds that file knows of each shard whether it was ever answered.
 
-import { readdir } from "node:fs/promises";
-import { join } from "node:path";
 import { listChannels } from "../../models/channel.ts";
-import { DerivedBusy } from "../../models/derived-place.ts";
-import { kindOfDerived } from "../../models/derived-places.ts";
-import { SHARDS_FAMILY } from "../../models/derived-shards.ts";
-import { openDerived, type Derived } from "../../models/derived.ts";
+import { DerivedBusy, WHOLE_CHANNEL, type IndexScope } from "../../models/index/scope.ts";
+import { kindOfDerived } from "../../models/index/copy.ts";
+import { SHARDS_LAYOUT } from "../../models/index/shards.ts";
+import { openDerived, type Derived } from "../../models/index/db.ts";
 import { sectionRevision } from "../../models/index-part.ts";
 import { listSections } from "../../models/package-file.ts";
 import { machineStart } from "../../modules/clock.ts";
 import type { BlobKey } from "../../modules/storage/blob-store.ts";
+import { channelsWithShards } from "../../modules/storage/leftovers.ts";
 import { isHash, shardKey } from "../../modules/storage/keys.ts";
-import { CODEC } from "../index/codec.ts";
 import type { Collecting } from "./collect.ts";
 
 /** Clients use a catalogue for a day without asking, and some ask for its shards after a week. CEP 16. */
@@ -26,12 +24,13 @@ const BUSY_MS = 50;
 /** Errors: `DerivedBusy` when a builder keeps index.db for long. */
 export async function collectShards(work: Collecting): Promise<void> {
   const channels = new Set((await listChannels(work.database.read)).map(({ id }) => id));
-  const path = join(work.dataFolder, "index.db");
+  const path = work.folder.index;
   // Without an index.db of this release nobody knows what is named; the server begins a new one when it is first asked.
-  const derived = kindOfDerived(path, CODEC) === "ours" ? openDerived(path, CODEC, { clock: work.clock }) : undefined;
+  const derived =
+    kindOfDerived(path, work.codec) === "ours" ? openDerived(path, work.codec, { clock: work.clock }) : undefined;
   try {
     if (derived && !work.dryRun) await tidy(work, derived, channels);
-    for (const channelId of await shardFolders(work.dataFolder)) {
+    for (const channelId of await channelsWithShards(work.folder.root)) {
       if (!channels.has(channelId)) await collectChannel(work, channelId);
       else if (derived) await collectNamed(work, derived, channelId);
     }
@@ -47,7 +46,7 @@ export async function collectShards(work: Collecting): Promise<void> {
 /** Forgets what belongs to channels that have gone and to sections that have been emptied, and notes what was replaced. */
 async function tidy(work: Collecting, derived: Derived, channels: ReadonlySet<number>): Promise<void> {
   const { database, clock } = work;
-  for (const place of derived.places()) {
+  for (const place of derived.scopes()) {
     const { channelId, section } = place;
     if (channels.has(channelId) && !(await isEmptied(work, derived, place))) continue;
     await locked(derived, async () => {
@@ -59,13 +58,9 @@ async function tidy(work: Collecting, derived: Derived, channels: ReadonlySet<nu
 }
 
 /** Whether a section holds nothing any more, and what is kept for it is of before. */
-async function isEmptied(
-  { database }: Collecting,
-  derived: Derived,
-  place: { readonly channelId: number; readonly section: string; readonly family: string },
-): Promise<boolean> {
+async function isEmptied({ database }: Collecting, derived: Derived, place: IndexScope): Promise<boolean> {
   const { channelId, section } = place;
-  if (section === "" || (await listSections(database.read, channelId)).includes(section)) return false;
+  if (section === WHOLE_CHANNEL || (await listSections(database.read, channelId)).includes(section)) return false;
   const revision = derived.state(place)?.revision ?? 0;
   return revision < (await sectionRevision(database.read, channelId, section));
 }
@@ -107,7 +102,7 @@ async function isDue(work: Collecting, derived: Derived, channelId: number, hash
 }
 
 function isNamed(derived: Derived, channelId: number, hash: string): boolean {
-  return derived.entryEndingIn({ channelId, family: SHARDS_FAMILY }, Buffer.from(hash, "hex")) !== undefined;
+  return derived.entryEndingIn({ channelId, layout: SHARDS_LAYOUT }, Buffer.from(hash, "hex")) !== undefined;
 }
 
 async function takeShard(work: Collecting, key: BlobKey): Promise<void> {
@@ -127,9 +122,4 @@ async function locked(derived: Derived, work: () => Promise<void>): Promise<void
       await Bun.sleep(BUSY_MS);
     }
   }
-}
-
-async function shardFolders(dataFolder: string): Promise<number[]> {
-  const names = await readdir(join(dataFolder, "shards")).catch(() => []);
-  return names.flatMap((name) => (/^\d+$/.test(name) ? [Number(name)] : []));
 }

@@ -1,5 +1,6 @@
 // What the parts of the collector share: what they work on, and how they tell what they take.
 
+import type { DataFolder } from "../../models/data-folder.ts";
 import type { Database } from "../../models/database.ts";
 import type { Clock } from "../../modules/clock.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
@@ -18,7 +19,9 @@ export type Collecting = {
   readonly database: Database;
   readonly blobs: BlobStore;
   readonly clock: Clock;
-  readonly dataFolder: string;
+  readonly folder: Pick<DataFolder, "root" | "index">;
+  /** Of the derived data. */
+  readonly codec: string;
   /** ms for which a blob stays that nothing refers to. */
   readonly graceMs: number;
   /** True only tells what would go. */

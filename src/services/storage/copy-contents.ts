@@ -5,7 +5,7 @@ import type { Reader } from "../../models/database.ts";
 import { createFileHash, sha256Hex } from "../../modules/hash.ts";
 import type { BlobKey, BlobStore } from "../../modules/storage/blob-store.ts";
 import { blobKey, fileListKey } from "../../modules/storage/keys.ts";
-import type { Problem } from "../verify.ts";
+import type { Problem } from "./verify.ts";
 import type { Content } from "./backup-format.ts";
 
 export type CopyParts = {

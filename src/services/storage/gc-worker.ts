@@ -1,21 +1,23 @@
 // What a worker thread does for the collector: it opens the data folder for one run.
 
-import { join } from "node:path";
-import { openDatabase } from "../../models/database.ts";
-import { createReserve } from "../../models/reserve.ts";
-import { systemClock } from "../../modules/clock.ts";
-import { createDiskStore } from "../../modules/storage/disk.ts";
-import { createGc, type GcSummary } from "./gc.ts";
+import { createGc, type GcParts, type GcSummary } from "./gc.ts";
 
-export async function collectIn(job: { readonly dataFolder: string; readonly graceMs: number }): Promise<GcSummary> {
-  const { dataFolder, graceMs } = job;
-  const path = join(dataFolder, "condarium.db");
-  const [clock, reserve] = [systemClock, createReserve(path)];
-  const database = openDatabase({ path, clock, create: false, reserve });
+export type GcStores = Omit<GcParts, "codec" | "failpoint"> & { close(): void };
+
+export type GcWorkerParts = {
+  /** Of the derived data. */
+  readonly codec: string;
+  readonly open: (dataFolder: string) => GcStores;
+};
+
+export async function collectIn(
+  job: { readonly dataFolder: string; readonly graceMs: number },
+  parts: GcWorkerParts,
+): Promise<GcSummary> {
+  const { close, ...stores } = parts.open(job.dataFolder);
   try {
-    const blobs = createDiskStore({ root: dataFolder, reserve: 0 });
-    return await createGc({ database, blobs, clock, dataFolder, reserve })({ graceMs });
+    return await createGc({ ...stores, codec: parts.codec })({ graceMs: job.graceMs });
   } finally {
-    database.close();
+    close();
   }
 }

@@ -1,7 +1,7 @@
 // Gives back the space of what nobody needs: beside a running server, its publishes and its backups.
 
 import { AppError } from "../../errors.ts";
-import { DerivedBusy } from "../../models/derived-place.ts";
+import { DerivedBusy } from "../../models/index/scope.ts";
 import { dropEndedLeases } from "../../models/lease.ts";
 import type { Reserve } from "../../models/reserve.ts";
 import { COLLECTED_KINDS, type Collected, type CollectedKind, type Collecting } from "./collect.ts";
@@ -28,7 +28,7 @@ export type Gc = (options: {
   readonly onProgress?: Collecting["onProgress"] | undefined;
 }) => Promise<GcSummary>;
 
-export type GcParts = Pick<Collecting, "database" | "blobs" | "clock" | "dataFolder"> & {
+export type GcParts = Pick<Collecting, "database" | "blobs" | "clock" | "folder" | "codec"> & {
   readonly reserve: Reserve;
   readonly failpoint?: ((name: string) => void) | undefined;
 };

@@ -2,14 +2,15 @@
 
 import { existsSync } from "node:fs";
 import { mkdir, open, readdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { usage } from "../../errors.ts";
-import { openDataFolder } from "../../models/data-folder.ts";
+import { openDataFolder, partsOfFolder, type DataFolder } from "../../models/data-folder.ts";
 import { openSnapshots } from "../../models/database.ts";
 import { lockFolder } from "../../models/lock.ts";
 import type { Clock } from "../../modules/clock.ts";
+import { FOLDERS } from "../../modules/storage/keys.ts";
 import { createDiskStore } from "../../modules/storage/disk.ts";
-import type { Problem } from "../verify.ts";
+import type { Problem } from "./verify.ts";
 import { syncFolder } from "./backup-target.ts";
 import { checkBackup, type CheckedBackup } from "./check-backup.ts";
 import { contentsOf, readOnlyBlobs, sizeAt } from "./check-contents.ts";
@@ -45,53 +46,56 @@ const UNFINISHED = "restoring";
 export async function restore(options: RestoreOptions): Promise<RestoreSummary> {
   const source = resolve(options.source);
   const folder = await prepare(options.dataFolder);
-  const lock = lockFolder(join(folder.root, "lock"));
+  const lock = lockFolder(folder.lock);
   try {
-    const database = join(folder.root, "tmp", "restored.db");
+    const database = join(folder.temporary, "restored.db");
     const checked = await check({ ...options, source }, folder, database);
     if (!isFit(checked, options.incomplete)) return summaryOf(checked, undefined);
     options.failpoint?.("r1.checked");
     const totals = await copyContents({ ...options, source }, folder.root, database, checked);
     options.failpoint?.("r2.contents_copied");
-    await putInPlace(folder.root, database);
+    await putInPlace(folder, database);
     return summaryOf(checked, totals);
   } finally {
     lock.release();
   }
 }
 
-type Folder = {
-  readonly root: string;
-  /** Takes away what was made here, if nothing was here before. */ undo(): Promise<void>;
+type Folder = DataFolder & {
+  /** Takes away what was made here, if nothing was here before. */
+  undo(): Promise<void>;
 };
 
 /** Errors: `usage` when the folder holds something, or a server uses it. */
 async function prepare(path: string): Promise<Folder> {
   const root = resolve(path);
+  const folder = partsOfFolder(root);
+  const unfinished = join(folder.temporary, UNFINISHED);
   const isNew = !existsSync(root);
   const names = isNew ? [] : await readdir(root);
   // What the root of a file system has by itself.
   const isEmpty = names.every((name) => name === "lost+found");
-  const isCutOff = !names.includes("condarium.db") && existsSync(join(root, "tmp", UNFINISHED));
+  const isCutOff = !names.includes(basename(folder.database)) && existsSync(unfinished);
   if (!isEmpty && !isCutOff) {
-    if (names.includes("lock")) lockFolder(join(root, "lock")).release();
+    if (names.includes(basename(folder.lock))) lockFolder(folder.lock).release();
     throw usage(`${root} is not empty, and nothing was restored. Move what it holds away, or give another --data.`);
   }
   try {
-    await mkdir(join(root, "tmp"), { recursive: true, mode: 0o700 });
-    await writeFile(join(root, "tmp", UNFINISHED), "A restore is under way, or was cut off.\n", { mode: 0o600 });
+    await mkdir(folder.temporary, { recursive: true, mode: 0o700 });
+    await writeFile(unfinished, "A restore is under way, or was cut off.\n", { mode: 0o600 });
   } catch (error) {
     throw usage(`${root} cannot be written: ${error instanceof Error ? error.message : String(error)}.`);
   }
-  for (const name of await readdir(join(root, "tmp"))) {
-    if (name !== UNFINISHED) await rm(join(root, "tmp", name), { recursive: true, force: true });
+  for (const name of await readdir(folder.temporary)) {
+    if (name !== UNFINISHED) await rm(join(folder.temporary, name), { recursive: true, force: true });
   }
   const undo = async (): Promise<void> => {
     if (!isEmpty) return;
-    for (const name of ["tmp", "blobs", "files", "lock"]) await rm(join(root, name), { recursive: true, force: true });
+    const made = [folder.temporary, folder.lock, ...FOLDERS.map((name) => join(root, name))];
+    for (const part of made) await rm(part, { recursive: true, force: true });
     if (isNew) await rmdir(root);
   };
-  return { root, undo };
+  return { ...folder, undo };
 }
 
 async function check(options: RestoreOptions, folder: Folder, database: string): Promise<CheckedBackup> {
@@ -138,17 +142,17 @@ async function copyContents(
 }
 
 /** Until here there is no database, and after it the folder is whole. */
-async function putInPlace(root: string, database: string): Promise<void> {
-  const file = await open(database, "r+");
+async function putInPlace(folder: DataFolder, restored: string): Promise<void> {
+  const file = await open(restored, "r+");
   try {
     await file.sync();
   } finally {
     await file.close();
   }
-  await rename(database, join(root, "condarium.db"));
-  await syncFolder(root);
-  openDataFolder(root, { create: false });
-  await rm(join(root, "tmp", UNFINISHED), { force: true });
+  await rename(restored, folder.database);
+  await syncFolder(folder.root);
+  openDataFolder(folder.root, { create: false });
+  await rm(join(folder.temporary, UNFINISHED), { force: true });
 }
 
 function summaryOf(checked: CheckedBackup, totals: CopyTotals | undefined): RestoreSummary {

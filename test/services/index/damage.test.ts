@@ -23,7 +23,7 @@ beforeAll(async () => {
 afterAll(() => filled.remove());
 
 const LONG_AGO = new Date(0);
-const ONE = "(SELECT min(id) FROM segment WHERE section = 'noarch' AND family = 'repodata')";
+const ONE = "(SELECT min(id) FROM segment WHERE section = 'noarch' AND layout = 'repodata')";
 /** Eight bytes of a value, a little behind its start. */
 const otherBytes = (column: string): string =>
   `CAST(substr(${column}, 1, 40) || x'a1b2c3d4e5f60718' || substr(${column}, 49) AS BLOB)`;
@@ -31,7 +31,7 @@ const DAMAGES: Readonly<Record<string, string>> = {
   "the bytes of a segment": `UPDATE segment_data SET blocks = ${otherBytes("blocks")} WHERE id = ${ONE}`,
   "the size of a segment": `UPDATE segment SET size = size + 1 WHERE id = ${ONE}`,
   "the start of a segment":
-    "UPDATE segment SET start = start || 'x' WHERE id IN (SELECT max(id) FROM segment GROUP BY family, section)",
+    "UPDATE segment SET start = start || 'x' WHERE id IN (SELECT max(id) FROM segment GROUP BY layout, section)",
   "a segment without its bytes": `DELETE FROM segment_data WHERE id = ${ONE}`,
   "a piece of bzip2": `UPDATE segment_data SET bzip2 = ${otherBytes("bzip2")} WHERE id = ${ONE}`,
   "an entry": "UPDATE entry SET value = CAST(substr(value, 1, 3) || x'00' || substr(value, 5) AS BLOB)",
@@ -79,8 +79,14 @@ test("a build from nothing that went past the revision which the database is set
     // Every step is late at once.
     const clock = { now: () => 0, elapsed: () => (elapsed += 1000) };
     const [request, STATE] = [
-      { channelId: 1, section: "noarch", name: "repodata.json", address: { title: "", url: "" } } as const,
-      "SELECT cursor, revision, ahead_revision AS ahead FROM state WHERE section = 'noarch' AND family = 'repodata'",
+      {
+        channelId: 1,
+        view: "main",
+        section: "noarch",
+        name: "repodata.json",
+        address: { title: "", url: "" },
+      } as const,
+      "SELECT cursor, revision, ahead_revision AS ahead FROM state WHERE section = 'noarch' AND layout = 'repodata'",
     ];
     const step = async (): Promise<{ cursor: string | null; revision: number; ahead: number }> => {
       const builder = builderHere(folder, folder, clock);

@@ -8,7 +8,7 @@ import { decode } from "@msgpack/msgpack";
 import Bzip2 from "compressjs/lib/Bzip2.js";
 import { decompress } from "fzstd";
 import { bytesOf, jsonOf } from "../../support/answers.ts";
-import { CUT_RULE } from "../../../src/services/index/segments.ts";
+import { CUT_RULE } from "../../../src/services/index/segments/chunking.ts";
 import { startTestApp, type Actor, type TestApp } from "../../support/app.ts";
 import { createHistory, generator, SUBDIRS, type Held } from "../../support/history.ts";
 import { buildPackage } from "../../support/package-builder.ts";

@@ -5,7 +5,9 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { documentsOf } from "../../../src/services/index/rebuild.ts";
+import { condaIndex } from "../../../src/services/conda/index-format.ts";
+import { PLAIN_VIEW } from "../../../src/services/index/documents.ts";
+import { documentsOf } from "../../../src/services/index/repair/rebuild.ts";
 import { percentile } from "../../bench/report.ts";
 import { seedChannel } from "../../bench/channel-seed.ts";
 import { bytesOf } from "../../support/answers.ts";
@@ -113,9 +115,9 @@ test("a large document never comes to the thread that answers requests", async (
   const builder = builderInThread(folder);
   const sizes: number[] = [];
   // Those of bzip2 take the same way, and seconds to make.
-  for (const name of documentsOf("linux-64").filter((each) => !each.endsWith(".bz2"))) {
+  for (const name of documentsOf(condaIndex, "linux-64").filter((each) => !each.endsWith(".bz2"))) {
     const address = { title: "admin/main", url: "https://conda.example/admin/main" };
-    const request = { channelId: 1, section: "linux-64", name, address };
+    const request = { channelId: 1, view: PLAIN_VIEW, section: "linux-64", name, address };
     let reply = await builder.build(request);
     while (reply.kind === "more") reply = await builder.build(request);
     if (reply.kind !== "built") throw new Error(`${name} is ${reply.kind}`);

@@ -10,17 +10,17 @@ import { crc32 } from "node:zlib";
 import * as fc from "fast-check";
 import { findChannel, latestRevision } from "../../../src/models/channel.ts";
 import { openSnapshots } from "../../../src/models/database.ts";
-import { openDerived } from "../../../src/models/derived.ts";
+import { openDerived } from "../../../src/models/index/db.ts";
 import { findOwner } from "../../../src/models/owner.ts";
 import { systemClock, type Clock } from "../../../src/modules/clock.ts";
 import { createDerivedFiles } from "../../../src/modules/storage/derived-files.ts";
 import { shardKey } from "../../../src/modules/storage/keys.ts";
 import { CHANNEL_TYPE } from "../../../src/services/channel-place.ts";
-import { CODEC } from "../../../src/services/index/codec.ts";
-import { folderOf } from "../../../src/services/index/documents.ts";
-import type { BuildReply, BuildRequest } from "../../../src/services/index/index-builder.ts";
-import { documentsOf } from "../../../src/services/index/rebuild.ts";
-import { CUT_RULE } from "../../../src/services/index/segments.ts";
+import { condaIndex } from "../../../src/services/conda/index-format.ts";
+import { folderOf, PLAIN_VIEW, WHOLE_CHANNEL } from "../../../src/services/index/documents.ts";
+import type { BuildReply, BuildRequest } from "../../../src/services/index/builder.ts";
+import { documentsOf } from "../../../src/services/index/repair/rebuild.ts";
+import { CUT_RULE } from "../../../src/services/index/segments/chunking.ts";
 import { seedChannel } from "../../bench/channel-seed.ts";
 import { derivedDataIsLetGo, startTestApp, type Actor, type TestApp } from "../../support/app.ts";
 import { filesTold, filesToTell } from "../../support/document-oracle.ts";
@@ -50,9 +50,9 @@ type Answer = {
 };
 
 const PLACES: readonly Place[] = [
-  ...SUBDIRS.flatMap((section) => documentsOf(section).map((name) => ({ section, name }))),
-  { section: undefined, name: "channeldata.json" } as const,
-  { section: undefined, name: "rss.xml" } as const,
+  ...SUBDIRS.flatMap((section) => documentsOf(condaIndex, section).map((name) => ({ section, name }))),
+  { section: WHOLE_CHANNEL, name: "channeldata.json" } as const,
+  { section: WHOLE_CHANNEL, name: "rss.xml" } as const,
   // It takes longest to make: one section has to do.
 ].filter(({ section, name }) => section === "noarch" || !name.endsWith(".bz2"));
 /** Documents are cut after the first of each three. */
@@ -212,7 +212,9 @@ async function buildAtOnce(world: World, random: Random): Promise<void> {
 /** Ends a builder, maybe in the middle of its work, and opens it again. */
 async function reopen({ builders, open, channelId }: World, at: number, random: Random): Promise<void> {
   const builder = builders[at];
-  const work = builder?.build({ channelId, address: ADDRESS, ...anyPlace(random) }).catch(() => undefined);
+  const work = builder
+    ?.build({ channelId, view: PLAIN_VIEW, address: ADDRESS, ...anyPlace(random) })
+    .catch(() => undefined);
   if (random() < 0.7) await aMoment(random);
   else await work;
   await builder?.close();
@@ -224,7 +226,7 @@ async function reopen({ builders, open, channelId }: World, at: number, random: 
 async function forget({ builders, open }: World, random: Random): Promise<void> {
   for (const builder of builders) await builder.close();
   // Whoever closes it last takes its log away.
-  openDerived(join(server.folder, "index.db"), CODEC).close();
+  openDerived(join(server.folder, "index.db"), condaIndex.codec).close();
   await derivedDataIsLetGo(server.folder);
   rmSync(join(server.folder, "index.db"));
   if (random() < 0.5) rmSync(join(server.folder, "derived"), { recursive: true, force: true });
@@ -234,7 +236,7 @@ async function forget({ builders, open }: World, random: Random): Promise<void> 
 /** Mostly of the first few, so that these follow many small changes. */
 function anyPlace(random: Random): Place {
   const among = random() < 0.6 ? 4 : PLACES.length;
-  return PLACES[below(random, among)] ?? { section: undefined, name: "rss.xml" };
+  return PLACES[below(random, among)] ?? { section: WHOLE_CHANNEL, name: "rss.xml" };
 }
 
 /** Of turns that others take in this thread, or of ms. */
@@ -256,11 +258,13 @@ async function ask({ channelId, states, answers }: World, builder: TestBuilder, 
 
 async function make(builder: TestBuilder, folder: string, channelId: number, place: Place): Promise<Built> {
   for (let steps = 0; steps < MOST_STEPS; steps++) {
-    const reply = await builder.build({ channelId, address: ADDRESS, ...place });
+    const reply = await builder.build({ channelId, view: PLAIN_VIEW, address: ADDRESS, ...place });
     if (reply.kind === "more" || reply.kind === "busy") continue;
     if (reply.kind === "absent") throw new Error(reply.why);
     const { hash, size, bytes } = reply;
-    const content = bytes ?? readFileSync(createDerivedFiles(folder).pathOf(folderOf(channelId, place), hash, size));
+    const content =
+      bytes ??
+      readFileSync(createDerivedFiles(folder).pathOf(folderOf({ channelId, view: PLAIN_VIEW }, place), hash, size));
     expect([place, content.byteLength]).toEqual([place, size]);
     return { ...reply, content };
   }
@@ -276,7 +280,7 @@ function checkStates({ states, answers }: World): void {
     const held = states.get(revision);
     if (!held) throw new Error(`there never was a revision ${revision}`);
     if (told) expect([place, revision, told]).toEqual([place, revision, filesToTell(place.name, place.section, held)]);
-    const here = held.filter(({ subdir }) => subdir === (place.section ?? subdir));
+    const here = held.filter(({ subdir }) => place.section === WHOLE_CHANNEL || subdir === place.section);
     const state = JSON.stringify([place, here.map((file) => `${file.serial} ${file.isYanked}`).sort()]);
     const content = `${built.hash} ${Bun.hash(built.content)}`;
     expect([state, known.get(state) ?? content]).toEqual([state, content]);
@@ -309,7 +313,7 @@ test("a reader is told when another process keeps the derived data for ever, and
   const reader = await hurried.addUser("user");
   const built = buildPackage({ name: "a", version: "1" });
   expect((await reader.put(`/api/packages/user/conda/main/${built.fileName}`, built.bytes)).status).toBe(201);
-  const derived = openDerived(join(hurried.folder, "index.db"), CODEC);
+  const derived = openDerived(join(hurried.folder, "index.db"), condaIndex.codec);
   const read = (): Promise<Response> => reader.get("/user/main/noarch/repodata.json");
   await derived.exclusively(async () => {
     const answer = await read();

@@ -220,7 +220,7 @@ describe("documents", () => {
     expect((await gc()).names).toEqual([]);
     ahead = 11 * DAY_MS;
     const [behind = ""] = await documents();
-    expect(behind).toStartWith("derived/1/noarch/repodata.json/");
+    expect(behind).toStartWith("derived/1/noarch/main.repodata.json/");
     expect((await gc()).names).toEqual([`document ${behind}`]);
     expect(await documents()).toEqual([]);
     const after = await jsonOf<{ "packages.conda": object }>(await alice.get(path));

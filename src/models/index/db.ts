@@ -1,0 +1,238 @@
+// index.db: what documents are made of, derived from the main database and never trusted over it.
+
+import { Database as Connection, type SQLQueryBindings } from "bun:sqlite";
+import { rmSync } from "node:fs";
+import { isDatabaseBusy, isDatabaseDiskFailure, isDatabaseFull, toOpenError } from "../database-errors.ts";
+import { systemClock, type Clock } from "../../modules/clock.ts";
+import { createEntries, type DerivedEntries } from "./entries.ts";
+import { bindingsOf, DerivedBusy, SCOPE, type IndexScope, type ScopeBindings } from "./scope.ts";
+import { createSegments, type DerivedSegments } from "./segments.ts";
+import { createDerivedShards, retireEntries, SHARDS_SCHEMA, type DerivedShards } from "./shards.ts";
+import { shrink } from "../shrink.ts";
+
+/** A revision of a channel, and its random id: a restored database, or a channel made anew, has another. */
+export type DerivedPoint = { readonly revision: number; readonly identity: string };
+
+/** How far a scope has been brought: to its revision, once `cursor` is null. */
+export type DerivedState = DerivedPoint & {
+  /** While a build from nothing is under way: the key up to which it has come. */
+  readonly cursor: string | null;
+  /** What its newest parts may be of: each step of a build from nothing takes what is there by then. */
+  readonly ahead: DerivedPoint;
+};
+
+export type Derived = DerivedSegments &
+  DerivedEntries &
+  DerivedShards & {
+    state(scope: IndexScope): DerivedState | undefined;
+    setState(scope: IndexScope, state: DerivedState): void;
+    /** The channels of which something is kept. */
+    channelIds(): number[];
+    /** All of which something is kept. */
+    scopes(): IndexScope[];
+    /** Forgets everything of a channel, or of one scope. */
+    discard(scope: { readonly channelId: number } | IndexScope): void;
+    setAside(scope: IndexScope, record: AsideRecord): void;
+    /** Forgets that records of a name were set aside, or only that of one file. */
+    clearAside(scope: IndexScope, packageName: string, path?: string): void;
+    isAside(scope: IndexScope, packageName: string, path?: string): boolean;
+    /** How many records are left out of one document or more. */
+    countAside(): number;
+    /** Another number once another connection has written. */
+    version(): number | undefined;
+    /** All of it or nothing. Errors: `DerivedBusy`. */
+    transact<T>(work: () => T): T;
+    /** The same for work that waits: no other process writes until it ends, and `transact` within is part of it. */
+    exclusively<T>(work: () => Promise<T>): Promise<T>;
+    /** Gives free pages back to the disk, where that pays; answers the bytes. */
+    shrink(): number;
+    close(): void;
+  };
+
+/** A record that no document can hold. */
+export type AsideRecord = {
+  readonly packageName: string;
+  /** Section and file name. */
+  readonly path: string;
+  readonly reason: string;
+};
+
+const SCHEMA = `
+CREATE TABLE IF NOT EXISTS codec (id TEXT NOT NULL, begun INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS state (
+  channel_id INTEGER, view TEXT, section TEXT, layout TEXT, revision INTEGER NOT NULL, identity TEXT NOT NULL, cursor TEXT,
+  ahead_revision INTEGER NOT NULL, ahead_identity TEXT NOT NULL,
+  PRIMARY KEY (channel_id, view, section, layout)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS segment (
+  id INTEGER PRIMARY KEY, channel_id INTEGER, view TEXT, section TEXT, layout TEXT, grp TEXT, start TEXT,
+  hash TEXT NOT NULL, size INTEGER NOT NULL, window INTEGER NOT NULL,
+  checksum INTEGER NOT NULL);
+CREATE UNIQUE INDEX IF NOT EXISTS segment_scope ON segment (channel_id, view, section, layout, grp, start);
+CREATE TABLE IF NOT EXISTS segment_data (
+  id INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, blocks BLOB NOT NULL, bzip2_checksum INTEGER, bzip2 BLOB);
+CREATE TABLE IF NOT EXISTS entry (
+  channel_id INTEGER, view TEXT, section TEXT, layout TEXT, name TEXT, checksum INTEGER NOT NULL, value BLOB NOT NULL,
+  PRIMARY KEY (channel_id, view, section, layout, name)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS entry_end ON entry (channel_id, layout, substr(value, -32));
+CREATE TABLE IF NOT EXISTS aside (
+  channel_id INTEGER, view TEXT, section TEXT, layout TEXT, package_name TEXT, path TEXT, reason TEXT NOT NULL,
+  PRIMARY KEY (channel_id, view, section, layout, package_name, path)) WITHOUT ROWID;
+${SHARDS_SCHEMA}`;
+
+/**
+ * Opens the file; one that is damaged or of another codec is deleted and begun anew, and `onAnew` told why.
+ * Errors: `unavailable` or `no-space` when its disk does not let us, which says nothing of what the file holds.
+ */
+export function openDerived(
+  path: string,
+  codec: string,
+  options: { readonly onAnew?: ((why: string) => void) | undefined; readonly clock?: Clock | undefined } = {},
+): Derived {
+  const { onAnew, clock = systemClock } = options;
+  try {
+    return open(path, codec, clock);
+  } catch (error) {
+    if (isDatabaseBusy(error)) throw error;
+    if (isDatabaseDiskFailure(error) || isDatabaseFull(error)) throw toOpenError(error, path);
+    onAnew?.(`${path} is begun anew: ${error instanceof Error ? error.message : String(error)}`);
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });
+    return open(path, codec, clock);
+  }
+}
+
+function open(path: string, codec: string, clock: Clock): Derived {
+  const db = new Connection(path, { create: true, readwrite: true, strict: true });
+  try {
+    db.run("PRAGMA busy_timeout = 5000");
+    db.run("PRAGMA journal_mode = WAL");
+    // Losing the newest writes costs a rebuild of them, never an answer; older ones must not go without them.
+    db.run("PRAGMA synchronous = NORMAL");
+    db.run("PRAGMA wal_autocheckpoint = 2000");
+    db.run(SCHEMA);
+    const known = db.query<{ id: string }, []>("SELECT id FROM codec").get()?.id;
+    if (known !== undefined && known !== codec) throw new Error("the derived data is of another codec");
+    if (known === undefined) db.run("INSERT INTO codec VALUES (?, ?)", [codec, clock.now()]);
+    const check = db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()?.quick_check;
+    if (check !== "ok") throw new Error("the derived data is damaged");
+    // Whoever waits keeps its thread waiting, and can try again.
+    db.run("PRAGMA busy_timeout = 100");
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+  const dataVersion = db.query<{ data_version: number }, []>("PRAGMA data_version");
+  const version = (): number | undefined => dataVersion.get()?.data_version;
+  const { forget, ...entries } = createEntries({ db, version });
+  const { discard, ...states } = stateQueries(db);
+  const transact = <T>(work: () => T): T => {
+    if (db.inTransaction) return work();
+    try {
+      return inTransaction(db, work);
+    } catch (error) {
+      forget();
+      throw error;
+    }
+  };
+  return {
+    ...states,
+    discard: (scope) => {
+      forget();
+      discard(scope);
+    },
+    ...createSegments(db, transact),
+    ...entries,
+    ...asideQueries(db),
+    ...createDerivedShards(db),
+    version,
+    transact,
+    exclusively: async (work) => {
+      begin(db);
+      try {
+        const value = await work();
+        db.run("COMMIT");
+        return value;
+      } catch (error) {
+        if (db.inTransaction) db.run("ROLLBACK");
+        forget();
+        throw error;
+      }
+    },
+    shrink: () => shrink(db),
+    close: () => db.close(),
+  };
+}
+
+type StateRow = DerivedPoint & { cursor: string | null; ahead_revision: number; ahead_identity: string };
+
+function stateQueries(db: Connection): Pick<Derived, "state" | "setState" | "channelIds" | "scopes" | "discard"> {
+  const find = db.query<StateRow, ScopeBindings>(
+    `SELECT revision, identity, cursor, ahead_revision, ahead_identity FROM state WHERE ${SCOPE}`,
+  );
+  const channels = db.query<{ channel_id: number }, []>("SELECT DISTINCT channel_id FROM state");
+  const scopes = db.query<IndexScope, []>("SELECT channel_id AS channelId, view, section, layout FROM state");
+  const put = db.query<null, SQLQueryBindings>(
+    `INSERT OR REPLACE INTO state
+     VALUES ($channelId, $view, $section, $layout, $revision, $identity, $cursor, $aheadRevision, $aheadIdentity)`,
+  );
+  return {
+    state: (scope) => {
+      const row = find.get(bindingsOf(scope));
+      if (!row) return undefined;
+      const { revision, identity, cursor } = row;
+      return { revision, identity, cursor, ahead: { revision: row.ahead_revision, identity: row.ahead_identity } };
+    },
+    setState: (scope, { revision, identity, cursor, ahead }) => {
+      const newest = { aheadRevision: ahead.revision, aheadIdentity: ahead.identity };
+      put.run({ ...bindingsOf(scope), revision, identity, cursor, ...newest });
+    },
+    channelIds: () => channels.all().map(({ channel_id: id }) => id),
+    scopes: () => scopes.all(),
+    discard: (scope) => {
+      const where = "section" in scope ? SCOPE : "channel_id = $channelId";
+      const values = "section" in scope ? bindingsOf(scope) : { channelId: scope.channelId };
+      db.query(retireEntries("main", where)).run(values);
+      db.query(`DELETE FROM segment_data WHERE id IN (SELECT id FROM segment WHERE ${where})`).run(values);
+      for (const table of ["segment", "entry", "aside", "state"])
+        db.query(`DELETE FROM ${table} WHERE ${where}`).run(values);
+    },
+  };
+}
+
+function asideQueries(db: Connection): Pick<Derived, "setAside" | "clearAside" | "isAside" | "countAside"> {
+  const put = db.query(
+    "INSERT OR REPLACE INTO aside VALUES ($channelId, $view, $section, $layout, $packageName, $path, $reason)",
+  );
+  const where = `${SCOPE} AND package_name = $packageName AND ($path IS NULL OR path = $path)`;
+  const drop = db.query(`DELETE FROM aside WHERE ${where}`);
+  const find = db.query(`SELECT 1 FROM aside WHERE ${where} LIMIT 1`);
+  const count = db.query<{ records: number }, []>(
+    "SELECT count(*) AS records FROM (SELECT DISTINCT channel_id, path FROM aside)",
+  );
+  return {
+    setAside: (scope, record) => void put.run({ ...bindingsOf(scope), ...record }),
+    clearAside: (scope, packageName, path) => void drop.run({ ...bindingsOf(scope), packageName, path: path ?? null }),
+    isAside: (scope, packageName, path) => find.get({ ...bindingsOf(scope), packageName, path: path ?? null }) !== null,
+    countAside: () => count.get()?.records ?? 0,
+  };
+}
+
+/** Errors: `DerivedBusy`. */
+export function inTransaction<T>(db: Connection, work: () => T): T {
+  begin(db);
+  try {
+    const value = work();
+    db.run("COMMIT");
+    return value;
+  } catch (error) {
+    if (db.inTransaction) db.run("ROLLBACK");
+    throw error;
+  }
+}
+
+function begin(db: Connection): void {
+  try {
+    db.run("BEGIN IMMEDIATE");
+  } catch (error) {
+    throw isDatabaseBusy(error) ? new DerivedBusy("another process keeps the derived data") : error;
+  }
+}

@@ -1,0 +1,30 @@
+// Packs documents with gzip, in a worker thread.
+
+import { readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import { createDerivedFiles } from "../../../modules/storage/derived-files.ts";
+
+/** What a worker is asked: with bytes it answers bytes, without it reads one file and writes another. */
+export type PackRequest = {
+  readonly dataFolder: string;
+  readonly folder: string;
+  readonly hash: string;
+  readonly size: number;
+  readonly bytes: Uint8Array | undefined;
+};
+export type PackReply = { readonly size: number; readonly bytes: Uint8Array<ArrayBuffer> | undefined };
+
+export function packDocument({ dataFolder, folder, hash, size, bytes }: PackRequest): PackReply {
+  if (bytes) {
+    const packed = new Uint8Array(gzipSync(bytes));
+    return { size: packed.byteLength, bytes: packed };
+  }
+  const files = createDerivedFiles(dataFolder);
+  const packed = gzipSync(readFileSync(files.pathOf(folder, hash, size)));
+  return { size: files.write(packedFolder(folder), hash, [packed]), bytes: undefined };
+}
+
+/** Where the gzip of a document of that folder lies. */
+export function packedFolder(folder: string): string {
+  return `${folder}.gz`;
+}

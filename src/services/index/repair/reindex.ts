@@ -1,0 +1,187 @@
+// Makes every document from nothing, and puts that in the place of what is stored otherwise.
+
+import { basename } from "node:path";
+import { unavailable } from "../../../errors.ts";
+import { bumpRevision } from "../../../models/channel.ts";
+import type { DataFolder } from "../../../models/data-folder.ts";
+import type { Database, Snapshots } from "../../../models/database.ts";
+import { copyScopes, kindOfDerived } from "../../../models/index/copy.ts";
+import { DerivedBusy, type IndexScope } from "../../../models/index/scope.ts";
+import { SHARDS_LAYOUT } from "../../../models/index/shards.ts";
+import { openDerived } from "../../../models/index/db.ts";
+import { changedNames, touchIndexPart } from "../../../models/index-part.ts";
+import type { Clock } from "../../../modules/clock.ts";
+import { randomHex } from "../../../modules/ids.ts";
+import type { BlobStore } from "../../../modules/storage/blob-store.ts";
+import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
+import type { ChannelName } from "../../channel-place.ts";
+import { folderOf, PLAIN_VIEW, WHOLE_CHANNEL } from "../documents.ts";
+import type { BuildScope, IndexFormat } from "../format.ts";
+import { bytesOf } from "../segments/compose.ts";
+import { isFileDamaged, rebuildPlace, type FreshShard, type Rebuilt } from "./rebuild.ts";
+import { countDocuments, rebuildTargets, type RebuildTarget } from "./targets.ts";
+import { withScratch, type Scratch } from "./scratch.ts";
+
+export type ReindexedDocument = {
+  readonly channel: string;
+  readonly section: string;
+  readonly document: string;
+  /** `unread` ones are made when someone asks for them. */
+  readonly result: "same" | "mended" | "unread";
+  /** What was wrong. */
+  readonly detail: string;
+};
+
+/** Errors: `not-found` when there is no such channel. */
+export type Reindex = (options: {
+  /** All channels without it. */
+  readonly channel?: ChannelName | undefined;
+  readonly onDocument: (document: ReindexedDocument) => void;
+  readonly onProgress?: (done: number, total: number) => void;
+}) => Promise<{ readonly documents: number; readonly mended: number }>;
+
+export type ReindexParts = {
+  readonly database: Database;
+  readonly blobs: BlobStore;
+  readonly files: DerivedFiles;
+  readonly clock: Clock;
+  readonly folder: Pick<DataFolder, "index" | "temporary">;
+  readonly openSnapshots: () => Snapshots & { close(): void };
+  readonly format: IndexFormat;
+};
+
+export function createReindex(parts: ReindexParts): Reindex {
+  return async ({ channel, onDocument, onProgress }) => {
+    const targets = await rebuildTargets(parts.database.read, channel);
+    const total = countDocuments(parts.format, targets);
+    let made = 0;
+    let documents = 0;
+    let mended = 0;
+    const report = (document: ReindexedDocument): void => {
+      documents += 1;
+      if (document.result === "mended") mended += 1;
+      onDocument(document);
+    };
+    const stored = storedFile(parts.folder.index, parts.format.codec, report);
+    const snapshots = parts.openSnapshots();
+    const onMade = (): void => onProgress?.((made += 1), total);
+    try {
+      for (const target of targets) {
+        for (const document of await reindexChannel({ ...parts, snapshots, stored, onMade }, target)) report(document);
+      }
+    } finally {
+      snapshots.close();
+    }
+    return { documents, mended };
+  };
+}
+
+type Work = ReindexParts & {
+  readonly snapshots: Snapshots;
+  readonly stored: string | undefined;
+  readonly onMade: () => void;
+};
+
+/** A damaged file is begun anew, as the server does at its start; one of another release is that server's own. */
+function storedFile(path: string, codec: string, report: (document: ReindexedDocument) => void): string | undefined {
+  const kind = kindOfDerived(path, codec);
+  if (kind !== "damaged") return kind === "ours" ? path : undefined;
+  openDerived(path, codec).close();
+  report({
+    channel: "",
+    section: "",
+    document: basename(path),
+    result: "mended",
+    detail: "it was damaged, and is begun anew",
+  });
+  return undefined;
+}
+
+async function reindexChannel(work: Work, target: RebuildTarget): Promise<ReindexedDocument[]> {
+  return await withScratch(work.folder.temporary, work.format.codec, async (scratch) => {
+    const documents: ReindexedDocument[] = [];
+    const wrong: IndexScope[] = [];
+    for (const section of target.sections) {
+      const place = { channelId: target.channelId, view: PLAIN_VIEW, section, address: { title: "", url: "" } };
+      let shards = 0;
+      const onShard = async (shard: FreshShard): Promise<void> => {
+        if (await mendShard(work.blobs, shard, hasCatalogue(scratch, place))) shards += 1;
+      };
+      const parts = { ...work, scratch, onShard, onDocument: work.onMade };
+      await rebuildPlace(parts, place, async (rebuilt) => {
+        wrong.push(...rebuilt.differences.map((difference) => difference.place));
+        for (const name of rebuilt.documents.keys()) {
+          const faults = await mendDocument(work, { ...rebuilt, ...place }, name);
+          if (namesShards(work.format, section, name) && shards > 0)
+            faults.push(`${shards} of its shards were missing or damaged`);
+          const sound = rebuilt.stored.has(name) ? "same" : "unread";
+          const result = faults.length > 0 ? "mended" : sound;
+          documents.push({ channel: target.label, section, document: name, result, detail: faults.join(", ") });
+        }
+      });
+    }
+    if (wrong.length > 0) await replace(work, scratch, wrong);
+    return documents;
+  });
+}
+
+/** Each waits some seconds for the server to let go of the file. */
+const ATTEMPTS = 3;
+
+function namesShards(format: IndexFormat, section: string, name: string): boolean {
+  return format.kept(section).some(({ layout, documents }) => layout === SHARDS_LAYOUT && documents.includes(name));
+}
+
+function hasCatalogue({ copy }: Scratch, place: Omit<IndexScope, "layout">): boolean {
+  return copy.derived.state({ ...place, layout: SHARDS_LAYOUT }) !== undefined;
+}
+
+/** Whether something was wrong. A catalogue that is about to be put in place must find all of its shards. */
+async function mendShard(blobs: BlobStore, shard: FreshShard, isStored: boolean): Promise<boolean> {
+  if (shard.stored === "same" || (shard.stored === "unwritten" && !isStored)) return false;
+  await blobs.put(shard.key, shard.content);
+  return shard.stored !== "unwritten";
+}
+
+/** What was wrong with a document. Its file is mended here, what it is made of after all of the channel has been read. */
+async function mendDocument({ files }: Work, rebuilt: Rebuilt & BuildScope, name: string): Promise<string[]> {
+  const faults = rebuilt.differences
+    .filter(({ documents }) => documents.includes(name))
+    .map(({ what }) => `it differed in ${what}`);
+  const composition = rebuilt.documents.get(name);
+  const folder = folderOf(rebuilt, { section: rebuilt.section, name });
+  if (!composition || !(await isFileDamaged(files, folder, composition))) return faults;
+  files.write(folder, composition.hash, bytesOf(composition));
+  return [...faults, "its file was damaged"];
+}
+
+/**
+ * Puts what was made from nothing in place, in one transaction. A revision that changes nothing then has a running server
+ * make the documents again that it keeps in memory.
+ */
+async function replace(work: Work, scratch: Scratch, places: readonly IndexScope[]): Promise<void> {
+  if (work.stored === undefined) return;
+  putInPlace({ from: scratch.fresh.path, to: work.stored }, places);
+  const at = work.clock.now();
+  const sections = new Set(places.map(({ section }) => section));
+  const [channelId = 0] = places.map((place) => place.channelId);
+  await work.database.transact(async (tx) => {
+    const revision = await bumpRevision(tx, { channelId, identity: randomHex(16), at, actorId: null });
+    for (const section of sections) {
+      if (section === WHOLE_CHANNEL) continue;
+      const [name] = await changedNames(tx, { channelId, section, revision: -1 });
+      if (name !== undefined) await touchIndexPart(tx, { channelId, section, name, revision });
+    }
+  });
+}
+
+function putInPlace(files: { readonly from: string; readonly to: string }, places: readonly IndexScope[]): void {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return copyScopes(files, places);
+    } catch (error) {
+      if (!(error instanceof DerivedBusy)) throw error;
+      if (attempt === ATTEMPTS) throw unavailable("The server keeps index.db busy. Run this again later.", 5, error);
+    }
+  }
+}

@@ -1,0 +1,47 @@
+// What there is to make from nothing: the channels, the largest first, and in each its sections and itself.
+
+import { notFound } from "../../../errors.ts";
+import { listChannels } from "../../../models/channel.ts";
+import type { Reader } from "../../../models/database.ts";
+import { changedSections } from "../../../models/index-part.ts";
+import { countFiles, listSections } from "../../../models/package-file.ts";
+import { channelLabel, type ChannelName } from "../../channel-place.ts";
+import { WHOLE_CHANNEL } from "../documents.ts";
+import type { IndexFormat } from "../format.ts";
+import { documentsOf } from "./rebuild.ts";
+
+export type RebuildTarget = {
+  readonly channelId: number;
+  /** As people write it. */
+  readonly label: string;
+  readonly files: number;
+  /** And the channel as a whole. */
+  readonly sections: readonly string[];
+};
+
+/** Errors: `not-found` when there is no such channel. */
+export async function rebuildTargets(reader: Reader, only?: ChannelName): Promise<RebuildTarget[]> {
+  const targets: RebuildTarget[] = [];
+  for (const { id: channelId, name, owner } of await listChannels(reader)) {
+    if (only && (only.owner.toLowerCase() !== owner.name || (only.channel ?? name) !== name)) continue;
+    // A section that lost its last file still has documents, and one that no change tells of should have none.
+    const sections = new Set([
+      ...(await changedSections(reader, channelId)),
+      ...(await listSections(reader, channelId)),
+    ]);
+    const files = await countFiles(reader, channelId);
+    targets.push({ channelId, label: channelLabel(owner.name, name), files, sections: [...sections, WHOLE_CHANNEL] });
+  }
+  if (only && targets.length === 0)
+    throw notFound(`There is no channel ${channelLabel(only.owner, only.channel ?? "")}.`);
+  return targets.sort((a, b) => b.files - a.files);
+}
+
+export function countDocuments(format: IndexFormat, targets: readonly RebuildTarget[]): number {
+  return targets.flatMap(({ sections }) => sections.flatMap((section) => documentsOf(format, section))).length;
+}
+
+/** A document as people write it. */
+export function documentLabel(target: RebuildTarget, section: string, document: string): string {
+  return `${target.label} ${section === WHOLE_CHANNEL ? "" : `${section}/`}${document}`;
+}

@@ -1,0 +1,177 @@
+// Checks the documents of every channel (I-6, I-7): what is made from nothing by reading it back beside the rows, what is
+// stored by comparing it with that. Nothing of it is written to.
+
+import { basename } from "node:path";
+import { Decompress } from "fzstd";
+import type { DataFolder } from "../../../models/data-folder.ts";
+import type { Database, Snapshots } from "../../../models/database.ts";
+import { kindOfDerived, listAside } from "../../../models/index/copy.ts";
+import { decompressBzip2 } from "../../../modules/archive/bzip2.ts";
+import type { Clock } from "../../../modules/clock.ts";
+import { createFileHash } from "../../../modules/hash.ts";
+import type { BlobStore } from "../../../modules/storage/blob-store.ts";
+import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
+import { folderOf, formOf, PLAIN_VIEW } from "../documents.ts";
+import type { Complain, IndexFormat, SectionRows } from "../format.ts";
+import { bytesOf, type Composition } from "../segments/compose.ts";
+import { documentsOf, isFileDamaged, rebuildPlace, type FreshShard, type Rebuilt } from "./rebuild.ts";
+import { countDocuments, documentLabel, rebuildTargets, type RebuildTarget } from "./targets.ts";
+import { withScratch, type Scratch } from "./scratch.ts";
+
+/** Takes what is wrong, by the name of the invariant and of what it is about. */
+export type Report = (invariant: string, subject: string, message: string) => void;
+
+export type DeepVerify = (options: {
+  readonly report: Report;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+}) => Promise<void>;
+
+export type DeepVerifyParts = {
+  readonly database: Database;
+  readonly blobs: BlobStore;
+  readonly files: DerivedFiles;
+  readonly clock: Clock;
+  readonly folder: Pick<DataFolder, "index" | "temporary">;
+  readonly openSnapshots: () => Snapshots & { close(): void };
+  readonly format: IndexFormat;
+};
+
+/** One mistake can be wrong in every entry: so many tell what it is. */
+const MOST_COMPLAINTS = 20;
+
+export function createDeepVerify(parts: DeepVerifyParts): DeepVerify {
+  return async ({ report, onProgress }) => {
+    const targets = await rebuildTargets(parts.database.read);
+    const total = countDocuments(parts.format, targets);
+    let made = 0;
+    const onMade = (): void => onProgress?.((made += 1), total);
+    const path = parts.folder.index;
+    const kind = kindOfDerived(path, parts.format.codec);
+    if (kind === "damaged") report("I-6", basename(path), "it is damaged: condarium reindex begins it anew");
+    const snapshots = parts.openSnapshots();
+    try {
+      for (const target of targets) {
+        const stored = kind === "ours" ? path : undefined;
+        await verifyChannel({ ...parts, snapshots, stored, onMade, report }, target);
+      }
+    } finally {
+      snapshots.close();
+    }
+  };
+}
+
+type Work = DeepVerifyParts & {
+  readonly snapshots: Snapshots;
+  readonly stored: string | undefined;
+  readonly onMade: () => void;
+  readonly report: Report;
+};
+
+async function verifyChannel(work: Work, target: RebuildTarget): Promise<void> {
+  await withScratch(work.folder.temporary, work.format.codec, async (scratch) => {
+    for (const section of target.sections) {
+      const place = { channelId: target.channelId, view: PLAIN_VIEW, section, address: { title: "", url: "" } };
+      const onShard = ({ hash, content, stored }: FreshShard): void => {
+        scratch.shards.add(hash, content);
+        if (stored === "same" || stored === "unwritten") return;
+        const subject = documentLabel(target, section, `shards/${hash}.msgpack.zst`);
+        work.report(
+          "I-7",
+          subject,
+          stored === "missing" ? "it is missing" : "its bytes do not have the hash of its name",
+        );
+      };
+      const parts = { ...work, scratch, onShard, onDocument: work.onMade };
+      await rebuildPlace(parts, place, (rebuilt) => checkPlace(work, { target, section, scratch, rebuilt }));
+    }
+    for (const { path, reason } of listAside(scratch.fresh.path))
+      work.report("I-6", `${target.label} ${path}`, `no document can hold it: ${reason}`);
+  });
+}
+
+type Place = {
+  readonly target: RebuildTarget;
+  readonly section: string;
+  readonly scratch: Scratch;
+  readonly rebuilt: Rebuilt;
+};
+
+async function checkPlace(work: Work, { target, section, scratch, rebuilt }: Place): Promise<void> {
+  const { channelId } = target;
+  const rows: SectionRows = { records: rebuilt.records, channelId, view: PLAIN_VIEW, section };
+  const texts = new Map<string, string>();
+  for (const name of documentsOf(work.format, section)) {
+    const composition = rebuilt.documents.get(name);
+    if (!composition) continue;
+    const complaints = createComplaints((invariant, message) =>
+      work.report(invariant, documentLabel(target, section, name), message),
+    );
+    try {
+      await checkDocument(work.format, rows, { name, composition, scratch, texts }, complaints.add);
+    } catch (error) {
+      complaints.add("I-6", `it cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    for (const { documents, what } of rebuilt.differences) {
+      if (documents.includes(name)) complaints.add("I-6", `what is stored for it differs in ${what}`);
+    }
+    if (await isFileDamaged(work.files, folderOf(rows, { section, name }), composition))
+      complaints.add("I-6", "its file is damaged");
+    complaints.end();
+  }
+}
+
+type DocumentCheck = {
+  readonly name: string;
+  readonly composition: Composition;
+  readonly scratch: Scratch;
+  /** The hash of each text, by the name it has as plain JSON. */
+  readonly texts: Map<string, string>;
+};
+
+async function checkDocument(
+  format: IndexFormat,
+  rows: SectionRows,
+  { name, composition, scratch, texts }: DocumentCheck,
+  complain: Complain,
+): Promise<void> {
+  const bytes = (): Iterable<Uint8Array> => bytesOf(composition);
+  await format.check(rows, { name, bytes, readShard: scratch.shards.read }, complain);
+  const plain = name.replace(/\.(?:zst|bz2)$/, "");
+  const hash = textHash(name, composition);
+  if ((texts.get(plain) ?? hash) !== hash) complain("I-6", `it does not hold the text of ${plain}`);
+  texts.set(plain, hash);
+}
+
+/** The hash of a document's text, read by decoders that share nothing with what wrote it. */
+function textHash(name: string, composition: Composition): string {
+  const hash = createFileHash();
+  const update = (chunk: Uint8Array): void => hash.update(chunk);
+  switch (formOf(name)) {
+    case "json":
+      for (const part of bytesOf(composition)) update(part);
+      break;
+    case "zst": {
+      const decoder = new Decompress(update);
+      for (const part of bytesOf(composition)) decoder.push(part);
+      decoder.push(new Uint8Array(0), true);
+      break;
+    }
+    case "bz2":
+      for (const chunk of decompressBzip2(bytesOf(composition))) update(chunk);
+      break;
+  }
+  return hash.digest().sha256;
+}
+
+function createComplaints(tell: Complain): { add: Complain; end(): void } {
+  let count = 0;
+  return {
+    add: (invariant, message) => {
+      count += 1;
+      if (count <= MOST_COMPLAINTS) tell(invariant, message);
+    },
+    end: () => {
+      if (count > MOST_COMPLAINTS) tell("I-6", `there are ${count - MOST_COMPLAINTS} more things wrong with it`);
+    },
+  };
+}

@@ -1,0 +1,174 @@
+// Checks the invariants of what is stored (I-1 to I-7), and repairs nothing.
+
+import { basename } from "node:path";
+import type { DataFolder } from "../../models/data-folder.ts";
+import type { Database } from "../../models/database.ts";
+import { listAside } from "../../models/index/copy.ts";
+import {
+  countBlobs,
+  greatestBlobId,
+  idleBlobs,
+  knownBlobs,
+  pageOfBlobs,
+  type PackageBlobRow,
+} from "../../models/package-blob.ts";
+import { pageOfFiles } from "../../models/package-file.ts";
+import type { Clock } from "../../modules/clock.ts";
+import { createFileHash } from "../../modules/hash.ts";
+import type { BlobKey, BlobStore } from "../../modules/storage/blob-store.ts";
+import { blobKey, isHash } from "../../modules/storage/keys.ts";
+import { listTemporary } from "../../modules/storage/leftovers.ts";
+import type { DeepVerify, Report } from "../index/repair/verify.ts";
+import { TEMPORARY_MS } from "./collect-files.ts";
+
+/** `full` also reads every blob and compares its hashes; `deep` also makes every document and reads it back. */
+export type VerifyLevel = "quick" | "full" | "deep";
+export type Problem = { readonly invariant: string; readonly subject: string; readonly message: string };
+export type Progress = (done: number, total: number, what: "blobs" | "documents") => void;
+
+export type Verify = (options: {
+  readonly level: VerifyLevel;
+  readonly onProblem: (problem: Problem) => void;
+  readonly onProgress?: Progress;
+}) => Promise<{ readonly files: number; readonly blobs: number; readonly problems: number }>;
+
+export type VerifyParts = {
+  readonly database: Database;
+  readonly blobs: BlobStore;
+  readonly clock: Clock;
+  readonly folder: Pick<DataFolder, "root" | "database" | "index">;
+  /** ms for which the collector leaves a blob that nothing refers to. */
+  readonly graceMs: number;
+  readonly deep: DeepVerify;
+};
+
+const PAGE = 500;
+/** What is due stays until the collector runs next, as a rule within a day. */
+const LATE_MS = 2 * 24 * 60 * 60 * 1000;
+
+export function createVerify(parts: VerifyParts): Verify {
+  return async ({ level, onProblem, onProgress }) => {
+    let problems = 0;
+    const report: Report = (invariant, subject, message) => {
+      problems += 1;
+      onProblem({ invariant, subject, message });
+    };
+    for (const message of parts.database.integrityProblems()) report("I-1", basename(parts.folder.database), message);
+    const files = await checkFiles(parts, report);
+    const blobs = await checkBlobs(parts, report, level, onProgress);
+    await checkIdle(parts, report);
+    for (const prefix of ["blobs/", "files/"]) await checkOrphans(parts, report, prefix);
+    await checkLeftovers(parts, report);
+    if (level === "deep")
+      await parts.deep({ report, onProgress: (done, total) => onProgress?.(done, total, "documents") });
+    else checkAside(parts, report);
+    return { files, blobs, problems };
+  };
+}
+
+/** I-2 from the side of the files: each has a blob of its size. */
+async function checkFiles(parts: VerifyParts, report: Report): Promise<number> {
+  let files = 0;
+  let last = 0;
+  for (let page = await pageOfFiles(parts.database.read, 0, PAGE); page.length > 0;) {
+    for (const file of page) {
+      files += 1;
+      last = file.id;
+      const subject = `channel ${file.channelId} ${file.section}/${file.fileName}`;
+      const info = await parts.blobs.stat(blobKey(file.blob.sha256));
+      if (!info) report("I-2", subject, `its blob ${file.blob.sha256} is missing`);
+      else if (info.size !== file.blob.size) report("I-2", subject, sizeMessage(file.blob, info.size));
+    }
+    page = await pageOfFiles(parts.database.read, last, PAGE);
+  }
+  return files;
+}
+
+/** I-3: the bytes are those that were published. */
+async function checkBlobs(
+  parts: VerifyParts,
+  report: Report,
+  level: VerifyLevel,
+  onProgress: Progress | undefined,
+): Promise<number> {
+  const total = await countBlobs(parts.database.read);
+  let blobs = 0;
+  let last = 0;
+  for (let page = await pageOfBlobs(parts.database.read, 0, PAGE); page.length > 0;) {
+    for (const row of page) {
+      blobs += 1;
+      last = row.id;
+      if (level !== "quick") await checkContent(parts, report, row);
+      onProgress?.(blobs, total, "blobs");
+    }
+    page = await pageOfBlobs(parts.database.read, last, PAGE);
+  }
+  return blobs;
+}
+
+async function checkContent(parts: VerifyParts, report: Report, row: PackageBlobRow): Promise<void> {
+  const blob = await parts.blobs.open(blobKey(row.sha256));
+  if (!blob) return;
+  const hash = createFileHash();
+  try {
+    for await (const chunk of blob.stream()) hash.update(chunk);
+  } catch (error) {
+    // One bad place of the disk must not hide the others.
+    return report("I-3", row.sha256, `it cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  const { sha256, md5 } = hash.digest();
+  if (sha256 !== row.sha256) report("I-3", row.sha256, `the bytes have the sha256 ${sha256}`);
+  else if (md5 !== row.md5) report("I-3", row.sha256, `the bytes have the md5 ${md5}, not ${row.md5}`);
+}
+
+/** I-4: what no file refers to goes in time. */
+async function checkIdle({ database, clock, graceMs }: VerifyParts, report: Report): Promise<void> {
+  const last = await greatestBlobId(database.read);
+  const limit = clock.now() - graceMs - LATE_MS;
+  for (let after = 0; after < last; after += PAGE) {
+    for (const use of await idleBlobs(database.read, { after, through: after + PAGE })) {
+      if (use.isReferenced || use.unreferencedAt === null || use.unreferencedAt > limit) continue;
+      const since = new Date(use.unreferencedAt).toISOString();
+      report("I-4", blobKey(use.sha256), `no file refers to it since ${since}: condarium gc takes it`);
+    }
+  }
+}
+
+/** I-4: every blob and every list of files has a row, or is young enough to be about to get one. */
+async function checkOrphans(parts: VerifyParts, report: Report, prefix: string): Promise<void> {
+  let hashes = new Map<string, BlobKey>();
+  const flush = async (): Promise<void> => {
+    const known = await knownBlobs(parts.database.read, [...hashes.keys()]);
+    for (const [hash, key] of hashes) {
+      if (known.has(hash)) continue;
+      const info = await parts.blobs.stat(key);
+      if (info && info.modified < parts.clock.now() - parts.graceMs)
+        report("I-4", key, "no file refers to it: condarium gc takes it");
+    }
+    hashes = new Map();
+  };
+  for await (const key of parts.blobs.list(prefix)) {
+    const hash = key.slice(key.lastIndexOf("/") + 1);
+    if (isHash(hash)) hashes.set(hash, key);
+    else report("I-4", key, "this is no blob of ours");
+    if (hashes.size >= PAGE) await flush();
+  }
+  await flush();
+}
+
+/** I-5: nothing is left of uploads that ended long ago. */
+async function checkLeftovers(parts: VerifyParts, report: Report): Promise<void> {
+  for (const { name, modified } of await listTemporary(parts.folder.root)) {
+    if (modified < parts.clock.now() - TEMPORARY_MS) report("I-5", name, "an upload left this behind");
+  }
+}
+
+/** I-6, as far as the server has found out by itself: records that its documents leave out. */
+function checkAside(parts: VerifyParts, report: Report): void {
+  for (const { channelId, path, reason } of listAside(parts.folder.index))
+    report("I-6", `channel ${channelId} ${path}`, `documents leave it out, as no document can hold it: ${reason}`);
+}
+
+function sizeMessage(row: PackageBlobRow, size: number): string {
+  return `its blob ${row.sha256} has ${size} bytes, not ${row.size}`;
+}

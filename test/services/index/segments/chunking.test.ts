@@ -1,0 +1,86 @@
+import { describe, expect, test } from "bun:test";
+import {
+  createCutter,
+  cutAll,
+  CUT_RULE,
+  FIRST,
+  keyAfterName,
+  keyBeforeName,
+  keyOf,
+  placeOfKey,
+  type Entry,
+  type Segment,
+} from "../../../../src/services/index/segments/chunking.ts";
+
+function cut(entries: readonly Entry[]): Segment[] {
+  return [...cutAll(FIRST, entries)];
+}
+
+const isFull = ({ text }: Segment): boolean => text.length >= CUT_RULE.enough;
+
+/** The same by a cutter that is made anew at each cut. */
+function cutByTurns(entries: readonly Entry[]): Segment[] {
+  const segments: Segment[] = [];
+  let cutter = createCutter(FIRST);
+  for (const next of entries) {
+    const segment = cutter.add(next);
+    if (!segment) continue;
+    segments.push(segment);
+    cutter = createCutter(cutter.start);
+    cutter.add(next);
+  }
+  return [...segments, cutter.end()].filter((segment) => segment !== undefined);
+}
+
+function entry(packageName: string, version: string, length = 20): Entry {
+  const fileName = `${packageName}-${version}-0.conda`;
+  return { packageName, fileName, text: `"${fileName}":${"x".repeat(length)}` };
+}
+
+describe("segments", () => {
+  const entries = Array.from({ length: 1600 }, (_, at) => entry(`n${String(at >> 2).padStart(3, "0")}`, `${at & 3}`));
+
+  test("hold every entry once, in order, with commas inside only", () => {
+    const texts = cut(entries).flatMap(({ text }) => text.split(","));
+    expect(texts).toEqual(entries.map(({ text }) => text));
+  });
+
+  test("are cut after names that the rule picks, wherever they stand among others", () => {
+    const starts = cut(entries)
+      .map(({ start }) => start)
+      .filter((start) => start !== "");
+    expect(starts.length).toBeGreaterThan(2);
+    const fewer = entries.filter((_, at) => at % 3 !== 0);
+    const startsOfFewer = new Set(cut(fewer).map(({ start }) => start));
+    const ofNames = starts.filter((start) => start.endsWith("~"));
+    expect(ofNames.filter((start) => !startsOfFewer.has(start))).toEqual([]);
+  });
+
+  test("are cut at the size where no other boundary comes, and fall into step again", () => {
+    const large = Array.from({ length: 40 }, (_, at) => entry("one-name", `1.${at}`, 10_000));
+    const segments = cut([...large, ...entries]);
+    expect(segments.some(isFull)).toBe(true);
+    for (const { text } of segments) expect(text.length).toBeLessThan(CUT_RULE.bytes + 10_100);
+    const shifted = cut([...large.slice(1), ...entries]);
+    expect(shifted.at(-1)).toEqual(segments.at(-1) ?? { start: "", text: "" });
+  });
+
+  test("are the same when the work is taken up again at any of the cuts", () => {
+    const large = Array.from({ length: 60 }, (_, at) => entry("one-name", `1.${at}`, 10_000));
+    const all = [...large, ...entries];
+    expect(cut(all).some(isFull)).toBe(true);
+    expect(cutByTurns(all)).toEqual(cut(all));
+  });
+
+  test("keys sort as documents do: by package name, then by file name", () => {
+    const names = ["a", "a-b", "a.b", "a0", "aa", "a_b"];
+    const keys = names.map((name) => keyOf(entry(name, "1")));
+    expect(keys.toSorted()).toEqual(names.toSorted().map((name) => keyOf(entry(name, "1"))));
+    for (const name of names) {
+      expect(keyBeforeName(name) < keyOf(entry(name, "1"))).toBe(true);
+      expect(keyAfterName(name) > keyOf(entry(name, "9"))).toBe(true);
+    }
+    expect(placeOfKey(keyOf(entry("a-b", "1")))).toEqual({ packageName: "a-b", fileName: "a-b-1-0.conda" });
+    expect(placeOfKey("")).toBeUndefined();
+  });
+});

@@ -1,0 +1,227 @@
+// What can happen to a data folder behind the server's back: `verify` finds it, says what it is, and changes nothing.
+
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { Database } from "bun:sqlite";
+import { cp, lstat, mkdir, mkdtemp, open, readdir, rename, rm, symlink, truncate, utimes } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { run } from "../../../src/cli/index.ts";
+import type { Problem } from "../../../src/services/storage/verify.ts";
+import { startTestApp } from "../../support/app.ts";
+import { buildPackage } from "../../support/package-builder.ts";
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+let template: string;
+let folder: string;
+const packages = ["one", "two", "six"].map((name) => buildPackage({ name, version: "1" }));
+
+beforeAll(async () => {
+  template = await mkdtemp(join(tmpdir(), "condarium-verify-"));
+  const server = await startTestApp({ folder: template });
+  const alice = await server.addUser("alice");
+  for (const built of packages) {
+    for (const channel of ["main", "copy"]) {
+      expect((await alice.put(`/api/packages/alice/conda/${channel}/${built.fileName}`, built.bytes)).status).toBe(201);
+    }
+  }
+  await server.close();
+});
+afterAll(() => rm(template, { recursive: true, force: true }));
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "condarium-verify-"));
+  await cp(template, folder, { recursive: true, preserveTimestamps: true });
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+function blobOf(at: number): string {
+  const hash = packages[at]?.sha256 ?? "";
+  return join(folder, "blobs", hash.slice(0, 2), hash.slice(2, 4), hash);
+}
+
+/** Runs the command, and checks that the folder is afterwards as it was. */
+async function verify(...flags: string[]): Promise<{ code: number; problems: Problem[]; summary: string }> {
+  const before = await inventory();
+  const [out, notes]: [string[], string[]] = [[], []];
+  const output = {
+    line: (text: string) => void out.push(text),
+    note: (text: string) => void notes.push(text),
+    rows() {},
+  };
+  const code = await run(["verify", "--json", ...flags, "--data", folder], output);
+  expect(await inventory()).toEqual(before);
+  return { code, problems: out.map((line) => JSON.parse(line)), summary: notes.join("\n") };
+}
+
+/** Every file of the server's own with its size and time, and every row of the database. */
+async function inventory(): Promise<unknown> {
+  const names = (await readdir(folder, { recursive: true })).filter((name) => /^(blobs|files|tmp)\//.test(name));
+  const files = await Promise.all(
+    names.sort().map(async (name) => {
+      const { size, mtimeMs, ino } = await lstat(join(folder, name));
+      return [name, size, mtimeMs, ino];
+    }),
+  );
+  const database = new Database(join(folder, "condarium.db"), { readonly: true });
+  const tables = ["package_file", "package_blob", "channel", "channel_revision"];
+  const rows = tables.map((table) => database.query(`SELECT * FROM ${table}`).all());
+  database.close();
+  return { files, rows };
+}
+
+function invariants(problems: readonly Problem[]): string[] {
+  return problems.map(({ invariant }) => invariant).sort();
+}
+
+async function rewrite(path: string, change: (bytes: Uint8Array) => void): Promise<void> {
+  const bytes = await Bun.file(path).bytes();
+  change(bytes);
+  await Bun.write(path, bytes);
+}
+
+async function age(path: string, days: number): Promise<void> {
+  const time = new Date(Date.now() - days * DAY_MS);
+  await utimes(path, time, time);
+}
+
+test("a folder in order has no problems and exit code 0", async () => {
+  for (const flags of [[], ["--full"]]) {
+    expect(await verify(...flags)).toEqual({ code: 0, problems: [], summary: "6 files, 3 blobs, 0 problems." });
+  }
+});
+
+describe("a blob", () => {
+  test("that is missing is found for each file it belongs to (I-2)", async () => {
+    await rm(blobOf(0));
+    const { code, problems, summary } = await verify();
+    expect([code, invariants(problems), summary]).toEqual([1, ["I-2", "I-2"], "6 files, 3 blobs, 2 problems."]);
+    expect(problems[0]?.subject).toContain("noarch/one-1-0.conda");
+    expect(problems[0]?.message).toContain(`${packages[0]?.sha256} is missing`);
+  });
+
+  test("that is cut short is found by its size (I-2)", async () => {
+    await truncate(blobOf(1), 10);
+    const { code, problems } = await verify();
+    expect([code, invariants(problems)]).toEqual([1, ["I-2", "I-2"]]);
+    expect(problems[0]?.message).toContain(`has 10 bytes, not ${packages[1]?.bytes.length}`);
+  });
+
+  test("with one bit flipped is found by its hash (I-3), which only --full reads", async () => {
+    await rewrite(blobOf(2), (bytes) => (bytes[100] = (bytes[100] ?? 0) ^ 1));
+    expect((await verify()).code).toBe(0);
+    const { code, problems } = await verify("--full");
+    expect([code, invariants(problems), problems[0]?.subject]).toEqual([1, ["I-3"], packages[2]?.sha256 ?? ""]);
+  });
+
+  test("that was swapped with another, or filled with zeros, is found (I-3)", async () => {
+    const aside = join(folder, "aside");
+    await rename(blobOf(0), aside);
+    await rename(blobOf(1), blobOf(0));
+    await rename(aside, blobOf(1));
+    await rewrite(blobOf(2), (bytes) => bytes.fill(0));
+    const { code, problems } = await verify("--full");
+    const hashes = packages.map(({ sha256 }) => sha256).sort();
+    expect([
+      code,
+      problems
+        .filter(({ invariant }) => invariant === "I-3")
+        .map(({ subject }) => subject)
+        .sort(),
+    ]).toEqual([1, hashes]);
+  });
+
+  test("that is a link or a folder counts as missing (I-2), and is never served", async () => {
+    await rename(blobOf(0), join(folder, "elsewhere"));
+    await symlink(join(folder, "elsewhere"), blobOf(0));
+    await rm(blobOf(1));
+    await mkdir(blobOf(1));
+    const { code, problems } = await verify();
+    expect([code, invariants(problems)]).toEqual([1, ["I-2", "I-2", "I-2", "I-2"]]);
+    const server = await startTestApp({ folder });
+    for (const built of packages.slice(0, 2)) {
+      expect((await server.anonymous.get(`/alice/main/noarch/${built.fileName}`)).status).toBe(503);
+    }
+    expect((await server.anonymous.get(`/alice/main/noarch/${packages[2]?.fileName}`)).status).toBe(200);
+    await server.close();
+  });
+
+  test("without a file is an orphan once it is older than a day (I-4)", async () => {
+    const [young, old] = ["ab".repeat(32), "cd".repeat(32)].map((hash) =>
+      join(folder, "blobs", hash.slice(0, 2), hash.slice(2, 4), hash),
+    );
+    for (const path of [young, old]) await Bun.write(path ?? "", "nobody's");
+    expect((await verify()).code).toBe(0);
+    await age(young ?? "", 0.9);
+    await age(old ?? "", 1.1);
+    const { code, problems } = await verify();
+    expect([code, invariants(problems)]).toEqual([1, ["I-4"]]);
+    expect(problems[0]?.subject).toContain("cd".repeat(32));
+  });
+
+  test("with a name that is no hash is none of ours (I-4)", async () => {
+    await Bun.write(join(folder, "blobs/notes.txt"), "a person's");
+    const { code, problems } = await verify();
+    expect([code, problems]).toEqual([1, [expect.objectContaining({ invariant: "I-4", subject: "blobs/notes.txt" })]]);
+  });
+
+  test("of a deleted file is left for the collector, and no problem while it is young", async () => {
+    const server = await startTestApp({ folder });
+    for (const channel of ["main", "copy"]) {
+      expect((await server.as("alice").delete(`/alice/${channel}/noarch/one-1-0.conda`)).status).toBe(204);
+    }
+    await server.close();
+    expect((await verify("--full")).code).toBe(0);
+  });
+});
+
+test("what an upload left behind is found after two hours (I-5)", async () => {
+  const [young, old] = [join(folder, "tmp/young"), join(folder, "tmp/old")];
+  for (const path of [young, old]) await Bun.write(path, "half");
+  await age(young, 1 / 24);
+  await age(old, 3 / 24);
+  const { code, problems } = await verify();
+  expect([code, problems]).toEqual([1, [expect.objectContaining({ invariant: "I-5", subject: "tmp/old" })]]);
+});
+
+test("a row that points nowhere is found (I-1)", async () => {
+  const database = new Database(join(folder, "condarium.db"));
+  database.run("PRAGMA foreign_keys = OFF");
+  database.run("DELETE FROM package_version WHERE id = 1");
+  database.close();
+  const { code, problems } = await verify();
+  expect([code, invariants(problems)]).toEqual([1, ["I-1"]]);
+  expect(problems[0]?.message).toContain("package_file");
+});
+
+test("a damaged page of the database is found (I-1)", async () => {
+  const path = join(folder, "condarium.db");
+  const database = new Database(path);
+  database.run("PRAGMA wal_checkpoint(TRUNCATE)");
+  const index = database.query<{ rootpage: number }, []>(
+    "SELECT rootpage FROM sqlite_schema WHERE name = 'package_file_published'",
+  );
+  const page = index.get()?.rootpage ?? 0;
+  database.close();
+  expect(page).toBeGreaterThan(1);
+  // Behind the head of the page.
+  const file = await open(path, "r+");
+  await file.write(new Uint8Array(2000), 0, 2000, (page - 1) * 4096 + 8);
+  await file.close();
+  const { code, problems } = await verify();
+  expect([code, new Set(invariants(problems))]).toEqual([1, new Set(["I-1"])]);
+});
+
+test("everything at once is told, each by its own line, and a table of people's words without --json", async () => {
+  await rm(blobOf(0));
+  await rewrite(blobOf(1), (bytes) => (bytes[0] = 0));
+  await Bun.write(join(folder, "tmp/old"), "half");
+  await age(join(folder, "tmp/old"), 2);
+  const { code, problems } = await verify("--full");
+  expect([code, invariants(problems)]).toEqual([1, ["I-2", "I-2", "I-3", "I-5"]]);
+  const lines: string[] = [];
+  const output = { line: (text: string) => void lines.push(text), note() {}, rows() {} };
+  expect(await run(["verify", "--full", "--data", folder], output)).toBe(1);
+  expect(lines).toHaveLength(4);
+  expect(lines).toContainEqual(expect.stringMatching(/^I-5 {2}tmp\/old: an upload left this behind$/));
+});
