@@ -69,8 +69,9 @@ const LOG_MAGIC = new Set([0x377f0682, 0x377f0683]);
 const OLDEST_SQLITE = [3, 51, 3] as const;
 
 export function openDatabase(options: DatabaseOptions): Database {
-  const write = openForWriting(options);
-  const read = openForReading(options.path);
+  using opened = new DisposableStack();
+  const write = opened.adopt(openForWriting(options), closeWriting);
+  const read = opened.adopt(openForReading(options.path), (connection) => connection.close());
   const reader = drizzle(read, { schema });
   const writer: Writer<Transaction> = createWriter({
     connection: write,
@@ -82,6 +83,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     onFull: () => makeRoom(write, options.reserve),
   });
   const dataVersion = read.query<{ data_version: number }, []>("PRAGMA data_version");
+  const owned = opened.move();
   return {
     read: reader,
     version: () => dataVersion.get()?.data_version ?? 0,
@@ -90,14 +92,15 @@ export function openDatabase(options: DatabaseOptions): Database {
     shrinkLog: () => shrinkLog(write),
     integrityProblems: () => integrityProblems(read, write),
     shrink: () => shrink(write),
-    close: () => {
-      read.close();
-      // What has not committed by now was never acknowledged.
-      if (write.inTransaction) write.run("ROLLBACK");
-      shrinkLog(write);
-      write.close();
-    },
+    close: () => owned.dispose(),
   };
+}
+
+function closeWriting(write: Connection): void {
+  // What has not committed by now was never acknowledged.
+  if (write.inTransaction) write.run("ROLLBACK");
+  shrinkLog(write);
+  write.close();
 }
 
 function openForWriting(options: DatabaseOptions): Connection {
@@ -113,9 +116,7 @@ function openForWriting(options: DatabaseOptions): Connection {
 
 function openForReading(path: string): Connection {
   try {
-    const connection = connect(path, { create: false });
-    connection.run("PRAGMA query_only = ON");
-    return connection;
+    return connect(path, { create: false }, (connection) => connection.run("PRAGMA query_only = ON"));
   } catch (error) {
     throw toOpenError(error, path);
   }
@@ -147,13 +148,13 @@ function headOf(path: string): number | undefined {
 }
 
 function connectToWrite(options: DatabaseOptions): Connection {
-  const connection = connect(options.path, { create: options.create });
-  requireSqlite(connection);
-  refuseForeign(connection, options.path);
-  migrate(connection, options.clock.now());
-  // The writer waits for the lock itself, without blocking; see `connect()`.
-  connection.run("PRAGMA busy_timeout = 0");
-  return connection;
+  return connect(options.path, { create: options.create }, (connection) => {
+    requireSqlite(connection);
+    refuseForeign(connection, options.path);
+    migrate(connection, options.clock.now());
+    // The writer waits for the lock itself, without blocking; see `connect()`.
+    connection.run("PRAGMA busy_timeout = 0");
+  });
 }
 
 /** What the log holds goes into the database, so that its place can be written to again. */
@@ -177,8 +178,13 @@ export function openSnapshots(path: string): Snapshots & { close(): void } {
   };
 }
 
-function connect(path: string, options: { create: boolean }): Connection {
-  const connection = new Connection(path, { readwrite: true, create: options.create, strict: true });
+/** Closed again when `prepare` or a setting fails. */
+function connect(path: string, options: { create: boolean }, prepare: (connection: Connection) => void): Connection {
+  using opened = new DisposableStack();
+  const connection = opened.adopt(
+    new Connection(path, { readwrite: true, create: options.create, strict: true }),
+    (failed) => failed.close(),
+  );
   // Waiting for a lock blocks every request, so SQLite waits briefly and the writer waits on without blocking.
   connection.run("PRAGMA busy_timeout = 100");
   connection.run("PRAGMA journal_mode = WAL");
@@ -190,6 +196,8 @@ function connect(path: string, options: { create: boolean }): Connection {
   connection.run("PRAGMA wal_autocheckpoint = 4000");
   connection.run("PRAGMA journal_size_limit = 67108864");
   connection.run("PRAGMA cache_size = -16384");
+  prepare(connection);
+  opened.move();
   return connection;
 }
 
