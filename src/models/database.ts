@@ -2,7 +2,7 @@
 
 import { Database as Connection } from "bun:sqlite";
 import { closeSync, openSync, readSync, statSync } from "node:fs";
-import { drizzle, type BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
+import { drizzle } from "drizzle-orm/bun-sqlite";
 import { unavailable } from "../errors.ts";
 import type { Clock } from "../modules/clock.ts";
 import { createMutex } from "../modules/mutex.ts";
@@ -11,15 +11,10 @@ import { migrate, schemaNumber } from "./migrations.ts";
 import type { Reserve } from "./reserve.ts";
 import * as schema from "./schema/sqlite.ts";
 import { shrink } from "./shrink.ts";
+import { transactionOf, type Reader, type Transaction } from "./transaction.ts";
 import { createWriter, type UnitOptions, type Writer } from "./writer.ts";
 
-/** Runs queries; all query functions in `models/` take one as their first argument. */
-export type Reader = BunSQLiteDatabase<typeof schema>;
-
-declare const inTransaction: unique symbol;
-
-/** A reader inside `transact()`; the functions that write demand one. */
-export type Transaction = Reader & { readonly [inTransaction]: true };
+export type { Reader, Transaction } from "./transaction.ts";
 
 /** Reads of one moment, on a connection of their own. */
 export type Snapshots = {
@@ -73,10 +68,10 @@ export function openDatabase(options: DatabaseOptions): Database {
   const write = opened.adopt(openForWriting(options), closeWriting);
   const read = opened.adopt(openForReading(options.path), (connection) => connection.close());
   const reader = drizzle(read, { schema });
+  const writing = drizzle(write, { schema });
   const writer: Writer<Transaction> = createWriter({
     connection: write,
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what the writer hands out is inside its transaction
-    transaction: drizzle(write, { schema }) as Reader as Transaction,
+    transactionOf: (isOpen) => transactionOf(writing, isOpen),
     failpoint: options.failpoint,
     requireFiles: options.requireFiles,
     onFatal: options.onFatal,

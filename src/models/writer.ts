@@ -13,7 +13,8 @@ export type UnitOptions = {
 
 export type WriterOptions<Tx> = {
   readonly connection: Connection;
-  readonly transaction: Tx;
+  /** Makes what a unit works with, which has to refuse once the unit is no longer open. */
+  readonly transactionOf: (isOpen: () => boolean) => Tx;
   /** Throws when what is committed would be lost: asked before each commit, and once more before it is acknowledged. */
   readonly requireFiles?: (() => void) | undefined;
   readonly failpoint?: ((name: string) => void) | undefined;
@@ -131,7 +132,7 @@ async function inSavepoint<Tx>(options: WriterOptions<Tx>, unit: Unit<Tx>): Prom
   const { connection } = options;
   connection.run("SAVEPOINT unit");
   try {
-    const value = await unit.work(options.transaction);
+    const value = await runUnit(options, unit);
     connection.run("RELEASE unit");
     return { ok: true, value };
   } catch (error) {
@@ -140,6 +141,16 @@ async function inSavepoint<Tx>(options: WriterOptions<Tx>, unit: Unit<Tx>): Prom
     connection.run("ROLLBACK TO unit");
     connection.run("RELEASE unit");
     return { ok: false, error: toAppError(error) };
+  }
+}
+
+/** The transaction refuses to be used when this has ended, whoever still holds it. */
+async function runUnit<Tx>({ transactionOf }: WriterOptions<Tx>, unit: Unit<Tx>): Promise<unknown> {
+  let isOpen = true;
+  try {
+    return await unit.work(transactionOf(() => isOpen));
+  } finally {
+    isOpen = false;
   }
 }
 

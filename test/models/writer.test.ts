@@ -34,7 +34,7 @@ describe("units of work", () => {
       passed.push(name);
       if (name === fault) throw new Error(`failpoint ${name}`);
     };
-    writer = createWriter({ connection, transaction: connection, failpoint });
+    writer = createWriter({ connection, transactionOf: () => connection, failpoint });
   });
   afterEach(async () => {
     connection.close();
@@ -64,7 +64,7 @@ describe("units of work", () => {
       looks += 1;
       if (looks >= goneFrom) throw unavailable("the file is gone", 1);
     };
-    const guarded = createWriter({ connection, transaction: connection, requireFiles });
+    const guarded = createWriter({ connection, transactionOf: () => connection, requireFiles });
     const put = (name: string) => guarded.run(async (tx) => void tx.run("INSERT INTO item VALUES (?, NULL)", [name]));
     expect(await errorOf(put("before"))).toMatchObject({ code: "unavailable", message: "the file is gone" });
     expect(stored()).toEqual([]);
