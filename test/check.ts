@@ -9,5 +9,5 @@ await runSteps([
   { name: "lint and types", command: [bun, "x", "oxlint", "--type-aware", "--type-check", "src", "test"] },
   { name: "unused code", command: [bun, "x", "knip"] },
   { name: "build", command: [bun, "run", "build"] },
-  { name: "tests", command: [bun, "test", "--timeout", "60000"], countsTests: true },
+  { name: "tests", command: [bun, "test"], countsTests: true },
 ]);
