@@ -6,7 +6,7 @@ import { createHashWorker } from "./services/hash-worker.ts";
 import { createIndexWorker } from "./services/index/index-worker.ts";
 import { packDocument } from "./services/index/pack-worker.ts";
 import { collectIn } from "./services/storage/gc-worker.ts";
-import type { WorkerJob, WorkerReply } from "./services/workers.ts";
+import type { Answers, JobKind, WorkerJob, WorkerReply } from "./services/workers.ts";
 
 declare const self: Worker;
 
@@ -20,22 +20,27 @@ const LONG_MS = 100;
 const index = createIndexWorker();
 const hashes = createHashWorker();
 
-async function answer(job: WorkerJob): Promise<WorkerReply> {
-  try {
-    if (job.kind === "document") {
-      const reply = await index.use(job.dataFolder, ({ build }) => build(job.request));
-      return { kind: "document", reply, mended: index.takeMended() };
-    }
-    if (job.kind === "shard") {
-      return { kind: "shard", reply: await index.use(job.dataFolder, ({ restore }) => restore(job.request)) };
-    }
-    if (job.kind === "pack") return { kind: "packed", reply: packDocument(job.request) };
-    if (job.kind === "gc") return { kind: "collected", summary: await collectIn(job) };
-    if (job.kind === "hash") return { kind: "hashed", digest: hashes.take(job) };
+/** One for each kind of job. */
+const work: { readonly [K in JobKind]: (job: WorkerJob<K>) => Answers[K] | Promise<Answers[K]> } = {
+  document: async ({ dataFolder, request }) => {
+    const reply = await index.use(dataFolder, ({ build }) => build(request));
+    return { reply, mended: index.takeMended() };
+  },
+  shard: async ({ dataFolder, request }) => await index.use(dataFolder, ({ restore }) => restore(request)),
+  pack: ({ request }) => packDocument(request),
+  gc: collectIn,
+  hash: hashes.take,
+  inspect: async (job) => {
     const busy = startBusyTime();
     const inspection = await inspectArchive(job.path, { ...job, busy });
     if (busy() > LONG_MS) Bun.gc(true);
-    return { kind: "inspected", inspection };
+    return inspection;
+  },
+};
+
+async function answer<K extends JobKind>(job: WorkerJob<K>): Promise<WorkerReply<K>> {
+  try {
+    return { kind: "done", answer: await work[job.kind](job) };
   } catch (error) {
     return { kind: "failed", message: error instanceof Error ? error.message : String(error) };
   }

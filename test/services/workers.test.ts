@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { ARCHIVE_LIMITS } from "../../src/modules/conda/archive.ts";
-import { createWorkers, type InspectJob, type Workers } from "../../src/services/workers.ts";
+import { createWorkers, type WorkerJob, type Workers } from "../../src/services/workers.ts";
 import { errorOf } from "../modules/error-of.ts";
 import { basic, PASSWORD } from "../support/app.ts";
 import { listen } from "../support/listening.ts";
@@ -37,7 +37,7 @@ function pool(options: { readonly size?: number; readonly queue?: number } = {})
   return workers;
 }
 
-function job(fileName: string): InspectJob {
+function job(fileName: string): WorkerJob<"inspect"> {
   return { kind: "inspect", path: "/nowhere", fileName, limits: ARCHIVE_LIMITS, now: 0 };
 }
 
