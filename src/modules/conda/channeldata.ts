@@ -16,22 +16,6 @@ export type ChanneldataFile = {
 
 export type ChanneldataEntry = { readonly name: string; readonly text: string };
 
-/** The same files give the same text, in whatever order they come. */
-export function composeChanneldata(files: Iterable<ChanneldataFile>): string {
-  const subdirs = new Set<string>();
-  const names = new Map<string, ChanneldataName>();
-  for (const file of files) {
-    const name = nameOf(file);
-    const gathered = names.get(name) ?? createChanneldataName();
-    gathered.add(file);
-    names.set(name, gathered);
-    subdirs.add(file.subdir);
-  }
-  const entries = [...names].map(([name, gathered]) => ({ name, text: gathered.text() ?? "{}" }));
-  entries.sort((a, b) => compareText(a.name, b.name));
-  return [...channeldataText(entries, subdirs)].join("");
-}
-
 /** What the document says of one name, gathered file by file; the order of the files does not matter. */
 export type ChanneldataName = {
   /** Throws for a file that cannot be read, and is then as before. */
@@ -69,13 +53,6 @@ export function createChanneldataName(): ChanneldataName {
       ]);
     },
   };
-}
-
-/** What the document says of one name, as text; undefined without files. */
-export function channeldataEntry(files: Iterable<ChanneldataFile>): string | undefined {
-  const name = createChanneldataName();
-  for (const file of files) name.add(file);
-  return name.text();
 }
 
 /**
@@ -123,11 +100,6 @@ const FLAGS: readonly (readonly [string, string])[] = [
   ["pre_unlink", "pre-unlink"],
   ["text_prefix", "text-prefix"],
 ];
-
-function nameOf({ record }: ChanneldataFile): string {
-  const fields: JsonObject = JSON.parse(record);
-  return String(fields.name);
-}
 
 function readRelease({ fileName, subdir, metadata }: ChanneldataFile, fields: JsonObject): Release {
   const version = String(fields.version);

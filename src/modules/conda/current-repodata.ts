@@ -7,7 +7,7 @@ import { buildMatcher, costOf, parseMatchSpec, splitMatchSpec } from "./match-sp
 import { matchesVersion } from "./version-spec.ts";
 import { parseVersion, type Version } from "./version.ts";
 
-export { createNameSummary, summarizeName } from "./current-summary.ts";
+export { createNameSummary } from "./current-summary.ts";
 
 /** What is kept of names. */
 export type Summaries = {
@@ -17,15 +17,6 @@ export type Summaries = {
 
 /** The file names, sorted; undefined past one of the limits. */
 export type Choice = readonly string[] | undefined;
-
-/** All at once. */
-export function chooseCurrent(summaries: Summaries): Choice {
-  const steps = chooseInSteps(summaries);
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-  }
-}
 
 /**
  * For each dependency and each constraint of a chosen file the newest files that satisfy it are chosen too, so that none

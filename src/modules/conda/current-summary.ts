@@ -64,15 +64,6 @@ export function createNameSummary(): NameSummary {
   }
 }
 
-/** The summary of files that are all at hand. */
-export function summarizeName(
-  files: Iterable<{ readonly fileName: string; readonly record: string }>,
-): string | undefined {
-  const summary = createNameSummary();
-  for (const file of files) summary.add(file);
-  return summary.text();
-}
-
 function summaryText(name: string, releases: Release[], given: readonly string[]): string {
   const specs = given.toSorted();
   const sorted = new Map(specs.map((spec, place) => [spec, place]));
