@@ -63,7 +63,7 @@ function readCoded(source: Source, code: number): unknown {
 }
 
 function readMap(source: Source, length: number): Record<string, unknown> {
-  const map: Record<string, unknown> = Object.create(null);
+  const map: Record<string, unknown> = { __proto__: null };
   for (let at = 0; at < length; at += 1) {
     const key = readValue(source);
     if (typeof key !== "string") throw malformed("a key is no text");

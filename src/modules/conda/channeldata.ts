@@ -2,7 +2,7 @@
 
 import type { PackageMetadata } from "./archive.ts";
 import { compareText } from "./file-name.ts";
-import { canonicalJson } from "./record.ts";
+import { canonicalJson, readRecord } from "./record.ts";
 import { emptyObject, type JsonObject } from "./strict-json.ts";
 import { toMilliseconds } from "./timestamp.ts";
 import { compareVersions, parseVersion, type Version } from "./version.ts";
@@ -31,7 +31,7 @@ export function createChanneldataName(): ChanneldataName {
   let greatest: { readonly release: Release; readonly head: readonly Member[] } | undefined;
   return {
     add: (file) => {
-      const fields: JsonObject = JSON.parse(file.record);
+      const fields = readRecord(file.record);
       const release = readRelease(file, fields);
       if (greatest === undefined || compareReleases(greatest.release, release) < 0)
         greatest = { release, head: headOf(file, fields) };

@@ -1,7 +1,7 @@
 // `current_repodata.json`: which files of a subdir are in it. The newest of every name, and what those need in turn.
 // https://conda.org/learn/ceps/cep-0036
 
-import { CURRENT_LIMITS, NO_VERSION, SPEC_CHARACTERS, type Build, type Summary } from "./current-summary.ts";
+import { CURRENT_LIMITS, isSummary, NO_VERSION, SPEC_CHARACTERS, type Build, type Summary } from "./current-summary.ts";
 import { compareText } from "./file-name.ts";
 import { buildMatcher, costOf, parseMatchSpec, splitMatchSpec } from "./match-spec.ts";
 import { matchesVersion } from "./version-spec.ts";
@@ -173,7 +173,8 @@ function createMeter(): Meter {
 
 function readSummary(text: string, meter: Meter): Summary {
   meter.spend(text.length / CHARACTERS);
-  const summary: Summary = JSON.parse(text);
+  const summary: unknown = JSON.parse(text);
+  if (!isSummary(summary)) throw new Error("what is kept of a name is no summary");
   if (summary.isTooLarge === true) meter.refuse();
   return summary;
 }
