@@ -24,7 +24,7 @@ export type Snapshots = {
 
 export type Database = {
   readonly read: Reader;
-  /** Another number once anything has been committed, by this process or another. */
+  /** Another number once anything has been committed, by this process or another, but for what is unseen. */
   version(): number;
   /**
    * Runs `work` inside a write transaction and resolves when it is durable. Work that waits at the same moment shares a
@@ -69,25 +69,49 @@ export function openDatabase(options: DatabaseOptions): Database {
   const read = opened.adopt(openForReading(options.path), (connection) => connection.close());
   const reader = drizzle(read, { schema });
   const writing = drizzle(write, { schema });
+  const changes = countChanges(write);
   const writer: Writer<Transaction> = createWriter({
     connection: write,
     transactionOf: (isOpen) => transactionOf(writing, isOpen),
     failpoint: options.failpoint,
     requireFiles: options.requireFiles,
     onFatal: options.onFatal,
+    onChange: changes.add,
     onFull: () => makeRoom(write, options.reserve),
   });
-  const dataVersion = read.query<{ data_version: number }, []>("PRAGMA data_version");
   const owned = opened.move();
   return {
     read: reader,
-    version: () => dataVersion.get()?.data_version ?? 0,
+    version: changes.version,
     transact: (work, unit) => writer.run(work, { evenIfFull: options.evenIfFull ?? false, ...unit }),
     logBytes: () => statSync(`${options.path}-wal`, { throwIfNoEntry: false })?.size ?? 0,
     shrinkLog: () => shrinkLog(write),
     integrityProblems: () => integrityProblems(read, write),
     shrink: () => shrink(write),
     close: () => owned.dispose(),
+  };
+}
+
+/**
+ * Own commits are counted by who makes them. Those of others SQLite tells: `data_version` of the connection that writes
+ * stays as it is for its own. https://sqlite.org/pragma.html#pragma_data_version
+ */
+function countChanges(write: Connection): { add(): void; version(): number } {
+  const ofOthers = write.query<{ data_version: number }, []>("PRAGMA data_version");
+  let own = 0;
+  let last = 0;
+  return {
+    add: () => (own += 1),
+    version: () => {
+      try {
+        last = ofOthers.get()?.data_version ?? 0;
+      } catch (error) {
+        if (!isDatabaseBusy(error)) throw error;
+        // What cannot be told has changed.
+        own += 1;
+      }
+      return last + own;
+    },
   };
 }
 

@@ -9,6 +9,8 @@ export type Writer<Tx> = { run<T>(work: (tx: Tx) => Promise<T>, options?: UnitOp
 export type UnitOptions = {
   /** For work that makes room: on a full disk it is done once more with what is kept for that. */
   readonly evenIfFull?: boolean;
+  /** For what no answer to a stranger can depend on, as a failed login: it is no change to `onChange`. */
+  readonly isUnseen?: boolean;
 };
 
 export type WriterOptions<Tx> = {
@@ -19,12 +21,15 @@ export type WriterOptions<Tx> = {
   readonly requireFiles?: (() => void) | undefined;
   readonly failpoint?: ((name: string) => void) | undefined;
   readonly onFatal?: ((error: unknown) => void) | undefined;
+  /** Told just before a commit of anything that is not unseen. */
+  readonly onChange?: (() => void) | undefined;
   /** Makes room for a change that makes more. */
   readonly onFull?: (() => void) | undefined;
 };
 
 type Unit<Tx> = {
   readonly work: (tx: Tx) => Promise<unknown>;
+  readonly isUnseen: boolean;
   /** True until it has been. */
   mayBeTriedAgain: boolean;
   settle(outcome: Outcome): void;
@@ -51,7 +56,7 @@ export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
   }
 
   return {
-    run: <T>(work: (tx: Tx) => Promise<T>, { evenIfFull = false }: UnitOptions = {}) =>
+    run: <T>(work: (tx: Tx) => Promise<T>, { evenIfFull = false, isUnseen = false }: UnitOptions = {}) =>
       new Promise<T>((resolve, reject) => {
         if (waiting.length >= UNITS_WAITING) {
           reject(unavailable("Too many changes wait for the database.", 5));
@@ -62,7 +67,7 @@ export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
           if (outcome.ok) resolve(outcome.value as T);
           else reject(outcome.error);
         };
-        waiting.push({ work, mayBeTriedAgain: evenIfFull, settle });
+        waiting.push({ work, isUnseen, mayBeTriedAgain: evenIfFull, settle });
         if (!draining) void drain();
       }),
   };
@@ -77,6 +82,7 @@ async function commitTogether<Tx>(options: WriterOptions<Tx>, waiting: Unit<Tx>[
     units = waiting.splice(0, UNITS_PER_COMMIT);
     for (const unit of units) outcomes.push(await inSavepoint(options, unit));
     options.failpoint?.("p6.in_tx");
+    if (units.some(({ isUnseen }) => !isUnseen)) options.onChange?.();
     options.connection.run("COMMIT");
     options.failpoint?.("p7.committed");
     options.requireFiles?.();

@@ -164,6 +164,52 @@ describe("a transaction", () => {
   });
 });
 
+describe("the version", () => {
+  const changed = async (work: () => unknown): Promise<boolean> => {
+    const before = database.version();
+    await work();
+    return database.version() !== before;
+  };
+  const unseen = (name: string) => database.transact((tx) => addOwner(tx, name), { isUnseen: true });
+
+  test("stays while nothing is committed, and for what is unseen", async () => {
+    expect(await changed(() => findOwner(database.read, "alice"))).toBe(false);
+    expect(await changed(() => unseen("bob"))).toBe(false);
+    expect((await findOwner(database.read, "bob"))?.name).toBe("bob");
+  });
+
+  test("changes with every other commit, also of one that is shared with something unseen", async () => {
+    expect(await changed(() => database.transact((tx) => addOwner(tx, "alice")))).toBe(true);
+    const both = () => Promise.all([unseen("bob"), database.transact((tx) => addOwner(tx, "carol")), unseen("dave")]);
+    expect(await changed(both)).toBe(true);
+  });
+
+  test("changes no later than what has been committed can be read", async () => {
+    const before = database.version();
+    const writing = database.transact((tx) => addOwner(tx, "alice"));
+    for (let isThere = false; !isThere;) {
+      isThere = (await findOwner(database.read, "alice")) !== undefined;
+      if (isThere) expect(database.version()).not.toBe(before);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await writing;
+  });
+
+  test("changes with what another connection commits, before, between and after what is unseen here", async () => {
+    const other = openDatabase({ path, clock: systemClock, create: false });
+    const others = (name: string) => other.transact((tx) => addOwner(tx, name), { isUnseen: true });
+    const orders: (() => Promise<unknown>)[] = [
+      () => others("alice"),
+      async () => [await others("bob"), await unseen("carol")],
+      async () => [await unseen("dave"), await others("erin")],
+      async () => [await unseen("frank"), await others("grace"), await unseen("heidi")],
+      () => Promise.all([unseen("ivan"), others("judy")]),
+    ];
+    for (const order of orders) expect(await changed(order)).toBe(true);
+    other.close();
+  });
+});
+
 describe("a snapshot", () => {
   test("sees one moment, whatever is written meanwhile", async () => {
     const { snapshot } = openSnapshots(path);
