@@ -1,4 +1,5 @@
 // Reads MessagePack, as far as documents use it. https://github.com/msgpack/msgpack/blob/master/spec.md
+// By hand, since `@msgpack/msgpack` refuses the key `__proto__`, which a record may have, and lets a key come twice.
 
 /** Maps become objects without a prototype, `bin` becomes a `Uint8Array`. Throws `RangeError` for anything else. */
 export function decodeMsgpack(bytes: Uint8Array): unknown {
