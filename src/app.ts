@@ -6,7 +6,7 @@ import type { Config } from "./config.ts";
 import { createEvents, type Events } from "./events.ts";
 import { listChannels } from "./models/channel.ts";
 import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
-import { toOpenError } from "./models/database-errors.ts";
+import { toOpenError } from "./models/sqlite/errors.ts";
 import { openDerivedLookup, type DerivedLookup } from "./models/derived-lookup.ts";
 import { lockFolder } from "./models/lock.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";

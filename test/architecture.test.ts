@@ -76,7 +76,12 @@ test.each([
   ["elysia", /from "elysia/, /^routers\//],
   ["the environment", /process\.env|Bun\.env|import\.meta\.env/, /^config\.ts$/],
   ["the time", /Date\.now\(|new Date\(\)|performance\.now\(/, /^modules\/clock\.ts$/],
-  ["transactions", /\.transaction\(|BEGIN IMMEDIATE/, /^models\/(writer|migrations|derived)\.ts$/],
+  ["transactions", /\.transaction\(|BEGIN IMMEDIATE/, /^models\/(sqlite\/(writer|migrations)|derived|index\/db)\.ts$/],
+  [
+    "what is of SQLite alone",
+    /"PRAGMA |"SAVEPOINT|data_version: /,
+    /^models\/(sqlite\/|derived|index\/|lock\.ts|table-rows\.ts)/,
+  ],
 ])("%s has one owner", (_, pattern, owner) => {
   const users = sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);
   expect(users.filter((path) => !owner.test(path))).toEqual([]);

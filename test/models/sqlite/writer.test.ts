@@ -4,13 +4,13 @@ import * as fc from "fast-check";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { AppError, unavailable } from "../../src/errors.ts";
-import { createWriter, type Writer } from "../../src/models/writer.ts";
-import { errorOf } from "../modules/error-of.ts";
-import { bytesOf, jsonOf } from "../support/answers.ts";
-import { startTestApp, type Actor, type TestApp } from "../support/app.ts";
-import { outcomes, type ModelState, type Step, type StepAnswer } from "../support/channel-model.ts";
-import { buildPackage } from "../support/package-builder.ts";
+import { AppError, unavailable } from "../../../src/errors.ts";
+import { createWriter, type Writer } from "../../../src/models/sqlite/writer.ts";
+import { errorOf } from "../../modules/error-of.ts";
+import { bytesOf, jsonOf } from "../../support/answers.ts";
+import { startTestApp, type Actor, type TestApp } from "../../support/app.ts";
+import { outcomes, type ModelState, type Step, type StepAnswer } from "../../support/channel-model.ts";
+import { buildPackage } from "../../support/package-builder.ts";
 
 /** Two files, each in two versions of its bytes. */
 const VARIANTS = ["x", "y"].flatMap((name) =>

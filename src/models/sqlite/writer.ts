@@ -1,8 +1,8 @@
 // The one writer: a queue of units of work, committed together so that many share one fsync.
 
 import type { Database as Connection } from "bun:sqlite";
-import { AppError, unavailable } from "../errors.ts";
-import { isDatabaseBusy, isLogSyncFailure, toAppError } from "./database-errors.ts";
+import { AppError, unavailable } from "../../errors.ts";
+import { isDatabaseBusy, isLogSyncFailure, toAppError } from "./errors.ts";
 
 export type Writer<Tx> = { run<T>(work: (tx: Tx) => Promise<T>, options?: UnitOptions): Promise<T> };
 
