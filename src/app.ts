@@ -7,7 +7,7 @@ import { createEvents, type Events } from "./events.ts";
 import { listChannels } from "./models/channel.ts";
 import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
 import { openSnapshots } from "./models/database.ts";
-import { toOpenError } from "./models/database-errors.ts";
+import { toOpenError } from "./models/sqlite/errors.ts";
 import { openDerivedLookup, type DerivedLookup } from "./models/index/lookup.ts";
 import { lockFolder } from "./models/lock.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
@@ -84,14 +84,6 @@ export type AppOptions = {
 /** Steps of builds that wait, of one channel and of all. */
 const TURNS = { ofOne: WAITING / 5, ofAll: WAITING };
 
-function once(work: () => void): () => void {
-  let done = false;
-  return () => {
-    if (!done) work();
-    done = true;
-  };
-}
-
 export function openManagement(
   config: Config,
   options: { readonly clock?: Clock; readonly failpoint?: ((name: string) => void) | undefined } = {},
@@ -101,41 +93,41 @@ export function openManagement(
   return { ...managementOf({ config, stores, clock, failpoint }), close: () => closeStores(stores) };
 }
 
-/** Errors: `usage` when the folder is in use, foreign or of a newer release. */
+/** Errors: `usage` when the folder is in use, foreign or of a newer release; then nothing of it stays open. */
 export async function createApp(options: AppOptions): Promise<App> {
   const { config, clock = systemClock } = options;
+  using opened = new DisposableStack();
   const folder = openDataFolder(config.data, { create: true });
-  const lock = lockFolder(folder.lock);
+  opened.adopt(lockFolder(folder.lock), (lock) => lock.release());
   const metrics = createMetrics();
   const events = createEvents({ log: options.log, metrics });
   const { failpoint, onFatal } = options;
   const requireFiles = (): void => health?.requireFolder();
   let health: Health | undefined;
-  const stores = openStores({ config, clock, create: true, failpoint, onFatal, requireFiles });
+  const stores = opened.adopt(
+    openStores({ config, clock, create: true, failpoint, onFatal, requireFiles }),
+    closeStores,
+  );
   const files = createDerivedFiles(folder.root);
   await sweep(stores, files);
   metrics.observe("condarium_database_log_bytes", "Bytes of the log of commits", stores.database.logBytes);
-  const threads = createThreads(config, { clock, metrics });
+  const catalogues = opened.adopt(openDerivedLookup(folder.index), (lookup) => lookup.close());
+  const threads = opened.adopt(createThreads(config, { clock, metrics }), ({ close }) => close());
   stores.reserve.refill();
   health = healthOf(config, { ...stores, events, clock });
-  const watch = health.watch();
-  const gc = collectInBackground(config, { events, folder });
-  const catalogues = openDerivedLookup(folder.index);
+  opened.adopt(health.watch(), (watch) => watch.stop());
+  opened.adopt(collectInBackground(config, { events, folder }), (gc) => gc.stop());
   const parts = { ...stores, ...threads, health, requireFiles, clock, events, metrics, files, catalogues };
   const router = routerOf(options, parts);
+  const management = managementOf({ config, stores, clock, failpoint: options.failpoint });
+  // What has been opened is the app's from here on.
+  const owned = opened.move();
   return {
-    ...managementOf({ config, stores, clock, failpoint: options.failpoint }),
+    ...management,
     handle: router.handle,
     routes: router.routes,
     metrics,
-    close: once(() => {
-      watch.stop();
-      gc.stop();
-      threads.close();
-      catalogues.close();
-      closeStores(stores);
-      lock.release();
-    }),
+    close: () => owned.dispose(),
   };
 }
 

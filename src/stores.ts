@@ -66,6 +66,7 @@ function openStoresOnce(options: StoresOptions): Stores {
   const { config, clock, create, failpoint, requireFiles, onFatal } = options;
   const folder = openDataFolder(config.data, { create });
   const reserve = createReserve(folder.database);
+  using opened = new DisposableStack();
   const database = openDatabase({
     path: folder.database,
     clock,
@@ -77,7 +78,9 @@ function openStoresOnce(options: StoresOptions): Stores {
     // Commands are of the one who runs the server, and may be what makes room.
     evenIfFull: !create,
   });
+  opened.defer(database.close);
   const blobs = createDiskStore({ root: folder.root, reserve: config["min-free-space"], requireFiles, failpoint });
+  opened.move();
   return { folder, guard: createFolderGuard(folder), database, blobs, reserve };
 }
 

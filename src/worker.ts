@@ -9,7 +9,7 @@ import { createHashWorker } from "./services/hash-worker.ts";
 import { createIndexWorker } from "./services/index/worker.ts";
 import { packDocument } from "./services/index/files/gzip-worker.ts";
 import { collectIn } from "./services/storage/gc-worker.ts";
-import type { InspectJob, WorkerJob, WorkerReply } from "./services/workers.ts";
+import type { Answers, JobKind, WorkerJob, WorkerReply } from "./services/workers.ts";
 import { indexIdentity, openGcStores, openIndexStores } from "./stores.ts";
 
 declare const self: Worker;
@@ -24,31 +24,34 @@ const LOW_PRIORITY = 10;
 
 const index = createIndexWorker({ format: condaIndex, open: openIndexStores, identityOf: indexIdentity });
 const hashes = createHashWorker();
+let isSpent = false;
 
-async function answer(job: WorkerJob): Promise<WorkerReply> {
+/** One for each kind of job. */
+const work: { readonly [K in JobKind]: (job: WorkerJob<K>) => Answers[K] | Promise<Answers[K]> } = {
+  document: async ({ dataFolder, request }) => {
+    const reply = await index.use(dataFolder, ({ build }) => build(request));
+    return { reply, mended: index.takeMended() };
+  },
+  shard: async ({ dataFolder, request }) => await index.use(dataFolder, ({ restore }) => restore(request)),
+  pack: ({ request }) => packDocument(request),
+  gc: async (job) => {
+    giveWay();
+    return await collectIn(job, { codec: condaIndex.codec, open: openGcStores });
+  },
+  hash: hashes.take,
+  inspect,
+};
+
+async function answer<K extends JobKind>(job: WorkerJob<K>): Promise<WorkerReply<K>> {
   try {
-    if (job.kind === "document") {
-      const reply = await index.use(job.dataFolder, ({ build }) => build(job.request));
-      return { kind: "document", reply, mended: index.takeMended() };
-    }
-    if (job.kind === "shard") {
-      return { kind: "shard", reply: await index.use(job.dataFolder, ({ restore }) => restore(job.request)) };
-    }
-    if (job.kind === "pack") return { kind: "packed", reply: packDocument(job.request) };
-    if (job.kind === "gc") {
-      giveWay();
-      return { kind: "collected", summary: await collectIn(job, { codec: condaIndex.codec, open: openGcStores }) };
-    }
-    if (job.kind === "hash") return { kind: "hashed", digest: hashes.take(job) };
-    return await inspect(job);
+    return { kind: "done", answer: await work[job.kind](job), isSpent };
   } catch (error) {
     return { kind: "failed", message: error instanceof Error ? error.message : String(error) };
   }
 }
 
-async function inspect(job: InspectJob): Promise<WorkerReply> {
+async function inspect(job: WorkerJob<"inspect">): Promise<Answers["inspect"]> {
   const used = startBusyTime();
-  let isSpent = false;
   const busy = (): number => {
     const ms = used();
     if (ms > LONG_MS && !isSpent) giveWay();
@@ -57,7 +60,7 @@ async function inspect(job: InspectJob): Promise<WorkerReply> {
   };
   const inspection = await inspectArchive(job.path, { ...job, busy });
   busy();
-  return { kind: "inspected", inspection, isSpent };
+  return inspection;
 }
 
 /** For good: nobody without rights may raise a priority again. Elsewhere than on Linux it would be that of the process. */

@@ -132,7 +132,12 @@ test.each([
     /"(condarium|index)\.db"/,
     /^(models\/data-folder|modules\/storage\/leftovers|cli\/\w+)\.ts$/,
   ],
-  ["transactions", /\.transaction\(|BEGIN IMMEDIATE/, /^models\/(writer|migrations|index\/db)\.ts$/],
+  ["transactions", /\.transaction\(|BEGIN IMMEDIATE/, /^models\/(sqlite\/(writer|migrations)|index\/db)\.ts$/],
+  [
+    "what is of SQLite alone",
+    /"PRAGMA |"SAVEPOINT|data_version: /,
+    /^models\/(sqlite\/|index\/|lock\.ts|table-rows\.ts)/,
+  ],
 ])("%s has one owner", (_, pattern, owner) => {
   const users = sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);
   expect(users.filter((path) => !owner.test(path))).toEqual([]);

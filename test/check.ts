@@ -8,6 +8,7 @@ await runSteps([
   { name: "format", command: [bun, "x", "oxfmt", "--check", "."] },
   { name: "lint and types", command: [bun, "x", "oxlint", "--type-aware", "--type-check", "src", "test"] },
   { name: "unused code", command: [bun, "x", "knip"] },
+  { name: "code that only tests use", command: [bun, "x", "knip", "--production"] },
   { name: "build", command: [bun, "run", "build"] },
-  { name: "tests", command: [bun, "test", "--timeout", "60000"], countsTests: true },
+  { name: "tests", command: [bun, "test"], countsTests: true },
 ]);

@@ -1,6 +1,6 @@
 // What somebody who asks and does not listen may cost: memory, and the time of others.
 
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,8 +11,6 @@ import { residentBytes } from "./support/memory.ts";
 import { buildPackage } from "./support/package-builder.ts";
 import { openSocket, requestText } from "./support/raw-socket.ts";
 import { serve, type ServerProcess } from "./support/server-process.ts";
-
-setDefaultTimeout(120_000);
 
 const MIB = 1024 ** 2;
 const SUBDIR = "/admin/main/noarch";

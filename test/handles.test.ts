@@ -1,6 +1,6 @@
 // A server that has used up its file handles rests, tells whoever it can, and comes back by itself.
 
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -11,8 +11,6 @@ import { leaveOut } from "./support/left-out.ts";
 import { buildPackage } from "./support/package-builder.ts";
 import { serve, type ServerProcess } from "./support/server-process.ts";
 import { runs } from "./support/system.ts";
-
-setDefaultTimeout(120_000);
 
 const HANDLES = 96;
 const CLIENTS = 200;

@@ -11,7 +11,7 @@ import { environmentName, SETTINGS } from "../src/config.ts";
 import { haveClients } from "./e2e/clients.ts";
 import { output, PATH, run } from "./e2e/run.ts";
 import { solve } from "./e2e/scene.ts";
-import { BINARY, startServer, type TestServer } from "./e2e/server.ts";
+import { builtBinary, startServer, type TestServer } from "./e2e/server.ts";
 import { leaveOut } from "./support/left-out.ts";
 import { buildPackage } from "./support/package-builder.ts";
 import { codeBlocks, fillIn, shellLines, tableRows, theBlock, type StandIns } from "./support/readme.ts";
@@ -97,7 +97,7 @@ test("the table of settings is the one of the program", () => {
 });
 
 test("the file of settings is taken", async () => {
-  const shown = await output([BINARY, "config", "show", "--config", join(room, "condarium.toml"), "--json"]);
+  const shown = await output([builtBinary(), "config", "show", "--config", join(room, "condarium.toml"), "--json"]);
   const rows = z.array(z.object({ setting: z.string(), source: z.string() })).parse(JSON.parse(shown));
   const fromFile = rows.filter(({ source }) => source === "file").map(({ setting }) => setting);
   expect(fromFile.sort()).toEqual(Object.keys(Bun.TOML.parse(theBlock(blocks, "toml"))).sort());
@@ -146,7 +146,7 @@ test("through nginx as README.md sets it up, a package larger than nginx's own l
 });
 
 function standIns(): StandIns {
-  return { url: server.url, binary: BINARY, folders, passwords, token };
+  return { url: server.url, binary: builtBinary(), folders, passwords, token };
 }
 
 /** Runs a line as a person would, in the folder where the server was started. */

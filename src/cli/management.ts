@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import type { Management } from "../app.ts";
 import type { Config } from "../config.ts";
 import { usage } from "../errors.ts";
-import { toOpenError } from "../models/database-errors.ts";
+import { toOpenError } from "../models/sqlite/errors.ts";
 import type { ChannelName } from "../services/channel-place.ts";
 import type { OneChannel } from "../services/channels.ts";
 import { configOf, failpointOf } from "./options.ts";

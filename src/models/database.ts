@@ -1,25 +1,27 @@
 // The main database: one write connection behind a queue, one to read, one for snapshots.
 
-import { Database as Connection } from "bun:sqlite";
-import { closeSync, openSync, readSync, statSync } from "node:fs";
-import { drizzle, type BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
-import { unavailable } from "../errors.ts";
+import type { Database as Connection } from "bun:sqlite";
+import { statSync } from "node:fs";
+import { drizzle } from "drizzle-orm/bun-sqlite";
 import type { Clock } from "../modules/clock.ts";
 import { createMutex } from "../modules/mutex.ts";
-import { isDatabaseBusy, isDatabaseFull, toAppError, toOpenError } from "./database-errors.ts";
-import { migrate, schemaNumber } from "./migrations.ts";
 import type { Reserve } from "./reserve.ts";
 import * as schema from "./schema/sqlite.ts";
-import { shrink } from "./shrink.ts";
-import { createWriter, type UnitOptions, type Writer } from "./writer.ts";
+import { countChanges } from "./sqlite/changes.ts";
+import {
+  closeWriting,
+  integrityProblems,
+  makeRoom,
+  openForReading,
+  openForWriting,
+  shrinkLog,
+} from "./sqlite/connections.ts";
+import { isDatabaseBusy, toAppError } from "./sqlite/errors.ts";
+import { shrink } from "./sqlite/shrink.ts";
+import { transactionOf, type Reader, type Transaction } from "./transaction.ts";
+import { createWriter, type UnitOptions, type Writer } from "./sqlite/writer.ts";
 
-/** Runs queries; all query functions in `models/` take one as their first argument. */
-export type Reader = BunSQLiteDatabase<typeof schema>;
-
-declare const inTransaction: unique symbol;
-
-/** A reader inside `transact()`; the functions that write demand one. */
-export type Transaction = Reader & { readonly [inTransaction]: true };
+export type { Reader, Transaction } from "./transaction.ts";
 
 /** Reads of one moment, on a connection of their own. */
 export type Snapshots = {
@@ -29,7 +31,7 @@ export type Snapshots = {
 
 export type Database = {
   readonly read: Reader;
-  /** Another number once anything has been committed, by this process or another. */
+  /** Another number once anything has been committed, by this process or another, but for what is unseen. */
   version(): number;
   /**
    * Runs `work` inside a write transaction and resolves when it is durable. Work that waits at the same moment shares a
@@ -64,106 +66,33 @@ export type DatabaseOptions = {
   readonly evenIfFull?: boolean | undefined;
 };
 
-// https://sqlite.org/fileformat2.html#the_write_ahead_log
-const LOG_MAGIC = new Set([0x377f0682, 0x377f0683]);
-const OLDEST_SQLITE = [3, 51, 3] as const;
-
 export function openDatabase(options: DatabaseOptions): Database {
-  const write = openForWriting(options);
-  const read = openForReading(options.path);
+  using opened = new DisposableStack();
+  const write = opened.adopt(openForWriting(options), closeWriting);
+  const read = opened.adopt(openForReading(options.path), (connection) => connection.close());
   const reader = drizzle(read, { schema });
+  const writing = drizzle(write, { schema });
+  const changes = countChanges(write);
   const writer: Writer<Transaction> = createWriter({
     connection: write,
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what the writer hands out is inside its transaction
-    transaction: drizzle(write, { schema }) as Reader as Transaction,
+    transactionOf: (isOpen) => transactionOf(writing, isOpen),
     failpoint: options.failpoint,
     requireFiles: options.requireFiles,
     onFatal: options.onFatal,
+    onChange: changes.add,
     onFull: () => makeRoom(write, options.reserve),
   });
-  const dataVersion = read.query<{ data_version: number }, []>("PRAGMA data_version");
+  const owned = opened.move();
   return {
     read: reader,
-    version: () => dataVersion.get()?.data_version ?? 0,
+    version: changes.version,
     transact: (work, unit) => writer.run(work, { evenIfFull: options.evenIfFull ?? false, ...unit }),
     logBytes: () => statSync(`${options.path}-wal`, { throwIfNoEntry: false })?.size ?? 0,
     shrinkLog: () => shrinkLog(write),
     integrityProblems: () => integrityProblems(read, write),
     shrink: () => shrink(write),
-    close: () => {
-      read.close();
-      // What has not committed by now was never acknowledged.
-      if (write.inTransaction) write.run("ROLLBACK");
-      shrinkLog(write);
-      write.close();
-    },
+    close: () => owned.dispose(),
   };
-}
-
-function openForWriting(options: DatabaseOptions): Connection {
-  requireLog(options.path);
-  try {
-    return connectToWrite(options);
-  } catch (error) {
-    // Even to look into a database SQLite makes a file beside it.
-    if (isDatabaseFull(error) && options.reserve?.release() === true) return openForWriting(options);
-    throw toOpenError(error, options.path);
-  }
-}
-
-function openForReading(path: string): Connection {
-  try {
-    const connection = connect(path, { create: false });
-    connection.run("PRAGMA query_only = ON");
-    return connection;
-  } catch (error) {
-    throw toOpenError(error, path);
-  }
-}
-
-/**
- * SQLite passes over a log that it cannot read, and with it over what was committed last. One of zeros was being begun
- * when the power went.
- */
-function requireLog(path: string): void {
-  const head = headOf(`${path}-wal`);
-  if (head === undefined || head === 0 || LOG_MAGIC.has(head)) return;
-  throw unavailable(
-    `${path}-wal is damaged, and with it what was stored last: restore a backup, or move it away to go on without that. Nothing was changed.`,
-    60,
-  );
-}
-
-function headOf(path: string): number | undefined {
-  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) < 4) return undefined;
-  const file = openSync(path, "r");
-  try {
-    const bytes = Buffer.alloc(4);
-    readSync(file, bytes);
-    return bytes.readUInt32BE();
-  } finally {
-    closeSync(file);
-  }
-}
-
-function connectToWrite(options: DatabaseOptions): Connection {
-  const connection = connect(options.path, { create: options.create });
-  requireSqlite(connection);
-  refuseForeign(connection, options.path);
-  migrate(connection, options.clock.now());
-  // The writer waits for the lock itself, without blocking; see `connect()`.
-  connection.run("PRAGMA busy_timeout = 0");
-  return connection;
-}
-
-/** What the log holds goes into the database, so that its place can be written to again. */
-function makeRoom(write: Connection, reserve: Reserve | undefined): void {
-  reserve?.release();
-  try {
-    write.run("PRAGMA wal_checkpoint(RESTART)");
-  } catch (error) {
-    if (!isDatabaseBusy(error) && !isDatabaseFull(error)) throw error;
-  }
 }
 
 /** For worker threads and commands, which read beside the server. */
@@ -177,48 +106,6 @@ export function openSnapshots(path: string): Snapshots & { close(): void } {
   };
 }
 
-function connect(path: string, options: { create: boolean }): Connection {
-  const connection = new Connection(path, { readwrite: true, create: options.create, strict: true });
-  // Waiting for a lock blocks every request, so SQLite waits briefly and the writer waits on without blocking.
-  connection.run("PRAGMA busy_timeout = 100");
-  connection.run("PRAGMA journal_mode = WAL");
-  connection.run("PRAGMA synchronous = FULL");
-  connection.run("PRAGMA foreign_keys = ON");
-  // Savepoints keep what they may have to undo; in a file it would leave the data folder, and cost a publish much.
-  connection.run("PRAGMA temp_store = MEMORY");
-  // Fewer, larger checkpoints: each writes pages that many publishes have touched, and syncs the database.
-  connection.run("PRAGMA wal_autocheckpoint = 4000");
-  connection.run("PRAGMA journal_size_limit = 67108864");
-  connection.run("PRAGMA cache_size = -16384");
-  return connection;
-}
-
-function requireSqlite(connection: Connection): void {
-  const version = connection.query<{ v: string }, []>("SELECT sqlite_version() AS v").get()?.v ?? "0";
-  const parts = version.split(".").map(Number);
-  for (const [position, least] of OLDEST_SQLITE.entries()) {
-    const part = parts[position] ?? 0;
-    if (part > least) return;
-    if (part < least) throw new Error(`SQLite ${version} can corrupt its log; ${OLDEST_SQLITE.join(".")} is needed`);
-  }
-}
-
-function shrinkLog(write: Connection): void {
-  if (write.inTransaction) return;
-  try {
-    write.run("PRAGMA wal_checkpoint(TRUNCATE)");
-  } catch {
-    // On a disk that takes nothing the log stays as it is, and the next start reads it.
-  }
-}
-
-/** A file that was put there by mistake is somebody's, and gets no tables of ours. */
-function refuseForeign(connection: Connection, path: string): void {
-  const tables = connection.query<{ name: string }, []>("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
-  if (tables.length === 0 || tables.some(({ name }) => name === "schema_migration")) return;
-  throw unavailable(`${path} is a database of something else: put back that of condarium. Nothing was changed.`, 60);
-}
-
 async function inSnapshot<T>(connection: Connection, work: () => Promise<T>): Promise<T> {
   connection.run("BEGIN");
   try {
@@ -228,18 +115,4 @@ async function inSnapshot<T>(connection: Connection, work: () => Promise<T>): Pr
   } finally {
     connection.run("COMMIT");
   }
-}
-
-function integrityProblems(read: Connection, write: Connection): string[] {
-  const problems: string[] = [];
-  const integrity = read.query<{ integrity_check: string }, []>("PRAGMA integrity_check").all();
-  for (const row of integrity) if (row.integrity_check !== "ok") problems.push(`integrity: ${row.integrity_check}`);
-  const foreign = read.query<{ table: string; rowid: number }, []>("PRAGMA foreign_key_check").all();
-  for (const row of foreign) problems.push(`foreign key: row ${row.rowid} of ${row.table} points nowhere`);
-  const mode = write.query<{ journal_mode: string }, []>("PRAGMA journal_mode").get()?.journal_mode;
-  if (mode !== "wal") problems.push(`journal_mode is ${mode}, not wal`);
-  const synchronous = write.query<{ synchronous: number }, []>("PRAGMA synchronous").get()?.synchronous;
-  if (synchronous !== 2) problems.push(`synchronous is ${synchronous}, not 2`);
-  if (schemaNumber(read) < 1) problems.push("no migration has been applied");
-  return problems;
 }

@@ -2,7 +2,7 @@
 
 import { Database as Connection } from "bun:sqlite";
 import { usage } from "../errors.ts";
-import { isDatabaseBusy, isDatabaseDamaged } from "./database-errors.ts";
+import { isDatabaseBusy, isDatabaseDamaged } from "./sqlite/errors.ts";
 
 export type FolderLock = { release(): void };
 

@@ -1,12 +1,13 @@
 // Statements that are prepared once for each connection: building and compiling a query costs more than running it.
 
 import { sql, type Placeholder } from "drizzle-orm";
-import type { Reader } from "./database.ts";
+import { preparedFor, type Reader } from "./transaction.ts";
 
-/** Gives the statement of a connection, made on its first use there. */
+/** Gives the statement of a connection, made on its first use there. Errors: a transaction whose unit has ended. */
 export function prepared<Query>(make: (reader: Reader) => Query): (reader: Reader) => Query {
   const made = new WeakMap<Reader, Query>();
-  return (reader) => {
+  return (used) => {
+    const reader = preparedFor(used);
     const known = made.get(reader);
     if (known !== undefined) return known;
     const query = make(reader);

@@ -1,4 +1,5 @@
 // Reads a large JSON object member by member, in the memory of its largest value.
+// By hand, since `JSON.parse` holds the whole, and parsers of streams call back where this one is asked.
 
 /** A value and the keys that lead to it. */
 export type JsonMember = { readonly path: readonly string[]; readonly value: unknown };

@@ -1,4 +1,5 @@
 // A map that forgets: the least recently used first, and what is too old.
+// By hand, since lru-cache allocates for the most entries at once, and knows no value of size 0.
 
 export type Lru<K, V> = {
   /** Counts as a use. */

@@ -1,4 +1,5 @@
 // Reads MessagePack, as far as documents use it. https://github.com/msgpack/msgpack/blob/master/spec.md
+// By hand, since `@msgpack/msgpack` refuses the key `__proto__`, which a record may have, and lets a key come twice.
 
 /** Maps become objects without a prototype, `bin` becomes a `Uint8Array`. Throws `RangeError` for anything else. */
 export function decodeMsgpack(bytes: Uint8Array): unknown {
@@ -63,7 +64,7 @@ function readCoded(source: Source, code: number): unknown {
 }
 
 function readMap(source: Source, length: number): Record<string, unknown> {
-  const map: Record<string, unknown> = Object.create(null);
+  const map: Record<string, unknown> = { __proto__: null };
   for (let at = 0; at < length; at += 1) {
     const key = readValue(source);
     if (typeof key !== "string") throw malformed("a key is no text");

@@ -1,4 +1,5 @@
 // Writes MessagePack: equal values always give equal bytes. https://github.com/msgpack/msgpack/blob/master/spec.md
+// By hand, since shards are named by their bytes, which no new release of `@msgpack/msgpack` may change.
 
 /**
  * Whole numbers become integers and never floats, a `Uint8Array` becomes `bin`, the keys of an object are sorted by

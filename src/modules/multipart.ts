@@ -1,5 +1,6 @@
 // Reads multipart/form-data as it arrives (RFC 7578), part by part, in constant memory. Strict: what two readers could
 // take differently is refused.
+// By hand, since `Request.formData()` holds the whole body, and busboy skips parts whose headers it cannot read.
 
 import { malformed } from "../errors.ts";
 

@@ -1,5 +1,6 @@
 // Turns: at most so many at once, first come first served, and no endless queue. Long work that is done in steps lets those
 // who have just come go first, every other time.
+// By hand, since async-mutex and p-queue have no such alternation, nor an end of the queue.
 
 import { unavailable } from "../errors.ts";
 

@@ -1,4 +1,5 @@
 // Glob patterns with `*` and `?` only, in linear time: what token restrictions are written in.
+// `modules/conda/glob.ts` is another: in a MatchSpec `?` is itself, and case does not count.
 
 /** Whether `text` as a whole fits `pattern`; `*` is any run of characters, `?` any one. */
 export function matchesPattern(pattern: string, text: string): boolean {

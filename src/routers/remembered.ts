@@ -1,5 +1,5 @@
 // Answers that everybody gets, given once more to whoever asks the very same. Only a request without credentials is
-// remembered, with all of its headers, and only as long as nothing at all in the database has changed.
+// remembered, with all of its headers, and only as long as nothing in the database has changed that an answer could tell of.
 
 import type { Borrower } from "../modules/lending.ts";
 import { createLru } from "../modules/lru.ts";
@@ -37,7 +37,7 @@ const LONGEST_KEY = 4096;
 /** What could tell two callers apart, or counts as one. */
 const CREDENTIALS = ["authorization", "x-api-key", "cookie", "proxy-authorization"];
 
-/** `version` changes with every commit to the database, whoever makes it. */
+/** `version` changes with every commit to the database, whoever makes it, but for what no stranger is told. */
 export function createRememberedAnswers({ version }: { readonly version: () => number }): RememberedAnswers {
   const answers = createLru<string, Remembered>({
     maxEntries: MOST_ANSWERS,

@@ -34,9 +34,9 @@ export function createFileHashes({ workers }: { readonly workers: Pick<Workers, 
         const job = { kind: "hash", id, path, from: asked, until, isLast } as const;
         asked = until;
         const outcome = await workers.run(job, STEP_LIMIT_MS).catch(() => undefined);
-        hasFailed ||= outcome?.kind !== "hashed";
+        hasFailed ||= outcome?.kind !== "done";
         done = until;
-        return outcome?.kind === "hashed" ? outcome.digest : undefined;
+        return outcome?.kind === "done" ? outcome.answer : undefined;
       }
 
       return {

@@ -4,7 +4,7 @@ import { createHmac, randomBytes } from "node:crypto";
 import { unauthenticated } from "../errors.ts";
 import type { Events } from "../events.ts";
 import { findToken, findTokenByHash, noteTokenUse, type AccessTokenRow } from "../models/access-token.ts";
-import type { Database, Reader } from "../models/database.ts";
+import type { Database, Reader, Transaction } from "../models/database.ts";
 import { findUser, findUserById, replaceHash, type UserWithOwner } from "../models/user.ts";
 import type { Clock } from "../modules/clock.ts";
 import { sha256Hex } from "../modules/hash.ts";
@@ -65,7 +65,8 @@ export function createIdentities(parts: IdentitiesParts): Identities {
   async function note(id: number, now: number): Promise<void> {
     if (noting.has(id)) return;
     noting.add(id);
-    await database.transact((tx) => noteTokenUse(tx, id, now, now - NOTE_USE_EVERY_MS)).catch(() => undefined);
+    const work = (tx: Transaction): Promise<void> => noteTokenUse(tx, id, now, now - NOTE_USE_EVERY_MS);
+    await database.transact(work, { isUnseen: true }).catch(() => undefined);
     noting.delete(id);
   }
 

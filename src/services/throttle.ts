@@ -38,10 +38,11 @@ export function createThrottle(parts: { readonly database: Database; readonly cl
     fail: async (attempt) => {
       const now = clock.now();
       failures += 1;
-      await database.transact(async (tx) => {
+      const count = async (tx: Transaction): Promise<void> => {
         for (const bucket of bucketsOf(attempt).keys()) await countFailure(tx, bucket, { now, ms: WINDOW_MS });
         if (failures % CLEAN_EVERY === 0) await deleteFailuresBefore(tx, now - WINDOW_MS);
-      });
+      };
+      await database.transact(count, { isUnseen: true });
     },
   };
 }

@@ -9,38 +9,49 @@ import type { BuildReply, BuildRequest, RestoreReply, ShardRequest } from "./ind
 import type { PackReply, PackRequest } from "./index/files/gzip-worker.ts";
 import type { ArchiveLimits, Inspection } from "../modules/conda/archive.ts";
 
-/** What a worker can be asked; `src/worker.ts` answers. */
-export type WorkerJob = InspectJob | DocumentJob | ShardJob | HashJob | PackJob | GcJob;
-export type PackJob = { readonly kind: "pack"; readonly request: PackRequest };
-export type GcJob = { readonly kind: "gc"; readonly dataFolder: string; readonly graceMs: number };
-export type HashJob = HashStep & { readonly kind: "hash" };
-export type DocumentJob = { readonly kind: "document"; readonly dataFolder: string; readonly request: BuildRequest };
-export type ShardJob = { readonly kind: "shard"; readonly dataFolder: string; readonly request: ShardRequest };
-export type InspectJob = {
-  readonly kind: "inspect";
-  readonly path: string;
-  readonly fileName: string;
-  readonly limits: ArchiveLimits;
-  /** ms UTC, to tell a timestamp of the future. */
-  readonly now: number;
+/** What a worker can be asked, by the kind of job; `src/worker.ts` does it. */
+type Tasks = {
+  inspect: {
+    readonly path: string;
+    readonly fileName: string;
+    readonly limits: ArchiveLimits;
+    /** ms UTC, to tell a timestamp of the future. */
+    readonly now: number;
+  };
+  document: { readonly dataFolder: string; readonly request: BuildRequest };
+  shard: { readonly dataFolder: string; readonly request: ShardRequest };
+  hash: HashStep;
+  pack: { readonly request: PackRequest };
+  gc: { readonly dataFolder: string; readonly graceMs: number };
 };
 
-/** What a worker answers; a failure is one of our own disk or code, never of the package. */
-export type WorkerReply =
+/** What it answers to each. */
+export type Answers = {
+  inspect: Inspection;
+  document: { readonly reply: BuildReply; readonly mended: string | undefined };
+  shard: RestoreReply;
+  hash: FileDigest | undefined;
+  pack: PackReply;
+  gc: GcSummary;
+};
+
+export type JobKind = keyof Tasks;
+export type WorkerJob<K extends JobKind = JobKind> = { [Kind in K]: { readonly kind: Kind } & Tasks[Kind] }[K];
+
+/** A failure is one of our own disk or code, never of the package. */
+export type WorkerReply<K extends JobKind = JobKind> =
   /** A thread that is spent has grown and gives way to others: another takes its place. */
-  | { readonly kind: "inspected"; readonly inspection: Inspection; readonly isSpent: boolean }
-  | { readonly kind: "document"; readonly reply: BuildReply; readonly mended?: string | undefined }
-  | { readonly kind: "shard"; readonly reply: RestoreReply }
-  | { readonly kind: "packed"; readonly reply: PackReply }
-  | { readonly kind: "collected"; readonly summary: GcSummary }
-  | { readonly kind: "hashed"; readonly digest: FileDigest | undefined }
+  | { readonly kind: "done"; readonly answer: Answers[K]; readonly isSpent: boolean }
   | { readonly kind: "failed"; readonly message: string };
 
-export type JobOutcome = WorkerReply | { readonly kind: "timed-out" } | { readonly kind: "crashed" };
+export type JobOutcome<K extends JobKind> =
+  | WorkerReply<K>
+  | { readonly kind: "timed-out" }
+  | { readonly kind: "crashed" };
 
 export type Workers = {
   /** Runs one job on a free worker; a worker that passes its time is ended and replaced. */
-  run(job: WorkerJob, timeLimitMs: number, step?: Step): Promise<JobOutcome>;
+  run<K extends JobKind>(job: WorkerJob<K>, timeLimitMs: number, step?: Step): Promise<JobOutcome<K>>;
   readonly waiting: number;
   close(): void;
 };
@@ -96,27 +107,25 @@ export function createWorkers(parts: WorkersParts): Workers {
   };
 }
 
-function hasEnded(outcome: JobOutcome): boolean {
-  return (
-    outcome.kind === "timed-out" || outcome.kind === "crashed" || (outcome.kind === "inspected" && outcome.isSpent)
-  );
+function hasEnded({ kind, ...outcome }: JobOutcome<JobKind>): boolean {
+  return kind === "timed-out" || kind === "crashed" || ("isSpent" in outcome && outcome.isSpent);
 }
 
 function shuttingDown(): AppError {
   return unavailable("The server is shutting down.", 5);
 }
 
-function ask(worker: Worker, job: WorkerJob, timeLimitMs: number): Promise<JobOutcome> {
+function ask<K extends JobKind>(worker: Worker, job: WorkerJob<K>, timeLimitMs: number): Promise<JobOutcome<K>> {
   return new Promise((resolve) => {
     const listening = new AbortController();
     const { signal } = listening;
-    const settle = (outcome: JobOutcome): void => {
+    const settle = (outcome: JobOutcome<K>): void => {
       clearTimeout(timer);
       listening.abort();
       resolve(outcome);
     };
     const timer = setTimeout(() => settle({ kind: "timed-out" }), timeLimitMs);
-    worker.addEventListener("message", (event: MessageEvent<WorkerReply>) => settle(event.data), { signal });
+    worker.addEventListener("message", (event: MessageEvent<WorkerReply<K>>) => settle(event.data), { signal });
     for (const end of ENDS) worker.addEventListener(end, () => settle({ kind: "crashed" }), { signal });
     worker.postMessage(job);
   });

@@ -6,7 +6,7 @@ import { cpus } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
-import { BINARY, condariumCommand, fromSource } from "../e2e/server.ts";
+import { builtBinary, condariumCommand, fromSource } from "../e2e/server.ts";
 import { output } from "../e2e/run.ts";
 import { backup } from "./backup.ts";
 import { type Bench, GB, type Measurement } from "./bench.ts";
@@ -91,7 +91,7 @@ async function command(): Promise<readonly string[]> {
   if (options.binary === undefined)
     await output([process.execPath, "run", "build"], { cwd: CHECKOUT, env: { HOME: room }, timeoutMs: 300_000 });
   const binary = join(room, "condarium");
-  await copyFile(options.binary ?? BINARY, binary);
+  await copyFile(options.binary ?? builtBinary(), binary);
   return [binary];
 }
 

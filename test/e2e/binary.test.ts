@@ -6,7 +6,14 @@ import { join } from "node:path";
 import { leaveOut } from "../support/left-out.ts";
 import { buildPackage } from "../support/package-builder.ts";
 import { output, run } from "./run.ts";
-import { BINARY, condariumCommand, fromSource, type ServerOptions, startServer, type TestServer } from "./server.ts";
+import {
+  builtBinary,
+  condariumCommand,
+  fromSource,
+  type ServerOptions,
+  startServer,
+  type TestServer,
+} from "./server.ts";
 
 const NOBODY = 65_534;
 const isRoot = process.getuid?.() === 0;
@@ -24,12 +31,12 @@ describe.skipIf(fromSource)("the compiled binary", () => {
   afterAll(() => rm(room, { recursive: true, force: true }));
 
   test("is not larger than 130 MB", () => {
-    expect(Bun.file(BINARY).size).toBeLessThanOrEqual(130_000_000);
+    expect(Bun.file(builtBinary()).size).toBeLessThanOrEqual(130_000_000);
   });
 
   test("prints its version", async () => {
     const { version } = await Bun.file(join(import.meta.dir, "../../package.json")).json();
-    expect(await output([BINARY, "version"])).toContain(version);
+    expect(await output([builtBinary(), "version"])).toContain(version);
   });
 
   test("serves and stops cleanly in an empty folder, and leaves only its data there", async () => {
@@ -41,7 +48,7 @@ describe.skipIf(fromSource)("the compiled binary", () => {
   test("ignores .env and bunfig.toml of the current folder", async () => {
     const cwd = await hostileFolder("hostile");
     const before = await readdir(cwd);
-    const shown = await output([BINARY, "config", "show"], { cwd });
+    const shown = await output([builtBinary(), "config", "show"], { cwd });
     expect(shown).not.toContain("stolen");
     expect(shown).not.toContain("127.0.0.9");
     await publishes({ cwd, dataDir: undefined });
@@ -60,7 +67,7 @@ describe.skipIf(fromSource)("the compiled binary", () => {
     const cwd = await folder("read-only");
     const dataDir = await folder("nobody");
     const binary = join(room, "condarium");
-    await cp(BINARY, binary);
+    await cp(builtBinary(), binary);
     await chown(dataDir, NOBODY, NOBODY);
     await chmod(cwd, 0o555);
     const stepDown = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];

@@ -40,14 +40,21 @@ export type LoggedRequest = z.infer<typeof loggedRequest>;
 const loggedRequest = z.object({ method: z.string(), path: z.string(), status: z.number() });
 
 const CHECKOUT = join(import.meta.dir, "../..");
-export const BINARY = join(CHECKOUT, "dist/condarium");
+const BINARY = join(CHECKOUT, "dist/condarium");
 export const fromSource = process.env["CONDARIUM_TEST_SOURCE"] !== undefined;
 
 /** How condarium is called in this run. */
 export function condariumCommand(): readonly string[] {
   if (fromSource) return [process.execPath, join(CHECKOUT, "src/main.ts")];
-  if (existsSync(BINARY)) return [BINARY];
-  throw new Error("dist/condarium is missing: run `bun run build`, or set CONDARIUM_TEST_SOURCE=1 to test the source");
+  return [builtBinary()];
+}
+
+/** `dist/condarium`, built when it is missing; after a change whoever made it builds again. */
+export function builtBinary(): string {
+  if (existsSync(BINARY)) return BINARY;
+  const { success, stderr } = Bun.spawnSync([process.execPath, "run", "build"], { cwd: CHECKOUT });
+  if (!success) throw new Error(`dist/condarium is missing, and \`bun run build\` fails: ${stderr.toString()}`);
+  return BINARY;
 }
 
 export async function startServer(options: ServerOptions = {}): Promise<TestServer> {

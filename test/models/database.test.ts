@@ -1,4 +1,5 @@
 import { Database as Connection } from "bun:sqlite";
+import { sql } from "drizzle-orm";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -6,6 +7,7 @@ import { join } from "node:path";
 import { AppError } from "../../src/errors.ts";
 import { openDatabase, openSnapshots, type Database, type Transaction } from "../../src/models/database.ts";
 import { findOwner, insertOwner, type OwnerRow } from "../../src/models/owner.ts";
+import { owner } from "../../src/models/schema/sqlite.ts";
 import { insertUser } from "../../src/models/user.ts";
 import { systemClock } from "../../src/modules/clock.ts";
 import { errorOf } from "../modules/error-of.ts";
@@ -22,6 +24,8 @@ afterEach(async () => {
   database.close();
   await rm(folder, { recursive: true, force: true });
 });
+
+const LATE = { kind: "user", name: "late", visibility: "public", created: 0 } as const;
 
 function addOwner(tx: Transaction, name: string): Promise<OwnerRow> {
   return insertOwner(tx, { kind: "user", name, visibility: "public", created: 0 });
@@ -105,6 +109,49 @@ describe("a transaction", () => {
     }
   });
 
+  describe("that is used after its unit has ended", () => {
+    const uses: [string, (tx: Transaction) => () => Promise<unknown>][] = [
+      ["by a new query", (tx) => () => addOwner(tx, "late")],
+      ["by a query that was built before", (tx) => once(tx.insert(owner).values(LATE).returning())],
+      ["by a prepared statement", (tx) => () => findOwner(tx, "alice")],
+      ["by a statement of SQL", (tx) => async () => tx.run(sql`DELETE FROM owner`)],
+    ];
+    test.each(uses)("%s refuses, alone and in the middle of another, and nothing is written", async (_, use) => {
+      const { late, leaked } = await leave(use);
+      expect(await errorOf(late()).then(causes)).toContain("after its unit of work had ended");
+      await database.transact(async (tx) => {
+        await addOwner(tx, "alice");
+        expect(await errorOf(leaked()).then(causes)).toContain("after its unit of work had ended");
+      });
+      expect(await ownerNames()).toEqual(["alice"]);
+    });
+
+    test("refuses also when the unit has failed", async () => {
+      let kept: Transaction | undefined;
+      const failing = database.transact(async (tx) => {
+        kept = tx;
+        throw new Error("after all");
+      });
+      await errorOf(failing);
+      if (kept === undefined) throw new Error("the unit did not run");
+      expect((await errorOf(addOwner(kept, "late"))).message).toContain("after its unit of work had ended");
+    });
+
+    /** What a unit leaves behind that has ended well: two uses of its transaction. */
+    async function leave(use: (tx: Transaction) => () => Promise<unknown>) {
+      return await database.transact(async (tx) => ({ late: use(tx), leaked: use(tx) }));
+    }
+
+    function once(query: PromiseLike<unknown>): () => Promise<unknown> {
+      return async () => await query;
+    }
+
+    async function ownerNames(): Promise<string[]> {
+      const rows = await database.read.select({ name: owner.name }).from(owner).orderBy(owner.name);
+      return rows.map(({ name }) => name);
+    }
+  });
+
   test("waits for another process that writes, while everything else goes on", async () => {
     await whileLocked(async (release) => {
       const writing = database.transact((tx) => addOwner(tx, "patient"));
@@ -114,6 +161,52 @@ describe("a transaction", () => {
       release();
       expect((await writing).name).toBe("patient");
     });
+  });
+});
+
+describe("the version", () => {
+  const changed = async (work: () => unknown): Promise<boolean> => {
+    const before = database.version();
+    await work();
+    return database.version() !== before;
+  };
+  const unseen = (name: string) => database.transact((tx) => addOwner(tx, name), { isUnseen: true });
+
+  test("stays while nothing is committed, and for what is unseen", async () => {
+    expect(await changed(() => findOwner(database.read, "alice"))).toBe(false);
+    expect(await changed(() => unseen("bob"))).toBe(false);
+    expect((await findOwner(database.read, "bob"))?.name).toBe("bob");
+  });
+
+  test("changes with every other commit, also of one that is shared with something unseen", async () => {
+    expect(await changed(() => database.transact((tx) => addOwner(tx, "alice")))).toBe(true);
+    const both = () => Promise.all([unseen("bob"), database.transact((tx) => addOwner(tx, "carol")), unseen("dave")]);
+    expect(await changed(both)).toBe(true);
+  });
+
+  test("changes no later than what has been committed can be read", async () => {
+    const before = database.version();
+    const writing = database.transact((tx) => addOwner(tx, "alice"));
+    for (let isThere = false; !isThere;) {
+      isThere = (await findOwner(database.read, "alice")) !== undefined;
+      if (isThere) expect(database.version()).not.toBe(before);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await writing;
+  });
+
+  test("changes with what another connection commits, before, between and after what is unseen here", async () => {
+    const other = openDatabase({ path, clock: systemClock, create: false });
+    const others = (name: string) => other.transact((tx) => addOwner(tx, name), { isUnseen: true });
+    const orders: (() => Promise<unknown>)[] = [
+      () => others("alice"),
+      async () => [await others("bob"), await unseen("carol")],
+      async () => [await unseen("dave"), await others("erin")],
+      async () => [await unseen("frank"), await others("grace"), await unseen("heidi")],
+      () => Promise.all([unseen("ivan"), others("judy")]),
+    ];
+    for (const order of orders) expect(await changed(order)).toBe(true);
+    other.close();
   });
 });
 

@@ -1,7 +1,7 @@
 import { Database as Connection } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { migrate } from "../../src/models/migrations.ts";
+import { migrate } from "../../src/models/sqlite/migrations.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 

@@ -1,6 +1,6 @@
 // A file that is not as long as it should be is never sent as what it should be.
 
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { appendFileSync, mkdirSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -10,8 +10,6 @@ import { bytesOf } from "../support/answers.ts";
 import { shardIndexOf } from "../support/documents.ts";
 import { listen, type Listening } from "../support/listening.ts";
 import { buildPackage, type BuiltPackage } from "../support/package-builder.ts";
-
-setDefaultTimeout(60_000);
 
 const MIB = 1024 ** 2;
 const SUBDIR = "/alice/main/noarch";

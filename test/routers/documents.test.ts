@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { gunzipSync } from "node:zlib";
 import { bytesOf } from "../support/answers.ts";
 import { startTestApp, type Actor, type TestApp } from "../support/app.ts";
@@ -11,8 +11,6 @@ import {
   textOf,
 } from "../support/documents.ts";
 import { buildPackage, type BuiltPackage, type PackageDescription } from "../support/package-builder.ts";
-
-setDefaultTimeout(30_000);
 
 const DOCUMENTS = documentPaths("noarch");
 const GZIP = { "accept-encoding": "deflate, gzip" };

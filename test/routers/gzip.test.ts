@@ -1,14 +1,12 @@
 // Documents as gzip: made once for all who ask, in a worker thread, and then a file like the document itself.
 
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdirSync, rmSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { startTestApp, type Actor, type TestApp } from "../support/app.ts";
 import { bytesOf } from "../support/answers.ts";
 import { buildPackage } from "../support/package-builder.ts";
-
-setDefaultTimeout(60_000);
 
 const GZIP = { "accept-encoding": "gzip" };
 const LARGE = "/alice/large/noarch/repodata.json";

@@ -113,6 +113,27 @@ test.each(READ)("%s is the same from memory: in full, by HEAD, and as unchanged"
   expect((await read(`${MAIN}/${name}`, { "if-none-match": '"other"' })).status).toBe(200);
 });
 
+test("a failed login and the use of a token leave what is remembered, and change nothing else", async () => {
+  const unused = await server.manage.tokens.create({
+    user: "alice",
+    name: "unused",
+    scopes: ["all"],
+    channels: [],
+    packages: [],
+    lifetime: undefined,
+  });
+  await remember(`${MAIN}/pkg-1-0.conda`);
+  const before = await repeats();
+  const wrong = { authorization: `Basic ${Buffer.from("alice:a wrong password").toString("base64")}` };
+  expect((await read(`${MAIN}/pkg-1-0.conda`, wrong)).status).toBe(401);
+  expect((await server.withToken(unused).get(`${MAIN}/pkg-1-0.conda`)).status).toBe(200);
+  const lastUse = async (): Promise<number | null | undefined> =>
+    (await server.manage.tokens.list("alice")).find(({ name }) => name === "unused")?.lastUsed;
+  while (((await lastUse()) ?? null) === null) await Bun.sleep(5);
+  expect((await read(`${MAIN}/pkg-1-0.conda`)).status).toBe(200);
+  expect(await repeats()).toBe(before + 1);
+});
+
 test("each answer has its own id, and its own line in the log", async () => {
   const { id } = await remember(`${MAIN}/pkg-2-0.conda`);
   const lines = server

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,8 +8,6 @@ import { bytesOf } from "../support/answers.ts";
 import { startTestApp, type Actor, type TestApp } from "../support/app.ts";
 import { filesIn, shardHashes, shardIndexOf, shardOf, type Shard } from "../support/documents.ts";
 import { buildPackage, type PackageDescription } from "../support/package-builder.ts";
-
-setDefaultTimeout(30_000);
 
 const INDEX = "repodata_shards.msgpack.zst";
 const TIMESTAMP = 1_700_000_000_123;

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,8 +15,6 @@ import {
 } from "../support/documents.ts";
 import { listen, type Listening } from "../support/listening.ts";
 import { buildPackage, type BuiltPackage } from "../support/package-builder.ts";
-
-setDefaultTimeout(120_000);
 
 const PACKAGES = 1000;
 const NAMES = 100;

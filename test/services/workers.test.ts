@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ARCHIVE_LIMITS } from "../../src/modules/conda/archive.ts";
-import { createWorkers, type InspectJob, type Workers } from "../../src/services/workers.ts";
+import { createWorkers, type WorkerJob, type Workers } from "../../src/services/workers.ts";
 import { errorOf } from "../modules/error-of.ts";
 import { basic, PASSWORD } from "../support/app.ts";
 import { listen } from "../support/listening.ts";
@@ -21,7 +21,7 @@ const SCRIPT = URL.createObjectURL(
       if (fileName === "silent") return;
       if (fileName === "exit later") setTimeout(() => process.exit(3), 20);
       if (fileName === "throw later") setTimeout(() => { throw new Error("on purpose"); }, 20);
-      if (fileName === "spent") return void postMessage({ kind: "inspected", isSpent: true });
+      if (fileName === "spent") return void postMessage({ kind: "done", isSpent: true });
       setTimeout(() => postMessage({ kind: "failed", message: "answered " + fileName }), 5);
     });`,
   ]),
@@ -42,7 +42,7 @@ function pool(options: { readonly size?: number; readonly queue?: number } = {})
   return workers;
 }
 
-function job(fileName: string): InspectJob {
+function job(fileName: string): WorkerJob<"inspect"> {
   return { kind: "inspect", path: "/nowhere", fileName, limits: ARCHIVE_LIMITS, now: 0 };
 }
 
@@ -88,7 +88,7 @@ describe("a worker", () => {
 describe("the pool", () => {
   test("that is spent answers, and the next job has another", async () => {
     const run = runner(pool());
-    expect(await run("spent")).toEqual({ kind: "inspected", isSpent: true });
+    expect(await run("spent")).toEqual({ kind: "done", isSpent: true });
     expect(await run("next")).toEqual(answered("next"));
     expect(spawned).toBe(2);
   });
@@ -159,7 +159,7 @@ test.skipIf(process.platform !== "linux")(
     const looking = setInterval(() => (most = Math.max(most, ...priorities())), 10);
     const outcome = await reading;
     clearInterval(looking);
-    expect(outcome).toMatchObject({ kind: "inspected", isSpent: true, inspection: { kind: "accepted" } });
+    expect(outcome).toMatchObject({ kind: "done", isSpent: true, answer: { kind: "accepted" } });
     expect(most).toBe(before + 10);
     for (let waited = 0; waited < 200 && Math.max(...priorities()) > before; waited++) await Bun.sleep(10);
     expect(Math.max(...priorities())).toBe(before);

@@ -42,7 +42,7 @@ export function builderInThread(dataFolder: string): TestBuilder {
   return {
     build: async (request) => {
       const outcome = await workers.run({ kind: "document", dataFolder, request }, LIMIT_MS);
-      if (outcome.kind === "document") return outcome.reply;
+      if (outcome.kind === "done") return outcome.answer.reply;
       throw new Error(`a thread answered: ${JSON.stringify(outcome)}`);
     },
     close: () => Promise.resolve(workers.close()),

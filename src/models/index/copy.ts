@@ -2,7 +2,7 @@
 
 import { Database as Connection, type SQLQueryBindings } from "bun:sqlite";
 import { existsSync } from "node:fs";
-import { isDatabaseBusy, toAppError } from "../database-errors.ts";
+import { isDatabaseBusy, toAppError } from "../sqlite/errors.ts";
 import { bindingsOf, SCOPE, type IndexScope } from "./scope.ts";
 import { retireEntries } from "./shards.ts";
 import { inTransaction, type AsideRecord } from "./db.ts";

@@ -2,13 +2,13 @@
 
 import { Database as Connection, type SQLQueryBindings } from "bun:sqlite";
 import { rmSync } from "node:fs";
-import { isDatabaseBusy, isDatabaseDiskFailure, isDatabaseFull, toOpenError } from "../database-errors.ts";
+import { isDatabaseBusy, isDatabaseDiskFailure, isDatabaseFull, toOpenError } from "../sqlite/errors.ts";
 import { systemClock, type Clock } from "../../modules/clock.ts";
 import { createEntries, type DerivedEntries } from "./entries.ts";
 import { bindingsOf, DerivedBusy, SCOPE, type IndexScope, type ScopeBindings } from "./scope.ts";
 import { createSegments, type DerivedSegments } from "./segments.ts";
 import { createDerivedShards, retireEntries, SHARDS_SCHEMA, type DerivedShards } from "./shards.ts";
-import { shrink } from "../shrink.ts";
+import { shrink } from "../sqlite/shrink.ts";
 
 /** A revision of a channel, and its random id: a restored database, or a channel made anew, has another. */
 export type DerivedPoint = { readonly revision: number; readonly identity: string };

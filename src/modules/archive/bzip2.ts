@@ -1,4 +1,5 @@
 // Decodes bzip2 block by block, in bounded memory, and refuses anything but whole streams.
+// By hand, since compressjs and seek-bzip hold all of it, and end with the first stream without a word.
 
 import { ArchiveRefusal } from "./refusal.ts";
 

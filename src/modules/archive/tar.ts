@@ -1,4 +1,5 @@
 // A push parser for tar (ustar, GNU long names, pax): bytes in, members out, nothing held but what is asked for.
+// By hand, since modern-tar takes unknown types for files and tar-stream reads on behind the end.
 
 import type { Meter } from "./limits.ts";
 import { pathProblem } from "./member-path.ts";

@@ -1,4 +1,5 @@
 // Decodes zstd frames in bounded memory, and refuses what other decoders skip, ignore or read differently.
+// Frames are walked by hand, since `node:zlib` and `Bun.zstdDecompress` say neither how many they read nor which they skip.
 
 import { constants, createZstdDecompress, zstdDecompressSync } from "node:zlib";
 

@@ -1,14 +1,12 @@
-// What owners, channels and labels may be called, so that no name can be taken for another part of a URL.
+// What owners and channels may be called, so that no name can be taken for another part of a URL.
 // https://conda.org/learn/ceps/cep-0026
 
 import { isKnownSubdir } from "./subdir.ts";
 
 const MAX_CHANNEL = 256;
 const MAX_CHANNEL_PART = 128;
-const MAX_LABEL = 128;
 const OWNER = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 const CHANNEL_PART = /^[a-z0-9_][a-z0-9_.-]*$/;
-const LABEL = /^[A-Za-z][0-9A-Za-z_./-]*$/;
 
 const FILE_ENDINGS = [".json", ".zst", ".bz2", ".conda", ".xml", ".ico", ".txt"];
 const CHANNEL_WORDS = ["t", "label"];
@@ -41,12 +39,4 @@ export function isReservedName(text: string, role: "owner" | "channel", extraSub
   return (
     words.includes(text) || isKnownSubdir(text, extraSubdirs) || FILE_ENDINGS.some((ending) => text.endsWith(ending))
   );
-}
-
-/** A label that can be made: `nolabel` is CEP 26's word for having none, and no part may look like another part of a URL. */
-export function isLabel(text: string, extraSubdirs: readonly string[] = []): boolean {
-  if (text.length > MAX_LABEL || !LABEL.test(text) || text === "nolabel") return false;
-  return text
-    .split("/")
-    .every((part) => part !== "" && part !== "." && part !== ".." && !isReservedName(part, "channel", extraSubdirs));
 }

@@ -2,7 +2,7 @@
 
 import type { PackageMetadata } from "./archive.ts";
 import { compareText } from "./file-name.ts";
-import { canonicalJson } from "./record.ts";
+import { canonicalJson, readRecord } from "./record.ts";
 import { emptyObject, type JsonObject } from "./strict-json.ts";
 import { toMilliseconds } from "./timestamp.ts";
 import { compareVersions, parseVersion, type Version } from "./version.ts";
@@ -15,22 +15,6 @@ export type ChanneldataFile = {
 };
 
 export type ChanneldataEntry = { readonly name: string; readonly text: string };
-
-/** The same files give the same text, in whatever order they come. */
-export function composeChanneldata(files: Iterable<ChanneldataFile>): string {
-  const subdirs = new Set<string>();
-  const names = new Map<string, ChanneldataName>();
-  for (const file of files) {
-    const name = nameOf(file);
-    const gathered = names.get(name) ?? createChanneldataName();
-    gathered.add(file);
-    names.set(name, gathered);
-    subdirs.add(file.subdir);
-  }
-  const entries = [...names].map(([name, gathered]) => ({ name, text: gathered.text() ?? "{}" }));
-  entries.sort((a, b) => compareText(a.name, b.name));
-  return [...channeldataText(entries, subdirs)].join("");
-}
 
 /** What the document says of one name, gathered file by file; the order of the files does not matter. */
 export type ChanneldataName = {
@@ -47,7 +31,7 @@ export function createChanneldataName(): ChanneldataName {
   let greatest: { readonly release: Release; readonly head: readonly Member[] } | undefined;
   return {
     add: (file) => {
-      const fields: JsonObject = JSON.parse(file.record);
+      const fields = readRecord(file.record);
       const release = readRelease(file, fields);
       if (greatest === undefined || compareReleases(greatest.release, release) < 0)
         greatest = { release, head: headOf(file, fields) };
@@ -69,13 +53,6 @@ export function createChanneldataName(): ChanneldataName {
       ]);
     },
   };
-}
-
-/** What the document says of one name, as text; undefined without files. */
-export function channeldataEntry(files: Iterable<ChanneldataFile>): string | undefined {
-  const name = createChanneldataName();
-  for (const file of files) name.add(file);
-  return name.text();
 }
 
 /**
@@ -123,11 +100,6 @@ const FLAGS: readonly (readonly [string, string])[] = [
   ["pre_unlink", "pre-unlink"],
   ["text_prefix", "text-prefix"],
 ];
-
-function nameOf({ record }: ChanneldataFile): string {
-  const fields: JsonObject = JSON.parse(record);
-  return String(fields.name);
-}
 
 function readRelease({ fileName, subdir, metadata }: ChanneldataFile, fields: JsonObject): Release {
   const version = String(fields.version);

@@ -1,13 +1,13 @@
 // `current_repodata.json`: which files of a subdir are in it. The newest of every name, and what those need in turn.
 // https://conda.org/learn/ceps/cep-0036
 
-import { CURRENT_LIMITS, NO_VERSION, SPEC_CHARACTERS, type Build, type Summary } from "./current-summary.ts";
+import { CURRENT_LIMITS, isSummary, NO_VERSION, SPEC_CHARACTERS, type Build, type Summary } from "./current-summary.ts";
 import { compareText } from "./file-name.ts";
 import { buildMatcher, costOf, parseMatchSpec, splitMatchSpec } from "./match-spec.ts";
 import { matchesVersion } from "./version-spec.ts";
 import { parseVersion, type Version } from "./version.ts";
 
-export { createNameSummary, summarizeName } from "./current-summary.ts";
+export { createNameSummary } from "./current-summary.ts";
 
 /** What is kept of names. */
 export type Summaries = {
@@ -17,15 +17,6 @@ export type Summaries = {
 
 /** The file names, sorted; undefined past one of the limits. */
 export type Choice = readonly string[] | undefined;
-
-/** All at once. */
-export function chooseCurrent(summaries: Summaries): Choice {
-  const steps = chooseInSteps(summaries);
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-  }
-}
 
 /**
  * For each dependency and each constraint of a chosen file the newest files that satisfy it are chosen too, so that none
@@ -182,7 +173,8 @@ function createMeter(): Meter {
 
 function readSummary(text: string, meter: Meter): Summary {
   meter.spend(text.length / CHARACTERS);
-  const summary: Summary = JSON.parse(text);
+  const summary: unknown = JSON.parse(text);
+  if (!isSummary(summary)) throw new Error("what is kept of a name is no summary");
   if (summary.isTooLarge === true) meter.refuse();
   return summary;
 }

@@ -1,8 +1,9 @@
 // What `current_repodata.json` needs to know of one name: its builds from the newest on, and what they depend on.
 
 import { compareText } from "./file-name.ts";
+import { readRecord } from "./record.ts";
 import { isRevision3 } from "./revision3.ts";
-import type { JsonObject } from "./strict-json.ts";
+import { isJsonObject, type JsonObject } from "./strict-json.ts";
 import { compareVersions, parseVersion, type Version } from "./version.ts";
 
 /** What the choice needs to know of one name, gathered file by file. */
@@ -39,7 +40,7 @@ export function createNameSummary(): NameSummary {
   return {
     add: (file) => {
       if (isRevision3(file.record)) return;
-      const record: JsonObject = JSON.parse(file.record);
+      const record = readRecord(file.record);
       const specs = [record.depends, record.constrains].flat().filter((spec) => typeof spec === "string");
       name ??= String(record.name);
       bytes += file.fileName.length + 10 * specs.length;
@@ -62,15 +63,6 @@ export function createNameSummary(): NameSummary {
     places.set(spec, place);
     return place;
   }
-}
-
-/** The summary of files that are all at hand. */
-export function summarizeName(
-  files: Iterable<{ readonly fileName: string; readonly record: string }>,
-): string | undefined {
-  const summary = createNameSummary();
-  for (const file of files) summary.add(file);
-  return summary.text();
 }
 
 function summaryText(name: string, releases: Release[], given: readonly string[]): string {
@@ -96,6 +88,11 @@ export type Summary = {
   readonly specs: readonly string[];
   readonly isTooLarge?: boolean;
 };
+
+/** Looks at its outline only: there are millions of builds, and `index.db` has no other writer. */
+export function isSummary(value: unknown): value is Summary {
+  return isJsonObject(value) && Array.isArray(value.builds) && Array.isArray(value.specs) && "name" in value;
+}
 
 /** Equal ranks have the same version and build number; the specs are given by their places in the summary's list. */
 export type Build = readonly [

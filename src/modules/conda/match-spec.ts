@@ -23,13 +23,6 @@ export type MatchSpecParts = {
   readonly keywords: ReadonlyMap<string, string>;
 };
 
-export type Candidate = {
-  readonly version: string;
-  readonly parsedVersion: Version;
-  readonly build: string;
-  readonly buildNumber: number;
-};
-
 /** Undefined for text that no reader, or not every reader, makes sense of. */
 export function parseMatchSpec(text: string): MatchSpec | undefined {
   const parts = splitMatchSpec(text);
@@ -42,14 +35,7 @@ export function parseMatchSpec(text: string): MatchSpec | undefined {
   return { name, version, build, buildNumber };
 }
 
-/** Whether a package of the spec's name is one that is meant. */
-export function matchesSpec(spec: MatchSpec, candidate: Candidate): boolean {
-  const { build, buildNumber, parsedVersion, version } = candidate;
-  if (spec.version !== undefined && !matchesVersion(spec.version, parsedVersion, version)) return false;
-  return buildMatcher(spec)(build, buildNumber);
-}
-
-/** The part of it that looks at anything but the version, for many builds. */
+/** Whether a build of the spec's name is one that is meant, as far as its version does not say. */
 export function buildMatcher(spec: MatchSpec): (build: string, buildNumber: number) => boolean {
   const isBuild = spec.build === undefined ? undefined : globOf(spec.build);
   return (build, buildNumber) => {

@@ -1,6 +1,6 @@
 // The record: canonical text of `info/index.json`, the one form that is stored and that every document is made of.
 
-import { emptyObject, isJsonObject } from "./strict-json.ts";
+import { emptyObject, isJsonObject, type JsonObject } from "./strict-json.ts";
 
 /** What a repodata entry says about the file itself; kept in columns and joined when a document is made. */
 export type RecordColumns = {
@@ -43,11 +43,16 @@ export function recordWith(record: string, columns: RecordColumns): string {
   return `${record.slice(0, -1)},${joined}}`;
 }
 
+/** The members of a record, as it is stored. Throws for text that holds none. */
+export function readRecord(record: string): JsonObject {
+  const fields: unknown = JSON.parse(record);
+  if (!isJsonObject(fields)) throw new Error("the record is no object");
+  return fields;
+}
+
 /** For a package that does not say its subdir, when the place it was published to does. */
 export function setRecordSubdir(record: string, subdir: string): string {
-  const fields: Record<string, unknown> = JSON.parse(record);
-  fields.subdir = subdir;
-  return canonicalJson(fields);
+  return canonicalJson({ ...readRecord(record), subdir });
 }
 
 /** JSON with the keys of every object sorted by code unit and no spaces. */

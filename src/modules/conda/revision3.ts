@@ -2,8 +2,8 @@
 // https://conda.org/learn/ceps/cep-0048
 
 import { splitMatchSpec, type MatchSpecParts } from "./match-spec.ts";
-import { canonicalJson } from "./record.ts";
-import { isJsonObject, type JsonObject } from "./strict-json.ts";
+import { canonicalJson, readRecord } from "./record.ts";
+import { isJsonObject } from "./strict-json.ts";
 
 /**
  * The package says so, or it uses what only revision 3 has: optional groups, flags, or specs with conditions. Such a
@@ -24,7 +24,7 @@ export function isRevision3(record: string): boolean {
 
 /** The record with its specs in brackets, the one form that revision 3 knows. */
 export function revision3Record(record: string): string {
-  const fields: JsonObject = JSON.parse(record);
+  const fields = readRecord(record);
   for (const key of ["depends", "constrains"]) {
     if (key in fields) fields[key] = textsOf(fields[key]).map(inBrackets);
   }

@@ -3,6 +3,7 @@
 import { encodeMsgpack, msgpackMapHeader } from "../msgpack.ts";
 import type { ArchiveFormat } from "./archive.ts";
 import { compareText, formatOf, orderKey } from "./file-name.ts";
+import { readRecord } from "./record.ts";
 import type { RepodataEntry } from "./repodata.ts";
 import { stemOf } from "./repodata-v3.ts";
 import { isRevision3, revision3Record } from "./revision3.ts";
@@ -122,7 +123,7 @@ export function compressShardIndex(pieces: readonly Uint8Array[]): Uint8Array {
 
 /** Run exports always have their place, for without it they count as unknown. https://conda.org/learn/ceps/cep-0021 */
 function shardRecord(record: string, entry: RepodataEntry): JsonObject {
-  const fields: JsonObject = JSON.parse(record);
+  const fields = readRecord(record);
   fields.indexed_timestamp = entry.indexedTimestamp;
   fields.md5 = fromHex(entry.md5);
   fields.run_exports = entry.runExports;

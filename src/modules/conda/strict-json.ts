@@ -50,8 +50,7 @@ export function parseStrictJson(bytes: Uint8Array, limits: StrictJsonLimits, ite
 }
 
 export function emptyObject(): JsonObject {
-  const empty: JsonObject = Object.create(null);
-  return empty;
+  return { __proto__: null };
 }
 
 export function isJsonObject(value: unknown): value is JsonObject {

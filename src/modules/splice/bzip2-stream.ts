@@ -1,4 +1,5 @@
 // Joins pieces, each compressed alone, into one bzip2 stream: its blocks are independent, but begin at any bit.
+// By hand, since no library joins streams bit by bit; compressjs makes the pieces.
 
 import Bzip2 from "compressjs/lib/Bzip2.js";
 

@@ -1,4 +1,5 @@
 // Joins pieces, each compressed alone, into one zstd frame. https://www.rfc-editor.org/rfc/rfc8878
+// By hand, since libraries put frames one behind the other, and clients read the first only.
 
 /** The blocks of a text that was compressed alone, none marked as the last. Plain data: it can be stored. */
 export type ZstdPiece = {

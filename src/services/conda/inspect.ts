@@ -32,20 +32,14 @@ export function createInspect(parts: InspectParts): Inspect {
       return workers.run(job, Math.max(0, patienceMs - (clock.elapsed() - started)));
     });
     switch (outcome.kind) {
-      case "inspected":
-        if (outcome.inspection.kind === "refused") throw refusal(outcome.inspection.findings);
-        return outcome.inspection;
+      case "done":
+        if (outcome.answer.kind === "refused") throw refusal(outcome.answer.findings);
+        return outcome.answer;
       case "timed-out":
         // The worker itself refuses what takes too much of a processor: this was the load of the machine.
         throw unavailable("The server is too busy to read the package now. Send it again later.", 60);
       case "crashed":
         throw refusal([tooExpensive("Reading the package ended the process that read it.")]);
-      case "document":
-      case "shard":
-      case "hashed":
-      case "packed":
-      case "collected":
-        throw new Error("a worker answered another question");
       case "failed":
         throw unavailable("The package could not be read because of a fault on the server.", 5, outcome.message);
     }

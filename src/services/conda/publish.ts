@@ -10,7 +10,7 @@ import { formatOf } from "../../modules/conda/file-name.ts";
 import type { Finding } from "../../modules/conda/findings.ts";
 import { setRecordSubdir } from "../../modules/conda/record.ts";
 import { composeShard } from "../../modules/conda/shards.ts";
-import { storedProblem } from "../../modules/conda/stored.ts";
+import { metadataText, storedProblem } from "../../modules/conda/stored.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import { blobKey, fileListKey } from "../../modules/storage/keys.ts";
 import type { Admission, Upload, Uploader } from "../admission.ts";
@@ -251,7 +251,7 @@ function newFile(staged: StagedFile, { accepted, subdir, findings }: Resolved): 
     section: subdir,
     fileName,
     record,
-    metadata: JSON.stringify({ ...metadata, weight }),
+    metadata: metadataText(metadata, weight),
     properties: [{ name: "conda.build", value: identity.build }],
     weight,
     blob: { sha256, md5, size },

@@ -172,14 +172,14 @@ async function build(parts: EngineParts, view: ChannelView, place: DocumentKey, 
   for (let failures = 0; ;) {
     const outcome = await parts.turns.run(channelId, step, () => parts.workers.run(job, STEP_LIMIT_MS, step));
     step = "further";
-    if (outcome.kind !== "document") {
+    if (outcome.kind !== "done") {
       const why = outcome.kind === "failed" ? outcome.message : outcome.kind;
       failures += 1;
       // A worker opens derived data anew after a failure, which mends what was damaged or held by another process.
       if (failures < BUILD_TRIES) continue;
       throw unavailable("The document could not be built because of a fault on the server.", 5, why);
     }
-    const { reply, mended } = outcome;
+    const { reply, mended } = outcome.answer;
     if (mended !== undefined) parts.events.derivedMended(mended);
     if (reply.kind === "busy") {
       if (parts.clock.elapsed() - free < BUSY_LIMIT_MS) continue;

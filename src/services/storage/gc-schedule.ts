@@ -54,7 +54,7 @@ export function scheduleGc(parts: GcScheduleParts): GcSchedule {
 
 async function collect({ dataFolder, graceMs, events }: GcScheduleParts, workers: Workers): Promise<void> {
   const outcome = await workers.run({ kind: "gc", dataFolder, graceMs }, LIMIT_MS);
-  if (outcome.kind !== "collected") throw new Error(outcome.kind === "failed" ? outcome.message : outcome.kind);
-  const { totals, bytes, left } = outcome.summary;
+  if (outcome.kind !== "done") throw new Error(outcome.kind === "failed" ? outcome.message : outcome.kind);
+  const { totals, bytes, left } = outcome.answer;
   events.spaceCollected({ files: totals.reduce((sum, { count }) => sum + count, 0), bytes, left });
 }

@@ -3,9 +3,8 @@ import * as fc from "fast-check";
 
 import type { PackageMetadata } from "../../../src/modules/conda/archive.ts";
 import {
-  channeldataEntry,
-  composeChanneldata,
   channeldataText,
+  createChanneldataName,
   type ChanneldataFile,
 } from "../../../src/modules/conda/channeldata.ts";
 
@@ -26,6 +25,20 @@ type Document = {
   readonly subdirs: readonly string[];
   readonly packages: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 };
+
+/** What the document says of one name. */
+function channeldataEntry(files: readonly ChanneldataFile[]): string | undefined {
+  const name = createChanneldataName();
+  for (const one of files) name.add(one);
+  return name.text();
+}
+
+function composeChanneldata(files: readonly ChanneldataFile[]): string {
+  const byName = Map.groupBy(files, ({ record }) => String(JSON.parse(record).name));
+  const entries = [...byName].map(([name, ofName]) => ({ name, text: channeldataEntry(ofName) ?? "{}" }));
+  entries.sort((a, b) => (a.name < b.name ? -1 : 1));
+  return [...channeldataText(entries, new Set(files.map(({ subdir }) => subdir)))].join("");
+}
 
 function compose(files: ChanneldataFile[]): Document {
   return JSON.parse(composeChanneldata(files));

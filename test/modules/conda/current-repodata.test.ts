@@ -1,17 +1,13 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import * as fc from "fast-check";
 
-import {
-  chooseCurrent,
-  chooseInSteps,
-  summarizeName,
-  type Summaries,
-} from "../../../src/modules/conda/current-repodata.ts";
+import { chooseInSteps, createNameSummary, type Summaries } from "../../../src/modules/conda/current-repodata.ts";
 import { CURRENT_LIMITS } from "../../../src/modules/conda/current-summary.ts";
-import { matchesSpec, parseMatchSpec } from "../../../src/modules/conda/match-spec.ts";
+import { parseMatchSpec } from "../../../src/modules/conda/match-spec.ts";
 import type { RepodataEntry } from "../../../src/modules/conda/repodata.ts";
 import { parseVersion } from "../../../src/modules/conda/version.ts";
 import { entryOf } from "./entries.ts";
+import { matchesSpec } from "./matches-spec.ts";
 
 setDefaultTimeout(60_000);
 
@@ -24,7 +20,18 @@ function release(text: string, fields: Omit<Given, "name"> = {}, format: "conda"
 }
 
 function choose(entries: readonly RepodataEntry[]): readonly string[] {
-  return chooseCurrent(summariesOf(entries)) ?? ["too much"];
+  const steps = chooseInSteps(summariesOf(entries));
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value ?? ["too much"];
+  }
+}
+
+/** The summary of files that are all at hand. */
+function summarizeName(files: readonly RepodataEntry[]): string | undefined {
+  const summary = createNameSummary();
+  for (const file of files) summary.add(file);
+  return summary.text();
 }
 
 function summariesOf(entries: readonly RepodataEntry[]): Summaries {

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 
-import { matchesSpec, parseMatchSpec, splitMatchSpec } from "../../../src/modules/conda/match-spec.ts";
+import { parseMatchSpec, splitMatchSpec } from "../../../src/modules/conda/match-spec.ts";
 import { parseVersion } from "../../../src/modules/conda/version.ts";
+import { matchesSpec } from "./matches-spec.ts";
 
 function takes(text: string, candidate: string): boolean | undefined {
   const [version = "", build = "py_0", buildNumber = "0"] = candidate.split(" ");

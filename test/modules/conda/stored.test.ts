@@ -1,6 +1,6 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 
-import { storedProblem, type StoredMetadata } from "../../../src/modules/conda/stored.ts";
+import { metadataText, readMetadata, storedProblem, type StoredMetadata } from "../../../src/modules/conda/stored.ts";
 import { STORED_BYTES } from "../../../src/modules/conda/stored-budget.ts";
 
 const EMPTY: StoredMetadata = { about: {}, runExports: {}, flags: [], findings: [] };
@@ -35,4 +35,30 @@ test.each([
 test("counts findings too", () => {
   const finding = { rule: "r", level: "warning", path: "p", message: "m".repeat(STORED_BYTES), fix: "f" } as const;
   expect(storedProblem("{}", { ...EMPTY, findings: [finding] })).toBeDefined();
+});
+
+describe("stored metadata", () => {
+  const metadata = { about: { summary: "text" }, runExports: { weak: ["a"] }, flags: ["activate"] };
+
+  test("is read as it was written, and says its version", () => {
+    const text = metadataText({ ...metadata, findings: [] }, 7);
+    expect(readMetadata(text)).toEqual(metadata);
+    expect(JSON.parse(text)).toEqual({ ...metadata, findings: [], weight: 7, version: 1 });
+  });
+
+  test("of rows that have no version yet is of the first", () => {
+    expect(readMetadata(JSON.stringify({ ...metadata, findings: [] }))).toEqual(metadata);
+    expect(readMetadata('{"runExports":{}}')).toEqual({ about: {}, runExports: {}, flags: [] });
+  });
+
+  test.each([
+    ["null", "no object"],
+    ["[]", "no object"],
+    ["{}", "no run exports"],
+    [JSON.stringify({ ...metadata, runExports: ["a"] }), "no run exports"],
+    [JSON.stringify({ ...metadata, about: "text" }), "another form"],
+    [JSON.stringify({ ...metadata, flags: {} }), "another form"],
+    [JSON.stringify({ ...metadata, version: 2 }), "a version that this condarium does not know"],
+    [JSON.stringify({ ...metadata, version: null }), "a version that this condarium does not know"],
+  ])("that no publish has written is refused: %s", (text, why) => expect(() => readMetadata(text)).toThrow(why));
 });

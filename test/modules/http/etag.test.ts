@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { httpDate, matchesEtag, notModified, strongEtag } from "../../../src/modules/http/etag.ts";
+import { httpDate, matchesEtag, strongEtag } from "../../../src/modules/http/etag.ts";
 
 const ETAG = strongEtag("abc");
 const DATE = "Tue, 15 Nov 1994 12:45:26 GMT";
@@ -25,31 +25,6 @@ describe("an entity tag", () => {
     const header = '"x",'.repeat(200_000);
     expect(matchesEtag(header, ETAG)).toBe(false);
     expect(matchesEtag(header + ETAG, ETAG)).toBe(true);
-  });
-});
-
-describe("304", () => {
-  const fixed = { etag: ETAG, lastModified: TIME + 999 };
-
-  test("by the tag alone when there is one, whatever the date says", () => {
-    for (const ifModifiedSince of [null, DATE, "Tue, 15 Nov 2044 12:45:26 GMT", "Tue, 15 Nov 1944 12:45:26 GMT"]) {
-      expect(notModified({ ifNoneMatch: ETAG, ifModifiedSince }, fixed)).toBe(true);
-      expect(notModified({ ifNoneMatch: '"of another document"', ifModifiedSince }, fixed)).toBe(false);
-    }
-  });
-
-  test("by the date when there is no tag, and only for what never changes", () => {
-    const since = (ifModifiedSince: string | null): boolean =>
-      notModified({ ifNoneMatch: null, ifModifiedSince }, fixed);
-    expect([since(DATE), since("Tue, 15 Nov 1994 12:45:27 GMT")]).toEqual([true, true]);
-    expect([since("Tue, 15 Nov 1994 12:45:25 GMT"), since(null), since("yesterday"), since("")]).toEqual([
-      false,
-      false,
-      false,
-      false,
-    ]);
-    expect(notModified({ ifNoneMatch: null, ifModifiedSince: DATE }, { etag: ETAG })).toBe(false);
-    expect(notModified({ ifNoneMatch: null }, fixed)).toBe(false);
   });
 });
 

@@ -74,9 +74,10 @@ export function findTool(name: string): string | undefined {
 
 /** The interpreter of the end-to-end tests, which has `zstandard`. */
 export function findPython(): string | undefined {
-  const [path] = new Bun.Glob("python-*/bin/python").scanSync({
-    cwd: join(import.meta.dir, "../../../.cache"),
+  const [path] = new Bun.Glob(".cache/python-*/bin/python").scanSync({
+    cwd: join(import.meta.dir, "../../.."),
     absolute: true,
+    dot: true,
     onlyFiles: false,
   });
   if (path === undefined) leaveOut("splice", "there is no Python with zstandard to decode with");

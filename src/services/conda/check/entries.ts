@@ -2,7 +2,7 @@
 
 import type { IndexedFile } from "../../../models/package-file.ts";
 import { formatOf } from "../../../modules/conda/file-name.ts";
-import { canonicalJson } from "../../../modules/conda/record.ts";
+import { canonicalJson, readRecord } from "../../../modules/conda/record.ts";
 import { isRevision3, revision3Record } from "../../../modules/conda/revision3.ts";
 import { isJsonObject, type JsonObject } from "../../../modules/conda/strict-json.ts";
 import type { Complain } from "../../index/format.ts";
@@ -48,7 +48,7 @@ function isHash(value: unknown, hash: string, form: EntryForm): boolean {
 
 /** What an entry says beside the hashes and the size. */
 function fieldsOf(file: IndexedFile, form: EntryForm): JsonObject {
-  const fields: JsonObject = JSON.parse(isRevision3(file.record) ? revision3Record(file.record) : file.record);
+  const fields = readRecord(isRevision3(file.record) ? revision3Record(file.record) : file.record);
   const { runExports } = metadataOf(file);
   const exports = form === "shard" || Object.keys(runExports).length > 0 ? { run_exports: runExports } : {};
   return { ...fields, indexed_timestamp: file.publishedAt, ...exports };

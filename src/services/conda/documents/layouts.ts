@@ -17,6 +17,7 @@ import {
   type RepodataEntry,
 } from "../../../modules/conda/repodata.ts";
 import { isRevision3 } from "../../../modules/conda/revision3.ts";
+import { readMetadata } from "../../../modules/conda/stored.ts";
 import {
   RUN_EXPORTS_MIDDLE,
   RUN_EXPORTS_TAIL,
@@ -70,6 +71,5 @@ export function entryOf(file: IndexedFile): RepodataEntry {
 
 /** Written by the publish, from checked parts. */
 export function metadataOf(file: Pick<IndexedFile, "metadata">): PackageMetadata {
-  const metadata: PackageMetadata = JSON.parse(file.metadata);
-  return metadata;
+  return readMetadata(file.metadata);
 }

@@ -114,8 +114,8 @@ function createRestore({ workers, turns, dataFolder }: Pick<ShardsParts, "worker
     const job = { kind: "shard", dataFolder, request: { channelId, hash } } as const;
     for (let step: Step = "first"; ; step = "further") {
       const outcome = await turns.run(channelId, step, () => workers.run(job, RESTORE_LIMIT_MS));
-      if (outcome.kind !== "shard") return false;
-      const { reply } = outcome;
+      if (outcome.kind !== "done") return false;
+      const reply = outcome.answer;
       if (reply.kind !== "more") return reply.kind === "restored";
       if (reply.isWaiting) await pause(PAUSE_MS);
     }

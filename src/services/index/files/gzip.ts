@@ -76,15 +76,15 @@ export function createPacking(parts: PackingParts): Packing {
       const bytes = document.bytes && (await document.bytes.bytes());
       const request: PackRequest = { dataFolder, folder, hash, size, bytes };
       const outcome = await places.run(() => workers.run({ kind: "pack", request }, LIMIT_MS));
-      if (outcome.kind !== "packed") throw new Error(outcome.kind === "failed" ? outcome.message : outcome.kind);
+      if (outcome.kind !== "done") throw new Error(outcome.kind === "failed" ? outcome.message : outcome.kind);
       events.documentPacked();
-      const { reply } = outcome;
-      if (!reply.bytes) {
+      const { bytes: gzip } = outcome.answer;
+      if (!gzip) {
         // Replaced meanwhile, it would never be removed.
         if (!files.has(folder, hash, size)) files.remove(packedFolder(folder), hash);
         return packed(document);
       }
-      const made = sendableBytes(new Blob([reply.bytes]));
+      const made = sendableBytes(new Blob([gzip]));
       kept.set(`${folder} ${hash}`, made);
       return made;
     } catch (error) {

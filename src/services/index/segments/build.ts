@@ -1,5 +1,6 @@
 // Makes the segments of a scope from nothing, in steps that take a bounded time.
 
+import { z } from "zod";
 import type { IndexScope } from "../../../models/index/scope.ts";
 import type { GroupScope, SegmentRow } from "../../../models/index/segments.ts";
 import type { CatchUpParts } from "../catch-up/parts.ts";
@@ -9,11 +10,10 @@ import { compressed } from "./encode.ts";
 import { createCutter, FIRST, keyOf, placeOfKey, type Segment } from "./chunking.ts";
 
 /** Where a build goes on: with the entries after `after`, of which the first is in the segment that begins at `start`. */
-type Stop = { readonly group: number; readonly start: string; readonly after: string };
-type Cursor = Stop & {
-  /** The endings of files that have had no entry so far, and so may have one in a group that follows. */
-  readonly elsewhere: readonly string[];
-};
+const stopAt = z.object({ group: z.number(), start: z.string(), after: z.string() });
+type Stop = Readonly<z.infer<typeof stopAt>>;
+/** `elsewhere`: the endings of files that have had no entry so far, and so may have one in a group that follows. */
+const cursorAt = stopAt.extend({ elsewhere: z.array(z.string()) });
 
 const BEGINNING: Stop = { group: 0, start: FIRST, after: "" };
 const PAGE = 250;
@@ -28,7 +28,7 @@ export async function buildSegments(
   cursor: string | null,
 ): Promise<string | null> {
   const deadline = parts.clock.elapsed() + parts.budget;
-  const begin: Cursor = cursor ? JSON.parse(cursor) : { ...BEGINNING, elsewhere: [] };
+  const begin = cursor ? cursorAt.parse(JSON.parse(cursor)) : { ...BEGINNING, elsewhere: [] };
   const elsewhere = new Set(begin.elsewhere);
   for (let at: Stop = begin; at.group < layout.groups.length; at = { ...BEGINNING, group: at.group + 1 }) {
     const group = layout.groups[at.group];

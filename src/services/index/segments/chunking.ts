@@ -93,17 +93,6 @@ export function createCutter(from: string): Cutter {
   };
 }
 
-/** The segments of all entries from a cut on. */
-export function* cutAll(from: string, entries: Iterable<Entry>): Generator<Segment, void, undefined> {
-  const cutter = createCutter(from);
-  for (const entry of entries) {
-    const segment = cutter.add(entry);
-    if (segment) yield segment;
-  }
-  const rest = cutter.end();
-  if (rest) yield rest;
-}
-
 /** `bytes` are those of the segment so far. */
 function boundaryBetween(before: Entry, after: Entry, bytes: number): string | undefined {
   const { packageName, fileName } = before;

@@ -1,5 +1,6 @@
 // Brings segments up to a name of which much is said: its entries are never held together, and it may take several steps.
 
+import { z } from "zod";
 import type { IndexScope } from "../../../models/index/scope.ts";
 import type { GroupScope } from "../../../models/index/segments.ts";
 import type { Derived } from "../../../models/index/db.ts";
@@ -11,7 +12,8 @@ import { compressed, textOf } from "./encode.ts";
 import { createCutter, FIRST, keyAfterName, keyBeforeName, keyOf, placeOfKey, type Segment } from "./chunking.ts";
 
 /** Where it goes on: with the files after `after`, of which the first is in the segment that begins at `start`. */
-type Stop = { readonly group: number; readonly start: string; readonly after: string };
+const stopAt = z.object({ group: z.number(), start: z.string(), after: z.string() });
+type Stop = Readonly<z.infer<typeof stopAt>>;
 
 type LongName = { readonly name: string; readonly within: string | undefined; readonly isLate: () => boolean };
 
@@ -22,7 +24,7 @@ export async function updateLongName(
   layout: Layout,
   { name, within, isLate }: LongName,
 ): Promise<string | undefined> {
-  const resumed: Stop | undefined = within === undefined ? undefined : JSON.parse(within);
+  const resumed = within === undefined ? undefined : stopAt.parse(JSON.parse(within));
   for (const [at, group] of layout.groups.entries()) {
     if (resumed && at < resumed.group) continue;
     const target = { ...scope, group: group.name };

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import {
   createCutter,
-  cutAll,
   CUT_RULE,
   FIRST,
   keyAfterName,
@@ -11,6 +10,7 @@ import {
   type Entry,
   type Segment,
 } from "../../../../src/services/index/segments/chunking.ts";
+import { cutAll } from "../../../support/cut-all.ts";
 
 function cut(entries: readonly Entry[]): Segment[] {
   return [...cutAll(FIRST, entries)];

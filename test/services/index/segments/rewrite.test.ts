@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDerived } from "../../../../src/models/index/db.ts";
 import { rewriteSegments } from "../../../../src/services/index/segments/rewrite.ts";
-import { CUT_RULE, cutAll, FIRST, keyOf, type Entry } from "../../../../src/services/index/segments/chunking.ts";
+import { CUT_RULE, FIRST, keyOf, type Entry } from "../../../../src/services/index/segments/chunking.ts";
+import { cutAll } from "../../../support/cut-all.ts";
 import { below, generator, type Random } from "../../../support/history.ts";
 import { storedSegments } from "../../../support/stored-segments.ts";
 

@@ -1,7 +1,7 @@
 // Gives the pages of an SQLite file back to the disk that are free, where that pays and is soon done.
 
 import type { Database as Connection } from "bun:sqlite";
-import { isDatabaseBusy, isDatabaseFull } from "./database-errors.ts";
+import { isDatabaseBusy, isDatabaseFull } from "./errors.ts";
 
 /** While the rest is written anew nobody else can write. */
 const MOST_BYTES = 64 * 1024 ** 2;

@@ -1,10 +1,10 @@
 // Brings a database to this binary's schema. The SQL is embedded, so the binary needs no folder beside it.
 
 import type { Database as Connection } from "bun:sqlite";
-import { unavailable } from "../errors.ts";
-import init from "../../drizzle/sqlite/0001_init.sql" with { type: "text" };
-import gc from "../../drizzle/sqlite/0002_gc.sql" with { type: "text" };
-import principals from "../../drizzle/sqlite/0003_principals.sql" with { type: "text" };
+import { unavailable } from "../../errors.ts";
+import init from "../../../drizzle/sqlite/0001_init.sql" with { type: "text" };
+import gc from "../../../drizzle/sqlite/0002_gc.sql" with { type: "text" };
+import principals from "../../../drizzle/sqlite/0003_principals.sql" with { type: "text" };
 
 type Migration = {
   /** The schema number after this migration. */

@@ -3,11 +3,11 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import init from "../../drizzle/sqlite/0001_init.sql" with { type: "text" };
-import { run } from "../../src/cli/index.ts";
-import { migrate, schemaNumber } from "../../src/models/migrations.ts";
-import { startTestApp } from "../support/app.ts";
-import { condarium } from "../support/server-process.ts";
+import init from "../../../drizzle/sqlite/0001_init.sql" with { type: "text" };
+import { run } from "../../../src/cli/index.ts";
+import { migrate, schemaNumber } from "../../../src/models/sqlite/migrations.ts";
+import { startTestApp } from "../../support/app.ts";
+import { condarium } from "../../support/server-process.ts";
 
 let folder: string;
 let path: string;

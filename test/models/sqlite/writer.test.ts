@@ -4,13 +4,13 @@ import * as fc from "fast-check";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { AppError, unavailable } from "../../src/errors.ts";
-import { createWriter, type Writer } from "../../src/models/writer.ts";
-import { errorOf } from "../modules/error-of.ts";
-import { bytesOf, jsonOf } from "../support/answers.ts";
-import { startTestApp, type Actor, type TestApp } from "../support/app.ts";
-import { outcomes, type ModelState, type Step, type StepAnswer } from "../support/channel-model.ts";
-import { buildPackage } from "../support/package-builder.ts";
+import { AppError, unavailable } from "../../../src/errors.ts";
+import { createWriter, type Writer } from "../../../src/models/sqlite/writer.ts";
+import { errorOf } from "../../modules/error-of.ts";
+import { bytesOf, jsonOf } from "../../support/answers.ts";
+import { startTestApp, type Actor, type TestApp } from "../../support/app.ts";
+import { outcomes, type ModelState, type Step, type StepAnswer } from "../../support/channel-model.ts";
+import { buildPackage } from "../../support/package-builder.ts";
 
 /** Two files, each in two versions of its bytes. */
 const VARIANTS = ["x", "y"].flatMap((name) =>
@@ -34,7 +34,7 @@ describe("units of work", () => {
       passed.push(name);
       if (name === fault) throw new Error(`failpoint ${name}`);
     };
-    writer = createWriter({ connection, transaction: connection, failpoint });
+    writer = createWriter({ connection, transactionOf: () => connection, failpoint });
   });
   afterEach(async () => {
     connection.close();
@@ -64,7 +64,7 @@ describe("units of work", () => {
       looks += 1;
       if (looks >= goneFrom) throw unavailable("the file is gone", 1);
     };
-    const guarded = createWriter({ connection, transaction: connection, requireFiles });
+    const guarded = createWriter({ connection, transactionOf: () => connection, requireFiles });
     const put = (name: string) => guarded.run(async (tx) => void tx.run("INSERT INTO item VALUES (?, NULL)", [name]));
     expect(await errorOf(put("before"))).toMatchObject({ code: "unavailable", message: "the file is gone" });
     expect(stored()).toEqual([]);

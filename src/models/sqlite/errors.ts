@@ -1,6 +1,6 @@
 // Tells the errors of the database apart; drizzle may wrap them.
 
-import { AppError, conflict, unavailable } from "../errors.ts";
+import { AppError, conflict, unavailable } from "../../errors.ts";
 
 const BUSY = new Set([5, 6]);
 // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE, which a full disk gives for the shared-memory file.

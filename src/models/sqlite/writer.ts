@@ -1,29 +1,35 @@
 // The one writer: a queue of units of work, committed together so that many share one fsync.
 
 import type { Database as Connection } from "bun:sqlite";
-import { AppError, unavailable } from "../errors.ts";
-import { isDatabaseBusy, isLogSyncFailure, toAppError } from "./database-errors.ts";
+import { AppError, unavailable } from "../../errors.ts";
+import { isDatabaseBusy, isLogSyncFailure, toAppError } from "./errors.ts";
 
 export type Writer<Tx> = { run<T>(work: (tx: Tx) => Promise<T>, options?: UnitOptions): Promise<T> };
 
 export type UnitOptions = {
   /** For work that makes room: on a full disk it is done once more with what is kept for that. */
   readonly evenIfFull?: boolean;
+  /** For what no answer to a stranger can depend on, as a failed login: it is no change to `onChange`. */
+  readonly isUnseen?: boolean;
 };
 
 export type WriterOptions<Tx> = {
   readonly connection: Connection;
-  readonly transaction: Tx;
+  /** Makes what a unit works with, which has to refuse once the unit is no longer open. */
+  readonly transactionOf: (isOpen: () => boolean) => Tx;
   /** Throws when what is committed would be lost: asked before each commit, and once more before it is acknowledged. */
   readonly requireFiles?: (() => void) | undefined;
   readonly failpoint?: ((name: string) => void) | undefined;
   readonly onFatal?: ((error: unknown) => void) | undefined;
+  /** Told just before a commit of anything that is not unseen. */
+  readonly onChange?: (() => void) | undefined;
   /** Makes room for a change that makes more. */
   readonly onFull?: (() => void) | undefined;
 };
 
 type Unit<Tx> = {
   readonly work: (tx: Tx) => Promise<unknown>;
+  readonly isUnseen: boolean;
   /** True until it has been. */
   mayBeTriedAgain: boolean;
   settle(outcome: Outcome): void;
@@ -50,7 +56,7 @@ export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
   }
 
   return {
-    run: <T>(work: (tx: Tx) => Promise<T>, { evenIfFull = false }: UnitOptions = {}) =>
+    run: <T>(work: (tx: Tx) => Promise<T>, { evenIfFull = false, isUnseen = false }: UnitOptions = {}) =>
       new Promise<T>((resolve, reject) => {
         if (waiting.length >= UNITS_WAITING) {
           reject(unavailable("Too many changes wait for the database.", 5));
@@ -61,7 +67,7 @@ export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
           if (outcome.ok) resolve(outcome.value as T);
           else reject(outcome.error);
         };
-        waiting.push({ work, mayBeTriedAgain: evenIfFull, settle });
+        waiting.push({ work, isUnseen, mayBeTriedAgain: evenIfFull, settle });
         if (!draining) void drain();
       }),
   };
@@ -76,6 +82,7 @@ async function commitTogether<Tx>(options: WriterOptions<Tx>, waiting: Unit<Tx>[
     units = waiting.splice(0, UNITS_PER_COMMIT);
     for (const unit of units) outcomes.push(await inSavepoint(options, unit));
     options.failpoint?.("p6.in_tx");
+    if (units.some(({ isUnseen }) => !isUnseen)) options.onChange?.();
     options.connection.run("COMMIT");
     options.failpoint?.("p7.committed");
     options.requireFiles?.();
@@ -131,7 +138,7 @@ async function inSavepoint<Tx>(options: WriterOptions<Tx>, unit: Unit<Tx>): Prom
   const { connection } = options;
   connection.run("SAVEPOINT unit");
   try {
-    const value = await unit.work(options.transaction);
+    const value = await runUnit(options, unit);
     connection.run("RELEASE unit");
     return { ok: true, value };
   } catch (error) {
@@ -140,6 +147,16 @@ async function inSavepoint<Tx>(options: WriterOptions<Tx>, unit: Unit<Tx>): Prom
     connection.run("ROLLBACK TO unit");
     connection.run("RELEASE unit");
     return { ok: false, error: toAppError(error) };
+  }
+}
+
+/** The transaction refuses to be used when this has ended, whoever still holds it. */
+async function runUnit<Tx>({ transactionOf }: WriterOptions<Tx>, unit: Unit<Tx>): Promise<unknown> {
+  let isOpen = true;
+  try {
+    return await unit.work(transactionOf(() => isOpen));
+  } finally {
+    isOpen = false;
   }
 }
 

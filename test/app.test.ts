@@ -1,0 +1,40 @@
+// The app as a whole: what a start that fails leaves behind in its process.
+
+import { expect, test } from "bun:test";
+import { mkdtemp, readdir, readlink, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { errorOf } from "./modules/error-of.ts";
+import { startTestApp } from "./support/app.ts";
+
+const PAGE_BYTES = 4096;
+
+/** Whether this process holds the lock of a folder. SQLite keeps other files until their statements are collected. */
+async function isLocked(folder: string): Promise<boolean> {
+  const handles = await readdir("/proc/self/fd");
+  const paths = await Promise.all(handles.map((handle) => readlink(join("/proc/self/fd", handle)).catch(() => "")));
+  return paths.includes(join(folder, "lock"));
+}
+
+test.each([
+  ["its database is no database", 0],
+  // The pages after it hold the channels, which are read once everything is open.
+  ["the tables of its database are damaged", 3 * PAGE_BYTES],
+])("a start that fails because %s releases the folder, and the next one succeeds", async (_, offset) => {
+  const folder = await mkdtemp(join(tmpdir(), "condarium-start-fails-"));
+  (await startTestApp({ folder })).app.close();
+  const path = join(folder, "condarium.db");
+  const whole = await Bun.file(path).bytes();
+  await Bun.write(path, whole.slice().fill(0xa5, offset));
+  for (let tries = 0; tries < 3; tries++) {
+    expect((await errorOf(startTestApp({ folder }))).message).toStartWith(`${path} is damaged`);
+    expect(await isLocked(folder)).toBe(false);
+  }
+  await Bun.write(path, whole);
+  const { app } = await startTestApp({ folder });
+  expect(await isLocked(folder)).toBe(true);
+  app.close();
+  app.close();
+  expect(await isLocked(folder)).toBe(false);
+  await rm(folder, { recursive: true, force: true });
+});
