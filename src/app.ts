@@ -16,6 +16,7 @@ import { createMetrics, type Metrics } from "./modules/metrics.ts";
 import { createDerivedFiles, type DerivedFiles } from "./modules/storage/derived-files.ts";
 import { createDiskProbe } from "./modules/storage/disk-probe.ts";
 import { createUnread } from "./modules/unread.ts";
+import { PACKAGE_TYPES } from "./package-types.ts";
 import { createRouter, type Router } from "./routers/index.ts";
 import { createRememberedAnswers } from "./routers/remembered.ts";
 import { createAccess, type Access } from "./services/access.ts";
@@ -173,7 +174,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   const access = accessOf(config, parts);
   const throttle = createThrottle({ database, clock });
   const identities = createIdentities({ database, throttle, events, clock });
-  const channels = createChannels({ database, access, clock });
+  const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
   const packages = createPackages({ clock });
   const hashes = createFileHashes({ workers: hashers });
   const limit = config["max-upload-size"];
@@ -251,10 +252,17 @@ function managementOf(parts: {
   const { database, blobs, folder, reserve } = parts.stores;
   const graceMs = config["gc-grace"] * 1000;
   const access = accessOf(config, { database, clock });
-  const channels = createChannels({ database, access, clock });
-  const index = { database, blobs, clock, files: createDerivedFiles(folder.root), dataFolder: folder.root };
+  const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
+  const files = createDerivedFiles(folder.root);
+  const index = { database, blobs, clock, files, dataFolder: folder.root, types: PACKAGE_TYPES };
   return {
-    users: createUsers({ database, access, clock, defaultVisibility: config["default-visibility"] }),
+    users: createUsers({
+      database,
+      access,
+      clock,
+      defaultVisibility: config["default-visibility"],
+      types: PACKAGE_TYPES,
+    }),
     tokens: createTokens({ database, access, clock }),
     channels,
     grants: createGrants({ database, access, channels, clock }),

@@ -1,6 +1,6 @@
-// The package types this server knows. Shared code never switches on a type: it asks the object.
+// The package types of this server, a row for each.
 
 import { condaType } from "./services/conda/type.ts";
-import type { PackageType } from "./services/package-type.ts";
+import { createPackageTypes, type PackageTypes } from "./services/package-type.ts";
 
-export const PACKAGE_TYPES: readonly PackageType[] = [condaType];
+export const PACKAGE_TYPES: PackageTypes = createPackageTypes([condaType]);

@@ -24,7 +24,7 @@ const RANKS: readonly (readonly [RegExp, string])[] = [
 
 /** Inside `modules/`: a room stands alone but for these. */
 const MODULE_FRIENDS: Readonly<Record<string, readonly string[]>> = {
-  conda: ["archive", "hash.ts", "streams.ts", "msgpack.ts"],
+  conda: ["archive", "hash.ts", "streams.ts", "msgpack.ts", "stored-budget.ts"],
   archive: ["conda/findings.ts", "conda/archive.ts"],
   storage: ["hash.ts", "streams.ts", "ids.ts"],
   "passwords.ts": ["mutex.ts"],

@@ -7,7 +7,7 @@ import type { Identity } from "../services/actor.ts";
 import type { Health } from "../services/health.ts";
 import type { Identities } from "../services/identities.ts";
 import type { Memo, Remembered, RememberedAnswers, Repeat } from "./remembered.ts";
-import { splitToken } from "./conda/path.ts";
+import { splitToken } from "./raw-path.ts";
 import { credentialsOf } from "./plugins/identity.ts";
 import { problemResponse } from "./plugins/errors.ts";
 import { setSecurityHeaders } from "./plugins/security-headers.ts";

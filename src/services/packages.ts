@@ -23,8 +23,8 @@ import { deleteProperties, insertProperties, type Property } from "../models/pac
 import { deleteVersionIfEmpty, ensurePackageVersion } from "../models/package-version.ts";
 import { deletePackageIfEmpty, ensurePackage } from "../models/package.ts";
 import type { Clock } from "../modules/clock.ts";
-import { SHARD_BYTES } from "../modules/conda/stored-budget.ts";
 import { randomHex } from "../modules/ids.ts";
+import { NAME_BYTES } from "../modules/stored-budget.ts";
 import { tokenOf, userOf, type Actor } from "./actor.ts";
 import { recordAudit, type AuditAction } from "./audit.ts";
 import { createNameWeights, type NamePlace, type NameWeights } from "./name-weights.ts";
@@ -67,11 +67,11 @@ export function createPackages(parts: { readonly clock: Clock }): Packages {
     checkFile: async (reader, channel, file) => {
       await refuseDuplicate(reader, channel, file);
       const place = nameOf(channel, file);
-      refuseHeavy(file, (await weights.known(reader, place)) ?? (await weightOfName(reader, place)), SHARD_BYTES);
+      refuseHeavy(file, (await weights.known(reader, place)) ?? (await weightOfName(reader, place)), NAME_BYTES);
     },
     addFile: async (tx, channel, file, actor) => {
       await refuseDuplicate(tx, channel, file);
-      refuseHeavy(file, await weights.of(tx, nameOf(channel, file)), SHARD_BYTES);
+      refuseHeavy(file, await weights.of(tx, nameOf(channel, file)), NAME_BYTES);
       const at = parts.clock.now();
       const owner = await ensurePackage(tx, { channelId: channel.id, name: file.packageName, created: at });
       const version = await ensurePackageVersion(tx, { packageId: owner.id, version: file.version, created: at });

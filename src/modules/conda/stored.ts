@@ -2,7 +2,7 @@
 
 import type { PackageMetadata } from "./archive.ts";
 import type { Finding } from "./findings.ts";
-import { STORED_BYTES } from "./stored-budget.ts";
+import { STORED_BYTES } from "../stored-budget.ts";
 
 /** What is kept beside the record; stored as JSON. */
 export type StoredMetadata = PackageMetadata & { readonly findings: readonly Finding[] };

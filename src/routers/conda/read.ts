@@ -6,7 +6,7 @@ import { packageCaching, shardCaching } from "../../modules/http/cache-control.t
 import { strongEtag } from "../../modules/http/etag.ts";
 import type { Access } from "../../services/access.ts";
 import { effectiveVisibility, type ChannelPlace } from "../../services/channel-place.ts";
-import { policyOf } from "../../services/channel-policy.ts";
+import { condaPolicyOf } from "../../services/conda/policy.ts";
 import { documentNamed, type DocumentName } from "../../services/index/documents.ts";
 import type { Source, SourceFile } from "../../services/sources/source.ts";
 import { actorOf } from "../actor.ts";
@@ -24,7 +24,7 @@ export async function readChannel(parts: ReadParts, call: Call, path: CondaPath)
   const { channel } = target;
   const place = await parts.access.require(actor, "read", { kind: "channel", owner: path.owner, channel });
   const source = parts.sourceOf(place);
-  const policy = policyOf(place.channel);
+  const policy = condaPolicyOf(place.channel);
   const reach: Reach = {
     isPublic: context.pathToken === undefined && effectiveVisibility(place.owner, place.channel) === "public",
     maxAge: policy.maxAge,

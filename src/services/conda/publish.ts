@@ -17,11 +17,11 @@ import type { Admission, Upload, Uploader } from "../admission.ts";
 import type { Access } from "../access.ts";
 import { tokenOf, userOf, type RequestActor } from "../actor.ts";
 import { channelLabel, findPlace, type ChannelPlace } from "../channel-place.ts";
-import { policyOf } from "../channel-policy.ts";
 import type { Channels } from "../channels.ts";
 import type { NewFile, Packages } from "../packages.ts";
 import type { Incoming, StagedFile, Staging } from "../staging.ts";
 import { refusal, type AcceptedPackage, type Inspect } from "./inspect.ts";
+import { condaPolicyOf } from "./policy.ts";
 
 export type PublishRequest = {
   readonly actor: RequestActor;
@@ -209,7 +209,7 @@ function resolve(request: PublishRequest, place: ChannelPlace, accepted: Accepte
     if (!request.anyName) throw refusal([said]);
     findings.push({ ...said, level: "warning" });
   }
-  if (policyOf(place.channel).validation === "strict" && findings.length > 0) throw refusal(findings);
+  if (condaPolicyOf(place.channel).validation === "strict" && findings.length > 0) throw refusal(findings);
   return { accepted, subdir, findings };
 }
 

@@ -10,6 +10,7 @@ import type { Clock } from "../../modules/clock.ts";
 import { createFileHash } from "../../modules/hash.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
+import type { PackageTypes } from "../package-type.ts";
 import { CODEC } from "./codec.ts";
 import { bytesOf, type Composition } from "./compose.ts";
 import { checkRepodata, checkShards, type SectionRows } from "./document-check.ts";
@@ -33,6 +34,7 @@ export type DeepVerifyParts = {
   readonly files: DerivedFiles;
   readonly clock: Clock;
   readonly dataFolder: string;
+  readonly types: PackageTypes;
 };
 
 /** One mistake can be wrong in every entry: so many tell what it is. */
@@ -40,7 +42,7 @@ const MOST_COMPLAINTS = 20;
 
 export function createDeepVerify(parts: DeepVerifyParts): DeepVerify {
   return async ({ report, onProgress }) => {
-    const targets = await rebuildTargets(parts.database.read);
+    const targets = await rebuildTargets(parts.database.read, parts.types);
     const total = countDocuments(targets);
     let made = 0;
     const onMade = (): void => onProgress?.((made += 1), total);

@@ -13,6 +13,7 @@ import { randomHex } from "../../modules/ids.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
 import type { ChannelName } from "../channel-place.ts";
+import type { PackageTypes } from "../package-type.ts";
 import { CODEC } from "./codec.ts";
 import { bytesOf } from "./compose.ts";
 import { folderOf, type DocumentName } from "./documents.ts";
@@ -44,11 +45,12 @@ export type ReindexParts = {
   readonly files: DerivedFiles;
   readonly clock: Clock;
   readonly dataFolder: string;
+  readonly types: PackageTypes;
 };
 
 export function createReindex(parts: ReindexParts): Reindex {
   return async ({ channel, onDocument, onProgress }) => {
-    const targets = await rebuildTargets(parts.database.read, channel);
+    const targets = await rebuildTargets(parts.database.read, parts.types, channel);
     const total = countDocuments(targets);
     let made = 0;
     let documents = 0;
