@@ -40,6 +40,7 @@ import { createReindex, type Reindex } from "./services/index/reindex.ts";
 import { createShards } from "./services/index/shards.ts";
 import { createTurns } from "./services/index/turns.ts";
 import { createPackages } from "./services/packages.ts";
+import { createPublishing } from "./services/publishing.ts";
 import { createLocalSource } from "./services/sources/local.ts";
 import { createStaging } from "./services/staging.ts";
 import { createThrottle } from "./services/throttle.ts";
@@ -195,18 +196,9 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   const building = { bodies, workers: indexers, turns: createTurns(TURNS), events, dataFolder: folder.root };
   const engine = createEngine({ ...building, database, files, clock, requireFiles });
   const shards = createShards({ ...building, blobs, catalogues: parts.catalogues });
-  const publish = createPublish({
-    database,
-    blobs,
-    access,
-    channels,
-    packages,
-    staging,
-    inspect,
-    events,
-    admit,
-    publicUrl: options.publicUrl,
-  });
+  const shared = { database, blobs, access, channels, packages, staging, events, types: PACKAGE_TYPES };
+  const publishing = createPublishing({ ...shared, admit });
+  const publish = createPublish({ publishing, inspect, publicUrl: options.publicUrl });
   const remove = createRemove({ database, access, packages, events });
   return createRouter({
     identities,
