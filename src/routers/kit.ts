@@ -1,5 +1,6 @@
 // What surrounds every route: the request's context, its identity, its errors, its headers, its log line.
 
+import type { AnyElysia } from "elysia";
 import type { Events } from "../events.ts";
 import { createRequestId } from "../modules/ids.ts";
 import type { Clock } from "../modules/clock.ts";
@@ -41,6 +42,9 @@ export type Peer = {
   /** Whether the answer to the request may still be on its way. */
   isOpen(): boolean;
 };
+
+/** The routes of a package type. */
+export type MountRoutes = (kit: RouteKit) => AnyElysia;
 
 export type RouteKit = {
   /** Runs a route and turns whatever comes of it into one finished answer. `route` is the pattern, for the metrics. */

@@ -41,6 +41,8 @@ export type RequestActor = {
   readonly requestId: string;
   readonly address: string;
   readonly surface: Surface;
+  /** How addresses are built where the request came in, for those who may have mistaken one. */
+  readonly addressHelp?: string | undefined;
 };
 
 /** Whoever can write to the data folder may do everything, so a command is allowed everything; it is audited like others. */

@@ -69,7 +69,7 @@ export function createChannels(parts: ChannelsParts): Channels {
     ensure: async (tx, place, actor) => {
       if (place.channel) return place.channel;
       const at = clock.now();
-      const channel = await insert(tx, place, at);
+      const channel = await insert(tx, types, place, at);
       const event = { at, action: "channel.create", owner: place.owner, channel } as const;
       // The unnamed channel was there before its row.
       if (place.name !== "") await recordAudit(tx, actor, event);
@@ -78,11 +78,9 @@ export function createChannels(parts: ChannelsParts): Channels {
     create: (actor, name, change) =>
       database.transact(async (tx) => {
         const place = await access.require(actor, "create", { kind: "channel", ...name }, tx);
-        const problem = types.named(place.type).channelNameProblem(place.name);
-        if (problem) throw invalidArgument(`Invalid channel name: ${problem}.`);
         if (place.channel) throw conflict(`${labelOf(place)} exists already.`);
         const at = clock.now();
-        const channel = await insert(tx, place, at);
+        const channel = await insert(tx, types, place, at);
         const detail = changeOf(types, channel, change);
         if (Object.keys(detail).length > 0) await updateChannel(tx, channel.id, storedChange(detail));
         await recordAudit(tx, actor, { at, action: "channel.create", owner: place.owner, channel, detail });
@@ -110,7 +108,14 @@ export function createChannels(parts: ChannelsParts): Channels {
   };
 }
 
-async function insert(tx: Transaction, { type, owner, name }: ChannelPlace, created: number): Promise<ChannelRow> {
+async function insert(
+  tx: Transaction,
+  types: PackageTypes,
+  { type, owner, name }: ChannelPlace,
+  created: number,
+): Promise<ChannelRow> {
+  const problem = types.named(type).channelNameProblem(name);
+  if (problem !== undefined) throw invalidArgument(`Invalid channel name: ${problem}.`);
   const inherited = await inheritedVisibility(tx, owner, { type, name });
   const visibility = inherited === "public" ? null : inherited;
   return await insertChannel(tx, { ownerId: owner.id, type, name, visibility, created });
@@ -123,7 +128,7 @@ async function changeChannel(
 ): Promise<void> {
   const place = await access.require(actor, "manage", target, tx);
   const at = clock.now();
-  const channel = place.channel ?? (await insert(tx, place, at));
+  const channel = place.channel ?? (await insert(tx, types, place, at));
   const detail = changeOf(types, channel, change);
   if (Object.keys(detail).length === 0) return;
   await updateChannel(tx, channel.id, storedChange(detail));

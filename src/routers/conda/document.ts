@@ -7,7 +7,7 @@ import { contentTypeOf, type DocumentPlace } from "../../services/index/document
 import type { BuiltDocument } from "../../services/index/engine.ts";
 import type { Packable } from "../../services/index/packed.ts";
 import type { Source } from "../../services/sources/source.ts";
-import { contentResponse, type Asking } from "./ranged.ts";
+import { contentResponse, type Asking } from "../ranged.ts";
 
 /** How far an answer may travel: `public` ones are for everyone's caches. */
 export type Reach = { readonly isPublic: boolean; readonly maxAge: number };

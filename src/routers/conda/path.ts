@@ -22,6 +22,10 @@ export type ReadTarget =
 
 export type PublishTarget = { readonly channel: string; readonly subdir: string | undefined; readonly file: string };
 
+/** For those who may have mistaken an address. */
+export const ADDRESS_HELP =
+  "A channel's address is /{owner}/{channel}, or /{owner} for the owner's unnamed channel; the subdir comes after it.";
+
 const CHANNEL_FILES = ["channeldata.json", "notices.json", "rss.xml"];
 
 /** Undefined for a path that is no channel path, or that cannot be decoded without doubt. */
