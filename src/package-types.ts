@@ -6,6 +6,7 @@ import type { Database } from "./models/database.ts";
 import type { Clock } from "./modules/clock.ts";
 import { ARCHIVE_LIMITS } from "./modules/conda/archive.ts";
 import { condaRoutes } from "./routers/conda/index.ts";
+import { genericRoutes } from "./routers/generic/index.ts";
 import type { MountRoutes } from "./routers/kit.ts";
 import type { Access } from "./services/access.ts";
 import { findPlace, isThere, type ChannelPlace } from "./services/channel-place.ts";
@@ -13,6 +14,9 @@ import { createInspect } from "./services/conda/inspect.ts";
 import { createPublish } from "./services/conda/publish.ts";
 import { createRemove } from "./services/conda/remove.ts";
 import { condaType } from "./services/conda/type.ts";
+import { createGenericPublish } from "./services/generic/publish.ts";
+import { createGenericRemove } from "./services/generic/remove.ts";
+import { genericType } from "./services/generic/type.ts";
 import type { Health } from "./services/health.ts";
 import { createPackageTypes, type PackageType, type PackageTypes } from "./services/package-type.ts";
 import type { Publishing } from "./services/publishing.ts";
@@ -36,7 +40,10 @@ export type TypeParts = Pick<Threads, "workers" | "turns"> & {
 
 type Row = { readonly type: PackageType; readonly mount: (parts: TypeParts) => MountRoutes };
 
-const ROWS: readonly Row[] = [{ type: condaType, mount: mountConda }];
+const ROWS: readonly Row[] = [
+  { type: condaType, mount: mountConda },
+  { type: genericType, mount: mountGeneric },
+];
 
 export const PACKAGE_TYPES: PackageTypes = createPackageTypes(ROWS.map(({ type }) => type));
 
@@ -60,4 +67,10 @@ function mountConda(parts: TypeParts): MountRoutes {
     defaultOwner: config["default-owner"],
   };
   return (kit) => condaRoutes(conda, kit);
+}
+
+function mountGeneric(parts: TypeParts): MountRoutes {
+  const { publishing, removing, publicUrl } = parts;
+  const publish = createGenericPublish({ publishing, publicUrl });
+  return (kit) => genericRoutes({ ...parts, publish, remove: createGenericRemove({ removing }) }, kit);
 }
