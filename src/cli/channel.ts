@@ -17,7 +17,7 @@ type ChangeOptions = {
 };
 type Role = GrantInfo["role"];
 
-const CHANNEL = "owner/channel; owner/- is the owner's unnamed channel";
+const CHANNEL = "owner/channel; owner/- is the owner's unnamed channel, generic:owner/- that of generic packages";
 const PLACE = `${CHANNEL}; owner alone is everything the owner has`;
 
 export function channelCommand(output: Output): Command {

@@ -2,6 +2,12 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { systemClock } from "../../src/modules/clock.ts";
+import { blobKey } from "../../src/modules/storage/keys.ts";
+import { restore } from "../../src/services/storage/restore.ts";
 import { errorOf } from "../modules/error-of.ts";
 import { bytesOf, jsonOf } from "../support/answers.ts";
 import { startTestApp, type Actor, type TestApp } from "../support/app.ts";
@@ -346,6 +352,67 @@ describe("a generic channel", () => {
       "A generic channel has no documents.",
     );
   });
+});
+
+test("uploads under way count together with those of conda packages", async () => {
+  const narrow = await startTestApp({ settings: { "uploads-per-account": "1", "uploads-per-token": "1" } });
+  try {
+    const zoe = await narrow.addUser("zoe");
+    let end = (): void => {};
+    const slow = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        controller.enqueue(text("begun"));
+        end = () => controller.close();
+      },
+    });
+    const first = zoe.put(address("zoe", "slow", "1", "x"), slow);
+    let status = 0;
+    for (let tries = 0; tries < 200 && status !== 429; tries++) {
+      status = (await zoe.put(`/api/packages/zoe/conda/x-1-0.conda`, text("no package"))).status;
+      await Bun.sleep(5);
+    }
+    expect(status).toBe(429);
+    expect((await zoe.put(address("zoe", "quick", "1", "x"), text("x"))).status).toBe(429);
+    end();
+    expect((await first).status).toBe(201);
+    expect((await zoe.put(address("zoe", "quick", "1", "x"), text("x"))).status).toBe(201);
+  } finally {
+    await narrow.close();
+  }
+});
+
+test("a backup holds generic files, and the collector takes those that are deleted", async () => {
+  const room = await mkdtemp(join(tmpdir(), "condarium-generic-"));
+  const [target, dataFolder] = [join(room, "backup"), join(room, "restored")];
+  try {
+    const kept = address("alice", "kept", "1", "x");
+    const bytes = text("to be kept");
+    await server.as("alice").put(kept, bytes);
+    const said: unknown[] = [];
+    const onProblem = (problem: unknown): void => void said.push(problem);
+    await server.app.backup({ target, onProblem });
+    const options = {
+      source: target,
+      dataFolder,
+      incomplete: false,
+      clock: systemClock,
+      onProblem,
+      onProgress: () => {},
+    };
+    await restore(options);
+    const again = await startTestApp({ folder: dataFolder });
+    expect(await bytesOf(await again.anonymous.get(kept))).toEqual(Buffer.from(bytes));
+    await again.as("alice").delete(kept);
+    await again.app.gc({ graceMs: 0 });
+    const blob = blobKey(sha256(bytes));
+    expect((await again.storedFiles()).includes(blob)).toBe(false);
+    expect((await server.storedFiles()).includes(blob)).toBe(true);
+    await again.app.verify({ level: "full", onProblem });
+    await again.close();
+    expect(said).toEqual([]);
+  } finally {
+    await rm(room, { recursive: true, force: true, maxRetries: 5 });
+  }
 });
 
 test("requests are counted under fixed names of routes", async () => {
