@@ -208,6 +208,11 @@ describe("files", () => {
     expect(statuses.filter((status) => status === 409)).toHaveLength(19);
     const rows = tables.all("SELECT 1 FROM package_file WHERE section = 'race/1'");
     expect(rows).toHaveLength(1);
+    const stored = await server.storedFiles();
+    const kept = Array.from({ length: 20 }, (_, at) => blobKey(sha256(text(`upload ${at}`)))).filter((key) =>
+      stored.includes(key),
+    );
+    expect(kept).toHaveLength(1);
   });
 
   /** Each waits for its turn, as an account may have only so many under way. */
@@ -298,11 +303,31 @@ describe("a version", () => {
     expect((await server.anonymous.get(address("alice", "gone", "2", "a"))).status).toBe(200);
     expect((await server.as("alice").delete(address("alice", "gone", "1"))).status).toBe(404);
     expect((await server.as("alice").put(address("alice", "gone", "1", "a"), text("new"))).status).toBe(201);
+    const blobs = tables.all(
+      "SELECT unreferenced_at IS NULL AS used FROM package_blob WHERE sha256 = ?",
+      sha256(text("b")),
+    );
+    expect(blobs).toEqual([{ used: 0 }]);
     const history = tables.all(
       "SELECT file_name_folded, deleted_at IS NULL AS live FROM file_name_history WHERE section = 'gone/1' AND sha256 = ?",
       sha256(text("b")),
     );
     expect(history).toEqual([{ file_name_folded: "b", live: 0 }]);
+  });
+
+  test("of more files than one change may touch stays as it is", async () => {
+    await server.as("alice").put(address("alice", "many", "1", "f"), text("many"));
+    const columns = "version_id, channel_id, blob_id, section, package_name, record, metadata, published_at";
+    tables.run(
+      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)
+       INSERT INTO package_file (file_name, file_name_folded, ${columns})
+       SELECT 'f' || i, 'f' || i, ${columns} FROM package_file, n WHERE section = 'many/1' AND file_name = 'f'`,
+    );
+    const refused = await server.as("alice").delete(address("alice", "many", "1"));
+    expect([refused.status, (await jsonOf<{ limit: number }>(refused)).limit]).toEqual([422, 10_000]);
+    expect((await server.as("alice").delete(address("alice", "many", "1", "f10000"))).status).toBe(204);
+    expect((await server.as("alice").delete(address("alice", "many", "1"))).status).toBe(204);
+    expect(tables.all("SELECT 1 FROM package WHERE name = 'many'")).toEqual([]);
   });
 
   test("that has lost its last file is no more", async () => {
