@@ -11,23 +11,20 @@ import { toOpenError } from "./models/sqlite/errors.ts";
 import { openDerivedLookup, type DerivedLookup } from "./models/index/lookup.ts";
 import { lockFolder } from "./models/lock.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
-import { ARCHIVE_LIMITS } from "./modules/conda/archive.ts";
 import type { Logger } from "./modules/log.ts";
 import { createMetrics, type Metrics } from "./modules/metrics.ts";
 import { createDerivedFiles, type DerivedFiles } from "./modules/storage/derived-files.ts";
 import { createDiskProbe } from "./modules/storage/disk-probe.ts";
 import { createUnread } from "./modules/unread.ts";
+import { mountTypes, PACKAGE_TYPES } from "./package-types.ts";
 import { createRouter, type Router } from "./routers/index.ts";
 import { createRememberedAnswers } from "./routers/remembered.ts";
 import { createAccess, type Access } from "./services/access.ts";
 import { createAdmission } from "./services/admission.ts";
 import { createBodies } from "./services/bodies.ts";
-import { findPlace, isThere } from "./services/channel-place.ts";
+import type { ChannelPlace } from "./services/channel-place.ts";
 import { createChannels, type Channels } from "./services/channels.ts";
 import { condaIndex } from "./services/conda/index-format.ts";
-import { createInspect } from "./services/conda/inspect.ts";
-import { createPublish } from "./services/conda/publish.ts";
-import { createRemove } from "./services/conda/remove.ts";
 import { createFileHashes } from "./services/file-hashes.ts";
 import { createGrants, type Grants } from "./services/grants.ts";
 import { createHealth, type Health } from "./services/health.ts";
@@ -41,7 +38,10 @@ import { createReindex, type Reindex } from "./services/index/repair/reindex.ts"
 import { createShards } from "./services/conda/shards/read.ts";
 import { createTurns } from "./services/index/steps/turns.ts";
 import { createPackages } from "./services/packages.ts";
+import { createPublishing } from "./services/publishing.ts";
+import { createRemoving } from "./services/removing.ts";
 import { createLocalSource } from "./services/sources/local.ts";
+import type { Source } from "./services/sources/source.ts";
 import { createStaging } from "./services/staging.ts";
 import { createThrottle } from "./services/throttle.ts";
 import { createTokens, type Tokens } from "./services/tokens.ts";
@@ -49,7 +49,7 @@ import { createUsers, type Users } from "./services/users.ts";
 import { createVerify, type Verify } from "./services/storage/verify.ts";
 import { createWorkers } from "./services/workers.ts";
 import { closeStores, openStores, type Stores } from "./stores.ts";
-import { createThreads, PATIENCE_MS, spawn, WAITING, type Threads } from "./threads.ts";
+import { createThreads, spawn, WAITING, type Threads } from "./threads.ts";
 
 /** What the commands beside a server work on: the same database and blobs, no lock, one short transaction each. */
 export type Management = {
@@ -166,22 +166,15 @@ type Parts = Stores & {
 function routerOf(options: AppOptions, parts: Parts): Router {
   const { config } = options;
   const { database, blobs, clock, events, metrics, files, folder, requireFiles } = parts;
-  const { workers, turns, indexers, hashers } = parts;
+  const { indexers, hashers } = parts;
   const access = accessOf(config, parts);
   const throttle = createThrottle({ database, clock });
   const identities = createIdentities({ database, throttle, events, clock });
-  const channels = createChannels({ database, access, clock });
+  const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
   const packages = createPackages({ clock });
   const hashes = createFileHashes({ workers: hashers });
   const limit = config["max-upload-size"];
   const staging = createStaging({ blobs, events, hashes, limit, failpoint: options.failpoint });
-  const inspect = createInspect({
-    workers,
-    turns,
-    limits: { ...ARCHIVE_LIMITS, busyMs: config["inspection-time"] * 1000 },
-    clock,
-    patienceMs: PATIENCE_MS,
-  });
   const { admit } = createAdmission({
     perAccount: config["uploads-per-account"],
     perCredential: config["uploads-per-token"],
@@ -197,19 +190,11 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   };
   const engine = createEngine({ ...building, database, files, clock, requireFiles, format: condaIndex });
   const shards = createShards({ ...building, blobs, catalogues: parts.catalogues });
-  const publish = createPublish({
-    database,
-    blobs,
-    access,
-    channels,
-    packages,
-    staging,
-    inspect,
-    events,
-    admit,
-    publicUrl: options.publicUrl,
-  });
-  const remove = createRemove({ database, access, packages, events });
+  const publishing = createPublishing({ ...parts, access, channels, packages, staging, types: PACKAGE_TYPES, admit });
+  const removing = createRemoving({ database, access, packages, events });
+  const { publicUrl } = options;
+  const sourceOf = (place: ChannelPlace): Source =>
+    createLocalSource({ database, blobs, bodies, engine, events, shards, publicUrl }, place);
   return createRouter({
     identities,
     events,
@@ -218,17 +203,8 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     unread: createUnread({ now: clock.elapsed }),
     access,
     metrics,
-    publish,
-    remove,
     health: parts.health,
-    sourceOf: (place) =>
-      createLocalSource({ database, blobs, bodies, engine, events, shards, publicUrl: options.publicUrl }, place),
-    channelExists: async (owner, name) => {
-      const place = await findPlace(database.read, owner, name);
-      return place !== undefined && isThere(place);
-    },
-    subdirs: config["known-subdirs"],
-    defaultOwner: config["default-owner"],
+    packages: mountTypes({ ...parts, config, publicUrl, access, publishing, removing, sourceOf }),
     trustedProxies: config["trusted-proxies"],
   });
 }
@@ -254,7 +230,7 @@ function managementOf(parts: {
   const { database, blobs, folder, reserve } = parts.stores;
   const graceMs = config["gc-grace"] * 1000;
   const access = accessOf(config, { database, clock });
-  const channels = createChannels({ database, access, clock });
+  const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
   const files = createDerivedFiles(folder.root);
   const index = {
     database,
@@ -264,9 +240,16 @@ function managementOf(parts: {
     folder,
     openSnapshots: () => openSnapshots(folder.database),
     format: condaIndex,
+    types: PACKAGE_TYPES,
   };
   return {
-    users: createUsers({ database, access, clock, defaultVisibility: config["default-visibility"] }),
+    users: createUsers({
+      database,
+      access,
+      clock,
+      defaultVisibility: config["default-visibility"],
+      types: PACKAGE_TYPES,
+    }),
     tokens: createTokens({ database, access, clock }),
     channels,
     grants: createGrants({ database, access, channels, clock }),

@@ -24,7 +24,7 @@ const RANKS: readonly (readonly [RegExp, string])[] = [
 
 /** Inside `modules/`: a room stands alone but for these. */
 const MODULE_FRIENDS: Readonly<Record<string, readonly string[]>> = {
-  conda: ["archive", "hash.ts", "streams.ts", "msgpack.ts"],
+  conda: ["archive", "hash.ts", "streams.ts", "msgpack.ts", "stored-budget.ts"],
   archive: ["conda/findings.ts", "conda/archive.ts"],
   storage: ["hash.ts", "streams.ts", "ids.ts"],
   "passwords.ts": ["mutex.ts"],
@@ -34,9 +34,10 @@ const MODULE_FRIENDS: Readonly<Record<string, readonly string[]>> = {
 const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
   [/^(actor|channel-place|channel-policy|token-limits|throttle|admission|bodies|health|hash-worker)\.ts$/, "values"],
   [/^(identities|access|access-rules|audit)\.ts$/, "access"],
+  [/^package-type\.ts$/, "package-type"],
   [/^(users|tokens|channels|grants)\.ts$/, "management"],
   [/^(workers|file-hashes|staging|name-weights|packages)\.ts$/, "packages"],
-  [/^package-type\.ts$/, "package-type"],
+  [/^(publishing|removing)\.ts$/, "publishing"],
   [/^index\//, "index"],
   [/^(?!index|sources|storage)[^/]+\//, "package types"],
   [/^sources\//, "sources"],

@@ -17,7 +17,7 @@ type ChangeOptions = {
 };
 type Role = GrantInfo["role"];
 
-const CHANNEL = "owner/channel; owner/- is the owner's unnamed channel";
+const CHANNEL = "owner/channel; owner/- is the owner's unnamed channel, generic:owner/- that of generic packages";
 const PLACE = `${CHANNEL}; owner alone is everything the owner has`;
 
 export function channelCommand(output: Output): Command {
@@ -64,10 +64,10 @@ function showCommand(output: Output): Command {
     .argument("<channel>", PLACE)
     .option("--json", "print JSON")
     .action(async (channel: string, options: { json?: boolean }, self: Command) => {
-      const { owner, channel: name } = parseChannelName(channel);
+      const { type, owner, channel: name } = parseChannelName(channel);
       const info = await withManagement(self, async ({ channels, grants }) => ({
-        ...(name === undefined ? { owner } : await channels.show(COMMAND_LINE, { owner, channel: name })),
-        grants: await grants.list(COMMAND_LINE, { owner, channel: name }),
+        ...(name === undefined ? { owner } : await channels.show(COMMAND_LINE, { type, owner, channel: name })),
+        grants: await grants.list(COMMAND_LINE, { type, owner, channel: name }),
       }));
       if (options.json === true) {
         output.line(JSON.stringify(info, null, 2));

@@ -29,20 +29,30 @@ export function namingDatabase(error: unknown, config: Pick<Config, "data">): un
   return toOpenError(error, join(resolve(config.data), "condarium.db"));
 }
 
-/** `owner/channel`, `owner/-` for the unnamed channel, `owner` alone for all an owner has. */
+/**
+ * `owner/channel`, `owner/-` for the unnamed channel, `owner` alone for all an owner has; `type:owner/channel` of another
+ * package type than conda.
+ */
 export function parseChannelName(text: string): ChannelName {
   const slash = text.indexOf("/");
-  if (slash < 0) return { owner: text, channel: undefined };
+  const colon = text.indexOf(":");
+  if (slash < 0 && colon < 0) return { owner: text, channel: undefined };
   const channel = text.slice(slash + 1);
-  if (channel === "") throw usage(`${text} names no channel: write owner/channel, or owner/- for the unnamed one.`);
-  return { owner: text.slice(0, slash), channel: channel === "-" ? "" : channel };
+  if (slash < 0 || channel === "")
+    throw usage(`${text} names no channel: write owner/channel, or owner/- for the unnamed one.`);
+  const isTyped = colon >= 0 && colon < slash;
+  return {
+    type: isTyped ? text.slice(0, colon) : undefined,
+    owner: text.slice(isTyped ? colon + 1 : 0, slash),
+    channel: channel === "-" ? "" : channel,
+  };
 }
 
 /** A channel is needed, an owner alone will not do. */
 export function parseOneChannel(text: string): OneChannel {
-  const { owner, channel } = parseChannelName(text);
+  const { type, owner, channel } = parseChannelName(text);
   if (channel === undefined) throw usage(`${text} is an owner: write owner/channel, or owner/- for the unnamed one.`);
-  return { owner, channel };
+  return { type, owner, channel };
 }
 
 /** The whole of standard input as one secret, without its line end. Errors: `usage` for more than 4 KiB. */

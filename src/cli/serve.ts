@@ -74,7 +74,7 @@ async function firstStart(app: App, publicUrl: string, config: Config, output: O
   ]);
   const password = createPassword();
   await app.users.create(COMMAND_LINE, { name: "admin", password, isAdmin: true });
-  const hints = PACKAGE_TYPES.flatMap((type) => type.hints({ publicUrl, owner: "admin", channel: "main" }));
+  const hints = PACKAGE_TYPES.all.flatMap((type) => type.hints({ publicUrl, owner: "admin", channel: "main" }));
   output.line("This is the first start: an administrator was made.");
   output.line(`  user:     admin\n  password: ${password}`);
   output.line(`Keep the password: it is not shown again. New channels are ${config["default-visibility"]}. To begin:`);

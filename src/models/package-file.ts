@@ -1,7 +1,7 @@
 // Files: a blob under a name in a section of a channel, with its record.
 
 import { and, asc, desc, eq, gt, like, sql, type SQL } from "drizzle-orm";
-import { STORED_BYTES } from "../modules/conda/stored-budget.ts";
+import { STORED_BYTES } from "../modules/stored-budget.ts";
 import type { Reader, Transaction } from "./database.ts";
 import type { PackageBlobRow } from "./package-blob.ts";
 import { given, givenRow, prepared } from "./prepared.ts";

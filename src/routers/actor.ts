@@ -3,7 +3,10 @@
 import type { RequestActor, Surface } from "../services/actor.ts";
 import type { Call } from "./kit.ts";
 
-export async function actorOf({ identify, context }: Call, surface: Surface = "conda"): Promise<RequestActor> {
+export async function actorOf(
+  { identify, context }: Call,
+  { surface = "conda", addressHelp }: { readonly surface?: Surface; readonly addressHelp?: string } = {},
+): Promise<RequestActor> {
   const { requestId, address } = context;
-  return { kind: "request", identity: await identify(), requestId, address, surface };
+  return { kind: "request", identity: await identify(), requestId, address, surface, addressHelp };
 }

@@ -3,12 +3,16 @@
 import { Elysia } from "elysia";
 import { AppError, notFound } from "../errors.ts";
 import type { Unread } from "../modules/unread.ts";
-import { condaRoutes, type CondaParts } from "./conda/index.ts";
 import { createConnections } from "./connections.ts";
-import { createRouteKit, type Peer, type RouteKitParts } from "./kit.ts";
+import { createRouteKit, type MountRoutes, type Peer, type RouteKitParts } from "./kit.ts";
 import { opsRoutes, type OpsParts } from "./ops.ts";
 
-export type RouterParts = RouteKitParts & CondaParts & OpsParts & { readonly unread: Unread };
+export type RouterParts = RouteKitParts &
+  OpsParts & {
+    readonly unread: Unread;
+    /** Of every package type. */
+    readonly packages: readonly MountRoutes[];
+  };
 
 export type Router = {
   handle(request: Request, peer: Peer): Promise<Response>;
@@ -23,8 +27,8 @@ export function createRouter(parts: RouterParts): Router {
   const app = new Elysia({ name: "condarium", handler: { standardHostname: false } })
     // First, since a hook covers only what is mounted after it.
     .onError(({ request, error, code }) => kit.answer(request, "(none)", () => fail(error, code)))
-    .use(opsRoutes(parts, kit))
-    .use(condaRoutes(parts, kit));
+    .use(opsRoutes(parts, kit));
+  for (const mount of parts.packages) app.use(mount(kit));
   return {
     routes: app.routes.map(({ method, path }) => ({ method, path })),
     handle: async (sent, peer) => {

@@ -1,5 +1,6 @@
 // What surrounds every route: the request's context, its identity, its errors, its headers, its log line.
 
+import type { AnyElysia } from "elysia";
 import type { Events } from "../events.ts";
 import { createRequestId } from "../modules/ids.ts";
 import type { Clock } from "../modules/clock.ts";
@@ -7,7 +8,7 @@ import type { Identity } from "../services/actor.ts";
 import type { Health } from "../services/health.ts";
 import type { Identities } from "../services/identities.ts";
 import type { Memo, Remembered, RememberedAnswers, Repeat } from "./remembered.ts";
-import { splitToken } from "./conda/path.ts";
+import { splitToken } from "./raw-path.ts";
 import { credentialsOf } from "./plugins/identity.ts";
 import { problemResponse } from "./plugins/errors.ts";
 import { setSecurityHeaders } from "./plugins/security-headers.ts";
@@ -41,6 +42,9 @@ export type Peer = {
   /** Whether the answer to the request may still be on its way. */
   isOpen(): boolean;
 };
+
+/** The routes of a package type. */
+export type MountRoutes = (kit: RouteKit) => AnyElysia;
 
 export type RouteKit = {
   /** Runs a route and turns whatever comes of it into one finished answer. `route` is the pattern, for the metrics. */

@@ -22,6 +22,8 @@ export type Action = ChannelAction | "tokens" | "administer";
 
 export type ChannelTarget = {
   readonly kind: "channel";
+  /** The package type; `DEFAULT_TYPE` without it. */
+  readonly type?: string | undefined;
   readonly owner: string;
   readonly channel: string;
   /** The package that is changed, once it is known. */
@@ -63,11 +65,11 @@ export async function judgeChannel(
   action: Action,
   target: ChannelTarget,
 ): Promise<Verdict<ChannelPlace>> {
-  const place = await findPlace(parts.reader, target.owner, target.channel);
+  const place = await findPlace(parts.reader, target.owner, target.channel, target.type);
   const exists = place !== undefined && isThere(place);
   // What makes a channel finds one in a place that has none yet.
   const found = exists || action === "publish" || action === "create" ? place : undefined;
-  const what = `channel ${channelLabel(target.owner.toLowerCase(), target.channel)}`;
+  const what = `channel ${channelLabel(target.owner.toLowerCase(), target.channel, target.type)}`;
   if (actor.kind === "command-line") return found ? allowed(found) : absent(place ? what : ownerOf(target));
   const { identity } = actor;
   const visibility = place ? effectiveVisibility(place.owner, place.channel) : "private";
@@ -137,12 +139,12 @@ async function standingAt(
   if (identity.kind !== "token") return { role, bounds: undefined };
   const { token } = identity;
   if (token.scopes.includes("public-only")) {
-    const inherited = await inheritedVisibility(reader, place?.owner, target.channel);
+    const inherited = await inheritedVisibility(reader, place?.owner, { type: target.type, name: target.channel });
     if (visibilityOf(place, inherited) !== "public") {
       return { role, bounds: `The token "${token.name}" is for public channels only.` };
     }
   }
-  const label = channelLabel(target.owner.toLowerCase(), target.channel);
+  const label = channelLabel(target.owner.toLowerCase(), target.channel, target.type);
   return {
     role,
     bounds: allows(token.channels, label) ? undefined : `The token "${token.name}" is not for this channel.`,

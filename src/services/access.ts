@@ -96,9 +96,7 @@ const SIGN_IN: Partial<Readonly<Record<Action, string>>> = {
   delete: "Sign in to delete.",
   administer: "Sign in as an administrator.",
 };
-const ADDRESS_HELP =
-  "A channel's address is /{owner}/{channel}, or /{owner} for the owner's unnamed channel; the subdir comes after it.";
-const NOT_READ = `There is no such channel, or you may not read it. ${ADDRESS_HELP}`;
+const NOT_READ = "There is no such channel, or you may not read it.";
 const NOT_YOURS = "There is no such channel or owner, or it is not yours to manage.";
 const STRANGER: Partial<Readonly<Record<Action, string>>> = {
   publish: "There is no such owner, or you may not publish there.",
@@ -116,5 +114,7 @@ function refusalOf(actor: Actor, action: Action, verdict: Exclude<Verdict<Found>
   if (actor.identity.kind === "anonymous") return unauthenticated(SIGN_IN[action] ?? "Sign in first.");
   if (verdict.kind === "refused" && verdict.knows) return forbidden(why);
   if (actor.surface === "management") return notFound(verdict.knows ? why : (STRANGER[action] ?? NOT_YOURS));
-  return forbidden(verdict.knows ? `${why} ${ADDRESS_HELP}` : (STRANGER[action] ?? NOT_READ));
+  const help = actor.addressHelp === undefined ? "" : ` ${actor.addressHelp}`;
+  if (verdict.knows) return forbidden(`${why}${help}`);
+  return forbidden(STRANGER[action] ?? `${NOT_READ}${help}`);
 }

@@ -17,7 +17,7 @@ export type TokenLimits = {
   readonly id: number;
   readonly name: string;
   readonly scopes: readonly Scope[];
-  /** Patterns over `owner/channel`, the unnamed channel written `owner/-`. */
+  /** Patterns over channels as `channelLabel()` writes them. */
   readonly channels: readonly string[];
   /** Patterns over package names; they bind what changes packages, not what reads them. */
   readonly packages: readonly string[];
@@ -32,7 +32,7 @@ export type Identity =
 
 export const ANONYMOUS: Identity = { kind: "anonymous" };
 
-/** Where a request came in: what a stranger is told differs, never what the stranger may learn. */
+/** Where a request came in, `conda` being whatever clients of packages use: what a stranger is told differs, never what the stranger may learn. */
 export type Surface = "conda" | "management";
 
 export type RequestActor = {
@@ -41,6 +41,8 @@ export type RequestActor = {
   readonly requestId: string;
   readonly address: string;
   readonly surface: Surface;
+  /** How addresses are built where the request came in, for those who may have mistaken one. */
+  readonly addressHelp?: string | undefined;
 };
 
 /** Whoever can write to the data folder may do everything, so a command is allowed everything; it is audited like others. */

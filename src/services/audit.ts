@@ -26,7 +26,7 @@ export type AuditEvent = {
   readonly action: AuditAction;
   /** Whom it concerns. */
   readonly owner: Pick<OwnerRow, "id" | "name">;
-  readonly channel?: Pick<ChannelRow, "id" | "name"> | undefined;
+  readonly channel?: Pick<ChannelRow, "id" | "name" | "type"> | undefined;
   /** What of the channel or the owner: a file, a token. */
   readonly subject?: string;
   readonly detail?: Readonly<Record<string, unknown>>;
@@ -34,7 +34,7 @@ export type AuditEvent = {
 
 export async function recordAudit(tx: Transaction, actor: Actor, event: AuditEvent): Promise<void> {
   const { at, action, owner, channel, subject, detail = {} } = event;
-  const place = channel ? channelLabel(owner.name, channel.name) : owner.name;
+  const place = channel ? channelLabel(owner.name, channel.name, channel.type) : owner.name;
   await insertAuditEvent(tx, {
     at,
     actor: nameOf(actor),

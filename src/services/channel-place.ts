@@ -4,26 +4,38 @@ import { findChannel, type ChannelRow } from "../models/channel.ts";
 import type { Reader } from "../models/database.ts";
 import { findOwner, type OwnerRow, type Visibility } from "../models/owner.ts";
 
-export const CHANNEL_TYPE = "conda";
+/** The package type whose channels are written without their type. */
+export const DEFAULT_TYPE = "conda";
 
 /** The owner exists, the row may not (yet). */
 export type ChannelPlace = {
+  readonly type: string;
   readonly owner: OwnerRow;
   readonly channel: ChannelRow | undefined;
   readonly name: string;
 };
 
 /** `owner` alone (everything it has) or a channel of it. */
-export type ChannelName = { readonly owner: string; readonly channel: string | undefined };
+export type ChannelName = {
+  /** The package type; `DEFAULT_TYPE` without it. */
+  readonly type?: string | undefined;
+  readonly owner: string;
+  readonly channel: string | undefined;
+};
 
 /** No row has it: a look-up below an owner that does not exist costs what one below an existing owner does. */
 const NO_ID = 0;
 
 /** The place, existing or not; undefined when there is no such owner. */
-export async function findPlace(reader: Reader, ownerName: string, name: string): Promise<ChannelPlace | undefined> {
+export async function findPlace(
+  reader: Reader,
+  ownerName: string,
+  name: string,
+  type: string = DEFAULT_TYPE,
+): Promise<ChannelPlace | undefined> {
   const owner = await findOwner(reader, ownerName);
-  const channel = await findChannel(reader, owner?.id ?? NO_ID, CHANNEL_TYPE, name);
-  return owner && { owner, channel, name };
+  const channel = await findChannel(reader, owner?.id ?? NO_ID, type, name);
+  return owner && { type, owner, channel, name };
 }
 
 /** Whether a place is a channel already: the unnamed one exists for every owner, even before it has a row. */
@@ -41,13 +53,13 @@ export function effectiveVisibility(owner: OwnerRow, channel: ChannelRow | undef
 export async function inheritedVisibility(
   reader: Reader,
   owner: OwnerRow | undefined,
-  name: string,
+  { type = DEFAULT_TYPE, name }: { readonly type?: string | undefined; readonly name: string },
 ): Promise<Visibility> {
   const parts = name.split("/");
   let narrowest: Visibility = "public";
   for (let length = 1; length < parts.length; length++) {
     const prefix = parts.slice(0, length).join("/");
-    const parent = await findChannel(reader, owner?.id ?? NO_ID, CHANNEL_TYPE, prefix);
+    const parent = await findChannel(reader, owner?.id ?? NO_ID, type, prefix);
     if (owner && parent) narrowest = narrower(narrowest, effectiveVisibility(owner, parent));
   }
   return narrowest;
@@ -58,7 +70,8 @@ export function narrower(one: Visibility, other: Visibility): Visibility {
   return width[one] < width[other] ? one : other;
 }
 
-/** `owner/channel` as people and token restrictions write it. */
-export function channelLabel(ownerName: string, channelName: string): string {
-  return `${ownerName}/${channelName === "" ? "-" : channelName}`;
+/** `owner/channel` as people and token restrictions write it; `type:owner/channel` of any but the default type. */
+export function channelLabel(ownerName: string, channelName: string, type: string = DEFAULT_TYPE): string {
+  const marked = type === DEFAULT_TYPE ? "" : `${type}:`;
+  return `${marked}${ownerName}/${channelName === "" ? "-" : channelName}`;
 }

@@ -2,18 +2,16 @@
 
 import { conflict, invalidArgument, notFound } from "../errors.ts";
 import { deleteChannel, insertChannel, listChannels, updateChannel, type ChannelRow } from "../models/channel.ts";
-import type { Database, Reader, Transaction } from "../models/database.ts";
+import type { Database, Transaction } from "../models/database.ts";
 import { deleteIndexParts } from "../models/index-part.ts";
 import { findOwner, updateOwner, type Visibility } from "../models/owner.ts";
 import { countFiles } from "../models/package-file.ts";
 import type { Clock } from "../modules/clock.ts";
-import { channelNameProblem } from "../modules/conda/channel-name.ts";
 import type { ChannelTarget } from "./access-rules.ts";
 import type { Access } from "./access.ts";
 import type { Actor } from "./actor.ts";
 import { recordAudit } from "./audit.ts";
 import {
-  CHANNEL_TYPE,
   channelLabel,
   effectiveVisibility,
   inheritedVisibility,
@@ -21,6 +19,7 @@ import {
   type ChannelPlace,
 } from "./channel-place.ts";
 import { changedPolicy, policyOf, type ChannelPolicy } from "./channel-policy.ts";
+import type { PackageTypes } from "./package-type.ts";
 
 const LONGEST_DESCRIPTION = 1000;
 
@@ -57,15 +56,20 @@ export type Channels = {
   remove(actor: Actor, name: OneChannel): Promise<void>;
 };
 
-export type ChannelsParts = { readonly database: Database; readonly access: Access; readonly clock: Clock };
+export type ChannelsParts = {
+  readonly database: Database;
+  readonly access: Access;
+  readonly clock: Clock;
+  readonly types: PackageTypes;
+};
 
 export function createChannels(parts: ChannelsParts): Channels {
-  const { database, access, clock } = parts;
+  const { database, access, clock, types } = parts;
   return {
     ensure: async (tx, place, actor) => {
       if (place.channel) return place.channel;
       const at = clock.now();
-      const channel = await insert(tx, place, at);
+      const channel = await insert(tx, types, place, at);
       const event = { at, action: "channel.create", owner: place.owner, channel } as const;
       // The unnamed channel was there before its row.
       if (place.name !== "") await recordAudit(tx, actor, event);
@@ -74,23 +78,21 @@ export function createChannels(parts: ChannelsParts): Channels {
     create: (actor, name, change) =>
       database.transact(async (tx) => {
         const place = await access.require(actor, "create", { kind: "channel", ...name }, tx);
-        const problem = channelNameProblem(place.name);
-        if (problem) throw invalidArgument(`Invalid channel name: ${problem}.`);
         if (place.channel) throw conflict(`${labelOf(place)} exists already.`);
         const at = clock.now();
-        const channel = await insert(tx, place, at);
-        const detail = changeOf(channel, change);
+        const channel = await insert(tx, types, place, at);
+        const detail = changeOf(types, channel, change);
         if (Object.keys(detail).length > 0) await updateChannel(tx, channel.id, storedChange(detail));
         await recordAudit(tx, actor, { at, action: "channel.create", owner: place.owner, channel, detail });
       }),
     change: (actor, name, change) =>
       database.transact(async (tx) => {
-        const { owner, channel } = name;
+        const { type, owner, channel } = name;
         if (channel === undefined) await changeOwner(tx, parts, { actor, owner, change });
-        else await changeChannel(tx, parts, { actor, target: { kind: "channel", owner, channel }, change });
+        else await changeChannel(tx, parts, { actor, target: { kind: "channel", type, owner, channel }, change });
       }),
     show: async (actor, name) =>
-      await infoOf(database.read, await access.require(actor, "read", { kind: "channel", ...name }, database.read)),
+      await infoOf(parts, await access.require(actor, "read", { kind: "channel", ...name }, database.read)),
     list: (actor, owner) => list(parts, actor, owner),
     remove: (actor, name) =>
       database.transact(async (tx) => {
@@ -106,21 +108,28 @@ export function createChannels(parts: ChannelsParts): Channels {
   };
 }
 
-async function insert(tx: Transaction, { owner, name }: ChannelPlace, created: number): Promise<ChannelRow> {
-  const inherited = await inheritedVisibility(tx, owner, name);
+async function insert(
+  tx: Transaction,
+  types: PackageTypes,
+  { type, owner, name }: ChannelPlace,
+  created: number,
+): Promise<ChannelRow> {
+  const problem = types.named(type).channelNameProblem(name);
+  if (problem !== undefined) throw invalidArgument(`Invalid channel name: ${problem}.`);
+  const inherited = await inheritedVisibility(tx, owner, { type, name });
   const visibility = inherited === "public" ? null : inherited;
-  return await insertChannel(tx, { ownerId: owner.id, type: CHANNEL_TYPE, name, visibility, created });
+  return await insertChannel(tx, { ownerId: owner.id, type, name, visibility, created });
 }
 
 async function changeChannel(
   tx: Transaction,
-  { access, clock }: ChannelsParts,
+  { access, clock, types }: ChannelsParts,
   { actor, target, change }: { readonly actor: Actor; readonly target: ChannelTarget; readonly change: ChannelChange },
 ): Promise<void> {
   const place = await access.require(actor, "manage", target, tx);
   const at = clock.now();
-  const channel = place.channel ?? (await insert(tx, place, at));
-  const detail = changeOf(channel, change);
+  const channel = place.channel ?? (await insert(tx, types, place, at));
+  const detail = changeOf(types, channel, change);
   if (Object.keys(detail).length === 0) return;
   await updateChannel(tx, channel.id, storedChange(detail));
   await recordAudit(tx, actor, { at, action: "channel.settings", owner: place.owner, channel, detail });
@@ -147,11 +156,15 @@ type Changed = {
 };
 
 /** What the change comes to. Errors: `invalid-argument`. */
-function changeOf(channel: ChannelRow, { visibility, description, policy }: ChannelChange): Changed {
+function changeOf(
+  types: PackageTypes,
+  channel: ChannelRow,
+  { visibility, description, policy }: ChannelChange,
+): Changed {
   return {
     ...(visibility !== undefined && { visibility }),
     ...(description !== undefined && { description: description.slice(0, LONGEST_DESCRIPTION) }),
-    ...(policy !== undefined && { policy: changedPolicy(channel, policy) }),
+    ...(policy !== undefined && { policy: changedPolicy(types.named(channel.type).policy, channel, policy) }),
   };
 }
 
@@ -159,31 +172,32 @@ function storedChange({ policy, ...rest }: Changed): Parameters<typeof updateCha
   return policy === undefined ? rest : { ...rest, policy: JSON.stringify(policy) };
 }
 
-async function list({ database, access }: ChannelsParts, actor: Actor, ownerName?: string): Promise<ChannelInfo[]> {
+async function list(parts: ChannelsParts, actor: Actor, ownerName?: string): Promise<ChannelInfo[]> {
+  const { database, access } = parts;
   const owner = ownerName === undefined ? undefined : await findOwner(database.read, ownerName);
   if (ownerName !== undefined && !owner) throw notFound(`There is no owner ${ownerName}.`);
   const infos: ChannelInfo[] = [];
   for (const row of await listChannels(database.read, owner?.id)) {
-    const target = { kind: "channel", owner: row.owner.name, channel: row.name } as const;
-    if (await access.mayRead(actor, target)) {
-      infos.push(await infoOf(database.read, { owner: row.owner, channel: row, name: row.name }));
+    const { type, owner: ofRow, name } = row;
+    if (await access.mayRead(actor, { kind: "channel", type, owner: ofRow.name, channel: name })) {
+      infos.push(await infoOf(parts, { type, owner: ofRow, channel: row, name }));
     }
   }
   return infos;
 }
 
-async function infoOf(reader: Reader, place: ChannelPlace): Promise<ChannelInfo> {
+async function infoOf({ database, types }: ChannelsParts, place: ChannelPlace): Promise<ChannelInfo> {
   const { channel } = place;
   return {
     channel: labelOf(place),
     visibility: effectiveVisibility(place.owner, channel),
     description: channel?.description ?? "",
     revision: channel?.revision ?? 0,
-    policy: policyOf(channel),
-    files: channel ? await countFiles(reader, channel.id) : 0,
+    policy: policyOf(types.named(place.type).policy, channel),
+    files: channel ? await countFiles(database.read, channel.id) : 0,
   };
 }
 
 function labelOf(place: ChannelPlace): string {
-  return channelLabel(place.owner.name, place.name);
+  return channelLabel(place.owner.name, place.name, place.type);
 }

@@ -66,7 +66,7 @@ type GrantPlace = {
 };
 
 async function list({ access, database }: GrantsParts, actor: Actor, name: ChannelName): Promise<GrantInfo[]> {
-  const { owner: ownerName, channel: channelName } = name;
+  const { type, owner: ownerName, channel: channelName } = name;
   const reader = database.read;
   if (channelName === undefined) {
     return await grantsOfOwner(
@@ -74,9 +74,9 @@ async function list({ access, database }: GrantsParts, actor: Actor, name: Chann
       await access.require(actor, "manage", { kind: "owner", owner: ownerName }, reader),
     );
   }
-  const target = { kind: "channel", owner: ownerName, channel: channelName } as const;
+  const target = { kind: "channel", type, owner: ownerName, channel: channelName } as const;
   const { owner, channel } = await access.require(actor, "manage", target, reader);
-  const on = channelLabel(owner.name, channelName);
+  const on = channelLabel(owner.name, channelName, type);
   const own = channel ? await listGrants(reader, { kind: "channel", channelId: channel.id }) : [];
   return [...own.map((grant) => ({ ...grant, on })), ...(await grantsOfOwner(reader, owner))];
 }
@@ -90,13 +90,13 @@ async function placeOf(
   tx: Transaction,
   { access, channels }: GrantsParts,
   actor: Actor,
-  { owner: ownerName, channel: channelName }: ChannelName,
+  { type, owner: ownerName, channel: channelName }: ChannelName,
 ): Promise<GrantPlace> {
   if (channelName === undefined) {
     const owner = await access.require(actor, "manage", { kind: "owner", owner: ownerName }, tx);
     return { owner, channel: undefined, target: { kind: "owner", ownerId: owner.id } };
   }
-  const target = { kind: "channel", owner: ownerName, channel: channelName } as const;
+  const target = { kind: "channel", type, owner: ownerName, channel: channelName } as const;
   const place = await access.require(actor, "manage", target, tx);
   // The unnamed channel exists for every owner, so a grant may be what makes its row.
   const channel = await channels.ensure(tx, place, actor);

@@ -1,10 +1,11 @@
 // The changes of a channel's contents, each one revision: add a file, remove it, change its state.
 
-import { conflict, invalid, notFound } from "../errors.ts";
+import { conflict, invalid, notFound, type AppError } from "../errors.ts";
 import { bumpRevision, type ChannelRow } from "../models/channel.ts";
 import type { Reader, Transaction } from "../models/database.ts";
 import { recordFileDeletion, recordFileName } from "../models/file-name-history.ts";
 import { touchIndexPart } from "../models/index-part.ts";
+import { filesOfName } from "../models/name-files.ts";
 import { ownerWithId } from "../models/owner.ts";
 import { ensureBlob, noteUnreferenced } from "../models/package-blob.ts";
 import {
@@ -23,8 +24,8 @@ import { deleteProperties, insertProperties, type Property } from "../models/pac
 import { deleteVersionIfEmpty, ensurePackageVersion } from "../models/package-version.ts";
 import { deletePackageIfEmpty, ensurePackage } from "../models/package.ts";
 import type { Clock } from "../modules/clock.ts";
-import { SHARD_BYTES } from "../modules/conda/stored-budget.ts";
 import { randomHex } from "../modules/ids.ts";
+import { NAME_BYTES } from "../modules/stored-budget.ts";
 import { tokenOf, userOf, type Actor } from "./actor.ts";
 import { recordAudit, type AuditAction } from "./audit.ts";
 import { createNameWeights, type NamePlace, type NameWeights } from "./name-weights.ts";
@@ -56,67 +57,63 @@ export type Packages = {
   addFile(tx: Transaction, channel: ChannelRow, file: NewFile, actor: Actor): Promise<Change>;
   /** Errors: `not-found`. */
   removeFile(tx: Transaction, place: FilePlace, actor: Actor): Promise<Change>;
+  /** All files that a name has in a section, as one change. Errors: `not-found`, `invalid` when there are too many. */
+  removeName(
+    tx: Transaction,
+    place: { readonly channel: ChannelRow; readonly section: string; readonly packageName: string },
+    actor: Actor,
+  ): Promise<Change>;
   /** Yank, quarantine, or back; `reason` goes to the audit trail. Errors: `not-found`, `conflict` when it is so already. */
   setState(tx: Transaction, place: FilePlace, state: FileState, actor: Actor, reason: string): Promise<Change>;
 };
 
-export function createPackages(parts: { readonly clock: Clock }): Packages {
+export type PackagesParts = { readonly clock: Clock };
+
+/** Whoever waits for the database waits for all of one change. */
+const MOST_FILES = 10_000;
+
+export function createPackages(parts: PackagesParts): Packages {
   const weights = createNameWeights();
   const recordChange = createRecorder(weights);
+  const remove = createRemover(parts, recordChange);
   return {
     checkFile: async (reader, channel, file) => {
       await refuseDuplicate(reader, channel, file);
       const place = nameOf(channel, file);
-      refuseHeavy(file, (await weights.known(reader, place)) ?? (await weightOfName(reader, place)), SHARD_BYTES);
+      refuseHeavy(file, (await weights.known(reader, place)) ?? (await weightOfName(reader, place)), NAME_BYTES);
     },
     addFile: async (tx, channel, file, actor) => {
       await refuseDuplicate(tx, channel, file);
-      refuseHeavy(file, await weights.of(tx, nameOf(channel, file)), SHARD_BYTES);
+      refuseHeavy(file, await weights.of(tx, nameOf(channel, file)), NAME_BYTES);
       const at = parts.clock.now();
       const owner = await ensurePackage(tx, { channelId: channel.id, name: file.packageName, created: at });
       const version = await ensurePackageVersion(tx, { packageId: owner.id, version: file.version, created: at });
-      const blob = await ensureBlob(tx, { ...file.blob, created: at });
-      const { packageName, section, fileName, record, metadata } = file;
-      const row = await insertFile(tx, {
-        versionId: version.id,
-        channelId: channel.id,
-        blobId: blob.id,
-        section,
-        fileName,
-        packageName,
-        record,
-        metadata,
-        publisherId: userOf(actor)?.id ?? null,
-        publishedBy: publisherOf(actor),
-        publishedAt: at,
-      });
-      await insertProperties(tx, { refType: "file", refId: row.id }, file.properties);
-      await recordFileName(tx, { channelId: channel.id, section, fileName, sha256: file.blob.sha256 }, at);
+      await insert(tx, { channel, versionId: version.id, file, at }, actor);
+      const { packageName, section, fileName } = file;
       const detail = { sha256: file.blob.sha256, size: file.blob.size };
-      const what = { action: "publish" as const, section, packageName, fileName, detail, grown: weightOf(file) };
+      const what = {
+        action: "publish" as const,
+        section,
+        packageName,
+        files: [{ fileName, detail }],
+        grown: weightOf(file),
+      };
       return await recordChange(tx, channel, what, actor, at);
     },
     removeFile: async (tx, place, actor) => {
-      const at = parts.clock.now();
       const file = await theFile(tx, place);
-      const { channel, section, fileName } = place;
-      await deleteProperties(tx, { refType: "file", refId: file.id });
+      const { packageName } = file;
+      const { channel, section } = place;
       const grown = -(await weightOfFile(tx, file.id));
-      await deleteFile(tx, file.id);
-      await noteUnreferenced(tx, file.blobId, at);
-      const packageId = await deleteVersionIfEmpty(tx, file.versionId);
-      if (packageId !== undefined) await deletePackageIfEmpty(tx, packageId);
-      const { sha256 } = file.blob;
-      await recordFileDeletion(tx, { channelId: channel.id, section, fileName, sha256 }, at);
-      const what = {
-        action: "delete" as const,
-        section,
-        packageName: file.packageName,
-        fileName,
-        detail: { sha256 },
-        grown,
-      };
-      return await recordChange(tx, channel, what, actor, at);
+      return await remove(tx, { channel, section, packageName, grown }, [file], actor);
+    },
+    removeName: async (tx, { channel, section, packageName }, actor) => {
+      const place = nameOf(channel, { section, packageName });
+      const files = await filesOfName(tx, place, MOST_FILES + 1);
+      if (files.length === 0) throw notFound(`There is no ${section} in this channel.`);
+      if (files.length > MOST_FILES) throw tooMany(section);
+      const grown = -(await weightOfName(tx, place));
+      return await remove(tx, { channel, section, packageName, grown }, files, actor);
     },
     setState: async (tx, place, state, actor, reason) => {
       const file = await theFile(tx, place);
@@ -124,18 +121,19 @@ export function createPackages(parts: { readonly clock: Clock }): Packages {
       await setFileState(tx, file.id, state);
       const { section, fileName } = place;
       const action = actionTo(state, file.state);
-      const what = { action, section, packageName: file.packageName, fileName, detail: { reason }, grown: 0 };
+      const files = [{ fileName, detail: { reason } }];
+      const what = { action, section, packageName: file.packageName, files, grown: 0 };
       return await recordChange(tx, place.channel, what, actor, parts.clock.now());
     },
   };
 }
 
+/** A change of one name, with what the audit trail says of each file. */
 type ChangedName = {
   readonly action: AuditAction;
   readonly section: string;
   readonly packageName: string;
-  readonly fileName: string;
-  readonly detail: Readonly<Record<string, unknown>>;
+  readonly files: readonly { readonly fileName: string; readonly detail: Readonly<Record<string, unknown>> }[];
   /** Bytes by which the document of the name has grown. */
   readonly grown: number;
 };
@@ -153,16 +151,79 @@ function createRecorder(weights: NameWeights) {
     });
     await touchIndexPart(tx, { ...place, revision });
     if (bytes !== undefined) weights.keep(place, { revision, identity }, bytes + what.grown);
-    await recordAudit(tx, actor, {
-      at,
-      action: what.action,
-      owner: await ownerWithId(tx, channel.ownerId),
-      channel,
-      subject: `${what.section}/${what.fileName}`,
-      detail: { ...what.detail, revision },
-    });
+    const owner = await ownerWithId(tx, channel.ownerId);
+    for (const { fileName, detail } of what.files) {
+      const subject = `${what.section}/${fileName}`;
+      await recordAudit(tx, actor, {
+        at,
+        action: what.action,
+        owner,
+        channel,
+        subject,
+        detail: { ...detail, revision },
+      });
+    }
     return { revision, at };
   };
+}
+
+type Insertion = {
+  readonly channel: ChannelRow;
+  readonly versionId: number;
+  readonly file: NewFile;
+  readonly at: number;
+};
+
+async function insert(tx: Transaction, { channel, versionId, file, at }: Insertion, actor: Actor): Promise<void> {
+  const blob = await ensureBlob(tx, { ...file.blob, created: at });
+  const { packageName, section, fileName, record, metadata } = file;
+  const row = await insertFile(tx, {
+    versionId,
+    channelId: channel.id,
+    blobId: blob.id,
+    section,
+    fileName,
+    packageName,
+    record,
+    metadata,
+    publisherId: userOf(actor)?.id ?? null,
+    publishedBy: publisherOf(actor),
+    publishedAt: at,
+  });
+  await insertProperties(tx, { refType: "file", refId: row.id }, file.properties);
+  await recordFileName(tx, { channelId: channel.id, section, fileName, sha256: file.blob.sha256 }, at);
+}
+
+type Recorder = ReturnType<typeof createRecorder>;
+
+/** Removes files of one name as one change. */
+function createRemover({ clock }: PackagesParts, recordChange: Recorder) {
+  return async (
+    tx: Transaction,
+    what: Omit<ChangedName, "action" | "files"> & { readonly channel: ChannelRow },
+    files: readonly PackageFileWithBlob[],
+    actor: Actor,
+  ): Promise<Change> => {
+    const at = clock.now();
+    for (const file of files) await deleteOne(tx, file, at);
+    const gone = files.map(({ fileName, blob }) => ({ fileName, detail: { sha256: blob.sha256 } }));
+    return await recordChange(tx, what.channel, { ...what, action: "delete", files: gone }, actor, at);
+  };
+}
+
+async function deleteOne(tx: Transaction, file: PackageFileWithBlob, at: number): Promise<void> {
+  const { channelId, section, fileName } = file;
+  await deleteProperties(tx, { refType: "file", refId: file.id });
+  await deleteFile(tx, file.id);
+  await noteUnreferenced(tx, file.blobId, at);
+  const packageId = await deleteVersionIfEmpty(tx, file.versionId);
+  if (packageId !== undefined) await deletePackageIfEmpty(tx, packageId);
+  await recordFileDeletion(tx, { channelId, section, fileName, sha256: file.blob.sha256 }, at);
+}
+
+function tooMany(section: string): AppError {
+  const message = `${section} has more than ${MOST_FILES} files, the limit of one change. Delete some of them one by one.`;
+  return invalid(message, { members: { limit: MOST_FILES } });
 }
 
 function nameOf(channel: ChannelRow, file: Pick<NewFile, "section" | "packageName">): NamePlace {

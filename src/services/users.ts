@@ -6,11 +6,12 @@ import { listChannels } from "../models/channel.ts";
 import { deleteOwner, findOwner, insertOwner, updateOwner, type OwnerRow, type Visibility } from "../models/owner.ts";
 import { deleteUser, findUser, insertUser, listUsers, setPassword, type UserWithOwner } from "../models/user.ts";
 import type { Clock } from "../modules/clock.ts";
-import { isOwnerName } from "../modules/conda/channel-name.ts";
+import { isOwnerName } from "../modules/owner-name.ts";
 import { hashPassword } from "../modules/passwords.ts";
 import type { Access } from "./access.ts";
 import type { Actor } from "./actor.ts";
 import { recordAudit, type AuditAction } from "./audit.ts";
+import type { PackageTypes } from "./package-type.ts";
 import { forgetAccount } from "./throttle.ts";
 
 export type NewUser = { readonly name: string; readonly password: string; readonly isAdmin: boolean };
@@ -45,6 +46,7 @@ export type UsersParts = {
   readonly access: Access;
   readonly clock: Clock;
   readonly defaultVisibility: Visibility;
+  readonly types: PackageTypes;
 };
 
 const SERVER = { kind: "server" } as const;
@@ -60,7 +62,7 @@ export function createUsers(parts: UsersParts): Users {
     create: async (actor, user) => {
       // A hash takes long, so whoever may not make a user is refused before it.
       await access.require(actor, "administer", SERVER);
-      if (!isOwnerName(user.name)) {
+      if (!isOwnerName(user.name) || parts.types.all.some((type) => type.isReservedOwner(user.name))) {
         throw invalidArgument(
           `${JSON.stringify(user.name.slice(0, 80))} cannot be a user name: 1 to 63 of a-z, 0-9, dot, dash and underscore, beginning with a letter or digit, and none of the reserved words.`,
         );

@@ -10,6 +10,7 @@ import { findPlace } from "../../src/services/channel-place.ts";
 import { createChannels } from "../../src/services/channels.ts";
 import { createPackages, type NewFile } from "../../src/services/packages.ts";
 import { createUsers } from "../../src/services/users.ts";
+import { PACKAGE_TYPES } from "../../src/package-types.ts";
 import { channelFiles } from "./growth/channel-files.ts";
 
 export type ChannelSeed = {
@@ -66,9 +67,13 @@ async function withDatabase<T>(dataDir: string, work: (database: Database) => Pr
 
 async function makeChannel(database: Database): Promise<void> {
   const access = createAccess({ reader: database.read, clock, createChannels: true });
-  const users = createUsers({ database, access, clock, defaultVisibility: "public" });
+  const users = createUsers({ database, access, clock, defaultVisibility: "public", types: PACKAGE_TYPES });
   await users.create(COMMAND_LINE, { name: "admin", password: crypto.randomUUID(), isAdmin: true });
-  await createChannels({ database, access, clock }).create(COMMAND_LINE, { owner: "admin", channel: "main" }, {});
+  await createChannels({ database, access, clock, types: PACKAGE_TYPES }).create(
+    COMMAND_LINE,
+    { owner: "admin", channel: "main" },
+    {},
+  );
 }
 
 async function createAdder(database: Database): Promise<(files: readonly NewFile[]) => Promise<void>> {

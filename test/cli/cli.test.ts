@@ -142,6 +142,31 @@ describe("commands beside a running server", () => {
     expect(await grantsOf("gina/tools")).toEqual([]);
   });
 
+  test("manage an owner's generic channel by its type", async () => {
+    const jane = await server.addUser("jane");
+    const file = "/api/packages/jane/generic/tool/1/x";
+    expect((await jane.put(file, new Uint8Array([1]))).status).toBe(201);
+    expect((await condarium("channel", "set", "generic:jane/-", "--visibility", "private")).code).toBe(0);
+    expect((await condarium("channel", "grant", "generic:jane/-", "admin", "reader")).code).toBe(0);
+    const shown = await condarium("channel", "show", "generic:jane/-", "--json");
+    expect(JSON.parse(shown.out[0] ?? "")).toMatchObject({
+      channel: "generic:jane/-",
+      visibility: "private",
+      policy: {},
+      files: 1,
+      grants: [{ user: "admin", role: "reader", on: "generic:jane/-" }],
+    });
+    expect((await server.anonymous.get(file)).status).toBe(401);
+    expect((await server.anonymous.get("/jane/noarch/repodata.json")).status).toBe(200);
+    expect((await condarium("channel", "list", "jane")).rows).toEqual([
+      { channel: "generic:jane/-", visibility: "private", files: 1, revision: 1, description: "" },
+    ]);
+    expect((await condarium("channel", "delete", "generic:jane/-")).code).toBe(1);
+    expect((await jane.delete("/api/packages/jane/generic/tool/1")).status).toBe(204);
+    expect((await condarium("channel", "delete", "generic:jane/-")).code).toBe(0);
+    expect((await condarium("channel", "list", "jane")).rows).toEqual([]);
+  });
+
   test("set an owner's unnamed channel, which is there before anything is in it", async () => {
     await condarium("user", "create", "ida");
     expect((await condarium("channel", "set", "ida/-", "--visibility", "private", "--max-age", "60")).code).toBe(0);
@@ -171,6 +196,9 @@ describe("what a person gets wrong", () => {
     [["token", "create", "admin", "--name", "x", "--expires", "soon"], "90d"],
     [["channel", "create", "admin"], "owner/channel"],
     [["channel", "create", "admin/noarch"], "noarch"],
+    [["channel", "create", "generic:admin/x"], "write generic:OWNER/-"],
+    [["channel", "show", "generic:admin"], "owner/channel"],
+    [["channel", "set", "cargo:admin/-", "--description", "x"], "there are conda, generic"],
     [["channel", "create", "admin/x", "--visibility", "secret"], "secret"],
     [["channel", "grant", "admin/-", "admin", "king"], "maintainer"],
     [["channel", "set", "admin/-", "--max-age", "abc"], "whole number of seconds"],

@@ -53,6 +53,25 @@ describe.skipIf(!(await haveClients()))("publishing packages of rattler-build", 
     expect(await files("form", "noarch")).toEqual([one.fileName]);
   });
 
+  test("curl publishes, reads, resumes and deletes generic files", async () => {
+    const one = scene().packages.find("greeter");
+    const bytes = await Bun.file(one.path).bytes();
+    const credentials = ["--header", `Authorization: Bearer ${scene().alice.token}`];
+    const version = `${scene().server.url}/api/packages/alice/generic/tool/1.0`;
+    const url = `${version}/any%20file.bin`;
+    const statuses: number[] = [];
+    for (const _ of [1, 2]) statuses.push((await curl(...credentials, "--upload-file", one.path, url)).status);
+    expect(statuses).toEqual([201, 409]);
+    expect(await (await fetch(url)).bytes()).toEqual(bytes);
+    const part = await curl("--range", "2-9", url);
+    expect(part.status).toBe(206);
+    expect((await curl("--head", url)).status).toBe(200);
+    expect((await curl(...credentials, "--request", "DELETE", version)).status).toBe(403);
+    const { name, password } = scene().alice;
+    expect((await curl("--user", `${name}:${password}`, "--request", "DELETE", version)).status).toBe(204);
+    expect((await fetch(url)).status).toBe(404);
+  });
+
   test("rattler-build's Artifactory client publishes both formats, its body chunked and without a type", async () => {
     const both = (["conda", "tar.bz2"] as const).map((format) => scene().packages.find("weather-lib", format));
     const url = `${scene().server.url}/api/packages/alice/conda`;

@@ -94,6 +94,8 @@ describe("the access matrix", () => {
     "GET /metrics": "the test of metrics",
     "HEAD /metrics": "the test of metrics",
     "ALL /api/packages/:owner/conda/*": "the matrix",
+    "ALL /api/packages/:owner/generic/:name/:version": "generic.test.ts",
+    "ALL /api/packages/:owner/generic/:name/:version/:file": "generic.test.ts",
     "ALL /get/*": "the matrix",
     "ALL /t/*": "the test of a token in all of its forms",
     "ALL /:owner/*": "the matrix",

@@ -3,13 +3,14 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { isOwnerName } from "../../src/modules/conda/channel-name.ts";
+import { isReservedName } from "../../src/modules/conda/channel-name.ts";
+import { isOwnerName } from "../../src/modules/owner-name.ts";
+import { splitToken } from "../../src/routers/raw-path.ts";
 import {
   deleteTarget,
   parseCondaPath,
   publishTarget,
   readTarget,
-  splitToken,
   type CondaPath,
 } from "../../src/routers/conda/path.ts";
 import { basic, PASSWORD } from "../support/app.ts";
@@ -47,7 +48,9 @@ const segment = fc
   .string({ unit: fc.constantFrom(..."abcz019._-+!~ é%&=;,@:".split("")), minLength: 1, maxLength: 12 })
   .filter((text) => text !== "." && text !== "..");
 const segments = fc.array(segment, { minLength: 1, maxLength: 5 });
-const owner = fc.stringMatching(/^[a-z0-9][a-z0-9_]{0,6}$/).filter((name) => isOwnerName(name));
+const owner = fc
+  .stringMatching(/^[a-z0-9][a-z0-9_]{0,6}$/)
+  .filter((name) => isOwnerName(name) && !isReservedName(name, "owner"));
 /** The ways a client may write one character. */
 const writer = fc.constantFrom(
   (character: string) => encodeURIComponent(character),

@@ -7,7 +7,7 @@ import { findOwner } from "../../src/models/owner.ts";
 import type { FileState } from "../../src/models/package-file.ts";
 import { systemClock } from "../../src/modules/clock.ts";
 import { COMMAND_LINE } from "../../src/services/actor.ts";
-import { CHANNEL_TYPE } from "../../src/services/channel-place.ts";
+import { DEFAULT_TYPE } from "../../src/services/channel-place.ts";
 import { createPackages } from "../../src/services/packages.ts";
 import type { TestApp } from "./app.ts";
 
@@ -18,7 +18,7 @@ export async function setState(server: TestApp, path: string, state: FileState):
   try {
     await database.transact(async (tx) => {
       const ownerRow = await findOwner(tx, owner);
-      const row = ownerRow && (await findChannel(tx, ownerRow.id, CHANNEL_TYPE, channel));
+      const row = ownerRow && (await findChannel(tx, ownerRow.id, DEFAULT_TYPE, channel));
       if (!row) throw new Error(`there is no channel ${owner}/${channel}`);
       const packages = createPackages({ clock: systemClock });
       await packages.setState(tx, { channel: row, section, fileName }, state, COMMAND_LINE, "a test");

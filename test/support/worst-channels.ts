@@ -12,6 +12,7 @@ import { findPlace } from "../../src/services/channel-place.ts";
 import { createChannels } from "../../src/services/channels.ts";
 import { createPackages, type NewFile } from "../../src/services/packages.ts";
 import { createUsers } from "../../src/services/users.ts";
+import { PACKAGE_TYPES } from "../../src/package-types.ts";
 import { PASSWORD } from "./app.ts";
 
 export type WorstChannel = {
@@ -34,10 +35,14 @@ export async function seedWorstChannel(dataDir: string, worst: WorstChannel): Pr
   const database = openDatabase({ path: folder.database, clock, create: true });
   try {
     const access = createAccess({ reader: database.read, clock, createChannels: true });
-    const users = createUsers({ database, access, clock, defaultVisibility: "public" });
+    const users = createUsers({ database, access, clock, defaultVisibility: "public", types: PACKAGE_TYPES });
     for (const name of ["busy", "other"])
       await users.create(COMMAND_LINE, { name, password: PASSWORD, isAdmin: false });
-    await createChannels({ database, access, clock }).create(COMMAND_LINE, { owner: "busy", channel: "main" }, {});
+    await createChannels({ database, access, clock, types: PACKAGE_TYPES }).create(
+      COMMAND_LINE,
+      { owner: "busy", channel: "main" },
+      {},
+    );
     const packages = createPackages({ clock });
     for (const unit of unitsOf(worst)) {
       await database.transact(async (tx) => {

@@ -1,21 +1,15 @@
-// What owners and channels may be called, so that no name can be taken for another part of a URL.
+// What channels may be called, and which names owners cannot have, so that no name can be taken for another part of a URL.
 // https://conda.org/learn/ceps/cep-0026
 
 import { isKnownSubdir } from "./subdir.ts";
 
 const MAX_CHANNEL = 256;
 const MAX_CHANNEL_PART = 128;
-const OWNER = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 const CHANNEL_PART = /^[a-z0-9_][a-z0-9_.-]*$/;
 
 const FILE_ENDINGS = [".json", ".zst", ".bz2", ".conda", ".xml", ".ico", ".txt"];
 const CHANNEL_WORDS = ["t", "label"];
-const OWNER_WORDS = ["t", "api", "get", "login", "logout", "assets", "static", "docs", "health", "metrics", "conda"];
-
-/** The name of an owner, in lower case as it is stored; reserved words are none. */
-export function isOwnerName(text: string, extraSubdirs: readonly string[] = []): boolean {
-  return OWNER.test(text) && !isReservedName(text, "owner", extraSubdirs);
-}
+const OWNER_WORDS = ["t", "get", "conda"];
 
 /** What is wrong with the name of a channel (parts joined by slashes, `""` for the unnamed one); undefined when nothing. */
 export function channelNameProblem(name: string, extraSubdirs: readonly string[] = []): string | undefined {

@@ -8,7 +8,7 @@ import type { TarMember } from "../archive/tar-member.ts";
 import { createTree, type Tree } from "../archive/tree.ts";
 import type { ArchiveLimits } from "./archive.ts";
 import type { Findings } from "./findings.ts";
-import { STORED_BYTES } from "./stored-budget.ts";
+import { STORED_BYTES } from "../stored-budget.ts";
 
 /** `whole` is the one tarball of a `.tar.bz2`; a `.conda` has one for `info/` and one for everything else. */
 type Tarball = "whole" | "info" | "payload";

@@ -2,7 +2,7 @@
 
 import type { PackageMetadata } from "./archive.ts";
 import type { Finding } from "./findings.ts";
-import { STORED_BYTES } from "./stored-budget.ts";
+import { STORED_BYTES } from "../stored-budget.ts";
 import { isJsonObject } from "./strict-json.ts";
 
 /** What is kept beside the record; stored as JSON. */

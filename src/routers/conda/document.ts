@@ -5,7 +5,7 @@ import { documentCaching } from "../../modules/http/cache-control.ts";
 import { matchesEtag, strongEtag } from "../../modules/http/etag.ts";
 import { contentTypeOf, type DocumentName } from "../../services/conda/documents/names.ts";
 import type { DocumentKey, GzipForm, Source, SourceDocument } from "../../services/sources/source.ts";
-import { contentResponse, type Asking } from "./ranged.ts";
+import { contentResponse, type Asking } from "../ranged.ts";
 
 /** How far an answer may travel: `public` ones are for everyone's caches. */
 export type Reach = { readonly isPublic: boolean; readonly maxAge: number };

@@ -1,9 +1,10 @@
 // The conda routes: one set of handlers under each form of a channel's address.
 
 import { Elysia } from "elysia";
-import { AppError, notFound } from "../../errors.ts";
+import { notFound } from "../../errors.ts";
 import type { Health } from "../../services/health.ts";
 import type { Call, RouteKit } from "../kit.ts";
+import { methodNotAllowed, requireFolder } from "../methods.ts";
 import { parseCondaPath } from "./path.ts";
 import { deletePackage, putPackage, type PublishRouteParts } from "./publish.ts";
 import { readChannel, type ReadParts } from "./read.ts";
@@ -26,7 +27,7 @@ export function condaRoutes(parts: CondaParts, kit: RouteKit) {
 
 async function dispatch(parts: CondaParts, call: Call): Promise<Response> {
   const { method } = call.request;
-  if (!parts.health.isFolderThere || (method !== "GET" && method !== "HEAD")) parts.health.requireFolder();
+  requireFolder(parts.health, method);
   const path = parseCondaPath(call.context.path, parts.defaultOwner);
   if (!path) throw notFound("There is nothing at this address.");
   switch (method) {
@@ -38,8 +39,6 @@ async function dispatch(parts: CondaParts, call: Call): Promise<Response> {
     case "DELETE":
       return await deletePackage(parts, call, path);
     default:
-      throw new AppError("method-not-allowed", `${method} has no meaning here.`, {
-        allow: CONDA_METHODS.join(", "),
-      });
+      throw methodNotAllowed(method, CONDA_METHODS);
   }
 }

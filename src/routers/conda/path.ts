@@ -1,8 +1,10 @@
 // The one splitter: what a raw request path means, before anything is looked up.
 
 import { formatOf } from "../../modules/conda/file-name.ts";
-import { isOwnerName } from "../../modules/conda/channel-name.ts";
+import { isReservedName } from "../../modules/conda/channel-name.ts";
 import { isKnownSubdir, isSubdir } from "../../modules/conda/subdir.ts";
+import { isOwnerName } from "../../modules/owner-name.ts";
+import { decodePath } from "../raw-path.ts";
 
 /** A path below an owner: its channel part is not settled yet, as that may depend on what exists. */
 export type CondaPath = {
@@ -20,17 +22,11 @@ export type ReadTarget =
 
 export type PublishTarget = { readonly channel: string; readonly subdir: string | undefined; readonly file: string };
 
+/** For those who may have mistaken an address. */
+export const ADDRESS_HELP =
+  "A channel's address is /{owner}/{channel}, or /{owner} for the owner's unnamed channel; the subdir comes after it.";
+
 const CHANNEL_FILES = ["channeldata.json", "notices.json", "rss.xml"];
-
-/** A path with its `/t/{token}` taken off the front; `token` is undefined when there is none. */
-export type TokenPath = { readonly token: string | undefined; readonly path: string };
-
-/** Takes `/t/{token}` off a raw path, before anything else looks at it. */
-export function splitToken(path: string): TokenPath {
-  const match = /^\/t\/([^/]*)(\/.*)?$/s.exec(path);
-  if (!match) return { token: undefined, path };
-  return { token: decodeSegment(match[1] ?? "") ?? "", path: match[2] ?? "/" };
-}
 
 /** Undefined for a path that is no channel path, or that cannot be decoded without doubt. */
 export function parseCondaPath(path: string, defaultOwner: string | undefined): CondaPath | undefined {
@@ -99,8 +95,12 @@ export function deleteTarget({ rest }: CondaPath): { channel: string; subdir: st
 
 function below(owner: string | undefined, rest: readonly string[]): CondaPath | undefined {
   const [head, ...tail] = rest;
-  if (owner === undefined || head === undefined || !isOwnerName(owner.toLowerCase())) return undefined;
+  if (owner === undefined || head === undefined || !isOwner(owner.toLowerCase())) return undefined;
   return { owner, rest: [head, ...tail] };
+}
+
+function isOwner(name: string): boolean {
+  return isOwnerName(name) && !isReservedName(name, "owner");
 }
 
 /** `/get/{channel}/…`: one segment before the subdir is a flat name of the default owner. */
@@ -113,25 +113,4 @@ function quetzPath(segments: readonly string[], defaultOwner: string | undefined
 
 function join(rest: readonly string[], without: number): string {
   return rest.slice(0, Math.max(0, rest.length - without)).join("/");
-}
-
-function decodePath(path: string): string[] | undefined {
-  const segments: string[] = [];
-  for (const raw of path.slice(1).split("/")) {
-    const segment = decodeSegment(raw);
-    if (segment === undefined || segment === "") return undefined;
-    segments.push(segment);
-  }
-  return segments;
-}
-
-/** Decodes once; undefined for bad escapes and for what would decode to a separator or a control character. */
-function decodeSegment(raw: string): string | undefined {
-  let text: string;
-  try {
-    text = decodeURIComponent(raw);
-  } catch {
-    return undefined;
-  }
-  return /[/\\\p{Cc}]/u.test(text) || text === "." || text === ".." ? undefined : text;
 }

@@ -2,35 +2,32 @@
 
 import { notFound } from "../../errors.ts";
 import { formatOf } from "../../modules/conda/file-name.ts";
-import { packageCaching, shardCaching } from "../../modules/http/cache-control.ts";
+import { shardCaching } from "../../modules/http/cache-control.ts";
 import { strongEtag } from "../../modules/http/etag.ts";
 import type { Access } from "../../services/access.ts";
-import { effectiveVisibility, type ChannelPlace } from "../../services/channel-place.ts";
-import { policyOf } from "../../services/channel-policy.ts";
+import type { ChannelPlace } from "../../services/channel-place.ts";
 import { documentNamed, type DocumentName } from "../../services/conda/documents/names.ts";
-import { WHOLE_CHANNEL, type Source, type SourceFile } from "../../services/sources/source.ts";
+import { condaPolicyOf } from "../../services/conda/policy.ts";
+import { WHOLE_CHANNEL, type Source } from "../../services/sources/source.ts";
 import { actorOf } from "../actor.ts";
 import type { Call } from "../kit.ts";
+import { packageResponse, readerOf } from "../package-file.ts";
+import { contentResponse, type Asking } from "../ranged.ts";
 import { documentResponse, type Reach } from "./document.ts";
-import { readTarget, type CondaPath } from "./path.ts";
-import { contentResponse, type Asking } from "./ranged.ts";
+import { ADDRESS_HELP, readTarget, type CondaPath } from "./path.ts";
 
 export type ReadParts = { readonly access: Access; readonly sourceOf: (place: ChannelPlace) => Source };
 
 export async function readChannel(parts: ReadParts, call: Call, path: CondaPath): Promise<Response> {
-  const { request, context, mayRepeat, isOpen } = call;
+  const { request, context } = call;
   const target = readTarget(path);
-  const actor = await actorOf(call);
+  const actor = await actorOf(call, { addressHelp: ADDRESS_HELP });
   const { channel } = target;
   const place = await parts.access.require(actor, "read", { kind: "channel", owner: path.owner, channel });
   const source = parts.sourceOf(place);
-  const policy = policyOf(place.channel);
-  const reach: Reach = {
-    isPublic: context.pathToken === undefined && effectiveVisibility(place.owner, place.channel) === "public",
-    maxAge: policy.maxAge,
-  };
-  const isForAll = reach.isPublic && actor.identity.kind === "anonymous";
-  const asking: Asking = { request, isOpen, mayRepeat: isForAll ? mayRepeat : () => {} };
+  const policy = condaPolicyOf(place.channel);
+  const { asking, isPublic } = readerOf(call, actor, place);
+  const reach: Reach = { isPublic, maxAge: policy.maxAge };
   const document = (name: DocumentName, section: string): Promise<Response> => {
     const isOffered = name !== SHARD_INDEX || offersShards(policy.shards, request, context.pathToken !== undefined);
     return documentResponse(asking, source, { section, name }, { ...reach, isOffered });
@@ -73,15 +70,4 @@ async function shardResponse(asking: Asking, source: Source, hash: string, reach
   headers.set("content-type", "application/zstd");
   if (reach.isPublic) headers.set("access-control-allow-origin", "*");
   return await contentResponse(asking, headers, { etag: strongEtag(hash), sendable: shard });
-}
-
-async function packageResponse(asking: Asking, name: string, file: SourceFile, reach: Reach): Promise<Response> {
-  const headers = packageCaching({ ...reach, immutable: false });
-  headers.set("content-type", "application/octet-stream");
-  // Stored names are ASCII of a narrow alphabet, so they are safe in a quoted string.
-  headers.set("content-disposition", `attachment; filename="${name}"`);
-  headers.set("last-modified", new Date(file.lastModified).toUTCString());
-  if (reach.isPublic) headers.set("access-control-allow-origin", "*");
-  if (file.state === "yanked") headers.set("warning", '299 condarium "this file was yanked from the channel"');
-  return await contentResponse(asking, headers, { etag: strongEtag(file.sha256), sendable: file });
 }

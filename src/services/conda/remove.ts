@@ -1,13 +1,8 @@
-// Deleting one file. The blob stays until the collector finds it without a reference.
+// Deleting one file of a conda channel.
 
-import { notFound } from "../../errors.ts";
-import type { Events } from "../../events.ts";
-import type { Database, Transaction } from "../../models/database.ts";
 import { parseFileName } from "../../modules/conda/file-name.ts";
-import type { Access } from "../access.ts";
 import type { Actor } from "../actor.ts";
-import { channelLabel } from "../channel-place.ts";
-import type { Packages } from "../packages.ts";
+import type { Removing } from "../removing.ts";
 
 export type RemoveRequest = {
   readonly actor: Actor;
@@ -20,25 +15,10 @@ export type RemoveRequest = {
 /** Errors: `unauthenticated`, `forbidden`, `not-found`. */
 export type Remove = (request: RemoveRequest) => Promise<void>;
 
-export type RemoveParts = {
-  readonly database: Database;
-  readonly access: Access;
-  readonly packages: Packages;
-  readonly events: Events;
-};
-
-export function createRemove({ database, access, packages, events }: RemoveParts): Remove {
-  return async ({ actor, owner, channel: channelName, subdir, fileName }) => {
+export function createRemove({ removing }: { readonly removing: Removing }): Remove {
+  return ({ actor, owner, channel, subdir, fileName }) => {
     // A name that is no file's is a package's as a whole: what a token is bound to is never passed by.
     const packageName = parseFileName(fileName)?.name ?? fileName;
-    const target = { kind: "channel", owner, channel: channelName, packageName } as const;
-    await access.require(actor, "delete", target);
-    const change = async (tx: Transaction): Promise<void> => {
-      const { channel } = await access.require(actor, "delete", target, tx);
-      if (!channel) throw notFound(`There is no ${subdir}/${fileName} in this channel.`);
-      await packages.removeFile(tx, { channel, section: subdir, fileName }, actor);
-    };
-    await database.transact(change, { evenIfFull: true });
-    events.fileDeleted(channelLabel(owner, channelName), `${subdir}/${fileName}`);
+    return removing({ actor, channel: { owner, channel }, packageName, section: subdir, fileName });
   };
 }

@@ -1,10 +1,16 @@
 // The conda package type.
 
-import { CHANNEL_TYPE } from "../channel-place.ts";
+import { channelNameProblem, isReservedName } from "../../modules/conda/channel-name.ts";
+import { DEFAULT_TYPE } from "../channel-place.ts";
 import type { PackageType } from "../package-type.ts";
+import { condaPolicy } from "./policy.ts";
 
 export const condaType: PackageType = {
-  name: CHANNEL_TYPE,
+  name: DEFAULT_TYPE,
+  channelNameProblem: (name) => channelNameProblem(name),
+  isReservedOwner: (name) => isReservedName(name, "owner"),
+  policy: condaPolicy,
+  hasDocuments: true,
   hints: ({ publicUrl, owner, channel }) => [
     `curl --user ${owner} --upload-file PACKAGE.conda ${publicUrl}/api/packages/${owner}/conda/${channel}/`,
     `conda install --channel ${publicUrl}/${owner}/${channel} PACKAGE`,

@@ -1,13 +1,17 @@
 import { describe, expect, test } from "bun:test";
 
-import { channelNameProblem, isOwnerName, isReservedName } from "../../../src/modules/conda/channel-name.ts";
+import { channelNameProblem, isReservedName } from "../../../src/modules/conda/channel-name.ts";
 import { KNOWN_SUBDIRS } from "../../../src/modules/conda/subdir.ts";
+import { isOwnerName } from "../../../src/modules/owner-name.ts";
 
 const ENDINGS = [".json", ".zst", ".bz2", ".conda", ".xml", ".ico", ".txt"];
 
+const isOwner = (name: string, extraSubdirs?: readonly string[]): boolean =>
+  isOwnerName(name) && !isReservedName(name, "owner", extraSubdirs);
+
 describe("owners", () => {
   test.each(["a", "alice", "0-day", "my.team_1", "label", "constructor", "o".repeat(63)])("takes %s", (name) =>
-    expect(isOwnerName(name)).toBe(true),
+    expect(isOwner(name)).toBe(true),
   );
 
   test.each([
@@ -36,11 +40,11 @@ describe("owners", () => {
     "conda",
     ...KNOWN_SUBDIRS,
     ...ENDINGS.map((ending) => `a${ending}`),
-  ])("refuses %j", (name) => expect(isOwnerName(name)).toBe(false));
+  ])("refuses %j", (name) => expect(isOwner(name)).toBe(false));
 
   test("refuses a subdir that only the setting knows", () => {
-    expect(isOwnerName("plan9-64")).toBe(true);
-    expect(isOwnerName("plan9-64", ["plan9-64"])).toBe(false);
+    expect(isOwner("plan9-64")).toBe(true);
+    expect(isOwner("plan9-64", ["plan9-64"])).toBe(false);
   });
 });
 
@@ -90,8 +94,8 @@ describe("channels", () => {
 });
 
 test("reserves words where they mean something", () => {
-  expect(isReservedName("api", "owner")).toBe(true);
-  expect(isReservedName("api", "channel")).toBe(false);
+  expect(isReservedName("conda", "owner")).toBe(true);
+  expect(isReservedName("conda", "channel")).toBe(false);
   expect(isReservedName("label", "channel")).toBe(true);
   expect(isReservedName("label", "owner")).toBe(false);
   expect(isReservedName("alice", "owner")).toBe(false);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 
 import { metadataText, readMetadata, storedProblem, type StoredMetadata } from "../../../src/modules/conda/stored.ts";
-import { STORED_BYTES } from "../../../src/modules/conda/stored-budget.ts";
+import { STORED_BYTES } from "../../../src/modules/stored-budget.ts";
 
 const EMPTY: StoredMetadata = { about: {}, runExports: {}, flags: [], findings: [] };
 const bytesOf = (record: string, metadata: StoredMetadata): number =>

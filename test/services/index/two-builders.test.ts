@@ -15,7 +15,7 @@ import { findOwner } from "../../../src/models/owner.ts";
 import { systemClock, type Clock } from "../../../src/modules/clock.ts";
 import { createDerivedFiles } from "../../../src/modules/storage/derived-files.ts";
 import { shardKey } from "../../../src/modules/storage/keys.ts";
-import { CHANNEL_TYPE } from "../../../src/services/channel-place.ts";
+import { DEFAULT_TYPE } from "../../../src/services/channel-place.ts";
 import { condaIndex } from "../../../src/services/conda/index-format.ts";
 import { folderOf, PLAIN_VIEW, WHOLE_CHANNEL } from "../../../src/services/index/documents.ts";
 import type { BuildReply, BuildRequest } from "../../../src/services/index/builder.ts";
@@ -169,7 +169,7 @@ async function newWorld(open: Open): Promise<World> {
   await server.manage.channels.create({ owner: user.name, channel }, {});
   const channelId = await snapshots.snapshot(async (reader) => {
     const owner = await findOwner(reader, user.name);
-    return (await findChannel(reader, owner?.id ?? 0, CHANNEL_TYPE, channel))?.id ?? 0;
+    return (await findChannel(reader, owner?.id ?? 0, DEFAULT_TYPE, channel))?.id ?? 0;
   });
   const revision = async (): Promise<number> =>
     await snapshots.snapshot(async (reader) => (await latestRevision(reader, channelId))?.revision ?? 0);

@@ -12,7 +12,7 @@ import {
   SHARD_LEVEL,
   shardIndexEntry,
 } from "../../../modules/conda/shards.ts";
-import { SHARD_BYTES } from "../../../modules/conda/stored-budget.ts";
+import { NAME_BYTES } from "../../../modules/stored-budget.ts";
 import { sha256Hex } from "../../../modules/hash.ts";
 import { shardKey } from "../../../modules/storage/keys.ts";
 import { eachRecord, type RecordPage } from "../../index/records.ts";
@@ -52,7 +52,7 @@ const SHORT_BYTES = 1024 ** 2;
 /** What the records of a shard of this size leave behind is worth collecting before it is compressed. */
 const LARGE_BYTES = 8 * 1024 ** 2;
 /** A publish counts what is stored; a shard says a little more of each file. */
-const MOST_BYTES = SHARD_BYTES + SHARD_BYTES / 4;
+const MOST_BYTES = NAME_BYTES + NAME_BYTES / 4;
 
 /** The shard of a name, undefined when there is nothing to say of it. */
 async function* makeShard(work: MakingParts, scope: IndexScope, name: string): Work<MadeShard> {

@@ -15,6 +15,7 @@ import { randomHex } from "../../../modules/ids.ts";
 import type { BlobStore } from "../../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
 import type { ChannelName } from "../../channel-place.ts";
+import type { PackageTypes } from "../../package-type.ts";
 import { folderOf, PLAIN_VIEW, WHOLE_CHANNEL } from "../documents.ts";
 import type { BuildScope, IndexFormat } from "../format.ts";
 import { bytesOf } from "../segments/compose.ts";
@@ -48,11 +49,12 @@ export type ReindexParts = {
   readonly folder: Pick<DataFolder, "index" | "temporary">;
   readonly openSnapshots: () => Snapshots & { close(): void };
   readonly format: IndexFormat;
+  readonly types: PackageTypes;
 };
 
 export function createReindex(parts: ReindexParts): Reindex {
   return async ({ channel, onDocument, onProgress }) => {
-    const targets = await rebuildTargets(parts.database.read, channel);
+    const targets = await rebuildTargets(parts.database.read, parts.types, channel);
     const total = countDocuments(parts.format, targets);
     let made = 0;
     let documents = 0;

@@ -5,7 +5,8 @@ import { listChannels } from "../../../models/channel.ts";
 import type { Reader } from "../../../models/database.ts";
 import { changedSections } from "../../../models/index-part.ts";
 import { countFiles, listSections } from "../../../models/package-file.ts";
-import { channelLabel, type ChannelName } from "../../channel-place.ts";
+import { channelLabel, DEFAULT_TYPE, type ChannelName } from "../../channel-place.ts";
+import type { PackageTypes } from "../../package-type.ts";
 import { WHOLE_CHANNEL } from "../documents.ts";
 import type { IndexFormat } from "../format.ts";
 import { documentsOf } from "./rebuild.ts";
@@ -19,10 +20,17 @@ export type RebuildTarget = {
   readonly sections: readonly string[];
 };
 
-/** Errors: `not-found` when there is no such channel. */
-export async function rebuildTargets(reader: Reader, only?: ChannelName): Promise<RebuildTarget[]> {
+/** Errors: `not-found` when there is no such channel, or none with documents. */
+export async function rebuildTargets(
+  reader: Reader,
+  types: Pick<PackageTypes, "named">,
+  only?: ChannelName,
+): Promise<RebuildTarget[]> {
+  const onlyType = only && types.named(only.type ?? DEFAULT_TYPE);
+  if (onlyType?.hasDocuments === false) throw notFound(`A ${onlyType.name} channel has no documents.`);
   const targets: RebuildTarget[] = [];
-  for (const { id: channelId, name, owner } of await listChannels(reader)) {
+  for (const { id: channelId, type, name, owner } of await listChannels(reader)) {
+    if (!types.named(type).hasDocuments || (onlyType && onlyType.name !== type)) continue;
     if (only && (only.owner.toLowerCase() !== owner.name || (only.channel ?? name) !== name)) continue;
     // A section that lost its last file still has documents, and one that no change tells of should have none.
     const sections = new Set([
@@ -30,10 +38,11 @@ export async function rebuildTargets(reader: Reader, only?: ChannelName): Promis
       ...(await listSections(reader, channelId)),
     ]);
     const files = await countFiles(reader, channelId);
-    targets.push({ channelId, label: channelLabel(owner.name, name), files, sections: [...sections, WHOLE_CHANNEL] });
+    const label = channelLabel(owner.name, name, type);
+    targets.push({ channelId, label, files, sections: [...sections, WHOLE_CHANNEL] });
   }
   if (only && targets.length === 0)
-    throw notFound(`There is no channel ${channelLabel(only.owner, only.channel ?? "")}.`);
+    throw notFound(`There is no channel ${channelLabel(only.owner, only.channel ?? "", only.type)}.`);
   return targets.sort((a, b) => b.files - a.files);
 }
 

@@ -11,6 +11,7 @@ import type { Clock } from "../../../modules/clock.ts";
 import { createFileHash } from "../../../modules/hash.ts";
 import type { BlobStore } from "../../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
+import type { PackageTypes } from "../../package-type.ts";
 import { folderOf, formOf, PLAIN_VIEW } from "../documents.ts";
 import type { Complain, IndexFormat, SectionRows } from "../format.ts";
 import { bytesOf, type Composition } from "../segments/compose.ts";
@@ -34,6 +35,7 @@ export type DeepVerifyParts = {
   readonly folder: Pick<DataFolder, "index" | "temporary">;
   readonly openSnapshots: () => Snapshots & { close(): void };
   readonly format: IndexFormat;
+  readonly types: PackageTypes;
 };
 
 /** One mistake can be wrong in every entry: so many tell what it is. */
@@ -41,7 +43,7 @@ const MOST_COMPLAINTS = 20;
 
 export function createDeepVerify(parts: DeepVerifyParts): DeepVerify {
   return async ({ report, onProgress }) => {
-    const targets = await rebuildTargets(parts.database.read);
+    const targets = await rebuildTargets(parts.database.read, parts.types);
     const total = countDocuments(parts.format, targets);
     let made = 0;
     const onMade = (): void => onProgress?.((made += 1), total);

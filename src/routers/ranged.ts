@@ -1,10 +1,10 @@
 // Content in full, in part or not at all, as the request asks.
 
-import { matchesEtag } from "../../modules/http/etag.ts";
-import { ifRangeHolds, parseRange } from "../../modules/http/range.ts";
-import type { Sendable } from "../../services/bodies.ts";
-import type { Call } from "../kit.ts";
-import type { Repeat } from "../remembered.ts";
+import { matchesEtag } from "../modules/http/etag.ts";
+import { ifRangeHolds, parseRange } from "../modules/http/range.ts";
+import type { Sendable } from "../services/bodies.ts";
+import type { Call } from "./kit.ts";
+import type { Repeat } from "./remembered.ts";
 
 export type Content = {
   /** Quoted, strong. */

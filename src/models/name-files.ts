@@ -1,0 +1,28 @@
+// All files that a name has in a section, with their blobs: what is deleted together.
+
+import { and, asc, eq } from "drizzle-orm";
+import type { Reader } from "./database.ts";
+import type { PackageFileWithBlob } from "./package-file.ts";
+import { packageBlob, packageFile } from "./schema/sqlite.ts";
+
+/** The first of them by file name, whatever their state. */
+export async function filesOfName(
+  reader: Reader,
+  place: { readonly channelId: number; readonly section: string; readonly name: string },
+  limit: number,
+): Promise<PackageFileWithBlob[]> {
+  const rows = await reader
+    .select({ file: packageFile, blob: packageBlob })
+    .from(packageFile)
+    .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
+    .where(
+      and(
+        eq(packageFile.channelId, place.channelId),
+        eq(packageFile.section, place.section),
+        eq(packageFile.packageName, place.name),
+      ),
+    )
+    .orderBy(asc(packageFile.fileName))
+    .limit(limit);
+  return rows.map((row) => ({ ...row.file, blob: row.blob }));
+}

@@ -1,0 +1,107 @@
+// The generic routes, as Gitea has them: files by package, version and name, below an owner.
+// https://docs.gitea.com/usage/packages/generic
+
+import { Elysia } from "elysia";
+import { notFound } from "../../errors.ts";
+import { genericSection, type GenericName } from "../../modules/generic/names.ts";
+import { isOwnerName } from "../../modules/owner-name.ts";
+import type { Access } from "../../services/access.ts";
+import type { ChannelPlace } from "../../services/channel-place.ts";
+import type { GenericPublish } from "../../services/generic/publish.ts";
+import type { GenericRemove } from "../../services/generic/remove.ts";
+import { GENERIC } from "../../services/generic/type.ts";
+import type { Health } from "../../services/health.ts";
+import type { Source } from "../../services/sources/source.ts";
+import { actorOf } from "../actor.ts";
+import type { Call, RouteKit } from "../kit.ts";
+import { methodNotAllowed, requireFolder } from "../methods.ts";
+import { packageResponse, readerOf } from "../package-file.ts";
+import { decodePath } from "../raw-path.ts";
+import { incomingOf } from "../upload.ts";
+
+export type GenericParts = {
+  readonly access: Access;
+  readonly health: Health;
+  readonly sourceOf: (place: ChannelPlace) => Source;
+  readonly publish: GenericPublish;
+  readonly remove: GenericRemove;
+};
+
+const VERSION_FORM = "/api/packages/:owner/generic/:name/:version";
+const FILE_FORM = `${VERSION_FORM}/:file`;
+const ADDRESS_HELP = "A file's address is /api/packages/{owner}/generic/{name}/{version}/{file}.";
+
+export function genericRoutes(parts: GenericParts, kit: RouteKit) {
+  const app = new Elysia({ name: "generic" });
+  const routes = [
+    [FILE_FORM, ofFile],
+    [VERSION_FORM, ofVersion],
+  ] as const;
+  for (const [form, dispatch] of routes) {
+    // The body stays a stream: whatever its type says, it is a file.
+    app.all(form, ({ request }) => kit.answer(request, form, (call) => dispatch(parts, call)), { parse: "none" });
+  }
+  return app;
+}
+
+type FilePath = GenericName & { readonly owner: string };
+
+async function ofFile(parts: GenericParts, call: Call): Promise<Response> {
+  const { method } = call.request;
+  requireFolder(parts.health, method);
+  const path = filePath(call);
+  switch (method) {
+    case "GET":
+    case "HEAD":
+      return await getFile(parts, call, path);
+    case "PUT":
+      return await putFile(parts, call, path);
+    case "DELETE":
+      return await remove(parts, call, path);
+    default:
+      throw methodNotAllowed(method, ["GET", "HEAD", "PUT", "DELETE"]);
+  }
+}
+
+async function ofVersion(parts: GenericParts, call: Call): Promise<Response> {
+  const { method } = call.request;
+  requireFolder(parts.health, method);
+  if (method !== "DELETE") throw methodNotAllowed(method, ["DELETE"]);
+  return await remove(parts, call, { ...filePath(call), fileName: undefined });
+}
+
+/** From the path as it was sent: what decodes to something else than one segment is no name. */
+function filePath({ context }: Call): FilePath {
+  const [, , owner, , name, version, fileName = ""] = decodePath(context.path) ?? [];
+  if (owner === undefined || name === undefined || version === undefined || !isOwnerName(owner.toLowerCase()))
+    throw notFound("There is nothing at this address.");
+  return { owner, name, version, fileName };
+}
+
+async function getFile(parts: GenericParts, call: Call, path: FilePath): Promise<Response> {
+  const actor = await actorOf(call, { addressHelp: ADDRESS_HELP });
+  const target = { kind: "channel", type: GENERIC, owner: path.owner, channel: "" } as const;
+  const place = await parts.access.require(actor, "read", target);
+  const file = await parts.sourceOf(place).file(genericSection(path), path.fileName);
+  if (!file) throw notFound("There is no such package, version or file.");
+  const { asking, isPublic } = readerOf(call, actor, place);
+  return await packageResponse(asking, path.fileName, file, { isPublic });
+}
+
+async function putFile(parts: GenericParts, call: Call, path: FilePath): Promise<Response> {
+  const actor = await actorOf(call, { addressHelp: ADDRESS_HELP });
+  const published = await parts.publish({ ...path, actor, incoming: incomingOf(call.request) });
+  const headers = new Headers({ "cache-control": "no-store", location: published.url });
+  return Response.json(published, { status: 201, headers });
+}
+
+async function remove(
+  parts: GenericParts,
+  call: Call,
+  path: Omit<FilePath, "fileName"> & { readonly fileName: string | undefined },
+): Promise<Response> {
+  const { owner, name, version, fileName } = path;
+  const actor = await actorOf(call, { addressHelp: ADDRESS_HELP });
+  await parts.remove({ actor, owner, name, version, fileName });
+  return new Response(null, { status: 204, headers: { "cache-control": "no-store" } });
+}

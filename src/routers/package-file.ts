@@ -1,0 +1,37 @@
+// What reads of packages share: who asks, how far the answer may travel, and the file as a download.
+
+import { packageCaching } from "../modules/http/cache-control.ts";
+import { strongEtag } from "../modules/http/etag.ts";
+import type { RequestActor } from "../services/actor.ts";
+import { effectiveVisibility, type ChannelPlace } from "../services/channel-place.ts";
+import type { SourceFile } from "../services/sources/source.ts";
+import type { Call } from "./kit.ts";
+import { contentResponse, type Asking } from "./ranged.ts";
+
+/** `isPublic` answers are for everyone's caches; those to nobody in particular may be given again. */
+export function readerOf(
+  call: Call,
+  actor: RequestActor,
+  place: ChannelPlace,
+): { readonly asking: Asking; readonly isPublic: boolean } {
+  const { request, context, isOpen } = call;
+  const isPublic = context.pathToken === undefined && effectiveVisibility(place.owner, place.channel) === "public";
+  const mayRepeat = isPublic && actor.identity.kind === "anonymous" ? call.mayRepeat : () => {};
+  return { asking: { request, isOpen, mayRepeat }, isPublic };
+}
+
+/** A file as a download. Names of every type are such that they are safe in a quoted string. */
+export async function packageResponse(
+  asking: Asking,
+  name: string,
+  file: SourceFile,
+  reach: { readonly isPublic: boolean },
+): Promise<Response> {
+  const headers = packageCaching({ ...reach, immutable: false });
+  headers.set("content-type", "application/octet-stream");
+  headers.set("content-disposition", `attachment; filename="${name}"`);
+  headers.set("last-modified", new Date(file.lastModified).toUTCString());
+  if (reach.isPublic) headers.set("access-control-allow-origin", "*");
+  if (file.state === "yanked") headers.set("warning", '299 condarium "this file was yanked from the channel"');
+  return await contentResponse(asking, headers, { etag: strongEtag(file.sha256), sendable: file });
+}

@@ -1,0 +1,17 @@
+// The generic package type: any files, by package, version and file name. Each owner has one channel of it, without a name.
+
+import { z } from "zod";
+import type { PackageType } from "../package-type.ts";
+
+export const GENERIC = "generic";
+
+export const genericType: PackageType = {
+  name: GENERIC,
+  channelNameProblem: (name) => (name === "" ? undefined : `a generic channel has no name: write ${GENERIC}:OWNER/-`),
+  isReservedOwner: () => false,
+  policy: z.strictObject({}).readonly(),
+  hasDocuments: false,
+  hints: ({ publicUrl, owner }) => [
+    `curl --user ${owner} --upload-file FILE ${publicUrl}/api/packages/${owner}/generic/NAME/VERSION/FILE`,
+  ],
+};

@@ -1,0 +1,45 @@
+// Deleting for every package type: one file, or all files of a name in a section. Blobs stay until the collector takes them.
+
+import { notFound } from "../errors.ts";
+import type { Events } from "../events.ts";
+import type { Database, Transaction } from "../models/database.ts";
+import type { Access } from "./access.ts";
+import type { Actor } from "./actor.ts";
+import { channelLabel } from "./channel-place.ts";
+import type { OneChannel } from "./channels.ts";
+import type { Packages } from "./packages.ts";
+
+export type Removal = {
+  readonly actor: Actor;
+  readonly channel: OneChannel;
+  readonly packageName: string;
+  readonly section: string;
+  /** All files of the package in the section without it. */
+  readonly fileName: string | undefined;
+};
+
+/** Errors: those of the gate, `not-found`, and `invalid` for more files than one change may touch. */
+export type Removing = (removal: Removal) => Promise<void>;
+
+export type RemovingParts = {
+  readonly database: Database;
+  readonly access: Access;
+  readonly packages: Packages;
+  readonly events: Events;
+};
+
+export function createRemoving({ database, access, packages, events }: RemovingParts): Removing {
+  return async ({ actor, channel: name, packageName, section, fileName }) => {
+    const subject = fileName === undefined ? section : `${section}/${fileName}`;
+    const target = { kind: "channel", ...name, packageName } as const;
+    await access.require(actor, "delete", target);
+    const change = async (tx: Transaction): Promise<void> => {
+      const { channel } = await access.require(actor, "delete", target, tx);
+      if (!channel) throw notFound(`There is no ${subject} in this channel.`);
+      if (fileName === undefined) await packages.removeName(tx, { channel, section, packageName }, actor);
+      else await packages.removeFile(tx, { channel, section, fileName }, actor);
+    };
+    await database.transact(change, { evenIfFull: true });
+    events.fileDeleted(channelLabel(name.owner, name.channel, name.type), subject);
+  };
+}
