@@ -77,11 +77,7 @@ test.each([
   ["the environment", /process\.env|Bun\.env|import\.meta\.env/, /^config\.ts$/],
   ["the time", /Date\.now\(|new Date\(\)|performance\.now\(/, /^modules\/clock\.ts$/],
   ["transactions", /\.transaction\(|BEGIN IMMEDIATE/, /^models\/(sqlite\/(writer|migrations)|derived|index\/db)\.ts$/],
-  [
-    "what is of SQLite alone",
-    /"PRAGMA |"SAVEPOINT|data_version: /,
-    /^models\/(sqlite\/|derived|index\/|lock\.ts|table-rows\.ts)/,
-  ],
+  ["what is of SQLite alone", /"PRAGMA |"SAVEPOINT|data_version: /, /^models\/(sqlite\/|derived|index\/|lock\.ts)/],
 ])("%s has one owner", (_, pattern, owner) => {
   const users = sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);
   expect(users.filter((path) => !owner.test(path))).toEqual([]);

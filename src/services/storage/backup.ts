@@ -4,7 +4,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { openSnapshots, type Database, type Reader } from "../../models/database.ts";
 import { knownBlobs } from "../../models/package-blob.ts";
-import { copyDatabase, openTableSource, type TableSource } from "../../models/table-rows.ts";
+import { copyDatabase, openTableSource, type TableSource } from "../../models/sqlite/table-rows.ts";
 import type { Clock } from "../../modules/clock.ts";
 import { randomHex } from "../../modules/ids.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
