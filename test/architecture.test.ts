@@ -134,11 +134,7 @@ test.each([
     /^(models\/data-folder|modules\/storage\/leftovers|cli\/\w+)\.ts$/,
   ],
   ["transactions", /\.transaction\(|BEGIN IMMEDIATE/, /^models\/(sqlite\/(writer|migrations)|index\/db)\.ts$/],
-  [
-    "what is of SQLite alone",
-    /"PRAGMA |"SAVEPOINT|data_version: /,
-    /^models\/(sqlite\/|index\/|lock\.ts|table-rows\.ts)/,
-  ],
+  ["what is of SQLite alone", /"PRAGMA |"SAVEPOINT|data_version: /, /^models\/(sqlite\/|index\/|lock\.ts)/],
 ])("%s has one owner", (_, pattern, owner) => {
   const users = sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);
   expect(users.filter((path) => !owner.test(path))).toEqual([]);

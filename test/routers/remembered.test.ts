@@ -113,6 +113,17 @@ test.each(READ)("%s is the same from memory: in full, by HEAD, and as unchanged"
   expect((await read(`${MAIN}/${name}`, { "if-none-match": '"other"' })).status).toBe(200);
 });
 
+test("gzip is the same from memory too: in full, by HEAD, and as unchanged", async () => {
+  const gzip = { "accept-encoding": "gzip" };
+  const full = await remember(`${MAIN}/repodata.json`, gzip);
+  expect(full.headers).toContainEqual(["content-encoding", "gzip"]);
+  expect((await remember(`${MAIN}/repodata.json`, gzip, "HEAD")).body).toBe("");
+  const etag = full.headers.find(([header]) => header === "etag")?.[1] ?? "";
+  expect((await remember(`${MAIN}/repodata.json`, { ...gzip, "if-none-match": etag })).status).toBe(304);
+  const plain = await read(`${MAIN}/repodata.json`);
+  expect(plain.headers.map(([header]) => header)).not.toContain("content-encoding");
+});
+
 test("a failed login and the use of a token leave what is remembered, and change nothing else", async () => {
   const unused = await server.manage.tokens.create({
     user: "alice",

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { partsOfFolder, type DataFolder } from "../../models/data-folder.ts";
 import { openSnapshots, type Database, type Reader } from "../../models/database.ts";
 import { knownBlobs } from "../../models/package-blob.ts";
-import { copyDatabase, openTableSource, type TableSource } from "../../models/table-rows.ts";
+import { copyDatabase, openTableSource, type TableSource } from "../../models/sqlite/table-rows.ts";
 import type { Clock } from "../../modules/clock.ts";
 import { randomHex } from "../../modules/ids.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";

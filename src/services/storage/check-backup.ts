@@ -5,7 +5,7 @@ import { z } from "zod";
 import { malformed, usage } from "../../errors.ts";
 import { openSnapshots } from "../../models/database.ts";
 import { SCHEMA_NUMBER } from "../../models/sqlite/migrations.ts";
-import { createTableTarget, type TableRow, type TableTarget } from "../../models/table-rows.ts";
+import { createTableTarget, type TableRow, type TableTarget } from "../../models/sqlite/table-rows.ts";
 import type { Clock } from "../../modules/clock.ts";
 import { createSha256 } from "../../modules/hash.ts";
 import type { Problem } from "./verify.ts";

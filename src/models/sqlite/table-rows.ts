@@ -2,10 +2,10 @@
 
 import { Database as Connection, type SQLQueryBindings } from "bun:sqlite";
 import { getTableConfig, SQLiteTable } from "drizzle-orm/sqlite-core";
-import { AppError, malformed } from "../errors.ts";
-import { isDatabaseFull, toAppError } from "./sqlite/errors.ts";
-import { migrate, schemaNumber } from "./sqlite/migrations.ts";
-import * as schema from "./schema/sqlite.ts";
+import { AppError, malformed } from "../../errors.ts";
+import { isDatabaseFull, toAppError } from "./errors.ts";
+import { migrate, schemaNumber } from "./migrations.ts";
+import * as schema from "../schema/sqlite.ts";
 
 /** By the names of the columns: text, integers, booleans and null. */
 export type TableRow = Readonly<Record<string, string | number | boolean | null>>;
