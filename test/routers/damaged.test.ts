@@ -110,7 +110,7 @@ test("a document whose file has been cut short is made again, also after a new s
   const get = async (at: Listening, who: string): Promise<Buffer> =>
     bytesOf(await fetch(`${at.url}${path}`, { headers: { who, "accept-encoding": "identity" } }));
   const whole = await get(server, "first");
-  const derived = join(folder, "derived/1/noarch/repodata.json");
+  const derived = join(folder, "derived/1/noarch/main.repodata.json");
   const cut = (): void => {
     for (const file of readdirSync(derived)) truncateSync(join(derived, file), 70_000);
   };

@@ -243,7 +243,9 @@ test("a document whose file is deleted by hand is made again", async () => {
   }
   const path = `${MAIN}/repodata.json`;
   const answer = await remember(path);
-  expect(await server.storedFiles()).toContainEqual(expect.stringMatching(/^derived\/\d+\/noarch\/repodata.json\//));
+  expect(await server.storedFiles()).toContainEqual(
+    expect.stringMatching(/^derived\/\d+\/noarch\/main.repodata.json\//),
+  );
   rmSync(join(server.folder, "derived"), { recursive: true, force: true });
   expect(await read(path).then(({ status, body }) => [status, body])).toEqual([200, answer.body]);
 });

@@ -3,7 +3,7 @@
 import { chmod, chown, cp, lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startTestApp } from "./app.ts";
+import { derivedDataIsLetGo, startTestApp } from "./app.ts";
 import { buildPackage } from "./package-builder.ts";
 import { canMountHere, runs } from "./system.ts";
 
@@ -85,6 +85,7 @@ export async function damageRoom(): Promise<DamageRoom> {
   await alice.put(`/api/packages/alice/conda/main/${built.fileName}`, built.bytes);
   for (const name of ["repodata.json", "repodata_shards.msgpack.zst"]) await alice.get(`/alice/main/noarch/${name}`);
   await app.close();
+  await derivedDataIsLetGo(template);
   let round = 0;
   const judgeOne = async (spoiled: Case, command: readonly string[]): Promise<string | undefined> => {
     const folder = join(root, `data-${(round += 1)}`);
