@@ -233,6 +233,7 @@ function begin(db: Connection): void {
   try {
     db.run("BEGIN IMMEDIATE");
   } catch (error) {
-    throw isDatabaseBusy(error) ? new DerivedBusy("another process keeps the derived data") : error;
+    if (isDatabaseBusy(error)) throw new DerivedBusy("another process keeps the derived data");
+    throw isDatabaseDiskFailure(error) || isDatabaseFull(error) ? toOpenError(error, db.filename) : error;
   }
 }

@@ -33,8 +33,10 @@ export async function updateSegments(
   let { after, within } = update;
   while (after < last) {
     const left = names.filter((name) => name > after);
+    // What was set aside of a name that is done in part stays told.
     for (const name of left.slice(0, NAMES_AT_ONCE))
-      if (derived.isAside(scope, name)) derived.transact(() => derived.clearAside(scope, name));
+      if (name !== within?.name && derived.isAside(scope, name))
+        derived.transact(() => derived.clearAside(scope, name));
     const held = within ? [] : await holdNames(parts, scope, left);
     if (held.length > 0) {
       after = updateNames(parts, scope, layout, held, isLate);
