@@ -53,7 +53,7 @@ const SENDFILE_BYTES = 1024 ** 2;
 const BUDGET_BYTES = 48 * 1024 ** 2;
 const TINY_BYTES = 64 * 1024;
 /** A reader without a place in memory holds one such piece. */
-const PIECE_BYTES = 32 * 1024;
+const PIECE_BYTES = 64 * 1024;
 const READS_AT_ONCE = 16;
 /** So many of them leave the event loop to others. */
 const PIECES_AT_ONCE = 4;

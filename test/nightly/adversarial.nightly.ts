@@ -20,6 +20,7 @@ const MEMORY = 768 * MIB;
 const LIMIT_MS = 250;
 const ALONE_SECONDS = 10;
 const TOGETHER_SECONDS = 60;
+const MEMORY_ATTACKS = ["gzip", "small", "documents", "members", "connections"];
 
 let server: Confined | undefined;
 let packages: string;
@@ -101,6 +102,10 @@ describe("the server lives in 768 MiB, and another client's p99 stays under 250 
       check(one.name, await attack([one], ALONE_SECONDS));
     });
   }
+  test("all that takes memory, and 1,000 connections", async () => {
+    const isOne = ({ name }: Attack): boolean => MEMORY_ATTACKS.some((word) => name.startsWith(`${word}:`));
+    check("memory", await attack(ATTACKS.filter(isOne), TOGETHER_SECONDS));
+  });
   test("all at once", async () => {
     check("all at once", await attack(ATTACKS, TOGETHER_SECONDS));
   });
