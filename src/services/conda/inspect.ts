@@ -27,9 +27,12 @@ export function createInspect(parts: InspectParts): Inspect {
   const { limits, clock, workers, turns, patienceMs } = parts;
   return async (staged, fileName, account) => {
     const started = clock.elapsed();
-    const outcome = await turns.run(account, () => {
+    const outcome = await turns.run(account, async () => {
       const job = { kind: "inspect", path: staged.path, fileName, limits, now: clock.now() } as const;
-      return workers.run(job, Math.max(0, patienceMs - (clock.elapsed() - started)));
+      const read = () => workers.run(job, Math.max(0, patienceMs - (clock.elapsed() - started)));
+      const first = await read();
+      // A thread also ends for want of file handles or memory: only a package that ends a second one is to blame.
+      return first.kind === "crashed" ? await read() : first;
     });
     switch (outcome.kind) {
       case "done":

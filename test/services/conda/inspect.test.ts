@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startBusyTime, systemClock } from "../../../src/modules/clock.ts";
@@ -41,6 +41,35 @@ const text = new TextEncoder().encode(words.slice(0, 384 * 1024));
 /** A package with more than the limit of zeros behind its end mark, as bzip2 packs it. */
 const BOMB =
   "QlpoOTFBWSZTWYLnHiYFfjXbgMyAUAXlkCAK/3ffSggIMAC5tiKbUwg0NAAANGEEIGo0AGmgaAAARUk0PTUbUAGhoADJ0kfr1RVFVEpFFVFVEr85okJRxKKqKqJANLNhAwUEabJnGfKs9YQug9dZBef3klAKTzIAQccAcadJGtaDlEogE68GIZ3J14ZYtaAoxIZ0pXiZkgL61OtwKQ0QoLyQWOnUk6IxESJsfMmJUSupqvosQVUVUT+YoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprNerppgAhXMgAWAAAAgABBAAGGYClNMUVJBsSipIPF3JFOFCQbWWBhQ=";
+
+test.each([
+  [1, "is read by another"],
+  [2, "is to blame when it ends a second one"],
+])("a package whose thread ends, %i time(s), %s", async (deaths) => {
+  const folder = await mkdtemp(join(tmpdir(), "condarium-inspect-"));
+  const { fileName, bytes } = buildPackage({ name: "a", version: "1" });
+  const path = join(folder, fileName);
+  await Bun.write(path, bytes);
+  const dying = URL.createObjectURL(new Blob([`self.addEventListener("message", () => process.exit(3));`]));
+  let spawned = 0;
+  const spawn = (): Worker =>
+    (spawned += 1) <= deaths ? new Worker(dying) : new Worker(new URL("../../../src/worker.ts", import.meta.url).href);
+  const workers = createWorkers({ spawn, size: 1, queue: 10 });
+  const patienceMs = 20_000;
+  const turns = createFairTurns({ places: 1, queue: 10, queueOfOne: 10, patienceMs, now: systemClock.elapsed });
+  const inspect = createInspect({ workers, turns, limits: ARCHIVE_LIMITS, clock: systemClock, patienceMs });
+  const nothing = (): Promise<void> => Promise.resolve();
+  const staged = { sha256: "", md5: "", size: 1, path, durable: nothing, promote: nothing, discard: nothing };
+  try {
+    const reading = inspect(staged, fileName, "alice");
+    if (deaths === 1) expect(await reading).toMatchObject({ kind: "accepted" });
+    else expect(await errorOf(reading)).toMatchObject({ code: "invalid" });
+    expect(spawned).toBe(2);
+  } finally {
+    workers.close();
+    await rm(folder, { recursive: true });
+  }
+});
 
 test("a package that the machine has no time for is to be sent again, and is not refused", async () => {
   const script = URL.createObjectURL(new Blob([`self.addEventListener("message", () => { for (;;) {} });`]));
