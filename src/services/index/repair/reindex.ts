@@ -3,24 +3,20 @@
 import { basename } from "node:path";
 import { unavailable } from "../../../errors.ts";
 import { bumpRevision } from "../../../models/channel.ts";
-import type { DataFolder } from "../../../models/data-folder.ts";
-import type { Database, Snapshots } from "../../../models/database.ts";
+import type { Snapshots } from "../../../models/database.ts";
 import { copyScopes, kindOfDerived } from "../../../models/index/copy.ts";
 import { DerivedBusy, type IndexScope } from "../../../models/index/scope.ts";
 import { SHARDS_LAYOUT } from "../../../models/index/shards.ts";
 import { openDerived } from "../../../models/index/db.ts";
 import { changedNames, touchIndexPart } from "../../../models/index-part.ts";
-import type { Clock } from "../../../modules/clock.ts";
 import { randomHex } from "../../../modules/ids.ts";
 import type { BlobStore } from "../../../modules/storage/blob-store.ts";
-import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
 import type { ChannelName } from "../../channel-place.ts";
-import type { PackageTypes } from "../../package-type.ts";
 import { folderOf, PLAIN_VIEW, WHOLE_CHANNEL } from "../documents.ts";
 import type { BuildScope, IndexFormat } from "../format.ts";
 import { bytesOf } from "../segments/compose.ts";
 import { isFileDamaged, rebuildPlace, type FreshShard, type Rebuilt } from "./rebuild.ts";
-import { countDocuments, rebuildTargets, type RebuildTarget } from "./targets.ts";
+import { countDocuments, rebuildTargets, type RebuildTarget, type RepairParts } from "./targets.ts";
 import { withScratch, type Scratch } from "./scratch.ts";
 
 export type ReindexedDocument = {
@@ -41,18 +37,7 @@ export type Reindex = (options: {
   readonly onProgress?: (done: number, total: number) => void;
 }) => Promise<{ readonly documents: number; readonly mended: number }>;
 
-export type ReindexParts = {
-  readonly database: Database;
-  readonly blobs: BlobStore;
-  readonly files: DerivedFiles;
-  readonly clock: Clock;
-  readonly folder: Pick<DataFolder, "index" | "temporary">;
-  readonly openSnapshots: () => Snapshots & { close(): void };
-  readonly format: IndexFormat;
-  readonly types: PackageTypes;
-};
-
-export function createReindex(parts: ReindexParts): Reindex {
+export function createReindex(parts: RepairParts): Reindex {
   return async ({ channel, onDocument, onProgress }) => {
     const targets = await rebuildTargets(parts.database.read, parts.types, channel);
     const total = countDocuments(parts.format, targets);
@@ -78,7 +63,7 @@ export function createReindex(parts: ReindexParts): Reindex {
   };
 }
 
-type Work = ReindexParts & {
+type Work = RepairParts & {
   readonly snapshots: Snapshots;
   readonly stored: string | undefined;
   readonly onMade: () => void;

@@ -2,14 +2,30 @@
 
 import { notFound } from "../../../errors.ts";
 import { listChannels } from "../../../models/channel.ts";
-import type { Reader } from "../../../models/database.ts";
+import type { DataFolder } from "../../../models/data-folder.ts";
+import type { Database, Reader, Snapshots } from "../../../models/database.ts";
 import { changedSections } from "../../../models/index-part.ts";
 import { countFiles, listSections } from "../../../models/package-file.ts";
+import type { Clock } from "../../../modules/clock.ts";
+import type { BlobStore } from "../../../modules/storage/blob-store.ts";
+import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
 import { channelLabel, DEFAULT_TYPE, type ChannelName } from "../../channel-place.ts";
 import type { PackageTypes } from "../../package-type.ts";
 import { WHOLE_CHANNEL } from "../documents.ts";
 import type { IndexFormat } from "../format.ts";
 import { documentsOf } from "./rebuild.ts";
+
+/** What checking and repairing work on. */
+export type RepairParts = {
+  readonly database: Database;
+  readonly blobs: BlobStore;
+  readonly files: DerivedFiles;
+  readonly clock: Clock;
+  readonly folder: Pick<DataFolder, "index" | "temporary">;
+  readonly openSnapshots: () => Snapshots & { close(): void };
+  readonly format: IndexFormat;
+  readonly types: PackageTypes;
+};
 
 export type RebuildTarget = {
   readonly channelId: number;

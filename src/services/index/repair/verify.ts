@@ -3,20 +3,15 @@
 
 import { basename } from "node:path";
 import { Decompress } from "fzstd";
-import type { DataFolder } from "../../../models/data-folder.ts";
-import type { Database, Snapshots } from "../../../models/database.ts";
+import type { Snapshots } from "../../../models/database.ts";
 import { kindOfDerived, listAside } from "../../../models/index/copy.ts";
 import { decompressBzip2 } from "../../../modules/archive/bzip2.ts";
-import type { Clock } from "../../../modules/clock.ts";
 import { createFileHash } from "../../../modules/hash.ts";
-import type { BlobStore } from "../../../modules/storage/blob-store.ts";
-import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
-import type { PackageTypes } from "../../package-type.ts";
 import { folderOf, formOf, PLAIN_VIEW } from "../documents.ts";
 import type { Complain, IndexFormat, SectionRows } from "../format.ts";
 import { bytesOf, type Composition } from "../segments/compose.ts";
 import { documentsOf, isFileDamaged, rebuildPlace, type FreshShard, type Rebuilt } from "./rebuild.ts";
-import { countDocuments, documentLabel, rebuildTargets, type RebuildTarget } from "./targets.ts";
+import { countDocuments, documentLabel, rebuildTargets, type RebuildTarget, type RepairParts } from "./targets.ts";
 import { withScratch, type Scratch } from "./scratch.ts";
 
 /** Takes what is wrong, by the name of the invariant and of what it is about. */
@@ -27,21 +22,10 @@ export type DeepVerify = (options: {
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }) => Promise<void>;
 
-export type DeepVerifyParts = {
-  readonly database: Database;
-  readonly blobs: BlobStore;
-  readonly files: DerivedFiles;
-  readonly clock: Clock;
-  readonly folder: Pick<DataFolder, "index" | "temporary">;
-  readonly openSnapshots: () => Snapshots & { close(): void };
-  readonly format: IndexFormat;
-  readonly types: PackageTypes;
-};
-
 /** One mistake can be wrong in every entry: so many tell what it is. */
 const MOST_COMPLAINTS = 20;
 
-export function createDeepVerify(parts: DeepVerifyParts): DeepVerify {
+export function createDeepVerify(parts: RepairParts): DeepVerify {
   return async ({ report, onProgress }) => {
     const targets = await rebuildTargets(parts.database.read, parts.types);
     const total = countDocuments(parts.format, targets);
@@ -62,7 +46,7 @@ export function createDeepVerify(parts: DeepVerifyParts): DeepVerify {
   };
 }
 
-type Work = DeepVerifyParts & {
+type Work = RepairParts & {
   readonly snapshots: Snapshots;
   readonly stored: string | undefined;
   readonly onMade: () => void;
