@@ -18,11 +18,11 @@ import { createDiskProbe } from "./modules/storage/disk-probe.ts";
 import { createUnread } from "./modules/unread.ts";
 import { mountTypes, PACKAGE_TYPES } from "./package-types.ts";
 import { createRouter, type Router } from "./routers/index.ts";
-import { createRememberedAnswers } from "./routers/remembered.ts";
+import { createResponseCache } from "./routers/response-cache.ts";
 import { createAccess, type Access } from "./services/access.ts";
 import { createAdmission } from "./services/admission.ts";
 import { createBodies } from "./services/bodies.ts";
-import type { ChannelPlace } from "./services/channel-place.ts";
+import type { ChannelRef } from "./services/channel-ref.ts";
 import { createChannels, type Channels } from "./services/channels.ts";
 import { condaIndex } from "./services/conda/index-format.ts";
 import { createFileHashes } from "./services/file-hashes.ts";
@@ -193,13 +193,13 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   const publishing = createPublishing({ ...parts, access, channels, packages, staging, types: PACKAGE_TYPES, admit });
   const removing = createRemoving({ database, access, packages, events });
   const { publicUrl } = options;
-  const sourceOf = (place: ChannelPlace): Source =>
-    createLocalSource({ database, blobs, bodies, engine, events, shards, publicUrl }, place);
+  const sourceOf = (ref: ChannelRef): Source =>
+    createLocalSource({ database, blobs, bodies, engine, events, shards, publicUrl }, ref);
   return createRouter({
     identities,
     events,
     clock,
-    remembered: createRememberedAnswers(database),
+    responseCache: createResponseCache(database),
     unread: createUnread({ now: clock.elapsed }),
     access,
     metrics,

@@ -1,4 +1,4 @@
-// The one error type that crosses layers. Only routers/plugins/errors.ts and cli/ know what a code means to a person.
+// The one error type that crosses layers. Only routers/http/errors.ts and cli/ know what a code means to a person.
 
 export type ErrorCode =
   | "malformed"

@@ -38,16 +38,16 @@ export type CollectionSummary = {
 export type Events = {
   requestAnswered(summary: RequestSummary): void;
   /** An answer was given once more from memory. */
-  answerRepeated(): void;
+  responseReplayed(): void;
   publishEnded(summary: PublishSummary): void;
   fileDeleted(channel: string, file: string): void;
   documentBuilt(summary: { channel: string; document: string; seconds: number; bytes: number }): void;
   /** A document was made into gzip. */
   documentPacked(): void;
   /** How many records no document can hold; each is a fault of this server or of its disk. */
-  recordsSetAside(records: number): void;
+  recordsSkipped(records: number): void;
   /** Derived data could not be used, and were begun anew. */
-  derivedMended(why: string): void;
+  derivedRepaired(why: string): void;
   loginFailed(attempt: { account: string; address: string }): void;
   transferStarted(): void;
   transferEnded(bytes: number): void;
@@ -79,8 +79,8 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
     "document",
   ]);
   const packed = metrics.counter("condarium_documents_packed_total", "Documents made into gzip", []);
-  let setAside = 0;
-  metrics.observe("condarium_records_set_aside", "Records that documents leave out as unreadable", () => setAside);
+  let skipped = 0;
+  metrics.observe("condarium_records_set_aside", "Records that documents leave out as unreadable", () => skipped);
   const failedLogins = metrics.counter("condarium_failed_logins_total", "Logins with a wrong name or password", []);
   const transfers = metrics.gauge("condarium_open_uploads", "Uploads being received", []);
   const collected = metrics.counter("condarium_gc_bytes_total", "Bytes of files that were collected", []);
@@ -92,7 +92,7 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
       bytesOut.add({}, summary.bytes);
       log.request({ event: "request", ...summary }, `${summary.method} ${summary.path} ${summary.status}`);
     },
-    answerRepeated: () => repeated.add({}),
+    responseReplayed: () => repeated.add({}),
     publishEnded: (summary) => {
       publishes.add({ result: summary.result });
       log.info({ event: "publish", ...summary }, `publish of ${summary.file} to ${summary.channel}: ${summary.result}`);
@@ -107,15 +107,15 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
       log.debug({ event: "document", channel, document, seconds, bytes }, `built ${document} of ${channel}`);
     },
     documentPacked: () => packed.add({}),
-    recordsSetAside: (records) => {
-      if (records > setAside)
+    recordsSkipped: (records) => {
+      if (records > skipped)
         log.error(
           { event: "set-aside", records },
           "records cannot be read and are left out of documents: see condarium verify",
         );
-      setAside = records;
+      skipped = records;
     },
-    derivedMended: (why) => log.warn({ event: "derived-mended" }, why),
+    derivedRepaired: (why) => log.warn({ event: "derived-mended" }, why),
     loginFailed: ({ account, address }) => {
       failedLogins.add({});
       log.warn({ event: "login-failed", account: account.slice(0, 64), address }, "a login failed");

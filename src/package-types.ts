@@ -7,9 +7,9 @@ import type { Clock } from "./modules/clock.ts";
 import { ARCHIVE_LIMITS } from "./modules/conda/archive.ts";
 import { condaRoutes } from "./routers/conda/index.ts";
 import { genericRoutes } from "./routers/generic/index.ts";
-import type { MountRoutes } from "./routers/kit.ts";
+import type { MountRoutes } from "./routers/request-pipeline.ts";
 import type { Access } from "./services/access.ts";
-import { findPlace, isThere, type ChannelPlace } from "./services/channel-place.ts";
+import { findChannelRef, channelExists, type ChannelRef } from "./services/channel-ref.ts";
 import { createInspect } from "./services/conda/inspect.ts";
 import { createPublish } from "./services/conda/publish.ts";
 import { createRemove } from "./services/conda/remove.ts";
@@ -35,7 +35,7 @@ export type TypeParts = Pick<Threads, "workers" | "turns"> & {
   readonly access: Access;
   readonly publishing: Publishing;
   readonly removing: Removing;
-  readonly sourceOf: (place: ChannelPlace) => Source;
+  readonly sourceOf: (ref: ChannelRef) => Source;
 };
 
 type Row = { readonly type: PackageType; readonly mount: (parts: TypeParts) => MountRoutes };
@@ -60,17 +60,17 @@ function mountConda(parts: TypeParts): MountRoutes {
     publish: createPublish({ publishing, inspect, publicUrl }),
     remove: createRemove({ removing }),
     channelExists: async (owner: string, name: string) => {
-      const place = await findPlace(database.read, owner, name);
-      return place !== undefined && isThere(place);
+      const ref = await findChannelRef(database.read, owner, name);
+      return ref !== undefined && channelExists(ref);
     },
     subdirs: config["known-subdirs"],
     defaultOwner: config["default-owner"],
   };
-  return (kit) => condaRoutes(conda, kit);
+  return (pipeline) => condaRoutes(conda, pipeline);
 }
 
 function mountGeneric(parts: TypeParts): MountRoutes {
   const { publishing, removing, publicUrl } = parts;
   const publish = createGenericPublish({ publishing, publicUrl });
-  return (kit) => genericRoutes({ ...parts, publish, remove: createGenericRemove({ removing }) }, kit);
+  return (pipeline) => genericRoutes({ ...parts, publish, remove: createGenericRemove({ removing }) }, pipeline);
 }

@@ -6,14 +6,23 @@ import type { Clock } from "./modules/clock.ts";
 import { createFairTurns, type FairTurns } from "./modules/fair-turns.ts";
 import { createHandleCount } from "./modules/handles.ts";
 import type { Metrics } from "./modules/metrics.ts";
+import type { InspectJobs } from "./services/conda/inspect.ts";
+import type { HashJobs } from "./services/hash-worker.ts";
+import type { PackJobs } from "./services/index/files/gzip-worker.ts";
+import type { DocumentJobs, ShardJobs } from "./services/index/worker.ts";
+import type { GcJobs } from "./services/storage/gc-worker.ts";
 import { createWorkers, type Workers } from "./services/workers.ts";
+
+type IndexerJobs = DocumentJobs & ShardJobs & PackJobs;
+/** All that a thread can be asked. */
+export type ThreadJobs = InspectJobs & IndexerJobs & HashJobs & GcJobs;
 
 /** Worker threads by what they do, so that no kind of work waits for another. */
 export type Threads = {
-  readonly workers: Workers;
+  readonly workers: Workers<InspectJobs>;
   readonly turns: FairTurns;
-  readonly indexers: Workers;
-  readonly hashers: Workers;
+  readonly indexers: Workers<IndexerJobs>;
+  readonly hashers: Workers<HashJobs>;
   close(): void;
 };
 
@@ -39,9 +48,9 @@ export function createThreads(config: Config, parts: { readonly clock: Clock; re
   // Their heaps stay small: what they read is thrown away member by member.
   const spawnSmall = (): Worker => spawn({ smol: true });
   // One more than have work as a rule: for an account that has none while another's takes long.
-  const workers = createWorkers({ spawn: spawnSmall, size: config.workers + 1, queue: WAITING });
-  const indexers = createWorkers({ spawn, size: INDEXERS, queue: WAITING });
-  const hashers = createWorkers({ spawn, size: 1, queue: WAITING });
+  const workers = createWorkers<InspectJobs>({ spawn: spawnSmall, size: config.workers + 1, queue: WAITING });
+  const indexers = createWorkers<IndexerJobs>({ spawn, size: INDEXERS, queue: WAITING });
+  const hashers = createWorkers<HashJobs>({ spawn, size: 1, queue: WAITING });
   const turns = createFairTurns({
     places: config.workers,
     queue: WAITING,

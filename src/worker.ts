@@ -9,12 +9,17 @@ import { createHashWorker } from "./services/hash-worker.ts";
 import { createIndexWorker } from "./services/index/worker.ts";
 import { packDocument } from "./services/index/files/gzip-worker.ts";
 import { collectIn } from "./services/storage/gc-worker.ts";
-import type { Answers, JobKind, WorkerJob, WorkerReply } from "./services/workers.ts";
+import type { WorkerJob, WorkerReply } from "./services/workers.ts";
+import type { ThreadJobs } from "./threads.ts";
 import { indexIdentity, openGcStores, openIndexStores } from "./stores.ts";
 
 declare const self: Worker;
 
-self.addEventListener("message", (event: MessageEvent<WorkerJob>) => {
+type Kind = keyof ThreadJobs;
+type Job<K extends Kind = Kind> = WorkerJob<ThreadJobs, K>;
+type Answer<K extends Kind> = ThreadJobs[K]["answer"];
+
+self.addEventListener("message", (event: MessageEvent<Job>) => {
   void answer(event.data).then((reply) => self.postMessage(reply));
 });
 
@@ -27,10 +32,10 @@ const hashes = createHashWorker();
 let isSpent = false;
 
 /** One for each kind of job. */
-const work: { readonly [K in JobKind]: (job: WorkerJob<K>) => Answers[K] | Promise<Answers[K]> } = {
+const work: { readonly [K in Kind]: (job: Job<K>) => Answer<K> | Promise<Answer<K>> } = {
   document: async ({ dataFolder, request }) => {
     const reply = await index.use(dataFolder, ({ build }) => build(request));
-    return { reply, mended: index.takeMended() };
+    return { reply, repaired: index.takeRepaired() };
   },
   shard: async ({ dataFolder, request }) => await index.use(dataFolder, ({ restore }) => restore(request)),
   pack: ({ request }) => packDocument(request),
@@ -42,7 +47,7 @@ const work: { readonly [K in JobKind]: (job: WorkerJob<K>) => Answers[K] | Promi
   inspect,
 };
 
-async function answer<K extends JobKind>(job: WorkerJob<K>): Promise<WorkerReply<K>> {
+async function answer<K extends Kind>(job: Job<K>): Promise<WorkerReply<Answer<K>>> {
   try {
     return { kind: "done", answer: await work[job.kind](job), isSpent };
   } catch (error) {
@@ -50,7 +55,7 @@ async function answer<K extends JobKind>(job: WorkerJob<K>): Promise<WorkerReply
   }
 }
 
-async function inspect(job: WorkerJob<"inspect">): Promise<Answers["inspect"]> {
+async function inspect(job: Job<"inspect">): Promise<Answer<"inspect">> {
   const used = startBusyTime();
   const busy = (): number => {
     const ms = used();

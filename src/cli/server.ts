@@ -5,7 +5,7 @@ import { splitAddress, type Config } from "../config.ts";
 import { usage } from "../errors.ts";
 import { createHandleCount, isOutOfHandles } from "../modules/handles.ts";
 import type { Logger } from "../modules/log.ts";
-import type { Peer } from "../routers/kit.ts";
+import type { Peer } from "../routers/request-pipeline.ts";
 import { metricsResponse } from "../routers/ops.ts";
 import { createListener } from "./listener.ts";
 

@@ -3,7 +3,7 @@
 import { and, asc, eq, isNull, lt, or } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import { given, prepared } from "./prepared.ts";
-import { theRow } from "./rows.ts";
+import { requireRow } from "./rows.ts";
 import { accessToken } from "./schema/sqlite.ts";
 
 export type AccessTokenRow = typeof accessToken.$inferSelect;
@@ -47,7 +47,7 @@ export async function insertToken(
   tx: Transaction,
   values: Omit<AccessTokenRow, "id" | "lastUsed" | "revoked">,
 ): Promise<AccessTokenRow> {
-  return theRow(await tx.insert(accessToken).values(values).returning());
+  return requireRow(await tx.insert(accessToken).values(values).returning());
 }
 
 export async function revokeToken(tx: Transaction, id: number, at: number): Promise<boolean> {

@@ -1,7 +1,7 @@
 // Who changed what, when, with which token, from where.
 
 import type { Transaction } from "./database.ts";
-import { givenRow, prepared } from "./prepared.ts";
+import { placeholders, prepared } from "./prepared.ts";
 import { auditEvent } from "./schema/sqlite.ts";
 
 export type AuditEventRow = typeof auditEvent.$inferSelect;
@@ -10,7 +10,7 @@ const insertEvent = prepared((reader) =>
   reader
     .insert(auditEvent)
     .values(
-      givenRow(
+      placeholders(
         ...(["at", "actor", "actorId", "tokenId", "action", "ownerId", "channelId"] as const),
         ...(["target", "subject", "outcome", "detail", "requestId", "address"] as const),
       ),

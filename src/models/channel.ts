@@ -3,8 +3,8 @@
 import { and, asc, desc, eq, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import type { OwnerRow } from "./owner.ts";
-import { given, givenRow, prepared } from "./prepared.ts";
-import { theRow } from "./rows.ts";
+import { given, placeholders, prepared } from "./prepared.ts";
+import { requireRow } from "./rows.ts";
 import { channel, channelRevision, owner } from "./schema/sqlite.ts";
 
 export type ChannelRow = typeof channel.$inferSelect;
@@ -44,7 +44,7 @@ export async function insertChannel(
   tx: Transaction,
   values: Pick<ChannelRow, "ownerId" | "type" | "name" | "visibility" | "created">,
 ): Promise<ChannelRow> {
-  return theRow(await tx.insert(channel).values(values).returning());
+  return requireRow(await tx.insert(channel).values(values).returning());
 }
 
 export async function updateChannel(
@@ -71,7 +71,7 @@ const addRevision = prepared((reader) =>
 const insertRevision = prepared((reader) =>
   reader
     .insert(channelRevision)
-    .values(givenRow("channelId", "revision", "identity", "at", "actorId"))
+    .values(placeholders("channelId", "revision", "identity", "at", "actorId"))
     .prepare(),
 );
 
@@ -81,7 +81,7 @@ export async function bumpRevision(
   values: Pick<RevisionRow, "channelId" | "identity" | "at" | "actorId">,
 ): Promise<number> {
   const { channelId } = values;
-  const { revision } = theRow(await addRevision(tx).execute({ channelId }));
+  const { revision } = requireRow(await addRevision(tx).execute({ channelId }));
   const before = await revisionTime(tx, channelId, revision - 1);
   await insertRevision(tx).execute({ ...values, at: Math.max(values.at, before ?? 0), revision });
   return revision;

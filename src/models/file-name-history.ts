@@ -2,10 +2,10 @@
 
 import { and, eq } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
-import { givenRow, prepared } from "./prepared.ts";
+import { placeholders, prepared } from "./prepared.ts";
 import { fileNameHistory } from "./schema/sqlite.ts";
 
-type HistoryPlace = {
+type HistoryKey = {
   readonly channelId: number;
   readonly section: string;
   readonly fileName: string;
@@ -15,7 +15,7 @@ type HistoryPlace = {
 const upsertName = prepared((reader) =>
   reader
     .insert(fileNameHistory)
-    .values(givenRow("channelId", "section", "fileNameFolded", "sha256", "firstSeen"))
+    .values(placeholders("channelId", "section", "fileNameFolded", "sha256", "firstSeen"))
     .onConflictDoUpdate({
       target: [
         fileNameHistory.channelId,
@@ -28,21 +28,21 @@ const upsertName = prepared((reader) =>
     .prepare(),
 );
 
-export async function recordFileName(tx: Transaction, place: HistoryPlace, at: number): Promise<void> {
-  const { fileName, ...rest } = place;
+export async function recordFileName(tx: Transaction, key: HistoryKey, at: number): Promise<void> {
+  const { fileName, ...rest } = key;
   await upsertName(tx).execute({ ...rest, fileNameFolded: fileName.toLowerCase(), firstSeen: at });
 }
 
-export async function recordFileDeletion(tx: Transaction, place: HistoryPlace, at: number): Promise<void> {
+export async function recordFileDeletion(tx: Transaction, key: HistoryKey, at: number): Promise<void> {
   await tx
     .update(fileNameHistory)
     .set({ deletedAt: at })
     .where(
       and(
-        eq(fileNameHistory.channelId, place.channelId),
-        eq(fileNameHistory.section, place.section),
-        eq(fileNameHistory.fileNameFolded, place.fileName.toLowerCase()),
-        eq(fileNameHistory.sha256, place.sha256),
+        eq(fileNameHistory.channelId, key.channelId),
+        eq(fileNameHistory.section, key.section),
+        eq(fileNameHistory.fileNameFolded, key.fileName.toLowerCase()),
+        eq(fileNameHistory.sha256, key.sha256),
       ),
     );
 }

@@ -2,7 +2,7 @@
 
 import { and, asc, desc, eq, gt, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
-import { given, givenRow, prepared } from "./prepared.ts";
+import { given, placeholders, prepared } from "./prepared.ts";
 import { WHOLE_CHANNEL } from "./index/scope.ts";
 import { eachInTurn } from "./rows.ts";
 import { indexPart } from "./schema/sqlite.ts";
@@ -12,7 +12,7 @@ type IndexPartRow = typeof indexPart.$inferSelect;
 const upsertPart = prepared((reader) =>
   reader
     .insert(indexPart)
-    .values(givenRow("channelId", "section", "name", "revision"))
+    .values(placeholders("channelId", "section", "name", "revision"))
     .onConflictDoUpdate({
       target: [indexPart.channelId, indexPart.section, indexPart.name],
       set: { revision: sql`excluded.revision` },
@@ -51,21 +51,21 @@ const partOfName = prepared((reader) =>
 /** The newest revision that changed a name in a section; undefined when none did. */
 export async function nameRevision(
   reader: Reader,
-  place: Pick<IndexPartRow, "channelId" | "section" | "name">,
+  key: Pick<IndexPartRow, "channelId" | "section" | "name">,
 ): Promise<number | undefined> {
-  return (await partOfName(reader).execute(place))[0]?.revision;
+  return (await partOfName(reader).execute(key))[0]?.revision;
 }
 
 /** Names of a section, or of the whole channel, that changed after `revision`. */
 export async function changedNames(
   reader: Reader,
-  place: { readonly channelId: number; readonly section: string; readonly revision: number },
+  key: { readonly channelId: number; readonly section: string; readonly revision: number },
 ): Promise<string[]> {
-  const inSection = place.section === WHOLE_CHANNEL ? undefined : eq(indexPart.section, place.section);
+  const inSection = key.section === WHOLE_CHANNEL ? undefined : eq(indexPart.section, key.section);
   const rows = await reader
     .selectDistinct({ name: indexPart.name })
     .from(indexPart)
-    .where(and(eq(indexPart.channelId, place.channelId), inSection, gt(indexPart.revision, place.revision)))
+    .where(and(eq(indexPart.channelId, key.channelId), inSection, gt(indexPart.revision, key.revision)))
     .orderBy(asc(indexPart.name));
   return rows.map((row) => row.name);
 }

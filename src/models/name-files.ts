@@ -8,7 +8,7 @@ import { packageBlob, packageFile } from "./schema/sqlite.ts";
 /** The first of them by file name, whatever their state. */
 export async function filesOfName(
   reader: Reader,
-  place: { readonly channelId: number; readonly section: string; readonly name: string },
+  key: { readonly channelId: number; readonly section: string; readonly name: string },
   limit: number,
 ): Promise<PackageFileWithBlob[]> {
   const rows = await reader
@@ -17,9 +17,9 @@ export async function filesOfName(
     .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
     .where(
       and(
-        eq(packageFile.channelId, place.channelId),
-        eq(packageFile.section, place.section),
-        eq(packageFile.packageName, place.name),
+        eq(packageFile.channelId, key.channelId),
+        eq(packageFile.section, key.section),
+        eq(packageFile.packageName, key.name),
       ),
     )
     .orderBy(asc(packageFile.fileName))

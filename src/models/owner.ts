@@ -3,7 +3,7 @@
 import { eq } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import { given, prepared } from "./prepared.ts";
-import { theRow } from "./rows.ts";
+import { requireRow } from "./rows.ts";
 import { owner } from "./schema/sqlite.ts";
 
 export type OwnerRow = typeof owner.$inferSelect;
@@ -35,7 +35,7 @@ const ownerById = prepared((reader) =>
 
 /** The owner that another row refers to. */
 export async function ownerWithId(reader: Reader, id: number): Promise<OwnerRow> {
-  return theRow(await ownerById(reader).execute({ id }));
+  return requireRow(await ownerById(reader).execute({ id }));
 }
 
 export async function insertOwner(
@@ -43,7 +43,7 @@ export async function insertOwner(
   values: Pick<OwnerRow, "kind" | "name" | "visibility" | "created">,
 ): Promise<OwnerRow> {
   const rows = await tx.insert(owner).values(values).returning();
-  return theRow(rows);
+  return requireRow(rows);
 }
 
 export async function updateOwner(

@@ -2,8 +2,8 @@
 
 import { and, asc, eq, gt, inArray, isNotNull, lte, or, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
-import { given, givenRow, prepared } from "./prepared.ts";
-import { theRow } from "./rows.ts";
+import { given, placeholders, prepared } from "./prepared.ts";
+import { requireRow } from "./rows.ts";
 import { packageBlob } from "./schema/sqlite.ts";
 
 export type PackageBlobRow = typeof packageBlob.$inferSelect;
@@ -19,7 +19,7 @@ const blobByHash = prepared((reader) =>
 const insertBlob = prepared((reader) =>
   reader
     .insert(packageBlob)
-    .values(givenRow("sha256", "md5", "size", "created"))
+    .values(placeholders("sha256", "md5", "size", "created"))
     .returning()
     .prepare(),
 );
@@ -29,7 +29,7 @@ export async function ensureBlob(
   values: Pick<PackageBlobRow, "sha256" | "md5" | "size" | "created">,
 ): Promise<PackageBlobRow> {
   const [existing] = await blobByHash(tx).execute({ sha256: values.sha256 });
-  if (!existing) return theRow(await insertBlob(tx).execute(values));
+  if (!existing) return requireRow(await insertBlob(tx).execute(values));
   // The caller is about to refer to it.
   if (existing.unreferencedAt !== null) await setUnreferenced(tx, existing.id, null);
   return existing;

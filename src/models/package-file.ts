@@ -4,8 +4,8 @@ import { and, asc, desc, eq, gt, like, sql, type SQL } from "drizzle-orm";
 import { STORED_BYTES } from "../modules/stored-budget.ts";
 import type { Reader, Transaction } from "./database.ts";
 import type { PackageBlobRow } from "./package-blob.ts";
-import { given, givenRow, prepared } from "./prepared.ts";
-import { eachInTurn, theRow } from "./rows.ts";
+import { given, placeholders, prepared } from "./prepared.ts";
+import { eachInTurn, requireRow } from "./rows.ts";
 import { packageBlob, packageFile } from "./schema/sqlite.ts";
 
 export type PackageFileRow = typeof packageFile.$inferSelect;
@@ -64,7 +64,7 @@ const insertFileRow = prepared((reader) =>
   reader
     .insert(packageFile)
     .values(
-      givenRow(
+      placeholders(
         ...(["versionId", "channelId", "blobId", "section", "fileName", "fileNameFolded", "packageName"] as const),
         ...(["record", "metadata", "publisherId", "publishedBy", "publishedAt"] as const),
       ),
@@ -73,15 +73,15 @@ const insertFileRow = prepared((reader) =>
     .prepare(),
 );
 
-type FilePlace = { readonly channelId: number; readonly section: string; readonly fileName: string };
+type FileRef = { readonly channelId: number; readonly section: string; readonly fileName: string };
 
 /** File names are unique case-folded; the look-up is exact, since a URL names one file. */
-export async function findFile(reader: Reader, place: FilePlace): Promise<PackageFileWithBlob | undefined> {
+export async function findFile(reader: Reader, place: FileRef): Promise<PackageFileWithBlob | undefined> {
   const found = await findFileFolded(reader, place);
   return found?.fileName === place.fileName ? found : undefined;
 }
 
-export async function findFileFolded(reader: Reader, place: FilePlace): Promise<PackageFileWithBlob | undefined> {
+export async function findFileFolded(reader: Reader, place: FileRef): Promise<PackageFileWithBlob | undefined> {
   const { channelId, section, fileName } = place;
   const [row] = await fileByName(reader).execute({ channelId, section, fileNameFolded: fileName.toLowerCase() });
   return row && { ...row.file, blob: row.blob };
@@ -91,7 +91,7 @@ export async function insertFile(
   tx: Transaction,
   values: Omit<PackageFileRow, "id" | "state" | "fileNameFolded">,
 ): Promise<{ id: number }> {
-  return theRow(await insertFileRow(tx).execute({ ...values, fileNameFolded: values.fileName.toLowerCase() }));
+  return requireRow(await insertFileRow(tx).execute({ ...values, fileNameFolded: values.fileName.toLowerCase() }));
 }
 
 export async function setFileState(tx: Transaction, id: number, state: FileState): Promise<void> {
@@ -232,10 +232,10 @@ const bytesByName = prepared((reader) =>
     .prepare(),
 );
 
-type NamePlace = { readonly channelId: number; readonly section: string };
+type NameKey = { readonly channelId: number; readonly section: string };
 
 /** Bytes of the records and the metadata of all files of a name. */
-export async function bytesOfName(reader: Reader, place: NamePlace, packageName: string): Promise<number> {
+export async function bytesOfName(reader: Reader, place: NameKey, packageName: string): Promise<number> {
   const { channelId, section } = place;
   const [row] = await bytesByName(reader).execute({ channelId, section, packageName });
   return row?.bytes ?? 0;
@@ -248,7 +248,7 @@ const NAME_PAGE = 1000;
 /** All files of a name in a section, whatever their state, page by page. */
 export async function* pagesOfName(
   reader: Reader,
-  place: NamePlace,
+  place: NameKey,
   packageName: string,
   /** From the file after this one on. */
   begin = "",
@@ -306,12 +306,12 @@ export async function weightOfName(
   reader: Reader,
   place: { readonly channelId: number; readonly section: string; readonly name: string },
 ): Promise<number> {
-  return theRow(await weightByName(reader).execute(place)).bytes;
+  return requireRow(await weightByName(reader).execute(place)).bytes;
 }
 
 /** Bytes that one of them takes. */
 export async function weightOfFile(reader: Reader, id: number): Promise<number> {
-  return theRow(await weightById(reader).execute({ id })).bytes;
+  return requireRow(await weightById(reader).execute({ id })).bytes;
 }
 
 const indexedByName = prepared((reader) =>
@@ -327,7 +327,7 @@ const indexedByName = prepared((reader) =>
 /** One of them. */
 export async function indexedFile(
   reader: Reader,
-  { channelId, section, fileName }: FilePlace,
+  { channelId, section, fileName }: FileRef,
 ): Promise<IndexedFile | undefined> {
   const fileNameFolded = fileName.toLowerCase();
   const [row] = await indexedByName(reader).execute({ channelId, section, fileNameFolded });

@@ -2,8 +2,8 @@
 
 import { and, eq, notExists } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
-import { given, givenRow, prepared } from "./prepared.ts";
-import { theRow } from "./rows.ts";
+import { given, placeholders, prepared } from "./prepared.ts";
+import { requireRow } from "./rows.ts";
 import { packageFile, packageVersion } from "./schema/sqlite.ts";
 
 export type PackageVersionRow = typeof packageVersion.$inferSelect;
@@ -19,7 +19,7 @@ const versionOf = prepared((reader) =>
 const insertVersion = prepared((reader) =>
   reader
     .insert(packageVersion)
-    .values(givenRow("packageId", "version", "created"))
+    .values(placeholders("packageId", "version", "created"))
     .returning()
     .prepare(),
 );
@@ -29,7 +29,7 @@ export async function ensurePackageVersion(
   values: Pick<PackageVersionRow, "packageId" | "version" | "created">,
 ): Promise<PackageVersionRow> {
   const [existing] = await versionOf(tx).execute(values);
-  return existing ?? theRow(await insertVersion(tx).execute(values));
+  return existing ?? requireRow(await insertVersion(tx).execute(values));
 }
 
 /** Removes the version when its last file has gone; answers its package's id then. */

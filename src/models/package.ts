@@ -2,8 +2,8 @@
 
 import { and, eq, notExists } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
-import { given, givenRow, prepared } from "./prepared.ts";
-import { theRow } from "./rows.ts";
+import { given, placeholders, prepared } from "./prepared.ts";
+import { requireRow } from "./rows.ts";
 import { packageVersion, pkg } from "./schema/sqlite.ts";
 
 export type PackageRow = typeof pkg.$inferSelect;
@@ -19,7 +19,7 @@ const packageByName = prepared((reader) =>
 const insertPackage = prepared((reader) =>
   reader
     .insert(pkg)
-    .values(givenRow("channelId", "name", "nameFolded", "created"))
+    .values(placeholders("channelId", "name", "nameFolded", "created"))
     .returning()
     .prepare(),
 );
@@ -30,7 +30,7 @@ export async function ensurePackage(
 ): Promise<PackageRow> {
   const row = { ...values, nameFolded: values.name.toLowerCase() };
   const [existing] = await packageByName(tx).execute(row);
-  return existing ?? theRow(await insertPackage(tx).execute(row));
+  return existing ?? requireRow(await insertPackage(tx).execute(row));
 }
 
 export async function deletePackageIfEmpty(tx: Transaction, id: number): Promise<void> {

@@ -22,7 +22,9 @@ export function given<Name extends string>(name: Name): Placeholder<Name> {
 }
 
 /** A row of placeholders for an insert of these columns. */
-export function givenRow<Column extends string>(...columns: readonly Column[]): Record<Column, Placeholder<Column>> {
+export function placeholders<Column extends string>(
+  ...columns: readonly Column[]
+): Record<Column, Placeholder<Column>> {
   const row: Partial<Record<Column, Placeholder<Column>>> = {};
   for (const column of columns) row[column] = given(column);
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- each column has just been set

@@ -4,7 +4,7 @@ import { and, asc, eq } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import type { OwnerRow } from "./owner.ts";
 import { given, prepared } from "./prepared.ts";
-import { theRow } from "./rows.ts";
+import { requireRow } from "./rows.ts";
 import { owner, principal, user } from "./schema/sqlite.ts";
 
 export type UserRow = typeof user.$inferSelect;
@@ -37,8 +37,8 @@ export async function insertUser(
   tx: Transaction,
   values: Pick<UserRow, "ownerId" | "passwordHash" | "isAdmin" | "email">,
 ): Promise<UserRow> {
-  const { id: principalId } = theRow(await tx.insert(principal).values({ kind: "user" }).returning());
-  return theRow(
+  const { id: principalId } = requireRow(await tx.insert(principal).values({ kind: "user" }).returning());
+  return requireRow(
     await tx
       .insert(user)
       .values({ ...values, principalId })

@@ -4,23 +4,23 @@
 /** Whether `text` as a whole fits `pattern`; `*` is any run of characters, `?` any one. */
 export function matchesPattern(pattern: string, text: string): boolean {
   let at = 0;
-  let place = 0;
+  let position = 0;
   let star = -1;
   let resume = 0;
   while (at < text.length) {
-    if (pattern[place] === "*") {
-      star = place++;
+    if (pattern[position] === "*") {
+      star = position++;
       resume = at;
-    } else if (pattern[place] === "?" || pattern[place] === text[at]) {
-      place++;
+    } else if (pattern[position] === "?" || pattern[position] === text[at]) {
+      position++;
       at++;
     } else if (star >= 0) {
-      place = star + 1;
+      position = star + 1;
       at = ++resume;
     } else {
       return false;
     }
   }
-  while (pattern[place] === "*") place++;
-  return place === pattern.length;
+  while (pattern[position] === "*") position++;
+  return position === pattern.length;
 }

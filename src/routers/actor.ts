@@ -1,7 +1,7 @@
 // Who acts in a request, for the services: its identity, with what the audit trail says of the request.
 
 import type { RequestActor, Surface } from "../services/actor.ts";
-import type { Call } from "./kit.ts";
+import type { Call } from "./request-pipeline.ts";
 
 export async function actorOf(
   { identify, context }: Call,

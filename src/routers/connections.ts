@@ -2,7 +2,7 @@
 
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Unread } from "../modules/unread.ts";
-import type { Peer } from "./kit.ts";
+import type { Peer } from "./request-pipeline.ts";
 
 export type Connections = {
   /**

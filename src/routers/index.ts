@@ -4,10 +4,10 @@ import { Elysia } from "elysia";
 import { AppError, notFound } from "../errors.ts";
 import type { Unread } from "../modules/unread.ts";
 import { createConnections } from "./connections.ts";
-import { createRouteKit, type MountRoutes, type Peer, type RouteKitParts } from "./kit.ts";
+import { createPipeline, type MountRoutes, type Peer, type PipelineParts } from "./request-pipeline.ts";
 import { opsRoutes, type OpsParts } from "./ops.ts";
 
-export type RouterParts = RouteKitParts &
+export type RouterParts = PipelineParts &
   OpsParts & {
     readonly unread: Unread;
     /** Of every package type. */
@@ -21,22 +21,22 @@ export type Router = {
 };
 
 export function createRouter(parts: RouterParts): Router {
-  const kit = createRouteKit(parts);
+  const pipeline = createPipeline(parts);
   const connections = createConnections(parts);
   // Elysia looks for the path behind the eleventh character unless told that hosts may be shorter than four.
   const app = new Elysia({ name: "condarium", handler: { standardHostname: false } })
     // First, since a hook covers only what is mounted after it.
-    .onError(({ request, error, code }) => kit.answer(request, "(none)", () => fail(error, code)))
-    .use(opsRoutes(parts, kit));
-  for (const mount of parts.packages) app.use(mount(kit));
+    .onError(({ request, error, code }) => pipeline.handle(request, "(none)", () => fail(error, code)))
+    .use(opsRoutes(parts, pipeline));
+  for (const mount of parts.packages) app.use(mount(pipeline));
   return {
     routes: app.routes.map(({ method, path }) => ({ method, path })),
     handle: async (sent, peer) => {
       const request = withHost(sent);
-      kit.setPeer(request, peer);
+      pipeline.setPeer(request, peer);
       const turn = connections.enter(peer);
       if (turn) await turn;
-      const response = kit.repeat(request) ?? (await app.handle(request));
+      const response = pipeline.replay(request) ?? (await app.handle(request));
       const closes = connections.mustClose(request, response, peer);
       if (closes !== false && (await closes)) response.headers.set("connection", "close");
       return response;

@@ -5,11 +5,11 @@ import type { Metrics } from "../modules/metrics.ts";
 import type { Access } from "../services/access.ts";
 import type { Health } from "../services/health.ts";
 import { actorOf } from "./actor.ts";
-import type { Call, RouteKit } from "./kit.ts";
+import type { Call, Pipeline } from "./request-pipeline.ts";
 
 export type OpsParts = { readonly health: Health; readonly metrics: Metrics; readonly access: Access };
 
-export function opsRoutes(parts: OpsParts, kit: RouteKit) {
+export function opsRoutes(parts: OpsParts, pipeline: Pipeline) {
   const app = new Elysia({ name: "ops" });
   const routes = [
     ["/", welcome],
@@ -18,7 +18,7 @@ export function opsRoutes(parts: OpsParts, kit: RouteKit) {
     ["/metrics", (call: Call) => guardedMetrics(parts, call)],
   ] as const;
   for (const [path, work] of routes) {
-    const handle = ({ request }: { request: Request }) => kit.answer(request, path, work);
+    const handle = ({ request }: { request: Request }) => pipeline.handle(request, path, work);
     app.get(path, handle).head(path, handle);
   }
   return app;

@@ -3,21 +3,21 @@
 import { packageCaching } from "../modules/http/cache-control.ts";
 import { strongEtag } from "../modules/http/etag.ts";
 import type { RequestActor } from "../services/actor.ts";
-import { effectiveVisibility, type ChannelPlace } from "../services/channel-place.ts";
+import { effectiveVisibility, type ChannelRef } from "../services/channel-ref.ts";
 import type { SourceFile } from "../services/sources/source.ts";
-import type { Call } from "./kit.ts";
+import type { Call } from "./request-pipeline.ts";
 import { contentResponse, type Asking } from "./ranged.ts";
 
 /** `isPublic` answers are for everyone's caches; those to nobody in particular may be given again. */
 export function readerOf(
   call: Call,
   actor: RequestActor,
-  place: ChannelPlace,
+  ref: ChannelRef,
 ): { readonly asking: Asking; readonly isPublic: boolean } {
   const { request, context, isOpen } = call;
-  const isPublic = context.pathToken === undefined && effectiveVisibility(place.owner, place.channel) === "public";
-  const mayRepeat = isPublic && actor.identity.kind === "anonymous" ? call.mayRepeat : () => {};
-  return { asking: { request, isOpen, mayRepeat }, isPublic };
+  const isPublic = context.pathToken === undefined && effectiveVisibility(ref.owner, ref.channel) === "public";
+  const allowCaching = isPublic && actor.identity.kind === "anonymous" ? call.allowCaching : () => {};
+  return { asking: { request, isOpen, allowCaching }, isPublic };
 }
 
 /** A file as a download. Names of every type are such that they are safe in a quoted string. */

@@ -3,8 +3,8 @@
 import { matchesEtag } from "../modules/http/etag.ts";
 import { ifRangeHolds, parseRange } from "../modules/http/range.ts";
 import type { Sendable } from "../services/bodies.ts";
-import type { Call } from "./kit.ts";
-import type { Repeat } from "./remembered.ts";
+import type { Call } from "./request-pipeline.ts";
+import type { CachedBody } from "./response-cache.ts";
 
 export type Content = {
   /** Quoted, strong. */
@@ -12,24 +12,24 @@ export type Content = {
   readonly sendable: Sendable;
 };
 
-/** Who asks; `mayRepeat` lets the answer be given to everybody who asks the same. */
-export type Asking = Pick<Call, "request" | "mayRepeat" | "isOpen">;
+/** Who asks; `allowCaching` lets the answer be given to everybody who asks the same. */
+export type Asking = Pick<Call, "request" | "allowCaching" | "isOpen">;
 
-const NO_CONTENT: Repeat = { content: () => null, heldBytes: 0 };
+const NO_CONTENT: CachedBody = { content: () => null, heldBytes: 0 };
 
 export async function contentResponse(asking: Asking, headers: Headers, content: Content): Promise<Response> {
-  const { request, mayRepeat, isOpen } = asking;
+  const { request, allowCaching, isOpen } = asking;
   const { etag, sendable } = content;
   const { size } = sendable;
   headers.set("etag", etag);
   // Only the exact bytes decide: a date says nothing about which of several documents a client holds.
   if (matchesEtag(request.headers.get("if-none-match"), etag)) {
-    mayRepeat(NO_CONTENT);
+    allowCaching(NO_CONTENT);
     return new Response(null, { status: 304, headers });
   }
   headers.set("accept-ranges", "bytes");
   if (request.method === "HEAD") {
-    mayRepeat(NO_CONTENT);
+    allowCaching(NO_CONTENT);
     headers.set("content-length", String(size));
     return new Response(null, { headers });
   }
@@ -48,7 +48,7 @@ export async function contentResponse(asking: Asking, headers: Headers, content:
       const body = await sendable.open({ isOpen });
       // Bun would say so itself, as of a range, but too late for the log.
       headers.set("content-length", String(size));
-      mayRepeat({ content: (next) => sendable.again(next), heldBytes: sendable.heldBytes });
+      allowCaching({ content: (next) => sendable.again(next), heldBytes: sendable.heldBytes });
       return new Response(body, { headers });
     }
   }

@@ -9,12 +9,12 @@ import type { Actor, Identity, Scope } from "./actor.ts";
 import {
   channelLabel,
   effectiveVisibility,
-  findPlace,
+  findChannelRef,
   inheritedVisibility,
-  isThere,
+  channelExists,
   narrower,
-  type ChannelPlace,
-} from "./channel-place.ts";
+  type ChannelRef,
+} from "./channel-ref.ts";
 
 /** `publish` also makes a missing channel, for an owner of the place; `create` makes one without a package. */
 export type ChannelAction = "read" | "publish" | "delete" | "replace" | "yank" | "create" | "manage";
@@ -64,18 +64,18 @@ export async function judgeChannel(
   actor: Actor,
   action: Action,
   target: ChannelTarget,
-): Promise<Verdict<ChannelPlace>> {
-  const place = await findPlace(parts.reader, target.owner, target.channel, target.type);
-  const exists = place !== undefined && isThere(place);
+): Promise<Verdict<ChannelRef>> {
+  const ref = await findChannelRef(parts.reader, target.owner, target.channel, target.type);
+  const exists = ref !== undefined && channelExists(ref);
   // What makes a channel finds one in a place that has none yet.
-  const found = exists || action === "publish" || action === "create" ? place : undefined;
+  const found = exists || action === "publish" || action === "create" ? ref : undefined;
   const what = `channel ${channelLabel(target.owner.toLowerCase(), target.channel, target.type)}`;
-  if (actor.kind === "command-line") return found ? allowed(found) : absent(place ? what : ownerOf(target));
+  if (actor.kind === "command-line") return found ? allowed(found) : absent(ref ? what : ownerOf(target));
   const { identity } = actor;
-  const visibility = place ? effectiveVisibility(place.owner, place.channel) : "private";
-  if (action === "read" && exists && visibility === "public") return allowed(place);
+  const visibility = ref ? effectiveVisibility(ref.owner, ref.channel) : "private";
+  if (action === "read" && exists && visibility === "public") return allowed(ref);
   if (identity.kind === "anonymous") return refused("Sign in first.", false);
-  const { role, bounds } = await standingAt(parts.reader, identity, target, place);
+  const { role, bounds } = await standingAt(parts.reader, identity, target, ref);
   const belongs = bounds === undefined && role > 0;
   if (!found) return absent(what, belongs);
   if (found.owner.hidden && !identity.user.isAdmin) return refused(hiddenText(found.owner), belongs);
@@ -133,14 +133,14 @@ async function standingAt(
   reader: Reader,
   identity: SignedIn,
   target: ChannelTarget,
-  place: ChannelPlace | undefined,
+  ref: ChannelRef | undefined,
 ): Promise<{ readonly role: number; readonly bounds: string | undefined }> {
-  const role = await roleOf(reader, identity.user, { owner: place?.owner, channel: place?.channel });
+  const role = await roleOf(reader, identity.user, { owner: ref?.owner, channel: ref?.channel });
   if (identity.kind !== "token") return { role, bounds: undefined };
   const { token } = identity;
   if (token.scopes.includes("public-only")) {
-    const inherited = await inheritedVisibility(reader, place?.owner, { type: target.type, name: target.channel });
-    if (visibilityOf(place, inherited) !== "public") {
+    const inherited = await inheritedVisibility(reader, ref?.owner, { type: target.type, name: target.channel });
+    if (visibilityOf(ref, inherited) !== "public") {
       return { role, bounds: `The token "${token.name}" is for public channels only.` };
     }
   }
@@ -152,16 +152,16 @@ async function standingAt(
 }
 
 /** Of a channel that is not there: what it will have. */
-function visibilityOf(place: ChannelPlace | undefined, inherited: Visibility): Visibility {
-  if (!place) return "private";
-  const visibility = effectiveVisibility(place.owner, place.channel);
-  return place.channel ? visibility : narrower(visibility, inherited);
+function visibilityOf(ref: ChannelRef | undefined, inherited: Visibility): Visibility {
+  if (!ref) return "private";
+  const visibility = effectiveVisibility(ref.owner, ref.channel);
+  return ref.channel ? visibility : narrower(visibility, inherited);
 }
 
 async function roleOf(
   reader: Reader,
   user: UserWithOwner,
-  { owner, channel }: { readonly owner: OwnerRow | undefined; readonly channel: ChannelPlace["channel"] },
+  { owner, channel }: { readonly owner: OwnerRow | undefined; readonly channel: ChannelRef["channel"] },
 ): Promise<number> {
   if (user.isAdmin || user.ownerId === owner?.id) return RANK.owner;
   const where = { principalId: user.principalId ?? 0, ownerId: owner?.id ?? 0, channelId: channel?.id ?? 0 };

@@ -16,7 +16,7 @@ import {
   type Verdict,
 } from "./access-rules.ts";
 import type { Actor } from "./actor.ts";
-import type { ChannelPlace } from "./channel-place.ts";
+import type { ChannelRef } from "./channel-ref.ts";
 import { currentIdentity } from "./identities.ts";
 
 /** All that an owner has. */
@@ -31,7 +31,7 @@ export type Access = {
    * wait) the identity counts as it is by then. Errors: `unauthenticated`, `forbidden`, `not-found`.
    */
   readonly require: {
-    (actor: Actor, action: ChannelAction, target: ChannelTarget, reader?: Reader): Promise<ChannelPlace>;
+    (actor: Actor, action: ChannelAction, target: ChannelTarget, reader?: Reader): Promise<ChannelRef>;
     (actor: Actor, action: "manage", target: OwnerTarget, reader?: Reader): Promise<OwnerRow>;
     (actor: Actor, action: "tokens", target: UserTarget, reader?: Reader): Promise<UserWithOwner>;
     (actor: Actor, action: "administer", target: ServerTarget, reader?: Reader): Promise<undefined>;
@@ -47,7 +47,7 @@ export type AccessParts = {
   readonly createChannels: boolean;
 };
 
-type Found = ChannelPlace | OwnerRow | UserWithOwner | undefined;
+type Found = ChannelRef | OwnerRow | UserWithOwner | undefined;
 
 export function createAccess(parts: AccessParts): Access {
   function judge(
@@ -68,7 +68,7 @@ export function createAccess(parts: AccessParts): Access {
     }
   }
 
-  function require(actor: Actor, action: ChannelAction, target: ChannelTarget, reader?: Reader): Promise<ChannelPlace>;
+  function require(actor: Actor, action: ChannelAction, target: ChannelTarget, reader?: Reader): Promise<ChannelRef>;
   function require(actor: Actor, action: "manage", target: OwnerTarget, reader?: Reader): Promise<OwnerRow>;
   function require(actor: Actor, action: "tokens", target: UserTarget, reader?: Reader): Promise<UserWithOwner>;
   function require(actor: Actor, action: "administer", target: ServerTarget, reader?: Reader): Promise<undefined>;

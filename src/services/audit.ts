@@ -5,7 +5,7 @@ import type { ChannelRow } from "../models/channel.ts";
 import type { Transaction } from "../models/database.ts";
 import type { OwnerRow } from "../models/owner.ts";
 import { tokenOf, userOf, type Actor } from "./actor.ts";
-import { channelLabel } from "./channel-place.ts";
+import { channelLabel } from "./channel-ref.ts";
 
 /** Changes of files are named as in a channel's events, changes of other things by the thing and the verb. */
 export type AuditAction =
@@ -34,7 +34,7 @@ export type AuditEvent = {
 
 export async function recordAudit(tx: Transaction, actor: Actor, event: AuditEvent): Promise<void> {
   const { at, action, owner, channel, subject, detail = {} } = event;
-  const place = channel ? channelLabel(owner.name, channel.name, channel.type) : owner.name;
+  const label = channel ? channelLabel(owner.name, channel.name, channel.type) : owner.name;
   await insertAuditEvent(tx, {
     at,
     actor: nameOf(actor),
@@ -43,8 +43,8 @@ export async function recordAudit(tx: Transaction, actor: Actor, event: AuditEve
     action,
     ownerId: owner.id,
     channelId: channel?.id ?? null,
-    target: subject === undefined ? place : `${place}/${subject}`,
-    subject: subject ?? place,
+    target: subject === undefined ? label : `${label}/${subject}`,
+    subject: subject ?? label,
     outcome: "done",
     detail: JSON.stringify(detail),
     requestId: actor.kind === "request" ? actor.requestId : null,

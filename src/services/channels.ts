@@ -16,8 +16,8 @@ import {
   effectiveVisibility,
   inheritedVisibility,
   type ChannelName,
-  type ChannelPlace,
-} from "./channel-place.ts";
+  type ChannelRef,
+} from "./channel-ref.ts";
 import { changedPolicy, policyOf, type ChannelPolicy } from "./channel-policy.ts";
 import type { PackageTypes } from "./package-type.ts";
 
@@ -44,7 +44,7 @@ export type ChannelChange = {
 /** Errors of all but `list`: those of the gate. */
 export type Channels = {
   /** The row of a place that was found in this transaction, made if it is missing; never more visible than a channel whose path is a prefix of its own. */
-  ensure(tx: Transaction, place: ChannelPlace, actor: Actor): Promise<ChannelRow>;
+  ensure(tx: Transaction, ref: ChannelRef, actor: Actor): Promise<ChannelRow>;
   /** Errors: `conflict` when it is there, `invalid-argument` for a bad name or policy. */
   create(actor: Actor, name: OneChannel, change: ChannelChange): Promise<void>;
   /** Of an owner, only the visibility. Errors: `invalid-argument`. */
@@ -66,24 +66,24 @@ export type ChannelsParts = {
 export function createChannels(parts: ChannelsParts): Channels {
   const { database, access, clock, types } = parts;
   return {
-    ensure: async (tx, place, actor) => {
-      if (place.channel) return place.channel;
+    ensure: async (tx, ref, actor) => {
+      if (ref.channel) return ref.channel;
       const at = clock.now();
-      const channel = await insert(tx, types, place, at);
-      const event = { at, action: "channel.create", owner: place.owner, channel } as const;
+      const channel = await insert(tx, types, ref, at);
+      const event = { at, action: "channel.create", owner: ref.owner, channel } as const;
       // The unnamed channel was there before its row.
-      if (place.name !== "") await recordAudit(tx, actor, event);
+      if (ref.name !== "") await recordAudit(tx, actor, event);
       return channel;
     },
     create: (actor, name, change) =>
       database.transact(async (tx) => {
-        const place = await access.require(actor, "create", { kind: "channel", ...name }, tx);
-        if (place.channel) throw conflict(`${labelOf(place)} exists already.`);
+        const ref = await access.require(actor, "create", { kind: "channel", ...name }, tx);
+        if (ref.channel) throw conflict(`${labelOf(ref)} exists already.`);
         const at = clock.now();
-        const channel = await insert(tx, types, place, at);
+        const channel = await insert(tx, types, ref, at);
         const detail = changeOf(types, channel, change);
         if (Object.keys(detail).length > 0) await updateChannel(tx, channel.id, storedChange(detail));
-        await recordAudit(tx, actor, { at, action: "channel.create", owner: place.owner, channel, detail });
+        await recordAudit(tx, actor, { at, action: "channel.create", owner: ref.owner, channel, detail });
       }),
     change: (actor, name, change) =>
       database.transact(async (tx) => {
@@ -96,9 +96,9 @@ export function createChannels(parts: ChannelsParts): Channels {
     list: (actor, owner) => list(parts, actor, owner),
     remove: (actor, name) =>
       database.transact(async (tx) => {
-        const place = await access.require(actor, "manage", { kind: "channel", ...name }, tx);
-        const { owner, channel } = place;
-        if (!channel) throw notFound(`${labelOf(place)} holds nothing that could be deleted.`);
+        const ref = await access.require(actor, "manage", { kind: "channel", ...name }, tx);
+        const { owner, channel } = ref;
+        if (!channel) throw notFound(`${labelOf(ref)} holds nothing that could be deleted.`);
         const files = await countFiles(tx, channel.id);
         if (files > 0) throw conflict(`The channel still holds ${files} file(s). Delete them first.`);
         await deleteIndexParts(tx, channel.id);
@@ -111,7 +111,7 @@ export function createChannels(parts: ChannelsParts): Channels {
 async function insert(
   tx: Transaction,
   types: PackageTypes,
-  { type, owner, name }: ChannelPlace,
+  { type, owner, name }: ChannelRef,
   created: number,
 ): Promise<ChannelRow> {
   const problem = types.named(type).channelNameProblem(name);
@@ -126,13 +126,13 @@ async function changeChannel(
   { access, clock, types }: ChannelsParts,
   { actor, target, change }: { readonly actor: Actor; readonly target: ChannelTarget; readonly change: ChannelChange },
 ): Promise<void> {
-  const place = await access.require(actor, "manage", target, tx);
+  const ref = await access.require(actor, "manage", target, tx);
   const at = clock.now();
-  const channel = place.channel ?? (await insert(tx, types, place, at));
+  const channel = ref.channel ?? (await insert(tx, types, ref, at));
   const detail = changeOf(types, channel, change);
   if (Object.keys(detail).length === 0) return;
   await updateChannel(tx, channel.id, storedChange(detail));
-  await recordAudit(tx, actor, { at, action: "channel.settings", owner: place.owner, channel, detail });
+  await recordAudit(tx, actor, { at, action: "channel.settings", owner: ref.owner, channel, detail });
 }
 
 async function changeOwner(
@@ -186,18 +186,18 @@ async function list(parts: ChannelsParts, actor: Actor, ownerName?: string): Pro
   return infos;
 }
 
-async function infoOf({ database, types }: ChannelsParts, place: ChannelPlace): Promise<ChannelInfo> {
-  const { channel } = place;
+async function infoOf({ database, types }: ChannelsParts, ref: ChannelRef): Promise<ChannelInfo> {
+  const { channel } = ref;
   return {
-    channel: labelOf(place),
-    visibility: effectiveVisibility(place.owner, channel),
+    channel: labelOf(ref),
+    visibility: effectiveVisibility(ref.owner, channel),
     description: channel?.description ?? "",
     revision: channel?.revision ?? 0,
-    policy: policyOf(types.named(place.type).policy, channel),
+    policy: policyOf(types.named(ref.type).policy, channel),
     files: channel ? await countFiles(database.read, channel.id) : 0,
   };
 }
 
-function labelOf(place: ChannelPlace): string {
-  return channelLabel(place.owner.name, place.name, place.type);
+function labelOf(ref: ChannelRef): string {
+  return channelLabel(ref.owner.name, ref.name, ref.type);
 }

@@ -2,6 +2,7 @@
 
 import { createFileHash, type FileDigest } from "../modules/hash.ts";
 import { randomHex } from "../modules/ids.ts";
+import type { HashJobs } from "./hash-worker.ts";
 import type { Workers } from "./workers.ts";
 
 /** A file that something else appends to. */
@@ -21,7 +22,7 @@ const MOST_BEHIND = 64 * 1024 ** 2;
 const STEP_LIMIT_MS = 60_000;
 
 /** `workers` must be of size one: the thread knows the files that it has begun. */
-export function createFileHashes({ workers }: { readonly workers: Pick<Workers, "run"> }): FileHashes {
+export function createFileHashes({ workers }: { readonly workers: Pick<Workers<HashJobs>, "run"> }): FileHashes {
   return {
     follow: (path) => {
       const id = randomHex(16);

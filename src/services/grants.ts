@@ -10,7 +10,7 @@ import type { Clock } from "../modules/clock.ts";
 import type { Access } from "./access.ts";
 import type { Actor } from "./actor.ts";
 import { recordAudit, type AuditAction } from "./audit.ts";
-import { channelLabel, type ChannelName } from "./channel-place.ts";
+import { channelLabel, type ChannelName } from "./channel-ref.ts";
 import type { Channels } from "./channels.ts";
 
 /** `on` is where the role was given: the channel, or its owner for all that the owner has. */
@@ -39,27 +39,27 @@ export function createGrants(parts: GrantsParts): Grants {
     list: (actor, name) => list(parts, actor, name),
     set: (actor, name, userName, role) =>
       database.transact(async (tx) => {
-        const place = await placeOf(tx, parts, actor, name);
+        const scope = await scopeOf(tx, parts, actor, name);
         const user = await requireUser(tx, userName);
-        await setGrant(tx, user, { target: place.target, role, created: parts.clock.now() });
-        await record(tx, parts, actor, "grant.set", place, { user: user.owner.name, role });
+        await setGrant(tx, user, { target: scope.target, role, created: parts.clock.now() });
+        await record(tx, parts, actor, "grant.set", scope, { user: user.owner.name, role });
       }),
     revoke: (actor, name, userName) =>
       database.transact(async (tx) => {
-        const place = await placeOf(tx, parts, actor, name);
+        const scope = await scopeOf(tx, parts, actor, name);
         const user = await requireUser(tx, userName);
-        const role = await findGrant(tx, user.principalId, place.target);
-        const remaining = await roleFromOwner(tx, user, place);
-        if (role === undefined) throw notFound(nothingToRevoke(user, place, remaining));
-        await deleteGrant(tx, user.principalId, place.target);
-        await record(tx, parts, actor, "grant.revoke", place, { user: user.owner.name, role });
+        const role = await findGrant(tx, user.principalId, scope.target);
+        const remaining = await roleFromOwner(tx, user, scope);
+        if (role === undefined) throw notFound(nothingToRevoke(user, scope, remaining));
+        await deleteGrant(tx, user.principalId, scope.target);
+        await record(tx, parts, actor, "grant.revoke", scope, { user: user.owner.name, role });
         return { remaining };
       }),
   };
 }
 
 /** What a role is given on. */
-type GrantPlace = {
+type GrantScope = {
   readonly owner: OwnerRow;
   readonly channel: ChannelRow | undefined;
   readonly target: GrantTarget;
@@ -86,31 +86,31 @@ async function grantsOfOwner(reader: Reader, owner: OwnerRow): Promise<GrantInfo
   return grants.map((grant) => ({ ...grant, on: owner.name }));
 }
 
-async function placeOf(
+async function scopeOf(
   tx: Transaction,
   { access, channels }: GrantsParts,
   actor: Actor,
   { type, owner: ownerName, channel: channelName }: ChannelName,
-): Promise<GrantPlace> {
+): Promise<GrantScope> {
   if (channelName === undefined) {
     const owner = await access.require(actor, "manage", { kind: "owner", owner: ownerName }, tx);
     return { owner, channel: undefined, target: { kind: "owner", ownerId: owner.id } };
   }
   const target = { kind: "channel", type, owner: ownerName, channel: channelName } as const;
-  const place = await access.require(actor, "manage", target, tx);
+  const scope = await access.require(actor, "manage", target, tx);
   // The unnamed channel exists for every owner, so a grant may be what makes its row.
-  const channel = await channels.ensure(tx, place, actor);
-  return { owner: place.owner, channel, target: { kind: "channel", channelId: channel.id } };
+  const channel = await channels.ensure(tx, scope, actor);
+  return { owner: scope.owner, channel, target: { kind: "channel", channelId: channel.id } };
 }
 
-async function roleFromOwner(tx: Transaction, user: UserWithOwner, place: GrantPlace): Promise<Role | undefined> {
-  if (!place.channel) return undefined;
-  return await findGrant(tx, user.principalId, { kind: "owner", ownerId: place.owner.id });
+async function roleFromOwner(tx: Transaction, user: UserWithOwner, scope: GrantScope): Promise<Role | undefined> {
+  if (!scope.channel) return undefined;
+  return await findGrant(tx, user.principalId, { kind: "owner", ownerId: scope.owner.id });
 }
 
-function nothingToRevoke({ owner: { name } }: UserWithOwner, place: GrantPlace, fromOwner: Role | undefined): string {
+function nothingToRevoke({ owner: { name } }: UserWithOwner, scope: GrantScope, fromOwner: Role | undefined): string {
   if (fromOwner === undefined) return `${name} has no role there.`;
-  return `${name} has no role on this channel alone, but is ${fromOwner} of all that ${place.owner.name} has: revoke that role.`;
+  return `${name} has no role on this channel alone, but is ${fromOwner} of all that ${scope.owner.name} has: revoke that role.`;
 }
 
 async function record(
@@ -118,7 +118,7 @@ async function record(
   { clock }: GrantsParts,
   actor: Actor,
   action: Extract<AuditAction, `grant.${string}`>,
-  { owner, channel }: GrantPlace,
+  { owner, channel }: GrantScope,
   detail: { readonly user: string; readonly role: Role },
 ): Promise<void> {
   await recordAudit(tx, actor, { at: clock.now(), action, owner, channel, detail });

@@ -13,6 +13,8 @@ export type HashStep = {
   readonly isLast: boolean;
 };
 
+export type HashJobs = { readonly hash: { readonly input: HashStep; readonly answer: FileDigest | undefined } };
+
 export type HashWorker = {
   /** Takes the next bytes of a file; the last step answers the digest. Throws for a file of which it missed a step. */
   take(step: HashStep): FileDigest | undefined;

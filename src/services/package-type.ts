@@ -15,10 +15,10 @@ export type PackageType = {
   /** Whether its channels have documents of an index. */
   readonly hasDocuments: boolean;
   /** Ready-to-paste lines that publish to and install from a channel. */
-  hints(place: HintPlace): readonly string[];
+  hints(place: HintTarget): readonly string[];
 };
 
-export type HintPlace = {
+export type HintTarget = {
   readonly publicUrl: string;
   readonly owner: string;
   readonly channel: string;

@@ -28,7 +28,7 @@ import { randomHex } from "../modules/ids.ts";
 import { NAME_BYTES } from "../modules/stored-budget.ts";
 import { tokenOf, userOf, type Actor } from "./actor.ts";
 import { recordAudit, type AuditAction } from "./audit.ts";
-import { createNameWeights, type NamePlace, type NameWeights } from "./name-weights.ts";
+import { createNameWeights, type NameKey, type NameWeights } from "./name-weights.ts";
 
 export type NewFile = {
   readonly packageName: string;
@@ -44,7 +44,7 @@ export type NewFile = {
   readonly blob: { readonly sha256: string; readonly md5: string; readonly size: number };
 };
 
-export type FilePlace = { readonly channel: ChannelRow; readonly section: string; readonly fileName: string };
+export type FileRef = { readonly channel: ChannelRow; readonly section: string; readonly fileName: string };
 export type Change = { readonly revision: number; readonly at: number };
 
 export type Packages = {
@@ -56,15 +56,15 @@ export type Packages = {
   /** Makes the package and version as needed. Errors: as of `checkFile()`. */
   addFile(tx: Transaction, channel: ChannelRow, file: NewFile, actor: Actor): Promise<Change>;
   /** Errors: `not-found`. */
-  removeFile(tx: Transaction, place: FilePlace, actor: Actor): Promise<Change>;
+  removeFile(tx: Transaction, nameKey: FileRef, actor: Actor): Promise<Change>;
   /** All files that a name has in a section, as one change. Errors: `not-found`, `invalid` when there are too many. */
   removeName(
     tx: Transaction,
-    place: { readonly channel: ChannelRow; readonly section: string; readonly packageName: string },
+    nameKey: { readonly channel: ChannelRow; readonly section: string; readonly packageName: string },
     actor: Actor,
   ): Promise<Change>;
   /** Yank, quarantine, or back; `reason` goes to the audit trail. Errors: `not-found`, `conflict` when it is so already. */
-  setState(tx: Transaction, place: FilePlace, state: FileState, actor: Actor, reason: string): Promise<Change>;
+  setState(tx: Transaction, nameKey: FileRef, state: FileState, actor: Actor, reason: string): Promise<Change>;
 };
 
 export type PackagesParts = { readonly clock: Clock };
@@ -79,8 +79,8 @@ export function createPackages(parts: PackagesParts): Packages {
   return {
     checkFile: async (reader, channel, file) => {
       await refuseDuplicate(reader, channel, file);
-      const place = nameOf(channel, file);
-      refuseHeavy(file, (await weights.known(reader, place)) ?? (await weightOfName(reader, place)), NAME_BYTES);
+      const nameKey = nameOf(channel, file);
+      refuseHeavy(file, (await weights.known(reader, nameKey)) ?? (await weightOfName(reader, nameKey)), NAME_BYTES);
     },
     addFile: async (tx, channel, file, actor) => {
       await refuseDuplicate(tx, channel, file);
@@ -100,30 +100,30 @@ export function createPackages(parts: PackagesParts): Packages {
       };
       return await recordChange(tx, channel, what, actor, at);
     },
-    removeFile: async (tx, place, actor) => {
-      const file = await theFile(tx, place);
+    removeFile: async (tx, nameKey, actor) => {
+      const file = await requireFile(tx, nameKey);
       const { packageName } = file;
-      const { channel, section } = place;
+      const { channel, section } = nameKey;
       const grown = -(await weightOfFile(tx, file.id));
       return await remove(tx, { channel, section, packageName, grown }, [file], actor);
     },
     removeName: async (tx, { channel, section, packageName }, actor) => {
-      const place = nameOf(channel, { section, packageName });
-      const files = await filesOfName(tx, place, MOST_FILES + 1);
+      const nameKey = nameOf(channel, { section, packageName });
+      const files = await filesOfName(tx, nameKey, MOST_FILES + 1);
       if (files.length === 0) throw notFound(`There is no ${section} in this channel.`);
       if (files.length > MOST_FILES) throw tooMany(section);
-      const grown = -(await weightOfName(tx, place));
+      const grown = -(await weightOfName(tx, nameKey));
       return await remove(tx, { channel, section, packageName, grown }, files, actor);
     },
-    setState: async (tx, place, state, actor, reason) => {
-      const file = await theFile(tx, place);
-      if (file.state === state) throw conflict(`${place.fileName} is ${state} already.`);
+    setState: async (tx, nameKey, state, actor, reason) => {
+      const file = await requireFile(tx, nameKey);
+      if (file.state === state) throw conflict(`${nameKey.fileName} is ${state} already.`);
       await setFileState(tx, file.id, state);
-      const { section, fileName } = place;
+      const { section, fileName } = nameKey;
       const action = actionTo(state, file.state);
       const files = [{ fileName, detail: { reason } }];
       const what = { action, section, packageName: file.packageName, files, grown: 0 };
-      return await recordChange(tx, place.channel, what, actor, parts.clock.now());
+      return await recordChange(tx, nameKey.channel, what, actor, parts.clock.now());
     },
   };
 }
@@ -140,17 +140,17 @@ type ChangedName = {
 
 function createRecorder(weights: NameWeights) {
   return async (tx: Transaction, channel: ChannelRow, what: ChangedName, actor: Actor, at: number): Promise<Change> => {
-    const place = nameOf(channel, what);
+    const nameKey = nameOf(channel, what);
     const identity = randomHex(16);
-    const bytes = await weights.known(tx, place);
+    const bytes = await weights.known(tx, nameKey);
     const revision = await bumpRevision(tx, {
       channelId: channel.id,
       identity,
       at,
       actorId: userOf(actor)?.id ?? null,
     });
-    await touchIndexPart(tx, { ...place, revision });
-    if (bytes !== undefined) weights.keep(place, { revision, identity }, bytes + what.grown);
+    await touchIndexPart(tx, { ...nameKey, revision });
+    if (bytes !== undefined) weights.keep(nameKey, { revision, identity }, bytes + what.grown);
     const owner = await ownerWithId(tx, channel.ownerId);
     for (const { fileName, detail } of what.files) {
       const subject = `${what.section}/${fileName}`;
@@ -226,7 +226,7 @@ function tooMany(section: string): AppError {
   return invalid(message, { members: { limit: MOST_FILES } });
 }
 
-function nameOf(channel: ChannelRow, file: Pick<NewFile, "section" | "packageName">): NamePlace {
+function nameOf(channel: ChannelRow, file: Pick<NewFile, "section" | "packageName">): NameKey {
   return { channelId: channel.id, section: file.section, name: file.packageName };
 }
 
@@ -245,8 +245,8 @@ function weightOf({ weight, record, metadata }: NewFile): number {
 }
 
 async function refuseDuplicate(reader: Reader, channel: ChannelRow, file: NewFile): Promise<void> {
-  const place = { channelId: channel.id, section: file.section, fileName: file.fileName };
-  const existing = await findFileFolded(reader, place);
+  const nameKey = { channelId: channel.id, section: file.section, fileName: file.fileName };
+  const existing = await findFileFolded(reader, nameKey);
   if (!existing) return;
   const identical = existing.blob.sha256 === file.blob.sha256;
   const sameness = identical ? "with identical bytes: nothing needs to be done" : "with other bytes";
@@ -255,9 +255,9 @@ async function refuseDuplicate(reader: Reader, channel: ChannelRow, file: NewFil
   });
 }
 
-async function theFile(tx: Transaction, place: FilePlace): Promise<PackageFileWithBlob> {
-  const { section, fileName } = place;
-  const file = await findFile(tx, { channelId: place.channel.id, section, fileName });
+async function requireFile(tx: Transaction, nameKey: FileRef): Promise<PackageFileWithBlob> {
+  const { section, fileName } = nameKey;
+  const file = await findFile(tx, { channelId: nameKey.channel.id, section, fileName });
   if (!file) throw notFound(`There is no ${section}/${fileName} in this channel.`);
   return file;
 }

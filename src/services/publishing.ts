@@ -10,7 +10,7 @@ import { blobKey, fileListKey } from "../modules/storage/keys.ts";
 import type { Access } from "./access.ts";
 import { tokenOf, userOf, type RequestActor } from "./actor.ts";
 import type { Admission, Upload, Uploader } from "./admission.ts";
-import { channelLabel, findPlace, type ChannelPlace } from "./channel-place.ts";
+import { channelLabel, findChannelRef, type ChannelRef } from "./channel-ref.ts";
 import type { Channels, OneChannel } from "./channels.ts";
 import type { PackageTypes } from "./package-type.ts";
 import type { NewFile, Packages } from "./packages.ts";
@@ -30,7 +30,7 @@ export type Submission<Read extends ReadFile> = {
   /** Throws what the address alone refuses, before a byte of the body is read. */
   refuseAddress(): void;
   /** What the bytes are; `place` is what was there when they began to arrive. */
-  read(staged: StagedFile, from: { readonly place: ChannelPlace; readonly account: string }): Promise<Read> | Read;
+  read(staged: StagedFile, from: { readonly ref: ChannelRef; readonly account: string }): Promise<Read> | Read;
 };
 
 /** What a package type makes of the bytes. */
@@ -66,13 +66,11 @@ export type PublishingParts = {
 
 export function createPublishing(parts: PublishingParts): Publishing {
   return async (submission) => {
-    const place = await authorise(parts, submission);
+    const ref = await authorise(parts, submission);
     const { owner, channel: name, type } = submission.channel;
     const channel = channelLabel(owner, name, type);
     try {
-      const submitted = await parts.admit(uploaderOf(submission), (upload) =>
-        receive(parts, submission, place, upload),
-      );
+      const submitted = await parts.admit(uploaderOf(submission), (upload) => receive(parts, submission, ref, upload));
       const { file, rules } = submitted.read;
       const result = submission.dryRun ? "checked" : "created";
       parts.events.publishEnded({ channel, file: `${file.section}/${file.fileName}`, result, rules });
@@ -101,12 +99,12 @@ function accountOf(actor: RequestActor): string {
 }
 
 /** The early refusal, before a byte of the body is read. What the package really is gets checked again later. */
-async function authorise(parts: PublishingParts, submission: AnySubmission): Promise<ChannelPlace> {
-  const place = await parts.access.require(submission.actor, "publish", targetOf(submission));
-  const problem = parts.types.named(place.type).channelNameProblem(place.name);
+async function authorise(parts: PublishingParts, submission: AnySubmission): Promise<ChannelRef> {
+  const ref = await parts.access.require(submission.actor, "publish", targetOf(submission));
+  const problem = parts.types.named(ref.type).channelNameProblem(ref.name);
   if (problem !== undefined) throw invalidArgument(`Invalid channel name: ${problem}.`);
   submission.refuseAddress();
-  return place;
+  return ref;
 }
 
 function targetOf({ channel, packageName }: AnySubmission, file?: NewFile) {
@@ -116,13 +114,13 @@ function targetOf({ channel, packageName }: AnySubmission, file?: NewFile) {
 async function receive<Read extends ReadFile>(
   parts: PublishingParts,
   submission: Submission<Read>,
-  place: ChannelPlace,
+  ref: ChannelRef,
   upload: Upload,
 ): Promise<Submitted<Read>> {
   const { actor } = submission;
   const staged = await parts.staging.receive(submission.incoming, upload);
   try {
-    const read = await submission.read(staged, { place, account: accountOf(actor) });
+    const read = await submission.read(staged, { ref, account: accountOf(actor) });
     await parts.access.require(actor, "publish", targetOf(submission, read.file), parts.database.read);
     await checkFile(parts, submission.channel, read.file);
     if (submission.dryRun) return { read, at: null, revision: null };
@@ -136,8 +134,8 @@ async function receive<Read extends ReadFile>(
 /** What is there already must leave no bytes behind; the transaction looks once more. */
 async function checkFile(parts: PublishingParts, name: OneChannel, file: NewFile): Promise<void> {
   const reader = parts.database.read;
-  const place = await findPlace(reader, name.owner, name.channel, name.type);
-  if (place?.channel) await parts.packages.checkFile(reader, place.channel, file);
+  const ref = await findChannelRef(reader, name.owner, name.channel, name.type);
+  if (ref?.channel) await parts.packages.checkFile(reader, ref.channel, file);
 }
 
 type Ready = { readonly staged: StagedFile; readonly read: ReadFile };
@@ -181,8 +179,8 @@ async function commit(
   tx: Transaction,
 ): Promise<Stored> {
   const { actor } = submission;
-  const place = await parts.access.require(actor, "publish", targetOf(submission, read.file), tx);
-  const channel: ChannelRow = await parts.channels.ensure(tx, place, actor);
+  const ref = await parts.access.require(actor, "publish", targetOf(submission, read.file), tx);
+  const channel: ChannelRow = await parts.channels.ensure(tx, ref, actor);
   const change = await parts.packages.addFile(tx, channel, read.file, actor);
   await putBack(parts.blobs, staged, read.fileList);
   return change;

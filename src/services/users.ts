@@ -56,7 +56,7 @@ export function createUsers(parts: UsersParts): Users {
   const change = <T>(actor: Actor, name: string, work: (tx: Transaction, user: UserWithOwner) => Promise<T>) =>
     database.transact(async (tx) => {
       await access.require(actor, "administer", SERVER, tx);
-      return await work(tx, await theUser(tx, name));
+      return await work(tx, await requireUser(tx, name));
     });
   return {
     create: async (actor, user) => {
@@ -144,7 +144,7 @@ async function keepAnAdministrator(tx: Transaction, leaving: UserWithOwner): Pro
   if (leaving.isAdmin && others.length === 0) throw conflict(`${leaving.owner.name} is the only administrator left.`);
 }
 
-async function theUser(reader: Reader, name: string): Promise<UserWithOwner> {
+async function requireUser(reader: Reader, name: string): Promise<UserWithOwner> {
   const user = await findUser(reader, name);
   if (!user) throw notFound(`There is no user ${name}.`);
   return user;

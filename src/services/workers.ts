@@ -2,56 +2,28 @@
 
 import { unavailable, type AppError } from "../errors.ts";
 import { createSemaphore, type Step } from "../modules/mutex.ts";
-import type { FileDigest } from "../modules/hash.ts";
-import type { HashStep } from "./hash-worker.ts";
-import type { GcSummary } from "./storage/gc.ts";
-import type { BuildReply, BuildRequest, RestoreReply, ShardRequest } from "./index/builder.ts";
-import type { PackReply, PackRequest } from "./index/files/gzip-worker.ts";
-import type { ArchiveLimits, Inspection } from "../modules/conda/archive.ts";
 
-/** What a worker can be asked, by the kind of job; `src/worker.ts` does it. */
-type Tasks = {
-  inspect: {
-    readonly path: string;
-    readonly fileName: string;
-    readonly limits: ArchiveLimits;
-    /** ms UTC, to tell a timestamp of the future. */
-    readonly now: number;
-  };
-  document: { readonly dataFolder: string; readonly request: BuildRequest };
-  shard: { readonly dataFolder: string; readonly request: ShardRequest };
-  hash: HashStep;
-  pack: { readonly request: PackRequest };
-  gc: { readonly dataFolder: string; readonly graceMs: number };
-};
+/** What a pool can be asked, by the kind of job. Each room declares its own; `src/worker.ts` does all of them. */
+export type Jobs = Readonly<Record<string, { readonly input: object; readonly answer: unknown }>>;
 
-/** What it answers to each. */
-export type Answers = {
-  inspect: Inspection;
-  document: { readonly reply: BuildReply; readonly mended: string | undefined };
-  shard: RestoreReply;
-  hash: FileDigest | undefined;
-  pack: PackReply;
-  gc: GcSummary;
-};
-
-export type JobKind = keyof Tasks;
-export type WorkerJob<K extends JobKind = JobKind> = { [Kind in K]: { readonly kind: Kind } & Tasks[Kind] }[K];
+export type WorkerJob<J extends Jobs, K extends keyof J = keyof J> = {
+  [Kind in K]: { readonly kind: Kind } & J[Kind]["input"];
+}[K];
 
 /** A failure is one of our own disk or code, never of the package. */
-export type WorkerReply<K extends JobKind = JobKind> =
+export type WorkerReply<Answer = unknown> =
   /** A thread that is spent has grown and gives way to others: another takes its place. */
-  | { readonly kind: "done"; readonly answer: Answers[K]; readonly isSpent: boolean }
+  | { readonly kind: "done"; readonly answer: Answer; readonly isSpent: boolean }
   | { readonly kind: "failed"; readonly message: string };
 
-export type JobOutcome<K extends JobKind> =
-  | WorkerReply<K>
+export type JobOutcome<Answer = unknown> =
+  | WorkerReply<Answer>
   | { readonly kind: "timed-out" }
   | { readonly kind: "crashed" };
 
-export type Workers = {
+export type Workers<J extends Jobs> = {
   /** Runs one job on a free worker; a worker that passes its time is ended and replaced. */
-  run<K extends JobKind>(job: WorkerJob<K>, timeLimitMs: number, step?: Step): Promise<JobOutcome<K>>;
+  run<K extends keyof J>(job: WorkerJob<J, K>, timeLimitMs: number, step?: Step): Promise<JobOutcome<J[K]["answer"]>>;
   readonly waiting: number;
   close(): void;
 };
@@ -66,10 +38,10 @@ export type WorkersParts = {
 /** The events of a worker that will never answer again. */
 const ENDS = ["error", "close"] as const;
 
-export function createWorkers(parts: WorkersParts): Workers {
+export function createWorkers<J extends Jobs>(parts: WorkersParts): Workers<J> {
   const alive = new Set<Worker>();
   const idle: Worker[] = [];
-  const places = createSemaphore(parts.size, parts.queue);
+  const slots = createSemaphore(parts.size, parts.queue);
   let closed = false;
 
   function start(): Worker {
@@ -88,13 +60,13 @@ export function createWorkers(parts: WorkersParts): Workers {
 
   return {
     get waiting() {
-      return places.waiting;
+      return slots.waiting;
     },
     run: (job, timeLimitMs, step) =>
-      places.run(async () => {
+      slots.run(async () => {
         if (closed) throw shuttingDown();
         const worker = idle.pop() ?? start();
-        const outcome = await ask(worker, job, timeLimitMs);
+        const outcome = await ask<J[keyof J]["answer"]>(worker, job, timeLimitMs);
         if (closed) throw shuttingDown();
         if (hasEnded(outcome)) drop(worker);
         else if (alive.has(worker)) idle.push(worker);
@@ -107,7 +79,7 @@ export function createWorkers(parts: WorkersParts): Workers {
   };
 }
 
-function hasEnded({ kind, ...outcome }: JobOutcome<JobKind>): boolean {
+function hasEnded({ kind, ...outcome }: JobOutcome): boolean {
   return kind === "timed-out" || kind === "crashed" || ("isSpent" in outcome && outcome.isSpent);
 }
 
@@ -115,17 +87,17 @@ function shuttingDown(): AppError {
   return unavailable("The server is shutting down.", 5);
 }
 
-function ask<K extends JobKind>(worker: Worker, job: WorkerJob<K>, timeLimitMs: number): Promise<JobOutcome<K>> {
+function ask<Answer>(worker: Worker, job: object, timeLimitMs: number): Promise<JobOutcome<Answer>> {
   return new Promise((resolve) => {
     const listening = new AbortController();
     const { signal } = listening;
-    const settle = (outcome: JobOutcome<K>): void => {
+    const settle = (outcome: JobOutcome<Answer>): void => {
       clearTimeout(timer);
       listening.abort();
       resolve(outcome);
     };
     const timer = setTimeout(() => settle({ kind: "timed-out" }), timeLimitMs);
-    worker.addEventListener("message", (event: MessageEvent<WorkerReply<K>>) => settle(event.data), { signal });
+    worker.addEventListener("message", (event: MessageEvent<WorkerReply<Answer>>) => settle(event.data), { signal });
     for (const end of ENDS) worker.addEventListener(end, () => settle({ kind: "crashed" }), { signal });
     worker.postMessage(job);
   });

@@ -6,7 +6,7 @@ import { openDatabase, type Database } from "../../src/models/database.ts";
 import { systemClock as clock } from "../../src/modules/clock.ts";
 import { createAccess } from "../../src/services/access.ts";
 import { COMMAND_LINE } from "../../src/services/actor.ts";
-import { findPlace } from "../../src/services/channel-place.ts";
+import { findChannelRef } from "../../src/services/channel-ref.ts";
 import { createChannels } from "../../src/services/channels.ts";
 import { createPackages, type NewFile } from "../../src/services/packages.ts";
 import { createUsers } from "../../src/services/users.ts";
@@ -84,7 +84,7 @@ async function createAdder(database: Database): Promise<(files: readonly NewFile
   });
   return async (files) =>
     await database.transact(async (tx) => {
-      const place = await findPlace(tx, "admin", "main");
+      const place = await findChannelRef(tx, "admin", "main");
       if (!place?.channel) throw new Error("the channel has gone");
       for (const file of files) await packages.addFile(tx, place.channel, file, COMMAND_LINE);
     });

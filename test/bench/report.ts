@@ -84,8 +84,8 @@ const COLUMNS: readonly string[] =
 
 function cellsOf(finding: Finding): string[] {
   const { records, what, unit, min, median, max, value, peer, ratio, missing } = finding;
-  const isThere = missing === undefined;
-  const number = (shows: boolean, cell: number): string => (shows && isThere ? shown(cell) : "");
+  const exists = missing === undefined;
+  const number = (shows: boolean, cell: number): string => (shows && exists ? shown(cell) : "");
   return [
     records === undefined ? "" : records.toLocaleString("en"),
     what,
@@ -97,7 +97,7 @@ function cellsOf(finding: Finding): string[] {
     number(true, max),
     peer?.name ?? "",
     number(peer !== undefined, medianOf(peer?.samples ?? [])),
-    ratio === undefined || !isThere ? "" : ratio.toFixed(2),
+    ratio === undefined || !exists ? "" : ratio.toFixed(2),
     targetCell(finding),
     missing ?? metCell(finding),
   ];

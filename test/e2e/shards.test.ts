@@ -213,7 +213,7 @@ describe.skipIf(!(await haveClients()))("documents that are joined of many compr
         expect(ways).toHaveLength(file.endsWith(".zst") ? 4 : 2);
       }
       expect(new Set(Object.values(decoded[url(INDEX)] ?? {})).size).toBe(1);
-      // A joint alone takes four blocks.
+      // A prefix alone takes four blocks.
       expect(blocksOf(await (await fetch(url("repodata.json.zst"))).bytes())).toBeGreaterThan(20);
       const { packages, "packages.conda": conda } = (await (await fetch(url("repodata.json"))).json()) as Record<
         string,

@@ -187,9 +187,9 @@ describe("the version", () => {
   test("changes no later than what has been committed can be read", async () => {
     const before = database.version();
     const writing = database.transact((tx) => addOwner(tx, "alice"));
-    for (let isThere = false; !isThere;) {
-      isThere = (await findOwner(database.read, "alice")) !== undefined;
-      if (isThere) expect(database.version()).not.toBe(before);
+    for (let exists = false; !exists;) {
+      exists = (await findOwner(database.read, "alice")) !== undefined;
+      if (exists) expect(database.version()).not.toBe(before);
       await new Promise((resolve) => setImmediate(resolve));
     }
     await writing;

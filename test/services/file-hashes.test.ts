@@ -3,12 +3,13 @@ import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createFileHashes } from "../../src/services/file-hashes.ts";
+import type { HashJobs } from "../../src/services/hash-worker.ts";
 import { createWorkers, type Workers } from "../../src/services/workers.ts";
 
 const MIB = 1024 ** 2;
 
 let folder: string;
-let workers: Workers;
+let workers: Workers<HashJobs>;
 const threads: Worker[] = [];
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "condarium-hashes-"));

@@ -4,11 +4,15 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ARCHIVE_LIMITS } from "../../src/modules/conda/archive.ts";
-import { createWorkers, type WorkerJob, type Workers } from "../../src/services/workers.ts";
+import { createWorkers, type WorkerJob, type Workers as Pool } from "../../src/services/workers.ts";
 import { errorOf } from "../modules/error-of.ts";
 import { basic, PASSWORD } from "../support/app.ts";
 import { listen } from "../support/listening.ts";
 import { buildPackage, condaBytes, packageParts, tar } from "../support/package-builder.ts";
+
+import type { InspectJobs } from "../../src/services/conda/inspect.ts";
+
+type Workers = Pool<InspectJobs>;
 
 /** A worker that does what the name of the file says. */
 const SCRIPT = URL.createObjectURL(
@@ -42,7 +46,7 @@ function pool(options: { readonly size?: number; readonly queue?: number } = {})
   return workers;
 }
 
-function job(fileName: string): WorkerJob<"inspect"> {
+function job(fileName: string): WorkerJob<InspectJobs> {
   return { kind: "inspect", path: "/nowhere", fileName, limits: ARCHIVE_LIMITS, now: 0 };
 }
 

@@ -8,7 +8,7 @@ import { createApp, type App } from "../../src/app.ts";
 import { loadConfig } from "../../src/config.ts";
 import type { Clock } from "../../src/modules/clock.ts";
 import { createLogger } from "../../src/modules/log.ts";
-import type { Peer } from "../../src/routers/kit.ts";
+import type { Peer } from "../../src/routers/request-pipeline.ts";
 import { manageAs, type Manage } from "./manage.ts";
 
 export type Actor = {

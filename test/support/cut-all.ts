@@ -1,13 +1,13 @@
 // The segments of entries that are all at hand.
 
-import { createCutter, type Entry, type Segment } from "../../src/services/index/segments/chunking.ts";
+import { createChunker, type Entry, type Segment } from "../../src/services/index/segments/chunking.ts";
 
 export function* cutAll(from: string, entries: Iterable<Entry>): Generator<Segment, void, undefined> {
-  const cutter = createCutter(from);
+  const chunker = createChunker(from);
   for (const entry of entries) {
-    const segment = cutter.add(entry);
+    const segment = chunker.add(entry);
     if (segment) yield segment;
   }
-  const rest = cutter.end();
+  const rest = chunker.end();
   if (rest) yield rest;
 }

@@ -8,6 +8,7 @@ import { createDerivedFiles } from "../../src/modules/storage/derived-files.ts";
 import { createDiskStore } from "../../src/modules/storage/disk.ts";
 import { condaIndex } from "../../src/services/conda/index-format.ts";
 import { createIndexBuilder, type BuildReply, type BuildRequest } from "../../src/services/index/builder.ts";
+import type { DocumentJobs } from "../../src/services/index/worker.ts";
 import { createWorkers } from "../../src/services/workers.ts";
 import type { ProcessReply } from "./index-process.ts";
 
@@ -38,7 +39,7 @@ export function builderHere(from: string, to: string, clock: Clock): TestBuilder
 
 export function builderInThread(dataFolder: string): TestBuilder {
   const spawn = (): Worker => new Worker(new URL("../../src/worker.ts", import.meta.url).href);
-  const workers = createWorkers({ spawn, size: 1, queue: 0 });
+  const workers = createWorkers<DocumentJobs>({ spawn, size: 1, queue: 0 });
   return {
     build: async (request) => {
       const outcome = await workers.run({ kind: "document", dataFolder, request }, LIMIT_MS);

@@ -7,7 +7,7 @@ import { findOwner } from "../../src/models/owner.ts";
 import type { FileState } from "../../src/models/package-file.ts";
 import { systemClock } from "../../src/modules/clock.ts";
 import { COMMAND_LINE } from "../../src/services/actor.ts";
-import { DEFAULT_TYPE } from "../../src/services/channel-place.ts";
+import { DEFAULT_TYPE } from "../../src/services/channel-ref.ts";
 import { createPackages } from "../../src/services/packages.ts";
 import type { TestApp } from "./app.ts";
 

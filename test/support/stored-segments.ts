@@ -5,9 +5,9 @@ import type { GroupScope } from "../../src/models/index/segments.ts";
 import { textOf } from "../../src/services/index/segments/encode.ts";
 import type { Segment } from "../../src/services/index/segments/chunking.ts";
 
-export function storedSegments(derived: Derived, place: GroupScope): Segment[] {
+export function storedSegments(derived: Derived, scope: GroupScope): Segment[] {
   const segments: Segment[] = [];
-  for (let row = derived.segmentAt(place, ""); row; row = derived.segmentAfter(place, row.start))
+  for (let row = derived.segmentAt(scope, ""); row; row = derived.segmentAfter(scope, row.start))
     segments.push({ start: row.start, text: textOf(row).toString() });
   return segments;
 }

@@ -8,7 +8,7 @@ import { canonicalRecord } from "../../src/modules/conda/record.ts";
 import { sha256Hex } from "../../src/modules/hash.ts";
 import { createAccess } from "../../src/services/access.ts";
 import { COMMAND_LINE } from "../../src/services/actor.ts";
-import { findPlace } from "../../src/services/channel-place.ts";
+import { findChannelRef } from "../../src/services/channel-ref.ts";
 import { createChannels } from "../../src/services/channels.ts";
 import { createPackages, type NewFile } from "../../src/services/packages.ts";
 import { createUsers } from "../../src/services/users.ts";
@@ -46,9 +46,9 @@ export async function seedWorstChannel(dataDir: string, worst: WorstChannel): Pr
     const packages = createPackages({ clock });
     for (const unit of unitsOf(worst)) {
       await database.transact(async (tx) => {
-        const place = await findPlace(tx, "busy", "main");
-        if (!place?.channel) throw new Error("the channel has gone");
-        for (const file of unit) await packages.addFile(tx, place.channel, file, COMMAND_LINE);
+        const ref = await findChannelRef(tx, "busy", "main");
+        if (!ref?.channel) throw new Error("the channel has gone");
+        for (const file of unit) await packages.addFile(tx, ref.channel, file, COMMAND_LINE);
       });
     }
   } finally {

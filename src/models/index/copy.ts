@@ -5,7 +5,7 @@ import { existsSync } from "node:fs";
 import { isDatabaseBusy, toAppError } from "../sqlite/errors.ts";
 import { bindingsOf, SCOPE, type IndexScope } from "./scope.ts";
 import { retireEntries } from "./shards.ts";
-import { inTransaction, type AsideRecord } from "./db.ts";
+import { inTransaction, type SkippedRecord } from "./db.ts";
 
 /** What a file of derived data is; `foreign` is of another release. */
 export type DerivedFileKind = "ours" | "absent" | "foreign" | "damaged";
@@ -13,14 +13,14 @@ export type DerivedFileKind = "ours" | "absent" | "foreign" | "damaged";
 /** How many parts of a scope are not the same in two files. */
 export type ScopeDifference = {
   readonly segments: number;
-  /** Counted where both files have the piece, as pieces are made when they are first needed. */
-  readonly bzip2Pieces: number;
+  /** Counted where both files have the blocks, as blocks are made when they are first needed. */
+  readonly bzip2Blocks: number;
   readonly entries: number;
-  readonly setAside: number;
+  readonly skipped: number;
 };
 
 const KEY = "channel_id, view, section, layout";
-const KEPT = ["state", "entry", "aside"];
+const KEPT = ["state", "entry", "skipped"];
 
 export function kindOfDerived(path: string, codec: string): DerivedFileKind {
   if (!existsSync(path)) return "absent";
@@ -38,14 +38,14 @@ export function kindOfDerived(path: string, codec: string): DerivedFileKind {
 }
 
 /** The records that documents leave out; none when there is no derived data that can be read. */
-export function listAside(path: string): (AsideRecord & { readonly channelId: number })[] {
+export function listAside(path: string): (SkippedRecord & { readonly channelId: number })[] {
   if (!existsSync(path)) return [];
   const columns = "channel_id AS channelId, package_name AS packageName, path, min(reason) AS reason";
   try {
     return withConnection(path, "read", (db) =>
       db
-        .query<AsideRecord & { channelId: number }, []>(
-          `SELECT ${columns} FROM aside GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`,
+        .query<SkippedRecord & { channelId: number }, []>(
+          `SELECT ${columns} FROM skipped GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`,
         )
         .all(),
     );
@@ -70,11 +70,11 @@ export function compareScope(original: string, copy: string, scope: IndexScope):
         db.query<{ parts: number }, SQLQueryBindings>(sql).get(values)?.parts ?? 0;
       return {
         segments: countOf(SEGMENTS) + countOf(missing("segment", "grp, start", "hash")),
-        bzip2Pieces: countOf(BZIP2_PIECES),
+        bzip2Blocks: countOf(BZIP2_BLOCKS),
         entries: countOf(differing("entry", "name", "value", "checksum")) + countOf(missing("entry", "name", "value")),
-        setAside:
-          countOf(differing("aside", "package_name, path", "reason")) +
-          countOf(missing("aside", "package_name, path", "reason")),
+        skipped:
+          countOf(differing("skipped", "package_name, path", "reason")) +
+          countOf(missing("skipped", "package_name, path", "reason")),
       };
     }),
   );
@@ -85,7 +85,7 @@ const IN_BOTH = `SELECT count(*) AS parts FROM main.segment a LEFT JOIN other.se
 const SEGMENTS = `${IN_BOTH} AND (a.hash IS NOT b.hash OR a.size IS NOT b.size
   OR a.window IS NOT b.window OR a.checksum IS NOT b.checksum OR x.checksum IS NOT y.checksum
   OR x.blocks IS NOT y.blocks)`;
-const BZIP2_PIECES = `${IN_BOTH} AND (x.bzip2 <> y.bzip2 OR x.bzip2_checksum <> y.bzip2_checksum)`;
+const BZIP2_BLOCKS = `${IN_BOTH} AND (x.bzip2 <> y.bzip2 OR x.bzip2_checksum <> y.bzip2_checksum)`;
 
 /** Counts what the first file has otherwise than the second, or has alone. */
 function differing(table: string, key: string, ...values: readonly string[]): string {

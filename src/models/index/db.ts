@@ -11,14 +11,14 @@ import { createDerivedShards, retireEntries, SHARDS_SCHEMA, type DerivedShards }
 import { shrink } from "../sqlite/shrink.ts";
 
 /** A revision of a channel, and its random id: a restored database, or a channel made anew, has another. */
-export type DerivedPoint = { readonly revision: number; readonly identity: string };
+export type RevisionPoint = { readonly revision: number; readonly identity: string };
 
 /** How far a scope has been brought: to its revision, once `cursor` is null. */
-export type DerivedState = DerivedPoint & {
+export type DerivedState = RevisionPoint & {
   /** While a build from nothing is under way: the key up to which it has come. */
   readonly cursor: string | null;
   /** What its newest parts may be of: each step of a build from nothing takes what is there by then. */
-  readonly ahead: DerivedPoint;
+  readonly highWater: RevisionPoint;
 };
 
 export type Derived = DerivedSegments &
@@ -32,12 +32,12 @@ export type Derived = DerivedSegments &
     scopes(): IndexScope[];
     /** Forgets everything of a channel, or of one scope. */
     discard(scope: { readonly channelId: number } | IndexScope): void;
-    setAside(scope: IndexScope, record: AsideRecord): void;
-    /** Forgets that records of a name were set aside, or only that of one file. */
-    clearAside(scope: IndexScope, packageName: string, path?: string): void;
-    isAside(scope: IndexScope, packageName: string, path?: string): boolean;
+    skip(scope: IndexScope, record: SkippedRecord): void;
+    /** Forgets that records of a name were skipped, or only that of one file. */
+    clearSkipped(scope: IndexScope, packageName: string, path?: string): void;
+    isSkipped(scope: IndexScope, packageName: string, path?: string): boolean;
     /** How many records are left out of one document or more. */
-    countAside(): number;
+    countSkipped(): number;
     /** Another number once another connection has written. */
     version(): number | undefined;
     /** All of it or nothing. Errors: `DerivedBusy`. */
@@ -50,7 +50,7 @@ export type Derived = DerivedSegments &
   };
 
 /** A record that no document can hold. */
-export type AsideRecord = {
+export type SkippedRecord = {
   readonly packageName: string;
   /** Section and file name. */
   readonly path: string;
@@ -61,7 +61,7 @@ const SCHEMA = `
 CREATE TABLE IF NOT EXISTS codec (id TEXT NOT NULL, begun INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS state (
   channel_id INTEGER, view TEXT, section TEXT, layout TEXT, revision INTEGER NOT NULL, identity TEXT NOT NULL, cursor TEXT,
-  ahead_revision INTEGER NOT NULL, ahead_identity TEXT NOT NULL,
+  high_water_revision INTEGER NOT NULL, high_water_identity TEXT NOT NULL,
   PRIMARY KEY (channel_id, view, section, layout)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS segment (
   id INTEGER PRIMARY KEY, channel_id INTEGER, view TEXT, section TEXT, layout TEXT, grp TEXT, start TEXT,
@@ -74,7 +74,7 @@ CREATE TABLE IF NOT EXISTS entry (
   channel_id INTEGER, view TEXT, section TEXT, layout TEXT, name TEXT, checksum INTEGER NOT NULL, value BLOB NOT NULL,
   PRIMARY KEY (channel_id, view, section, layout, name)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS entry_end ON entry (channel_id, layout, substr(value, -32));
-CREATE TABLE IF NOT EXISTS aside (
+CREATE TABLE IF NOT EXISTS skipped (
   channel_id INTEGER, view TEXT, section TEXT, layout TEXT, package_name TEXT, path TEXT, reason TEXT NOT NULL,
   PRIMARY KEY (channel_id, view, section, layout, package_name, path)) WITHOUT ROWID;
 ${SHARDS_SCHEMA}`;
@@ -141,7 +141,7 @@ function open(path: string, codec: string, clock: Clock): Derived {
     },
     ...createSegments(db, transact),
     ...entries,
-    ...asideQueries(db),
+    ...skippedQueries(db),
     ...createDerivedShards(db),
     version,
     transact,
@@ -162,27 +162,32 @@ function open(path: string, codec: string, clock: Clock): Derived {
   };
 }
 
-type StateRow = DerivedPoint & { cursor: string | null; ahead_revision: number; ahead_identity: string };
+type StateRow = RevisionPoint & { cursor: string | null; high_water_revision: number; high_water_identity: string };
 
 function stateQueries(db: Connection): Pick<Derived, "state" | "setState" | "channelIds" | "scopes" | "discard"> {
   const find = db.query<StateRow, ScopeBindings>(
-    `SELECT revision, identity, cursor, ahead_revision, ahead_identity FROM state WHERE ${SCOPE}`,
+    `SELECT revision, identity, cursor, high_water_revision, high_water_identity FROM state WHERE ${SCOPE}`,
   );
   const channels = db.query<{ channel_id: number }, []>("SELECT DISTINCT channel_id FROM state");
   const scopes = db.query<IndexScope, []>("SELECT channel_id AS channelId, view, section, layout FROM state");
   const put = db.query<null, SQLQueryBindings>(
     `INSERT OR REPLACE INTO state
-     VALUES ($channelId, $view, $section, $layout, $revision, $identity, $cursor, $aheadRevision, $aheadIdentity)`,
+     VALUES ($channelId, $view, $section, $layout, $revision, $identity, $cursor, $highWaterRevision, $highWaterIdentity)`,
   );
   return {
     state: (scope) => {
       const row = find.get(bindingsOf(scope));
       if (!row) return undefined;
       const { revision, identity, cursor } = row;
-      return { revision, identity, cursor, ahead: { revision: row.ahead_revision, identity: row.ahead_identity } };
+      return {
+        revision,
+        identity,
+        cursor,
+        highWater: { revision: row.high_water_revision, identity: row.high_water_identity },
+      };
     },
-    setState: (scope, { revision, identity, cursor, ahead }) => {
-      const newest = { aheadRevision: ahead.revision, aheadIdentity: ahead.identity };
+    setState: (scope, { revision, identity, cursor, highWater }) => {
+      const newest = { highWaterRevision: highWater.revision, highWaterIdentity: highWater.identity };
       put.run({ ...bindingsOf(scope), revision, identity, cursor, ...newest });
     },
     channelIds: () => channels.all().map(({ channel_id: id }) => id),
@@ -192,27 +197,29 @@ function stateQueries(db: Connection): Pick<Derived, "state" | "setState" | "cha
       const values = "section" in scope ? bindingsOf(scope) : { channelId: scope.channelId };
       db.query(retireEntries("main", where)).run(values);
       db.query(`DELETE FROM segment_data WHERE id IN (SELECT id FROM segment WHERE ${where})`).run(values);
-      for (const table of ["segment", "entry", "aside", "state"])
+      for (const table of ["segment", "entry", "skipped", "state"])
         db.query(`DELETE FROM ${table} WHERE ${where}`).run(values);
     },
   };
 }
 
-function asideQueries(db: Connection): Pick<Derived, "setAside" | "clearAside" | "isAside" | "countAside"> {
+function skippedQueries(db: Connection): Pick<Derived, "skip" | "clearSkipped" | "isSkipped" | "countSkipped"> {
   const put = db.query(
-    "INSERT OR REPLACE INTO aside VALUES ($channelId, $view, $section, $layout, $packageName, $path, $reason)",
+    "INSERT OR REPLACE INTO skipped VALUES ($channelId, $view, $section, $layout, $packageName, $path, $reason)",
   );
   const where = `${SCOPE} AND package_name = $packageName AND ($path IS NULL OR path = $path)`;
-  const drop = db.query(`DELETE FROM aside WHERE ${where}`);
-  const find = db.query(`SELECT 1 FROM aside WHERE ${where} LIMIT 1`);
+  const drop = db.query(`DELETE FROM skipped WHERE ${where}`);
+  const find = db.query(`SELECT 1 FROM skipped WHERE ${where} LIMIT 1`);
   const count = db.query<{ records: number }, []>(
-    "SELECT count(*) AS records FROM (SELECT DISTINCT channel_id, path FROM aside)",
+    "SELECT count(*) AS records FROM (SELECT DISTINCT channel_id, path FROM skipped)",
   );
   return {
-    setAside: (scope, record) => void put.run({ ...bindingsOf(scope), ...record }),
-    clearAside: (scope, packageName, path) => void drop.run({ ...bindingsOf(scope), packageName, path: path ?? null }),
-    isAside: (scope, packageName, path) => find.get({ ...bindingsOf(scope), packageName, path: path ?? null }) !== null,
-    countAside: () => count.get()?.records ?? 0,
+    skip: (scope, record) => void put.run({ ...bindingsOf(scope), ...record }),
+    clearSkipped: (scope, packageName, path) =>
+      void drop.run({ ...bindingsOf(scope), packageName, path: path ?? null }),
+    isSkipped: (scope, packageName, path) =>
+      find.get({ ...bindingsOf(scope), packageName, path: path ?? null }) !== null,
+    countSkipped: () => count.get()?.records ?? 0,
   };
 }
 

@@ -30,11 +30,11 @@ export type DerivedSegments = {
   replaceSegments(scope: GroupScope, range: KeyRange, rows: readonly SegmentRow[]): void;
   /** The blocks of a segment. */
   blocks(id: number): Uint8Array;
-  /** The segments whose piece of bzip2 has not been made yet. */
+  /** The segments whose blocks of bzip2 has not been made yet. */
   withoutBzip2(scope: GroupScope): number[];
-  /** The piece of bzip2 that holds a segment, once it has been made. */
+  /** The blocks of bzip2 that holds a segment, once it has been made. */
   bzip2(id: number): Uint8Array | undefined;
-  setBzip2(id: number, piece: Uint8Array): void;
+  setBzip2(id: number, blocks: Uint8Array): void;
 };
 
 const GROUP = `${SCOPE} AND grp = $group`;
@@ -110,7 +110,7 @@ function dataQueries(
   const without = db.query<{ id: number }, SQLQueryBindings>(
     `SELECT id FROM segment JOIN segment_data USING (id) WHERE ${GROUP} AND bzip2 IS NULL ORDER BY start`,
   );
-  const put = db.query("UPDATE segment_data SET bzip2 = $piece, bzip2_checksum = $checksum WHERE id = $id");
+  const put = db.query("UPDATE segment_data SET bzip2 = $blocks, bzip2_checksum = $checksum WHERE id = $id");
   return {
     blocks: (id) => {
       const row = find.get(id);
@@ -122,7 +122,7 @@ function dataQueries(
       const row = findBzip2.get(id);
       return row?.bzip2 ? checked(row.bzip2, row.checksum) : undefined;
     },
-    setBzip2: (id, piece) => transact(() => void put.run({ id, piece, checksum: crc32(piece) })),
+    setBzip2: (id, blocks) => transact(() => void put.run({ id, blocks, checksum: crc32(blocks) })),
   };
 }
 

@@ -7,7 +7,7 @@ import { constants, crc32, createInflateRaw } from "node:zlib";
 import { readRange } from "./file-range.ts";
 import { ArchiveRefusal, type Reporter } from "./refusal.ts";
 import { locateEntries, readDirectory, type LocatedEntry } from "./zip-directory.ts";
-import { through } from "./through.ts";
+import { through } from "./pipe-through.ts";
 
 export type ZipMember = {
   readonly name: string;

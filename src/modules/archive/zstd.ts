@@ -4,7 +4,7 @@
 import { constants, createZstdDecompress, zstdDecompressSync } from "node:zlib";
 
 import { ArchiveRefusal } from "./refusal.ts";
-import { through } from "./through.ts";
+import { through } from "./pipe-through.ts";
 
 type FrameWalk = {
   /** What the next `wanted` bytes are. */

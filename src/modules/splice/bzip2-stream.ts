@@ -7,13 +7,13 @@ import Bzip2 from "compressjs/lib/Bzip2.js";
  * The blocks of a text, each as its length in bits (4 bytes, big endian) and its bits, filled up with zeros. Plain bytes
  * that can be stored; pieces put one after the other are one piece, and no bytes are the piece of no text.
  */
-export type Bzip2Piece = Uint8Array;
+export type Bzip2Blocks = Uint8Array;
 
 const LEVEL = 9;
 /** What the encoder puts into a block, after four or more equal bytes have become four and a count. */
 const BLOCK_BYTES = 899_981;
 /** A text up to here always fits one block with a byte to spare: four equal bytes become five, others do not grow. */
-export const MAX_BZIP2_PIECE: number = Math.floor((BLOCK_BYTES - 1) / 5) * 4;
+export const MAX_BZIP2_INPUT: number = Math.floor((BLOCK_BYTES - 1) / 5) * 4;
 
 const SHORT_BLOCK_BYTES = 99_981;
 const MAX_SHORT: number = Math.floor((SHORT_BLOCK_BYTES - 1) / 5) * 4;
@@ -32,16 +32,16 @@ const END_MARK = 0x177245385090;
 const END_BITS = 80;
 
 /** Synchronous and slow: for worker threads. */
-export function compressBzip2Piece(bytes: Uint8Array): Bzip2Piece {
-  if (bytes.byteLength > MAX_BZIP2_PIECE) throw new RangeError(`a piece may have ${MAX_BZIP2_PIECE} bytes at most`);
-  const step = hasFewValues(bytes) ? FEW_VALUES_BYTES : MAX_BZIP2_PIECE;
+export function compressBzip2Blocks(bytes: Uint8Array): Bzip2Blocks {
+  if (bytes.byteLength > MAX_BZIP2_INPUT) throw new RangeError(`a piece may have ${MAX_BZIP2_INPUT} bytes at most`);
+  const step = hasFewValues(bytes) ? FEW_VALUES_BYTES : MAX_BZIP2_INPUT;
   const blocks: Uint8Array[] = [];
   for (let at = 0; at < bytes.byteLength; at += step) blocks.push(compressBlock(bytes.subarray(at, at + step)));
   return Buffer.concat(blocks);
 }
 
 /** The stream's bytes, one part after another. */
-export function* spliceBzip2(pieces: Iterable<Bzip2Piece>): Generator<Uint8Array, void, undefined> {
+export function* spliceBzip2(pieces: Iterable<Bzip2Blocks>): Generator<Uint8Array, void, undefined> {
   const joiner = createBitJoiner();
   let crc = 0;
   yield HEADER;
@@ -89,7 +89,7 @@ function paddingOf(stream: Buffer): number {
   throw new Error("the bzip2 stream has no end");
 }
 
-function* blocksOf(piece: Bzip2Piece): Generator<{ bits: Buffer; bitLength: number }> {
+function* blocksOf(piece: Bzip2Blocks): Generator<{ bits: Buffer; bitLength: number }> {
   const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
   for (let at = 0; at < bytes.byteLength;) {
     const bitLength = bytes.readUInt32BE(at);

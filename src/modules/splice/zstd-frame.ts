@@ -2,7 +2,7 @@
 // By hand, since libraries put frames one behind the other, and clients read the first only.
 
 /** The blocks of a text that was compressed alone, none marked as the last. Plain data: it can be stored. */
-export type ZstdPiece = {
+export type ZstdBlocks = {
   readonly blocks: Uint8Array;
   /** Bytes of the text. */
   readonly size: number;
@@ -11,10 +11,10 @@ export type ZstdPiece = {
 };
 
 /** A place in a document: what is known of its piece, and the piece itself once it is asked for. */
-export type ZstdPart = Pick<ZstdPiece, "size" | "windowSize"> & {
+export type ZstdPart = Pick<ZstdBlocks, "size" | "windowSize"> & {
   /** The text in front of it: `SEPARATOR` or `PAD`, and nothing in front of the first. */
-  readonly joint: Uint8Array;
-  open(): ZstdPiece;
+  readonly prefix: Uint8Array;
+  open(): ZstdBlocks;
 };
 
 type FrameHeader = {
@@ -26,7 +26,7 @@ type FrameHeader = {
   readonly checksumLength: number;
 };
 
-/** Spaces that every joint ends with: room for the blocks that bring the decoder back to its first state. */
+/** Spaces that every prefix ends with: room for the blocks that bring the decoder back to its first state. */
 const SPACES = " ".repeat(17);
 /** Stands between two segments. */
 export const SEPARATOR: Uint8Array = Buffer.from(`,${SPACES}`);
@@ -48,14 +48,14 @@ const BLOCK = { raw: 0, runLength: 1, compressed: 2 };
 const NOTHING = new Uint8Array(0);
 /** An empty raw block marked as the last, so that no block of a piece has to be. */
 export const FRAME_END: Uint8Array = Uint8Array.of(1, 0, 0);
-export const SEPARATOR_BLOCKS: Uint8Array = jointBlocks(SEPARATOR);
-export const PAD_BLOCKS: Uint8Array = jointBlocks(PAD);
+export const SEPARATOR_BLOCKS: Uint8Array = prefixBlocks(SEPARATOR);
+export const PAD_BLOCKS: Uint8Array = prefixBlocks(PAD);
 
-export function compressPiece(bytes: Uint8Array, level: number = ZSTD_LEVEL): ZstdPiece {
-  return pieceOfFrame(Bun.zstdCompressSync(bytes, { level }), bytes.byteLength);
+export function compressBlocks(bytes: Uint8Array, level: number = ZSTD_LEVEL): ZstdBlocks {
+  return blocksOfFrame(Bun.zstdCompressSync(bytes, { level }), bytes.byteLength);
 }
 
-export function decompressPiece({ blocks, size, windowSize }: ZstdPiece): Uint8Array {
+export function decompressBlocks({ blocks, size, windowSize }: ZstdBlocks): Uint8Array {
   return Bun.zstdDecompressSync(Buffer.concat([frameHeader(size, windowSize), blocks, FRAME_END]));
 }
 
@@ -63,7 +63,7 @@ export function decompressPiece({ blocks, size, windowSize }: ZstdPiece): Uint8A
  * Takes the blocks out of a whole frame that holds `size` bytes. As the frame decodes alone, its blocks use no table of
  * others ("treeless" literals, "repeat" modes) and rely on nothing but the first repeat offsets, unless on a dictionary.
  */
-export function pieceOfFrame(frame: Uint8Array, size: number): ZstdPiece {
+export function blocksOfFrame(frame: Uint8Array, size: number): ZstdBlocks {
   const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
   const header = readHeader(bytes);
   if (header.size !== undefined && header.size !== size) throw unusable("it declares another size");
@@ -85,38 +85,38 @@ export function frameHeader(totalSize: number, windowSize: number): Uint8Array {
 }
 
 /**
- * The frame as a header, a stretch for each part, and an end, each made when it is asked for. The stretch of a part
+ * The frame as a header, an extent for each part, and an end, each made when it is asked for. The extent of a part
  * depends on nothing but the part, so it is the same in every frame.
  */
-export function zstdStretches(parts: readonly ZstdPart[]): (() => Uint8Array)[] {
-  const totalSize = parts.reduce((sum, part) => sum + part.joint.byteLength + part.size, 0);
+export function zstdExtents(parts: readonly ZstdPart[]): (() => Uint8Array)[] {
+  const totalSize = parts.reduce((sum, part) => sum + part.prefix.byteLength + part.size, 0);
   const largestWindow = parts.reduce((largest, part) => Math.max(largest, part.windowSize), 0);
-  const stretches = parts.map((part, index) => () => {
-    const joint = index > 0 || part.joint.byteLength > 0 ? blocksOfJoint(part.joint) : NOTHING;
+  const extents = parts.map((part, index) => () => {
+    const prefix = index > 0 || part.prefix.byteLength > 0 ? blocksOfPrefix(part.prefix) : NOTHING;
     const { blocks, size, windowSize } = part.open();
     // The header has gone out already, so a piece that differs from what was said of it would break the frame.
     if (size !== part.size) throw new RangeError(`a piece has ${size} bytes instead of ${part.size}`);
     if (windowLog(windowSize) > windowLog(largestWindow))
       throw new RangeError("a piece needs a larger window than was said");
-    return Buffer.concat([joint, blocks]);
+    return Buffer.concat([prefix, blocks]);
   });
-  return [() => frameHeader(totalSize, largestWindow), ...stretches, () => FRAME_END];
+  return [() => frameHeader(totalSize, largestWindow), ...extents, () => FRAME_END];
 }
 
-function blocksOfJoint(joint: Uint8Array): Uint8Array {
-  if (Buffer.compare(joint, SEPARATOR) === 0) return SEPARATOR_BLOCKS;
-  if (Buffer.compare(joint, PAD) === 0) return PAD_BLOCKS;
-  // Without a joint a piece would begin with the repeat offsets that the one before has left.
+function blocksOfPrefix(prefix: Uint8Array): Uint8Array {
+  if (Buffer.compare(prefix, SEPARATOR) === 0) return SEPARATOR_BLOCKS;
+  if (Buffer.compare(prefix, PAD) === 0) return PAD_BLOCKS;
+  // Without a prefix a piece would begin with the repeat offsets that the one before has left.
   throw new RangeError("only a separator or a pad can stand in front of a piece");
 }
 
 /**
- * A piece was compressed for a decoder whose repeat offsets are 1, 4 and 8, as at the start of a frame, so a joint has to
+ * A piece was compressed for a decoder whose repeat offsets are 1, 4 and 8, as at the start of a frame, so a prefix has to
  * leave them so. An offset that is used moves to the front of the three: copying from 8, then 4, then 1 byte back leaves
  * 1, 4, 8. Each copy is of 3 bytes, the shortest, and what it finds are spaces, as the 8 bytes before the first are.
  */
-function jointBlocks(joint: Uint8Array): Uint8Array {
-  const literal = joint.subarray(0, joint.byteLength - 9);
+function prefixBlocks(prefix: Uint8Array): Uint8Array {
+  const literal = prefix.subarray(0, prefix.byteLength - 9);
   return Buffer.concat([block(BLOCK.raw, literal), copyBlock(8), copyBlock(4), copyBlock(1)]);
 }
 

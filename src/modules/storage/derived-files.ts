@@ -43,7 +43,7 @@ export type DerivedFiles = {
 };
 
 export type DerivedDraft = {
-  /** A stretch's source has to stay open until the draft is kept. */
+  /** An extent's source has to stay open until the draft is kept. */
   add(part: DerivedPart): void;
   readonly byteLength: number;
   /** All that has been added, in pieces of a bounded size. */
@@ -55,13 +55,13 @@ export type DerivedDraft = {
 };
 
 export type DerivedSource = { readonly file: number; close(): void };
-/** Bytes, or a stretch of another file. */
-export type DerivedPart = Uint8Array | DerivedStretch;
-export type DerivedStretch = { readonly source: DerivedSource; readonly offset: number; readonly byteLength: number };
+/** Bytes, or an extent of another file. */
+export type DerivedPart = Uint8Array | DerivedExtent;
+export type DerivedExtent = { readonly source: DerivedSource; readonly offset: number; readonly byteLength: number };
 
 const BATCH_BYTES = 256 * 1024;
 /** That are copied at once. */
-const STRETCH_BYTES = 4 * 1024 ** 2;
+const EXTENT_BYTES = 4 * 1024 ** 2;
 const HASH = /^[0-9a-f]{64}$/;
 const NAME = /^[0-9a-f]{64}-\d+$/;
 const FOLDER = /^\d+(?:\/[\w-][\w.-]*)+$/;
@@ -153,7 +153,7 @@ function createDraft(pathOf: (hash: string, size: number) => string): DerivedDra
   let opened: number | undefined;
   let held: Uint8Array[] = [];
   let [total, bytes] = [0, 0];
-  let stretch: DerivedStretch | undefined;
+  let extent: DerivedExtent | undefined;
 
   function open(): number {
     if (opened !== undefined) return opened;
@@ -166,8 +166,8 @@ function createDraft(pathOf: (hash: string, size: number) => string): DerivedDra
     writeAll(file, Buffer.concat(held, bytes));
     held = [];
     bytes = 0;
-    if (stretch) copy(stretch, file);
-    stretch = undefined;
+    if (extent) copy(extent, file);
+    extent = undefined;
   }
   function close(): void {
     if (opened !== undefined) closeSync(opened);
@@ -181,17 +181,17 @@ function createDraft(pathOf: (hash: string, size: number) => string): DerivedDra
     add: (part) => {
       total += part.byteLength;
       if (part instanceof Uint8Array) {
-        if (stretch) flush();
+        if (extent) flush();
         held.push(part);
         bytes += part.byteLength;
         if (bytes >= BATCH_BYTES) flush();
         return;
       }
-      if (stretch && follows(stretch, part) && stretch.byteLength + part.byteLength <= STRETCH_BYTES) {
-        stretch = { ...stretch, byteLength: stretch.byteLength + part.byteLength };
+      if (extent && follows(extent, part) && extent.byteLength + part.byteLength <= EXTENT_BYTES) {
+        extent = { ...extent, byteLength: extent.byteLength + part.byteLength };
       } else {
         flush();
-        stretch = part;
+        extent = part;
       }
     },
     read: function* () {
@@ -214,7 +214,7 @@ function createDraft(pathOf: (hash: string, size: number) => string): DerivedDra
   };
 }
 
-function follows({ source, offset, byteLength }: DerivedStretch, next: DerivedStretch): boolean {
+function follows({ source, offset, byteLength }: DerivedExtent, next: DerivedExtent): boolean {
   return source === next.source && offset + byteLength === next.offset;
 }
 
@@ -232,7 +232,7 @@ function writeAll(file: number, bytes: Uint8Array): void {
   for (let written = 0; written < bytes.byteLength;) written += writeSync(file, bytes, written);
 }
 
-function copy({ source, offset, byteLength }: DerivedStretch, file: number): void {
+function copy({ source, offset, byteLength }: DerivedExtent, file: number): void {
   const buffer = Buffer.allocUnsafe(Math.min(BATCH_BYTES, byteLength));
   for (let done = 0; done < byteLength;) {
     const read = readSync(source.file, buffer, 0, Math.min(buffer.byteLength, byteLength - done), offset + done);

@@ -39,7 +39,7 @@ export async function documentResponse(
     const packed = await gzipResponse(asking, headers, document, gzip);
     if (packed) return packed;
     // Waiting takes time, in which a document may be replaced.
-    if (!document.isThere()) throw unavailable("The document changes right now. Ask again for it.", 1);
+    if (!document.exists()) throw unavailable("The document changes right now. Ask again for it.", 1);
   }
   return await contentResponse(asking, headers, { etag: strongEtag(document.hash), sendable: document });
 }

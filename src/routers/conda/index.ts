@@ -3,7 +3,7 @@
 import { Elysia } from "elysia";
 import { notFound } from "../../errors.ts";
 import type { Health } from "../../services/health.ts";
-import type { Call, RouteKit } from "../kit.ts";
+import type { Call, Pipeline } from "../request-pipeline.ts";
 import { methodNotAllowed, requireFolder } from "../methods.ts";
 import { parseCondaPath } from "./path.ts";
 import { deletePackage, putPackage, type PublishRouteParts } from "./publish.ts";
@@ -16,11 +16,11 @@ export type CondaParts = ReadParts &
 export const CONDA_FORMS = ["/api/packages/:owner/conda/*", "/get/*", "/t/*", "/:owner/*"] as const;
 export const CONDA_METHODS = ["GET", "HEAD", "PUT", "DELETE"] as const;
 
-export function condaRoutes(parts: CondaParts, kit: RouteKit) {
+export function condaRoutes(parts: CondaParts, pipeline: Pipeline) {
   const app = new Elysia({ name: "conda" });
   for (const form of CONDA_FORMS) {
     // The body stays a stream: whatever its type says, it is a package.
-    app.all(form, ({ request }) => kit.answer(request, form, (call) => dispatch(parts, call)), { parse: "none" });
+    app.all(form, ({ request }) => pipeline.handle(request, form, (call) => dispatch(parts, call)), { parse: "none" });
   }
   return app;
 }

@@ -82,8 +82,8 @@ export async function publishTarget(
   if (asSubdir.channel === "") return asChannel;
   // Both are looked up whatever the first one says, so that the time it takes says nothing of what exists.
   const isBelow = await options.isChannel(asSubdir.channel);
-  const isThere = await options.isChannel(asChannel.channel);
-  return isBelow && !isThere ? asSubdir : asChannel;
+  const isChannel = await options.isChannel(asChannel.channel);
+  return isBelow && !isChannel ? asSubdir : asChannel;
 }
 
 /** The file that a `DELETE` names: the subdir is always there. */

@@ -5,7 +5,7 @@ import { isSubdir } from "../../modules/conda/subdir.ts";
 import type { Publish, Published } from "../../services/conda/publish.ts";
 import type { Remove } from "../../services/conda/remove.ts";
 import { actorOf } from "../actor.ts";
-import type { Call } from "../kit.ts";
+import type { Call } from "../request-pipeline.ts";
 import { incomingOf } from "../upload.ts";
 import { ADDRESS_HELP, deleteTarget, publishTarget, type CondaPath } from "./path.ts";
 

@@ -5,28 +5,28 @@ import { formatOf } from "../../modules/conda/file-name.ts";
 import { shardCaching } from "../../modules/http/cache-control.ts";
 import { strongEtag } from "../../modules/http/etag.ts";
 import type { Access } from "../../services/access.ts";
-import type { ChannelPlace } from "../../services/channel-place.ts";
+import type { ChannelRef } from "../../services/channel-ref.ts";
 import { documentNamed, type DocumentName } from "../../services/conda/documents/names.ts";
 import { condaPolicyOf } from "../../services/conda/policy.ts";
 import { WHOLE_CHANNEL, type Source } from "../../services/sources/source.ts";
 import { actorOf } from "../actor.ts";
-import type { Call } from "../kit.ts";
+import type { Call } from "../request-pipeline.ts";
 import { packageResponse, readerOf } from "../package-file.ts";
 import { contentResponse, type Asking } from "../ranged.ts";
 import { documentResponse, type Reach } from "./document.ts";
 import { ADDRESS_HELP, readTarget, type CondaPath } from "./path.ts";
 
-export type ReadParts = { readonly access: Access; readonly sourceOf: (place: ChannelPlace) => Source };
+export type ReadParts = { readonly access: Access; readonly sourceOf: (ref: ChannelRef) => Source };
 
 export async function readChannel(parts: ReadParts, call: Call, path: CondaPath): Promise<Response> {
   const { request, context } = call;
   const target = readTarget(path);
   const actor = await actorOf(call, { addressHelp: ADDRESS_HELP });
   const { channel } = target;
-  const place = await parts.access.require(actor, "read", { kind: "channel", owner: path.owner, channel });
-  const source = parts.sourceOf(place);
-  const policy = condaPolicyOf(place.channel);
-  const { asking, isPublic } = readerOf(call, actor, place);
+  const ref = await parts.access.require(actor, "read", { kind: "channel", owner: path.owner, channel });
+  const source = parts.sourceOf(ref);
+  const policy = condaPolicyOf(ref.channel);
+  const { asking, isPublic } = readerOf(call, actor, ref);
   const reach: Reach = { isPublic, maxAge: policy.maxAge };
   const document = (name: DocumentName, section: string): Promise<Response> => {
     const isOffered = name !== SHARD_INDEX || offersShards(policy.shards, request, context.pathToken !== undefined);

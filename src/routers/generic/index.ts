@@ -6,14 +6,14 @@ import { notFound } from "../../errors.ts";
 import { genericSection, type GenericName } from "../../modules/generic/names.ts";
 import { isOwnerName } from "../../modules/owner-name.ts";
 import type { Access } from "../../services/access.ts";
-import type { ChannelPlace } from "../../services/channel-place.ts";
+import type { ChannelRef } from "../../services/channel-ref.ts";
 import type { GenericPublish } from "../../services/generic/publish.ts";
 import type { GenericRemove } from "../../services/generic/remove.ts";
 import { GENERIC } from "../../services/generic/type.ts";
 import type { Health } from "../../services/health.ts";
 import type { Source } from "../../services/sources/source.ts";
 import { actorOf } from "../actor.ts";
-import type { Call, RouteKit } from "../kit.ts";
+import type { Call, Pipeline } from "../request-pipeline.ts";
 import { methodNotAllowed, requireFolder } from "../methods.ts";
 import { packageResponse, readerOf } from "../package-file.ts";
 import { decodePath } from "../raw-path.ts";
@@ -22,7 +22,7 @@ import { incomingOf } from "../upload.ts";
 export type GenericParts = {
   readonly access: Access;
   readonly health: Health;
-  readonly sourceOf: (place: ChannelPlace) => Source;
+  readonly sourceOf: (ref: ChannelRef) => Source;
   readonly publish: GenericPublish;
   readonly remove: GenericRemove;
 };
@@ -31,7 +31,7 @@ const VERSION_FORM = "/api/packages/:owner/generic/:name/:version";
 const FILE_FORM = `${VERSION_FORM}/:file`;
 const ADDRESS_HELP = "A file's address is /api/packages/{owner}/generic/{name}/{version}/{file}.";
 
-export function genericRoutes(parts: GenericParts, kit: RouteKit) {
+export function genericRoutes(parts: GenericParts, pipeline: Pipeline) {
   const app = new Elysia({ name: "generic" });
   const routes = [
     [FILE_FORM, ofFile],
@@ -39,7 +39,7 @@ export function genericRoutes(parts: GenericParts, kit: RouteKit) {
   ] as const;
   for (const [form, dispatch] of routes) {
     // The body stays a stream: whatever its type says, it is a file.
-    app.all(form, ({ request }) => kit.answer(request, form, (call) => dispatch(parts, call)), { parse: "none" });
+    app.all(form, ({ request }) => pipeline.handle(request, form, (call) => dispatch(parts, call)), { parse: "none" });
   }
   return app;
 }
@@ -81,10 +81,10 @@ function filePath({ context }: Call): FilePath {
 async function getFile(parts: GenericParts, call: Call, path: FilePath): Promise<Response> {
   const actor = await actorOf(call, { addressHelp: ADDRESS_HELP });
   const target = { kind: "channel", type: GENERIC, owner: path.owner, channel: "" } as const;
-  const place = await parts.access.require(actor, "read", target);
-  const file = await parts.sourceOf(place).file(genericSection(path), path.fileName);
+  const ref = await parts.access.require(actor, "read", target);
+  const file = await parts.sourceOf(ref).file(genericSection(path), path.fileName);
   if (!file) throw notFound("There is no such package, version or file.");
-  const { asking, isPublic } = readerOf(call, actor, place);
+  const { asking, isPublic } = readerOf(call, actor, ref);
   return await packageResponse(asking, path.fileName, file, { isPublic });
 }
 

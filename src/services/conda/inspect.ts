@@ -13,8 +13,21 @@ export type AcceptedPackage = Extract<Inspection, { kind: "accepted" }>;
 /** `account` is whose turn it takes. */
 export type Inspect = (staged: StagedFile, fileName: string, account: string) => Promise<AcceptedPackage>;
 
+export type InspectJobs = {
+  readonly inspect: {
+    readonly input: {
+      readonly path: string;
+      readonly fileName: string;
+      readonly limits: ArchiveLimits;
+      /** ms UTC, to tell a timestamp of the future. */
+      readonly now: number;
+    };
+    readonly answer: Inspection;
+  };
+};
+
 export type InspectParts = {
-  readonly workers: Pick<Workers, "run">;
+  readonly workers: Pick<Workers<InspectJobs>, "run">;
   readonly turns: FairTurns;
   readonly limits: ArchiveLimits;
   readonly clock: Clock;

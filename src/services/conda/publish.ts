@@ -7,7 +7,7 @@ import { setRecordSubdir } from "../../modules/conda/record.ts";
 import { composeShard } from "../../modules/conda/shards.ts";
 import { metadataText, storedProblem } from "../../modules/conda/stored.ts";
 import type { RequestActor } from "../actor.ts";
-import { channelLabel, type ChannelPlace } from "../channel-place.ts";
+import { channelLabel, type ChannelRef } from "../channel-ref.ts";
 import type { NewFile } from "../packages.ts";
 import type { Publishing, ReadFile, Submitted } from "../publishing.ts";
 import type { Incoming, StagedFile } from "../staging.ts";
@@ -70,8 +70,8 @@ export function createPublish({ publishing, inspect, publicUrl }: PublishParts):
       refuseAddress: () => {
         if (formatOf(request.fileName) === undefined) throw malformed("The file name must end in .conda or .tar.bz2.");
       },
-      read: async (staged, { place, account }) => {
-        const resolved = resolve(request, place, await inspect(staged, request.fileName, account));
+      read: async (staged, { ref, account }) => {
+        const resolved = resolve(request, ref, await inspect(staged, request.fileName, account));
         const rules = resolved.findings.map(({ rule }) => rule);
         return { ...resolved, file: newFile(staged, resolved), fileList: resolved.accepted.fileList, rules };
       },
@@ -81,7 +81,7 @@ export function createPublish({ publishing, inspect, publicUrl }: PublishParts):
 }
 
 /** Settles what the request and the channel's policy say of the package. */
-function resolve(request: PublishRequest, place: ChannelPlace, accepted: AcceptedPackage): Resolved {
+function resolve(request: PublishRequest, ref: ChannelRef, accepted: AcceptedPackage): Resolved {
   const { identity } = accepted;
   const findings = [...accepted.findings];
   const subdir = identity.subdir ?? request.subdir;
@@ -111,7 +111,7 @@ function resolve(request: PublishRequest, place: ChannelPlace, accepted: Accepte
     if (!request.anyName) throw refusal([said]);
     findings.push({ ...said, level: "warning" });
   }
-  if (condaPolicyOf(place.channel).validation === "strict" && findings.length > 0) throw refusal(findings);
+  if (condaPolicyOf(ref.channel).validation === "strict" && findings.length > 0) throw refusal(findings);
   return { accepted, subdir, findings };
 }
 

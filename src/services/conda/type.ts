@@ -1,7 +1,7 @@
 // The conda package type.
 
 import { channelNameProblem, isReservedName } from "../../modules/conda/channel-name.ts";
-import { DEFAULT_TYPE } from "../channel-place.ts";
+import { DEFAULT_TYPE } from "../channel-ref.ts";
 import type { PackageType } from "../package-type.ts";
 import { condaPolicy } from "./policy.ts";
 

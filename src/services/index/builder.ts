@@ -9,7 +9,7 @@ import { sectionRevision } from "../../models/index-part.ts";
 import type { Clock } from "../../modules/clock.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
-import { BEFORE_ANY, createUnderWay, type CatchUpParts, type Moment } from "./catch-up/parts.ts";
+import { BEFORE_ANY, createUnderWay, type CatchUpParts, type DatedRevision } from "./catch-up/parts.ts";
 import { bytesOf, type Composition } from "./segments/compose.ts";
 import { createDocumentFiles, type DocumentFiles } from "./files/document-files.ts";
 import { folderOf, WHOLE_CHANNEL } from "./documents.ts";
@@ -30,12 +30,12 @@ export type BuildReply =
   /** Another process keeps the derived data; ask again. */
   | { readonly kind: "busy" }
   /** Not offered: `why` says what to use instead. */
-  | { readonly kind: "absent"; readonly moment: Moment; readonly setAside: number; readonly why: string }
+  | { readonly kind: "absent"; readonly point: DatedRevision; readonly skipped: number; readonly why: string }
   | {
       readonly kind: "built";
-      readonly moment: Moment;
+      readonly point: DatedRevision;
       /** How many records of all channels are left out, as no document can hold them. */
-      readonly setAside: number;
+      readonly skipped: number;
       /** Identifies the exact bytes. */
       readonly hash: string;
       readonly size: number;
@@ -71,7 +71,7 @@ const INLINE_BYTES = 64 * 1024;
 
 /** A document that is put together and stored. */
 type Stored = Extract<BuildReply, { kind: "built" | "absent" }>;
-type UnderWay = { readonly moment: Moment; readonly version: number | undefined };
+type UnderWay = { readonly point: DatedRevision; readonly version: number | undefined };
 
 type Builder = Omit<IndexBuilderParts, "snapshots"> &
   Pick<CatchUpParts, "names" | "large"> & {
@@ -128,11 +128,11 @@ async function build(builder: Builder, reader: Reader, request: BuildRequest): P
     if (!builder.layouts.mayHold(layout, key)) return { kind: "more", isWaiting: true };
     const progress = await catchUp(work, request);
     if (progress.kind === "more") return progress;
-    builder.begun.set(key, { moment: progress.moment, version: work.derived.version() });
+    builder.begun.set(key, { point: progress.point, version: work.derived.version() });
     builder.layouts.hold(layout, key);
   }
-  const { moment } = builder.begun.get(key) ?? { moment: BEFORE_ANY };
-  const begin = (): Work<Stored> => putTogether(builder, { work, request, moment, key, layout });
+  const { point } = builder.begun.get(key) ?? { point: BEFORE_ANY };
+  const begin = (): Work<Stored> => putTogether(builder, { work, request, point, key, layout });
   const outcome = await builder.underWay.advance(key, begin, isLate);
   return outcome.kind === "done" ? outcome.value : outcome;
 }
@@ -147,7 +147,7 @@ async function isOfUse(
   const known = begun.get(key);
   if (!known || !underWay.has(key)) return true;
   const latest = (await latestRevision(reader, channelId)) ?? BEFORE_ANY;
-  const { revision } = known.moment;
+  const { revision } = known.point;
   return known.version === derived.version() && revision >= (atLeast ?? latest.revision) && revision <= latest.revision;
 }
 
@@ -159,20 +159,20 @@ function lateAfter({ clock }: Builder): () => boolean {
 type Together = {
   readonly work: CatchUpParts;
   readonly request: BuildRequest;
-  readonly moment: Moment;
+  readonly point: DatedRevision;
   readonly key: string;
   readonly layout: string;
 };
 
-async function* putTogether(builder: Builder, { work, request, moment, key, layout }: Together): Work<Stored> {
+async function* putTogether(builder: Builder, { work, request, point, key, layout }: Together): Work<Stored> {
   let composed: Composition | string | undefined;
   try {
-    const lastModified = await modifiedAt(work.reader, request, moment);
+    const lastModified = await modifiedAt(work.reader, request, point);
     const { compose } = builder.format.builderOf(request.name);
     composed = yield* compose(work, request);
-    const setAside = work.derived.countAside();
-    if (typeof composed === "string") return { kind: "absent", moment, setAside, why: composed };
-    return { kind: "built", moment, setAside, lastModified, ...(yield* keep(builder, key, composed)) };
+    const skipped = work.derived.countSkipped();
+    if (typeof composed === "string") return { kind: "absent", point, skipped, why: composed };
+    return { kind: "built", point, skipped, lastModified, ...(yield* keep(builder, key, composed)) };
   } finally {
     if (typeof composed === "object") composed.draft?.drop();
     builder.begun.delete(key);
@@ -197,8 +197,8 @@ async function* keep(
   return { hash, size: bytes.byteLength, bytes };
 }
 
-async function modifiedAt(reader: Reader, request: BuildRequest, moment: Moment): Promise<number> {
-  if (request.section === WHOLE_CHANNEL) return moment.at;
+async function modifiedAt(reader: Reader, request: BuildRequest, point: DatedRevision): Promise<number> {
+  if (request.section === WHOLE_CHANNEL) return point.at;
   const revision = await sectionRevision(reader, request.channelId, request.section);
   return (await revisionTime(reader, request.channelId, revision)) ?? 0;
 }

@@ -13,11 +13,13 @@ import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
 import type { Bodies } from "../bodies.ts";
 import type { Workers } from "../workers.ts";
 import type { Turns } from "./steps/turns.ts";
-import { BEFORE_ANY, type Moment } from "./catch-up/parts.ts";
+import { BEFORE_ANY, type DatedRevision } from "./catch-up/parts.ts";
 import { bytesOf } from "./segments/compose.ts";
 import { folderOf, WHOLE_CHANNEL, type ChannelAddress, type ChannelView, type DocumentKey } from "./documents.ts";
 import type { IndexFormat } from "./format.ts";
 import type { BuildReply } from "./builder.ts";
+import type { DocumentJobs } from "./worker.ts";
+import type { PackJobs } from "./files/gzip-worker.ts";
 import { createPacking, type Packable, type Packing } from "./files/gzip.ts";
 import { sendableBytes, sendableFile, type SendableDocument } from "./files/sendable.ts";
 
@@ -33,14 +35,15 @@ export type BuiltDocument = SendableDocument & {
 };
 
 export type AbsentDocument = { readonly kind: "absent"; readonly why: string };
+type DocumentResult = BuiltDocument | AbsentDocument;
 
 export type Engine = {
   /** The document of a channel without a row, which holds nothing. */
-  ofNothing(address: ChannelAddress, place: DocumentKey): BuiltDocument;
+  ofNothing(address: ChannelAddress, key: DocumentKey): BuiltDocument;
   /** The document at the channel's revision or later. */
-  document(view: ChannelView, place: DocumentKey): Promise<BuiltDocument | AbsentDocument>;
+  document(view: ChannelView, key: DocumentKey): Promise<DocumentResult>;
   /** The same if it is built already, for HEAD, which never builds. */
-  peek(view: ChannelView, place: DocumentKey): Promise<BuiltDocument | AbsentDocument | undefined>;
+  peek(view: ChannelView, key: DocumentKey): Promise<DocumentResult | undefined>;
   /** Documents as gzip. */
   readonly packing: Pick<Packing, "pack" | "packed">;
 };
@@ -49,7 +52,7 @@ export type EngineParts = {
   readonly database: Database;
   readonly files: DerivedFiles;
   readonly bodies: Bodies;
-  readonly workers: Workers;
+  readonly workers: Pick<Workers<DocumentJobs & PackJobs>, "run">;
   readonly turns: Turns;
   readonly events: Events;
   readonly clock: Clock;
@@ -59,8 +62,8 @@ export type EngineParts = {
   readonly requireFiles: () => void;
 };
 
-type Kept = { readonly moment: Moment; readonly document: BuiltDocument | AbsentDocument };
-type Flight = { readonly target: number; readonly landing: Promise<BuiltDocument | AbsentDocument> };
+type Kept = { readonly point: DatedRevision; readonly document: DocumentResult };
+type Flight = { readonly target: number; readonly landing: Promise<DocumentResult> };
 
 const KEPT_DOCUMENTS = 10_000;
 const KEPT_BYTES = 64 * 1024 ** 2;
@@ -86,51 +89,51 @@ export function createEngine(parts: EngineParts): Engine {
   const packing = createPacking(parts);
 
   /** What is kept, if it is as new as the moment, or if nothing in its section has changed since. */
-  async function current(view: ChannelView, place: DocumentKey, moment: Moment) {
-    const key = keyOf(view, place);
-    const known = kept.get(key);
-    if (!known || (known.document.kind === "built" && !known.document.isThere())) return undefined;
-    if (known.moment.revision === moment.revision) {
-      return known.moment.identity === moment.identity ? known.document : undefined;
+  async function current(view: ChannelView, key: DocumentKey, point: DatedRevision) {
+    const name = nameOf(view, key);
+    const known = kept.get(name);
+    if (!known || (known.document.kind === "built" && !known.document.exists())) return undefined;
+    if (known.point.revision === point.revision) {
+      return known.point.identity === point.identity ? known.document : undefined;
     }
-    if (known.moment.revision > moment.revision) return known.document;
-    if (place.section === WHOLE_CHANNEL) return undefined;
-    const changed = await sectionRevision(parts.database.read, view.channelId, place.section);
-    if (changed > known.moment.revision) return undefined;
-    kept.set(key, { ...known, moment });
+    if (known.point.revision > point.revision) return known.document;
+    if (key.section === WHOLE_CHANNEL) return undefined;
+    const changed = await sectionRevision(parts.database.read, view.channelId, key.section);
+    if (changed > known.point.revision) return undefined;
+    kept.set(name, { ...known, point });
     return known.document;
   }
 
-  async function fly(view: ChannelView, place: DocumentKey, moment: Moment): Promise<BuiltDocument | AbsentDocument> {
-    const key = keyOf(view, place);
+  async function fly(view: ChannelView, key: DocumentKey, point: DatedRevision): Promise<DocumentResult> {
+    const name = nameOf(view, key);
     for (;;) {
-      const built = await current(view, place, moment);
+      const built = await current(view, key, point);
       if (built) return built;
-      const flight = flights.get(key);
+      const flight = flights.get(name);
       if (!flight) break;
       // A flight that began before this reader's revision may miss it: wait, then look again.
-      if (flight.target >= moment.revision) return await flight.landing;
+      if (flight.target >= point.revision) return await flight.landing;
       await flight.landing.catch(() => undefined);
     }
-    const landing = land(view, place, moment.revision).finally(() => flights.delete(key));
-    flights.set(key, { target: moment.revision, landing });
+    const landing = land(view, key, point.revision).finally(() => flights.delete(name));
+    flights.set(name, { target: point.revision, landing });
     return await landing;
   }
 
-  async function land(view: ChannelView, place: DocumentKey, atLeast: number): Promise<BuiltDocument | AbsentDocument> {
-    if (await isEmpty(parts.database.read, view.channelId, place)) return ofNothing(parts.format, view, place);
-    const key = keyOf(view, place);
-    const built = await build(parts, view, place, atLeast);
-    const before = kept.get(key)?.document;
-    kept.set(key, built);
-    if (before?.kind === "built") retire(folderOf(view, place), key, before.hash);
+  async function land(view: ChannelView, key: DocumentKey, atLeast: number): Promise<DocumentResult> {
+    if (await isEmpty(parts.database.read, view.channelId, key)) return ofNothing(parts.format, view, key);
+    const name = nameOf(view, key);
+    const built = await build(parts, view, key, atLeast);
+    const before = kept.get(name)?.document;
+    kept.set(name, built);
+    if (before?.kind === "built") retire(folderOf(view, key), name, before.hash);
     return built.document;
   }
 
   /** A file that has been replaced goes once no reader can still be on its way to it, unless it has come back. */
-  function retire(folder: string, key: string, hash: string): void {
+  function retire(folder: string, name: string, hash: string): void {
     const removal = (): void => {
-      const now = kept.get(key)?.document;
+      const now = kept.get(name)?.document;
       if (now?.kind === "built" && now.hash === hash) return;
       parts.files.remove(folder, hash);
       packing.remove(folder, hash);
@@ -140,15 +143,15 @@ export function createEngine(parts: EngineParts): Engine {
 
   return {
     packing,
-    ofNothing: (address, place) => ofNothing(parts.format, { address }, place),
-    document: async (view, place) => await fly(view, place, await momentOf(parts.database.read, view)),
-    peek: async (view, place) => await current(view, place, await momentOf(parts.database.read, view)),
+    ofNothing: (address, key) => ofNothing(parts.format, { address }, key),
+    document: async (view, key) => await fly(view, key, await latestOf(parts.database.read, view)),
+    peek: async (view, key) => await current(view, key, await latestOf(parts.database.read, view)),
   };
 }
 
 /** Places that never held anything: their documents cost nothing, so strangers cannot fill the memory with them. */
-async function isEmpty(reader: Reader, channelId: number, place: DocumentKey): Promise<boolean> {
-  return place.section !== WHOLE_CHANNEL && (await sectionRevision(reader, channelId, place.section)) === 0;
+async function isEmpty(reader: Reader, channelId: number, key: DocumentKey): Promise<boolean> {
+  return key.section !== WHOLE_CHANNEL && (await sectionRevision(reader, channelId, key.section)) === 0;
 }
 
 function ofNothing(
@@ -162,10 +165,10 @@ function ofNothing(
   return { kind: "built", hash, lastModified: 0, packable: undefined, ...sendableBytes(bytes) };
 }
 
-async function build(parts: EngineParts, view: ChannelView, place: DocumentKey, atLeast: number): Promise<Kept> {
+async function build(parts: EngineParts, view: ChannelView, key: DocumentKey, atLeast: number): Promise<Kept> {
   const { channelId } = view;
   const started = parts.clock.elapsed();
-  const request = { ...view, ...place, atLeast };
+  const request = { ...view, ...key, atLeast };
   const job = { kind: "document", dataFolder: parts.dataFolder, request } as const;
   let step: Step = "first";
   let free = started;
@@ -179,8 +182,8 @@ async function build(parts: EngineParts, view: ChannelView, place: DocumentKey, 
       if (failures < BUILD_TRIES) continue;
       throw unavailable("The document could not be built because of a fault on the server.", 5, why);
     }
-    const { reply, mended } = outcome.answer;
-    if (mended !== undefined) parts.events.derivedMended(mended);
+    const { reply, repaired } = outcome.answer;
+    if (repaired !== undefined) parts.events.derivedRepaired(repaired);
     if (reply.kind === "busy") {
       if (parts.clock.elapsed() - free < BUSY_LIMIT_MS) continue;
       throw unavailable("Another process keeps the server's index.db busy.", 5, "index.db is locked");
@@ -192,12 +195,12 @@ async function build(parts: EngineParts, view: ChannelView, place: DocumentKey, 
       throw unavailable("The document is being made from nothing, which takes longer. Ask again for it.", 5);
     }
     parts.requireFiles();
-    const document = documentOf(parts, folderOf(view, place), reply);
+    const document = documentOf(parts, folderOf(view, key), reply);
     const seconds = (parts.clock.elapsed() - started) / 1000;
     const bytes = document.kind === "built" ? document.size : 0;
-    parts.events.recordsSetAside(reply.setAside);
-    parts.events.documentBuilt({ channel: String(channelId), document: place.name, seconds, bytes });
-    return { moment: reply.moment, document };
+    parts.events.recordsSkipped(reply.skipped);
+    parts.events.documentBuilt({ channel: String(channelId), document: key.name, seconds, bytes });
+    return { point: reply.point, document };
   }
 }
 
@@ -205,7 +208,7 @@ function documentOf(
   parts: EngineParts,
   folder: string,
   reply: Exclude<BuildReply, { kind: "more" | "busy" }>,
-): BuiltDocument | AbsentDocument {
+): DocumentResult {
   if (reply.kind === "absent") return { kind: "absent", why: reply.why };
   const { hash, size, lastModified } = reply;
   const bytes = reply.bytes && new Blob([reply.bytes.slice()]);
@@ -214,10 +217,10 @@ function documentOf(
   return { kind: "built", hash, lastModified, packable, ...sendable };
 }
 
-async function momentOf(reader: Reader, view: ChannelView): Promise<Moment> {
+async function latestOf(reader: Reader, view: ChannelView): Promise<DatedRevision> {
   return (await latestRevision(reader, view.channelId)) ?? BEFORE_ANY;
 }
 
-function keyOf(view: ChannelView, place: DocumentKey): string {
-  return `${view.channelId} ${view.view} ${place.section} ${place.name}`;
+function nameOf(view: ChannelView, key: DocumentKey): string {
+  return `${view.channelId} ${view.view} ${key.section} ${key.name}`;
 }

@@ -4,7 +4,7 @@
 
 import type { Reader } from "../../models/database.ts";
 import type { IndexScope } from "../../models/index/scope.ts";
-import type { AsideRecord } from "../../models/index/db.ts";
+import type { SkippedRecord } from "../../models/index/db.ts";
 import {
   bytesOfName,
   indexedFile,
@@ -28,7 +28,7 @@ export type RecordPage = {
   readonly listed: readonly IndexedFile[];
   readonly yanked: readonly FileKey[];
   /** Active files that no document can hold. */
-  readonly unreadable: readonly AsideRecord[];
+  readonly unreadable: readonly SkippedRecord[];
   /** All files up to this one have been looked at. */
   readonly through: FileKey | undefined;
 };
@@ -42,19 +42,19 @@ type NameRange = {
 
 export type Records = {
   ofSection(
-    place: SectionScope,
+    scope: SectionScope,
     range: Pick<SectionRange, "after" | "ending" | "limit">,
   ): AsyncGenerator<RecordPage, void, undefined>;
   /** Those of a name. */
-  ofName(place: SectionScope, name: string, range?: NameRange): AsyncGenerator<RecordPage, void, undefined>;
+  ofName(scope: SectionScope, name: string, range?: NameRange): AsyncGenerator<RecordPage, void, undefined>;
   /** Bytes of all that is stored of a name, which bounds what is read of it. */
-  bytesOfName(place: SectionScope, name: string): Promise<number>;
+  bytesOfName(scope: SectionScope, name: string): Promise<number>;
   /** One that documents list. */
-  one(place: SectionScope, fileName: string): Promise<IndexedFile | undefined>;
+  one(scope: SectionScope, fileName: string): Promise<IndexedFile | undefined>;
   /** The newest that documents list, of so many that are active. */
   newest(channel: Pick<SectionScope, "channelId" | "view">, limit: number): Promise<IndexedFile[]>;
   /** The names of the yanked files of a section. */
-  yanked(place: SectionScope): Promise<string[]>;
+  yanked(scope: SectionScope): Promise<string[]>;
   /** The sections that hold a file. */
   sections(channel: Pick<SectionScope, "channelId" | "view">): Promise<string[]>;
 };
@@ -63,12 +63,12 @@ export type Records = {
 export type RequireReadable = (file: Pick<IndexedFile, "record" | "metadata" | "stored">) => void;
 
 export function createRecords(reader: Reader, requireReadable: RequireReadable): Records {
-  function problemOf(file: IndexedFile): AsideRecord | undefined {
+  function problemOf(file: IndexedFile): SkippedRecord | undefined {
     try {
       requireReadable(file);
       return undefined;
     } catch (error) {
-      return asideRecord(file, error);
+      return skippedRecord(file, error);
     }
   }
   const isListed = (file: IndexedFile): boolean => file.state === "active" && !problemOf(file);
@@ -89,13 +89,13 @@ export function createRecords(reader: Reader, requireReadable: RequireReadable):
       for await (const { files, through } of pagesOfSection(reader, { ...range, channelId, section }))
         yield pageOf(files, through);
     },
-    ofName: async function* (place, name, { begin, ending = "" } = {}) {
-      for await (const files of pagesOfName(reader, place, name, begin)) {
+    ofName: async function* (scope, name, { begin, ending = "" } = {}) {
+      for await (const files of pagesOfName(reader, scope, name, begin)) {
         const some = files.filter(({ fileName }) => fileName.endsWith(ending));
         yield pageOf(some, files.at(-1));
       }
     },
-    bytesOfName: (place, name) => bytesOfName(reader, place, name),
+    bytesOfName: (scope, name) => bytesOfName(reader, scope, name),
     one: async ({ channelId, section }, fileName) => {
       const file = await indexedFile(reader, { channelId, section, fileName });
       return file && isListed(file) ? file : undefined;
@@ -110,23 +110,23 @@ export function createRecords(reader: Reader, requireReadable: RequireReadable):
 export async function* eachRecord(
   pages: AsyncIterable<RecordPage>,
   use: (file: IndexedFile) => void,
-): Work<AsideRecord[]> {
-  const aside: AsideRecord[] = [];
+): Work<SkippedRecord[]> {
+  const skipped: SkippedRecord[] = [];
   for await (const { listed, unreadable } of pages) {
-    aside.push(...unreadable);
+    skipped.push(...unreadable);
     for (const file of listed) {
       try {
         use(file);
       } catch (error) {
-        aside.push(asideRecord(file, error));
+        skipped.push(skippedRecord(file, error));
       }
     }
     yield "step";
   }
-  return aside;
+  return skipped;
 }
 
-export function asideRecord({ packageName, section, fileName }: IndexedFile, error: unknown): AsideRecord {
+export function skippedRecord({ packageName, section, fileName }: IndexedFile, error: unknown): SkippedRecord {
   const reason = error instanceof Error ? error.message : "unreadable";
   return { packageName, path: `${section}/${fileName}`, reason };
 }

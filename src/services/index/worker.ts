@@ -4,14 +4,34 @@ import { listChannels } from "../../models/channel.ts";
 import type { Snapshots } from "../../models/database.ts";
 import type { Derived } from "../../models/index/db.ts";
 import { systemClock } from "../../modules/clock.ts";
-import { createIndexBuilder, type IndexBuilder, type IndexBuilderParts } from "./builder.ts";
+import {
+  createIndexBuilder,
+  type BuildReply,
+  type BuildRequest,
+  type IndexBuilder,
+  type IndexBuilderParts,
+  type RestoreReply,
+  type ShardRequest,
+} from "./builder.ts";
 import type { IndexFormat } from "./format.ts";
+
+type InFolder<Request> = { readonly dataFolder: string; readonly request: Request };
+
+export type DocumentJobs = {
+  readonly document: {
+    readonly input: InFolder<BuildRequest>;
+    /** `repaired` says why derived data had to be rebuilt since the last answer. */
+    readonly answer: { readonly reply: BuildReply; readonly repaired: string | undefined };
+  };
+};
+
+export type ShardJobs = { readonly shard: { readonly input: InFolder<ShardRequest>; readonly answer: RestoreReply } };
 
 export type IndexWorker = {
   /** Does something with the builder of a data folder. */
   use<T>(dataFolder: string, work: (builder: IndexBuilder) => Promise<T>): Promise<T>;
   /** Why derived data had to be begun anew since this was last asked. */
-  takeMended(): string | undefined;
+  takeRepaired(): string | undefined;
 };
 
 export type IndexStores = Pick<IndexBuilderParts, "snapshots" | "derived" | "files" | "blobs"> & { close(): void };
@@ -40,18 +60,18 @@ type Opened = {
 /** Opens the folder at the first request, and keeps it open while the thread lives. */
 export function createIndexWorker(parts: IndexWorkerParts): IndexWorker {
   let opened: Opened | undefined;
-  let mended: string | undefined;
+  let repaired: string | undefined;
   return {
-    takeMended: () => {
-      const told = mended;
-      mended = undefined;
-      return told;
+    takeRepaired: () => {
+      const why = repaired;
+      repaired = undefined;
+      return why;
     },
     use: async (dataFolder, work) => {
       try {
         if (opened?.folder !== dataFolder || opened.identity !== parts.identityOf(dataFolder)) {
           opened?.close();
-          opened = await open(parts, dataFolder, (why) => (mended = why));
+          opened = await open(parts, dataFolder, (why) => (repaired = why));
         }
         return await work(opened.builder);
       } catch (error) {

@@ -4,7 +4,7 @@ import { unavailable, type AppError } from "../../errors.ts";
 import type { Events } from "../../events.ts";
 import type { Database } from "../../models/database.ts";
 import { findFile } from "../../models/package-file.ts";
-import { channelLabel, type ChannelPlace } from "../channel-place.ts";
+import { channelLabel, type ChannelRef } from "../channel-ref.ts";
 import { PLAIN_VIEW } from "../index/documents.ts";
 import type { BuiltDocument, Engine } from "../index/engine.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
@@ -23,10 +23,10 @@ export type LocalSourceParts = {
   readonly publicUrl: string;
 };
 
-export function createLocalSource(parts: LocalSourceParts, place: ChannelPlace): Source {
-  const channelId = place.channel?.id;
-  const title = channelLabel(place.owner.name, place.name);
-  const path = [place.owner.name, ...place.name.split("/")].filter((part) => part !== "").map(encodeURIComponent);
+export function createLocalSource(parts: LocalSourceParts, ref: ChannelRef): Source {
+  const channelId = ref.channel?.id;
+  const title = channelLabel(ref.owner.name, ref.name);
+  const path = [ref.owner.name, ...ref.name.split("/")].filter((part) => part !== "").map(encodeURIComponent);
   const address = { title, url: `${parts.publicUrl}/${path.join("/")}` };
   const view = channelId === undefined ? undefined : { channelId, view: PLAIN_VIEW, address };
   const { engine } = parts;

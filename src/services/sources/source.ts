@@ -15,7 +15,7 @@ export type SourceDocument = Sendable & {
   /** ms UTC of the newest change of the section; never goes back. */
   readonly lastModified: number;
   /** Whether it can still be read. */
-  isThere(): boolean;
+  exists(): boolean;
   /** Undefined for one that is shorter as it is. */
   readonly gzip: GzipForm | undefined;
 };

@@ -46,22 +46,22 @@ export async function collectShards(work: Collecting): Promise<void> {
 /** Forgets what belongs to channels that have gone and to sections that have been emptied, and notes what was replaced. */
 async function tidy(work: Collecting, derived: Derived, channels: ReadonlySet<number>): Promise<void> {
   const { database, clock } = work;
-  for (const place of derived.scopes()) {
-    const { channelId, section } = place;
-    if (channels.has(channelId) && !(await isEmptied(work, derived, place))) continue;
+  for (const scope of derived.scopes()) {
+    const { channelId, section } = scope;
+    if (channels.has(channelId) && !(await isEmptied(work, derived, scope))) continue;
     await locked(derived, async () => {
       if (channels.has(channelId) && (await listSections(database.read, channelId)).includes(section)) return;
-      derived.discard(place);
+      derived.discard(scope);
     });
   }
   await locked(derived, async () => derived.ageRetired(clock.now()));
 }
 
 /** Whether a section holds nothing any more, and what is kept for it is of before. */
-async function isEmptied({ database }: Collecting, derived: Derived, place: IndexScope): Promise<boolean> {
-  const { channelId, section } = place;
+async function isEmptied({ database }: Collecting, derived: Derived, scope: IndexScope): Promise<boolean> {
+  const { channelId, section } = scope;
   if (section === WHOLE_CHANNEL || (await listSections(database.read, channelId)).includes(section)) return false;
-  const revision = derived.state(place)?.revision ?? 0;
+  const revision = derived.state(scope)?.revision ?? 0;
   return revision < (await sectionRevision(database.read, channelId, section));
 }
 

@@ -2,12 +2,13 @@
 
 import type { Events } from "../../events.ts";
 import type { Workers } from "../workers.ts";
+import type { GcJobs } from "./gc-worker.ts";
 
 export type GcSchedule = { stop(): void };
 
 export type GcScheduleParts = {
   /** A pool of its own for each run. */
-  readonly createWorkers: () => Workers;
+  readonly createWorkers: () => Workers<GcJobs>;
   readonly events: Events;
   readonly dataFolder: string;
   /** 0 for never. */
@@ -23,7 +24,7 @@ export function scheduleGc(parts: GcScheduleParts): GcSchedule {
   const { intervalMs, events } = parts;
   let isStopped = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let workers: Workers | undefined;
+  let workers: Workers<GcJobs> | undefined;
 
   function wait(ms: number): void {
     timer = setTimeout(() => void turn(), ms);
@@ -52,7 +53,7 @@ export function scheduleGc(parts: GcScheduleParts): GcSchedule {
   };
 }
 
-async function collect({ dataFolder, graceMs, events }: GcScheduleParts, workers: Workers): Promise<void> {
+async function collect({ dataFolder, graceMs, events }: GcScheduleParts, workers: Workers<GcJobs>): Promise<void> {
   const outcome = await workers.run({ kind: "gc", dataFolder, graceMs }, LIMIT_MS);
   if (outcome.kind !== "done") throw new Error(outcome.kind === "failed" ? outcome.message : outcome.kind);
   const { totals, bytes, left } = outcome.answer;

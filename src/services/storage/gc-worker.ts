@@ -4,16 +4,16 @@ import { createGc, type GcParts, type GcSummary } from "./gc.ts";
 
 export type GcStores = Omit<GcParts, "codec" | "failpoint"> & { close(): void };
 
+type GcJob = { readonly dataFolder: string; readonly graceMs: number };
+export type GcJobs = { readonly gc: { readonly input: GcJob; readonly answer: GcSummary } };
+
 export type GcWorkerParts = {
   /** Of the derived data. */
   readonly codec: string;
   readonly open: (dataFolder: string) => GcStores;
 };
 
-export async function collectIn(
-  job: { readonly dataFolder: string; readonly graceMs: number },
-  parts: GcWorkerParts,
-): Promise<GcSummary> {
+export async function collectIn(job: GcJob, parts: GcWorkerParts): Promise<GcSummary> {
   const { close, ...stores } = parts.open(job.dataFolder);
   try {
     return await createGc({ ...stores, codec: parts.codec })({ graceMs: job.graceMs });

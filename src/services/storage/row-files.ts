@@ -3,7 +3,7 @@
 import { rename } from "node:fs/promises";
 import { createZstdCompress, createZstdDecompress } from "node:zlib";
 import { malformed } from "../../errors.ts";
-import { through } from "../../modules/archive/through.ts";
+import { through } from "../../modules/archive/pipe-through.ts";
 import { createSha256 } from "../../modules/hash.ts";
 import { createTempFile } from "../../modules/storage/temp-file.ts";
 

@@ -26,10 +26,10 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 function fill(derived: Derived, scope: IndexScope): void {
   const row = { start: "", hash: "hash", size: 1, window: 1, blocks: Buffer.from("text") };
   derived.transact(() => {
-    derived.setState(scope, { revision: 1, identity: "id", cursor: null, ahead: { revision: 1, identity: "id" } });
+    derived.setState(scope, { revision: 1, identity: "id", cursor: null, highWater: { revision: 1, identity: "id" } });
     derived.setEntry(scope, "name", Buffer.alloc(32, 7));
     derived.replaceSegments({ ...scope, group: "packages" }, { from: "", until: undefined }, [row]);
-    derived.setAside(scope, { packageName: "name", path: "noarch/name-1-0.conda", reason: "too long" });
+    derived.skip(scope, { packageName: "name", path: "noarch/name-1-0.conda", reason: "too long" });
   });
 }
 
@@ -39,7 +39,7 @@ function kept(derived: Derived, scope: IndexScope): unknown[] {
     derived.entries(scope).length,
     [...derived.eachEntry(scope)].length,
     derived.segments({ ...scope, group: "packages" }).length,
-    derived.isAside(scope, "name"),
+    derived.isSkipped(scope, "name"),
   ];
 }
 
@@ -75,9 +75,9 @@ test.each(OTHERS)("a copy takes what is kept here, and leaves %j as it was", (ot
     fill(source, other);
     copyScopes({ from, to }, [HERE]);
     expect([kept(target, HERE), kept(target, other)]).toEqual([ALL, NOTHING]);
-    const same = { segments: 0, bzip2Pieces: 0, entries: 0, setAside: 0 };
+    const same = { segments: 0, bzip2Blocks: 0, entries: 0, skipped: 0 };
     expect(compareScope(from, to, HERE)).toEqual(same);
-    expect(compareScope(from, to, other)).toEqual({ segments: 1, bzip2Pieces: 0, entries: 1, setAside: 1 });
+    expect(compareScope(from, to, other)).toEqual({ segments: 1, bzip2Blocks: 0, entries: 1, skipped: 1 });
   } finally {
     source.close();
     target.close();

@@ -112,7 +112,7 @@ describe("beside rattler", () => {
     .map((parts) => parts.flat().slice(0, -1).join(""));
   const anySpec = fc
     .tuple(spec, spec, fc.constantFrom("", ",", "|"))
-    .map(([a, b, joint]) => (joint === "" ? a : `(${a})${joint}${b}`));
+    .map(([a, b, prefix]) => (prefix === "" ? a : `(${a})${prefix}${b}`));
 
   test("takes the same versions for any spec", () => {
     let taken = 0;

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import Bzip2 from "compressjs/lib/Bzip2.js";
 import * as fc from "fast-check";
 
-import { compressBzip2Piece, MAX_BZIP2_PIECE, spliceBzip2 } from "../../../src/modules/splice/bzip2-stream.ts";
+import { compressBzip2Blocks, MAX_BZIP2_INPUT, spliceBzip2 } from "../../../src/modules/splice/bzip2-stream.ts";
 import { createRandom, filter, findTool, noise, repeated, repodataSegments, runPython } from "./support.ts";
 
 type Document = { readonly name: string; readonly stream: Buffer; readonly text: Buffer };
@@ -13,7 +13,7 @@ const NOTHING = new Uint8Array(0);
 const text = (value: string): Uint8Array => Buffer.from(value);
 
 function documentOf(name: string, texts: readonly Uint8Array[]): Document {
-  return { name, stream: Buffer.concat([...spliceBzip2(texts.map(compressBzip2Piece))]), text: Buffer.concat(texts) };
+  return { name, stream: Buffer.concat([...spliceBzip2(texts.map(compressBzip2Blocks))]), text: Buffer.concat(texts) };
 }
 
 /** `values` letters, in turns mostly one and all alike, without four equal ones in a row: those become other bytes. */
@@ -62,7 +62,7 @@ const documents: Document[] = [
     [1, 2, 3, 4, 5, 6].flatMap((values) => [40, 500, 2000].map((length) => fewLetters(length, values))),
   ),
   documentOf("few byte values, wrongly compressed by the encoder", brokenByEncoder),
-  documentOf("the largest pieces", [quadruples(MAX_BZIP2_PIECE), text("x"), quadruples(MAX_BZIP2_PIECE - 1)]),
+  documentOf("the largest pieces", [quadruples(MAX_BZIP2_INPUT), text("x"), quadruples(MAX_BZIP2_INPUT - 1)]),
   documentOf(
     "many tiny pieces",
     Array.from({ length: 300 }, (_, index) => large.subarray(index * 31, index * 31 + (index % 43))),
@@ -114,12 +114,12 @@ describe("one stream that decodes byte for byte", () => {
 
 describe("a piece", () => {
   test("of nothing is nothing", () => {
-    expect(compressBzip2Piece(NOTHING)).toHaveLength(0);
+    expect(compressBzip2Blocks(NOTHING)).toHaveLength(0);
   });
 
   test("is refused when it might not fit one block", () => {
-    expect(MAX_BZIP2_PIECE).toBeLessThan(900_000);
-    expect(() => compressBzip2Piece(new Uint8Array(MAX_BZIP2_PIECE + 1))).toThrow(String(MAX_BZIP2_PIECE));
+    expect(MAX_BZIP2_INPUT).toBeLessThan(900_000);
+    expect(() => compressBzip2Blocks(new Uint8Array(MAX_BZIP2_INPUT + 1))).toThrow(String(MAX_BZIP2_INPUT));
   });
 
   test("of few byte values is more than the encoder alone can do", () => {
@@ -128,25 +128,25 @@ describe("a piece", () => {
       expect(isSame(Bzip2.compressFile(bytes, undefined, 9), bytes)).toBe(false);
       expect(complaints).toHaveBeenCalledWith(false);
       complaints.mockClear();
-      compressBzip2Piece(bytes);
+      compressBzip2Blocks(bytes);
       expect(complaints).not.toHaveBeenCalledWith(false);
     }
     complaints.mockRestore();
   });
 
   test("can be several, one after the other", () => {
-    const pieces = [text("first"), text("second"), NOTHING, large].map(compressBzip2Piece);
+    const pieces = [text("first"), text("second"), NOTHING, large].map(compressBzip2Blocks);
     expect(
       Buffer.concat([...spliceBzip2([Buffer.concat(pieces)])]).equals(Buffer.concat([...spliceBzip2(pieces)])),
     ).toBe(true);
   });
 
   test("is the same for the same text", () => {
-    expect(compressBzip2Piece(large)).toEqual(compressBzip2Piece(Uint8Array.from(large)));
+    expect(compressBzip2Blocks(large)).toEqual(compressBzip2Blocks(Uint8Array.from(large)));
   });
 
   test("is refused when it is cut", () => {
-    const piece = compressBzip2Piece(text("some text"));
+    const piece = compressBzip2Blocks(text("some text"));
     expect(() => [...spliceBzip2([piece.subarray(0, -1)])]).toThrow("ends within a block");
     expect(() => [...spliceBzip2([piece.subarray(0, 3)])]).toThrow();
   });
@@ -156,7 +156,7 @@ test("blocks begin at every bit of a byte", () => {
   const seen = new Set<number>();
   let bits = 0;
   for (let index = 0; index < 60; index += 1) {
-    const piece = Buffer.from(compressBzip2Piece(large.subarray(0, 200 + index * 7)));
+    const piece = Buffer.from(compressBzip2Blocks(large.subarray(0, 200 + index * 7)));
     seen.add(bits & 7);
     bits += piece.readUInt32BE(0);
   }
@@ -169,7 +169,7 @@ test("a stream is handed out piece by piece", () => {
   function* pieces(): Generator<Uint8Array> {
     for (;;) {
       taken += 1;
-      yield compressBzip2Piece(text("some text"));
+      yield compressBzip2Blocks(text("some text"));
     }
   }
   const stream = spliceBzip2(pieces());

@@ -6,22 +6,22 @@ import * as fc from "fast-check";
 import * as fzstd from "fzstd";
 
 import {
-  compressPiece,
-  decompressPiece,
+  compressBlocks,
+  decompressBlocks,
   FRAME_END,
   frameHeader,
   PAD,
   PAD_BLOCKS,
-  pieceOfFrame,
+  blocksOfFrame,
   SEPARATOR,
   SEPARATOR_BLOCKS,
   type ZstdPart,
-  type ZstdPiece,
-  zstdStretches,
+  type ZstdBlocks,
+  zstdExtents,
 } from "../../../src/modules/splice/zstd-frame.ts";
 import { filter, findPython, findTool, noise, repeated, repodataSegments, runPython } from "./support.ts";
 
-type Document = { readonly name: string; readonly frame: Buffer; readonly text: Buffer; readonly pieces: ZstdPiece[] };
+type Document = { readonly name: string; readonly frame: Buffer; readonly text: Buffer; readonly pieces: ZstdBlocks[] };
 
 const NOTHING = new Uint8Array(0);
 
@@ -31,9 +31,9 @@ function jointBefore(index: number, count: number): Uint8Array {
   return index === 1 || index === count - 1 ? PAD : SEPARATOR;
 }
 
-function partsOf(pieces: readonly ZstdPiece[]): ZstdPart[] {
+function partsOf(pieces: readonly ZstdBlocks[]): ZstdPart[] {
   return pieces.map((piece, index) => ({
-    joint: jointBefore(index, pieces.length),
+    prefix: jointBefore(index, pieces.length),
     size: piece.size,
     windowSize: piece.windowSize,
     open: () => piece,
@@ -41,11 +41,11 @@ function partsOf(pieces: readonly ZstdPiece[]): ZstdPart[] {
 }
 
 function* spliceZstd(parts: readonly ZstdPart[]): Generator<Uint8Array, void, undefined> {
-  for (const stretch of zstdStretches(parts)) yield stretch();
+  for (const extent of zstdExtents(parts)) yield extent();
 }
 
 function documentOf(name: string, texts: readonly Uint8Array[], level?: number): Document {
-  const pieces = texts.map((text) => compressPiece(text, level));
+  const pieces = texts.map((text) => compressBlocks(text, level));
   const text = Buffer.concat(texts.flatMap((part, index) => [jointBefore(index, texts.length), part]));
   return { name, frame: Buffer.concat([...spliceZstd(partsOf(pieces))]), text, pieces };
 }
@@ -129,7 +129,7 @@ describe("one frame that decodes byte for byte", () => {
         const document = documentOf(`level ${level}`, texts, level);
         expectSame(Bun.zstdDecompressSync(document.frame), document);
         expectSame(fzstd.decompress(document.frame), document);
-        expect(document.pieces.map((each) => Buffer.from(decompressPiece(each)))).toEqual(
+        expect(document.pieces.map((each) => Buffer.from(decompressBlocks(each)))).toEqual(
           texts.map((each) => Buffer.from(each)),
         );
       }),
@@ -138,15 +138,15 @@ describe("one frame that decodes byte for byte", () => {
   });
 });
 
-describe("the joints", () => {
+describe("the prefixes", () => {
   test("are their text", () => {
     expect([SEPARATOR, PAD].map(String)).toEqual([",                 ", "                 "]);
-    for (const [joint, blocks] of [
+    for (const [prefix, blocks] of [
       [SEPARATOR, SEPARATOR_BLOCKS],
       [PAD, PAD_BLOCKS],
     ] as const) {
-      const frame = Buffer.concat([frameHeader(joint.byteLength, 0), blocks, FRAME_END]);
-      expect(Bun.zstdDecompressSync(frame).equals(joint)).toBe(true);
+      const frame = Buffer.concat([frameHeader(prefix.byteLength, 0), blocks, FRAME_END]);
+      expect(Bun.zstdDecompressSync(frame).equals(prefix)).toBe(true);
     }
   });
 
@@ -158,15 +158,15 @@ describe("the joints", () => {
     // As they are told by the encoder: a document whose pieces begin with repeats is broken without.
     const { pieces, text: plain } =
       documents.find(({ name }) => name === "first offsets used at once") ?? documentOf("", []);
-    const plainJoint = ({ joint }: ZstdPart): Uint8Array => Uint8Array.of(joint.byteLength << 3, 0, 0, ...joint);
+    const plainJoint = ({ prefix }: ZstdPart): Uint8Array => Uint8Array.of(prefix.byteLength << 3, 0, 0, ...prefix);
     const body = partsOf(pieces).flatMap((part) => [plainJoint(part), part.open().blocks]);
     expect(isSame(Buffer.concat([frameHeader(plain.length, 2 ** 17), ...body, FRAME_END]), plain)).toBe(false);
   });
 
   test("are the only thing between pieces", () => {
-    const piece = compressPiece(text("abc"));
-    const splice = (...joints: Uint8Array[]): unknown =>
-      Buffer.concat([...spliceZstd(joints.map((joint) => ({ ...piece, joint, open: () => piece })))]);
+    const piece = compressBlocks(text("abc"));
+    const splice = (...prefixes: Uint8Array[]): unknown =>
+      Buffer.concat([...spliceZstd(prefixes.map((prefix) => ({ ...piece, prefix, open: () => piece })))]);
     expect(() => splice(NOTHING, PAD, SEPARATOR)).not.toThrow();
     expect(() => splice(PAD, SEPARATOR)).not.toThrow();
     expect(() => splice(NOTHING, NOTHING)).toThrow("only a separator or a pad");
@@ -203,12 +203,12 @@ describe("the frame", () => {
   });
 
   test("holds more than 4 GiB", () => {
-    const piece = compressPiece(new Uint8Array(2 ** 24), 1);
+    const piece = compressBlocks(new Uint8Array(2 ** 24), 1);
     const frame = Buffer.concat([...spliceZstd(partsOf(Array.from({ length: 257 }, () => piece)))]);
     const total = 257 * 2 ** 24 + 254 * SEPARATOR.byteLength + 2 * PAD.byteLength;
     expect(frame.readBigUInt64LE(6)).toBe(BigInt(total));
-    expect(pieceOfFrame(frame, total).size).toBe(total);
-    expect(() => pieceOfFrame(frame, total - 2 ** 32)).toThrow("another size");
+    expect(blocksOfFrame(frame, total).size).toBe(total);
+    expect(() => blocksOfFrame(frame, total - 2 ** 32)).toThrow("another size");
     const zstd = findTool("zstd");
     if (zstd === undefined) return;
     // The tool compares what it decodes with the size that is declared.
@@ -219,7 +219,7 @@ describe("the frame", () => {
 
   test("is opened piece by piece", () => {
     const opened: number[] = [];
-    const piece = compressPiece(text("abc"));
+    const piece = compressBlocks(text("abc"));
     const parts = partsOf([piece, piece, piece]).map((part, index) => ({
       ...part,
       open: () => (opened.push(index), piece),
@@ -234,10 +234,10 @@ describe("the frame", () => {
   });
 
   test("is not finished with a piece that is not as it was said to be", () => {
-    const splice = (said: Partial<ZstdPart>, piece: ZstdPiece): unknown => [
-      ...spliceZstd([{ joint: NOTHING, size: piece.size, windowSize: piece.windowSize, open: () => piece, ...said }]),
+    const splice = (said: Partial<ZstdPart>, piece: ZstdBlocks): unknown => [
+      ...spliceZstd([{ prefix: NOTHING, size: piece.size, windowSize: piece.windowSize, open: () => piece, ...said }]),
     ];
-    const piece = compressPiece(large);
+    const piece = compressBlocks(large);
     expect(() => splice({}, piece)).not.toThrow();
     expect(() => splice({ size: 3 }, piece)).toThrow(`${large.length} bytes instead of 3`);
     expect(() => splice({ windowSize: 1024 }, piece)).toThrow("larger window");
@@ -263,11 +263,11 @@ describe("a frame from elsewhere", () => {
   test.each(encoders)("%s gives its blocks", (_, encode) => {
     for (const size of [0, 1, 255, 256, 65_791, 65_792, 300_000]) {
       const plain = large.subarray(0, size);
-      const piece = pieceOfFrame(encode(plain), size);
+      const piece = blocksOfFrame(encode(plain), size);
       const frame = Buffer.concat([...spliceZstd(partsOf([piece, piece, piece]))]);
       const whole = Buffer.concat([plain, PAD, plain, PAD, plain]);
       expect(isSame(frame, whole)).toBe(true);
-      expect(Buffer.compare(decompressPiece(piece), plain)).toBe(0);
+      expect(Buffer.compare(decompressBlocks(piece), plain)).toBe(0);
       expect(piece.windowSize).toBeLessThanOrEqual(size);
     }
   });
@@ -296,14 +296,14 @@ describe("a frame from elsewhere", () => {
     ["a checksum that is missing", with_(4, (byte) => byte | 4), "ends too early"],
   ];
   test.each(refused)("with %s is refused", (_, frame, reason) => {
-    expect(() => pieceOfFrame(frame, 1000)).toThrow(reason);
+    expect(() => blocksOfFrame(frame, 1000)).toThrow(reason);
   });
 
   test("with a window that decoders refuse is refused", () => {
     const size = 2 ** 28;
     const header = Buffer.from(frameHeader(size, 2 ** 27));
     header[5] = 18 << 3;
-    expect(() => pieceOfFrame(Buffer.concat([header, FRAME_END]), size)).toThrow("more than decoders accept");
+    expect(() => blocksOfFrame(Buffer.concat([header, FRAME_END]), size)).toThrow("more than decoders accept");
   });
 
   test("has the window that its header describes, or its size when that is less", () => {
@@ -317,17 +317,17 @@ describe("a frame from elsewhere", () => {
       ...run(3000, true),
     );
     expect(isSame(frame, new Uint8Array(6000))).toBe(true);
-    expect(pieceOfFrame(frame, 6000).windowSize).toBe(4096 + 3 * 512);
-    expect(pieceOfFrame(frame, 5000).windowSize).toBe(5000);
+    expect(blocksOfFrame(frame, 6000).windowSize).toBe(4096 + 3 * 512);
+    expect(blocksOfFrame(frame, 5000).windowSize).toBe(5000);
   });
 
   test("of nothing has no block", () => {
-    expect(compressPiece(NOTHING)).toEqual({ blocks: NOTHING, size: 0, windowSize: 0 });
+    expect(compressBlocks(NOTHING)).toEqual({ blocks: NOTHING, size: 0, windowSize: 0 });
   });
 
   test("is left as it is", () => {
     const frame = Buffer.from(good);
-    pieceOfFrame(frame, 1000);
+    blocksOfFrame(frame, 1000);
     expect(frame.equals(good)).toBe(true);
   });
 });
@@ -336,9 +336,9 @@ function expectSame(decoded: Uint8Array, { name, text: plain }: Document): void 
   expect([name, decoded.byteLength, Buffer.compare(decoded, plain)]).toEqual([name, plain.length, 0]);
 }
 
-/** What a block after a piece and a joint copies when it asks for the first, the second and the third repeat offset. */
-function copiesOfRepeats(joint: Uint8Array): string[] {
-  const { blocks, windowSize } = compressPiece(large.subarray(0, 50_000));
+/** What a block after a piece and a prefix copies when it asks for the first, the second and the third repeat offset. */
+function copiesOfRepeats(prefix: Uint8Array): string[] {
+  const { blocks, windowSize } = compressBlocks(large.subarray(0, 50_000));
   return [1, 2, 3].map((repeat) => {
     // Ten literals and one sequence of them all, with tables of one symbol; the bit stream is the offset's value.
     const content = [10 << 3, ...text("abcdefghij"), 1, 0b01_01_01_00, 10, repeat >> 1, 0, repeat];
@@ -346,7 +346,7 @@ function copiesOfRepeats(joint: Uint8Array): string[] {
     const header = frameHeader(0, windowSize);
     // Without the size, which differs.
     const sizeless = Uint8Array.of(...header.subarray(0, 4), 0, header[5] ?? 0);
-    return Bun.zstdDecompressSync(Buffer.concat([sizeless, blocks, joint, probe, FRAME_END]))
+    return Bun.zstdDecompressSync(Buffer.concat([sizeless, blocks, prefix, probe, FRAME_END]))
       .subarray(-3)
       .toString();
   });
@@ -392,7 +392,7 @@ function* blocksOf(bytes: Uint8Array): Generator<Block> {
 }
 
 /** How often blocks use the tables of blocks before them, and whether one does that no block of the piece has set. */
-function countReuse(piece: ZstdPiece): { isForeign: boolean; treeless: number; repeats: number } {
+function countReuse(piece: ZstdBlocks): { isForeign: boolean; treeless: number; repeats: number } {
   let [isForeign, treeless, repeats, hasTree, hasTables] = [false, 0, 0, false, false];
   for (const { type, content } of blocksOf(piece.blocks)) {
     if (type !== 2) continue;

@@ -27,17 +27,17 @@ test("bytes and stretches of another file follow each other as they were given, 
   const source = files.open(FOLDER, FIRST);
   if (!source) throw new Error("the file that was just written is missing");
   files.remove(FOLDER, FIRST);
-  const stretch = (offset: number, byteLength: number): DerivedPart => ({ source, offset, byteLength });
+  const extent = (offset: number, byteLength: number): DerivedPart => ({ source, offset, byteLength });
   const large = Buffer.alloc(1.5 * MIB, "x");
   const parts = [
     Buffer.from("head"),
-    stretch(0, 10),
-    stretch(10, 2 * MIB),
-    stretch(10, 5),
+    extent(0, 10),
+    extent(10, 2 * MIB),
+    extent(10, 5),
     Buffer.from(""),
     Buffer.from("middle"),
     large,
-    stretch(old.length - 7, 7),
+    extent(old.length - 7, 7),
   ];
   const bytes = files.write(FOLDER, SECOND, parts);
   source.close();

@@ -117,13 +117,13 @@ describe("durability", () => {
 });
 
 test("nothing is written once the folder is another", async () => {
-  let isThere = true;
+  let exists = true;
   const requireFiles = (): void => {
-    if (!isThere) throw new Error("another folder");
+    if (!exists) throw new Error("another folder");
   };
   const store = createDiskStore({ root, reserve: 0, requireFiles });
   const staged = await stagedOf(store, "content");
-  isThere = false;
+  exists = false;
   const tries = [
     staged.promote(KEY),
     store.stage(),

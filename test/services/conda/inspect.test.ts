@@ -6,7 +6,7 @@ import { startBusyTime, systemClock } from "../../../src/modules/clock.ts";
 import { ARCHIVE_LIMITS } from "../../../src/modules/conda/archive.ts";
 import { inspectArchive } from "../../../src/modules/conda/inspect-archive.ts";
 import { createFairTurns } from "../../../src/modules/fair-turns.ts";
-import { compressBzip2Piece, spliceBzip2 } from "../../../src/modules/splice/bzip2-stream.ts";
+import { compressBzip2Blocks, spliceBzip2 } from "../../../src/modules/splice/bzip2-stream.ts";
 import { createInspect } from "../../../src/services/conda/inspect.ts";
 import { createWorkers } from "../../../src/services/workers.ts";
 import { errorOf } from "../../modules/error-of.ts";
@@ -26,11 +26,11 @@ function repeated(name: string, piece: Uint8Array, times: number): Uint8Array {
   const size = (piece.byteLength * times).toString(8).padStart(11, "0");
   const large = { path: "share/large", edit: (header: Uint8Array) => header.set(Buffer.from(size), 124) };
   const end = new Uint8Array(1024 + ((512 - ((piece.byteLength * times) % 512)) % 512));
-  const packed = compressBzip2Piece(piece);
+  const packed = compressBzip2Blocks(piece);
   const pieces = [
-    compressBzip2Piece(tar([...info, large], new Uint8Array())),
+    compressBzip2Blocks(tar([...info, large], new Uint8Array())),
     ...Array.from({ length: times }, () => packed),
-    compressBzip2Piece(end),
+    compressBzip2Blocks(end),
   ];
   return Buffer.concat([...spliceBzip2(pieces)]);
 }

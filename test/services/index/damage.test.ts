@@ -86,7 +86,7 @@ test("a build from nothing that went past the revision which the database is set
         name: "repodata.json",
         address: { title: "", url: "" },
       } as const,
-      "SELECT cursor, revision, ahead_revision AS ahead FROM state WHERE section = 'noarch' AND layout = 'repodata'",
+      "SELECT cursor, revision, high_water_revision AS ahead FROM state WHERE section = 'noarch' AND layout = 'repodata'",
     ];
     const step = async (): Promise<{ cursor: string | null; revision: number; ahead: number }> => {
       const builder = builderHere(folder, folder, clock);

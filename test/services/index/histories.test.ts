@@ -8,7 +8,7 @@ import { decode } from "@msgpack/msgpack";
 import Bzip2 from "compressjs/lib/Bzip2.js";
 import { decompress } from "fzstd";
 import { bytesOf, jsonOf } from "../../support/answers.ts";
-import { CUT_RULE } from "../../../src/services/index/segments/chunking.ts";
+import { BOUNDARY_RULE } from "../../../src/services/index/segments/chunking.ts";
 import { startTestApp, type Actor, type TestApp } from "../../support/app.ts";
 import { createHistory, generator, SUBDIRS, type Held } from "../../support/history.ts";
 import { buildPackage } from "../../support/package-builder.ts";
@@ -61,7 +61,7 @@ test("a name after which documents are cut leaves no boundary behind when it goe
   try {
     const user = await server.addUser("user");
     const cut = Array.from({ length: 1000 }, (_, at) => `m-${at}`).find(
-      (name) => crc32(name) % CUT_RULE.nameModulus === 0,
+      (name) => crc32(name) % BOUNDARY_RULE.nameModulus === 0,
     );
     const publish = async (name: string, version: string): Promise<string> => {
       const { fileName, bytes } = buildPackage({ name, version });

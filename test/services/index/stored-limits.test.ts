@@ -59,8 +59,8 @@ test("a row above the budget of a file is in no document, and what is just withi
     const document = await textOf(path);
     for (const gone of ["n0-1.0-0.conda", "n2-1.0-0.conda"])
       expect([path, document.includes(gone)]).toEqual([path, false]);
-    const isThere = document.includes("n1-1.0-0.conda");
-    expect([path, isThere]).toEqual([path, !path.includes("current")]);
+    const exists = document.includes("n1-1.0-0.conda");
+    expect([path, exists]).toEqual([path, !path.includes("current")]);
   }
   const index = await bytesOf(await server.anonymous.get("/busy/main/noarch/repodata_shards.msgpack.zst"));
   expect(Object.keys(shardHashes(shardIndexOf(index)))).toEqual(["n0", "n1", "n2"]);

@@ -15,12 +15,12 @@ import { findOwner } from "../../../src/models/owner.ts";
 import { systemClock, type Clock } from "../../../src/modules/clock.ts";
 import { createDerivedFiles } from "../../../src/modules/storage/derived-files.ts";
 import { shardKey } from "../../../src/modules/storage/keys.ts";
-import { DEFAULT_TYPE } from "../../../src/services/channel-place.ts";
+import { DEFAULT_TYPE } from "../../../src/services/channel-ref.ts";
 import { condaIndex } from "../../../src/services/conda/index-format.ts";
 import { folderOf, PLAIN_VIEW, WHOLE_CHANNEL } from "../../../src/services/index/documents.ts";
 import type { BuildReply, BuildRequest } from "../../../src/services/index/builder.ts";
 import { documentsOf } from "../../../src/services/index/repair/rebuild.ts";
-import { CUT_RULE } from "../../../src/services/index/segments/chunking.ts";
+import { BOUNDARY_RULE } from "../../../src/services/index/segments/chunking.ts";
 import { seedChannel } from "../../bench/channel-seed.ts";
 import { derivedDataIsLetGo, startTestApp, type Actor, type TestApp } from "../../support/app.ts";
 import { filesTold, filesToTell } from "../../support/document-oracle.ts";
@@ -133,7 +133,7 @@ describe("a channel of 3,000 records that two builders make from nothing at once
 /** So many names after which documents are cut, or not. */
 function cutting(isCut: boolean, count: number): string[] {
   const names = Array.from({ length: 1000 }, (_, at) => `pkg-${at}`);
-  return names.filter((name) => (crc32(name) % CUT_RULE.nameModulus === 0) === isCut).slice(0, count);
+  return names.filter((name) => (crc32(name) % BOUNDARY_RULE.nameModulus === 0) === isCut).slice(0, count);
 }
 
 /** Time passes in leaps, so that steps of builds end at any place. */
@@ -275,7 +275,7 @@ async function make(builder: TestBuilder, folder: string, channelId: number, pla
 function checkStates({ states, answers }: World): void {
   const known = new Map<string, string>();
   for (const { place, built, least, told } of answers) {
-    const { revision } = built.moment;
+    const { revision } = built.point;
     expect([place, revision >= least]).toEqual([place, true]);
     const held = states.get(revision);
     if (!held) throw new Error(`there never was a revision ${revision}`);

@@ -115,10 +115,10 @@ describe("a blob", () => {
   });
 
   test("that was swapped with another, or filled with zeros, is found (I-3)", async () => {
-    const aside = join(folder, "aside");
-    await rename(blobOf(0), aside);
+    const skipped = join(folder, "skipped");
+    await rename(blobOf(0), skipped);
     await rename(blobOf(1), blobOf(0));
-    await rename(aside, blobOf(1));
+    await rename(skipped, blobOf(1));
     await rewrite(blobOf(2), (bytes) => bytes.fill(0));
     const { code, problems } = await verify("--full");
     const hashes = packages.map(({ sha256 }) => sha256).sort();

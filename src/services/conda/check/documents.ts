@@ -38,11 +38,11 @@ export async function checkRepodata(rows: SectionRows, text: Iterable<Uint8Array
 /** The catalogue names a shard for every name, and each shard holds the files of its name and no other. */
 export async function checkShards(
   rows: SectionRows,
-  catalogue: Uint8Array,
+  shardIndex: Uint8Array,
   readShard: (hash: string) => Uint8Array | undefined,
   complain: Complain,
 ): Promise<void> {
-  const document = decodeMsgpack(decompress(catalogue));
+  const document = decodeMsgpack(decompress(shardIndex));
   if (!isJsonObject(document) || !isJsonObject(document.shards)) return complain("I-6", "it names no shards");
   checkInfo(rows, document.info, complain);
   const named = new Map(Object.entries(document.shards));

@@ -12,7 +12,7 @@ import { catchUpCurrent, composeCurrent } from "./current.ts";
 import type { Layout } from "../../index/segments/layout.ts";
 import { requireDocumentName, type DocumentName } from "./names.ts";
 import { REPODATA, RUN_EXPORTS } from "./layouts.ts";
-import { catchUpShards, composeCatalogue } from "../shards/index.ts";
+import { catchUpShards, composeShardIndexDocument } from "../shards/index.ts";
 
 /** Only old clients ask for bzip2, and they have the other forms. */
 const BZIP2_LIMIT = 64 * 1024 ** 2;
@@ -26,7 +26,7 @@ const BUILDERS: Readonly<Record<DocumentName, DocumentBuilder>> = {
   "repodata_shards.msgpack.zst": {
     layout: "shards",
     catchUp: (work, place) => catchUpShards(work, scopeOf(place, "shards")),
-    compose: (work, place) => composeCatalogue(work, scopeOf(place, "shards")),
+    compose: (work, place) => composeShardIndexDocument(work, scopeOf(place, "shards")),
   },
   "current_repodata.json": current("current_repodata.json"),
   "current_repodata.json.zst": current("current_repodata.json.zst"),
@@ -39,7 +39,7 @@ const BUILDERS: Readonly<Record<DocumentName, DocumentBuilder>> = {
     layout: "feed",
     catchUp: async ({ reader }, { channelId }) => ({
       kind: "current",
-      moment: (await latestRevision(reader, channelId)) ?? BEFORE_ANY,
+      point: (await latestRevision(reader, channelId)) ?? BEFORE_ANY,
     }),
     compose: composeFeed,
   },

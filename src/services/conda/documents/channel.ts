@@ -29,9 +29,9 @@ export async function catchUpChanneldata(work: CatchUpParts, scope: IndexScope):
   }
   async function* valueOf(name: string): Work<NameValue> {
     const gathered = createChanneldataName();
-    const aside = yield* eachRecord(pages(name), (file) => gathered.add(channeldataFile(file)));
+    const skipped = yield* eachRecord(pages(name), (file) => gathered.add(channeldataFile(file)));
     const text = gathered.text();
-    return { value: text === undefined ? undefined : Buffer.from(text), aside };
+    return { value: text === undefined ? undefined : Buffer.from(text), skipped };
   }
   const bytesOf = async (name: string): Promise<number> => {
     let bytes = 0;

@@ -25,9 +25,9 @@ const SMALL_WORK = 500_000;
 export async function catchUpCurrent(work: CatchUpParts, scope: IndexScope): Promise<Progress> {
   async function* valueOf(name: string): Work<NameValue> {
     const summary = createNameSummary();
-    const aside = yield* eachRecord(work.records.ofName(scope, name), summary.add);
+    const skipped = yield* eachRecord(work.records.ofName(scope, name), summary.add);
     const text = summary.text();
-    return { value: text === undefined ? undefined : Buffer.from(text), aside };
+    return { value: text === undefined ? undefined : Buffer.from(text), skipped };
   }
   return await catchUpNames(work, scope, {
     valueOf,

@@ -8,7 +8,7 @@ import { composeSegmented, wholeDocument, type Composition, type SegmentSource }
 import type { Layout } from "../../index/segments/layout.ts";
 import type { DocumentName } from "./names.ts";
 import { REPODATA, RUN_EXPORTS } from "./layouts.ts";
-import { catalogueOf } from "../shards/index.ts";
+import { shardIndexOf } from "../shards/index.ts";
 
 const NOTHING = new Uint8Array(0);
 const NO_SEGMENTS: SegmentSource = {
@@ -29,7 +29,7 @@ export function emptyDocument(section: string, name: DocumentName, address: Chan
     case "run_exports.json.zst":
       return segmented(RUN_EXPORTS, section, name);
     case "repodata_shards.msgpack.zst":
-      return catalogueOf(section, []);
+      return shardIndexOf(section, []);
     case "current_repodata.json":
     case "current_repodata.json.zst":
       return wholeDocument(() => [composeRepodata(section, [], [])], formOf(name));

@@ -2,7 +2,7 @@
 
 import { scopeKey, type IndexScope } from "../../../models/index/scope.ts";
 import { SHARDS_LAYOUT } from "../../../models/index/shards.ts";
-import type { AsideRecord } from "../../../models/index/db.ts";
+import type { SkippedRecord } from "../../../models/index/db.ts";
 import {
   compressLongShard,
   compressShard,
@@ -32,20 +32,20 @@ export const CONDA_CODEC = codecOf([SHARD_LEVEL]);
 export async function catchUpShards(work: CatchUpParts, scope: IndexScope): Promise<Progress> {
   const bytesOf = (name: string): Promise<number> => work.records.bytesOfName(scope, name);
   async function* valueOf(name: string): Work<NameValue> {
-    const { shard, aside } = yield* makeShard(work, scope, name);
+    const { shard, skipped } = yield* makeShard(work, scope, name);
     const hash = shard && sha256Hex(shard);
     const before = namedHash(work.derived.entry(scope, name));
     if (before !== undefined && before !== hash) work.derived.retire(scope.channelId, before);
-    if (!shard || hash === undefined) return { value: undefined, aside };
+    if (!shard || hash === undefined) return { value: undefined, skipped };
     const key = shardKey(scope.channelId, hash);
     if (!(await work.blobs.stat(key))) await work.blobs.putDerived(key, shard);
-    return { value: shardIndexEntry(name, hash), aside };
+    return { value: shardIndexEntry(name, hash), skipped };
   }
   return await catchUpNames(work, scope, { valueOf, bytesOf, atOnce: 4 });
 }
 
 type MakingParts = Pick<CatchUpParts, "records" | "large">;
-type MadeShard = { readonly shard: Uint8Array | undefined; readonly aside: readonly AsideRecord[] };
+type MadeShard = { readonly shard: Uint8Array | undefined; readonly skipped: readonly SkippedRecord[] };
 
 /** Bytes of a shard that are compressed in the time of a step. Longer ones are held one or two at a time. */
 const SHORT_BYTES = 1024 ** 2;
@@ -71,17 +71,17 @@ async function* composeShard({ records }: MakingParts, scope: IndexScope, name: 
     }
   }
   let count = 0;
-  const aside = yield* eachRecord(pages(), (file) => {
+  const skipped = yield* eachRecord(pages(), (file) => {
     if (writer.bytes + file.stored > MOST_BYTES)
       throw new Error(`the shard of ${name} would have more than ${MOST_BYTES} bytes before compression`);
     writer.add(entryOf(file));
     count += 1;
   });
-  if (count === 0 && removed.length === 0) return { shard: undefined, aside };
+  if (count === 0 && removed.length === 0) return { shard: undefined, skipped };
   const content = writer.end(removed);
-  if (content.byteLength <= SHORT_BYTES) return { shard: compressShard(content), aside };
+  if (content.byteLength <= SHORT_BYTES) return { shard: compressShard(content), skipped };
   if (content.byteLength > LARGE_BYTES) Bun.gc(true);
-  return { shard: yield* settled(compressLongShard(content)), aside };
+  return { shard: yield* settled(compressLongShard(content)), skipped };
 }
 
 /** The hash in which an entry of the catalogue ends. */
@@ -109,10 +109,10 @@ export async function* restoreShard(
 /** Held in memory by `entries`, as a large catalogue is read far more often than it changes. */
 const MOST_HELD = 100_000;
 
-export async function* composeCatalogue({ derived }: CatchUpParts, scope: IndexScope): Work<Composition> {
+export async function* composeShardIndexDocument({ derived }: CatchUpParts, scope: IndexScope): Work<Composition> {
   const count = derived.countEntries(scope);
   if (count <= MOST_HELD)
-    return catalogueOf(
+    return shardIndexOf(
       scope.section,
       derived.entries(scope).map(({ value }) => value),
     );
@@ -124,11 +124,11 @@ export async function* composeCatalogue({ derived }: CatchUpParts, scope: IndexS
     held = [];
     yield "step";
   }
-  return catalogueOf(scope.section, [...pieces, ...held], count);
+  return shardIndexOf(scope.section, [...pieces, ...held], count);
 }
 
 /** The catalogue of these entries, each encoded already, or several in one piece. */
-export function catalogueOf(section: string, fragments: readonly Uint8Array[], count = fragments.length): Composition {
+export function shardIndexOf(section: string, fragments: readonly Uint8Array[], count = fragments.length): Composition {
   const whole = Buffer.concat(composeShardIndex(section, fragments, count));
   return {
     hash: sha256Hex(Buffer.concat([Buffer.from(CONDA_CODEC), whole])),

@@ -11,6 +11,7 @@ import { shardKey } from "../../../modules/storage/keys.ts";
 import type { Bodies, ByteRange, Sendable } from "../../bodies.ts";
 import type { Workers } from "../../workers.ts";
 import { PAUSE_MS } from "../../index/engine.ts";
+import type { ShardJobs } from "../../index/worker.ts";
 import type { Turns } from "../../index/steps/turns.ts";
 
 export type Shards = {
@@ -25,7 +26,7 @@ export type ShardsParts = {
   readonly blobs: BlobStore;
   readonly bodies: Bodies;
   readonly events: Events;
-  readonly workers: Workers;
+  readonly workers: Pick<Workers<ShardJobs>, "run">;
   readonly turns: Turns;
   readonly catalogues: DerivedLookup;
   readonly dataFolder: string;

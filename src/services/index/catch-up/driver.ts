@@ -1,7 +1,7 @@
 // Brings what is kept for a scope up to the channel's revision: by what changed, or from nothing, in bounded steps.
 
 import { latestRevision, revisionIdentity } from "../../../models/channel.ts";
-import type { DerivedPoint, DerivedState } from "../../../models/index/db.ts";
+import type { RevisionPoint, DerivedState } from "../../../models/index/db.ts";
 import type { IndexScope } from "../../../models/index/scope.ts";
 import { changedNames } from "../../../models/index-part.ts";
 import { updateOf, type Update } from "./cursor.ts";
@@ -23,21 +23,21 @@ export type Kept = {
 /** One step, inside one snapshot of the main database. */
 export async function catchUp(parts: CatchUpParts, scope: IndexScope, kept: Kept): Promise<Progress> {
   const { derived, reader } = parts;
-  const moment = (await latestRevision(reader, scope.channelId)) ?? BEFORE_ANY;
+  const point = (await latestRevision(reader, scope.channelId)) ?? BEFORE_ANY;
   const state = await trustedState(parts, scope);
-  if (state?.cursor === null && state.revision === moment.revision) return { kind: "current", moment };
+  if (state?.cursor === null && state.revision === point.revision) return { kind: "current", point };
   const update = state && updateOf(state);
   const names = update ? await changedNames(reader, { ...scope, revision: update.since }) : [];
   const isUpdate = update !== undefined && names.length <= kept.mostNames;
   // What changes while several steps go on is caught up after the last.
   const begun = state && state.cursor !== null && isUpdate === (update !== undefined) ? state : undefined;
-  const { revision, identity } = begun ?? moment;
+  const { revision, identity } = begun ?? point;
   if (!isUpdate && !begun) derived.transact(() => derived.discard(scope));
   const { cursor, isWaiting } = isUpdate
     ? await kept.update(names, update, revision)
     : await kept.build(begun?.cursor ?? "", revision);
-  derived.transact(() => derived.setState(scope, { revision, identity, cursor, ahead: moment }));
-  if (cursor === null && revision === moment.revision) return { kind: "current", moment };
+  derived.transact(() => derived.setState(scope, { revision, identity, cursor, highWater: point }));
+  if (cursor === null && revision === point.revision) return { kind: "current", point };
   return { kind: "more", isWaiting };
 }
 
@@ -45,7 +45,7 @@ export async function catchUp(parts: CatchUpParts, scope: IndexScope, kept: Kept
 async function trustedState(parts: CatchUpParts, scope: IndexScope): Promise<DerivedState | undefined> {
   const state = parts.derived.state(scope);
   if (!state) return undefined;
-  if ((await isOfThisDatabase(parts, scope, state)) && (await isOfThisDatabase(parts, scope, state.ahead)))
+  if ((await isOfThisDatabase(parts, scope, state)) && (await isOfThisDatabase(parts, scope, state.highWater)))
     return state;
   parts.derived.transact(() => parts.derived.discard({ channelId: scope.channelId }));
   return undefined;
@@ -54,7 +54,7 @@ async function trustedState(parts: CatchUpParts, scope: IndexScope): Promise<Der
 async function isOfThisDatabase(
   { reader }: CatchUpParts,
   { channelId }: IndexScope,
-  { revision, identity }: DerivedPoint,
+  { revision, identity }: RevisionPoint,
 ): Promise<boolean> {
   const known = revision === 0 ? "" : await revisionIdentity(reader, channelId, revision);
   return known === identity;

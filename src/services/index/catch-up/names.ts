@@ -108,10 +108,10 @@ async function valuesOf(
 
 function store({ derived }: CatchUpParts, scope: IndexScope, values: readonly NamedValue[]): void {
   derived.transact(() => {
-    for (const { name, value, aside } of values) {
+    for (const { name, value, skipped } of values) {
       derived.setEntry(scope, name, value);
-      derived.clearAside(scope, name);
-      for (const record of aside) derived.setAside(scope, record);
+      derived.clearSkipped(scope, name);
+      for (const record of skipped) derived.skip(scope, record);
     }
   });
 }

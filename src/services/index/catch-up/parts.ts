@@ -1,7 +1,7 @@
 // What all that brings derived data up to date works with, and how far it came.
 
 import type { Reader } from "../../../models/database.ts";
-import type { Derived, AsideRecord } from "../../../models/index/db.ts";
+import type { Derived, SkippedRecord } from "../../../models/index/db.ts";
 import type { BlobStore } from "../../../modules/storage/blob-store.ts";
 import type { Clock } from "../../../modules/clock.ts";
 import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
@@ -9,10 +9,10 @@ import type { Records } from "../records.ts";
 import { createHolds, type Holds } from "../steps/holds.ts";
 import { createLongWork, type LongWork } from "../steps/long-work.ts";
 
-export type Moment = { readonly revision: number; readonly identity: string; readonly at: number };
+export type DatedRevision = { readonly revision: number; readonly identity: string; readonly at: number };
 
 /** What is kept of a name, undefined when there is nothing any more, and which of its records that leaves out. */
-export type NameValue = { readonly value: Uint8Array | undefined; readonly aside: readonly AsideRecord[] };
+export type NameValue = { readonly value: Uint8Array | undefined; readonly skipped: readonly SkippedRecord[] };
 
 export type CatchUpParts = {
   readonly reader: Reader;
@@ -31,10 +31,10 @@ export type CatchUpParts = {
 
 /** `more` asks for another step: when it is `waiting`, in a moment. */
 export type Progress =
-  | { readonly kind: "current"; readonly moment: Moment }
+  | { readonly kind: "current"; readonly point: DatedRevision }
   | { readonly kind: "more"; readonly isWaiting: boolean };
 
-export const BEFORE_ANY: Moment = { revision: 0, identity: "", at: 0 };
+export const BEFORE_ANY: DatedRevision = { revision: 0, identity: "", at: 0 };
 
 /** So many large things are under way at a time; each may take some 100 MB. */
 const MOST_LARGE = 2;

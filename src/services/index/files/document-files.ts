@@ -19,13 +19,13 @@ type Stretch = { readonly offset: number; readonly byteLength: number };
 type Layout = { readonly hash: string; readonly stretches: Map<string, Stretch> };
 
 const KEPT_BYTES = 32 * 1024 ** 2;
-const STRETCH_BYTES = 200;
+const EXTENT_BYTES = 200;
 
 export function createDocumentFiles({ files }: { readonly files: DerivedFiles }): DocumentFiles {
   const layouts = createLru<string, Layout>({
     maxEntries: 1000,
     maxBytes: KEPT_BYTES,
-    sizeOf: ({ stretches }) => stretches.size * STRETCH_BYTES,
+    sizeOf: ({ stretches }) => stretches.size * EXTENT_BYTES,
   });
 
   function* writeInSteps(folder: string, { hash, chunks }: Composition): Generator<Pause, number, undefined> {

@@ -13,6 +13,9 @@ export type PackRequest = {
   readonly bytes: Uint8Array | undefined;
 };
 export type PackReply = { readonly size: number; readonly bytes: Uint8Array<ArrayBuffer> | undefined };
+export type PackJobs = {
+  readonly pack: { readonly input: { readonly request: PackRequest }; readonly answer: PackReply };
+};
 
 export function packDocument({ dataFolder, folder, hash, size, bytes }: PackRequest): PackReply {
   if (bytes) {

@@ -8,7 +8,7 @@ import { createSemaphore } from "../../../modules/mutex.ts";
 import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
 import type { Bodies } from "../../bodies.ts";
 import type { Workers } from "../../workers.ts";
-import { packedFolder, type PackRequest } from "./gzip-worker.ts";
+import { packedFolder, type PackJobs, type PackRequest } from "./gzip-worker.ts";
 import { sendableBytes, sendableFile, type SendableDocument } from "./sendable.ts";
 
 /** The document that is packed: a file of this machine, or bytes. */
@@ -31,7 +31,7 @@ export type Packing = {
 export type PackingParts = {
   readonly files: DerivedFiles;
   readonly bodies: Bodies;
-  readonly workers: Workers;
+  readonly workers: Pick<Workers<PackJobs>, "run">;
   readonly events: Events;
   readonly clock: Clock;
   readonly dataFolder: string;
@@ -56,13 +56,13 @@ export function createPacking(parts: PackingParts): Packing {
   });
   const failed = createLru<string, true>({ maxEntries: KEPT, ttlMs: RETRY_MS, now: clock.elapsed });
   const flights = new Map<string, Promise<SendableDocument | undefined>>();
-  const places = createSemaphore(AT_ONCE, DOCUMENTS_WAITING);
+  const slots = createSemaphore(AT_ONCE, DOCUMENTS_WAITING);
   let waiting = 0;
 
   function packed({ folder, hash }: Pick<Packable, "folder" | "hash">): SendableDocument | undefined {
     const key = `${folder} ${hash}`;
     const known = kept.get(key);
-    if (known) return known.isThere() ? known : undefined;
+    if (known) return known.exists() ? known : undefined;
     const size = files.size(packedFolder(folder), hash);
     if (size === undefined) return undefined;
     const found = sendableFile({ files, bodies }, packedFolder(folder), hash, size);
@@ -75,7 +75,7 @@ export function createPacking(parts: PackingParts): Packing {
     try {
       const bytes = document.bytes && (await document.bytes.bytes());
       const request: PackRequest = { dataFolder, folder, hash, size, bytes };
-      const outcome = await places.run(() => workers.run({ kind: "pack", request }, LIMIT_MS));
+      const outcome = await slots.run(() => workers.run({ kind: "pack", request }, LIMIT_MS));
       if (outcome.kind !== "done") throw new Error(outcome.kind === "failed" ? outcome.message : outcome.kind);
       events.documentPacked();
       const { bytes: gzip } = outcome.answer;
@@ -101,7 +101,7 @@ export function createPacking(parts: PackingParts): Packing {
       if (known) return known;
       const key = `${document.folder} ${document.hash}`;
       let flight = flights.get(key);
-      if (failed.get(key) || waiting >= REQUESTS_WAITING || (!flight && places.waiting >= DOCUMENTS_WAITING))
+      if (failed.get(key) || waiting >= REQUESTS_WAITING || (!flight && slots.waiting >= DOCUMENTS_WAITING))
         return undefined;
       waiting += 1;
       if (!flight) {

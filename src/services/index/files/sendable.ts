@@ -5,14 +5,14 @@ import type { Bodies, ByteRange, Sendable } from "../../bodies.ts";
 
 export type SendableDocument = Sendable & {
   /** Whether it can still be read. */
-  isThere(): boolean;
+  exists(): boolean;
 };
 
 export function sendableBytes(blob: Blob): SendableDocument {
   return {
     size: blob.size,
     heldBytes: blob.size,
-    isThere: () => true,
+    exists: () => true,
     again: () => blob,
     open: async ({ range }) => (range ? blob.slice(range.start, range.end + 1) : blob),
   };
@@ -25,7 +25,7 @@ export function sendableFile(
   size: number,
 ): SendableDocument {
   const path = files.pathOf(folder, hash, size);
-  const isThere = (): boolean => files.has(folder, hash, size);
+  const exists = (): boolean => files.has(folder, hash, size);
   const stored = {
     key: path,
     size,
@@ -34,10 +34,10 @@ export function sendableFile(
   return {
     size,
     heldBytes: 0,
-    isThere,
+    exists,
     open: (asked) => bodies.open(stored, asked),
     again: (asked) => {
-      if (!isThere()) return undefined;
+      if (!exists()) return undefined;
       return bodies.isSentFromFile(size) ? stored.open() : bodies.kept(stored, asked);
     },
   };

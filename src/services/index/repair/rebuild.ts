@@ -10,7 +10,7 @@ import type { BlobKey, BlobStore } from "../../../modules/storage/blob-store.ts"
 import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
 import { createFileHash, sha256Hex } from "../../../modules/hash.ts";
 import { bytesOf, type Composition } from "../segments/compose.ts";
-import { createUnderWay, type CatchUpParts, type Moment } from "../catch-up/parts.ts";
+import { createUnderWay, type CatchUpParts, type DatedRevision } from "../catch-up/parts.ts";
 import { createRecords, type Records } from "../records.ts";
 import { advance, finish, type Work } from "../steps/long-work.ts";
 import type { BuildScope, IndexFormat, KeptLayout } from "../format.ts";
@@ -39,8 +39,8 @@ export type FreshShard = {
 };
 
 type Made =
-  | { readonly kind: "absent"; readonly moment: Moment; readonly why: string }
-  | { readonly kind: "composed"; readonly moment: Moment; readonly composition: Composition };
+  | { readonly kind: "absent"; readonly point: DatedRevision; readonly why: string }
+  | { readonly kind: "composed"; readonly point: DatedRevision; readonly composition: Composition };
 
 /** All of it is of one moment. */
 export type Rebuilt = {
@@ -54,7 +54,7 @@ export type Rebuilt = {
 };
 
 export type StoredDifference = {
-  readonly place: IndexScope;
+  readonly scope: IndexScope;
   /** For people. */
   readonly what: string;
   /** Those that are made of it. */
@@ -72,24 +72,24 @@ export function documentsOf(format: IndexFormat, section: string): string[] {
 }
 
 /** `visit` is told while the snapshot lasts. */
-export async function rebuildPlace<T>(
+export async function rebuildScope<T>(
   parts: RebuildParts,
-  place: BuildScope,
+  scope: BuildScope,
   visit: (rebuilt: Rebuilt) => Promise<T>,
 ): Promise<T> {
   const { fresh, copy } = parts.scratch;
-  const kept = parts.format.kept(place.section);
+  const kept = parts.format.kept(scope.section);
   // Copied before the first snapshot, so that what is stored is never newer than what it is compared with.
   if (parts.stored !== undefined) {
-    const places = kept.map(({ layout }) => scopeOf(place, layout));
-    copyScopes({ from: parts.stored, to: copy.path }, places);
+    const scopes = kept.map(({ layout }) => scopeOf(scope, layout));
+    copyScopes({ from: parts.stored, to: copy.path }, scopes);
   }
-  const stored = kept.filter(({ layout }) => copy.derived.state(scopeOf(place, layout)) !== undefined);
-  const shards = scopeOf(place, SHARDS_LAYOUT);
+  const stored = kept.filter(({ layout }) => copy.derived.state(scopeOf(scope, layout)) !== undefined);
+  const shards = scopeOf(scope, SHARDS_LAYOUT);
   const isNamed = (hash: string): boolean => copy.derived.entryEndingIn(shards, Buffer.from(hash, "hex")) !== undefined;
-  const making: Making = { ...parts, place, store: fresh, shards: shardSink(parts, isNamed) };
-  const following: Making = { ...parts, place, store: copy, shards: NO_SHARDS };
-  for (const name of documentsOf(parts.format, place.section)) {
+  const making: Making = { ...parts, scope, store: fresh, shards: shardSink(parts, isNamed) };
+  const following: Making = { ...parts, scope, store: copy, shards: NO_SHARDS };
+  for (const name of documentsOf(parts.format, scope.section)) {
     const made = await makeInSteps(making, name);
     // The pieces of bzip2 are kept as well, and are made when they are read.
     if (made.kind === "composed" && name.endsWith(".bz2")) drain(bytesOf(made.composition));
@@ -102,7 +102,7 @@ export async function rebuildPlace<T>(
   const last: Making = { ...making, shards: shardSink(parts, () => false) };
   return await parts.snapshots.snapshot(async (reader) => {
     const documents = new Map<string, Composition>();
-    for (const name of documentsOf(parts.format, place.section)) {
+    for (const name of documentsOf(parts.format, scope.section)) {
       const made = await makeAtOnce(last, reader, name);
       if (made.kind === "composed") documents.set(name, made.composition);
     }
@@ -131,7 +131,7 @@ export async function isFileDamaged(files: DerivedFiles, folder: string, composi
 }
 
 type Making = Pick<RebuildParts, "snapshots" | "clock" | "scratch" | "format"> & {
-  readonly place: BuildScope;
+  readonly scope: BuildScope;
   readonly store: ScratchStore;
   readonly shards: CatchUpParts["blobs"];
 };
@@ -144,17 +144,17 @@ function scopeOf({ channelId, view, section }: BuildScope, layout: string): Inde
 async function makeInSteps(making: Making, name: string): Promise<Made> {
   const { catchUp, compose } = making.format.builderOf(name);
   const underWay = createUnderWay(making);
-  let composing: { readonly work: Work<Composition | string>; readonly moment: Moment } | undefined;
+  let composing: { readonly work: Work<Composition | string>; readonly point: DatedRevision } | undefined;
   const step = async (reader: Reader): Promise<Made | { kind: "more"; isWaiting: boolean }> => {
     const work = { ...partsOf(making, reader, BUDGET_MS), ...underWay };
     if (!composing) {
-      const progress = await catchUp(work, making.place);
+      const progress = await catchUp(work, making.scope);
       if (progress.kind === "more") return progress;
-      composing = { work: compose(work, making.place), moment: progress.moment };
+      composing = { work: compose(work, making.scope), point: progress.point };
     }
     const deadline = making.clock.elapsed() + BUDGET_MS;
     const outcome = await advance(composing.work, () => making.clock.elapsed() > deadline);
-    return outcome.kind === "more" ? outcome : collected(madeOf(outcome.value, composing.moment));
+    return outcome.kind === "more" ? outcome : collected(madeOf(outcome.value, composing.point));
   };
   for (;;) {
     const made = await making.snapshots.snapshot(step);
@@ -167,15 +167,15 @@ async function makeAtOnce(making: Making, reader: Reader, name: string): Promise
   const work = partsOf(making, reader, Number.POSITIVE_INFINITY);
   const { catchUp, compose } = making.format.builderOf(name);
   for (;;) {
-    const progress = await catchUp(work, making.place);
+    const progress = await catchUp(work, making.scope);
     if (progress.kind === "current")
-      return collected(madeOf(await finish(compose(work, making.place)), progress.moment));
+      return collected(madeOf(await finish(compose(work, making.scope)), progress.point));
   }
 }
 
-function madeOf(composed: Composition | string, moment: Moment): Made {
-  if (typeof composed === "string") return { kind: "absent", moment, why: composed };
-  return { kind: "composed", moment, composition: composed };
+function madeOf(composed: Composition | string, point: DatedRevision): Made {
+  if (typeof composed === "string") return { kind: "absent", point, why: composed };
+  return { kind: "composed", point, composition: composed };
 }
 
 function partsOf({ clock, store, shards, scratch, format }: Making, reader: Reader, budget: number): CatchUpParts {
@@ -196,25 +196,25 @@ async function differencesOf(
   fresh: ScratchStore,
   { layout, documents }: KeptLayout,
 ): Promise<StoredDifference[]> {
-  const place = scopeOf(following.place, layout);
+  const scope = scopeOf(following.scope, layout);
   try {
     forget(await makeAtOnce(following, reader, documents[0]));
   } catch (error) {
-    return [{ place, documents, what: `all, which cannot be read: ${error instanceof Error ? error.message : ""}` }];
+    return [{ scope, documents, what: `all, which cannot be read: ${error instanceof Error ? error.message : ""}` }];
   }
-  const { bzip2Pieces, ...parts } = compareScope(fresh.path, following.store.path, place);
+  const { bzip2Blocks, ...parts } = compareScope(fresh.path, following.store.path, scope);
   const isOther = Object.values(parts).some((count) => count > 0);
-  if (!isOther && bzip2Pieces === 0) return [];
+  if (!isOther && bzip2Blocks === 0) return [];
   const concerned = isOther ? documents : documents.filter((name) => name.endsWith(".bz2"));
-  return [{ place, documents: concerned, what: describe({ ...parts, bzip2Pieces }) }];
+  return [{ scope, documents: concerned, what: describe({ ...parts, bzip2Blocks }) }];
 }
 
-function describe({ segments, bzip2Pieces, entries, setAside }: ScopeDifference): string {
+function describe({ segments, bzip2Blocks, entries, skipped }: ScopeDifference): string {
   const counts = [
     [segments, "segment(s)"],
-    [bzip2Pieces, "piece(s) of bzip2"],
+    [bzip2Blocks, "piece(s) of bzip2"],
     [entries, "name(s)"],
-    [setAside, "record(s) set aside"],
+    [skipped, "record(s) set aside"],
   ] as const;
   return counts
     .filter(([count]) => count > 0)

@@ -11,11 +11,11 @@ import { openDerived } from "../../../models/index/db.ts";
 import { changedNames, touchIndexPart } from "../../../models/index-part.ts";
 import { randomHex } from "../../../modules/ids.ts";
 import type { BlobStore } from "../../../modules/storage/blob-store.ts";
-import type { ChannelName } from "../../channel-place.ts";
+import type { ChannelName } from "../../channel-ref.ts";
 import { folderOf, PLAIN_VIEW, WHOLE_CHANNEL } from "../documents.ts";
 import type { BuildScope, IndexFormat } from "../format.ts";
 import { bytesOf } from "../segments/compose.ts";
-import { isFileDamaged, rebuildPlace, type FreshShard, type Rebuilt } from "./rebuild.ts";
+import { isFileDamaged, rebuildScope, type FreshShard, type Rebuilt } from "./rebuild.ts";
 import { countDocuments, rebuildTargets, type RebuildTarget, type RepairParts } from "./targets.ts";
 import { withScratch, type Scratch } from "./scratch.ts";
 
@@ -89,16 +89,16 @@ async function reindexChannel(work: Work, target: RebuildTarget): Promise<Reinde
     const documents: ReindexedDocument[] = [];
     const wrong: IndexScope[] = [];
     for (const section of target.sections) {
-      const place = { channelId: target.channelId, view: PLAIN_VIEW, section, address: { title: "", url: "" } };
+      const scope = { channelId: target.channelId, view: PLAIN_VIEW, section, address: { title: "", url: "" } };
       let shards = 0;
       const onShard = async (shard: FreshShard): Promise<void> => {
-        if (await mendShard(work.blobs, shard, hasCatalogue(scratch, place))) shards += 1;
+        if (await mendShard(work.blobs, shard, hasShardIndex(scratch, scope))) shards += 1;
       };
       const parts = { ...work, scratch, onShard, onDocument: work.onMade };
-      await rebuildPlace(parts, place, async (rebuilt) => {
-        wrong.push(...rebuilt.differences.map((difference) => difference.place));
+      await rebuildScope(parts, scope, async (rebuilt) => {
+        wrong.push(...rebuilt.differences.map((difference) => difference.scope));
         for (const name of rebuilt.documents.keys()) {
-          const faults = await mendDocument(work, { ...rebuilt, ...place }, name);
+          const faults = await mendDocument(work, { ...rebuilt, ...scope }, name);
           if (namesShards(work.format, section, name) && shards > 0)
             faults.push(`${shards} of its shards were missing or damaged`);
           const sound = rebuilt.stored.has(name) ? "same" : "unread";
@@ -119,8 +119,8 @@ function namesShards(format: IndexFormat, section: string, name: string): boolea
   return format.kept(section).some(({ layout, documents }) => layout === SHARDS_LAYOUT && documents.includes(name));
 }
 
-function hasCatalogue({ copy }: Scratch, place: Omit<IndexScope, "layout">): boolean {
-  return copy.derived.state({ ...place, layout: SHARDS_LAYOUT }) !== undefined;
+function hasShardIndex({ copy }: Scratch, scope: Omit<IndexScope, "layout">): boolean {
+  return copy.derived.state({ ...scope, layout: SHARDS_LAYOUT }) !== undefined;
 }
 
 /** Whether something was wrong. A catalogue that is about to be put in place must find all of its shards. */
@@ -146,12 +146,12 @@ async function mendDocument({ files }: Work, rebuilt: Rebuilt & BuildScope, name
  * Puts what was made from nothing in place, in one transaction. A revision that changes nothing then has a running server
  * make the documents again that it keeps in memory.
  */
-async function replace(work: Work, scratch: Scratch, places: readonly IndexScope[]): Promise<void> {
+async function replace(work: Work, scratch: Scratch, scopes: readonly IndexScope[]): Promise<void> {
   if (work.stored === undefined) return;
-  putInPlace({ from: scratch.fresh.path, to: work.stored }, places);
+  putInPlace({ from: scratch.fresh.path, to: work.stored }, scopes);
   const at = work.clock.now();
-  const sections = new Set(places.map(({ section }) => section));
-  const [channelId = 0] = places.map((place) => place.channelId);
+  const sections = new Set(scopes.map(({ section }) => section));
+  const [channelId = 0] = scopes.map((scope) => scope.channelId);
   await work.database.transact(async (tx) => {
     const revision = await bumpRevision(tx, { channelId, identity: randomHex(16), at, actorId: null });
     for (const section of sections) {
@@ -162,10 +162,10 @@ async function replace(work: Work, scratch: Scratch, places: readonly IndexScope
   });
 }
 
-function putInPlace(files: { readonly from: string; readonly to: string }, places: readonly IndexScope[]): void {
+function putInPlace(files: { readonly from: string; readonly to: string }, scopes: readonly IndexScope[]): void {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return copyScopes(files, places);
+      return copyScopes(files, scopes);
     } catch (error) {
       if (!(error instanceof DerivedBusy)) throw error;
       if (attempt === ATTEMPTS) throw unavailable("The server keeps index.db busy. Run this again later.", 5, error);

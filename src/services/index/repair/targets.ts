@@ -9,7 +9,7 @@ import { countFiles, listSections } from "../../../models/package-file.ts";
 import type { Clock } from "../../../modules/clock.ts";
 import type { BlobStore } from "../../../modules/storage/blob-store.ts";
 import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
-import { channelLabel, DEFAULT_TYPE, type ChannelName } from "../../channel-place.ts";
+import { channelLabel, DEFAULT_TYPE, type ChannelName } from "../../channel-ref.ts";
 import type { PackageTypes } from "../../package-type.ts";
 import { WHOLE_CHANNEL } from "../documents.ts";
 import type { IndexFormat } from "../format.ts";

@@ -10,7 +10,7 @@ import { createFileHash } from "../../../modules/hash.ts";
 import { folderOf, formOf, PLAIN_VIEW } from "../documents.ts";
 import type { Complain, IndexFormat, SectionRows } from "../format.ts";
 import { bytesOf, type Composition } from "../segments/compose.ts";
-import { documentsOf, isFileDamaged, rebuildPlace, type FreshShard, type Rebuilt } from "./rebuild.ts";
+import { documentsOf, isFileDamaged, rebuildScope, type FreshShard, type Rebuilt } from "./rebuild.ts";
 import { countDocuments, documentLabel, rebuildTargets, type RebuildTarget, type RepairParts } from "./targets.ts";
 import { withScratch, type Scratch } from "./scratch.ts";
 
@@ -56,7 +56,7 @@ type Work = RepairParts & {
 async function verifyChannel(work: Work, target: RebuildTarget): Promise<void> {
   await withScratch(work.folder.temporary, work.format.codec, async (scratch) => {
     for (const section of target.sections) {
-      const place = { channelId: target.channelId, view: PLAIN_VIEW, section, address: { title: "", url: "" } };
+      const scope = { channelId: target.channelId, view: PLAIN_VIEW, section, address: { title: "", url: "" } };
       const onShard = ({ hash, content, stored }: FreshShard): void => {
         scratch.shards.add(hash, content);
         if (stored === "same" || stored === "unwritten") return;
@@ -68,21 +68,21 @@ async function verifyChannel(work: Work, target: RebuildTarget): Promise<void> {
         );
       };
       const parts = { ...work, scratch, onShard, onDocument: work.onMade };
-      await rebuildPlace(parts, place, (rebuilt) => checkPlace(work, { target, section, scratch, rebuilt }));
+      await rebuildScope(parts, scope, (rebuilt) => checkScope(work, { target, section, scratch, rebuilt }));
     }
     for (const { path, reason } of listAside(scratch.fresh.path))
       work.report("I-6", `${target.label} ${path}`, `no document can hold it: ${reason}`);
   });
 }
 
-type Place = {
+type ScopeCheck = {
   readonly target: RebuildTarget;
   readonly section: string;
   readonly scratch: Scratch;
   readonly rebuilt: Rebuilt;
 };
 
-async function checkPlace(work: Work, { target, section, scratch, rebuilt }: Place): Promise<void> {
+async function checkScope(work: Work, { target, section, scratch, rebuilt }: ScopeCheck): Promise<void> {
   const { channelId } = target;
   const rows: SectionRows = { records: rebuilt.records, channelId, view: PLAIN_VIEW, section };
   const texts = new Map<string, string>();

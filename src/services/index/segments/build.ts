@@ -5,9 +5,9 @@ import type { IndexScope } from "../../../models/index/scope.ts";
 import type { GroupScope, SegmentRow } from "../../../models/index/segments.ts";
 import type { CatchUpParts } from "../catch-up/parts.ts";
 import type { Group, Layout } from "./layout.ts";
-import { entryOf, setAside } from "./entries.ts";
+import { entryOf, skipRecords } from "./entries.ts";
 import { compressed } from "./encode.ts";
-import { createCutter, FIRST, keyOf, placeOfKey, type Segment } from "./chunking.ts";
+import { createChunker, FIRST, keyOf, placeOfKey, type Segment } from "./chunking.ts";
 
 /** Where a build goes on: with the entries after `after`, of which the first is in the segment that begins at `start`. */
 const stopAt = z.object({ group: z.number(), start: z.string(), after: z.string() });
@@ -59,11 +59,11 @@ async function buildGroup(
     const row = compressed(segment, NOTHING_KNOWN);
     derived.transact(() => derived.replaceSegments(scope, { from: row.start, until: undefined }, [row]));
   };
-  const cutter = createCutter(at.start);
+  const chunker = createChunker(at.start);
   let isEmpty = true;
   const range = { after: placeOfKey(at.after), ending, limit: PAGE };
   for await (const { listed, unreadable, through } of records.ofSection(scope, range)) {
-    setAside(derived, scope, unreadable);
+    skipRecords(derived, scope, unreadable);
     for (const file of listed) {
       const entry = entryOf(derived, scope, group, file);
       if (!entry) {
@@ -71,15 +71,15 @@ async function buildGroup(
         continue;
       }
       isEmpty = false;
-      const segment = cutter.add(entry);
+      const segment = chunker.add(entry);
       if (!segment) continue;
       write(segment);
-      const { start } = cutter;
+      const { start } = chunker;
       if (clock.elapsed() > deadline) return { ...at, start, after: start };
     }
     if (isEmpty && through && clock.elapsed() > deadline) return { ...at, after: keyOf(through) };
   }
-  const rest = cutter.end();
+  const rest = chunker.end();
   if (rest) write(rest);
   return undefined;
 }

@@ -16,7 +16,7 @@ export type Segment = {
 export const FIRST = "";
 
 /** Changing any of these changes bytes: they are part of the codec's id. */
-export const CUT_RULE = {
+export const BOUNDARY_RULE = {
   nameModulus: 64,
   fileModulus: 1024,
   /** From so many bytes on, a segment ends at the next of many files, so that a change moves few cuts after it. */
@@ -47,17 +47,17 @@ export function placeOfKey(key: string): { packageName: string; fileName: string
   return { packageName: key.slice(0, space), fileName: key.slice(space + 1) };
 }
 
-export type Cutter = {
+export type Chunker = {
   /** Takes the next entry in order; answers the segment that ends before it, if there is a cut. */
   add(entry: Entry): Segment | undefined;
-  /** Of the segment that the last entry is in: a cutter that begins there goes on in the same way. */
+  /** Of the segment that the last entry is in: a chunker that begins there goes on in the same way. */
   readonly start: string;
   /** What is left when the entries, or the range of them, have ended. */
   end(): Segment | undefined;
 };
 
 /** Of entries from a cut on. */
-export function createCutter(from: string): Cutter {
+export function createChunker(from: string): Chunker {
   let held: string[] = [];
   let bytes = 0;
   let last: Entry | undefined;
@@ -96,9 +96,10 @@ export function createCutter(from: string): Cutter {
 /** `bytes` are those of the segment so far. */
 function boundaryBetween(before: Entry, after: Entry, bytes: number): string | undefined {
   const { packageName, fileName } = before;
-  if (packageName !== after.packageName && isOneOf(CUT_RULE.nameModulus, packageName)) return keyAfterName(packageName);
-  const isEnough = bytes >= CUT_RULE.enough && isOneOf(CUT_RULE.enoughModulus, fileName);
-  const isCut = isEnough || bytes >= CUT_RULE.bytes || isOneOf(CUT_RULE.fileModulus, fileName);
+  if (packageName !== after.packageName && isOneOf(BOUNDARY_RULE.nameModulus, packageName))
+    return keyAfterName(packageName);
+  const isEnough = bytes >= BOUNDARY_RULE.enough && isOneOf(BOUNDARY_RULE.enoughModulus, fileName);
+  const isCut = isEnough || bytes >= BOUNDARY_RULE.bytes || isOneOf(BOUNDARY_RULE.fileModulus, fileName);
   return isCut ? keyOf(before) : undefined;
 }
 

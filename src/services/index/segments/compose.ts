@@ -4,19 +4,19 @@ import type { IndexScope } from "../../../models/index/scope.ts";
 import type { DerivedSegments, SegmentSummary } from "../../../models/index/segments.ts";
 import { createSha256, sha256Hex } from "../../../modules/hash.ts";
 import {
-  compressBzip2Piece,
-  MAX_BZIP2_PIECE,
+  compressBzip2Blocks,
+  MAX_BZIP2_INPUT,
   spliceBzip2,
-  type Bzip2Piece,
+  type Bzip2Blocks,
 } from "../../../modules/splice/bzip2-stream.ts";
 import {
-  compressPiece,
-  decompressPiece,
+  compressBlocks,
+  decompressBlocks,
   PAD,
   SEPARATOR,
   ZSTD_LEVEL,
-  zstdStretches,
-  type ZstdPiece,
+  zstdExtents,
+  type ZstdBlocks,
 } from "../../../modules/splice/zstd-frame.ts";
 import type { Form } from "../documents.ts";
 import { CODEC } from "./codec.ts";
@@ -28,7 +28,7 @@ import { entriesIn } from "./entries.ts";
 /** Where segments come from. */
 export type SegmentSource = Pick<DerivedSegments, "segments" | "blocks" | "withoutBzip2" | "bzip2" | "setBzip2">;
 
-/** A stretch of a document. One of the same document with the same key has the same bytes. */
+/** An extent of a document. One of the same document with the same key has the same bytes. */
 export type Chunk = { readonly key: string | undefined; bytes(): Uint8Array };
 
 export type Composition = {
@@ -53,20 +53,20 @@ export function composeSegmented(
   layout: Layout,
   options: { readonly form: Form; readonly yanked: readonly string[] },
 ): Composition {
-  const pieces = piecesOf(derived, scope, layout, options.yanked);
+  const parts = partsOf(derived, scope, layout, options.yanked);
   const { form } = options;
-  const identity = pieces.map((piece) => (piece.kind === "text" ? piece.text : piece.row.hash));
+  const identity = parts.map((part) => (part.kind === "text" ? part.text : part.row.hash));
   return {
     hash: sha256Hex(JSON.stringify([CODEC, form, identity])),
-    textSize: pieces.reduce((sum, piece) => sum + joint(piece).byteLength + sizeOf(piece), 0),
+    textSize: parts.reduce((sum, part) => sum + prefix(part).byteLength + sizeOf(part), 0),
     chunks: () => {
       switch (form) {
         case "json":
-          return jsonChunks(derived, pieces);
+          return jsonChunks(derived, parts);
         case "zst":
-          return zstdChunks(derived, pieces);
+          return zstdChunks(derived, parts);
         case "bz2":
-          return eachAsChunk(bzip2Parts(derived, pieces));
+          return eachAsChunk(bzip2Parts(derived, parts));
       }
     },
   };
@@ -98,76 +98,76 @@ function packed(bytes: Uint8Array, form: "zst" | "bz2"): Uint8Array {
   return Buffer.concat([...spliceBzip2([compressBzip2(bytes)])]);
 }
 
-type Piece =
+type Part =
   | { readonly kind: "text"; readonly text: string; readonly isFirst: boolean }
   | { readonly kind: "segment"; readonly row: SegmentSummary; readonly isFirst: boolean };
 
-function piecesOf(derived: SegmentSource, scope: IndexScope, layout: Layout, yanked: readonly string[]): Piece[] {
+function partsOf(derived: SegmentSource, scope: IndexScope, layout: Layout, yanked: readonly string[]): Part[] {
   const segments = layout.groups.map((group) =>
     derived
       .segments({ ...scope, group: group.name })
-      .map((row): Piece => ({ kind: "segment", row, isFirst: row.start === "" })),
+      .map((row): Part => ({ kind: "segment", row, isFirst: row.start === "" })),
   );
   // The maps that not every document has come last.
   const isWhole = layout.groups.some((group, at) => !group.always && (segments[at]?.length ?? 0) > 0);
   const shown = isWhole ? layout.groups.length : layout.groups.filter((group) => group.always).length;
   return layout
     .frame(scope.section, yanked, shown)
-    .flatMap((text, at): Piece[] => [{ kind: "text", text, isFirst: at === 0 }, ...(segments[at] ?? [])]);
+    .flatMap((text, at): Part[] => [{ kind: "text", text, isFirst: at === 0 }, ...(segments[at] ?? [])]);
 }
 
 const NOTHING = new Uint8Array(0);
 
-/** What stands before a piece: a comma between two segments of a group, white space elsewhere, nothing at the start. */
-function joint(piece: Piece): Uint8Array {
-  if (piece.kind === "text") return piece.isFirst ? NOTHING : PAD;
-  return piece.isFirst ? PAD : SEPARATOR;
+/** What stands before a part: a comma between two segments of a group, white space elsewhere, nothing at the start. */
+function prefix(part: Part): Uint8Array {
+  if (part.kind === "text") return part.isFirst ? NOTHING : PAD;
+  return part.isFirst ? PAD : SEPARATOR;
 }
 
-function sizeOf(piece: Piece): number {
-  return piece.kind === "text" ? Buffer.byteLength(piece.text) : piece.row.size;
+function sizeOf(part: Part): number {
+  return part.kind === "text" ? Buffer.byteLength(part.text) : part.row.size;
 }
 
 /** Texts are short and differ from one document to the next. */
-function keyOf(piece: Piece): string | undefined {
-  return piece.kind === "text" ? undefined : `${piece.isFirst ? "first" : "later"} ${piece.row.hash}`;
+function keyOf(part: Part): string | undefined {
+  return part.kind === "text" ? undefined : `${part.isFirst ? "first" : "later"} ${part.row.hash}`;
 }
 
-function read(derived: SegmentSource, piece: Piece): ZstdPiece {
-  if (piece.kind === "text") return compressPiece(Buffer.from(piece.text));
-  const { row } = piece;
+function read(derived: SegmentSource, part: Part): ZstdBlocks {
+  if (part.kind === "text") return compressBlocks(Buffer.from(part.text));
+  const { row } = part;
   return { blocks: derived.blocks(row.id), size: row.size, windowSize: row.window };
 }
 
-function jsonChunks(derived: SegmentSource, pieces: readonly Piece[]): Chunk[] {
-  const text = (piece: Piece): Uint8Array =>
-    piece.kind === "text" ? Buffer.from(piece.text) : decompressPiece(read(derived, piece));
-  return pieces.map((piece) => ({ key: keyOf(piece), bytes: () => Buffer.concat([joint(piece), text(piece)]) }));
+function jsonChunks(derived: SegmentSource, parts: readonly Part[]): Chunk[] {
+  const text = (part: Part): Uint8Array =>
+    part.kind === "text" ? Buffer.from(part.text) : decompressBlocks(read(derived, part));
+  return parts.map((part) => ({ key: keyOf(part), bytes: () => Buffer.concat([prefix(part), text(part)]) }));
 }
 
-function zstdChunks(derived: SegmentSource, pieces: readonly Piece[]): Chunk[] {
-  const stretches = zstdStretches(
-    pieces.map((piece) => ({
-      joint: joint(piece),
-      size: sizeOf(piece),
-      windowSize: piece.kind === "text" ? sizeOf(piece) : piece.row.window,
-      open: () => read(derived, piece),
+function zstdChunks(derived: SegmentSource, parts: readonly Part[]): Chunk[] {
+  const extents = zstdExtents(
+    parts.map((part) => ({
+      prefix: prefix(part),
+      size: sizeOf(part),
+      windowSize: part.kind === "text" ? sizeOf(part) : part.row.window,
+      open: () => read(derived, part),
     })),
   );
-  const keys = [undefined, ...pieces.map(keyOf), undefined];
-  return stretches.map((bytes, at) => ({ key: keys[at], bytes }));
+  const keys = [undefined, ...parts.map(keyOf), undefined];
+  return extents.map((bytes, at) => ({ key: keys[at], bytes }));
 }
 
 function* eachAsChunk(parts: Iterable<Uint8Array>): Generator<Chunk, void, undefined> {
   for (const part of parts) yield chunkOf(part);
 }
 
-/** The encoder takes seconds for a segment in which long stretches come again, and records are where these end. */
+/** The encoder takes seconds for a segment in which long extents come again, and records are where these end. */
 export const BZIP2_ENTRY_BYTES: number = 16 * 1024;
 
 /**
- * Makes the pieces of bzip2 that are missing; answers false when there is a record too long for it. A piece holds the
- * joint before it, so that pieces are simply put one after the other.
+ * Makes the parts of bzip2 that are missing; answers false when there is a record too long for it. A part holds the
+ * prefix before it, so that parts are simply put one after the other.
  */
 export function* makeBzip2(
   derived: SegmentSource,
@@ -180,26 +180,26 @@ export function* makeBzip2(
     if (missing.size === 0) continue;
     for (const row of derived.segments(target)) {
       if (!missing.has(row.id)) continue;
-      const piece: Piece = { kind: "segment", row, isFirst: row.start === "" };
-      const text = decompressPiece(read(derived, piece));
+      const part: Part = { kind: "segment", row, isFirst: row.start === "" };
+      const text = decompressBlocks(read(derived, part));
       if (entriesIn(Buffer.from(text).toString(), group).some((entry) => entry.text.length > BZIP2_ENTRY_BYTES))
         return false;
-      derived.setBzip2(row.id, compressBzip2(Buffer.concat([joint(piece), text])));
+      derived.setBzip2(row.id, compressBzip2(Buffer.concat([prefix(part), text])));
       yield "step";
     }
   }
   return true;
 }
 
-function bzip2Parts(derived: SegmentSource, pieces: readonly Piece[]): Iterable<Uint8Array> {
-  function* each(): Generator<Bzip2Piece> {
-    for (const piece of pieces) {
-      if (piece.kind === "text") {
-        yield compressBzip2(Buffer.concat([joint(piece), Buffer.from(piece.text)]));
+function bzip2Parts(derived: SegmentSource, parts: readonly Part[]): Iterable<Uint8Array> {
+  function* each(): Generator<Bzip2Blocks> {
+    for (const part of parts) {
+      if (part.kind === "text") {
+        yield compressBzip2(Buffer.concat([prefix(part), Buffer.from(part.text)]));
         continue;
       }
-      const known = derived.bzip2(piece.row.id);
-      if (!known) throw new Error("a piece of bzip2 has not been made");
+      const known = derived.bzip2(part.row.id);
+      if (!known) throw new Error("a part of bzip2 has not been made");
       yield known;
     }
   }
@@ -207,10 +207,10 @@ function bzip2Parts(derived: SegmentSource, pieces: readonly Piece[]): Iterable<
 }
 
 /** One long record can make a text larger than a block. */
-function compressBzip2(text: Uint8Array): Bzip2Piece {
-  const pieces: Bzip2Piece[] = [];
-  for (let at = 0; at < text.byteLength; at += MAX_BZIP2_PIECE) {
-    pieces.push(compressBzip2Piece(text.subarray(at, at + MAX_BZIP2_PIECE)));
+function compressBzip2(text: Uint8Array): Bzip2Blocks {
+  const parts: Bzip2Blocks[] = [];
+  for (let at = 0; at < text.byteLength; at += MAX_BZIP2_INPUT) {
+    parts.push(compressBzip2Blocks(text.subarray(at, at + MAX_BZIP2_INPUT)));
   }
-  return Buffer.concat(pieces);
+  return Buffer.concat(parts);
 }

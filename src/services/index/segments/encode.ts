@@ -2,7 +2,7 @@
 
 import type { SegmentRow } from "../../../models/index/segments.ts";
 import { sha256Hex } from "../../../modules/hash.ts";
-import { compressPiece, decompressPiece } from "../../../modules/splice/zstd-frame.ts";
+import { compressBlocks, decompressBlocks } from "../../../modules/splice/zstd-frame.ts";
 import type { Segment } from "./chunking.ts";
 
 /** `known` are rows by their hash: a text that is among them is not compressed again. */
@@ -12,11 +12,11 @@ export function compressed(segment: Segment, known: ReadonlyMap<string, SegmentR
   const hash = sha256Hex(bytes);
   const same = known.get(hash);
   if (same) return { ...same, start };
-  const piece = compressPiece(bytes);
-  return { start, hash, size: bytes.byteLength, window: piece.windowSize, blocks: piece.blocks };
+  const blocks = compressBlocks(bytes);
+  return { start, hash, size: bytes.byteLength, window: blocks.windowSize, blocks: blocks.blocks };
 }
 
 export function textOf({ blocks, size, window }: SegmentRow): Buffer {
-  const text = decompressPiece({ blocks, size, windowSize: window });
+  const text = decompressBlocks({ blocks, size, windowSize: window });
   return Buffer.from(text.buffer, text.byteOffset, text.byteLength);
 }

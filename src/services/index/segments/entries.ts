@@ -1,9 +1,9 @@
 // The entries of segments: made of records, and read back from the text of a segment.
 
 import type { IndexScope } from "../../../models/index/scope.ts";
-import type { AsideRecord, Derived } from "../../../models/index/db.ts";
+import type { SkippedRecord, Derived } from "../../../models/index/db.ts";
 import type { IndexedFile } from "../../../models/package-file.ts";
-import { asideRecord } from "../records.ts";
+import { skippedRecord } from "../records.ts";
 import type { Group } from "./layout.ts";
 import type { Entry } from "./chunking.ts";
 
@@ -14,19 +14,20 @@ export function entryOf(derived: Derived, scope: IndexScope, group: Group, file:
   try {
     text = group.entry(file);
   } catch (error) {
-    derived.transact(() => derived.setAside(scope, asideRecord(file, error)));
+    derived.transact(() => derived.skip(scope, skippedRecord(file, error)));
     return undefined;
   }
   // Damage that was mended by hand leaves no change of the name behind.
   const path = `${file.section}/${fileName}`;
-  if (derived.isAside(scope, packageName, path)) derived.transact(() => derived.clearAside(scope, packageName, path));
+  if (derived.isSkipped(scope, packageName, path))
+    derived.transact(() => derived.clearSkipped(scope, packageName, path));
   return text === undefined ? undefined : { packageName, fileName, text };
 }
 
 /** Notes that a document leaves these out. */
-export function setAside(derived: Derived, scope: IndexScope, records: readonly AsideRecord[]): void {
+export function skipRecords(derived: Derived, scope: IndexScope, records: readonly SkippedRecord[]): void {
   if (records.length === 0) return;
-  derived.transact(() => records.forEach((record) => derived.setAside(scope, record)));
+  derived.transact(() => records.forEach((record) => derived.skip(scope, record)));
 }
 
 /** The entries that a segment's text was joined of: members of a JSON object, with a comma between two. */

@@ -6,10 +6,10 @@ import type { GroupScope } from "../../../models/index/segments.ts";
 import type { Derived } from "../../../models/index/db.ts";
 import type { CatchUpParts } from "../catch-up/parts.ts";
 import type { Group, Layout } from "./layout.ts";
-import { entriesIn, entryOf, setAside } from "./entries.ts";
+import { entriesIn, entryOf, skipRecords } from "./entries.ts";
 import { hadEntries, rewriteFrom } from "./rewrite.ts";
 import { compressed, textOf } from "./encode.ts";
-import { createCutter, FIRST, keyAfterName, keyBeforeName, keyOf, placeOfKey, type Segment } from "./chunking.ts";
+import { createChunker, FIRST, keyAfterName, keyBeforeName, keyOf, placeOfKey, type Segment } from "./chunking.ts";
 
 /** Where it goes on: with the files after `after`, of which the first is in the segment that begins at `start`. */
 const stopAt = z.object({ group: z.number(), start: z.string(), after: z.string() });
@@ -52,34 +52,34 @@ async function updateGroup(
   { group, begin, name, isLate }: GroupUpdate,
 ): Promise<Stop | undefined> {
   const end = keyAfterName(name);
-  const cutter = createCutter(begin.start);
+  const chunker = createChunker(begin.start);
   const write = (segment: Segment | undefined, until: string): void => {
     keepFollowers(derived, target, group, name);
-    const from = segment?.start ?? cutter.start;
+    const from = segment?.start ?? chunker.start;
     derived.transact(() => derived.replaceSegments(target, { from, until }, rowsOf(derived, target, segment)));
   };
   const open = derived.segmentAt(target, begin.start);
   const before = open?.start === begin.start ? entriesIn(textOf(open).toString(), group) : [];
-  for (const entry of before) if (entry.packageName < name) cutter.add(entry);
+  for (const entry of before) if (entry.packageName < name) chunker.add(entry);
   let isFound = false;
   const range = { begin: placeOfKey(begin.after)?.fileName, ending: group.ending };
   for await (const { listed, unreadable, through } of records.ofName(target, name, range)) {
-    setAside(derived, target, unreadable);
+    skipRecords(derived, target, unreadable);
     for (const file of listed) {
       const entry = entryOf(derived, target, group, file);
       if (!entry) continue;
       isFound = true;
-      const segment = cutter.add(entry);
+      const segment = chunker.add(entry);
       if (!segment) continue;
-      write(segment, cutter.start);
-      if (isLate()) return { ...begin, start: cutter.start, after: cutter.start };
+      write(segment, chunker.start);
+      if (isLate()) return { ...begin, start: chunker.start, after: chunker.start };
     }
     if (!isFound && through && isLate()) return { ...begin, after: keyOf(through) };
   }
   if (!isFound && !hadEntries(derived, target, name)) return undefined;
-  write(cutter.end(), end);
+  write(chunker.end(), end);
   // What follows is cut anew up to where there is a cut as before.
-  rewriteFrom(derived, target, { keys: group, start: cutter.start, passing: end }, []);
+  rewriteFrom(derived, target, { keys: group, start: chunker.start, passing: end }, []);
   return undefined;
 }
 

@@ -5,7 +5,7 @@ import type { GroupScope, SegmentRow } from "../../../models/index/segments.ts";
 import type { Group } from "./layout.ts";
 import { entriesIn } from "./entries.ts";
 import { compressed, textOf } from "./encode.ts";
-import { createCutter, FIRST, keyAfterName, keyBeforeName, keyOf, type Entry, type Segment } from "./chunking.ts";
+import { createChunker, FIRST, keyAfterName, keyBeforeName, keyOf, type Entry, type Segment } from "./chunking.ts";
 
 /** All that a group has of a name now. */
 export type ChangedEntries = { readonly name: string; readonly entries: readonly Entry[] };
@@ -67,18 +67,18 @@ export function rewriteFrom(
   }
   const fresh = changes.flatMap(({ entries }) => entries);
   const segments: Segment[] = [];
-  const cutter = createCutter(start);
+  const chunker = createChunker(start);
   let until: string | undefined;
   let rest: ChangedEntries[] = [];
   for (const { entry, opens } of merged(others(), fresh)) {
-    const segment = cutter.add(entry);
+    const segment = chunker.add(entry);
     if (segment) segments.push(segment);
-    if (!segment || opens !== cutter.start) continue;
+    if (!segment || opens !== chunker.start) continue;
     until = opens;
     rest = changes.filter(({ name }) => keyBeforeName(name) > keyOf(entry));
     break;
   }
-  const last = until === undefined ? cutter.end() : undefined;
+  const last = until === undefined ? chunker.end() : undefined;
   if (last) segments.push(last);
   const rows = segments.map((segment) => compressed(segment, known));
   derived.transact(() => derived.replaceSegments(target, { from: start, until }, rows));

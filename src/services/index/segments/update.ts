@@ -4,7 +4,7 @@ import type { IndexScope } from "../../../models/index/scope.ts";
 import type { IndexedFile } from "../../../models/package-file.ts";
 import type { CatchUpParts } from "../catch-up/parts.ts";
 import type { Group, Layout } from "./layout.ts";
-import { entryOf, setAside } from "./entries.ts";
+import { entryOf, skipRecords } from "./entries.ts";
 import { rewriteSegments, type ChangedEntries } from "./rewrite.ts";
 import { updateLongName } from "./long-name.ts";
 import { cursorOf, type Update } from "../catch-up/cursor.ts";
@@ -35,8 +35,8 @@ export async function updateSegments(
     const left = names.filter((name) => name > after);
     // What was set aside of a name that is done in part stays told.
     for (const name of left.slice(0, NAMES_AT_ONCE))
-      if (name !== within?.name && derived.isAside(scope, name))
-        derived.transact(() => derived.clearAside(scope, name));
+      if (name !== within?.name && derived.isSkipped(scope, name))
+        derived.transact(() => derived.clearSkipped(scope, name));
     const held = within ? [] : await holdNames(parts, scope, left);
     if (held.length > 0) {
       after = updateNames(parts, scope, layout, held, isLate);
@@ -68,7 +68,7 @@ async function holdNames(
     if (bytes > HELD_BYTES) break;
     const files: IndexedFile[] = [];
     for await (const { listed, unreadable } of records.ofName(scope, name)) {
-      setAside(derived, scope, unreadable);
+      skipRecords(derived, scope, unreadable);
       files.push(...listed);
     }
     held.push({ name, files });

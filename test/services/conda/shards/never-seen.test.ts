@@ -14,6 +14,7 @@ import { shardKey } from "../../../../src/modules/storage/keys.ts";
 import { createBodies } from "../../../../src/services/bodies.ts";
 import { createShards } from "../../../../src/services/conda/shards/read.ts";
 import { createTurns } from "../../../../src/services/index/steps/turns.ts";
+import type { ShardJobs } from "../../../../src/services/index/worker.ts";
 import { createWorkers } from "../../../../src/services/workers.ts";
 import { bytesOf } from "../../../support/answers.ts";
 import { startTestApp, type Actor, type TestApp } from "../../../support/app.ts";
@@ -43,7 +44,7 @@ async function buildsOf(): Promise<string> {
 function rowsOf(): unknown {
   const db = new Database(join(server.folder, "index.db"), { readonly: true });
   const count = (table: string): unknown => db.query(`SELECT count(*) AS rows FROM ${table}`).get();
-  const rows = ["state", "segment", "entry", "aside"].map(count);
+  const rows = ["state", "segment", "entry", "skipped"].map(count);
   db.close();
   return rows;
 }
@@ -72,7 +73,7 @@ test("a thousand subdirs, in every document", async () => {
 
 test("a thousand shards that never were, and only one that has gone is made again", async () => {
   const spawn = (): Worker => new Worker(new URL("../../../../src/worker.ts", import.meta.url).href);
-  const workers = createWorkers({ spawn, size: 1, queue: 10 });
+  const workers = createWorkers<ShardJobs>({ spawn, size: 1, queue: 10 });
   const catalogues = openDerivedLookup(join(server.folder, "index.db"));
   const blobs = createDiskStore({ root: server.folder, reserve: 0 });
   let jobs = 0;

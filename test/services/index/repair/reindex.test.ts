@@ -80,7 +80,7 @@ const ALL = [
 
 /** All that is stored of documents: rows, and files with the times of their last change. */
 function storedState(): unknown {
-  const tables = ["state", "segment", "segment_data", "entry", "aside"];
+  const tables = ["state", "segment", "segment_data", "entry", "skipped"];
   const files = ["shards", "derived"].flatMap((folder) =>
     readdirSync(join(server.folder, folder), { recursive: true, encoding: "utf8" }).map((name) => {
       const { size, mtimeMs } = statSync(join(server.folder, folder, name));
@@ -259,9 +259,9 @@ describe("beside a server that publishes and is read", () => {
       const blobs = createDiskStore({ root: server.folder, reserve: 0 });
       const elsewhere = join(server.folder, "elsewhere.db");
       openDerived(elsewhere, condaIndex.codec).close();
-      const place = { channelId: 1, view: PLAIN_VIEW, section: "noarch", layout: "shards" };
-      copyScopes({ from: stored, to: elsewhere }, [place]);
-      const revision = derived.state(place)?.revision ?? 0;
+      const scope = { channelId: 1, view: PLAIN_VIEW, section: "noarch", layout: "shards" };
+      copyScopes({ from: stored, to: elsewhere }, [scope]);
+      const revision = derived.state(scope)?.revision ?? 0;
       expect(revision).toBeGreaterThan(0);
       let overtaken = 0;
       const snapshots = openSnapshots(join(server.folder, "condarium.db"));
@@ -275,19 +275,19 @@ describe("beside a server that publishes and is read", () => {
           ...blobs,
           putDerived: async (key, content) => {
             if (overtaken++ === 0)
-              expect(() => copyScopes({ from: elsewhere, to: stored }, [place])).toThrow(DerivedBusy);
+              expect(() => copyScopes({ from: elsewhere, to: stored }, [scope])).toThrow(DerivedBusy);
             await blobs.putDerived(key, content);
           },
         },
       });
-      const request = { ...place, name: "repodata_shards.msgpack.zst", address: { title: "", url: "" } } as const;
+      const request = { ...scope, name: "repodata_shards.msgpack.zst", address: { title: "", url: "" } } as const;
       const other = openDerived(stored, condaIndex.codec);
       await other.exclusively(async () => expect((await builder.build(request)).kind).toBe("busy"));
       other.close();
-      expect([derived.state(place)?.revision, overtaken]).toEqual([revision, 0]);
+      expect([derived.state(scope)?.revision, overtaken]).toEqual([revision, 0]);
       expect((await builder.build(request)).kind).toBe("built");
       expect(overtaken).toBeGreaterThan(0);
-      expect(derived.state(place)?.revision).toBe(revision + 1);
+      expect(derived.state(scope)?.revision).toBe(revision + 1);
       snapshots.close();
       derived.close();
       server = await startTestApp({ folder: server.folder });

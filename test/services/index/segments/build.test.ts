@@ -48,14 +48,14 @@ async function built(budget: number): Promise<{ steps: number; groups: unknown[]
     return await snapshots.snapshot(async (reader) => {
       const owner = await findOwner(reader, "admin");
       const channel = await findChannel(reader, owner?.id ?? 0, "conda", "main");
-      const place = { channelId: channel?.id ?? 0, view: "main", section: "linux-64", layout: "repodata" };
+      const scope = { channelId: channel?.id ?? 0, view: "main", section: "linux-64", layout: "repodata" };
       let [cursor, steps]: [string | null, number] = [null, 0];
       do {
         const parts = { records: createRecords(reader, requireReadable), derived, clock: systemClock, budget };
-        cursor = await buildSegments(parts, place, REPODATA, cursor);
+        cursor = await buildSegments(parts, scope, REPODATA, cursor);
         steps += 1;
       } while (cursor !== null);
-      return { steps, groups: REPODATA.groups.map(({ name }) => storedSegments(derived, { ...place, group: name })) };
+      return { steps, groups: REPODATA.groups.map(({ name }) => storedSegments(derived, { ...scope, group: name })) };
     });
   } finally {
     derived.close();

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import {
-  createCutter,
-  CUT_RULE,
+  createChunker,
+  BOUNDARY_RULE,
   FIRST,
   keyAfterName,
   keyBeforeName,
@@ -16,20 +16,20 @@ function cut(entries: readonly Entry[]): Segment[] {
   return [...cutAll(FIRST, entries)];
 }
 
-const isFull = ({ text }: Segment): boolean => text.length >= CUT_RULE.enough;
+const isFull = ({ text }: Segment): boolean => text.length >= BOUNDARY_RULE.enough;
 
-/** The same by a cutter that is made anew at each cut. */
+/** The same by a chunker that is made anew at each cut. */
 function cutByTurns(entries: readonly Entry[]): Segment[] {
   const segments: Segment[] = [];
-  let cutter = createCutter(FIRST);
+  let chunker = createChunker(FIRST);
   for (const next of entries) {
-    const segment = cutter.add(next);
+    const segment = chunker.add(next);
     if (!segment) continue;
     segments.push(segment);
-    cutter = createCutter(cutter.start);
-    cutter.add(next);
+    chunker = createChunker(chunker.start);
+    chunker.add(next);
   }
-  return [...segments, cutter.end()].filter((segment) => segment !== undefined);
+  return [...segments, chunker.end()].filter((segment) => segment !== undefined);
 }
 
 function entry(packageName: string, version: string, length = 20): Entry {
@@ -60,7 +60,7 @@ describe("segments", () => {
     const large = Array.from({ length: 40 }, (_, at) => entry("one-name", `1.${at}`, 10_000));
     const segments = cut([...large, ...entries]);
     expect(segments.some(isFull)).toBe(true);
-    for (const { text } of segments) expect(text.length).toBeLessThan(CUT_RULE.bytes + 10_100);
+    for (const { text } of segments) expect(text.length).toBeLessThan(BOUNDARY_RULE.bytes + 10_100);
     const shifted = cut([...large.slice(1), ...entries]);
     expect(shifted.at(-1)).toEqual(segments.at(-1) ?? { start: "", text: "" });
   });

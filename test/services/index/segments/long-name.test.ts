@@ -8,11 +8,11 @@ import { openDataFolder } from "../../../../src/models/data-folder.ts";
 import { openDatabase, type Database, type Transaction } from "../../../../src/models/database.ts";
 import { systemClock, type Clock } from "../../../../src/modules/clock.ts";
 import { COMMAND_LINE } from "../../../../src/services/actor.ts";
-import { findPlace } from "../../../../src/services/channel-place.ts";
+import { findChannelRef } from "../../../../src/services/channel-ref.ts";
 import { condaIndex } from "../../../../src/services/conda/index-format.ts";
 import { PLAIN_VIEW, WHOLE_CHANNEL } from "../../../../src/services/index/documents.ts";
 import { documentsOf } from "../../../../src/services/index/repair/rebuild.ts";
-import { createPackages, type FilePlace } from "../../../../src/services/packages.ts";
+import { createPackages, type FileRef } from "../../../../src/services/packages.ts";
 import { builderHere } from "../../../support/index-builders.ts";
 import { seedWorstChannel, worstFile, type WorstChannel } from "../../../support/worst-channels.ts";
 
@@ -46,10 +46,10 @@ afterAll(async () => {
 const packages = createPackages({ clock: systemClock });
 
 async function change(
-  work: (tx: Transaction, place: (fileName: string) => FilePlace) => Promise<unknown>,
+  work: (tx: Transaction, place: (fileName: string) => FileRef) => Promise<unknown>,
 ): Promise<void> {
   await database.transact(async (tx) => {
-    const found = await findPlace(tx, "busy", "main");
+    const found = await findChannelRef(tx, "busy", "main");
     const { channel } = found ?? {};
     if (!channel) throw new Error("the channel has gone");
     await work(tx, (fileName) => ({ channel, section: "noarch", fileName }));

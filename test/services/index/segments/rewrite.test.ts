@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDerived } from "../../../../src/models/index/db.ts";
 import { rewriteSegments } from "../../../../src/services/index/segments/rewrite.ts";
-import { CUT_RULE, FIRST, keyOf, type Entry } from "../../../../src/services/index/segments/chunking.ts";
+import { BOUNDARY_RULE, FIRST, keyOf, type Entry } from "../../../../src/services/index/segments/chunking.ts";
 import { cutAll } from "../../../support/cut-all.ts";
 import { below, generator, type Random } from "../../../support/history.ts";
 import { storedSegments } from "../../../support/stored-segments.ts";
@@ -63,7 +63,7 @@ test.each([1, 2, 3, 4])("are the same after any changes (seed %i)", (seed) => {
     const all = NAMES.flatMap((name) => entriesOf(channel, name));
     const expected = [...cutAll(FIRST, all)];
     expect(storedSegments(derived, PLACE)).toEqual(expected);
-    full += expected.filter(({ text }) => text.length >= CUT_RULE.enough).length;
+    full += expected.filter(({ text }) => text.length >= BOUNDARY_RULE.enough).length;
   }
   expect(full).toBeGreaterThan(40);
   derived.close();

@@ -7,11 +7,11 @@ import type { Clock } from "../modules/clock.ts";
 import type { Identity } from "../services/actor.ts";
 import type { Health } from "../services/health.ts";
 import type { Identities } from "../services/identities.ts";
-import type { Memo, Remembered, RememberedAnswers, Repeat } from "./remembered.ts";
+import type { CacheKey, CachedResponse, ResponseCache, CachedBody } from "./response-cache.ts";
 import { splitToken } from "./raw-path.ts";
-import { credentialsOf } from "./plugins/identity.ts";
-import { problemResponse } from "./plugins/errors.ts";
-import { setSecurityHeaders } from "./plugins/security-headers.ts";
+import { credentialsOf } from "./http/identity.ts";
+import { problemResponse } from "./http/errors.ts";
+import { setSecurityHeaders } from "./http/security-headers.ts";
 
 export type RequestContext = {
   readonly requestId: string;
@@ -30,7 +30,7 @@ export type Call = {
   readonly context: RequestContext;
   identify(): Promise<Identity>;
   /** Says that the answer is the same for everybody who asks so without credentials, while the database stands still. */
-  mayRepeat(repeat: Repeat): void;
+  allowCaching(body: CachedBody): void;
   /** Whether the answer may still be on its way. */
   isOpen(): boolean;
 };
@@ -44,31 +44,31 @@ export type Peer = {
 };
 
 /** The routes of a package type. */
-export type MountRoutes = (kit: RouteKit) => AnyElysia;
+export type MountRoutes = (pipeline: Pipeline) => AnyElysia;
 
-export type RouteKit = {
+export type Pipeline = {
   /** Runs a route and turns whatever comes of it into one finished answer. `route` is the pattern, for the metrics. */
-  answer(request: Request, route: string, work: (call: Call) => Promise<Response> | Response): Promise<Response>;
+  handle(request: Request, route: string, work: (call: Call) => Promise<Response> | Response): Promise<Response>;
   /** The answer of one who asked the very same, if it still holds. */
-  repeat(request: Request): Response | undefined;
+  replay(request: Request): Response | undefined;
   /** Tells who is on the other end; called once a request arrives. */
   setPeer(request: Request, peer: Peer): void;
 };
 
-export type RouteKitParts = {
+export type PipelineParts = {
   readonly identities: Identities;
   readonly events: Events;
   readonly clock: Clock;
-  readonly remembered: RememberedAnswers;
+  readonly responseCache: ResponseCache;
   readonly health: Health;
   /** Addresses of proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly string[];
 };
 
-export function createRouteKit(parts: RouteKitParts): RouteKit {
-  const { clock, remembered } = parts;
+export function createPipeline(parts: PipelineParts): Pipeline {
+  const { clock, responseCache } = parts;
   const peers = new WeakMap<Request, Peer>();
-  const memos = new WeakMap<Request, Memo>();
+  const cacheKeys = new WeakMap<Request, CacheKey>();
   const addressOf = (request: Request): string =>
     clientAddress(request, peers.get(request)?.address ?? "", parts.trustedProxies);
   const isOpen = (request: Request): boolean => peers.get(request)?.isOpen() ?? false;
@@ -88,7 +88,7 @@ export function createRouteKit(parts: RouteKitParts): RouteKit {
       const isMapped = address.startsWith(":");
       peers.set(request, isMapped ? { ...peer, address: address.replace(/^::ffff:(?=[\d.]+$)/i, "") } : peer);
     },
-    answer: async (request, route, work) => {
+    handle: async (request, route, work) => {
       const started = clock.elapsed();
       const context = contextOf(request, addressOf(request));
       let identity: Identity | undefined;
@@ -96,7 +96,7 @@ export function createRouteKit(parts: RouteKitParts): RouteKit {
         identity ??= await parts.identities.identify(credentialsOf(request, context.pathToken), context.address);
         return identity;
       };
-      let repeat: Repeat | undefined;
+      let body: CachedBody | undefined;
       let response: Response;
       try {
         response = await work({
@@ -104,7 +104,7 @@ export function createRouteKit(parts: RouteKitParts): RouteKit {
           context,
           identify,
           isOpen: () => isOpen(request),
-          mayRepeat: (given) => (repeat = given),
+          allowCaching: (cacheable) => (body = cacheable),
         });
       } catch (error) {
         response = problemResponse(parts.health.explain(error), { request, events: parts.events, route });
@@ -112,25 +112,25 @@ export function createRouteKit(parts: RouteKitParts): RouteKit {
       // Bun gives a GET no body to leave unread, and would read what comes to its end.
       if (request.body === null && announcesBody(request)) response.headers.set("connection", "close");
       setSecurityHeaders(response.headers);
-      const memo = memos.get(request);
-      if (memo && repeat) remembered.keep(memo, rememberedOf(response, repeat, { route, path: context.path }));
+      const key = cacheKeys.get(request);
+      if (key && body) responseCache.set(key, cachedResponseOf(response, body, { route, path: context.path }));
       const user = identity && identity.kind !== "anonymous" ? identity.user.owner.name : undefined;
       return finish({ request, context, response, route, started, user });
     },
-    repeat: (request) => {
-      const memo = parts.health.isFolderThere ? remembered.begin(request) : undefined;
-      if (!memo) return undefined;
+    replay: (request) => {
+      const key = parts.health.isFolderThere ? responseCache.keyOf(request) : undefined;
+      if (!key) return undefined;
       const started = clock.elapsed();
-      const known = remembered.find(memo);
+      const known = responseCache.get(key);
       const content = known?.content({ isOpen: () => isOpen(request) });
       if (!known || content === undefined) {
-        memos.set(request, memo);
+        cacheKeys.set(request, key);
         return undefined;
       }
       const { status, headers, route, path } = known;
       const context = { requestId: createRequestId(), address: addressOf(request), path, pathToken: undefined };
       const response = new Response(content, { status, headers });
-      parts.events.answerRepeated();
+      parts.events.responseReplayed();
       return finish({ request, context, response, route, started, user: undefined });
     },
   };
@@ -145,12 +145,12 @@ type Answered = {
   readonly user: string | undefined;
 };
 
-function rememberedOf(
+function cachedResponseOf(
   { status, headers }: Response,
-  repeat: Repeat,
-  place: Pick<Remembered, "route" | "path">,
-): Remembered {
-  return { ...repeat, ...place, status, headers: new Headers(headers) };
+  body: CachedBody,
+  target: Pick<CachedResponse, "route" | "path">,
+): CachedResponse {
+  return { ...body, ...target, status, headers: new Headers(headers) };
 }
 
 function contextOf(request: Request, address: string): RequestContext {

@@ -8,7 +8,7 @@ import { findOwner, type OwnerRow, type Visibility } from "../models/owner.ts";
 export const DEFAULT_TYPE = "conda";
 
 /** The owner exists, the row may not (yet). */
-export type ChannelPlace = {
+export type ChannelRef = {
   readonly type: string;
   readonly owner: OwnerRow;
   readonly channel: ChannelRow | undefined;
@@ -27,20 +27,20 @@ export type ChannelName = {
 const NO_ID = 0;
 
 /** The place, existing or not; undefined when there is no such owner. */
-export async function findPlace(
+export async function findChannelRef(
   reader: Reader,
   ownerName: string,
   name: string,
   type: string = DEFAULT_TYPE,
-): Promise<ChannelPlace | undefined> {
+): Promise<ChannelRef | undefined> {
   const owner = await findOwner(reader, ownerName);
   const channel = await findChannel(reader, owner?.id ?? NO_ID, type, name);
   return owner && { type, owner, channel, name };
 }
 
 /** Whether a place is a channel already: the unnamed one exists for every owner, even before it has a row. */
-export function isThere(place: ChannelPlace): boolean {
-  return place.channel !== undefined || place.name === "";
+export function channelExists(ref: ChannelRef): boolean {
+  return ref.channel !== undefined || ref.name === "";
 }
 
 /** The narrower of the owner's and the channel's; what a hidden owner has is private. */

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { loadConfig } from "../../src/config.ts";
 import { COMMAND_LINE } from "../../src/services/actor.ts";
 import { openManagement } from "../../src/app.ts";
-import { createRememberedAnswers } from "../../src/routers/remembered.ts";
+import { createResponseCache } from "../../src/routers/response-cache.ts";
 import { startTestApp, type Actor, type TestApp } from "../support/app.ts";
 import { bytesOf } from "../support/answers.ts";
 import { filesIn, repodataOf } from "../support/documents.ts";
@@ -70,9 +70,9 @@ async function remember(path: string, headers: Record<string, string> = {}, meth
 
 test("what could tell two callers apart is never looked up, and nothing that has changed meanwhile is kept", () => {
   let version = 1;
-  const remembered = createRememberedAnswers({ version: () => version });
+  const cache = createResponseCache({ version: () => version });
   const ask = (path: string, headers: Record<string, string> = {}, method = "GET") =>
-    remembered.begin(new Request(`http://localhost${path}`, { method, headers }));
+    cache.keyOf(new Request(`http://localhost${path}`, { method, headers }));
   for (const name of ["authorization", "x-api-key", "cookie", "proxy-authorization"])
     expect([name, ask("/alice/main/noarch/x", { [name]: "anything" })]).toEqual([name, undefined]);
   for (const path of ["/t/token/alice/main/x", "/alice/main/x?token=1"])
@@ -80,8 +80,8 @@ test("what could tell two callers apart is never looked up, and nothing that has
   for (const method of ["PUT", "DELETE", "POST", "OPTIONS"]) expect(ask("/alice/main/x", {}, method)).toBeUndefined();
   expect(ask("/alice/main/x", { "user-agent": "x".repeat(5000) })).toBeUndefined();
 
-  const memo = ask("/alice/main/x", { accept: "*/*" });
-  if (!memo) throw new Error("a plain request is not remembered");
+  const key = ask("/alice/main/x", { accept: "*/*" });
+  if (!key) throw new Error("a plain request is not remembered");
   const answer = {
     content: () => null,
     heldBytes: 0,
@@ -90,14 +90,14 @@ test("what could tell two callers apart is never looked up, and nothing that has
     route: "/:owner/*",
     path: "/alice/main/x",
   };
-  expect(remembered.find(memo)).toBeUndefined();
+  expect(cache.get(key)).toBeUndefined();
   version = 2;
-  remembered.keep(memo, answer);
+  cache.set(key, answer);
   version = 1;
-  expect(remembered.find(memo)).toBeUndefined();
-  remembered.keep(memo, answer);
-  expect(remembered.find(memo)).toBe(answer);
-  expect(remembered.find({ ...memo, key: ask("/alice/main/x", { accept: "text/html" })?.key ?? "" })).toBeUndefined();
+  expect(cache.get(key)).toBeUndefined();
+  cache.set(key, answer);
+  expect(cache.get(key)).toBe(answer);
+  expect(cache.get({ ...key, text: ask("/alice/main/x", { accept: "text/html" })?.text ?? "" })).toBeUndefined();
 });
 
 const MAIN = "/alice/main/noarch";

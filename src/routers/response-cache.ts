@@ -5,14 +5,14 @@ import type { Borrower } from "../modules/lending.ts";
 import { createLru } from "../modules/lru.ts";
 
 /** What an answer holds, for the next who asks. */
-export type Repeat = {
+export type CachedBody = {
   /** For one more who asks. Undefined once it is not at hand any more; null for an answer without content. */
   content(borrower: Borrower): Blob | null | undefined;
   /** What remembering it keeps in memory. */
   readonly heldBytes: number;
 };
 
-export type Remembered = Repeat & {
+export type CachedResponse = CachedBody & {
   readonly status: number;
   /** Never changed: each answer gets a copy. */
   readonly headers: Headers;
@@ -21,14 +21,14 @@ export type Remembered = Repeat & {
 };
 
 /** The request as it will be asked again, and the state of the database before it was answered. */
-export type Memo = { readonly key: string; readonly version: number };
+export type CacheKey = { readonly text: string; readonly version: number };
 
-export type RememberedAnswers = {
+export type ResponseCache = {
   /** To be called before anything is read; undefined for a request that is not remembered. */
-  begin(request: Request): Memo | undefined;
-  find(memo: Memo): Remembered | undefined;
-  /** Does nothing when the database has changed since `begin`. */
-  keep(memo: Memo, answer: Remembered): void;
+  keyOf(request: Request): CacheKey | undefined;
+  get(key: CacheKey): CachedResponse | undefined;
+  /** Does nothing when the database has changed since `keyOf`. */
+  set(key: CacheKey, answer: CachedResponse): void;
 };
 
 const MOST_ANSWERS = 5000;
@@ -38,33 +38,33 @@ const LONGEST_KEY = 4096;
 const CREDENTIALS = ["authorization", "x-api-key", "cookie", "proxy-authorization"];
 
 /** `version` changes with every commit to the database, whoever makes it, but for what no stranger is told. */
-export function createRememberedAnswers({ version }: { readonly version: () => number }): RememberedAnswers {
-  const answers = createLru<string, Remembered>({
+export function createResponseCache({ version }: { readonly version: () => number }): ResponseCache {
+  const answers = createLru<string, CachedResponse>({
     maxEntries: MOST_ANSWERS,
     maxBytes: MOST_BYTES,
     sizeOf: ({ heldBytes }) => heldBytes + LONGEST_KEY,
   });
   let seen: number | undefined;
   return {
-    begin: (request) => {
-      const key = keyOf(request);
-      return key === undefined ? undefined : { key, version: version() };
+    keyOf: (request) => {
+      const text = keyText(request);
+      return text === undefined ? undefined : { text, version: version() };
     },
-    find: (memo) => {
-      if (memo.version !== seen) answers.clear();
-      seen = memo.version;
-      return answers.get(memo.key);
+    get: (key) => {
+      if (key.version !== seen) answers.clear();
+      seen = key.version;
+      return answers.get(key.text);
     },
-    keep: (memo, answer) => {
-      if (memo.version === seen && memo.version === version()) answers.set(memo.key, answer);
+    set: (key, answer) => {
+      if (key.version === seen && key.version === version()) answers.set(key.text, answer);
     },
   };
 }
 
-function keyOf({ method, url, headers }: Request): string | undefined {
+function keyText({ method, url, headers }: Request): string | undefined {
   if ((method !== "GET" && method !== "HEAD") || url.includes("/t/") || url.includes("?")) return undefined;
   if (CREDENTIALS.some((name) => headers.has(name))) return undefined;
-  let key = `${method} ${url}`;
-  for (const [name, value] of headers) key += `\n${name}: ${value}`;
-  return key.length > LONGEST_KEY ? undefined : key;
+  let text = `${method} ${url}`;
+  for (const [name, value] of headers) text += `\n${name}: ${value}`;
+  return text.length > LONGEST_KEY ? undefined : text;
 }
