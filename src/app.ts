@@ -1,4 +1,4 @@
-// The composition root: the only file that knows all parts.
+// The composition root: the only file that imports every part.
 
 import { basename } from "node:path";
 import { version } from "../package.json";
@@ -51,7 +51,7 @@ import { createWorkers } from "./services/workers.ts";
 import { closeStores, openStores, type Stores } from "./stores.ts";
 import { createThreads, spawn, WAITING, type Threads } from "./threads.ts";
 
-/** What the commands beside a server work on: the same database and blobs, no lock, one short transaction each. */
+/** Services of the management commands, which run beside a server: same data, no lock, one short transaction each. */
 export type Management = {
   readonly users: Users;
   readonly tokens: Tokens;
@@ -73,15 +73,15 @@ export type App = Management & {
 export type AppOptions = {
   readonly config: Config;
   readonly log: Logger;
-  /** Where links point; known only once a free port has been taken. */
+  /** Base URL of links; known only after a free port is bound. */
   readonly publicUrl: string;
   readonly clock?: Clock;
   readonly failpoint?: ((name: string) => void) | undefined;
-  /** Told when only a restart can help. */
+  /** Called for an error that only a restart can repair. */
   readonly onFatal?: ((error: unknown) => void) | undefined;
 };
 
-/** Steps of builds that wait, of one channel and of all. */
+/** Maximum number of waiting build steps, per channel and in total. */
 const TURNS = { ofOne: WAITING / 5, ofAll: WAITING };
 
 export function openManagement(
@@ -93,7 +93,7 @@ export function openManagement(
   return { ...managementOf({ config, stores, clock, failpoint }), close: () => closeStores(stores) };
 }
 
-/** Errors: `usage` when the folder is in use, foreign or of a newer release; then nothing of it stays open. */
+/** Errors: `usage` when the folder is in use, foreign or of a newer release; every opened part is closed then. */
 export async function createApp(options: AppOptions): Promise<App> {
   const { config, clock = systemClock } = options;
   using opened = new DisposableStack();
@@ -110,17 +110,21 @@ export async function createApp(options: AppOptions): Promise<App> {
   );
   const files = createDerivedFiles(folder.root);
   await sweep(stores, files);
-  metrics.observe("condarium_database_log_bytes", "Bytes of the log of commits", stores.database.logBytes);
-  const catalogues = opened.adopt(openDerivedLookup(folder.index), (lookup) => lookup.close());
+  metrics.observe(
+    "condarium_database_log_bytes",
+    "Bytes of the write-ahead log of the database",
+    stores.database.logBytes,
+  );
+  const shardIndexes = opened.adopt(openDerivedLookup(folder.index), (lookup) => lookup.close());
   const threads = opened.adopt(createThreads(config, { clock, metrics }), ({ close }) => close());
   stores.reserve.refill();
   health = healthOf(config, { ...stores, events, clock });
   opened.adopt(health.watch(), (watch) => watch.stop());
   opened.adopt(collectInBackground(config, { events, folder }), (gc) => gc.stop());
-  const parts = { ...stores, ...threads, health, requireFiles, clock, events, metrics, files, catalogues };
+  const parts = { ...stores, ...threads, health, requireFiles, clock, events, metrics, files, shardIndexes };
   const router = routerOf(options, parts);
   const management = managementOf({ config, stores, clock, failpoint: options.failpoint });
-  // What has been opened is the app's from here on.
+  // From here on, the app closes the opened parts.
   const owned = opened.move();
   return {
     ...management,
@@ -131,7 +135,7 @@ export async function createApp(options: AppOptions): Promise<App> {
   };
 }
 
-/** Removes what earlier servers left behind. */
+/** Removes leftovers of earlier server processes. */
 async function sweep({ folder, database, blobs }: Stores, files: DerivedFiles): Promise<void> {
   try {
     await blobs.sweep();
@@ -160,7 +164,7 @@ type Parts = Stores & {
   readonly events: Events;
   readonly metrics: Metrics;
   readonly files: DerivedFiles;
-  readonly catalogues: DerivedLookup;
+  readonly shardIndexes: DerivedLookup;
 } & Omit<Threads, "close">;
 
 function routerOf(options: AppOptions, parts: Parts): Router {
@@ -189,7 +193,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     dataFolder: folder.root,
   };
   const engine = createEngine({ ...building, database, files, clock, requireFiles, format: condaIndex });
-  const shards = createShards({ ...building, blobs, catalogues: parts.catalogues });
+  const shards = createShards({ ...building, blobs, shardIndexes: parts.shardIndexes });
   const publishing = createPublishing({ ...parts, access, channels, packages, staging, types: PACKAGE_TYPES, admit });
   const removing = createRemoving({ database, access, packages, events });
   const { publicUrl } = options;
@@ -209,7 +213,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   });
 }
 
-/** In a thread of its own, so that nobody waits for it. */
+/** Runs in its own thread, so that no request waits for the collection. */
 function collectInBackground(config: Config, parts: { readonly events: Events; readonly folder: DataFolder }) {
   return scheduleGc({
     createWorkers: () => createWorkers({ spawn, size: 1, queue: 1 }),

@@ -1,88 +1,146 @@
-// Every setting, and the only reader of the environment. Flags win over the environment, that over the file, that over defaults.
+// All settings, and the only reader of the environment. Precedence: flags, environment, file, defaults.
 
 import { z } from "zod";
 import { usage } from "./errors.ts";
 
-const bytes = z.preprocess(parseBytes, z.int().min(1).max(Number.MAX_SAFE_INTEGER));
-const seconds = z.preprocess(parseSeconds, z.int().min(0).max(86_400));
-/** A timer of more than 24 days would run out at once. */
-const interval = z.preprocess(
-  parseInterval,
-  z
-    .int()
-    .min(0)
-    .max(14 * 86_400),
-);
-const age = z.preprocess(
-  parseSeconds,
-  z
-    .int()
-    .min(0)
-    .max(365 * 86_400),
-);
-const count = z.preprocess(parseNumber, z.int().min(1).max(10_000));
-const yesNo = z.preprocess(parseYesNo, z.boolean());
-const list = z.preprocess(parseList, z.array(z.string().min(1)).max(100));
-const address = z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):\d{1,5}$/, "must be HOST:PORT");
+/** What a setting accepts: its schema, its form in help texts, and the rule that an error quotes after "must be". */
+type Kind = { readonly schema: z.ZodType; readonly form: string; readonly rule: string };
+type Setting = Kind & {
+  readonly default: string | undefined;
+  /** A valid value for error messages; the default if there is none. */
+  readonly example?: string;
+  readonly help: string;
+};
 
-type Setting = { readonly schema: z.ZodType; readonly default: string | undefined; readonly help: string };
+const bytes = {
+  schema: z.preprocess(parseBytes, z.int().min(1).max(Number.MAX_SAFE_INTEGER)),
+  form: "<size>",
+  rule: "a size of at least 1 byte, as a number with B, KB, MB, GB, TB, KiB, MiB, GiB or TiB",
+} as const satisfies Kind;
+const seconds = {
+  schema: z.preprocess(parseSeconds, z.int().min(0).max(86_400)),
+  form: "<time>",
+  rule: "a time of at most 24h, as a number with s, m, h or d",
+} as const satisfies Kind;
+/** A timer of more than 24 days would expire at once. */
+const interval = {
+  schema: z.preprocess(
+    parseInterval,
+    z
+      .int()
+      .min(0)
+      .max(14 * 86_400),
+  ),
+  form: "<time>",
+  rule: "off, or a time of at most 14d, as a number with s, m, h or d",
+} as const satisfies Kind;
+const age = {
+  schema: z.preprocess(
+    parseSeconds,
+    z
+      .int()
+      .min(0)
+      .max(365 * 86_400),
+  ),
+  form: "<time>",
+  rule: "a time of at most 365d, as a number with s, m, h or d",
+} as const satisfies Kind;
+const count = {
+  schema: z.preprocess(parseNumber, z.int().min(1).max(10_000)),
+  form: "<number>",
+  rule: "a whole number from 1 to 10000",
+} as const satisfies Kind;
+const yesNo = {
+  schema: z.preprocess(parseYesNo, z.boolean()),
+  form: "<yes|no>",
+  rule: "yes or no",
+} as const satisfies Kind;
+const list = {
+  schema: z.preprocess(parseList, z.array(z.string().min(1)).max(100)),
+  form: "<list>",
+  rule: "a list of at most 100 values, separated by commas",
+} as const satisfies Kind;
+const address = {
+  schema: z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):\d{1,5}$/),
+  form: "<host:port>",
+  rule: "HOST:PORT (port 0 picks a free one)",
+} as const satisfies Kind;
 
-/** One row each; the key is the name in the file and the flag, the environment has it as CONDARIUM_NAME. */
+/** One row per setting; the key is the name in the file and the flag, the environment variable is CONDARIUM_NAME. */
 export const SETTINGS = {
-  data: { schema: z.string().min(1), default: "./data", help: "folder of the database and the packages" },
-  listen: {
-    schema: address,
-    default: "127.0.0.1:8080",
-    help: "address and port to listen on; port 0 takes a free one",
+  data: {
+    schema: z.string().min(1),
+    form: "<folder>",
+    rule: "the path of a folder",
+    default: "./data",
+    help: "folder of the database and the packages",
   },
+  listen: { ...address, default: "127.0.0.1:8080", help: "address to listen on; port 0 picks a free port" },
   "public-url": {
     schema: z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, "")),
+    form: "<url>",
+    rule: "an http or https URL",
     default: undefined,
-    help: "address that links are built from; http:// and the listen address unless set",
+    example: "https://conda.example.com",
+    help: "base URL of all links; without it, http:// and the listen address",
   },
   "default-visibility": {
     schema: z.enum(["public", "internal", "private"]),
+    form: "<visibility>",
+    rule: "public, internal or private",
     default: "public",
-    help: "visibility of new owners, and so of their channels",
+    help: "visibility of new owners and their channels: public, internal or private",
   },
-  "create-channels": { schema: yesNo, default: "yes", help: "whether a first publish makes the channel" },
+  "create-channels": { ...yesNo, default: "yes", help: "create a missing channel at the first publish to it" },
   "default-owner": {
     schema: z.string().min(1),
+    form: "<owner>",
+    rule: "the name of an owner",
     default: undefined,
-    help: "owner of channels named without one (/get/CHANNEL)",
+    example: "alice",
+    help: "owner of the channels at /get/CHANNEL, whose addresses name no owner",
   },
-  "known-subdirs": { schema: list, default: "", help: "subdirs known beside conda's own, separated by commas" },
-  "max-upload-size": { schema: bytes, default: "4GiB", help: "largest package" },
-  "min-free-space": { schema: bytes, default: "1GiB", help: "uploads are refused when the disk has less left" },
-  "uploads-per-account": { schema: count, default: "128", help: "uploads one account may have under way" },
-  "uploads-per-token": { schema: count, default: "64", help: "uploads one token of it may have under way" },
-  workers: { schema: count, default: "2", help: "threads that read packages" },
+  "known-subdirs": {
+    ...list,
+    default: "",
+    example: "linux-sparc64,haiku-64",
+    help: "subdirs to recognize in upload addresses besides conda's own, separated by commas",
+  },
+  "max-upload-size": { ...bytes, default: "4GiB", help: "maximum size of an uploaded file" },
+  "min-free-space": { ...bytes, default: "1GiB", help: "free disk space below which uploads are refused" },
+  "uploads-per-account": { ...count, default: "128", help: "maximum number of concurrent uploads of an account" },
+  "uploads-per-token": { ...count, default: "64", help: "maximum number of concurrent uploads with one token" },
+  workers: { ...count, default: "2", help: "number of threads that inspect packages" },
   "inspection-time": {
-    schema: seconds,
+    ...seconds,
     default: "10s",
-    help: "processor time to read a package, a tenth more per 5 MB packed and unpacked",
+    help: "CPU time limit to inspect a package; 10% more per 5 MB, packed and unpacked",
   },
-  "shutdown-timeout": {
-    schema: seconds,
-    default: "30s",
-    help: "how long open transfers may take to end at a shutdown",
-  },
+  "shutdown-timeout": { ...seconds, default: "30s", help: "how long a shutdown waits for open transfers" },
   "gc-interval": {
-    schema: interval,
+    ...interval,
     default: "24h",
-    help: "how often the server gives back the space of what nobody needs; off for never",
+    help: "time between garbage collections of the server; off disables them",
   },
-  "gc-grace": { schema: age, default: "24h", help: "how long a package stays on the disk once no file refers to it" },
+  "gc-grace": { ...age, default: "24h", help: "how long to keep a package that no file refers to" },
   "metrics-listen": {
-    schema: address,
+    ...address,
     default: undefined,
-    help: "address and port that serve /metrics without a login",
+    example: "127.0.0.1:9090",
+    help: "address of a second port, which serves /metrics without a login",
   },
-  "trusted-proxies": { schema: list, default: "", help: "addresses of proxies whose X-Forwarded-For is believed" },
+  "trusted-proxies": {
+    ...list,
+    default: "",
+    example: "127.0.0.1,::1",
+    help: "IP addresses of proxies whose X-Forwarded-For is trusted, separated by commas",
+  },
   "log-level": {
     schema: z.enum(["debug", "info", "warn", "error"]),
+    form: "<level>",
+    rule: "debug, info, warn or error",
     default: "info",
-    help: "least level of log lines",
+    help: "lowest level to log: debug, info, warn or error",
   },
 } as const satisfies Readonly<Record<string, Setting>>;
 
@@ -94,22 +152,24 @@ export type Config = Readonly<Omit<Values, Optional>> & { readonly [Name in Opti
 export type ConfigSource = "flag" | "environment" | "file" | "default" | "unset";
 export type LoadedConfig = {
   readonly config: Config;
-  /** Where each value came from. */
+  /** The source of each value. */
   readonly sources: Readonly<Record<string, ConfigSource>>;
-  /** Present only in builds made for crash tests. */
+  /** Only in builds for crash tests. */
   readonly failpoints: string | undefined;
 };
 
 export type ConfigInput = {
   readonly flags: Readonly<Record<string, string | undefined>>;
+  /** Flags that are not called like their setting, for messages: `gc-grace` is `grace` in `condarium gc`. */
+  readonly flagNames?: Readonly<Record<string, string>>;
   readonly environment?: Readonly<Record<string, string | undefined>>;
-  /** TOML text of `--config`, with its name for messages. */
+  /** TOML text of the file of `--config`, with its path for messages. */
   readonly file?: { readonly name: string; readonly text: string } | undefined;
 };
 
 declare const CONDARIUM_FAILPOINTS_BUILD: boolean;
 
-/** Errors: `usage` naming the setting, where it was given and what is wrong with it. */
+/** Errors: `usage` with the flag, variable or key, the rule of the setting, and a valid value. */
 export function loadConfig(input: ConfigInput): LoadedConfig {
   const environment = input.environment ?? process.env;
   const file = input.file ? parseFile(input.file) : {};
@@ -117,13 +177,13 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
   const values: Record<string, unknown> = {};
   const sources: Record<string, ConfigSource> = {};
   for (const [name, setting] of Object.entries<Setting>(SETTINGS)) {
-    const given = pick(name, setting, { flags: input.flags, environment, file });
-    sources[name] = given.source;
-    values[name] = given.source === "unset" ? undefined : checked(name, setting, given);
+    const chosen = choose(name, setting, { input, environment, file });
+    sources[name] = chosen.source;
+    values[name] = chosen.source === "unset" ? undefined : checked(setting, chosen);
   }
   const withFailpoints = typeof CONDARIUM_FAILPOINTS_BUILD !== "undefined" && CONDARIUM_FAILPOINTS_BUILD;
   return {
-    config: Object.freeze(values) as Config, // oxlint-disable-line typescript/no-unsafe-type-assertion -- each value has just passed its schema
+    config: Object.freeze(values) as Config, // oxlint-disable-line typescript/no-unsafe-type-assertion -- each value has passed its schema
     sources,
     failpoints: withFailpoints ? environment.CONDARIUM_TEST_FAILPOINTS : undefined,
   };
@@ -136,7 +196,7 @@ export function environmentName(name: string): string {
   return `CONDARIUM_${name.toUpperCase().replaceAll("-", "_")}`;
 }
 
-/** `127.0.0.1:8080` in its two parts; brackets of an IPv6 address are taken off. */
+/** Splits `127.0.0.1:8080`; removes the brackets of an IPv6 address. */
 export function splitAddress(text: string): { hostname: string; port: number } {
   const colon = text.lastIndexOf(":");
   return { hostname: text.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(text.slice(colon + 1)) };
@@ -146,29 +206,29 @@ function isSettingName(name: string): name is SettingName {
   return name in SETTINGS;
 }
 
-type Given = { readonly source: ConfigSource; readonly value: unknown };
-type Places = {
-  readonly flags: ConfigInput["flags"];
+/** `label` names the setting as the user wrote it. */
+type Chosen = { readonly source: ConfigSource; readonly value: unknown; readonly label: string };
+type Inputs = {
+  readonly input: ConfigInput;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly file: Readonly<Record<string, unknown>>;
 };
 
-function pick(name: string, setting: Setting, places: Places): Given {
-  const flag = places.flags[name];
-  if (flag !== undefined) return { source: "flag", value: flag };
-  const variable = places.environment[environmentName(name)];
-  if (variable !== undefined) return { source: "environment", value: variable };
-  if (places.file[name] !== undefined) return { source: "file", value: places.file[name] };
-  if (setting.default !== undefined) return { source: "default", value: setting.default };
-  return { source: "unset", value: undefined };
+function choose(name: string, setting: Setting, { input, environment, file }: Inputs): Chosen {
+  const flag = input.flags[name];
+  if (flag !== undefined) return { source: "flag", value: flag, label: `--${input.flagNames?.[name] ?? name}` };
+  const variable = environment[environmentName(name)];
+  if (variable !== undefined) return { source: "environment", value: variable, label: environmentName(name) };
+  if (file[name] !== undefined) return { source: "file", value: file[name], label: `${input.file?.name}: ${name}` };
+  if (setting.default !== undefined) return { source: "default", value: setting.default, label: name };
+  return { source: "unset", value: undefined, label: name };
 }
 
-function checked(name: string, setting: Setting, given: Given): unknown {
-  const result = setting.schema.safeParse(given.value);
+function checked(setting: Setting, { value, label }: Chosen): unknown {
+  const result = setting.schema.safeParse(value);
   if (result.success) return result.data;
-  const where = given.source === "environment" ? environmentName(name) : given.source === "flag" ? `--${name}` : name;
-  const why = result.error.issues[0]?.message ?? "not valid";
-  throw usage(`${where} (${given.source}): ${why}. It is the ${setting.help}.`);
+  const example = setting.example ?? setting.default ?? "";
+  throw usage(`${label} must be ${setting.rule}${setting.rule.includes(example) ? "" : `, for example ${example}`}.`);
 }
 
 function parseFile(file: { readonly name: string; readonly text: string }): Readonly<Record<string, unknown>> {
@@ -176,16 +236,18 @@ function parseFile(file: { readonly name: string; readonly text: string }): Read
   try {
     parsed = z.record(z.string(), z.unknown()).parse(Bun.TOML.parse(file.text));
   } catch (error) {
-    throw usage(`${file.name} is not valid TOML: ${error instanceof Error ? error.message : "unreadable"}`);
+    const reason =
+      error instanceof SyntaxError ? error.message.replace("TOML Parse error: ", "") : "no table of settings";
+    throw usage(`${file.name} is not valid TOML: ${reason}.`);
   }
-  const unknown = Object.keys(parsed).find((key) => !(key in SETTINGS));
+  const unknown = Object.keys(parsed).find((key) => !Object.hasOwn(SETTINGS, key));
   if (unknown !== undefined) throw usage(`${file.name}: unknown setting ${unknown}. ${KNOWN}`);
   return parsed;
 }
 
-const KNOWN = `There are: ${Object.keys(SETTINGS).join(", ")}.`;
+const KNOWN = `The settings are ${Object.keys(SETTINGS).join(", ")}.`;
 
-/** What container platforms set by themselves for a service that is called `condarium`. */
+/** Variables that container platforms set for a service named `condarium`. */
 const SERVICE_LINK = /^CONDARIUM_(?:SERVICE_HOST|SERVICE_PORT|PORT)(?:_|$)/;
 
 function refuseUnknown(environment: Readonly<Record<string, string | undefined>>): void {

@@ -1,8 +1,8 @@
-// The one error type that crosses layers. Only routers/http/errors.ts and cli/ know what a code means to a person.
+// The only error type that crosses layers. Only routers/http/errors.ts and cli/ translate a code for people.
 
 export type ErrorCode =
   | "malformed"
-  /** A value that cannot be what it is meant for, by whatever way it came. */
+  /** A value that is not valid for its purpose, from a request, a command or a setting. */
   | "invalid-argument"
   | "unauthenticated"
   | "forbidden"
@@ -19,20 +19,20 @@ export type ErrorCode =
   | "unavailable"
   | "no-space";
 
-/** Extra facts for the one who is told: extension members of the problem document, and HTTP hints. */
+/** Extra facts for the recipient: extension members of the problem document, and HTTP hints. */
 export type ErrorFacts = {
-  /** Members added to the answer, for machines: `findings`, `identical`, `limit`. */
+  /** Machine-readable members of the response: `findings`, `identical`, `limit`. */
   readonly members?: Readonly<Record<string, unknown>>;
-  /** Seconds after which it makes sense to try again. */
+  /** Seconds after which a retry can succeed. */
   readonly retryAfter?: number;
-  /** Methods that are allowed, for `method-not-allowed`. */
+  /** Allowed methods, for `method-not-allowed`. */
   readonly allow?: string;
-  /** The request header that this depends on, so that no cache gives it to someone else. */
+  /** Request header that the error depends on (`Vary`), so that no cache serves it to other clients. */
   readonly vary?: string | undefined;
   readonly cause?: unknown;
 };
 
-/** An expected failure. `message` is shown to people, so it never holds a secret or an internal. */
+/** An expected failure. `message` is shown to people, so it never contains a secret or an internal detail. */
 export class AppError extends Error {
   override readonly name = "AppError";
   readonly code: ErrorCode;

@@ -1,4 +1,4 @@
-// One function per business event: it writes the log line and counts, so that the two never disagree.
+// One function per business event: it writes the log line and updates the metrics, so that the two always agree.
 
 import type { Logger } from "./modules/log.ts";
 import type { Metrics } from "./modules/metrics.ts";
@@ -6,9 +6,9 @@ import type { Metrics } from "./modules/metrics.ts";
 export type RequestSummary = {
   readonly requestId: string;
   readonly method: string;
-  /** The pattern of the route, never the path: labels must stay few. */
+  /** Pattern of the route, never the path: a metric must have few label values. */
   readonly route: string;
-  /** The path with the token taken out. */
+  /** Path without the token. */
   readonly path: string;
   readonly status: number;
   readonly ms: number;
@@ -25,51 +25,51 @@ export type PublishSummary = {
   readonly rules: readonly string[];
 };
 
-/** Where the server is hindered: its folder is another, its database damaged, its disk refuses, or is nearly full. */
+/** A replaced data folder, a damaged database, a disk that refuses writes, or a disk that is nearly full. */
 export type TroubleKind = "folder" | "database" | "disk" | "space";
 
 export type CollectionSummary = {
   readonly files: number;
   readonly bytes: number;
-  /** What had to be left for the next time. */
+  /** What was skipped until the next collection, and why. */
   readonly left: readonly string[];
 };
 
 export type Events = {
   requestAnswered(summary: RequestSummary): void;
-  /** An answer was given once more from memory. */
+  /** A stored response was replayed from memory. */
   responseReplayed(): void;
   publishEnded(summary: PublishSummary): void;
   fileDeleted(channel: string, file: string): void;
   documentBuilt(summary: { channel: string; document: string; seconds: number; bytes: number }): void;
-  /** A document was made into gzip. */
+  /** A document was compressed with gzip. */
   documentPacked(): void;
-  /** How many records no document can hold; each is a fault of this server or of its disk. */
+  /** Number of unreadable records, which documents omit; each is a fault of this server or of its disk. */
   recordsSkipped(records: number): void;
-  /** Derived data could not be used, and were begun anew. */
+  /** Derived data was unusable and was rebuilt. */
   derivedRepaired(why: string): void;
   loginFailed(attempt: { account: string; address: string }): void;
   transferStarted(): void;
   transferEnded(bytes: number): void;
   troubleBegan(kind: TroubleKind, reason: string): void;
   troubleEnded(kind: TroubleKind): void;
-  /** Bytes that are free. */
+  /** Free bytes. */
   diskMeasured(free: number): void;
   spaceCollected(summary: CollectionSummary): void;
   internalError(error: unknown, where: string): void;
 };
 
 const TROUBLES: Readonly<Record<TroubleKind, readonly [begins: string, ends: string]>> = {
-  folder: ["nothing is served or stored until it is back, or the server is restarted", "the data folder is back"],
-  database: ["stop the server, and restore the database from a backup", "the database is sound"],
-  disk: ["nothing can be stored, and the server is not ready until it can", "the data folder can be written again"],
-  space: ["uploads are refused until there is room", "there is room for uploads again"],
+  folder: ["nothing is served or stored until the folder is back or the server restarts", "the data folder is back"],
+  database: ["stop the server and restore the database from a backup", "the database is intact"],
+  disk: ["nothing can be stored; the server is not ready until writes succeed", "the data folder is writable again"],
+  space: ["uploads are refused until there is enough free space", "there is enough free space for uploads again"],
 };
 
 export function createEvents(parts: { readonly log: Logger; readonly metrics: Metrics }): Events {
   const { log, metrics } = parts;
   const requests = metrics.counter("condarium_requests_total", "Requests answered", ["route", "method", "status"]);
-  const repeated = metrics.counter("condarium_answers_repeated_total", "Answers given once more from memory", []);
+  const repeated = metrics.counter("condarium_answers_repeated_total", "Responses replayed from memory", []);
   const bytesOut = metrics.counter("condarium_bytes_out_total", "Bytes of response bodies", []);
   const bytesIn = metrics.counter("condarium_bytes_in_total", "Bytes of uploads received", []);
   const publishes = metrics.counter("condarium_publishes_total", "Publishes by result", ["result"]);
@@ -78,13 +78,13 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
   const buildSeconds = metrics.histogram("condarium_document_build_seconds", "Seconds to build a document", [
     "document",
   ]);
-  const packed = metrics.counter("condarium_documents_packed_total", "Documents made into gzip", []);
+  const packed = metrics.counter("condarium_documents_packed_total", "Documents compressed with gzip", []);
   let skipped = 0;
-  metrics.observe("condarium_records_set_aside", "Records that documents leave out as unreadable", () => skipped);
+  metrics.observe("condarium_records_set_aside", "Unreadable records that documents omit", () => skipped);
   const failedLogins = metrics.counter("condarium_failed_logins_total", "Logins with a wrong name or password", []);
   const transfers = metrics.gauge("condarium_open_uploads", "Uploads being received", []);
-  const collected = metrics.counter("condarium_gc_bytes_total", "Bytes of files that were collected", []);
-  const errors = metrics.counter("condarium_internal_errors_total", "Errors nobody expected", ["where"]);
+  const collected = metrics.counter("condarium_gc_bytes_total", "Bytes of files deleted by garbage collection", []);
+  const errors = metrics.counter("condarium_internal_errors_total", "Unexpected errors", ["where"]);
   return {
     ...troubleEvents({ log, metrics }),
     requestAnswered: (summary) => {
@@ -109,10 +109,7 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
     documentPacked: () => packed.add({}),
     recordsSkipped: (records) => {
       if (records > skipped)
-        log.error(
-          { event: "set-aside", records },
-          "records cannot be read and are left out of documents: see condarium verify",
-        );
+        log.error({ event: "set-aside", records }, "documents omit unreadable records: run condarium verify");
       skipped = records;
     },
     derivedRepaired: (why) => log.warn({ event: "derived-mended" }, why),
@@ -127,7 +124,7 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
     },
     spaceCollected: (summary) => {
       collected.add({}, summary.bytes);
-      log.info({ event: "gc", ...summary }, `collected ${summary.files} files of ${summary.bytes} bytes`);
+      log.info({ event: "gc", ...summary }, `deleted ${summary.files} files, ${summary.bytes} bytes in total`);
     },
     internalError: (error, where) => {
       errors.add({ where });
@@ -146,8 +143,8 @@ function troubleEvents({
   const troubles = new Set<TroubleKind>();
   let free = 0;
   const isWritable = (): number => (troubles.has("folder") || troubles.has("disk") ? 0 : 1);
-  metrics.observe("condarium_writable", "Whether changes can be stored: 1, or 0", isWritable);
-  metrics.observe("condarium_free_bytes", "Bytes that are free on the disk of the data folder", () => free);
+  metrics.observe("condarium_writable", "1 if changes can be stored, else 0", isWritable);
+  metrics.observe("condarium_free_bytes", "Free bytes on the disk of the data folder", () => free);
   return {
     troubleBegan: (kind, reason) => {
       troubles.add(kind);

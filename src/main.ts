@@ -1,4 +1,4 @@
-// Process entry: arguments in, exit code out.
+// Process entry: runs the command line and sets the exit code.
 
 import { run } from "./cli/index.ts";
 

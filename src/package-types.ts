@@ -1,4 +1,4 @@
-// The package types of this server, a row for each: what the type says of itself, and its routes on what all types share.
+// The package types of this server, one row each: the description of the type, and its routes on the shared parts.
 
 import type { Config } from "./config.ts";
 import type { Events } from "./events.ts";
@@ -24,7 +24,7 @@ import type { Removing } from "./services/removing.ts";
 import type { Source } from "./services/sources/source.ts";
 import { PATIENCE_MS, type Threads } from "./threads.ts";
 
-/** What the routes of every type are made of. */
+/** The shared parts that the routes of every type get. */
 export type TypeParts = Pick<Threads, "workers" | "turns"> & {
   readonly config: Config;
   readonly publicUrl: string;

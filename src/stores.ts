@@ -1,4 +1,4 @@
-// What a data folder is opened as: its database, its blobs, and what guards both.
+// Opens a data folder: its database, its blobs, and the guard of both.
 
 import type { Config } from "./config.ts";
 import { AppError } from "./errors.ts";
@@ -28,14 +28,14 @@ export type Stores = {
 type StoresOptions = {
   readonly config: Config;
   readonly clock: Clock;
-  /** For the server, which holds the lock of the folder. */
+  /** True for the server, which holds the lock of the folder. */
   readonly create: boolean;
   readonly failpoint?: ((name: string) => void) | undefined;
   readonly onFatal?: ((error: unknown) => void) | undefined;
   readonly requireFiles?: (() => void) | undefined;
 };
 
-/** A disk may be so full that no database can be opened on it; what can be made again then makes room. */
+/** A disk can be too full to open the database; then deletes the derived files, which can be rebuilt, and retries. */
 export function openStores(options: StoresOptions): Stores {
   try {
     return openStoresOnce(options);
@@ -47,7 +47,7 @@ export function openStores(options: StoresOptions): Stores {
   }
 }
 
-/** The log of the database has gone by then, which makes room on a full disk. */
+/** Refills the reserve after closing: closing deletes the log of the database, which frees space on a full disk. */
 export function closeStores({ database, reserve }: Stores): void {
   database.close();
   reserve.refill();
@@ -75,7 +75,7 @@ function openStoresOnce(options: StoresOptions): Stores {
     requireFiles,
     onFatal,
     reserve,
-    // Commands are of the one who runs the server, and may be what makes room.
+    // Commands are run by the operator and can free space, so they can use the reserve.
     evenIfFull: !create,
   });
   opened.defer(database.close);
@@ -84,15 +84,15 @@ function openStoresOnce(options: StoresOptions): Stores {
   return { folder, guard: createFolderGuard(folder), database, blobs, reserve };
 }
 
-/** What a thread opens beside the server to build documents. */
+/** Opens the stores that a thread beside the server needs to build documents. */
 export function openIndexStores(dataFolder: string, options: IndexStoresOptions): IndexStores {
   const { database, index } = partsOfFolder(dataFolder);
   const snapshots = openSnapshots(database);
   try {
-    const derived = openDerived(index, options.codec, { onAnew: options.onAnew });
+    const derived = openDerived(index, options.codec, { onRecreated: options.onRecreated });
     const close = (): void => [snapshots, derived].forEach((connection) => connection.close());
     const files = createDerivedFiles(dataFolder);
-    // Shards are small and derived: they may use what uploads leave free.
+    // Shards are small and derived: they can use the space that uploads must leave free.
     return { snapshots, derived, files, blobs: createDiskStore({ root: dataFolder, reserve: 0 }), close };
   } catch (error) {
     snapshots.close();
@@ -100,14 +100,14 @@ export function openIndexStores(dataFolder: string, options: IndexStoresOptions)
   }
 }
 
-/** Of the databases of documents: whoever deletes or replaces one leaves a thread with the old one open. */
+/** Identity of the database files: changes when one is deleted or replaced while a thread has the old one open. */
 export function indexIdentity(dataFolder: string): string {
   const { database, index } = partsOfFolder(dataFolder);
   const files = [database, index].map((path) => statSync(path, { throwIfNoEntry: false }));
   return files.map((info) => (info ? fileIdentity(info) : "none")).join(" ");
 }
 
-/** What a thread opens beside the server to collect what nobody needs. */
+/** Opens the stores that a thread beside the server needs for garbage collection. */
 export function openGcStores(dataFolder: string): GcStores {
   const folder = partsOfFolder(dataFolder);
   const [clock, reserve] = [systemClock, createReserve(folder.database)];

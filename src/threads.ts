@@ -1,4 +1,4 @@
-// Worker threads: pools by what they do, and how one is started.
+// Worker threads: one pool per kind of work, and how a thread is started.
 
 import type { Config } from "./config.ts";
 import { unavailable } from "./errors.ts";
@@ -14,10 +14,10 @@ import type { GcJobs } from "./services/storage/gc-worker.ts";
 import { createWorkers, type Workers } from "./services/workers.ts";
 
 type IndexerJobs = DocumentJobs & ShardJobs & PackJobs;
-/** All that a thread can be asked. */
+/** Every job that a thread accepts. */
 export type ThreadJobs = InspectJobs & IndexerJobs & HashJobs & GcJobs;
 
-/** Worker threads by what they do, so that no kind of work waits for another. */
+/** One pool per kind of work, so that no kind waits for another. */
 export type Threads = {
   readonly workers: Workers<InspectJobs>;
   readonly turns: FairTurns;
@@ -26,40 +26,40 @@ export type Threads = {
   close(): void;
 };
 
-/** Work that waits for a thread; past that, callers are told to come back. */
+/** Maximum number of jobs that wait for a thread; further callers get `unavailable` and can retry. */
 export const WAITING = 1000;
 const INDEXERS = 1;
-/** Bun cuts off whoever waits for 255 s: whose package has not been read by then is told before. */
+/** Bun closes a connection after 255 s without data: a waiting upload gets its error response before that. */
 export const PATIENCE_MS = 200_000;
 
-/** What a thread opens; Bun ends the process when a thread that starts finds no handle. */
+/** File handles that a thread opens; Bun aborts the process when a starting thread gets none. */
 const HANDLES_OF_A_THREAD = 24;
 const countHandles = createHandleCount();
 
-/** Errors: `unavailable` while file handles are short. */
+/** Errors: `unavailable` while too few file handles are free. */
 export function spawn(options: WorkerOptions = {}): Worker {
   const handles = countHandles?.();
   if (handles && handles.limit - handles.open < HANDLES_OF_A_THREAD)
-    throw unavailable("The server has used up its file handles. Try again in a moment.", 5);
+    throw unavailable("The server has no free file handles. Retry in a few seconds.", 5);
   return new Worker(new URL("./worker.ts", import.meta.url).href, options);
 }
 
 export function createThreads(config: Config, parts: { readonly clock: Clock; readonly metrics: Metrics }): Threads {
-  // Their heaps stay small: what they read is thrown away member by member.
+  // A small heap is enough: an inspection releases each archive member before it reads the next.
   const spawnSmall = (): Worker => spawn({ smol: true });
-  // One more than have work as a rule: for an account that has none while another's takes long.
+  // One spare thread: the fair turns give it to an account that has no work under way.
   const workers = createWorkers<InspectJobs>({ spawn: spawnSmall, size: config.workers + 1, queue: WAITING });
   const indexers = createWorkers<IndexerJobs>({ spawn, size: INDEXERS, queue: WAITING });
   const hashers = createWorkers<HashJobs>({ spawn, size: 1, queue: WAITING });
   const turns = createFairTurns({
-    places: config.workers,
+    slots: config.workers,
     queue: WAITING,
-    queueOfOne: config["uploads-per-account"],
+    queuePerUser: config["uploads-per-account"],
     patienceMs: PATIENCE_MS,
     now: () => parts.clock.elapsed(),
   });
   const waiting = (): number => turns.waiting;
-  parts.metrics.observe("condarium_inspections_waiting", "Packages that wait for a worker", waiting);
+  parts.metrics.observe("condarium_inspections_waiting", "Packages that wait for inspection", waiting);
   const close = (): void => {
     turns.close();
     for (const pool of [workers, indexers, hashers]) pool.close();

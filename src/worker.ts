@@ -1,4 +1,4 @@
-// Entry of the worker threads: takes one job at a time and answers it.
+// Entry of the worker threads: each takes one job at a time and posts its reply.
 
 import { setPriority } from "node:os";
 
@@ -23,7 +23,7 @@ self.addEventListener("message", (event: MessageEvent<Job>) => {
   void answer(event.data).then((reply) => self.postMessage(reply));
 });
 
-/** Past this an inspection gives way to the threads that answer requests, and its thread, whose heap has grown, is spent. */
+/** A longer inspection lowers its priority below the request threads; its thread is replaced, as its heap has grown. */
 const LONG_MS = 100;
 const LOW_PRIORITY = 10;
 
@@ -31,7 +31,7 @@ const index = createIndexWorker({ format: condaIndex, open: openIndexStores, ide
 const hashes = createHashWorker();
 let isSpent = false;
 
-/** One for each kind of job. */
+/** The handler of each kind of job. */
 const work: { readonly [K in Kind]: (job: Job<K>) => Answer<K> | Promise<Answer<K>> } = {
   document: async ({ dataFolder, request }) => {
     const reply = await index.use(dataFolder, ({ build }) => build(request));
@@ -40,7 +40,7 @@ const work: { readonly [K in Kind]: (job: Job<K>) => Answer<K> | Promise<Answer<
   shard: async ({ dataFolder, request }) => await index.use(dataFolder, ({ restore }) => restore(request)),
   pack: ({ request }) => packDocument(request),
   gc: async (job) => {
-    giveWay();
+    lowerPriority();
     return await collectIn(job, { codec: condaIndex.codec, open: openGcStores });
   },
   hash: hashes.take,
@@ -59,7 +59,7 @@ async function inspect(job: Job<"inspect">): Promise<Answer<"inspect">> {
   const used = startBusyTime();
   const busy = (): number => {
     const ms = used();
-    if (ms > LONG_MS && !isSpent) giveWay();
+    if (ms > LONG_MS && !isSpent) lowerPriority();
     isSpent ||= ms > LONG_MS;
     return ms;
   };
@@ -68,7 +68,7 @@ async function inspect(job: Job<"inspect">): Promise<Answer<"inspect">> {
   return inspection;
 }
 
-/** For good: nobody without rights may raise a priority again. Elsewhere than on Linux it would be that of the process. */
-function giveWay(): void {
+/** Permanent: only root can raise a priority again. Outside Linux, `setPriority` would change the whole process. */
+function lowerPriority(): void {
   if (process.platform === "linux") setPriority(0, LOW_PRIORITY);
 }

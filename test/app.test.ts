@@ -1,4 +1,4 @@
-// The app as a whole: what a start that fails leaves behind in its process.
+// The complete app: what a failed start leaves behind in its process.
 
 import { expect, test } from "bun:test";
 import { mkdtemp, readdir, readlink, rm } from "node:fs/promises";
@@ -9,7 +9,7 @@ import { startTestApp } from "./support/app.ts";
 
 const PAGE_BYTES = 4096;
 
-/** Whether this process holds the lock of a folder. SQLite keeps other files until their statements are collected. */
+/** Whether this process holds the lock of a folder. SQLite keeps other files open longer. */
 async function isLocked(folder: string): Promise<boolean> {
   const handles = await readdir("/proc/self/fd");
   const paths = await Promise.all(handles.map((handle) => readlink(join("/proc/self/fd", handle)).catch(() => "")));
@@ -18,9 +18,9 @@ async function isLocked(folder: string): Promise<boolean> {
 
 test.each([
   ["its database is no database", 0],
-  // The pages after it hold the channels, which are read once everything is open.
+  // The pages after it contain the channels, which are read after all files are open.
   ["the tables of its database are damaged", 3 * PAGE_BYTES],
-])("a start that fails because %s releases the folder, and the next one succeeds", async (_, offset) => {
+])("a start that fails because %s releases the data folder, and the next start succeeds", async (_, offset) => {
   const folder = await mkdtemp(join(tmpdir(), "condarium-start-fails-"));
   (await startTestApp({ folder })).app.close();
   const path = join(folder, "condarium.db");

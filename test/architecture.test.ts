@@ -1,4 +1,4 @@
-// The house rules that a compiler does not know: who may import whom, who owns what, how long things may be.
+// The rules that no compiler checks: who imports whom, which file owns what, the length of files and functions.
 
 import { expect, test } from "bun:test";
 import { mkdtemp } from "node:fs/promises";
@@ -9,7 +9,7 @@ const ROOT = join(import.meta.dir, "..");
 const MAX_FILE_LINES = 400;
 const MAX_FUNCTION_LINES = 70;
 
-/** Low to high; a file imports its own rank or lower. The first pattern that fits decides. */
+/** Low to high; a file imports its own rank or lower. The first matching pattern decides. */
 const RANKS: readonly (readonly [RegExp, string])[] = [
   [/^errors\.ts$/, "errors"],
   [/^modules\//, "modules"],
@@ -22,7 +22,7 @@ const RANKS: readonly (readonly [RegExp, string])[] = [
   [/^main\.ts$/, "main"],
 ];
 
-/** Inside `modules/`: a room stands alone but for these. */
+/** Inside `modules/`: a module imports no other module except these. */
 const MODULE_FRIENDS: Readonly<Record<string, readonly string[]>> = {
   conda: ["archive", "hash.ts", "streams.ts", "msgpack.ts", "stored-budget.ts"],
   archive: ["conda/findings.ts", "conda/archive.ts"],
@@ -30,7 +30,7 @@ const MODULE_FRIENDS: Readonly<Record<string, readonly string[]>> = {
   "passwords.ts": ["mutex.ts"],
 };
 
-/** Low to high inside `services/`; a folder of no other rank is a package type. */
+/** Low to high inside `services/`; a folder without a rank is a package type. */
 const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
   [/^(actor|channel-ref|channel-policy|token-limits|throttle|admission|bodies|health|hash-worker)\.ts$/, "values"],
   [/^(identities|access|access-rules|audit)\.ts$/, "access"],
@@ -53,14 +53,14 @@ test("every file of src has a rank", () => {
   expect(sources.length).toBeGreaterThan(50);
 });
 
-test("imports point down, types included", () => {
+test("a file imports only its own rank or lower, types included", () => {
   const upward = sources.flatMap(({ path, imports }) =>
     imports.filter((target) => rankOf(target) > rankOf(path)).map((target) => `${path} imports ${target}`),
   );
   expect(upward).toEqual([]);
 });
 
-test("there are no import cycles, types included", () => {
+test("no import cycle exists, types included", () => {
   const byPath = new Map(sources.map((source) => [source.path, source]));
   const done = new Set<string>();
   const visit = (path: string, trail: readonly string[]): string[] => {
@@ -73,7 +73,7 @@ test("there are no import cycles, types included", () => {
   expect(sources.flatMap(({ path }) => visit(path, []))).toEqual([]);
 });
 
-test("inside services imports point down as well", () => {
+test("inside services a file imports only its own folder's rank or lower", () => {
   const services = sources.filter(({ path }) => path.startsWith("services/"));
   expect(services.filter(({ path }) => serviceRankOf(path) < 0).map(({ path }) => path)).toEqual([]);
   const upward = services.flatMap(({ path, imports }) =>
@@ -89,7 +89,7 @@ test.each([
   ["routers go through services, not to tables", /^routers\//, /^models\//],
   ["the index knows no format of a package type", /^(services|models)\/index\//, /^(modules|services)\/conda\//],
   [
-    "what is given back, copied and checked knows no package type",
+    "garbage collection, backup and checks know no package type",
     /^services\/storage\//,
     /^(modules|services)\/conda\//,
   ],
@@ -103,7 +103,7 @@ test.each([
   expect(sources.some(({ path }) => room.test(path))).toBe(true);
 });
 
-test("rooms of modules stand alone but for their friends", () => {
+test("a module imports no other module except its listed friends", () => {
   const strangers = sources.flatMap(({ path, imports }) => {
     const room = roomOf(path);
     if (room === undefined) return [];
@@ -121,29 +121,33 @@ test.each([
   ["the environment", /process\.env|Bun\.env|import\.meta\.env/, /^config\.ts$/],
   ["the time", /Date\.now\(|new Date\(\)|performance\.now\(/, /^modules\/clock\.ts$/],
   [
-    "what documents say",
+    "the reading of records for documents",
     /\b(pagesOfSection|pagesOfName|newestFiles|indexedFile|yankedFiles)\(/,
-    /^(models\/package-file|services\/index\/records)\.ts$/,
+    /^(models\/indexed-file|services\/index\/records)\.ts$/,
   ],
   [
-    "the files of the data folder",
+    "the names of the database files",
     /"(condarium|index)\.db"/,
     /^(models\/data-folder|modules\/storage\/leftovers|cli\/\w+)\.ts$/,
   ],
-  ["transactions", /\.transaction\(|BEGIN IMMEDIATE/, /^models\/(sqlite\/(writer|migrations)|index\/db)\.ts$/],
-  ["what is of SQLite alone", /"PRAGMA |"SAVEPOINT|data_version: /, /^models\/(sqlite\/|index\/|lock\.ts)/],
-])("%s has one owner", (_, pattern, owner) => {
+  [
+    "the opening of transactions",
+    /\.transaction\(|BEGIN IMMEDIATE/,
+    /^models\/(sqlite\/(writer|migrations)|index\/db)\.ts$/,
+  ],
+  ["the use of SQLite's own features", /"PRAGMA |"SAVEPOINT|data_version: /, /^models\/(sqlite\/|index\/|lock\.ts)/],
+])("one owner alone is responsible for %s", (_, pattern, owner) => {
   const users = sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);
   expect(users.filter((path) => !owner.test(path))).toEqual([]);
   expect(users.length).toBeGreaterThan(0);
 });
 
-test("files keep to the size budget", () => {
+test("every file stays within the size budget", () => {
   const lengths = sources.map(({ path, text }) => ({ path, lines: text.split("\n").length }));
   expect(lengths.filter(({ lines }) => lines > MAX_FILE_LINES)).toEqual([]);
 });
 
-test("functions keep to the size budget", async () => {
+test("every function stays within the size budget", async () => {
   const folder = await mkdtemp(join(tmpdir(), "condarium-size-"));
   const rule = ["error", { max: MAX_FUNCTION_LINES, skipBlankLines: false, skipComments: false }];
   await Bun.write(join(folder, "size.json"), JSON.stringify({ rules: { "max-lines-per-function": rule } }));
@@ -154,7 +158,7 @@ test("functions keep to the size budget", async () => {
     const text = await new Response(Bun.spawn(command, { cwd: ROOT }).stdout).text();
     return text.split("\n").filter((line) => line.includes("max-lines-per-function"));
   };
-  // The first measurement shows that the ruler finds a function that is too long.
+  // The first measurement shows that the check finds a function that is too long.
   expect(await measure(folder)).toHaveLength(1);
   expect(await measure("src")).toEqual([]);
 });
@@ -164,7 +168,7 @@ async function readSources(): Promise<Source[]> {
   for await (const path of new Bun.Glob("**/*.ts").scan(join(ROOT, "src"))) {
     if (path.endsWith(".d.ts")) continue;
     const text = await Bun.file(join(ROOT, "src", path)).text();
-    // A match on text, since the transpiler's own scan leaves type imports out.
+    // Matches text, because the transpiler's own scan leaves type imports out.
     const imports = [...text.matchAll(/(?:from|import)\s*\(?\s*"(\.[^"]+\.ts)"/g)].map((match) =>
       normalize(join(dirname(path), match[1] ?? "")),
     );
@@ -182,7 +186,7 @@ function serviceRankOf(path: string): number {
   return SERVICE_RANKS.findIndex(([pattern]) => pattern.test(file));
 }
 
-/** `modules/conda/info/index.ts` belongs to `conda`, `modules/hash.ts` to nothing but itself. */
+/** `modules/conda/info/index.ts` belongs to `conda`; `modules/hash.ts` belongs to itself only. */
 function roomOf(path: string): string | undefined {
   return /^modules\/([^/]+)/.exec(path)?.[1];
 }

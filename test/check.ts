@@ -1,4 +1,4 @@
-// `bun run check`: everything that must hold before a change is kept. Ends with one line `N passed, N failed`.
+// `bun run check`: everything that must pass before a commit. Ends with one line `N passed, N failed`.
 
 import { runSteps } from "./support/steps.ts";
 

@@ -5,7 +5,7 @@ const load = (input: Partial<Parameters<typeof loadConfig>[0]>) => loadConfig({ 
 const file = (text: string) => ({ name: "test.toml", text });
 
 describe("the configuration", () => {
-  test("has defaults for everything that needs one", () => {
+  test("has defaults for every setting that needs one", () => {
     const { config, sources } = load({});
     expect(config).toMatchObject({
       data: "./data",
@@ -19,7 +19,7 @@ describe("the configuration", () => {
     expect(new Set(Object.values(sources))).toEqual(new Set(["default", "unset"]));
   });
 
-  test("takes flags before the environment, that before the file, that before defaults", () => {
+  test("prefers flags over the environment, the environment over the file, and the file over defaults", () => {
     const all = {
       flags: { listen: "127.0.0.1:1" },
       environment: { CONDARIUM_LISTEN: "127.0.0.1:2", CONDARIUM_WORKERS: "2" },
@@ -50,14 +50,14 @@ describe("the configuration", () => {
     );
   });
 
-  test("leaves other variables alone", () => {
+  test("ignores unrelated environment variables", () => {
     expect(() => load({ environment: { PATH: "/bin", HOME: "/", CONDARIUM_TEST_SOURCE: "1" } })).not.toThrow();
     // Container platforms set these for a service called condarium.
     const links = { CONDARIUM_PORT: "tcp://10.0.0.1:80", CONDARIUM_SERVICE_HOST: "x", CONDARIUM_PORT_80_TCP: "x" };
     expect(() => load({ environment: links })).not.toThrow();
   });
 
-  test("reads no failpoints unless it was built for them", () => {
+  test("reads no failpoints unless the build includes them", () => {
     expect(load({ environment: { CONDARIUM_TEST_FAILPOINTS: "p4.renamed=kill" } }).failpoints).toBeUndefined();
   });
 
@@ -71,7 +71,7 @@ describe("the configuration", () => {
     expect(load({ flags: { "min-free-space": text } }).config["min-free-space"]).toBe(bytes);
   });
 
-  test("splits addresses, IPv6 ones too", () => {
+  test("splits addresses into host and port, also for IPv6", () => {
     expect(splitAddress("127.0.0.1:80")).toEqual({ hostname: "127.0.0.1", port: 80 });
     expect(splitAddress("[::1]:80")).toEqual({ hostname: "::1", port: 80 });
   });

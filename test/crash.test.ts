@@ -1,13 +1,14 @@
-// kill -9 at every step of the write path: what was acknowledged is there, nothing else is half there.
+// kill -9 at every step of the write path: acknowledged data exists completely, and nothing exists half.
 
-import { describe, expect, test } from "bun:test";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { cp, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { basic, startTestApp, PASSWORD, type TestApp } from "./support/app.ts";
+import { basic, derivedDataIsLetGo, startTestApp, PASSWORD, type TestApp } from "./support/app.ts";
 import { bytesOf, jsonOf } from "./support/answers.ts";
 import { spawnCrashing } from "./support/crashing.ts";
 import { buildPackage, type BuiltPackage } from "./support/package-builder.ts";
+import { problemsOf } from "./support/problems.ts";
 
 const POINTS = [
   "p1.temp_open",
@@ -19,13 +20,24 @@ const POINTS = [
   "p7.committed",
 ] as const;
 
+/** A data folder with one user, of which each test uses a copy. */
+let template: string;
+beforeAll(async () => {
+  template = await mkdtemp(join(tmpdir(), "condarium-crash-"));
+  const server = await startTestApp({ folder: template });
+  await server.addUser("user");
+  await server.close();
+  await derivedDataIsLetGo(template);
+});
+afterAll(() => rm(template, { recursive: true, force: true }));
+
 type Crashing = { readonly url: string; readonly child: ReturnType<typeof spawnCrashing> };
 
-describe("a kill -9", () => {
-  // The second blow falls when the server already holds something; later ones hit other publishes of a busy moment.
+describe("kill -9 of the server", () => {
+  // The second kill hits a server with data; later ones hit concurrent publishes.
   for (const point of POINTS) {
     for (const blow of [1, 4]) {
-      test(`at ${point}, the ${blow}. time it is passed, loses nothing that was acknowledged`, async () => {
+      test(`at ${point}, on pass ${blow}, loses nothing that was acknowledged`, async () => {
         const folder = await folderWithUser();
         const server = await startCrashing(folder, `${point}=kill@${blow}`);
         const packages = Array.from({ length: 6 }, (_, at) => buildPackage({ name: `p${at}`, version: "1" }));
@@ -35,20 +47,20 @@ describe("a kill -9", () => {
             if ((await publish(server.url, built)) === 201) acknowledged.push(built);
           }),
         );
-        // Publishes of one moment share a commit, so that the later points are passed less often than there are publishes.
+        // Concurrent publishes share a commit, so the later failpoints are passed less often than there are publishes.
         for (let at = 6; at < 20 && server.child.exitCode === null && server.child.signalCode === null; at++) {
           const built = buildPackage({ name: `p${at}`, version: "1" });
           packages.push(built);
           if ((await publish(server.url, built)) === 201) acknowledged.push(built);
         }
-        // A server that was not hit would prove nothing.
+        // A server that was not killed would prove nothing.
         expect(await server.child.exited).toBe(137);
         await checkAfterCrash(folder, packages, acknowledged);
       });
     }
   }
 
-  test("at random moments of a busy time loses nothing that was acknowledged", async () => {
+  test("at random points under load loses nothing that was acknowledged", async () => {
     const folder = await folderWithUser();
     const packages: BuiltPackage[] = [];
     const acknowledged: BuiltPackage[] = [];
@@ -69,9 +81,9 @@ describe("a kill -9", () => {
   });
 });
 
-describe("a kill -9 of the collector", () => {
+describe("kill -9 of the garbage collector", () => {
   for (const point of ["p11.gc_marked", "p12.gc_unlinked", "p6.in_tx"]) {
-    test(`at ${point} leaves nothing wrong, and nothing that the next does not take`, async () => {
+    test(`at ${point} leaves a consistent folder, and the next run collects the rest`, async () => {
       const folder = await folderWithUser();
       const server = await startTestApp({ folder });
       const packages = ["kept", "gone", "again"].map((name) => buildPackage({ name, version: "1" }));
@@ -91,7 +103,7 @@ describe("a kill -9 of the collector", () => {
   }
 });
 
-test("an error thrown at any step is an error of that publish only, and leaves no upload behind", async () => {
+test("an error thrown at any step of a publish fails only that publish and leaves no temporary file", async () => {
   for (const point of POINTS.slice(1, 6)) {
     let armed = true;
     const failpoint = (name: string): void => {
@@ -121,13 +133,11 @@ test("an error thrown at any step is an error of that publish only, and leaves n
 
 async function folderWithUser(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "condarium-crash-"));
-  const server = await startTestApp({ folder });
-  await server.addUser("user");
-  await server.close();
+  await cp(template, folder, { recursive: true });
   return folder;
 }
 
-/** A server of the source, built with failpoints; it has to be started apart, since it will be killed. */
+/** A server from the source, built with failpoints; a separate process, because it will be killed. */
 async function startCrashing(folder: string, failpoints: string | undefined): Promise<Crashing> {
   const child = spawnCrashing(["serve", "--data", folder, "--listen", "127.0.0.1:0"], failpoints);
   const decoder = new TextDecoder();
@@ -167,9 +177,7 @@ async function checkAfterCrash(
 ): Promise<void> {
   const server = await startTestApp({ folder });
   try {
-    const problems: unknown[] = [];
-    await server.app.verify({ level: "full", onProblem: (problem) => void problems.push(problem) });
-    expect(problems).toEqual([]);
+    expect(await problemsOf(server, "full")).toEqual([]);
     expect(await readdir(join(folder, "tmp")).catch(() => [])).toEqual([]);
     const user = server.as("user");
     const answer = await user.get("/user/main/noarch/repodata.json");
@@ -181,7 +189,7 @@ async function checkAfterCrash(
       expect([built.fileName, file.status === 200]).toEqual([built.fileName, isListed]);
       if (isListed) expect(await bytesOf(file)).toEqual(Buffer.from(built.bytes));
       if (acknowledged.includes(built)) expect(listed).toContain(built.fileName);
-      // Sending it again is harmless: it is created now, or there with the same bytes.
+      // Repeating the publish is harmless: it is created then, or exists with the same bytes.
       const again = await user.put(`/api/packages/user/conda/main/${built.fileName}`, built.bytes);
       if (isListed)
         expect([again.status, (await jsonOf<{ identical: boolean }>(again)).identical]).toEqual([409, true]);

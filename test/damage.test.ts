@@ -1,5 +1,5 @@
-// Every file and folder of a data folder, spoiled: a command says in one sentence which it is and what to do, and leaves it
-// alone. All commands go through all damages at night (`nightly/damage.nightly.ts`).
+// Damage to every file and folder of a data folder: a command names it in one sentence, says what to do, and leaves it
+// unchanged. The nightly run tests all commands with all kinds of damage (`nightly/damage.nightly.ts`).
 
 import { Database as Connection } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
@@ -27,12 +27,12 @@ beforeAll(async () => {
 afterAll(() => room.close());
 
 test.each([["serve"], ["user list"]])(
-  "%s refuses in one sentence what it cannot use, and begins anew what it can",
+  "%s refuses in one sentence every damaged file it cannot use, and rebuilds every file it can",
   async (command) => expect(await room.judge(typical, command.split(" "))).toEqual([]),
   60_000,
 );
 
-describe("a database that is damaged", () => {
+describe("a damaged database", () => {
   let folder: string;
   let database: string;
   beforeAll(async () => {
@@ -44,7 +44,7 @@ describe("a database that is damaged", () => {
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  /** All but its first page, which says that it is one. */
+  /** All but its first page, which identifies it as a database. */
   async function spoil(): Promise<void> {
     const { size } = await stat(database);
     const file = await open(database, "r+");
@@ -53,7 +53,7 @@ describe("a database that is damaged", () => {
     await file.close();
   }
 
-  test("while the server runs is answered with 503 and no internals, and the log names it once", async () => {
+  test("is answered with 503 and no internals while the server runs, and is logged once", async () => {
     const server = await listen({ folder });
     await spoil();
     const built = buildPackage({ name: "late", version: "1" });
@@ -84,12 +84,12 @@ describe("a database that is damaged", () => {
       const ended = await condarium([...command.split(" "), "--data", folder]);
       expect([ended.code, ended.stdout]).toEqual([1, ""]);
       expect(ended.stderr).toBe(
-        `condarium: ${database} is damaged, or no database: restore it from a backup. Nothing was changed.\n`,
+        `condarium: ${database} is damaged, or not a database: restore it from a backup. Nothing was changed.\n`,
       );
     },
   );
 
-  test("only where the users are is named likewise, once a command comes to it", async () => {
+  test("is named by a command as soon as the command reads the damaged users table", async () => {
     const copy = join(folder, "copy");
     const app = await startTestApp({ folder: copy });
     await app.addUser("alice");
@@ -105,7 +105,7 @@ describe("a database that is damaged", () => {
       const ended = await condarium([...command.split(" "), "--data", copy]);
       expect([command, ended.code, ended.stdout]).toEqual([command, 1, ""]);
       expect(ended.stderr.split("\n").at(-2)).toBe(
-        `condarium: ${path} is damaged, or no database: restore it from a backup. Nothing was changed.`,
+        `condarium: ${path} is damaged, or not a database: restore it from a backup. Nothing was changed.`,
       );
     }
   });
@@ -119,8 +119,8 @@ describe("a database that is damaged", () => {
   });
 });
 
-describe("a database that is", () => {
-  test("another program's gets no tables of ours", async () => {
+describe("a database of another program", () => {
+  test("is refused and gets none of the server's tables", async () => {
     const folder = await mkdtemp(join(tmpdir(), "condarium-foreign-"));
     const path = join(folder, "condarium.db");
     const other = new Connection(path);
@@ -130,15 +130,15 @@ describe("a database that is", () => {
     const ended = await condarium(["serve", "--data", folder, "--listen", "127.0.0.1:0"]);
     expect([ended.code, ended.stderr]).toEqual([
       1,
-      `condarium: ${path} is a database of something else: put back that of condarium. Nothing was changed.\n`,
+      `condarium: ${path} is another program's database: put the condarium database back. Nothing was changed.\n`,
     ]);
-    // Only the mode of the journal is another, as whoever looks into a database must say.
+    // Only the journal mode differs, because every program that opens a database must set it.
     expect((await Bun.file(path).bytes()).length).toBe(before.length);
     await rm(folder, { recursive: true });
   });
 });
 
-test("derived data that are damaged are begun anew, and the log says so", async () => {
+test("damaged derived data is rebuilt, and the log says so", async () => {
   const folder = await mkdtemp(join(tmpdir(), "condarium-derived-"));
   const app = await startTestApp({ folder });
   const alice = await app.addUser("alice");
@@ -157,7 +157,7 @@ test("derived data that are damaged are begun anew, and the log says so", async 
 });
 
 test.skipIf(leftOutDamages.includes("unreadable"))(
-  "a package that cannot be read is one finding of verify, which goes on to the others",
+  "an unreadable package is one finding of verify, and verify continues with the other packages",
   async () => {
     const folder = await mkdtemp(join(tmpdir(), "condarium-unreadable-"));
     const app = await startTestApp({ folder });
@@ -175,12 +175,14 @@ test.skipIf(leftOutDamages.includes("unreadable"))(
     expect(ended.code).toBe(1);
     expect(ended.stdout).toMatch(/^I-3 {2}[^\n]+ cannot be read: EACCES[^\n]+\n$/);
     expect(ended.stdout).toContain(blob);
-    expect(ended.stderr).toBe("2 files, 2 blobs, 1 problems.\n");
+    expect(ended.stderr).toBe(
+      "Violated invariants:\n  I-3  Stored content is identical to what was published.\n2 files, 2 blobs, 1 problems.\n",
+    );
     await rm(folder, { recursive: true, force: true });
   },
 );
 
-test("a file of settings that cannot be read is named in one sentence", async () => {
+test("an unreadable settings file is named in one sentence", async () => {
   const folder = await mkdtemp(join(tmpdir(), "condarium-config-"));
   const garbage = join(folder, "garbage.toml");
   await Bun.write(garbage, Buffer.from(Array.from({ length: 400 }, (_, at) => (at * 37) % 256)));

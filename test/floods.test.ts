@@ -1,4 +1,4 @@
-// What somebody who asks and does not listen may cost: memory, and the time of others.
+// The limits for a client that sends requests and does not read: memory, and the time of other clients.
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -38,7 +38,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true, maxRetries: 5 });
 });
 
-/** How much more memory than before is used at most while `work` runs. */
+/** The peak of the additional memory while `work` runs. */
 async function growth(work: () => Promise<unknown>): Promise<number> {
   const resident = (): number => residentBytes(server.child.pid) ?? 0;
   const before = resident();
@@ -52,7 +52,7 @@ async function growth(work: () => Promise<unknown>): Promise<number> {
 const get = (path: string, headers: Record<string, string> = {}): Promise<Response> =>
   fetch(`${server.url}${path}`, { headers });
 
-test("400 who ask for 60 packages and read nothing share what is read, and others get theirs", async () => {
+test("400 clients that request 60 packages and read nothing share memory, and other clients get their packages", async () => {
   const texts = Array.from({ length: 400 }, (_, at) =>
     getText(`${SUBDIR}/n${at % PACKAGES}-1-0.conda`, { at: `${at}` }),
   );
@@ -66,7 +66,7 @@ test("400 who ask for 60 packages and read nothing share what is read, and other
     }
     for (const connection of open) connection.end();
   });
-  // All in all they ask for 360 MB.
+  // Together they request 360 MB.
   expect(grown).toBeLessThan(220 * MIB);
 });
 
@@ -79,7 +79,7 @@ const ENDLESS: readonly [string, string, Record<string, string>][] = [
   ["GET", "/nothing", {}],
 ];
 
-/** How many answers come after all requests have been sent, or as many of them as the server takes. */
+/** The number of responses after all requests have been sent, or as many of them as the server accepts. */
 async function answersTo(text: string, count: number, atOnce: number): Promise<number> {
   const socket = await openSocket(server.port);
   try {
@@ -99,7 +99,7 @@ async function answersTo(text: string, count: number, atOnce: number): Promise<n
 }
 
 test.each(ENDLESS)(
-  "of 5,000 requests %s %s %j that were sent without waiting, few are answered",
+  "5,000 pipelined requests %s %s %j from a client that reads nothing get few answers",
   async (...request) => {
     const [method, path, headers] = request;
     for (const header of ["none", "none", "flood"]) await get(path, { ...headers, header });
@@ -109,7 +109,7 @@ test.each(ENDLESS)(
 );
 
 test.each(ENDLESS.slice(0, 2))(
-  "who sends %s %s %j again and again and reads nothing is cut off",
+  "a client that repeats %s %s %j and reads nothing is disconnected",
   async (...request) => {
     const [method, path, headers] = request;
     const answers = await answersTo(getText(path, headers, method), 2000, 1);
@@ -117,7 +117,7 @@ test.each(ENDLESS.slice(0, 2))(
   },
 );
 
-test("who reads each answer before the next request may ask as often as they like", async () => {
+test("a client that reads each answer before the next request is never limited", async () => {
   const socket = await openSocket(server.port);
   try {
     for (let at = 0; at < 2000; at += 1) {

@@ -1,4 +1,4 @@
-// A data folder that is moved away, replaced or emptied under a running server: nothing that goes elsewhere is acknowledged.
+// A data folder that is moved, replaced or emptied under a running server: nothing stored elsewhere is acknowledged.
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { cp, mkdir, mkdtemp, readdir, rename, rm, truncate } from "node:fs/promises";
@@ -78,8 +78,8 @@ async function restoreOver(): Promise<void> {
   await rename(part("backup.db"), part("condarium.db"));
 }
 
-describe("nothing is stored or served, readiness says so at once, and the log once, for", () => {
-  test.each(moves)("%s", async (_, name, move, back) => {
+describe("the server stores and serves nothing, turns unready at once and logs once", () => {
+  test.each(moves)("for %s", async (_, name, move, back) => {
     await move();
     const next = buildPackage({ name: "next", version: "1" });
     const refused = await publish(next);
@@ -104,7 +104,7 @@ describe("nothing is stored or served, readiness says so at once, and the log on
   });
 });
 
-test("a folder that is moved in the middle of an upload takes nothing of it, and neither does the one in its place", async () => {
+test("a data folder moved during an upload gets nothing of the upload, and neither does the folder in its place", async () => {
   const built = buildPackage({ name: "halved", version: "1" });
   const body = new ReadableStream<Uint8Array>({
     async start(controller) {
@@ -122,7 +122,7 @@ test("a folder that is moved in the middle of an upload takes nothing of it, and
   expect(await readdir(folder, { recursive: true })).toEqual(["tmp"]);
 });
 
-test("a server may begin on a new folder of that name, and the first one leaves it alone", async () => {
+test("a second server can start on a new folder of the same name, and the first server leaves the new folder alone", async () => {
   await rename(folder, away);
   const second = await listen({ folder });
   await second.addUser("alice");
@@ -132,7 +132,7 @@ test("a server may begin on a new folder of that name, and the first one leaves 
   expect(await second.stored()).toHaveLength(6);
   expect(await statusOf(DOCUMENT)).toBe(503);
   await server.stop();
-  // What the first has let go of was not the second one's.
+  // The first server released files of its own folder, not of the second one's.
   expect((await second.publish("alice", ROOT, kept)).status).toBe(201);
   expect((await fetch(`${second.url}/health/ready`)).status).toBe(200);
   await second.stop();
@@ -140,7 +140,7 @@ test("a server may begin on a new folder of that name, and the first one leaves 
   expect(await statusOf(FILE)).toBe(200);
 });
 
-test("a document is never made of another folder's packages, even before the move has been noticed", async () => {
+test("a document is never built from another folder's packages, even before the move is noticed", async () => {
   const other = await startTestApp({ folder: join(root, "other") });
   const alice = await other.addUser("alice");
   const built = buildPackage({ name: "other", version: "1" });
@@ -151,13 +151,13 @@ test("a document is never made of another folder's packages, even before the mov
   expect(await statusOf("/health/ready")).toBe(200);
   await rename(folder, away);
   await rename(join(root, "other"), folder);
-  // Nothing has been written since, so that only the looks of every second could know.
+  // Nothing has been written since, so that only the check every second could notice.
   const answer = await fetch(`${server.url}${DOCUMENT}`);
   expect(await answer.text()).not.toContain("other");
   expect(answer.status).toBe(503);
 });
 
-test("a folder that is moved while a change commits acknowledges nothing, and what was sent can be sent again", async () => {
+test("a data folder moved during a commit acknowledges nothing, and the client can retry", async () => {
   for (const point of ["p6.in_tx", "p7.committed"]) {
     const [here, there] = [join(root, `at-${point}`), join(root, `gone-${point}`)];
     await cp(join(root, "template"), here, { recursive: true });
@@ -178,7 +178,7 @@ test("a folder that is moved while a change commits acknowledges nothing, and wh
   }
 });
 
-test("nothing is acknowledged while a folder is moved to and fro", async () => {
+test("nothing is acknowledged while a data folder is moved back and forth", async () => {
   const packages = Array.from({ length: 40 }, (_, at) => buildPackage({ name: `p${at}`, version: "1" }));
   const acknowledged: string[] = [];
   const sending = Promise.all(
@@ -202,13 +202,13 @@ test("nothing is acknowledged while a folder is moved to and fro", async () => {
   for (const name of acknowledged) expect([name, await statusOf(`/alice/main/noarch/${name}`)]).toEqual([name, 200]);
 });
 
-test("temporary files may be cleared, with their folder", async () => {
+test("the temporary folder can be deleted while the server runs", async () => {
   await rm(part("tmp"), { recursive: true });
   expect(await statusOf("/health/ready")).toBe(200);
   expect((await publish(buildPackage({ name: "after", version: "1" }))).status).toBe(201);
 });
 
-test("derived data may be deleted under the server, and are made anew in their place", async () => {
+test("derived data can be deleted while the server runs, and is rebuilt in place", async () => {
   for (const name of ["index.db", "index.db-wal", "index.db-shm", "derived", "shards"])
     await rm(part(name), { recursive: true, force: true });
   const built = buildPackage({ name: "after", version: "1" });

@@ -1,4 +1,4 @@
-// A disk that lets itself be read only, as a whole or in a part, while the server runs.
+// A disk that turns read-only, completely or in part, while the server runs.
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { cp, mkdir, mkdtemp, rm, stat } from "node:fs/promises";
@@ -53,7 +53,7 @@ const lines = (event: string): string[] =>
     .split("\n")
     .filter((line) => line.includes(`"event":"${event}","kind":"disk"`));
 
-/** What is opened from here on can only be read, as after an error of the file system. */
+/** Files opened from here on are read-only, as after an error of the file system. */
 function lock(path: string): void {
   expect(runs("mount", "--bind", path, path)).toBe(true);
   mounted.push(path);
@@ -66,7 +66,7 @@ function unlock(): void {
 
 describe.skipIf(!canMount)("a data folder that becomes read-only", () => {
   test.each(["", "blobs", "files", "tmp", "shards", "derived", "condarium.db", "index.db"])(
-    "in %p is told of by readiness, log and metrics, read on, and written again once it can be",
+    "in %p is reported by readiness, log and metrics, stays readable, and is written again once possible",
     async (name) => {
       const path = join(folder, name);
       lock(path);
@@ -88,7 +88,7 @@ describe.skipIf(!canMount)("a data folder that becomes read-only", () => {
     },
   );
 
-  test("says so by itself, though nobody asks for anything", async () => {
+  test("is reported although no request arrives", async () => {
     lock(folder);
     for (let waited = 0; waited < 250 && lines("trouble").length === 0; waited++) await Bun.sleep(20);
     expect(lines("trouble")).toHaveLength(1);
@@ -108,13 +108,13 @@ describe.skipIf(!canMount)("a data folder that becomes read-only", () => {
     unlock();
     expect(await statusOf("/alice/main/noarch/refused-1-0.conda")).toBe(404);
     expect(await server.staged()).toEqual([]);
-    // One that goes well at once is no proof that the disk is sound again.
+    // One success does not prove that the disk is writable again.
     expect(await statusOf("/health/ready")).toBe(503);
     for (let waited = 0; waited < 500 && (await statusOf("/health/ready")) !== 200; waited++) await Bun.sleep(20);
     expect((await publish("refused")).status).toBe(201);
   }, 20_000);
 
-  test("answers 503 for a document that would have to be made, keeps what it had made before, and makes it once it can", async () => {
+  test("responds with 503 for an unbuilt document, serves built ones, and builds it once the folder is writable", async () => {
     await server.stop();
     server = await listen({ folder });
     const { ino } = await stat(join(folder, "index.db"));
@@ -129,7 +129,7 @@ describe.skipIf(!canMount)("a data folder that becomes read-only", () => {
   });
 });
 
-test("a reserve that is no longer free is warned of once, and is no reason to be called unready", async () => {
+test("a reserve that is used up is logged once, and does not make the server unready", async () => {
   const low = await startTestApp({ settings: { "min-free-space": "4000TiB" } });
   for (let times = 0; times < 3; times++) expect((await low.anonymous.get("/health/ready")).status).toBe(200);
   expect(low.log().match(/"event":"trouble","kind":"space"/g)).toHaveLength(1);

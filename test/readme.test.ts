@@ -1,4 +1,4 @@
-// README.md is run: what it tells people to type works, in its order, and what it shows is true.
+// README.md is run: its commands work in their order, and its examples are true.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
@@ -26,7 +26,7 @@ const SYSTEM_PATH = `${PATH}:/usr/sbin:/sbin`;
 const nginx = Bun.which("nginx", { PATH: SYSTEM_PATH });
 const systemdAnalyze = Bun.which("systemd-analyze", { PATH: SYSTEM_PATH });
 
-/** How each program of README.md is covered; a line of another program fails. */
+/** How each program of README.md is covered; a line with another program fails. */
 const COVER: Readonly<Record<string, (line: string) => Promise<void> | void>> = {
   condarium: typeIt,
   conda: readChannel,
@@ -65,8 +65,8 @@ afterAll(async () => {
   await rm(room, { recursive: true, force: true });
 });
 
-describe("README.md, line by line:", () => {
-  test.each(shellLines(blocks))("%s", async (typed) => {
+describe("README.md, line by line", () => {
+  test.each(shellLines(blocks))("the line works: %s", async (typed) => {
     const line = typed.replace(/^sudo (-u condarium )?/, "");
     const cover = COVER[line.split(" ", 1)[0] ?? ""];
     if (cover === undefined) throw new Error(`no test covers this line of README.md: ${typed}`);
@@ -74,18 +74,18 @@ describe("README.md, line by line:", () => {
   });
 });
 
-test("after all these lines, the channels hold what README.md says they hold, and no stranger reads the private one", async () => {
+test("README.md's lines leave its channels with the promised contents, and no stranger reads the private one", async () => {
   expect(await namesIn(`${server.url}/alice/main`)).toEqual(["my-package-1.0-0.conda", "my-package-1.2-0.conda"]);
   expect(passwords.size).toBe(3);
   expect((await fetch(`${server.url}/alice/secret/noarch/repodata.json`)).status).toBe(401);
   expect(server.log()).not.toContain(token);
 });
 
-test("there is no code of a kind that is not tested", () => {
+test("README.md has no code block of an untested language", () => {
   expect([...new Set(blocks.map(({ language }) => language))].sort()).toEqual(["ini", "json", "nginx", "sh", "toml"]);
 });
 
-test("the table of settings is the one of the program", () => {
+test("README.md's table of settings equals the program's settings", () => {
   const settings: Readonly<Record<string, { readonly default: string | undefined; readonly help: string }>> = SETTINGS;
   const rows = Object.entries(settings).map(([name, setting]) => [
     name,
@@ -96,14 +96,14 @@ test("the table of settings is the one of the program", () => {
   expect(tableRows(readme, "name")).toEqual(rows);
 });
 
-test("the file of settings is taken", async () => {
+test("README.md's settings file is accepted", async () => {
   const shown = await output([builtBinary(), "config", "show", "--config", join(room, "condarium.toml"), "--json"]);
   const rows = z.array(z.object({ setting: z.string(), source: z.string() })).parse(JSON.parse(shown));
   const fromFile = rows.filter(({ source }) => source === "file").map(({ setting }) => setting);
   expect(fromFile.sort()).toEqual(Object.keys(Bun.TOML.parse(theBlock(blocks, "toml"))).sort());
 });
 
-test("links lead to files that exist", async () => {
+test("README.md links only to existing files", async () => {
   for (const page of ["README.md", "CHANGELOG.md", "src/README.md", "test/README.md", "drizzle/README.md"]) {
     const text = await Bun.file(join(ROOT, page)).text();
     const targets = [...text.matchAll(/\]\(([^):]+)\)/g)].map((match) => join(ROOT, dirname(page), match[1] ?? ""));
@@ -111,7 +111,7 @@ test("links lead to files that exist", async () => {
   }
 });
 
-test("the unit holds for systemd, and keeps Bun's own switches away", async () => {
+test("README.md's systemd unit passes systemd's check and disables Bun's own switches", async () => {
   expect(unit).toContain("UnsetEnvironment=BUN_OPTIONS BUN_BE_BUN\n");
   if (systemdAnalyze === null) return leaveOut("README.md's unit", "systemd-analyze is missing");
   const file = join(room, "condarium.service");
@@ -120,7 +120,7 @@ test("the unit holds for systemd, and keeps Bun's own switches away", async () =
   expect([ran.code, ran.stderr, ran.stdout]).toEqual([0, "", ""]);
 });
 
-test("through nginx as README.md sets it up, a package larger than nginx's own limit is published and read", async () => {
+test("README.md's nginx setup publishes and serves a package larger than nginx's default limit", async () => {
   if (nginx === null) return leaveOut("README.md's lines for nginx", "nginx is missing");
   const { config, url } = await nginxConfig();
   const checked = await run([nginx, "-t", "-e", "stderr", "-c", config]);
@@ -129,7 +129,7 @@ test("through nginx as README.md sets it up, a package larger than nginx's own l
   const proxy = Bun.spawn([nginx, "-e", "stderr", "-c", config], { stdin: "ignore", stdout: "ignore" });
   try {
     await answered(url);
-    // More than nginx takes unless told otherwise, and nothing that packs well.
+    // More than nginx's default limit, and incompressible.
     const part = (_: unknown, at: number) => [`share/${at}`, crypto.getRandomValues(new Uint8Array(65_536))] as const;
     const files = Object.fromEntries(Array.from({ length: 40 }, part));
     const built = buildPackage({ name: "large", version: "1", files });
@@ -170,7 +170,7 @@ async function makePackages(line: string): Promise<void> {
   }
 }
 
-/** conda, mamba and pixi are not here; their channel is read as they would read it, by py-rattler too where it is. */
+/** conda, mamba and pixi are not run; their channel is read as they would read it, by py-rattler too if available. */
 async function readChannel(line: string): Promise<void> {
   channel = /--channel (\S+)/.exec(fillIn(line, standIns()))?.[1] ?? channel;
   const names = await namesIn(channel, line.startsWith("mamba ") ? mambaHeaders(channel) : {});
@@ -180,12 +180,12 @@ async function readChannel(line: string): Promise<void> {
   expect(solved.map(({ name }) => name)).toEqual(["my-package"]);
 }
 
-/** What mamba sends because of its file of credentials. */
+/** The header that mamba sends because of its credentials file. */
 function mambaHeaders(url: string): Record<string, string> {
   const entry = z.object({ type: z.literal("BearerToken"), token: z.string() });
   const file = z.record(z.string(), entry).parse(JSON.parse(fillIn(theBlock(blocks, "json"), standIns())));
   const secret = file[new URL(url).host]?.token;
-  // A token that is still to be made is not sent; a public channel needs none.
+  // A token that does not exist yet is not sent; a public channel needs none.
   return secret === undefined || secret === "" ? {} : { authorization: `Bearer ${secret}` };
 }
 
@@ -205,7 +205,7 @@ async function runScript(line: string): Promise<void> {
   if (script?.[2] === "start") await startFromSource();
 }
 
-/** `run start` for real, on a folder and a port of its own. */
+/** `run start` for real, with its own folder and port. */
 async function startFromSource(): Promise<void> {
   const place = ["--data", join(room, "from-source"), "--listen", "127.0.0.1:0"];
   const child = Bun.spawn([process.execPath, "run", "start", ...place], { cwd: ROOT, stdout: "pipe", stderr: "pipe" });
@@ -223,7 +223,7 @@ async function startFromSource(): Promise<void> {
   expect([log.includes('"event":"stopped"'), await child.exited, log]).toEqual([true, 0, log]);
 }
 
-/** The image itself is built and run by `.ci/image.sh`; here it has to fit what README.md says. */
+/** `.ci/image.sh` builds and runs the image; this checks that it matches README.md. */
 async function useImage(line: string): Promise<void> {
   if (line.startsWith("docker exec condarium ")) return await typeIt(line.replace("docker exec condarium ", ""));
   if (line === "docker build --tag condarium .") return;

@@ -1,4 +1,4 @@
-// How a server begins and ends, as a process: signals, exit codes, and what becomes of open transfers.
+// The start and the end of a server process: signals, exit codes, and open transfers.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -39,12 +39,12 @@ async function start(...args: string[]): Promise<ServerProcess> {
 async function sending(server: ServerProcess, name: string, headers: Record<string, string | number>, body = "") {
   const socket = await openSocket(server.port);
   await socket.send(requestText(`PUT /api/packages/alice/conda/main/${name}`, { ...ALICE, ...headers }, body));
-  // The password is checked first, which takes a while.
+  // The password is checked first, which takes some time.
   await Bun.sleep(300);
   return socket;
 }
 
-/** A download of which nothing is taken in but the beginning. */
+/** A download of which only the beginning is read. */
 async function receiving(server: ServerProcess): Promise<RawSocket> {
   const socket = await openSocket(server.port);
   await socket.send(requestText(`GET ${FILE}`));
@@ -54,7 +54,7 @@ async function receiving(server: ServerProcess): Promise<RawSocket> {
 }
 
 describe("a SIGTERM", () => {
-  test("lets an upload and a download end, takes nothing new, and exits with 0", async () => {
+  test("lets an upload and a download finish, accepts no new request, and exits with 0", async () => {
     const server = await start();
     const built = buildPackage({ name: "last", version: "1" });
     const upload = await sending(server, built.fileName, { "content-length": built.bytes.length });
@@ -91,7 +91,7 @@ describe("a SIGTERM", () => {
     silent.close();
   });
 
-  test("cuts off at its deadline what is stuck, keeps nothing of it, and still exits with 0", async () => {
+  test("cuts off stuck requests at its deadline, keeps nothing of them, and still exits with 0", async () => {
     const server = await start("--shutdown-timeout", "1s");
     const sockets = [
       await sending(server, "stuck-1-0.conda", { "content-length": 1000 }, "x".repeat(10)),
@@ -123,7 +123,7 @@ describe("a SIGTERM", () => {
     upload.close();
   });
 
-  test("that comes twice is as one", async () => {
+  test("that arrives twice acts as one", async () => {
     const server = await start();
     const upload = await sending(server, "twice-1-0.conda", { "content-length": 5 }, "hell");
     server.child.kill("SIGTERM");
@@ -137,7 +137,7 @@ describe("a SIGTERM", () => {
   });
 });
 
-test("SIGINT ends the server likewise, and SIGHUP does not", async () => {
+test("SIGINT ends the server like SIGTERM, and SIGHUP does not", async () => {
   const server = await start();
   server.child.kill("SIGHUP");
   await Bun.sleep(100);
@@ -146,7 +146,7 @@ test("SIGINT ends the server likewise, and SIGHUP does not", async () => {
   expect([code, ms < 1000]).toEqual([0, true]);
 });
 
-test("a server whose output nobody reads any more goes on", async () => {
+test("a server whose output nobody reads continues", async () => {
   const server = await start();
   await server.closeOutput();
   for (let request = 0; request < 5; request++) {
@@ -157,7 +157,7 @@ test("a server whose output nobody reads any more goes on", async () => {
   expect((await server.end("SIGTERM")).code).toBe(0);
 });
 
-describe("a server that cannot start says why in one line, and exits with 2", () => {
+describe("a server that cannot start says why in one line and exits with 2", () => {
   const busy = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
   const { port } = busy;
   afterAll(() => busy.stop(true));
@@ -170,8 +170,16 @@ describe("a server that cannot start says why in one line, and exits with 2", ()
       () => ["--metrics-listen", `127.0.0.1:${port}`],
       "Cannot listen on 127.0.0.1:",
     ],
-    ["a value is wrong", () => ["--workers", "none"], "--workers (flag)"],
-    ["the file of settings is missing", () => ["--config", "/nowhere.toml"], "/nowhere.toml cannot be read"],
+    [
+      "a value is wrong",
+      () => ["--workers", "none"],
+      "--workers must be a whole number from 1 to 10000, for example 2.",
+    ],
+    [
+      "the file of settings is missing",
+      () => ["--config", "/nowhere.toml"],
+      "Cannot read /nowhere.toml. --config must be a TOML file",
+    ],
     ["a setting of the file is unknown", () => ["--config", join(folder, "odd.toml")], "unknown setting colour"],
     ["the file is no TOML", () => ["--config", join(folder, "broken.toml")], "is not valid TOML"],
   ])("when %s", async (_, args, message) => {
@@ -190,7 +198,7 @@ describe("a server that cannot start says why in one line, and exits with 2", ()
   });
 });
 
-/** Takes seconds to unpack: text of two letters, again and again. */
+/** Takes seconds to unpack: a repeated text of two letters. */
 function slowPackage(): Uint8Array {
   const [piece, pieces] = [64 * 1024, 1200];
   const { info } = packageParts({ name: "slow", version: "1" });

@@ -1,4 +1,4 @@
-// How a server begins beside others: on a port that is taken, and on a folder that is in use.
+// The start of a server beside others: on a used port, and on a used folder.
 
 import { Database as Connection } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
@@ -35,7 +35,7 @@ async function start(folder: string, ...args: string[]): Promise<ServerProcess> 
   return server;
 }
 
-/** A used folder, with something in it that a start sweeps. */
+/** A used folder, with a file that a start sweeps. */
 async function usedFolder(name: string): Promise<string> {
   const folder = join(root, name);
   await cp(join(root, "template"), folder, { recursive: true });
@@ -44,40 +44,40 @@ async function usedFolder(name: string): Promise<string> {
   return folder;
 }
 
-/** Folders by their names, as the server that runs there looks every second whether it can write; files with their times. */
+/** Folders by name, because a running server checks every second whether it can write; files with their times. */
 async function contents(folder: string): Promise<[string, number][]> {
   const names = (await readdir(folder, { recursive: true })).sort();
   const infos = await Promise.all(names.map(async (name) => ({ name, info: await stat(join(folder, name)) })));
   return infos.map(({ name, info }) => [name, info.isFile() ? info.mtimeMs : 0]);
 }
 
-describe("a second server on a port that is taken ends with 2, one sentence, and nothing touched", () => {
+describe("a second server on a used port", () => {
   const places: [string, (port: number) => string[]][] = [
     ["the same address", (port) => ["--listen", `127.0.0.1:${port}`]],
     ["all addresses", (port) => ["--listen", `0.0.0.0:${port}`]],
     ["all addresses of both families", (port) => ["--listen", `[::]:${port}`]],
     ["for its metrics", (port) => ["--listen", "127.0.0.1:0", "--metrics-listen", `127.0.0.1:${port}`]],
   ];
-  test.each(places)("when it asks for %s", async (name, args) => {
+  test.each(places)("exits with 2 and one sentence and touches nothing when it requests %s", async (name, args) => {
     const folder = await usedFolder(`second ${name}`);
     const before = await contents(folder);
     const flags = args(first.port);
     const ended = await condarium(["serve", "--data", folder, ...flags]);
     expect([ended.code, ended.stdout]).toEqual([2, ""]);
     expect(ended.stderr).toBe(
-      `condarium: Cannot listen on ${flags.at(-1)}: another program listens there already. Give another address with ${flags.at(-2)}.\n`,
+      `condarium: Cannot listen on ${flags.at(-1)}: another program already listens there. Give another address with ${flags.at(-2)}.\n`,
     );
     expect(await contents(folder)).toEqual(before);
     expect((await fetch(`${first.url}/health/ready`)).status).toBe(200);
   });
 
-  test("and one on a folder that is not there makes none", async () => {
+  test("creates no missing data folder", async () => {
     const folder = join(root, "never");
     expect((await condarium(["serve", "--data", folder, "--listen", `127.0.0.1:${first.port}`])).code).toBe(2);
     expect(await stat(folder).catch(() => undefined)).toBeUndefined();
   });
 
-  test("also while the first listens on all addresses, and once it has ended the port is free at once", async () => {
+  test("is refused also when the first listens on all addresses, and can start as soon as the first ends", async () => {
     const wide = await serve(join(root, "wide"), ["--listen", "0.0.0.0:0"]);
     running.push(wide);
     const args = ["serve", "--data", join(root, "narrow"), "--listen", `127.0.0.1:${wide.port}`];
@@ -88,7 +88,7 @@ describe("a second server on a port that is taken ends with 2, one sentence, and
     expect((await next.end("SIGTERM")).code).toBe(0);
   });
 
-  test("and its metrics cannot have the port of its own requests", async () => {
+  test("cannot use the port of its own requests for metrics", async () => {
     const free = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
     const address = `127.0.0.1:${free.port}`;
     free.stop(true);
@@ -98,7 +98,7 @@ describe("a second server on a port that is taken ends with 2, one sentence, and
   });
 });
 
-test("a server begins while a command holds a change, and one that was killed leaves nothing in its way", async () => {
+test("a server starts while a command holds a change, and a killed server leaves nothing in its way", async () => {
   const folder = await usedFolder("busy");
   const command = new Connection(join(folder, "condarium.db"));
   command.run("BEGIN IMMEDIATE");
@@ -112,8 +112,8 @@ test("a server begins while a command holds a change, and one that was killed le
   expect((await next.end("SIGTERM")).code).toBe(0);
 });
 
-describe("a folder that another server uses", () => {
-  test("is left alone by a second one: nothing is swept or changed", async () => {
+describe("a data folder that another server uses", () => {
+  test("is not touched by a second server: nothing is swept or changed", async () => {
     const folder = await usedFolder("shared");
     const server = await start(folder);
     await Bun.write(join(folder, "tmp", "upload"), "being received");
@@ -125,7 +125,7 @@ describe("a folder that another server uses", () => {
     expect((await server.end("SIGTERM")).code).toBe(0);
   });
 
-  test.skipIf(!canStepDown)("is none for commands of another user, who are told whose it is", async () => {
+  test.skipIf(!canStepDown)("is refused to commands of another user, with the owner's name", async () => {
     const folder = await usedFolder("private");
     const args = ["user", "list", "--data", folder];
     for (const command of [
@@ -136,12 +136,12 @@ describe("a folder that another server uses", () => {
       const ended = await condarium(command, {}, { under: AS_NOBODY });
       expect([ended.code, ended.stdout]).toEqual([2, ""]);
       expect(ended.stderr).toBe(
-        `condarium: ${folder} cannot be used: it belongs to user 0 and has mode 0700, and this is user 65534. Run condarium as that user.\n`,
+        `condarium: ${folder} cannot be used: it belongs to user 0 and has mode 0700, but condarium runs as user 65534. Run condarium as that user.\n`,
       );
     }
   });
 
-  test("is taken by one of two that start at once", async () => {
+  test("is opened by exactly one of two servers that start at once", async () => {
     const folder = await usedFolder("raced");
     const both = await Promise.allSettled([start(folder), start(folder)]);
     expect(both.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);

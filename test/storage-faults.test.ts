@@ -23,8 +23,10 @@ import { jsonOf } from "./support/answers.ts";
 import { basic, PASSWORD, startTestApp, type TestApp } from "./support/app.ts";
 import { leaveOut } from "./support/left-out.ts";
 import { listen, type Listening } from "./support/listening.ts";
+import { newToken } from "./support/manage.ts";
 import { noise } from "./support/noise.ts";
 import { buildPackage, type BuiltPackage } from "./support/package-builder.ts";
+import { problemsOf } from "./support/problems.ts";
 import { condarium, serve, type ServerProcess } from "./support/server-process.ts";
 import { canMountHere, runs } from "./support/system.ts";
 
@@ -57,7 +59,7 @@ beforeAll(async () => {
   await server.close();
 });
 
-/** A data folder with the user alice and one package, of a server that has ended. */
+/** A data folder with the user alice and one package, whose server has ended. */
 async function usedFolder(): Promise<string> {
   const folder = await newFolder();
   await cp(template, folder, { recursive: true });
@@ -82,15 +84,15 @@ describe.skipIf(!canMount)("a full disk", () => {
   });
   afterAll(async () => {
     await server.stop();
-    // What a worker thread kept open may hold the mount for a moment.
+    // A worker thread's open file can hold the mount for a short time.
     runs("umount", "-l", folder);
   });
   afterEach(() => rm(filler(), { force: true }));
 
   const fill = (leave = 0): Promise<void> => fillUp(folder, leave);
 
-  test("refuses uploads with 507 and is not ready, reads go on, and all is well once there is room", async () => {
-    const token = await newToken(server);
+  test("refuses uploads with 507 and is not ready, serves reads, and recovers once there is space", async () => {
+    const token = await newToken(server.manage, { user: "alice", name: "never used" });
     await fill();
     const next = buildPackage({ name: "next", version: "1" });
     const refused = await put(next);
@@ -100,12 +102,12 @@ describe.skipIf(!canMount)("a full disk", () => {
     expect((await get("/health/ready")).status).toBe(503);
     expect((await get("/health/live")).status).toBe(200);
     for (const path of [`/alice/main/noarch/${first.fileName}`, "/alice/main/noarch/repodata.json"]) {
-      // That a token was used cannot be noted now, which is no reason to refuse it.
+      // The use of a token cannot be recorded here, which is no reason to refuse the token.
       for (const headers of [{}, { authorization: `Bearer ${token}` }, basic("alice", PASSWORD)]) {
         expect([path, (await get(path, headers)).status]).toEqual([path, 200]);
       }
     }
-    // Whoever runs the server is told which disk is full.
+    // The log names the full disk for the administrator.
     expect(server.log()).toContain(`the disk of ${folder} is full`);
     await rm(filler());
     expect((await get("/health/ready")).status).toBe(200);
@@ -116,7 +118,7 @@ describe.skipIf(!canMount)("a full disk", () => {
     expect(await listed(server)).toEqual(["first-1-0.conda", "next-1-0.conda"]);
   });
 
-  test("in the middle of an upload leaves nothing of it", async () => {
+  test("during an upload leaves nothing of the upload", async () => {
     await fill(3 * MIB);
     const large = buildPackage({ name: "large", version: "1", files: { "share/noise": noise(4 * MIB) } });
     expect((await put(large)).status).toBe(507);
@@ -126,14 +128,12 @@ describe.skipIf(!canMount)("a full disk", () => {
     expect((await put(large)).status).toBe(201);
   });
 
-  test("has left a folder in which nothing is wrong", async () => {
-    const problems: unknown[] = [];
-    await server.app.verify({ level: "full", onProblem: (problem) => void problems.push(problem) });
-    expect(problems).toEqual([]);
+  test("leaves a data folder in which verify finds nothing", async () => {
+    expect(await problemsOf(server, "full")).toEqual([]);
   });
 });
 
-describe.skipIf(!canMount)("a disk that is full to the last byte", () => {
+describe.skipIf(!canMount)("a disk full to the last byte", () => {
   let folder: string;
   const packages = Array.from({ length: 60 }, (_, at) =>
     buildPackage({ name: `p${at}`, version: "1", files: { "share/noise": noise(100 * 1024) } }),
@@ -187,14 +187,14 @@ describe.skipIf(!canMount)("a disk that is full to the last byte", () => {
     const collected = await condarium(["gc", "--grace", "0", "--data", folder]);
     expect([collected.code, collected.stdout.includes("blob       60")]).toEqual([0, true]);
     expect(await free()).toBeGreaterThan(60 * 100 * 1024);
-    // What helped this time will help the next.
+    // The same steps will help the next time.
     expect((await stat(join(folder, "condarium.db.reserve"))).size).toBeGreaterThan(0);
     await publishAll(server);
     expect((await server.end("SIGTERM")).code).toBe(0);
     expect((await condarium(["verify", "--deep", "--data", folder])).code).toBe(0);
   }, 60_000);
 
-  test("lets the server start, and gc run without it", async () => {
+  test("lets the server start, and gc run without a server", async () => {
     const first = await begin();
     await removeAll(first);
     await first.end("SIGTERM");
@@ -205,21 +205,21 @@ describe.skipIf(!canMount)("a disk that is full to the last byte", () => {
     await fillUp(folder);
     expect(await free()).toBe(0);
     const collected = await condarium(["gc", "--grace", "0", "--data", folder]);
-    expect([collected.code, collected.stderr]).toEqual([0, expect.stringContaining("are given back")]);
+    expect([collected.code, collected.stderr]).toEqual([0, expect.stringContaining("were freed")]);
     expect(await free()).toBeGreaterThan(60 * 100 * 1024);
   }, 60_000);
 });
 
-/** Leaves so many bytes. */
+/** Leaves this many bytes. */
 async function fillUp(folder: string, leave = 0): Promise<void> {
   const { bavail, bsize } = await statfs(folder);
-  // The last pages go to whoever asks first, so the file is as large as it can get.
+  // The last pages go to the first process that allocates them, so the file is as large as possible.
   for (let left = bavail * bsize - leave; left > 0; left -= MIB) {
     await appendFile(join(folder, "filler"), new Uint8Array(Math.min(left, MIB))).catch(() => undefined);
   }
 }
 
-test("a disk with less free than its reserve takes no upload, says so before it is sent, and is ready for reads", async () => {
+test("a disk with less free space than its reserve refuses uploads before their bodies are sent, and is ready for reads", async () => {
   const folder = await usedFolder();
   const server = await startTestApp({ folder, settings: { "min-free-space": "4000TiB" } });
   let pulled = 0;
@@ -239,7 +239,7 @@ test("a disk with less free than its reserve takes no upload, says so before it 
 });
 
 describe("a data folder", () => {
-  test("is made private, with all that is in it", async () => {
+  test("is made private with all its contents", async () => {
     const folder = join(await newFolder(), "data");
     await mkdir(folder, { mode: 0o755 });
     await chmod(folder, 0o755);
@@ -262,16 +262,20 @@ describe("a data folder", () => {
 
   const wrong: [string, (folder: string) => Promise<string>, string][] = [
     ["is a link", async (folder) => await linkTo(folder), "is not a folder"],
-    ["is a file", async (folder) => (await Bun.write(`${folder}/file`, "x"), `${folder}/file`), "cannot be made"],
-    ["cannot be made", () => Promise.resolve("/proc/condarium"), "cannot be made"],
+    ["is a file", async (folder) => (await Bun.write(`${folder}/file`, "x"), `${folder}/file`), "cannot be created"],
+    ["cannot be made", () => Promise.resolve("/proc/condarium"), "cannot be created"],
     ["has a link for its tmp", async (folder) => (await swap(folder, "tmp"), folder), "must be a folder, not a link"],
     ["has a link for its blobs", async (folder) => (await swap(folder, "blobs"), folder), "must be a folder"],
     ["is of a newer layout", async (folder) => (await Bun.write(`${folder}/layout`, "2\n"), folder), "has layout 2"],
     ["has a damaged layout", async (folder) => (await Bun.write(`${folder}/layout`, "??"), folder), "is damaged"],
-    ["lost its database", async (folder) => (await rm(`${folder}/condarium.db`), folder), "is gone or empty"],
-    ["has an emptied database", async (folder) => (await truncate(`${folder}/condarium.db`), folder), "gone or empty"],
+    ["lost its database", async (folder) => (await rm(`${folder}/condarium.db`), folder), "is missing or empty"],
+    [
+      "has an emptied database",
+      async (folder) => (await truncate(`${folder}/condarium.db`), folder),
+      "missing or empty",
+    ],
   ];
-  test.each(wrong)("that %s is refused in one line with exit code 2, and left alone", async (_, spoil, message) => {
+  test.each(wrong)("that %s is refused in one line with exit code 2, and not touched", async (_, spoil, message) => {
     const folder = await usedFolder();
     const spoiled = await spoil(folder);
     const before = (await readdir(folder, { recursive: true })).sort();
@@ -280,23 +284,23 @@ describe("a data folder", () => {
     expect(ended.stderr).toMatch(/^condarium: [^\n]+\n$/);
     expect(ended.stderr).toContain(message);
     const after = (await readdir(folder, { recursive: true })).sort();
-    // What SQLite makes to look into a database is no harm.
+    // The files that SQLite creates to open a database are harmless.
     expect(after.filter((name) => !before.includes(name) && !/^(lock|condarium\.db)-/.test(name))).toEqual([]);
   });
 
-  test("whose database is garbage is refused in one line, and the garbage kept for a person to look at", async () => {
+  test("with a garbage database is refused in one line, and the garbage is kept for a person to examine", async () => {
     const folder = await usedFolder();
     const garbage = "this was a database once. ".repeat(400);
     await Bun.write(join(folder, "condarium.db"), garbage);
     for (const args of [["serve", "--listen", "127.0.0.1:0"], ["user", "list"], ["verify"]]) {
       const ended = await condarium([...args, "--data", folder]);
       expect([args[0], ended.code, ended.stdout]).toEqual([args[0], 1, ""]);
-      expect(ended.stderr).toMatch(/^condarium: \S+condarium\.db is damaged, or no database: restore it [^\n]+\n$/);
+      expect(ended.stderr).toMatch(/^condarium: \S+condarium\.db is damaged, or not a database: restore it [^\n]+\n$/);
     }
     expect(await Bun.file(join(folder, "condarium.db")).text()).toBe(garbage);
   });
 
-  test("is for one server at a time: a second one is refused, commands work, and a killed one holds nothing", async () => {
+  test("is used by one server at a time: a second one is refused, commands work, and a killed one leaves no lock", async () => {
     const folder = await usedFolder();
     const server = await serve(folder);
     const second = await condarium(["serve", "--data", folder, "--listen", "127.0.0.1:0"]);
@@ -312,11 +316,11 @@ describe("a data folder", () => {
   });
 });
 
-test("while another process keeps the database locked, reads are prompt, and a publish is told to come back", async () => {
+test("a database locked by another process delays no read, and a publish is told to retry", async () => {
   const server = await listen();
   await server.addUser("alice");
   const built = buildPackage({ name: "locked", version: "1" });
-  const headers = { authorization: `Bearer ${await newToken(server)}` };
+  const headers = { authorization: `Bearer ${await newToken(server.manage, { user: "alice", name: "never used" })}` };
   const other = new Connection(join(server.folder, "condarium.db"));
   other.run("BEGIN IMMEDIATE");
   const started = performance.now();
@@ -325,7 +329,7 @@ test("while another process keeps the database locked, reads are prompt, and a p
   const times: number[] = [];
   while (!told.signal.aborted) {
     const before = performance.now();
-    // Nor does a read wait for the note that its token was used.
+    // A read does not wait for the record that its token was used either.
     expect((await fetch(`${server.url}/alice/noarch/repodata.json`, { headers })).status).toBe(200);
     times.push(performance.now() - before);
     await Bun.sleep(5);
@@ -342,7 +346,7 @@ test("while another process keeps the database locked, reads are prompt, and a p
 }, 30_000);
 
 test.skipIf(!canTrace)(
-  "a log that cannot be made durable ends the server with 1, and nothing of it is acknowledged",
+  "a database log that cannot be made durable ends the server with 1, and nothing in it is acknowledged",
   async () => {
     const folder = await usedFolder();
     const calls = ["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO"];
@@ -366,7 +370,7 @@ test.skipIf(!canTrace)(
 );
 
 test.skipIf(!canTrace)(
-  "a folder of packages that cannot be made durable refuses them, and the server is not ready until it is restarted",
+  "a blob folder that cannot be made durable refuses packages, and the server is not ready until it restarts",
   async () => {
     const folder = await usedFolder();
     const built = buildPackage({ name: "doubtful", version: "1" });
@@ -394,7 +398,7 @@ test.skipIf(!canTrace)(
   30_000,
 );
 
-describe("a clock that is set back by a day", () => {
+describe("a clock that was set back by a day", () => {
   const DAY_MS = 24 * 60 * 60 * 1000;
   let now = Date.UTC(2030, 5, 15);
   let server: TestApp;
@@ -404,7 +408,7 @@ describe("a clock that is set back by a day", () => {
   });
   afterAll(() => server.close());
 
-  test("makes no document older, nor one that clients would not ask for", async () => {
+  test("makes no document older, and none that clients would not request again", async () => {
     const documents = ["noarch/repodata.json", "noarch/repodata.json.zst", "channeldata.json"];
     const modified = async (): Promise<number[]> => {
       const answers = await Promise.all(documents.map((name) => server.anonymous.get(`/alice/main/${name}`)));
@@ -425,9 +429,8 @@ describe("a clock that is set back by a day", () => {
     now += DAY_MS;
   });
 
-  test("brings back what expires at a stored time, and nothing that was revoked", async () => {
-    const create = (name: string) =>
-      server.manage.tokens.create({ user: "alice", name, scopes: [], channels: [], packages: [], lifetime: 60_000 });
+  test("reactivates what expires at a stored time, and nothing that was revoked", async () => {
+    const create = (name: string) => newToken(server.manage, { user: "alice", name, lifetime: 60_000 });
     const [short, revoked] = [await create("short"), await create("revoked")];
     await server.manage.tokens.revoke("alice", "revoked");
     const statuses = () =>
@@ -443,7 +446,7 @@ describe("a clock that is set back by a day", () => {
     expect(await statuses()).toEqual([200, 401]);
   });
 
-  test("keeps nobody locked out for a day", async () => {
+  test("locks nobody out for a day", async () => {
     const database = new Connection(join(server.folder, "condarium.db"));
     database.run("INSERT INTO login_failure VALUES ('account:alice', ?, 10)", [now]);
     database.close();
@@ -451,7 +454,7 @@ describe("a clock that is set back by a day", () => {
       (await server.anonymous.get("/alice/noarch/repodata.json", basic("alice", password))).status;
     expect(await login("a-wrong-password")).toBe(429);
     now -= DAY_MS;
-    // The window begins anew, and counts again.
+    // The window starts again, and counts again.
     expect(await login("a-wrong-password")).toBe(401);
     const counted = new Connection(join(server.folder, "condarium.db"), { readonly: true });
     const row = counted.query("SELECT window_start, failures FROM login_failure WHERE bucket = 'account:alice'").get();
@@ -460,19 +463,12 @@ describe("a clock that is set back by a day", () => {
     now += DAY_MS;
   });
 
-  test("makes no orphan of what is young", async () => {
-    const problems: unknown[] = [];
+  test("makes no orphan of young files", async () => {
     now -= DAY_MS;
-    await server.app.verify({ level: "full", onProblem: (problem) => void problems.push(problem) });
-    expect(problems).toEqual([]);
+    expect(await problemsOf(server, "full")).toEqual([]);
     now += DAY_MS;
   });
 });
-
-async function newToken({ manage }: Listening): Promise<string> {
-  const narrow = { scopes: [], channels: [], packages: [], lifetime: undefined };
-  return await manage.tokens.create({ user: "alice", name: "never used", ...narrow });
-}
 
 async function listed(server: Listening): Promise<string[]> {
   const answer = await fetch(`${server.url}/alice/main/noarch/repodata.json`);
@@ -492,7 +488,7 @@ async function swap(folder: string, name: string): Promise<void> {
   await symlink(join(elsewhere, name), join(folder, name));
 }
 
-/** What a tracer runs: it passes on no signal. */
+/** The tracer's child: the tracer forwards no signal. */
 function childrenOf(pid: number): number[] {
   const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
   return text.trim().split(" ").map(Number);

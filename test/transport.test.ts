@@ -5,6 +5,7 @@ import { Database } from "bun:sqlite";
 import { join } from "node:path";
 import { basic, PASSWORD, peerAt } from "./support/app.ts";
 import { listen, type Listening } from "./support/listening.ts";
+import { newToken } from "./support/manage.ts";
 import { buildPackage } from "./support/package-builder.ts";
 import { exchange, openSocket, requestText, type RawSocket } from "./support/raw-socket.ts";
 
@@ -25,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-/** Begins an upload and waits until its first bytes are on their way to the disk. */
+/** Starts an upload and waits until its first bytes are being written to the disk. */
 async function beginUpload(headers: Record<string, string | number>, body = ""): Promise<RawSocket> {
   const before = (await server.staged()).length;
   const socket = await openSocket(server.port);
@@ -42,7 +43,7 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
   throw new Error("it did not come to that");
 }
 
-/** A refused upload leaves nothing: no temporary file, no file in the channel, and a server that goes on. */
+/** A refused upload leaves nothing: no temporary file, no file in the channel, and a server that keeps running. */
 async function expectNothingLeft(): Promise<void> {
   await until(async () => (await server.staged()).length === 0);
   expect(await statusOf("GET /health/ready")).toBe(200);
@@ -54,8 +55,8 @@ async function statusOf(line: string, headers: Record<string, string | number | 
   return (await exchange(server.port, requestText(line, headers)))?.status;
 }
 
-describe("a body that does not arrive whole", () => {
-  test.each(["close", "reset", "halfClose"] as const)("stores nothing when the client does %s", async (end) => {
+describe("an incomplete body", () => {
+  test.each(["close", "reset", "halfClose"] as const)("stores nothing when the client ends it by %s", async (end) => {
     const socket = await beginUpload({ "content-length": 1000 }, "x".repeat(500));
     socket[end]();
     await expectNothingLeft();
@@ -69,13 +70,13 @@ describe("a body that does not arrive whole", () => {
     socket.close();
   });
 
-  test("is never filled up from what follows it", async () => {
+  test("is never completed from what follows it", async () => {
     const whole = buildPackage({ name: "pipelined", version: "1" });
     const socket = await openSocket(server.port);
     const path = `${ROOT}/${whole.fileName}`;
     await socket.send(requestText(`PUT ${path}`, { ...ALICE, "content-length": whole.bytes.length }));
     await socket.send(Buffer.concat([whole.bytes, Buffer.from(requestText("GET /health/live"))]));
-    // Bun closes a connection on which the next request does not wait for the answer; the publish stands all the same.
+    // Bun closes a connection whose next request does not wait for the response; the publish is stored all the same.
     expect([201, undefined]).toContain((await socket.answer())?.status);
     socket.close();
     const file = `/alice/main/noarch/${whole.fileName}`;
@@ -84,7 +85,7 @@ describe("a body that does not arrive whole", () => {
     expect(await statusOf(`DELETE ${file}`, ALICE)).toBe(204);
   });
 
-  test("that is longer than announced is refused, and the rest is no request", async () => {
+  test("that is longer than announced is refused, and its rest is not read as a request", async () => {
     const socket = await openSocket(server.port);
     await socket.send(requestText(`PUT ${TARGET}`, { ...ALICE, "content-length": 5 }, "helloXXXX / HTTP/1.1\r\n\r\n"));
     expect([undefined, 400]).toContain((await socket.answer())?.status);
@@ -100,17 +101,20 @@ describe("a body over the limit", () => {
     { "content-length": 1e13 },
     { "content-length": 10 * LIMIT, "content-type": "multipart/form-data; boundary=edge" },
   ];
-  test.each(kinds)("is refused unread, with the limit in words and the connection closed: %j", async (headers) => {
-    const socket = await openSocket(server.port);
-    await socket.send(requestText(`PUT ${TARGET}`, { ...ALICE, ...headers }));
-    const answer = await socket.answer();
-    expect([answer?.status, answer?.headers.get("connection")]).toEqual([413, "close"]);
-    expect(JSON.parse(answer?.body ?? "")).toMatchObject({ status: 413, limit: LIMIT });
-    expect(await socket.closesWithin(1000)).toBe(true);
-    await expectNothingLeft();
-  });
+  test.each(kinds)(
+    "is refused unread, with the limit in the message and the connection closed: %j",
+    async (headers) => {
+      const socket = await openSocket(server.port);
+      await socket.send(requestText(`PUT ${TARGET}`, { ...ALICE, ...headers }));
+      const answer = await socket.answer();
+      expect([answer?.status, answer?.headers.get("connection")]).toEqual([413, "close"]);
+      expect(JSON.parse(answer?.body ?? "")).toMatchObject({ status: 413, limit: LIMIT });
+      expect(await socket.closesWithin(1000)).toBe(true);
+      await expectNothingLeft();
+    },
+  );
 
-  test("that comes in chunks is refused at the limit, and never lies on the disk", async () => {
+  test("is refused at the limit when it arrives in chunks, and is never on the disk", async () => {
     const socket = await beginUpload({ "transfer-encoding": "chunked" }, `1000\r\n${"x".repeat(0x1000)}\r\n`);
     let most = 0;
     for (let sent = 0x1000; sent <= LIMIT; sent += 0x10000) {
@@ -127,7 +131,7 @@ describe("a body over the limit", () => {
   });
 });
 
-describe("a body nobody asked for", () => {
+describe("an unneeded body", () => {
   const ANNOUNCED = 200_000_000;
   const MOST = 32_000_000;
   const senders: [string, string, Record<string, string>][] = [
@@ -158,7 +162,7 @@ describe("a body nobody asked for", () => {
     });
   }
 
-  test("is refused for good although Bun has asked for it to be sent (Expect: 100-continue)", async () => {
+  test("is refused although Bun sent 100 Continue for it (Expect: 100-continue)", async () => {
     const socket = await openSocket(server.port);
     const headers = { ...basic("alice", "wrong-password"), expect: "100-continue", "content-length": 2_000 };
     await socket.send(requestText(`PUT ${TARGET}`, headers));
@@ -168,7 +172,7 @@ describe("a body nobody asked for", () => {
   });
 });
 
-test("an account with its full number of uploads under way is told to wait, and no other is", async () => {
+test("an account with its full number of uploads under way is told to wait, and other accounts are not", async () => {
   const first = await beginUpload({ "content-length": 1000 }, "x");
   const second = await beginUpload({ "content-length": 1000 }, "x");
   const third = await exchange(server.port, requestText(`PUT ${TARGET}`, { ...ALICE, "content-length": 1000 }, "x"));
@@ -183,7 +187,7 @@ test("an account with its full number of uploads under way is told to wait, and 
   await expectNothingLeft();
 });
 
-describe("a request that two readers could read differently", () => {
+describe("a request that two readers could understand differently", () => {
   const put = `PUT ${TARGET} HTTP/1.1\r\nhost: localhost\r\nauthorization: ${ALICE.authorization}\r\n`;
   test.each([
     ["a length and chunks", `${put}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`],
@@ -213,7 +217,7 @@ describe("a request that two readers could read differently", () => {
   });
 });
 
-describe("the host that a request names", () => {
+describe("the Host of a request", () => {
   const hosts = ["a", "evil.example", "evil/x?", "x/health/live", "u@x", "a b", "[::1", "x#y", "a,b", ""];
   const heads: [string, (target: string) => string][] = [
     ...hosts.map((host): [string, (target: string) => string] => [
@@ -225,7 +229,7 @@ describe("the host that a request names", () => {
     ["one in the target", (target) => `GET http://evil.example${target} HTTP/1.1\r\nhost: a\r\n\r\n`],
     ["an empty one in the target", (target) => `GET http://${target} HTTP/1.1\r\nhost: a\r\n\r\n`],
   ];
-  test.each(heads)("changes nothing: %s", async (_, head) => {
+  test.each(heads)("has no effect: %s", async (_, head) => {
     const plain = (target: string) => exchange(server.port, requestText(`GET ${target}`));
     for (const target of ["/", "/health/live", "/health/live?x=/y", "/metrics", DOCUMENT, FILE, `/get${FILE}`, "/no"]) {
       const [answer, usual] = [await exchange(server.port, head(target)), await plain(target)];
@@ -233,11 +237,11 @@ describe("the host that a request names", () => {
     }
   });
 
-  test("is missing from HTTP/1.1: 400", async () => {
+  test("is required in HTTP/1.1: 400 without it", async () => {
     expect((await exchange(server.port, `GET /health/live HTTP/1.1\r\n\r\n`))?.status).toBe(400);
   });
 
-  test("never becomes part of a link", async () => {
+  test("never appears in a link", async () => {
     const own = buildPackage({ name: "linked", version: "1" });
     const socket = await openSocket(server.port);
     const evil = { host: "evil.example", "x-forwarded-host": "evil.example", "x-forwarded-proto": "gopher" };
@@ -267,7 +271,7 @@ describe("the address of a client", () => {
     ["127.0.0.1,10.0.0.1", "127.0.0.1", "198.51.100.7, 10.0.0.1", "198.51.100.7"],
     ["127.0.0.1", "198.51.100.7", "", "198.51.100.7"],
     ["127.0.0.1", "198.51.100.7", "198.51.100.8", "198.51.100.7"],
-  ])("with the proxies %s, from %s with %j forwarded, is %s", async (trusted, peer, forwarded, seen) => {
+  ])("with the proxies %s, a connection from %s and %j forwarded, is %s", async (trusted, peer, forwarded, seen) => {
     const behind = await listen({ settings: { "trusted-proxies": trusted } });
     try {
       const database = new Database(join(behind.folder, "condarium.db"));
@@ -283,7 +287,7 @@ describe("the address of a client", () => {
   });
 });
 
-describe("odd requests", () => {
+describe("the server", () => {
   test.each([
     [`TRACE ${DOCUMENT}`, [405]],
     ["TRACE /", [404, 405]],
@@ -293,7 +297,7 @@ describe("odd requests", () => {
     ["BREW /", [undefined, 400, 404, 405, 501]],
     ["GET alice", [400]],
     ["GET ftp://x/alice", [400, 404]],
-  ])("%s is refused, and nothing of it comes back", async (line, statuses) => {
+  ])("refuses %s, and returns nothing of it", async (line, statuses) => {
     const answer = await exchange(server.port, requestText(line, { "x-canary": "canary-value" }));
     expect<unknown[]>(statuses).toContain(answer?.status);
     expect(JSON.stringify(answer) ?? "").not.toContain("canary-value");
@@ -304,12 +308,12 @@ describe("odd requests", () => {
     ["a header of 20 KB", "/", { "x-long": "a".repeat(20_000) }],
     ["250 headers", "/", Object.fromEntries(Array.from({ length: 250 }, (_, at) => [`x-${at}`, "1"]))],
     ["a path of 20 KB", `/${"a".repeat(20_000)}`, {}],
-  ])("%s is too much", async (_, path, headers: Record<string, string>) => {
+  ])("refuses %s as too much", async (_, path, headers: Record<string, string>) => {
     expect(await statusOf(`GET ${path}`, headers)).toBe(431);
     expect(await statusOf("GET /health/live")).toBe(200);
   });
 
-  test("answers without a body have none: the next answer follows at once", async () => {
+  test("sends no body where there is none: the next response follows at once", async () => {
     const etag = (await fetch(`${server.url}${FILE}`)).headers.get("etag") ?? "";
     const socket = await openSocket(server.port);
     await socket.send(requestText(`HEAD ${FILE}`) + requestText("GET /health/live"));
@@ -325,23 +329,14 @@ describe("odd requests", () => {
   });
 });
 
-describe("uploads that stand still", () => {
-  test("by one token lock out no other token of the account, and soon not even their own", async () => {
+describe("stalled uploads", () => {
+  test("of one token lock out no other token of the account, and after a short time not even their own", async () => {
     const own = await listen({ settings: { "uploads-per-token": "4", "uploads-per-account": "5" } });
     const sockets: RawSocket[] = [];
     try {
       await own.addUser("alice");
       const tokens = await Promise.all(
-        ["lost", "good"].map((name) =>
-          own.manage.tokens.create({
-            user: "alice",
-            name,
-            scopes: ["write:package"],
-            channels: [],
-            packages: [],
-            lifetime: undefined,
-          }),
-        ),
+        ["lost", "good"].map((name) => newToken(own.manage, { user: "alice", name, scopes: ["write:package"] })),
       );
       const [lost = {}, good = {}]: Record<string, string>[] = tokens.map((token) => ({
         authorization: `Bearer ${token}`,
@@ -359,7 +354,7 @@ describe("uploads that stand still", () => {
       };
       const refused = await publish(lost, "1");
       expect([refused.status, refused.headers.get("retry-after")]).toEqual([429, "5"]);
-      expect(await refused.text()).toContain("The token lost of alice has 4 uploads under way");
+      expect(await refused.text()).toContain("The token lost of alice has 4 uploads in progress");
       expect((await publish(good, "2")).status).toBe(201);
       await Bun.sleep(3500);
       expect((await publish(lost, "3")).status).toBe(201);

@@ -9,10 +9,10 @@ import { createProgressBar } from "./progress.ts";
 export function backupCommand(output: Output, result: { code: number }): Command {
   return withSettings(new Command("backup"), ["data"])
     .description(
-      "copy everything that cannot be made again to a folder, beside a running server; the next time only what is new; exit code 1 when something is damaged",
+      "back up everything that cannot be rebuilt; safe beside a running server; exit code 1 when something is damaged",
     )
-    .argument("<target>", "an empty folder, or one of an earlier backup")
-    .option("--json", "print each problem as a line of JSON, and a last line with the numbers")
+    .argument("<target>", "empty folder, or folder of an earlier backup, which gets only the new files")
+    .option("--json", "print each problem and a final summary as a line of JSON")
     .action(async (target: string, { json = false }: { readonly json?: boolean }, command: Command) => {
       const bar = createProgressBar();
       const summary = await withManagement(command, ({ backup }) =>
@@ -27,8 +27,8 @@ export function backupCommand(output: Output, result: { code: number }): Command
       ).finally(bar.stop);
       const { created, packages, bytes, copiedFiles, copiedBytes, removedFiles, problems } = summary;
       if (json) output.line(JSON.stringify(summary));
-      const copied = `${copiedFiles} files of ${copiedBytes} bytes were copied, ${removedFiles} removed`;
-      output.note(`${packages} packages of ${bytes} bytes as of ${when(created)}; ${copied}; ${problems} problems.`);
+      const changes = `${copiedFiles} files (${copiedBytes} bytes) copied, ${removedFiles} removed`;
+      output.note(`${packages} packages (${bytes} bytes) as of ${when(created)}; ${changes}; ${problems} problems.`);
       if (problems > 0) result.code = EXIT.failed;
     });
 }

@@ -17,12 +17,12 @@ type ChangeOptions = {
 };
 type Role = GrantInfo["role"];
 
-const CHANNEL = "owner/channel; owner/- is the owner's unnamed channel, generic:owner/- that of generic packages";
-const PLACE = `${CHANNEL}; owner alone is everything the owner has`;
+const CHANNEL = "OWNER/CHANNEL; OWNER/- for the unnamed channel, generic:OWNER/- for the generic packages";
+const CHANNEL_OR_OWNER = `${CHANNEL}; OWNER for everything that the owner has`;
 
 export function channelCommand(output: Output): Command {
   return new Command("channel")
-    .description("manage channels and who may use them")
+    .description("manage channels, their settings and their roles")
     .addCommand(createCommand(output))
     .addCommand(listCommand(output))
     .addCommand(showCommand(output))
@@ -33,18 +33,18 @@ export function channelCommand(output: Output): Command {
 }
 
 function createCommand(output: Output): Command {
-  return withChanges(command("create", "create a channel"))
+  return withChanges(command("create", "create a channel"), { isNew: true })
     .argument("<channel>", CHANNEL)
     .action(async (channel: string, options: ChangeOptions, self: Command) => {
       const [name, change] = [parseOneChannel(channel), changeOf(options)];
       await withManagement(self, ({ channels }) => channels.create(COMMAND_LINE, name, change));
-      output.note(`${channel} is created.`);
+      output.note(`Channel ${channel} created.`);
     });
 }
 
 function listCommand(output: Output): Command {
-  return command("list", "list the channels")
-    .argument("[owner]", "only those of this owner")
+  return command("list", "list channels")
+    .argument("[owner]", "list only the channels of this owner")
     .option("--json", "print JSON")
     .action(async (owner: string | undefined, options: { json?: boolean }, self: Command) => {
       const channels = await withManagement(self, (management) => management.channels.list(COMMAND_LINE, owner));
@@ -60,8 +60,8 @@ function listCommand(output: Output): Command {
 }
 
 function showCommand(output: Output): Command {
-  return command("show", "show one channel, its policy and its roles; of an owner, the roles on everything it has")
-    .argument("<channel>", PLACE)
+  return command("show", "show a channel with its policy and roles, or the roles on an owner")
+    .argument("<channel>", CHANNEL_OR_OWNER)
     .option("--json", "print JSON")
     .action(async (channel: string, options: { json?: boolean }, self: Command) => {
       const { type, owner, channel: name } = parseChannelName(channel);
@@ -81,47 +81,49 @@ function showCommand(output: Output): Command {
 }
 
 function setCommand(output: Output): Command {
-  return withChanges(command("set", "change a channel's visibility, description or policy"))
-    .argument("<channel>", PLACE)
+  const description = "change settings of a channel, or the visibility of an owner";
+  return withChanges(command("set", description), { isNew: false })
+    .argument("<channel>", CHANNEL_OR_OWNER)
     .action(async (channel: string, options: ChangeOptions, self: Command) => {
       const [name, change] = [parseChannelName(channel), changeOf(options)];
       await withManagement(self, ({ channels }) => channels.change(COMMAND_LINE, name, change));
-      output.note(`${channel} is changed.`);
+      output.note(`${channel} changed.`);
     });
 }
 
 function grantCommand(output: Output): Command {
-  return command("grant", "give a user a role; it replaces the one the user has there")
-    .argument("<channel>", PLACE)
-    .argument("<user>")
+  return command("grant", "give a user a role on a channel or owner; replaces the user's role there")
+    .argument("<channel>", CHANNEL_OR_OWNER)
+    .argument("<user>", "name of the user")
     .argument("<role>", "reader, publisher, maintainer or owner", roleOf)
     .action(async (channel: string, user: string, role: Role, _: unknown, self: Command) => {
       const name = parseChannelName(channel);
       await withManagement(self, ({ grants }) => grants.set(COMMAND_LINE, name, user, role));
-      output.note(`${user} is ${role} of ${channel}.`);
+      output.note(`${user} is now ${role} of ${channel}.`);
     });
 }
 
 function revokeCommand(output: Output): Command {
-  return command("revoke", "take a user's role away")
-    .argument("<channel>", PLACE)
-    .argument("<user>")
+  return command("revoke", "remove a user's role on a channel or owner")
+    .argument("<channel>", CHANNEL_OR_OWNER)
+    .argument("<user>", "name of the user")
     .action(async (channel: string, user: string, _: unknown, self: Command) => {
       const name = parseChannelName(channel);
       const { remaining } = await withManagement(self, ({ grants }) => grants.revoke(COMMAND_LINE, name, user));
-      if (remaining === undefined) return output.note(`${user} has no role on ${channel} any more.`);
+      if (remaining === undefined) return output.note(`${user} no longer has a role on ${channel}.`);
       output.note(
-        `${user} has no role on ${channel} alone any more, but is still ${remaining} of all that ${name.owner} has: condarium channel revoke ${name.owner} ${user}`,
+        `${user} no longer has a role on ${channel} itself, but is still ${remaining} of all that ${name.owner} has. ` +
+          `To remove that role: condarium channel revoke ${name.owner} ${user}`,
       );
     });
 }
 
 function deleteCommand(output: Output): Command {
-  return command("delete", "delete a channel that holds no files")
+  return command("delete", "delete a channel that has no files")
     .argument("<channel>", CHANNEL)
     .action(async (channel: string, _: unknown, self: Command) => {
       await withManagement(self, ({ channels }) => channels.remove(COMMAND_LINE, parseOneChannel(channel)));
-      output.note(`${channel} is deleted.`);
+      output.note(`Channel ${channel} deleted.`);
     });
 }
 
@@ -129,19 +131,20 @@ function command(name: string, description: string): Command {
   return withSettings(new Command(name), ["data"]).description(description);
 }
 
-function withChanges(self: Command): Command {
-  const visibility = new Option("--visibility <visibility>", "who may read it");
-  const validation = new Option("--validation <level>", "strict refuses packages with warnings");
+function withChanges(self: Command, { isNew }: { readonly isNew: boolean }): Command {
+  const help = (text: string, value: string): string => (isNew ? `${text} (default: ${value})` : text);
+  const visibility = new Option("--visibility <visibility>", help("who can read the channel", "that of the owner"));
+  const validation = new Option("--validation <level>", help("strict rejects packages with warnings", "standard"));
   const shards = new Option(
-    "--shards <whom>",
-    "who is offered shards: fresh leaves out versions of mamba that would miss new packages for a day",
+    "--shards <clients>",
+    help("which clients get shards; fresh excludes mamba 2.6 to 2.8, which would miss new packages for a day", "fresh"),
   );
   return self
     .addOption(visibility.choices(["public", "internal", "private"]))
     .addOption(validation.choices(["standard", "strict"]))
     .addOption(shards.choices(["fresh", "on", "off"]))
-    .option("--description <text>", "a line about the channel")
-    .option("--max-age <seconds>", "how long clients may use its documents without asking again", seconds);
+    .option("--description <text>", help("one line about the channel", "none"))
+    .option("--max-age <seconds>", help("how long clients can cache index documents, up to 86400", "0"), seconds);
 }
 
 function changeOf(options: ChangeOptions) {
@@ -154,7 +157,7 @@ function changeOf(options: ChangeOptions) {
 }
 
 function seconds(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("It must be a whole number of seconds.");
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("It must be a whole number of seconds, for example 60.");
   return Number(text);
 }
 

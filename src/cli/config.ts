@@ -7,7 +7,7 @@ import type { Output } from "./output.ts";
 
 export function configCommand(output: Output): Command {
   const show = withSettings(new Command("show"), SETTING_NAMES)
-    .description("print the settings in effect and where each came from")
+    .description("print the settings in effect and the source of each value")
     .option("--json", "print JSON")
     .action((options: { json?: boolean }, command: Command) => {
       const { config, sources } = configOf(command);
@@ -19,5 +19,5 @@ export function configCommand(output: Output): Command {
       }));
       output.rows(rows, options.json === true);
     });
-  return new Command("config").description("look at the configuration").addCommand(show);
+  return new Command("config").description("show the configuration").addCommand(show);
 }

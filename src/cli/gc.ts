@@ -11,13 +11,16 @@ type GcOptions = { readonly dryRun?: boolean; readonly grace?: string; readonly 
 
 export function gcCommand(output: Output): Command {
   return withSettings(new Command("gc"), ["data"])
-    .description("give back the space of what nobody needs; safe beside a running server and its backups")
-    .option("--dry-run", "only tell what would go")
-    .option("--grace <time>", "how long a package stays once no file refers to it (default: the setting gc-grace)")
-    .option("--json", "print each file as a line of JSON, and a last line with the totals")
+    .description("delete files that are no longer needed, to free space; safe beside a running server and a backup")
+    .option("--dry-run", "report what would be deleted, delete nothing")
+    .option(
+      "--grace <time>",
+      "how long to keep a package that no file refers to, for example 12h (default: setting gc-grace)",
+    )
+    .option("--json", "print each file and the final totals as a line of JSON")
     .action(async (options: GcOptions, command: Command) => {
       if (options.grace !== undefined) command.setOptionValue("gcGrace", options.grace);
-      const graceMs = configOf(command).config["gc-grace"] * 1000;
+      const graceMs = configOf(command, { "gc-grace": "grace" }).config["gc-grace"] * 1000;
       const { dryRun = false, json = false } = options;
       const bar = createProgressBar();
       const onCollected = (collected: Collected): void => {
@@ -29,8 +32,8 @@ export function gcCommand(output: Output): Command {
       ).finally(bar.stop);
       if (json) output.line(JSON.stringify({ totals, ...summary, dryRun }));
       else output.rows(totals, false);
-      for (const left of summary.left) output.note(`Left for the next time: ${left}.`);
+      for (const left of summary.left) output.note(`Left for the next run: ${left}.`);
       const database = summary.databaseBytes > 0 ? `, the database is ${summary.databaseBytes} bytes smaller` : "";
-      output.note(`${summary.bytes} bytes ${dryRun ? "would be" : "are"} given back${database}.`);
+      output.note(`${summary.bytes} bytes ${dryRun ? "would be" : "were"} freed${database}.`);
     });
 }

@@ -1,6 +1,6 @@
 // condarium health
 
-import { Command } from "commander";
+import { Command, InvalidArgumentError } from "commander";
 import { splitAddress } from "../config.ts";
 import { configOf, withSettings } from "./options.ts";
 import { EXIT, type Output } from "./output.ts";
@@ -9,10 +9,10 @@ const TIMEOUT_MS = 5000;
 
 export function healthCommand(output: Output, result: { code: number }): Command {
   return withSettings(new Command("health"), ["listen"])
-    .description("ask a running server whether it is ready; exit code 1 when it is not")
-    .option("--url <url>", "the server to ask, instead of the one that listens here")
+    .description("check that a server is ready; exit code 1 when it is not")
+    .option("--url <url>", "base URL of the server (default: the address of --listen)", baseUrl)
     .action(async (options: { url?: string }, command: Command) => {
-      const url = `${options.url?.replace(/\/+$/, "") ?? localUrl(configOf(command).config.listen)}/health/ready`;
+      const url = `${options.url ?? localUrl(configOf(command).config.listen)}/health/ready`;
       const why = await problemOf(url);
       if (why === undefined) return output.line("ok");
       output.note(`${url}: ${why}`);
@@ -20,7 +20,7 @@ export function healthCommand(output: Output, result: { code: number }): Command
     });
 }
 
-/** A server that listens everywhere is asked on the loopback address. */
+/** A server that listens on every address is asked on the loopback address. */
 function localUrl(listen: string): string {
   const { hostname, port } = splitAddress(listen);
   const everywhere: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "[::1]" };
@@ -28,11 +28,17 @@ function localUrl(listen: string): string {
   return `http://${host}:${port}`;
 }
 
+function baseUrl(text: string): string {
+  if (!/^https?:\/\//i.test(text) || !URL.canParse(text))
+    throw new InvalidArgumentError("It must be an http or https URL, for example http://127.0.0.1:8080.");
+  return text.replace(/\/+$/, "");
+}
+
 async function problemOf(url: string): Promise<string | undefined> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) });
-    return response.ok ? undefined : `answered ${response.status}`;
+    return response.ok ? undefined : `responded with status ${response.status}`;
   } catch (error) {
-    return error instanceof Error ? error.message : "no answer";
+    return error instanceof Error ? error.message : "no response";
   }
 }

@@ -1,4 +1,4 @@
-// The command table. Each command imports its parts when it runs, so that `version` starts fast.
+// The table of commands. Each command imports its services when it runs, so that `version` starts fast.
 
 import tab from "@bomb.sh/tab/commander";
 import { Command, CommanderError } from "commander";
@@ -7,6 +7,7 @@ import { channelCommand } from "./channel.ts";
 import { configCommand } from "./config.ts";
 import { gcCommand } from "./gc.ts";
 import { healthCommand } from "./health.ts";
+import { HELP_OF_COMMAND, helpCommand } from "./help.ts";
 import { EXIT, reportError, terminal, type Output } from "./output.ts";
 import { reindexCommand } from "./reindex.ts";
 import { restoreCommand } from "./restore.ts";
@@ -31,7 +32,7 @@ const COMMANDS = [
   versionCommand,
 ];
 
-/** Runs one command line and answers the exit code. */
+/** Runs one command line and returns the exit code. */
 export async function run(args: readonly string[], output: Output = terminal): Promise<number> {
   const result = { code: EXIT.done as number };
   const program = createProgram(output, result);
@@ -39,7 +40,7 @@ export async function run(args: readonly string[], output: Output = terminal): P
     await program.parseAsync(args.length === 0 ? ["--help"] : [...args], { from: "user" });
     return result.code;
   } catch (error) {
-    // Commander has said what is wrong, and asked for help ends here too.
+    // Commander has printed the error; printing help ends here too.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
     return reportError(output, error);
   }
@@ -48,13 +49,26 @@ export async function run(args: readonly string[], output: Output = terminal): P
 function createProgram(output: Output, result: { code: number }): Command {
   const program = new Command("condarium")
     .description("A self-hosted registry for conda packages.")
-    .version(versionText(), "-V, --version", "print the version")
-    .showHelpAfterError("(condarium --help lists the commands; COMMAND --help its options)")
-    .showSuggestionAfterError(true);
-  for (const make of COMMANDS) program.addCommand(make(output, result));
-  for (const command of everyCommand(program)) command.exitOverride().allowExcessArguments(false);
+    .version(versionText(), "-V, --version", "print the version");
+  for (const create of COMMANDS) program.addCommand(create(output, result));
+  program.addCommand(helpCommand(program));
+  for (const command of everyCommand(program)) {
+    if (command !== program && command.commands.length > 0) command.helpCommand("help [command]", HELP_OF_COMMAND);
+    command
+      .exitOverride()
+      .allowExcessArguments(false)
+      .helpOption("-h, --help", "print help")
+      .showHelpAfterError(`Try '${fullName(command)} --help' for more information.`)
+      .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "condarium: ")) });
+  }
   tab(program);
+  program.commands.find((command) => command.name() === "complete")?.description("print a shell completion script");
   return program;
+}
+
+/** `condarium user create` */
+function fullName(command: Command): string {
+  return command.parent ? `${fullName(command.parent)} ${command.name()}` : command.name();
 }
 
 function everyCommand(command: Command): Command[] {

@@ -1,5 +1,5 @@
-// A listening port that rests while file handles are short: Bun would ask for the next connection again and again, which
-// takes a whole processor, and whoever is connected already could not be given a file.
+// A listening port that is closed while file handles are short. Otherwise Bun tries to accept the next connection in a
+// busy loop, which takes a complete processor, and open connections get no handles for the files they request.
 
 import type { Logger } from "../modules/log.ts";
 import type { Handles } from "../modules/handles.ts";
@@ -9,81 +9,81 @@ type Server = Bun.Server<undefined>;
 export type Listener = {
   readonly port: number;
   readonly pendingRequests: number;
-  /** Whether requests are to be refused, so that their connections give up their handles. */
+  /** Whether requests must be refused, so that their connections free their handles. */
   isShort(): boolean;
   stop(force?: boolean): Promise<void>;
 };
 
 export type ListenerParts = {
-  /** Takes the port, or the same one again. */
+  /** Listens on the configured port, or on `port` again. */
   readonly serve: (port?: number) => Server;
   readonly log: Logger;
-  /** How many handles there are; undefined where nobody knows. */
+  /** Counts the file handles; undefined where the system does not report them. */
   readonly count: (() => Handles) | undefined;
 };
 
-const LOOK_MS = 250;
-/** Looks of a rest after which all connections end: first if nobody waits for an answer, then in any case. */
-const PATIENCE = { idle: 4, busy: 60 };
-/** Kept for files and the database: a part of a low limit, and enough of a high one. */
+const CHECK_MS = 250;
+/** Checks with a closed port after which all connections are closed: without open requests, and with them. */
+const CHECKS_UNTIL_CLOSE = { idle: 4, busy: 60 };
+/** Handles reserved for files and the database: a quarter of a low limit, at most 64 of a high one. */
 const RESERVE = 64;
-const RESERVE_PART = 4;
+const RESERVE_DIVISOR = 4;
 
 export function createListener({ serve, log, count }: ListenerParts): Listener {
   let current: Server | undefined = serve();
   const port = current.port ?? 0;
-  // Those whose connections have not ended yet.
+  // Servers with open connections.
   const servers = new Set([current]);
   let isShort = false;
   let isRefused = false;
-  let looksAtRest = 0;
+  let checksClosed = 0;
 
-  function rest(): void {
-    const resting = current;
+  function closePort(): void {
+    const closing = current;
     current = undefined;
-    void resting?.stop().then(() => servers.delete(resting));
+    void closing?.stop().then(() => servers.delete(closing));
   }
 
-  /** Bun does not take a connection for idle that has sent nothing yet, or half a request. */
-  function end(): void {
-    looksAtRest += 1;
+  /** Needed because Bun does not count a connection as idle before its first complete request. */
+  function closeConnections(): void {
+    checksClosed += 1;
     const isBusy = [...servers].some(({ pendingRequests }) => pendingRequests > 0);
-    if (looksAtRest < (isBusy ? PATIENCE.busy : PATIENCE.idle)) return;
+    if (checksClosed < (isBusy ? CHECKS_UNTIL_CLOSE.busy : CHECKS_UNTIL_CLOSE.idle)) return;
     for (const server of servers) void server.stop(true);
   }
 
-  function resume(): void {
+  function reopenPort(): void {
     try {
       current = serve(port);
       servers.add(current);
       isRefused = false;
     } catch (error) {
       if (!isRefused)
-        log.error({ event: "not-listening", err: error }, `port ${port} cannot be had back; still trying`);
+        log.error({ event: "not-listening", err: error }, `cannot listen on port ${port} again; retrying`);
       isRefused = true;
     }
   }
 
-  function look(take: () => Handles): void {
-    const handles = take();
+  function check(countHandles: () => Handles): void {
+    const handles = countHandles();
     const { limit } = handles;
-    const reserve = Math.min(RESERVE, Math.ceil(limit / RESERVE_PART));
+    const reserve = Math.min(RESERVE, Math.ceil(limit / RESERVE_DIVISOR));
     const wasShort = isShort;
     isShort = handles.open > limit - (wasShort ? 2 : 1) * reserve;
     if (isShort && !wasShort) {
       const facts = { event: "handles-short", open: handles.open, limit };
-      log.warn(facts, `nearly all of ${limit} file handles are in use: nobody new is taken, see \`ulimit -n\``);
+      log.warn(facts, `nearly all ${limit} file handles are in use: refusing requests; raise \`ulimit -n\``);
     }
     if (isShort) for (const server of servers) server.closeIdleConnections();
-    if (isShort && !current) end();
-    else looksAtRest = 0;
-    if (isShort && wasShort && current && handles.open > limit - reserve) rest();
-    if (!isShort && !current) resume();
+    if (isShort && !current) closeConnections();
+    else checksClosed = 0;
+    if (isShort && wasShort && current && handles.open > limit - reserve) closePort();
+    if (!isShort && !current) reopenPort();
     if (!isShort && wasShort)
-      log.warn({ event: "handles-free", open: handles.open, limit }, "there are file handles again");
+      log.warn({ event: "handles-free", open: handles.open, limit }, "file handles are free again");
   }
 
-  const looking = count && setInterval(look, LOOK_MS, count).unref();
+  const checking = count && setInterval(check, CHECK_MS, count).unref();
   return {
     port,
     isShort: () => isShort,
@@ -91,7 +91,7 @@ export function createListener({ serve, log, count }: ListenerParts): Listener {
       return [...servers].reduce((sum, { pendingRequests }) => sum + pendingRequests, 0);
     },
     stop: async (force = false) => {
-      clearInterval(looking);
+      clearInterval(checking);
       await Promise.all([...servers].map((server) => server.stop(force)));
     },
   };

@@ -1,4 +1,4 @@
-// What the management commands share: they open the database beside a running server and close it again.
+// Shared by the management commands: opens the data folder beside a running server and closes it again.
 
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
@@ -10,7 +10,7 @@ import type { ChannelName } from "../services/channel-ref.ts";
 import type { OneChannel } from "../services/channels.ts";
 import { configOf, failpointOf } from "./options.ts";
 
-/** Runs `work` on the data folder that the command's flags name. */
+/** Runs `work` on the data folder of the command's settings. */
 export async function withManagement<T>(command: Command, work: (management: Management) => Promise<T>): Promise<T> {
   const { openManagement } = await import("../app.ts");
   const loaded = configOf(command);
@@ -24,14 +24,14 @@ export async function withManagement<T>(command: Command, work: (management: Man
   }
 }
 
-/** An error of the database, with the file it is about. */
+/** Adds the path of the database to an error of it. */
 export function namingDatabase(error: unknown, config: Pick<Config, "data">): unknown {
   return toOpenError(error, join(resolve(config.data), "condarium.db"));
 }
 
 /**
- * `owner/channel`, `owner/-` for the unnamed channel, `owner` alone for all an owner has; `type:owner/channel` of another
- * package type than conda.
+ * Parses `owner/channel`, `owner/-` for the unnamed channel, `owner` for all that an owner has, or
+ * `type:owner/channel` for a package type other than conda. Errors: `usage`.
  */
 export function parseChannelName(text: string): ChannelName {
   const slash = text.indexOf("/");
@@ -39,7 +39,7 @@ export function parseChannelName(text: string): ChannelName {
   if (slash < 0 && colon < 0) return { owner: text, channel: undefined };
   const channel = text.slice(slash + 1);
   if (slash < 0 || channel === "")
-    throw usage(`${text} names no channel: write owner/channel, or owner/- for the unnamed one.`);
+    throw usage(`${text} is not a channel. Write OWNER/CHANNEL, or OWNER/- for the unnamed channel.`);
   const isTyped = colon >= 0 && colon < slash;
   return {
     type: isTyped ? text.slice(0, colon) : undefined,
@@ -48,16 +48,17 @@ export function parseChannelName(text: string): ChannelName {
   };
 }
 
-/** A channel is needed, an owner alone will not do. */
+/** Parses a channel. Errors: `usage`, also for an owner. */
 export function parseOneChannel(text: string): OneChannel {
   const { type, owner, channel } = parseChannelName(text);
-  if (channel === undefined) throw usage(`${text} is an owner: write owner/channel, or owner/- for the unnamed one.`);
+  if (channel === undefined)
+    throw usage(`${text} is an owner, not a channel. Write ${text}/CHANNEL, or ${text}/- for the unnamed channel.`);
   return { type, owner, channel };
 }
 
-/** The whole of standard input as one secret, without its line end. Errors: `usage` for more than 4 KiB. */
+/** Reads all of standard input as one secret, without its line end. Errors: `usage` for more than 4096 characters. */
 export async function secretFromInput(): Promise<string> {
   const text = await Bun.stdin.text();
-  if (text.length > 4096) throw usage("The password on standard input is too long.");
+  if (text.length > 4096) throw usage("The password on standard input is longer than 4096 characters.");
   return text.replace(/\r?\n$/, "");
 }

@@ -1,4 +1,4 @@
-// What commands share: the settings as flags, and the loaded configuration.
+// Shared by the commands: the settings as flags, and the loaded configuration.
 
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
@@ -9,14 +9,14 @@ import { usage } from "../errors.ts";
 export function withSettings(command: Command, names: readonly SettingName[]): Command {
   for (const name of names) {
     const setting = SETTINGS[name];
-    const given = setting.default === undefined || setting.default === "" ? "" : ` (default: ${setting.default})`;
-    command.option(`--${name} <value>`, `${setting.help}${given}`);
+    const suffix = setting.default === undefined || setting.default === "" ? "" : ` (default: ${setting.default})`;
+    command.option(`--${name} ${setting.form}`, `${setting.help}${suffix}`);
   }
-  return command.option("--config <file>", "TOML file with settings");
+  return command.option("--config <file>", "read settings from this TOML file");
 }
 
-/** The configuration for a command's flags. */
-export function configOf(command: Command): LoadedConfig {
+/** Loads the configuration with a command's flags; `flagNames` are those not called like their setting. */
+export function configOf(command: Command, flagNames: Readonly<Record<string, string>> = {}): LoadedConfig {
   const options: Readonly<Record<string, unknown>> = command.optsWithGlobals();
   const flags: Record<string, string | undefined> = {};
   for (const name of SETTING_NAMES) {
@@ -24,10 +24,10 @@ export function configOf(command: Command): LoadedConfig {
     if (typeof value === "string") flags[name] = value;
   }
   const file = typeof options.config === "string" ? { name: options.config, text: read(options.config) } : undefined;
-  return loadConfig({ flags, file });
+  return loadConfig({ flags, flagNames, file });
 }
 
-/** Only in builds that are made for crash tests. */
+/** Undefined except in builds for crash tests. */
 export async function failpointOf({ failpoints }: LoadedConfig): Promise<((name: string) => void) | undefined> {
   if (failpoints === undefined) return undefined;
   const { createFailpoints } = await import("../modules/failpoints.ts");
@@ -38,7 +38,7 @@ function read(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch {
-    throw usage(`The configuration file ${path} cannot be read.`);
+    throw usage(`Cannot read ${path}. --config must be a TOML file, for example condarium.toml.`);
   }
 }
 

@@ -1,17 +1,17 @@
-// How commands speak: tables for people, JSON for machines, errors in one line.
+// Output of the commands: tables for people, JSON for machines, errors in one line.
 
 import { AppError } from "../errors.ts";
 import type { Problem } from "../services/storage/verify.ts";
 
-/** Done; failed or with findings; wrong usage or configuration. */
+/** `failed`: an error, or a check that found problems. `usage`: wrong flags, arguments or settings. */
 export const EXIT = { done: 0, failed: 1, usage: 2 } as const;
 
 export type Output = {
-  /** One line of the command's own answer, to standard output. */
+  /** Prints a line of the result to standard output. */
   line(text: string): void;
-  /** Something to know, to standard error. */
+  /** Prints a message to standard error. */
   note(text: string): void;
-  /** `--json` prints the rows as they are, otherwise a table. */
+  /** Prints rows to standard output, as JSON or as a table. */
   rows(rows: readonly Readonly<Record<string, unknown>>[], json: boolean): void;
 };
 
@@ -21,7 +21,7 @@ export const terminal: Output = {
   rows: (rows, json) => void process.stdout.write(json ? `${JSON.stringify(rows, null, 2)}\n` : table(rows)),
 };
 
-/** The exit code for an error, after saying it in one line. */
+/** Prints an error in one line and returns its exit code. */
 export function reportError(output: Output, error: unknown): number {
   if (error instanceof AppError) {
     output.note(`condarium: ${error.message.replaceAll(/\s*\n\s*/g, " ")}`);
@@ -29,7 +29,7 @@ export function reportError(output: Output, error: unknown): number {
   }
   const failure = systemFailure(error);
   if (failure !== undefined) {
-    output.note(`condarium: ${failure}. Look at its rights and its disk.`);
+    output.note(`condarium: ${failure}. Check its permissions and its disk.`);
     return EXIT.failed;
   }
   output.note(
@@ -38,20 +38,20 @@ export function reportError(output: Output, error: unknown): number {
   return EXIT.failed;
 }
 
-/** What the system did not do, such as opening a file, and why; a fault of ours has no such reason. */
+/** The message of a failed system call, such as opening a file; undefined for any other error. */
 function systemFailure(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error) || !("syscall" in error)) return undefined;
   const path = "path" in error && typeof error.path === "string" ? `${error.path} cannot be used: ` : "";
   return `${path}${error.message}`;
 }
 
-/** What is wrong with something stored, for a person or for a machine. */
+/** A problem of stored data, as text for people or as a line of JSON. */
 export function problemLine(problem: Problem, json: boolean): string {
   const { invariant, subject, message } = problem;
   return json ? JSON.stringify(problem) : `${invariant}  ${subject}: ${message}`;
 }
 
-/** ms UTC as people read it. */
+/** Formats ms UTC for people. */
 export function when(ms: number | null): string {
   return ms === null ? "never" : new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
 }
@@ -78,6 +78,6 @@ function table(rows: readonly Readonly<Record<string, unknown>>[]): string {
 
 function cell(value: unknown): string {
   if (value === null || value === undefined || value === "") return "-";
-  if (Array.isArray(value)) return value.map(cell).join(",");
+  if (Array.isArray(value)) return value.map(cell).join(",") || "-";
   return typeof value === "string" ? value : JSON.stringify(value);
 }

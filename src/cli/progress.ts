@@ -1,11 +1,11 @@
-// How far a long command has come: a bar on a terminal, and nothing where nobody watches.
+// Progress of a long command: a bar on a terminal, no output elsewhere.
 
 import { SingleBar } from "cli-progress";
 
 export type ProgressBar = {
-  /** Begins anew when it counts something else than before. */
+  /** Starts a new bar when `what` changes. */
   update(done: number, total: number, what: string): void;
-  /** Makes way for a line of output; the next update shows the bar again. */
+  /** Hides the bar for a line of output; the next update shows it again. */
   stop(): void;
 };
 

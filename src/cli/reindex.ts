@@ -10,9 +10,9 @@ import { createProgressBar } from "./progress.ts";
 export function reindexCommand(output: Output, result: { code: number }): Command {
   return withSettings(new Command("reindex"), ["data"])
     .description(
-      "make every document from nothing and mend what is stored otherwise; safe beside a running server; exit code 1 when something was mended",
+      "rebuild every index document and repair what differs; safe beside a running server; exit code 1 after a repair",
     )
-    .argument("[channel]", "only this one; owner/channel, or owner/- for the owner's unnamed channel")
+    .argument("[channel]", "rebuild only this channel: OWNER/CHANNEL, or OWNER/- for the unnamed channel")
     .option("--json", "print each document as a line of JSON")
     .action(async (name: string | undefined, options: { readonly json?: boolean }, command: Command) => {
       const bar = createProgressBar();
@@ -26,7 +26,7 @@ export function reindexCommand(output: Output, result: { code: number }): Comman
         reindex({ channel, onDocument, onProgress }),
       ).finally(bar.stop);
       output.note(
-        `${summary.documents} documents, ${summary.mended === 0 ? "no byte changed" : `${summary.mended} mended`}.`,
+        `${summary.documents} documents, ${summary.mended === 0 ? "all unchanged" : `${summary.mended} repaired`}.`,
       );
       if (summary.mended > 0) result.code = EXIT.failed;
     });
@@ -38,10 +38,10 @@ function lineOf({ channel, section, document, result, detail }: ReindexedDocumen
     .join(" ");
   switch (result) {
     case "same":
-      return `${name}: no byte changed`;
+      return `${name}: unchanged`;
     case "unread":
-      return `${name}: not made yet, as nobody has asked for it`;
+      return `${name}: not built yet (never requested)`;
     case "mended":
-      return `${name}: mended, ${detail}`;
+      return `${name}: repaired, ${detail}`;
   }
 }

@@ -9,10 +9,10 @@ type RestoreFlags = { readonly incomplete?: boolean; readonly json?: boolean };
 
 export function restoreCommand(output: Output, result: { code: number }): Command {
   return withSettings(new Command("restore"), ["data"])
-    .description("make an empty data folder what a backup holds; all of the backup is checked before")
-    .argument("<source>", "the folder of a backup")
-    .option("--incomplete", "restore the rest even if packages are missing or damaged")
-    .option("--json", "print each problem as a line of JSON, and a last line with the numbers")
+    .description("restore a backup into an empty data folder; checks the complete backup first")
+    .argument("<source>", "folder of the backup")
+    .option("--incomplete", "restore the intact packages even if others are missing or damaged")
+    .option("--json", "print each problem and a final summary as a line of JSON")
     .action(async (source: string, { incomplete = false, json = false }: RestoreFlags, command: Command) => {
       const [{ restore }, { systemClock }] = await Promise.all([
         import("../services/storage/restore.ts"),
@@ -35,12 +35,11 @@ export function restoreCommand(output: Output, result: { code: number }): Comman
       const { isRestored, created, packages, bytes, problems } = summary;
       if (json) output.line(JSON.stringify(summary));
       if (isRestored)
-        output.note(
-          `${packages} packages of ${bytes} bytes as of ${when(created)} are restored; ${problems} problems.`,
-        );
+        output.note(`${packages} packages (${bytes} bytes) as of ${when(created)} restored; ${problems} problems.`);
       else
         output.note(
-          `${problems} problems: nothing was restored. Where only packages are missing, --incomplete restores the rest.`,
+          `${problems} problems: nothing was restored. ` +
+            `If only packages are missing or damaged, --incomplete restores the others.`,
         );
       if (problems > 0) result.code = EXIT.failed;
     });

@@ -17,7 +17,7 @@ export function serveCommand(output: Output, result: { code: number }): Command 
     });
 }
 
-/** Runs until a signal ends it; answers the exit code. */
+/** Runs until a signal or a fatal error; returns the exit code. */
 async function serve(loaded: LoadedConfig, output: Output): Promise<number> {
   const [{ createLogger }, { createFailpoints }, { startServer }] = await Promise.all([
     import("../modules/log.ts"),
@@ -54,18 +54,18 @@ function endOnSignals(log: Logger): Ending {
   process.on("SIGINT", () => stop("SIGINT"));
   process.on("SIGHUP", () => log.info({ event: "signal" }, "SIGHUP is ignored"));
   const fail = (error: unknown): void => {
-    log.fatal({ event: "fatal", err: error }, "the server cannot go on");
+    log.fatal({ event: "fatal", err: error }, "fatal error: the server stops");
     resolve(EXIT.failed);
   };
-  // One forgotten promise must not end every transfer; an exception outside a request leaves an unknown state.
+  // An unhandled rejection must not end every transfer; an exception outside a request leaves an unknown state.
   process.on("unhandledRejection", (error) =>
-    log.error({ event: "unhandled-rejection", err: error }, "a promise failed unseen"),
+    log.error({ event: "unhandled-rejection", err: error }, "unhandled promise rejection"),
   );
   process.on("uncaughtException", fail);
   return { code: promise, fail };
 }
 
-/** Makes the administrator of an empty server and says how to begin. The password is shown this once. */
+/** Creates the administrator of an empty server and prints the first steps. The password is shown only this once. */
 async function firstStart(app: App, publicUrl: string, config: Config, output: Output): Promise<void> {
   if (!(await app.users.isEmpty())) return;
   const [{ createPassword }, { PACKAGE_TYPES }] = await Promise.all([
@@ -75,8 +75,10 @@ async function firstStart(app: App, publicUrl: string, config: Config, output: O
   const password = createPassword();
   await app.users.create(COMMAND_LINE, { name: "admin", password, isAdmin: true });
   const hints = PACKAGE_TYPES.all.flatMap((type) => type.hints({ publicUrl, owner: "admin", channel: "main" }));
-  output.line("This is the first start: an administrator was made.");
+  output.line("This is the first start: created an administrator.");
   output.line(`  user:     admin\n  password: ${password}`);
-  output.line(`Keep the password: it is not shown again. New channels are ${config["default-visibility"]}. To begin:`);
+  output.line(
+    `Store the password: it is not shown again. New channels are ${config["default-visibility"]}. First steps:`,
+  );
   for (const hint of hints) output.line(`  ${hint}`);
 }

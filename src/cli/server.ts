@@ -1,4 +1,4 @@
-// The listening server: the app behind Bun's HTTP, and its orderly end.
+// The listening server: the app behind Bun's HTTP server, and its shutdown.
 
 import { createApp, type App } from "../app.ts";
 import { splitAddress, type Config } from "../config.ts";
@@ -14,7 +14,7 @@ export type RunningServer = {
   /** `host:port` as bound. */
   readonly address: string;
   readonly publicUrl: string;
-  /** Stops accepting, lets transfers end within the deadline, closes everything. */
+  /** Stops accepting connections, waits for transfers up to the shutdown timeout, then closes everything. */
   stop(): Promise<void>;
 };
 
@@ -25,14 +25,14 @@ export type ServerOptions = {
   readonly onFatal: (error: unknown) => void;
 };
 
-/** Seconds without progress; Bun's default cuts off honest slow readers. */
+/** Seconds without progress until a connection is closed; Bun's default of 10 interrupts slow clients. */
 const IDLE_SECONDS = 255;
 
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { config, log } = options;
   let handle: App["handle"] | undefined;
   const answer: Fetch = async (request, self) => {
-    // The port is taken before the parts are made, so that a free one can be part of the links.
+    // The port is bound before the app is created, as the links contain it, also a port that the system picked.
     if (!handle) return starting();
     return listener.isShort() ? outOfHandles() : await handle(request, peerOf(request, self));
   };
@@ -41,7 +41,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     count: createHandleCount(),
     serve: (port) =>
       listen("listen", config.listen, {
-        // Whoever reads a body counts it; Bun's own refusal would not say what the limit is.
+        // The readers of a body enforce its limit; Bun's own error would not name the limit.
         maxRequestBodySize: Number.MAX_SAFE_INTEGER,
         fetch: answer,
         port,
@@ -51,12 +51,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const publicUrl = config["public-url"] ?? `http://${address}`;
   let metrics: MetricsPort | undefined;
   try {
-    // Both ports come before the data folder: a server that cannot listen leaves it alone.
+    // Both ports are bound before the data folder is opened: a server that cannot listen does not touch the folder.
     metrics = listenMetrics(config);
     const app = await createApp({ ...options, publicUrl });
     metrics?.serve(app);
     const servers = [listener, ...(metrics ? [metrics.server] : [])];
-    app.metrics.observe("condarium_open_requests", "Requests that are being answered", () => listener.pendingRequests);
+    app.metrics.observe("condarium_open_requests", "Requests under way", () => listener.pendingRequests);
     handle = app.handle;
     return { app, address, publicUrl, stop: () => stop(options, servers, app) };
   } catch (error) {
@@ -67,13 +67,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 
 function peerOf(request: Request, server: Bun.Server<undefined>): Peer {
   const { address = "", port = 0 } = server.requestIP(request) ?? {};
-  // Of a request that has been answered or given up, Bun knows no address.
+  // Bun reports no address for a request that is answered or aborted.
   return { address, port, isOpen: () => server.requestIP(request) !== null };
 }
 
 function outOfHandles(): Response {
   const headers = { "retry-after": "1", "cache-control": "no-store", connection: "close" };
-  return new Response("The server has used up its file handles. Try again in a moment.\n", { status: 503, headers });
+  return new Response("The server has no free file handles. Retry in a second.\n", { status: 503, headers });
 }
 
 type Fetch = (request: Request, server: Bun.Server<undefined>) => Promise<Response>;
@@ -96,9 +96,9 @@ function listen(
       port: port ?? place.port,
       idleTimeout: IDLE_SECONDS,
       development: false,
-      // By default Bun lets two servers have one port, and each connection goes to one of them by chance.
+      // By default Bun lets two servers share a port, and each connection goes to a random one of them.
       reusePort: false,
-      // Bun opens the files of answers itself, after all else.
+      // Bun opens the files of responses itself, after the app has returned.
       error: (error) => (isOutOfHandles(error) ? outOfHandles() : new Response("internal error\n", { status: 500 })),
       ...options,
     });
@@ -109,9 +109,10 @@ function listen(
 
 function whyNot(error: unknown): string {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (code === "EADDRINUSE") return "another program listens there already";
-  if (code === "EADDRNOTAVAIL") return "it is no address of this machine";
-  if (code === "EACCES") return "ports below 1024 are for root only";
+  if (code === "EADDRINUSE") return "another program already listens there";
+  if (code === "EADDRNOTAVAIL") return "it is not an address of this machine";
+  if (code === "ERR_OUT_OF_RANGE") return "the port must be from 0 to 65535";
+  if (code === "EACCES") return "only root can listen on ports below 1024";
   return error instanceof Error ? error.message : String(error);
 }
 
@@ -140,7 +141,7 @@ type Stoppable = { stop(force?: boolean): Promise<void> };
 
 async function stop(options: ServerOptions, servers: readonly Stoppable[], app: App): Promise<void> {
   const force = (): void => {
-    options.log.warn({ event: "stop-forced" }, "open transfers did not end in time and are cut off");
+    options.log.warn({ event: "stop-forced" }, "open transfers did not end in time: closing them");
     for (const server of servers) void server.stop(true);
   };
   const deadline = setTimeout(force, options.config["shutdown-timeout"] * 1000);

@@ -1,16 +1,16 @@
 // condarium token create | list | revoke
 
 import { Command, InvalidArgumentError } from "commander";
-import { COMMAND_LINE } from "../services/actor.ts";
+import { COMMAND_LINE, SCOPES } from "../services/actor.ts";
 import { withManagement } from "./management.ts";
 import { withSettings } from "./options.ts";
 import { when, type Output } from "./output.ts";
 
 type CreateOptions = {
   readonly name: string;
-  readonly scope: readonly string[];
-  readonly channel: readonly string[];
-  readonly packages: readonly string[];
+  readonly scope?: readonly string[];
+  readonly channel?: readonly string[];
+  readonly packages?: readonly string[];
   readonly expires?: number;
 };
 
@@ -24,31 +24,31 @@ export function tokenCommand(output: Output): Command {
 
 function createCommand(output: Output): Command {
   return withSettings(new Command("create"), ["data"])
-    .description("create a token and print it, and nothing else, on standard output")
-    .argument("<user>", "whose rights the token narrows")
-    .requiredOption("--name <name>", "what to call it")
+    .description("create an access token and print it; standard output has only the token")
+    .argument("<user>", "user whose rights the token has")
+    .requiredOption("--name <name>", "name of the token")
+    .option("--scope <scope>", `what the token can do, repeatable: ${SCOPES.join(", ")} (default: read:package)`, many)
+    .option("--channel <owner/channel>", "only this channel, repeatable; * matches any text (default: all)", many)
     .option(
-      "--scope <scope>",
-      "read:package, write:package, delete:package, manage:channel, all, public-only",
+      "--packages <pattern>",
+      "only packages whose name matches, for example my-*; repeatable (default: all)",
       many,
-      [],
     )
-    .option("--channel <owner/channel>", "only for this channel; * stands for anything; may be repeated", many, [])
-    .option("--packages <pattern>", "only for packages of such names, as my-*; may be repeated", many, [])
-    .option("--expires <time>", "how long it lasts, as 90d, 12h or 30m", lifetime)
+    .option("--expires <time>", "lifetime in m, h or d, for example 90d (default: no expiry)", lifetime)
     .action(async (user: string, options: CreateOptions, command: Command) => {
-      const { name, scope, channel, packages, expires } = options;
+      const { name, scope = [], channel = [], packages = [], expires } = options;
       const request = { user, name, scopes: scope, channels: channel, packages, lifetime: expires };
       const token = await withManagement(command, ({ tokens }) => tokens.create(COMMAND_LINE, request));
       output.line(token);
-      if (scope.length === 0) output.note("The token can only read; --scope write:package lets it publish.");
+      if (scope.length === 0)
+        output.note("This token can only read. To publish, create one with --scope write:package.");
     });
 }
 
 function listCommand(output: Output): Command {
   return withSettings(new Command("list"), ["data"])
-    .description("list a user's tokens; the tokens themselves are not kept")
-    .argument("<user>")
+    .description("list a user's tokens, without their secrets")
+    .argument("<user>", "name of the user")
     .option("--json", "print JSON")
     .action(async (user: string, options: { json?: boolean }, command: Command) => {
       const tokens = await withManagement(command, (management) => management.tokens.list(COMMAND_LINE, user));
@@ -68,24 +68,25 @@ function listCommand(output: Output): Command {
 
 function revokeCommand(output: Output): Command {
   return withSettings(new Command("revoke"), ["data"])
-    .description("end a token at once")
-    .argument("<user>")
-    .argument("<name>", "what the token is called")
+    .description("revoke a token; takes effect at once")
+    .argument("<user>", "name of the user")
+    .argument("<name>", "name of the token")
     .action(async (user: string, name: string, _: unknown, command: Command) => {
       await withManagement(command, ({ tokens }) => tokens.revoke(COMMAND_LINE, user, name));
-      output.note(`The token ${name} of ${user} is revoked.`);
+      output.note(`Token ${name} of ${user} revoked.`);
     });
 }
 
-function many(value: string, before: readonly string[]): string[] {
+function many(value: string, before: readonly string[] = []): string[] {
   return [...before, value];
 }
 
-/** `90d` in milliseconds. */
+/** Parses a time such as `90d` into milliseconds. */
 function lifetime(text: string): number {
   const units: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
   const match = /^(\d{1,6})([mhd])$/.exec(text);
   const unit = units[match?.[2] ?? ""];
-  if (!match || unit === undefined) throw new InvalidArgumentError("It must be a number with m, h or d: 90d.");
+  if (!match || unit === undefined)
+    throw new InvalidArgumentError("It must be a number with m, h or d, for example 90d.");
   return Number(match[1]) * unit;
 }

@@ -6,45 +6,43 @@ import { withManagement, secretFromInput } from "./management.ts";
 import { withSettings } from "./options.ts";
 import { when, type Output } from "./output.ts";
 
+const PASSWORD_STDIN = "read the password from standard input instead of generating one";
+
 type PasswordOptions = { readonly passwordStdin?: boolean };
 
 export function userCommand(output: Output): Command {
-  const user = new Command("user").description("manage the people who sign in");
+  const user = new Command("user").description("manage users");
   user.addCommand(createCommand(output));
   user.addCommand(listCommand(output));
   user.addCommand(
-    simple(
-      "disable",
-      "refuse a user's logins and tokens; what the user has can still be read",
-      async (name, command) => {
-        await withManagement(command, ({ users }) => users.setDisabled(COMMAND_LINE, name, true));
-        output.note(`${name} is disabled.`);
-      },
-    ),
+    simple("disable", "reject a user's logins and tokens; the user's channels stay readable", async (name, command) => {
+      await withManagement(command, ({ users }) => users.setDisabled(COMMAND_LINE, name, true));
+      output.note(`User ${name} disabled.`);
+    }),
   );
   user.addCommand(
-    simple("enable", "let a disabled user in again", async (name, command) => {
+    simple("enable", "accept the logins and tokens of a disabled user again", async (name, command) => {
       await withManagement(command, ({ users }) => users.setDisabled(COMMAND_LINE, name, false));
-      output.note(`${name} is enabled.`);
+      output.note(`User ${name} enabled.`);
     }),
   );
   user.addCommand(
-    simple("hide", "let nobody but administrators read what a user has", async (name, command) => {
+    simple("hide", "hide a user's channels from everyone except administrators", async (name, command) => {
       await withManagement(command, ({ users }) => users.setHidden(COMMAND_LINE, name, true));
-      output.note(`What ${name} has is hidden.`);
+      output.note(`Channels of ${name} hidden.`);
     }),
   );
   user.addCommand(
-    simple("unhide", "let what a hidden user has be read again", async (name, command) => {
+    simple("unhide", "show the channels of a hidden user again", async (name, command) => {
       await withManagement(command, ({ users }) => users.setHidden(COMMAND_LINE, name, false));
-      output.note(`What ${name} has can be read again.`);
+      output.note(`Channels of ${name} no longer hidden.`);
     }),
   );
   user.addCommand(setPasswordCommand(output));
   user.addCommand(
-    simple("delete", "delete a user who has no channels left", async (name, command) => {
+    simple("delete", "delete a user without channels", async (name, command) => {
       await withManagement(command, ({ users }) => users.remove(COMMAND_LINE, name));
-      output.note(`${name} is deleted.`);
+      output.note(`User ${name} deleted.`);
     }),
   );
   return user;
@@ -52,22 +50,22 @@ export function userCommand(output: Output): Command {
 
 function createCommand(output: Output): Command {
   return withSettings(new Command("create"), ["data", "default-visibility"])
-    .description("create a user; prints a generated password unless one is given")
-    .argument("<name>", "1 to 63 of a-z, 0-9, dot, dash and underscore")
-    .option("--admin", "make an administrator")
-    .option("--password-stdin", "take the password from standard input")
+    .description("create a user and print a generated password")
+    .argument("<name>", "1 to 63 characters: a-z, 0-9, dot, dash and underscore")
+    .option("--admin", "make the user an administrator")
+    .option("--password-stdin", PASSWORD_STDIN)
     .action(async (name: string, options: PasswordOptions & { admin?: boolean }, command: Command) => {
       const { password, generated } = await passwordOf(options);
       const user = { name, password, isAdmin: options.admin === true };
       await withManagement(command, ({ users }) => users.create(COMMAND_LINE, user));
-      output.note(`${name} is created.`);
+      output.note(`User ${name} created.`);
       if (generated) output.line(password);
     });
 }
 
 function listCommand(output: Output): Command {
   return withSettings(new Command("list"), ["data"])
-    .description("list the users")
+    .description("list users")
     .option("--json", "print JSON")
     .action(async (options: { json?: boolean }, command: Command) => {
       const users = await withManagement(command, (management) => management.users.list(COMMAND_LINE));
@@ -77,18 +75,22 @@ function listCommand(output: Output): Command {
 }
 
 function setPasswordCommand(output: Output): Command {
-  return simple("set-password", "set a new password; ends the user's tokens too", async (name, command) => {
-    const { password, generated } = await passwordOf(command.opts());
-    await withManagement(command, ({ users }) => users.setPassword(COMMAND_LINE, name, password));
-    output.note(`The password of ${name} is set; tokens made before are no longer valid.`);
-    if (generated) output.line(password);
-  }).option("--password-stdin", "take the password from standard input");
+  return simple(
+    "set-password",
+    "set a new password, by default a generated one; invalidates the user's tokens",
+    async (name, command) => {
+      const { password, generated } = await passwordOf(command.opts());
+      await withManagement(command, ({ users }) => users.setPassword(COMMAND_LINE, name, password));
+      output.note(`Password of ${name} set. Older tokens are no longer valid.`);
+      if (generated) output.line(password);
+    },
+  ).option("--password-stdin", PASSWORD_STDIN);
 }
 
 function simple(name: string, description: string, act: (name: string, command: Command) => Promise<void>): Command {
   return withSettings(new Command(name), ["data"])
     .description(description)
-    .argument("<name>", "the user")
+    .argument("<name>", "name of the user")
     .action((user: string, _: unknown, command: Command) => act(user, command));
 }
 

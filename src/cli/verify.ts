@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { Command } from "commander";
 import type { CheckParts } from "../services/storage/check-backup.ts";
+import { INVARIANTS } from "../services/storage/invariants.ts";
 import type { Problem, VerifyLevel } from "../services/storage/verify.ts";
 import { withManagement } from "./management.ts";
 import { withSettings } from "./options.ts";
@@ -25,19 +26,23 @@ export function verifyCommand(output: Output, result: { code: number }): Command
     .option("--json", "print each problem as a line of JSON")
     .action(async (options: VerifyOptions, command: Command) => {
       const bar = createProgressBar();
+      const violated = new Set<string>();
       const onProblem = (problem: Problem): void => {
         bar.stop();
+        violated.add(problem.invariant);
         output.line(problemLine(problem, options.json === true));
       };
       if (options.backup !== undefined) {
         const check = verifyBackup({ source: options.backup, onProblem, onProgress: bar.update });
         const problems = await check.finally(bar.stop);
         if (problems > 0) result.code = EXIT.failed;
+        if (options.json !== true) explain(output, violated);
         return output.note(`${options.backup}: ${problems} problems.`);
       }
       const summary = await withManagement(command, ({ verify }) =>
         verify({ level: levelOf(options), onProblem, onProgress: bar.update }),
       ).finally(bar.stop);
+      if (options.json !== true) explain(output, violated);
       output.note(`${summary.files} files, ${summary.blobs} blobs, ${summary.problems} problems.`);
       if (summary.problems > 0) result.code = EXIT.failed;
     });
@@ -58,6 +63,13 @@ async function verifyBackup(parts: Pick<CheckParts, "source" | "onProblem" | "on
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
+}
+
+/** Explains the codes that occurred. */
+function explain(output: Output, violated: ReadonlySet<string>): void {
+  if (violated.size === 0) return;
+  output.note("Violated invariants:");
+  for (const [code, text] of Object.entries(INVARIANTS)) if (violated.has(code)) output.note(`  ${code}  ${text}`);
 }
 
 function levelOf({ full, deep }: VerifyOptions): VerifyLevel {

@@ -1,8 +1,8 @@
-// Access tokens: only the hash of each is kept.
+// Access tokens: only the hash of a token is stored.
 
 import { and, asc, eq, isNull, lt, or } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
-import { given, prepared } from "./prepared.ts";
+import { param, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
 import { accessToken } from "./schema/sqlite.ts";
 
@@ -12,7 +12,7 @@ const tokenByHash = prepared((reader) =>
   reader
     .select()
     .from(accessToken)
-    .where(eq(accessToken.tokenHash, given("tokenHash")))
+    .where(eq(accessToken.tokenHash, param("tokenHash")))
     .limit(1)
     .prepare(),
 );
@@ -20,7 +20,7 @@ const tokenById = prepared((reader) =>
   reader
     .select()
     .from(accessToken)
-    .where(eq(accessToken.id, given("id")))
+    .where(eq(accessToken.id, param("id")))
     .limit(1)
     .prepare(),
 );
@@ -51,12 +51,12 @@ export async function insertToken(
 }
 
 export async function revokeToken(tx: Transaction, id: number, at: number): Promise<boolean> {
-  const wanted = and(eq(accessToken.id, id), isNull(accessToken.revoked));
-  const rows = await tx.update(accessToken).set({ revoked: at }).where(wanted).returning({ id: accessToken.id });
+  const unrevoked = and(eq(accessToken.id, id), isNull(accessToken.revoked));
+  const rows = await tx.update(accessToken).set({ revoked: at }).where(unrevoked).returning({ id: accessToken.id });
   return rows.length > 0;
 }
 
-/** Notes the use unless one is noted since `before`, so that reads seldom write. */
+/** Stores the time of use unless a use since `before` is already stored, so that reads seldom write. */
 export async function noteTokenUse(tx: Transaction, id: number, at: number, before: number): Promise<void> {
   const stale = or(isNull(accessToken.lastUsed), lt(accessToken.lastUsed, before));
   await tx

@@ -1,4 +1,4 @@
-// Who changed what, when, with which token, from where.
+// The audit trail: who changed what, when, with which token, from which address.
 
 import type { Transaction } from "./database.ts";
 import { placeholders, prepared } from "./prepared.ts";

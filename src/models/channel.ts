@@ -1,9 +1,9 @@
-// Channels, and the revisions that say when and why their documents changed.
+// Channels and their revisions: each revision records when the documents of a channel changed, and by whom.
 
 import { and, asc, desc, eq, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import type { OwnerRow } from "./owner.ts";
-import { given, placeholders, prepared } from "./prepared.ts";
+import { param, placeholders, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
 import { channel, channelRevision, owner } from "./schema/sqlite.ts";
 
@@ -15,7 +15,7 @@ const channelByName = prepared((reader) =>
   reader
     .select()
     .from(channel)
-    .where(and(eq(channel.ownerId, given("ownerId")), eq(channel.type, given("type")), eq(channel.name, given("name"))))
+    .where(and(eq(channel.ownerId, param("ownerId")), eq(channel.type, param("type")), eq(channel.name, param("name"))))
     .limit(1)
     .prepare(),
 );
@@ -64,7 +64,7 @@ const addRevision = prepared((reader) =>
   reader
     .update(channel)
     .set({ revision: sql`${channel.revision} + 1` })
-    .where(eq(channel.id, given("channelId")))
+    .where(eq(channel.id, param("channelId")))
     .returning({ revision: channel.revision })
     .prepare(),
 );
@@ -75,15 +75,15 @@ const insertRevision = prepared((reader) =>
     .prepare(),
 );
 
-/** Adds one to the revision and writes its row; answers the new revision. Its time never goes back, whatever the clock. */
+/** Increments the revision, inserts its row and returns its number. Times never go back, even when the clock does. */
 export async function bumpRevision(
   tx: Transaction,
   values: Pick<RevisionRow, "channelId" | "identity" | "at" | "actorId">,
 ): Promise<number> {
   const { channelId } = values;
   const { revision } = requireRow(await addRevision(tx).execute({ channelId }));
-  const before = await revisionTime(tx, channelId, revision - 1);
-  await insertRevision(tx).execute({ ...values, at: Math.max(values.at, before ?? 0), revision });
+  const previous = await revisionTime(tx, channelId, revision - 1);
+  await insertRevision(tx).execute({ ...values, at: Math.max(values.at, previous ?? 0), revision });
   return revision;
 }
 
@@ -91,7 +91,7 @@ const newestRevision = prepared((reader) =>
   reader
     .select()
     .from(channelRevision)
-    .where(eq(channelRevision.channelId, given("channelId")))
+    .where(eq(channelRevision.channelId, param("channelId")))
     .orderBy(desc(channelRevision.revision))
     .limit(1)
     .prepare(),
@@ -100,7 +100,7 @@ const oneRevision = prepared((reader) =>
   reader
     .select()
     .from(channelRevision)
-    .where(and(eq(channelRevision.channelId, given("channelId")), eq(channelRevision.revision, given("revision"))))
+    .where(and(eq(channelRevision.channelId, param("channelId")), eq(channelRevision.revision, param("revision"))))
     .limit(1)
     .prepare(),
 );
@@ -121,7 +121,7 @@ export async function revisionIdentity(
   return rows[0]?.identity;
 }
 
-/** When a revision was made, in ms; undefined when there is no such revision. */
+/** The time of a revision in ms UTC; undefined when there is no such revision. */
 export async function revisionTime(reader: Reader, channelId: number, revision: number): Promise<number | undefined> {
   const rows = await oneRevision(reader).execute({ channelId, revision });
   return rows[0]?.at;

@@ -1,4 +1,4 @@
-// The data folder: made private, of a layout this binary knows, on a disk it can use.
+// The data folder: private, with a layout that this binary supports, on a disk that it can use.
 
 import {
   accessSync,
@@ -19,14 +19,14 @@ import { FOLDERS } from "../modules/storage/keys.ts";
 export type DataFolder = {
   readonly root: string;
   readonly database: string;
-  /** What documents are made of, derived from the database. */
+  /** The database of derived data, from which documents are built. */
   readonly index: string;
-  /** A folder of what nobody needs after a start. */
+  /** A folder of temporary files; its contents are not needed after a restart. */
   readonly temporary: string;
   readonly lock: string;
 };
 
-/** Where the parts of a data folder lie, whether or not they are there. */
+/** The paths of the parts of a data folder; the parts need not exist. */
 export function partsOfFolder(root: string): DataFolder {
   return {
     root,
@@ -37,61 +37,59 @@ export function partsOfFolder(root: string): DataFolder {
   };
 }
 
-/** Raised with the same rule as migrations: a binary refuses only a layout above its own. */
+/** Raised by the same rule as migrations: a binary refuses only a layout above its own. */
 const LAYOUT = 1;
 const DATABASES = ["condarium.db", "index.db"].flatMap((name) => [name, `${name}-wal`, `${name}-shm`]);
-/** What may lie in the folder, and what each must be. */
+/** The entries of a data folder that must be folders; the other `ENTRIES` must be files. */
 const FOLDER_NAMES = new Set<string>([...FOLDERS, "derived", "tmp"]);
 const ENTRIES = ["layout", "lock", ...DATABASES, ...FOLDER_NAMES];
 const DERIVED = /^(?:index\.db.*|derived|shards)$/;
 
 /**
- * `create` makes a missing folder; without it a missing one is refused.
- * Errors: `usage` when the folder is missing, of a newer layout, or not a folder of our own.
+ * Opens a data folder; `create` creates a missing folder, otherwise a missing folder is an error.
+ * Errors: `usage` when the folder is missing, has a newer layout, or cannot be used or made private.
  */
 export function openDataFolder(path: string, options: { readonly create: boolean }): DataFolder {
   const root = resolve(path);
   const folder = partsOfFolder(root);
-  // Whether something is missing can be asked only where one may look.
-  if (existsSync(root)) requireAccess(root, lookAt(root), "");
+  // `existsSync` is also false for a file in a folder that this user cannot read.
+  if (existsSync(root)) requireAccess(root, statOrRefuse(root), "");
   if (!existsSync(folder.database) && !options.create) {
     refuseLostDatabase(folder);
-    throw usage(`There is no condarium data in ${root}. Start the server there once, or give --data.`);
+    throw usage(`There is no condarium data in ${root}. Start the server with this folder once, or set --data.`);
   }
   try {
     mkdirSync(root, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw usage(`The data folder ${root} cannot be made: ${reason(error)}`);
+    throw usage(`The data folder ${root} cannot be created: ${reason(error)}`);
   }
-  refuseForeign(root);
+  makePrivate(root);
   for (const name of ENTRIES) checkEntry(root, name);
   checkLayout(join(root, "layout"));
   refuseLostDatabase(folder);
   return folder;
 }
 
-/** What is of another kind was put there by somebody, and what cannot be used would fail in the middle of something. */
+/** Refuses an entry of the wrong kind, which another user put there, and one without access, which would fail later. */
 function checkEntry(root: string, name: string): void {
   const path = join(root, name);
-  const info = lookAt(path);
+  const info = statOrRefuse(path);
   if (!info) return;
-  const wayOut = DERIVED.test(name)
-    ? " It holds only what can be made again: delete it while the server is stopped."
-    : "";
+  const remedy = DERIVED.test(name) ? " The server can rebuild its contents: stop the server, then delete it." : "";
   const isFolder = FOLDER_NAMES.has(name);
   if (isFolder ? !info.isDirectory() : !info.isFile()) {
     const kinds = isFolder ? "a folder, not a link or a file" : "a file, not a link or a folder";
-    throw usage(`${path} must be ${kinds}.${wayOut || " Put back what was there, from a backup if need be."}`);
+    throw usage(`${path} must be ${kinds}.${remedy || " Restore the original, from a backup if necessary."}`);
   }
-  requireAccess(path, info, wayOut);
+  requireAccess(path, info, remedy);
 }
 
-function requireAccess(path: string, info: Stats | undefined, wayOut: string): void {
+function requireAccess(path: string, info: Stats | undefined, remedy: string): void {
   const { R_OK, W_OK, X_OK } = constants;
   try {
     accessSync(path, info?.isDirectory() === true ? R_OK | W_OK | X_OK : R_OK | W_OK);
   } catch (error) {
-    throw usage(`${path} cannot be used: ${whyNot(error, info)}${wayOut}`);
+    throw usage(`${path} cannot be used: ${whyNot(error, info)}${remedy}`);
   }
 }
 
@@ -100,27 +98,27 @@ function whyNot(error: unknown, info: Stats | undefined): string {
   if (code === "EROFS") return "its file system is read-only. Make it writable.";
   if (code !== "EACCES" || !info) return `${reason(error)}.`;
   const mode = (info.mode & 0o777).toString(8).padStart(4, "0");
-  const me = process.getuid?.() ?? "?";
-  const fix = info.uid === me ? "Give yourself the right to read and write it." : "Run condarium as that user.";
-  return `it belongs to user ${info.uid} and has mode ${mode}, and this is user ${me}. ${fix}`;
+  const current = process.getuid?.() ?? "?";
+  const fix = info.uid === current ? "Give this user read and write permission." : "Run condarium as that user.";
+  return `it belongs to user ${info.uid} and has mode ${mode}, but condarium runs as user ${current}. ${fix}`;
 }
 
-function lookAt(path: string): Stats | undefined {
+function statOrRefuse(path: string): Stats | undefined {
   try {
     return lstatSync(path, { throwIfNoEntry: false });
   } catch (error) {
-    throw usage(`${path} cannot be looked at: ${reason(error)}.`);
+    throw usage(`${path} cannot be examined: ${reason(error)}.`);
   }
 }
 
-/** `tmp` is made after the database, so it tells that there was one: an empty one in its place would hide every package. */
+/** `tmp` is created after the database, so one existed if `tmp` does: a new empty database would hide every package. */
 function refuseLostDatabase({ temporary, database }: DataFolder): void {
   if (!existsSync(temporary)) return;
   if ((statSync(database, { throwIfNoEntry: false })?.size ?? 0) > 0) return;
-  throw usage(`${database} is gone or empty: restore it from a backup, or begin anew in an empty folder.`);
+  throw usage(`${database} is missing or empty: restore it from a backup, or start with an empty data folder.`);
 }
 
-function refuseForeign(root: string): void {
+function makePrivate(root: string): void {
   const info = lstatSync(root);
   if (!info.isDirectory()) throw usage(`${root} is not a folder.`);
   if ((info.mode & 0o077) === 0) return;
@@ -128,7 +126,7 @@ function refuseForeign(root: string): void {
     chmodSync(root, 0o700);
   } catch {
     throw usage(
-      `Others can read ${root}, and only its owner (user ${info.uid}) can change that: make it mode 0700, or give it to user ${process.getuid?.() ?? "?"}.`,
+      `Other users can read ${root}, and only its owner (user ${info.uid}) can change that: set its mode to 0700, or make user ${process.getuid?.() ?? "?"} its owner.`,
     );
   }
 }
@@ -143,9 +141,9 @@ function checkLayout(path: string): void {
   }
   const layout = Number(readFileSync(path, "utf8").trim());
   if (!Number.isInteger(layout) || layout < 1)
-    throw usage(`${path} is damaged: it must hold the number of the layout, which is ${LAYOUT} for this condarium.`);
+    throw usage(`${path} is damaged: it must contain the layout number, which is ${LAYOUT} for this condarium.`);
   if (layout > LAYOUT)
-    throw usage(`The data folder has layout ${layout}; this condarium knows ${LAYOUT}. Use a newer one.`);
+    throw usage(`The data folder has layout ${layout}; this condarium supports ${LAYOUT}. Use a newer condarium.`);
 }
 
 function reason(error: unknown): string {

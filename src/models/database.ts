@@ -1,4 +1,4 @@
-// The main database: one write connection behind a queue, one to read, one for snapshots.
+// The main database: one write connection behind a queue, one for reading, one for snapshots.
 
 import type { Database as Connection } from "bun:sqlite";
 import { statSync } from "node:fs";
@@ -23,29 +23,29 @@ import { createWriter, type UnitOptions, type Writer } from "./sqlite/writer.ts"
 
 export type { Reader, Transaction } from "./transaction.ts";
 
-/** Reads of one moment, on a connection of their own. */
+/** Consistent snapshots, on a separate connection. */
 export type Snapshots = {
-  /** Runs `work` inside one read transaction: everything it sees is of one moment. */
+  /** Runs `work` inside one read transaction, so that it reads a consistent snapshot. */
   snapshot<T>(work: (reader: Reader) => Promise<T>): Promise<T>;
 };
 
 export type Database = {
   readonly read: Reader;
-  /** Another number once anything has been committed, by this process or another, but for what is unseen. */
+  /** A number that changes after every commit of this process or another, except commits of only `isUnseen` units. */
   version(): number;
   /**
-   * Runs `work` inside a write transaction and resolves when it is durable. Work that waits at the same moment shares a
-   * commit, each in a savepoint; one failure rolls back only itself. `work` must be short: all writers wait for it.
+   * Runs `work` inside a write transaction and resolves when it is durable. Units that wait at the same time share a
+   * commit, each in a savepoint; a failing unit rolls back only itself. `work` must be short: all writers wait for it.
    * Errors: what `work` throws; `unavailable` when another process keeps the lock; `no-space` when the disk is full.
    */
   transact<T>(work: (tx: Transaction) => Promise<T>, options?: UnitOptions): Promise<T>;
-  /** Bytes of the log of commits beside the database. */
+  /** Bytes of the write-ahead log beside the database. */
   logBytes(): number;
-  /** Gives back what the log has grown by while somebody read for long; nothing while somebody still does. */
+  /** Truncates a log that grew during a long read; does nothing while a read is still in progress. */
   shrinkLog(): void;
-  /** What SQLite itself says of the file: I-1. Empty when all is well. */
+  /** The problems that SQLite reports for the file (I-1); empty when there are none. */
   integrityProblems(): string[];
-  /** Gives free pages back to the disk, where that pays; answers the bytes. Only while no other work is under way. */
+  /** Frees unused pages where that is worthwhile; returns the bytes freed. Call it only while no other work runs. */
   shrink(): number;
   close(): void;
 };
@@ -53,16 +53,16 @@ export type Database = {
 export type DatabaseOptions = {
   readonly path: string;
   readonly clock: Clock;
-  /** False refuses a missing file instead of making a new one. */
+  /** False refuses a missing file instead of creating it. */
   readonly create: boolean;
   readonly failpoint?: ((name: string) => void) | undefined;
-  /** As of the writer. */
+  /** See `WriterOptions`. */
   readonly requireFiles?: (() => void) | undefined;
-  /** Told when the disk can no longer be trusted (a failed fsync of the log): the process must end. */
+  /** Called when the state of the disk is unknown (an fsync of the log failed): the process must end. */
   readonly onFatal?: ((error: unknown) => void) | undefined;
-  /** Room for changes that make room, when the disk is full. */
+  /** Disk space for changes that free space, when the disk is full. */
   readonly reserve?: Reserve | undefined;
-  /** True lets all changes use it, for commands of the one who runs the server. */
+  /** True lets every change use the reserve, for the commands of the operator. */
   readonly evenIfFull?: boolean | undefined;
 };
 
@@ -95,7 +95,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   };
 }
 
-/** For worker threads and commands, which read beside the server. */
+/** For worker threads and commands, which read while the server runs. */
 export function openSnapshots(path: string): Snapshots & { close(): void } {
   const connection = openForReading(path);
   const reader = drizzle(connection, { schema });

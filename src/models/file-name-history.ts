@@ -1,4 +1,4 @@
-// Every file name a section ever held, with its content: what a channel with immutable names asks.
+// Every file name that a section ever held, with the hash of its content: channels with immutable names check it.
 
 import { and, eq } from "drizzle-orm";
 import type { Transaction } from "./database.ts";

@@ -1,21 +1,21 @@
-// Tells whether what the server has opened is still what lies in its data folder.
+// Checks that the files which the server has opened are still the files of its data folder.
 
 import { lstatSync, mkdirSync, type Stats } from "node:fs";
 import { join } from "node:path";
 import type { DataFolder } from "./data-folder.ts";
 
 export type FolderGuard = {
-  /** Takes what lies there now for what it must stay; before this nothing is amiss. */
+  /** Records the identity of the current files; until then `problem` reports nothing. */
   begin(): void;
-  /** What has been moved, replaced or emptied; undefined while all is in place. Takes some microseconds. */
+  /** The first file that was moved, replaced or emptied; undefined when there is none. Takes a few microseconds. */
   problem(): FolderProblem | undefined;
 };
 
 export type FolderProblem = { readonly path: string; readonly what: string };
 
 /**
- * Who holds a file open goes on writing to it wherever it is moved, and after it is deleted too. Without the lock file
- * a second server could begin on the same folder; SQLite's companions hold what was committed last, and its locks.
+ * A process continues to write to an open file after the file is moved or deleted. Without the lock file a second
+ * server could start on the same folder; the `-wal` and `-shm` files contain SQLite's last commits and its locks.
  */
 export function createFolderGuard({
   root,
@@ -29,13 +29,13 @@ export function createFolderGuard({
     begin: () => {
       mkdirSync(blobs, { recursive: true, mode: 0o700 });
       for (const path of paths) {
-        const info = lookAt(path);
+        const info = statOrProblem(path);
         if (typeof info !== "string") opened.set(path, fileIdentity(info));
       }
     },
     problem: () => {
       for (const [path, identity] of opened) {
-        const info = lookAt(path);
+        const info = statOrProblem(path);
         if (typeof info === "string") return { path, what: info };
         if (fileIdentity(info) !== identity) return { path, what: "was replaced" };
         if (path === database && info.size === 0) return { path, what: "was emptied" };
@@ -45,15 +45,15 @@ export function createFolderGuard({
   };
 }
 
-/** The same for a file wherever it is moved, and another for whatever takes its place. */
+/** Identifies a file: unchanged when the file is moved, different for a file that replaces it. */
 export function fileIdentity({ dev, ino }: Pick<Stats, "dev" | "ino">): string {
   return `${dev}:${ino}`;
 }
 
-function lookAt(path: string): Stats | string {
+function statOrProblem(path: string): Stats | string {
   try {
     return lstatSync(path, { throwIfNoEntry: false }) ?? "was moved or deleted";
   } catch (error) {
-    return `cannot be looked at: ${error instanceof Error ? error.message : String(error)}`;
+    return `cannot be examined: ${error instanceof Error ? error.message : String(error)}`;
   }
 }

@@ -2,7 +2,7 @@
 
 import { and, eq, or } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
-import { given, prepared } from "./prepared.ts";
+import { param, prepared } from "./prepared.ts";
 import { owner, roleGrant, user } from "./schema/sqlite.ts";
 import type { UserRow } from "./user.ts";
 
@@ -12,25 +12,25 @@ export type GrantTarget =
   | { readonly kind: "owner"; readonly ownerId: number }
   | { readonly kind: "channel"; readonly channelId: number };
 
-const rolesThere = prepared((reader) =>
+const rolesOnTargets = prepared((reader) =>
   reader
     .select({ role: roleGrant.role })
     .from(roleGrant)
     .where(
       and(
-        eq(roleGrant.principalId, given("principalId")),
-        or(eq(roleGrant.ownerId, given("ownerId")), eq(roleGrant.channelId, given("channelId"))),
+        eq(roleGrant.principalId, param("principalId")),
+        or(eq(roleGrant.ownerId, param("ownerId")), eq(roleGrant.channelId, param("channelId"))),
       ),
     )
     .prepare(),
 );
 
-/** The roles of a principal on an owner and on one of its channels together. An id that no row has, as 0, finds none. */
+/** The roles of a principal on an owner and on one of its channels together. An unused id such as 0 matches no row. */
 export async function rolesOf(
   reader: Reader,
   where: { readonly principalId: number; readonly ownerId: number; readonly channelId: number },
 ): Promise<Role[]> {
-  const rows = await rolesThere(reader).execute(where);
+  const rows = await rolesOnTargets(reader).execute(where);
   return rows.map(({ role }) => role);
 }
 
@@ -56,7 +56,7 @@ export async function findGrant(
   return rows[0]?.role;
 }
 
-/** It replaces the role that the user has on the target itself. */
+/** Replaces the role that the user has on the target itself. */
 export async function setGrant(
   tx: Transaction,
   { id: userId, principalId }: Pick<UserRow, "id" | "principalId">,

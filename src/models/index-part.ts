@@ -1,8 +1,8 @@
-// Which names changed in which section, and at what revision: what a reader asks to catch up.
+// The revision at which each package name of a section last changed: builders read it to catch up.
 
 import { and, asc, desc, eq, gt, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
-import { given, placeholders, prepared } from "./prepared.ts";
+import { param, placeholders, prepared } from "./prepared.ts";
 import { WHOLE_CHANNEL } from "./index/scope.ts";
 import { eachInTurn } from "./rows.ts";
 import { indexPart } from "./schema/sqlite.ts";
@@ -23,7 +23,7 @@ const newestPart = prepared((reader) =>
   reader
     .select({ revision: indexPart.revision })
     .from(indexPart)
-    .where(and(eq(indexPart.channelId, given("channelId")), eq(indexPart.section, given("section"))))
+    .where(and(eq(indexPart.channelId, param("channelId")), eq(indexPart.section, param("section"))))
     .orderBy(desc(indexPart.revision))
     .limit(1)
     .prepare(),
@@ -39,9 +39,9 @@ const partOfName = prepared((reader) =>
     .from(indexPart)
     .where(
       and(
-        eq(indexPart.channelId, given("channelId")),
-        eq(indexPart.section, given("section")),
-        eq(indexPart.name, given("name")),
+        eq(indexPart.channelId, param("channelId")),
+        eq(indexPart.section, param("section")),
+        eq(indexPart.name, param("name")),
       ),
     )
     .limit(1)
@@ -70,19 +70,19 @@ export async function changedNames(
   return rows.map((row) => row.name);
 }
 
-/** The next names behind `after`, of all that ever were in a section, or in the whole channel. */
+/** The names that follow `after`, among all names that ever were in a section or in the whole channel. */
 export async function nextNames(
   reader: Reader,
   { channelId, section }: { readonly channelId: number; readonly section: string },
   { after, limit }: { readonly after: string; readonly limit: number },
 ): Promise<string[]> {
   const names = new Set<string>();
-  // Section by section: the index is in that order, and a channel has few.
-  for (const one of section === WHOLE_CHANNEL ? await changedSections(reader, channelId) : [section]) {
+  // Section by section: the database index has this order, and a channel has few sections.
+  for (const current of section === WHOLE_CHANNEL ? await changedSections(reader, channelId) : [section]) {
     const rows = await reader
       .select({ name: indexPart.name })
       .from(indexPart)
-      .where(and(eq(indexPart.channelId, channelId), eq(indexPart.section, one), gt(indexPart.name, after)))
+      .where(and(eq(indexPart.channelId, channelId), eq(indexPart.section, current), gt(indexPart.name, after)))
       .orderBy(asc(indexPart.name))
       .limit(limit);
     for (const { name } of rows) names.add(name);
@@ -90,7 +90,7 @@ export async function nextNames(
   return [...names].sort().slice(0, limit);
 }
 
-/** The sections that ever changed, whether or not they still hold anything. */
+/** The sections that ever changed, including those that are empty. */
 export async function changedSections(reader: Reader, channelId: number): Promise<string[]> {
   return await eachInTurn(async (after) => (await nextSection(reader).execute({ channelId, after }))[0]?.section);
 }
@@ -99,7 +99,7 @@ const nextSection = prepared((reader) =>
   reader
     .select({ section: indexPart.section })
     .from(indexPart)
-    .where(and(eq(indexPart.channelId, given("channelId")), gt(indexPart.section, given("after"))))
+    .where(and(eq(indexPart.channelId, param("channelId")), gt(indexPart.section, param("after"))))
     .orderBy(asc(indexPart.section))
     .limit(1)
     .prepare(),

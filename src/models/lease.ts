@@ -1,4 +1,4 @@
-// Leases: what a process asks of others until a moment, so that one that dies asks nothing for ever.
+// Leases: a process reserves a name until a time, so that the reservation of a dead process expires.
 
 import { and, eq, gt, lte } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
@@ -6,16 +6,16 @@ import { lease } from "./schema/sqlite.ts";
 
 type LeaseRow = typeof lease.$inferSelect;
 
-/** Several may hold one of the same name. */
+/** Several holders can have leases of the same name. */
 export async function takeLease(tx: Transaction, values: LeaseRow): Promise<void> {
   await tx.insert(lease).values(values);
 }
 
-/** False when it has run out, or is gone: what it asked for may not have been kept. */
+/** False when the lease has expired or was deleted: others may have ignored it meanwhile. */
 export async function renewLease(tx: Transaction, values: LeaseRow, now: number): Promise<boolean> {
   const { name, holder, until } = values;
-  const isMine = and(eq(lease.name, name), eq(lease.holder, holder), gt(lease.until, now));
-  const rows = await tx.update(lease).set({ until }).where(isMine).returning();
+  const isOwn = and(eq(lease.name, name), eq(lease.holder, holder), gt(lease.until, now));
+  const rows = await tx.update(lease).set({ until }).where(isOwn).returning();
   return rows.length > 0;
 }
 
@@ -23,7 +23,7 @@ export async function dropLease(tx: Transaction, { name, holder }: Omit<LeaseRow
   await tx.delete(lease).where(and(eq(lease.name, name), eq(lease.holder, holder)));
 }
 
-/** Whether anyone holds one of this name. */
+/** Whether an unexpired lease of this name exists. */
 export async function isLeased(reader: Reader, name: string, now: number): Promise<boolean> {
   const rows = await reader
     .select()

@@ -1,4 +1,4 @@
-// One server per data folder: an exclusive lock on a small SQLite file, which the kernel drops when the process dies.
+// One server per data folder: an exclusive lock on a small SQLite file. The kernel releases it when the process dies.
 
 import { Database as Connection } from "bun:sqlite";
 import { usage } from "../errors.ts";
@@ -11,7 +11,7 @@ export function lockFolder(path: string): FolderLock {
   let connection: Connection | undefined;
   try {
     connection = new Connection(path, { create: true, readwrite: true });
-    // Without a journal on the disk, which may be full: nothing is ever written here.
+    // No journal on disk, which can be full: nothing is ever written to this database.
     connection.run("PRAGMA journal_mode = MEMORY");
     connection.run("PRAGMA locking_mode = EXCLUSIVE");
     connection.run("BEGIN EXCLUSIVE");
@@ -20,16 +20,16 @@ export function lockFolder(path: string): FolderLock {
     throw usage(whyNot(error, path));
   }
   const held = connection;
-  // The closure keeps the connection alive: a collected connection would give the lock away.
+  // The closure keeps the connection alive: a garbage-collected connection would release the lock.
   return { release: () => held.close() };
 }
 
 function whyNot(error: unknown, path: string): string {
   if (isDatabaseBusy(error)) {
-    return `Another condarium server is using this data folder (${path} is locked). Stop it, or give another --data.`;
+    return `Another condarium server is using this data folder (${path} is locked). Stop that server, or set another --data.`;
   }
   if (isDatabaseDamaged(error)) {
-    return `${path} is damaged. It holds nothing: delete it, once you know that no server runs on this folder.`;
+    return `${path} is damaged. It contains no data: make sure that no server uses this folder, then delete the file.`;
   }
   return `${path} cannot be locked: ${error instanceof Error ? error.message : String(error)}.`;
 }

@@ -1,4 +1,4 @@
-// Failed logins counted in windows, in the database so that a restart forgets none.
+// Failed logins, counted per time window. They are in the database so that the counts survive a restart.
 
 import { eq, inArray, lt, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
@@ -13,22 +13,22 @@ export async function findFailures(reader: Reader, buckets: readonly string[]): 
     .where(inArray(loginFailure.bucket, [...buckets]));
 }
 
-/** Counts one failure; a window that has passed, or lies as far ahead, begins anew. */
+/** Counts one failure. A window that has passed, or that starts more than its length in the future, is restarted. */
 export async function countFailure(
   tx: Transaction,
   bucket: string,
   window: { readonly now: number; readonly ms: number },
 ): Promise<void> {
   const { now, ms } = window;
-  const old = sql`(${loginFailure.windowStart} <= ${now - ms} or ${loginFailure.windowStart} > ${now + ms})`;
+  const isOutdated = sql`(${loginFailure.windowStart} <= ${now - ms} or ${loginFailure.windowStart} > ${now + ms})`;
   await tx
     .insert(loginFailure)
     .values({ bucket, windowStart: now, failures: 1 })
     .onConflictDoUpdate({
       target: loginFailure.bucket,
       set: {
-        failures: sql`case when ${old} then 1 else ${loginFailure.failures} + 1 end`,
-        windowStart: sql`case when ${old} then ${now} else ${loginFailure.windowStart} end`,
+        failures: sql`case when ${isOutdated} then 1 else ${loginFailure.failures} + 1 end`,
+        windowStart: sql`case when ${isOutdated} then ${now} else ${loginFailure.windowStart} end`,
       },
     });
 }

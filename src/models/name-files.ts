@@ -1,11 +1,11 @@
-// All files that a name has in a section, with their blobs: what is deleted together.
+// All files of a package name in a section, with their blobs, for deleting the name.
 
 import { and, asc, eq } from "drizzle-orm";
 import type { Reader } from "./database.ts";
 import type { PackageFileWithBlob } from "./package-file.ts";
 import { packageBlob, packageFile } from "./schema/sqlite.ts";
 
-/** The first of them by file name, whatever their state. */
+/** The first `limit` files by file name, in any state. */
 export async function filesOfName(
   reader: Reader,
   key: { readonly channelId: number; readonly section: string; readonly name: string },

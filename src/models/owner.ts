@@ -1,8 +1,8 @@
-// Owners: the users and organisations that channels belong to.
+// Owners: the users and organizations that channels belong to.
 
 import { eq } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
-import { given, prepared } from "./prepared.ts";
+import { param, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
 import { owner } from "./schema/sqlite.ts";
 
@@ -13,12 +13,12 @@ const ownerByName = prepared((reader) =>
   reader
     .select()
     .from(owner)
-    .where(eq(owner.name, given("name")))
+    .where(eq(owner.name, param("name")))
     .limit(1)
     .prepare(),
 );
 
-/** Names are stored lower-case; the look-up folds case. */
+/** Names are stored lower-case; the lookup ignores case. */
 export async function findOwner(reader: Reader, name: string): Promise<OwnerRow | undefined> {
   const rows = await ownerByName(reader).execute({ name: name.toLowerCase() });
   return rows[0];
@@ -28,7 +28,7 @@ const ownerById = prepared((reader) =>
   reader
     .select()
     .from(owner)
-    .where(eq(owner.id, given("id")))
+    .where(eq(owner.id, param("id")))
     .limit(1)
     .prepare(),
 );

@@ -1,8 +1,8 @@
-// Blobs: content by its sha256, shared by files.
+// Blobs: file contents, each stored once under its sha256 and shared by package files.
 
 import { and, asc, eq, gt, inArray, isNotNull, lte, or, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
-import { given, placeholders, prepared } from "./prepared.ts";
+import { param, placeholders, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
 import { packageBlob } from "./schema/sqlite.ts";
 
@@ -12,7 +12,7 @@ const blobByHash = prepared((reader) =>
   reader
     .select()
     .from(packageBlob)
-    .where(eq(packageBlob.sha256, given("sha256")))
+    .where(eq(packageBlob.sha256, param("sha256")))
     .limit(1)
     .prepare(),
 );
@@ -24,29 +24,29 @@ const insertBlob = prepared((reader) =>
     .prepare(),
 );
 
+/** Returns a blob's row, inserted if missing. Clears `unreferencedAt`: the caller is about to refer to the blob. */
 export async function ensureBlob(
   tx: Transaction,
   values: Pick<PackageBlobRow, "sha256" | "md5" | "size" | "created">,
 ): Promise<PackageBlobRow> {
   const [existing] = await blobByHash(tx).execute({ sha256: values.sha256 });
   if (!existing) return requireRow(await insertBlob(tx).execute(values));
-  // The caller is about to refer to it.
   if (existing.unreferencedAt !== null) await setUnreferenced(tx, existing.id, null);
   return existing;
 }
 
-// In words, since columns among what is selected lose their table, and `id` would be that of the file.
+// Raw SQL: drizzle drops the table of a selected column, so `id` would mean the id of the file.
 const HAS_FILE = sql<boolean>`EXISTS (SELECT 1 FROM package_file WHERE package_file.blob_id = package_blob.id)`;
 
 const markUnreferenced = prepared((reader) =>
   reader
     .update(packageBlob)
-    .set({ unreferencedAt: sql`${given("at")}` })
-    .where(and(eq(packageBlob.id, given("id")), sql`NOT ${HAS_FILE}`))
+    .set({ unreferencedAt: sql`${param("at")}` })
+    .where(and(eq(packageBlob.id, param("id")), sql`NOT ${HAS_FILE}`))
     .prepare(),
 );
 
-/** Says since when no file refers to the blob, if none does. */
+/** Stores `at` as the time since which no file refers to the blob; does nothing while a file does. */
 export async function noteUnreferenced(tx: Transaction, id: number, at: number): Promise<void> {
   await markUnreferenced(tx).execute({ id, at });
 }
@@ -67,7 +67,7 @@ const USE = {
   isReferenced: HAS_FILE.mapWith(Boolean),
 };
 
-/** Of the blobs with these ids, those that no file refers to or that are said to be so. */
+/** The blobs with ids in `(after, through]` that no file refers to, or that are marked as unreferenced. */
 export async function idleBlobs(
   reader: Reader,
   { after, through }: { readonly after: number; readonly through: number },
@@ -85,7 +85,7 @@ export async function idleBlobs(
     .orderBy(asc(packageBlob.id));
 }
 
-/** All blobs in the order of their hashes, a page at a time. */
+/** A page of all blobs, ordered by sha256. */
 export async function pageOfBlobUses(
   reader: Reader,
   afterSha256: string,
@@ -99,7 +99,7 @@ export async function pageOfBlobUses(
     .limit(limit);
 }
 
-/** How these blobs are used at this moment; at most a few hundred at a time. */
+/** The current use of these blobs; pass at most a few hundred ids. */
 export async function blobUses(reader: Reader, ids: readonly number[]): Promise<BlobUse[]> {
   return await reader
     .select(USE)
@@ -111,13 +111,13 @@ export async function deleteBlobs(tx: Transaction, ids: readonly number[]): Prom
   await tx.delete(packageBlob).where(inArray(packageBlob.id, [...ids]));
 }
 
-/** 0 when there are none. */
+/** The greatest id of a blob; 0 when there are no blobs. */
 export async function greatestBlobId(reader: Reader): Promise<number> {
   const rows = await reader.select({ id: sql<number | null>`max(${packageBlob.id})` }).from(packageBlob);
   return rows[0]?.id ?? 0;
 }
 
-/** Blobs in the order of their ids, a page at a time. */
+/** A page of all blobs, ordered by id. */
 export async function pageOfBlobs(reader: Reader, afterId: number, limit: number): Promise<PackageBlobRow[]> {
   return await reader
     .select()
@@ -132,7 +132,7 @@ export async function countBlobs(reader: Reader): Promise<number> {
   return rows[0]?.blobs ?? 0;
 }
 
-/** Which of these hashes have a row; at most a few hundred at a time. */
+/** Those of these hashes that have a row; pass at most a few hundred hashes. */
 export async function knownBlobs(reader: Reader, hashes: readonly string[]): Promise<Set<string>> {
   const rows = await reader
     .select({ sha256: packageBlob.sha256 })

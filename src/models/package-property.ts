@@ -1,4 +1,4 @@
-// Properties: values of a package, version or file that are looked up, not shown.
+// Properties: values of a package, version or file that are searched for, not displayed.
 
 import { and, eq } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
@@ -7,7 +7,7 @@ import { packageProperty } from "./schema/sqlite.ts";
 export type PropertyTarget = { readonly refType: "package" | "version" | "file"; readonly refId: number };
 export type Property = { readonly name: string; readonly value: string };
 
-/** At most 64 values of at most 512 bytes a file; the caller chooses what is worth looking up. */
+/** At most 64 values of at most 512 bytes per target; the caller chooses the values worth searching. */
 const PROPERTIES = 64;
 const VALUE_BYTES = 512;
 
@@ -16,8 +16,9 @@ export async function insertProperties(
   target: PropertyTarget,
   properties: readonly Property[],
 ): Promise<void> {
-  const kept = properties.filter((property) => Buffer.byteLength(property.value) <= VALUE_BYTES).slice(0, PROPERTIES);
-  if (kept.length > 0) await tx.insert(packageProperty).values(kept.map((property) => ({ ...target, ...property })));
+  const stored = properties.filter((property) => Buffer.byteLength(property.value) <= VALUE_BYTES).slice(0, PROPERTIES);
+  if (stored.length > 0)
+    await tx.insert(packageProperty).values(stored.map((property) => ({ ...target, ...property })));
 }
 
 export async function deleteProperties(tx: Transaction, target: PropertyTarget): Promise<void> {

@@ -1,8 +1,8 @@
-// Versions of a package. They hold no metadata: what is shown comes from their greatest file.
+// Versions of a package. They have no metadata of their own: the metadata shown is that of the version's greatest file.
 
 import { and, eq, notExists } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
-import { given, placeholders, prepared } from "./prepared.ts";
+import { param, placeholders, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
 import { packageFile, packageVersion } from "./schema/sqlite.ts";
 
@@ -12,7 +12,7 @@ const versionOf = prepared((reader) =>
   reader
     .select()
     .from(packageVersion)
-    .where(and(eq(packageVersion.packageId, given("packageId")), eq(packageVersion.version, given("version"))))
+    .where(and(eq(packageVersion.packageId, param("packageId")), eq(packageVersion.version, param("version"))))
     .limit(1)
     .prepare(),
 );
@@ -32,7 +32,7 @@ export async function ensurePackageVersion(
   return existing ?? requireRow(await insertVersion(tx).execute(values));
 }
 
-/** Removes the version when its last file has gone; answers its package's id then. */
+/** Deletes the version when it has no files; returns the id of its package in that case. */
 export async function deleteVersionIfEmpty(tx: Transaction, id: number): Promise<number | undefined> {
   const files = tx.select().from(packageFile).where(eq(packageFile.versionId, id));
   const rows = await tx

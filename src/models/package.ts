@@ -1,8 +1,8 @@
-// Packages: a name in a channel.
+// Packages: the package names of a channel.
 
 import { and, eq, notExists } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
-import { given, placeholders, prepared } from "./prepared.ts";
+import { param, placeholders, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
 import { packageVersion, pkg } from "./schema/sqlite.ts";
 
@@ -12,7 +12,7 @@ const packageByName = prepared((reader) =>
   reader
     .select()
     .from(pkg)
-    .where(and(eq(pkg.channelId, given("channelId")), eq(pkg.nameFolded, given("nameFolded"))))
+    .where(and(eq(pkg.channelId, param("channelId")), eq(pkg.nameFolded, param("nameFolded"))))
     .limit(1)
     .prepare(),
 );

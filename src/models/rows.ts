@@ -1,6 +1,6 @@
-// Small help for reading what a query returned.
+// Helpers for reading the rows of a query.
 
-/** The row that a `returning()` must give. */
+/** The first row. Errors: the query returned no row. */
 export function requireRow<T>(rows: readonly T[]): T {
   const row = rows[0];
   if (row === undefined) throw new Error("the database returned no row");
@@ -8,11 +8,11 @@ export function requireRow<T>(rows: readonly T[]): T {
 }
 
 /**
- * All that `next` finds, each by the one before, from `""` on: of few values in many rows this looks at few of the rows,
- * where `DISTINCT` looks at all of them.
+ * All values that `next` returns, starting after `""` and passing each value to find its successor. For few values in
+ * many rows this reads few rows, where `DISTINCT` reads all of them.
  */
 export async function eachInTurn(next: (after: string) => Promise<string | undefined>): Promise<string[]> {
   const found: string[] = [];
-  for (let one = await next(""); one !== undefined; one = await next(one)) found.push(one);
+  for (let value = await next(""); value !== undefined; value = await next(value)) found.push(value);
   return found;
 }

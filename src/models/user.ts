@@ -3,17 +3,17 @@
 import { and, asc, eq } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import type { OwnerRow } from "./owner.ts";
-import { given, prepared } from "./prepared.ts";
+import { param, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
 import { owner, principal, user } from "./schema/sqlite.ts";
 
 export type UserRow = typeof user.$inferSelect;
-/** A user with its owner row, which holds the name, and whether it is disabled or hidden. */
+/** A user with its owner row, which has the name and the flags `disabled` and `hidden`. */
 export type UserWithOwner = UserRow & { readonly owner: OwnerRow };
 
 const userById = prepared((reader) =>
   joined(reader)
-    .where(eq(user.id, given("id")))
+    .where(eq(user.id, param("id")))
     .limit(1)
     .prepare(),
 );
@@ -46,7 +46,7 @@ export async function insertUser(
   );
 }
 
-/** A new credential version ends remembered passwords and tokens made before. */
+/** A new credential version invalidates cached passwords and earlier tokens. */
 export async function setPassword(
   tx: Transaction,
   id: number,
@@ -55,7 +55,7 @@ export async function setPassword(
   await tx.update(user).set(values).where(eq(user.id, id));
 }
 
-/** The same password under another hash; nothing is written once the user has another password. */
+/** Stores another hash of the same password; writes nothing if the user's password has changed meanwhile. */
 export async function replaceHash(
   tx: Transaction,
   { id, passwordHash: verified }: Pick<UserRow, "id" | "passwordHash">,
@@ -67,7 +67,7 @@ export async function replaceHash(
     .where(and(eq(user.id, id), eq(user.passwordHash, verified)));
 }
 
-/** With the user go its tokens, and with the principal its roles. */
+/** The database also deletes the tokens with the user, and the roles with the principal. */
 export async function deleteUser(
   tx: Transaction,
   { id, principalId }: Pick<UserRow, "id" | "principalId">,

@@ -1,17 +1,17 @@
-// The only reader of the time, so that tests can set it.
+// The only source of the time, so that tests can set it.
 
 import { uptime } from "node:os";
 
 export type Clock = {
   /** Milliseconds UTC. */
   now(): number;
-  /** Milliseconds from a point that never moves back; for measuring, not for dates. */
+  /** Milliseconds that never go back, from an arbitrary start; for measuring, not for dates. */
   elapsed(): number;
 };
 
 export const systemClock: Clock = { now: () => Date.now(), elapsed: () => performance.now() };
 
-/** Milliseconds of a processor that the calling thread has used since this was called; no wait and no other load count. */
+/** Returns a function for the CPU time in ms that this thread has used since; waits and other threads do not count. */
 export function startBusyTime(): () => number {
   const start = process.threadCpuUsage();
   return () => {
@@ -20,7 +20,7 @@ export function startBusyTime(): () => number {
   };
 }
 
-/** When the machine was started, in ms UTC: before that it may have lost what was not made durable. */
+/** When the machine was booted, in ms UTC: data written before that and not made durable can be lost. */
 export function machineStart(): number {
   return Date.now() - uptime() * 1000;
 }

@@ -1,8 +1,8 @@
-// Faults on purpose, for crash tests: `p4.renamed=kill@2,p6.in_tx=throw`. Only builds made for them can switch one on.
+// Deliberate faults for crash tests: `p4.renamed=kill@2,p6.in_tx=throw`. Only test builds can enable them.
 
 type Fault = { readonly act: "kill" | "throw"; readonly at: number };
 
-/** Errors: throws for a specification it cannot read, so that a mistyped test never passes. */
+/** Errors: when the specification is invalid, so that a mistyped test never passes. */
 export function createFailpoints(specification: string): (name: string) => void {
   const faults = new Map(specification.split(",").map(parseFault));
   const seen = new Map<string, number>();
@@ -19,6 +19,6 @@ export function createFailpoints(specification: string): (name: string) => void 
 function parseFault(text: string): [string, Fault] {
   const match = /^([\w.]+)=(kill|throw)(?:@(\d+))?$/.exec(text.trim());
   const [, name, act, at] = match ?? [];
-  if (name === undefined || (act !== "kill" && act !== "throw")) throw new Error(`unreadable failpoint: ${text}`);
+  if (name === undefined || (act !== "kill" && act !== "throw")) throw new Error(`invalid failpoint: ${text}`);
   return [name, { act, at: Number(at ?? 1) }];
 }

@@ -1,156 +1,158 @@
-// Turns that are fair between those who ask for them: whoever has used least is next, and nobody's long work takes the
-// last place from others.
+// Shares slots fairly among users: the waiting user with the least recent work is next, and one slot is reserved for
+// users without running work, so that nobody's long jobs occupy all slots.
 
 import { AppError, unavailable } from "../errors.ts";
 
 export type FairTurns = {
-  /** Errors: `unavailable` when the queue is full or the wait too long, `throttled` when `who` has too much in it. */
+  /** Errors: `unavailable` when the queue is full or the wait too long, `throttled` when `who` has too many waiting. */
   run<T>(who: string, work: () => Promise<T>): Promise<T>;
   readonly waiting: number;
-  /** Refuses whoever waits. */
+  /** Refuses all waiting work. */
   close(): void;
 };
 
 export type FairTurnsOptions = {
-  /** Work at the same time. One more place is kept for those who have none. */
-  readonly places: number;
-  /** Work that waits. */
+  /** Slots for running work. One more slot is reserved for users without running work. */
+  readonly slots: number;
+  /** Limit of waiting work, for all users together. */
   readonly queue: number;
-  readonly queueOfOne: number;
+  /** The same for one user. */
+  readonly queuePerUser: number;
+  /** Longest wait. */
   readonly patienceMs: number;
-  /** Milliseconds, never going back. */
+  /** Milliseconds that never go back. */
   readonly now: () => number;
 };
 
-type Waiter = { readonly since: number; begin(): void; refuse(error: AppError): void };
+type Waiter = { readonly since: number; start(): void; refuse(error: AppError): void };
 
-/** Work, and when it began. */
-type Piece = { readonly at: number };
+/** Running work, with its start time. */
+type Job = { readonly startedAt: number };
 
-type Asker = {
-  /** Milliseconds of work that has ended, worth half after a while. */
+type User = {
+  /** Milliseconds of finished work as of `usedAt`; halves every `HALF_LIFE_MS`. */
   used: number;
   usedAt: number;
-  /** What is under way. */
-  readonly begun: Set<Piece>;
+  readonly running: Set<Job>;
   readonly waiters: Set<Waiter>;
 };
 
 const HALF_LIFE_MS = 60_000;
-/** Of those who ask for nothing at the moment, as many are remembered. */
-const REMEMBERED = 10_000;
+/** With this many users stored, idle users are forgotten. */
+const MAX_USERS = 10_000;
 
-/** What the turns share. */
-type Room = FairTurnsOptions & {
-  readonly askers: Map<string, Asker>;
-  /** Those of them who have work under way or waiting. */
-  readonly present: Set<Asker>;
+/** The state shared by all turns. */
+type State = FairTurnsOptions & {
+  readonly users: Map<string, User>;
+  /** The users with running or waiting work. */
+  readonly present: Set<User>;
   active: number;
   waiting: number;
 };
 
 export function createFairTurns(options: FairTurnsOptions): FairTurns {
-  const room: Room = { ...options, askers: new Map(), present: new Set(), active: 0, waiting: 0 };
+  const state: State = { ...options, users: new Map(), present: new Set(), active: 0, waiting: 0 };
   return {
     get waiting() {
-      return room.waiting;
+      return state.waiting;
     },
     run: async (who, work) => {
-      if (room.waiting >= room.queue) throw unavailable("Too many packages wait to be read. Try again in a moment.", 5);
-      const asker = askerOf(room, who);
-      if (asker.waiters.size >= room.queueOfOne) throw tooMany(who, room.queueOfOne);
-      const piece = await turnOf(room, asker);
+      if (state.waiting >= state.queue)
+        throw unavailable("Too many packages are waiting for inspection. Retry in a few seconds.", 5);
+      const user = userOf(state, who);
+      if (user.waiters.size >= state.queuePerUser) throw tooMany(who, state.queuePerUser);
+      const job = await turnOf(state, user);
       try {
         return await work();
       } finally {
-        room.active -= 1;
-        asker.begun.delete(piece);
-        const at = room.now();
-        [asker.used, asker.usedAt] = [decayed(asker, at) + at - piece.at, at];
-        settle(room, asker);
+        state.active -= 1;
+        user.running.delete(job);
+        const at = state.now();
+        [user.used, user.usedAt] = [decayed(user, at) + at - job.startedAt, at];
+        settle(state, user);
       }
     },
     close: () => {
       const error = unavailable("The server is shutting down.", 5);
-      const waiting = [...room.present].flatMap(({ waiters }) => [...waiters]);
+      const waiting = [...state.present].flatMap(({ waiters }) => [...waiters]);
       for (const waiter of waiting) waiter.refuse(error);
     },
   };
 }
 
-function askerOf({ askers, present }: Room, who: string): Asker {
-  const known = askers.get(who);
+function userOf({ users, present }: State, who: string): User {
+  const known = users.get(who);
   if (known) return known;
-  if (askers.size >= REMEMBERED) for (const [name, one] of askers) if (!present.has(one)) askers.delete(name);
-  const asker: Asker = { used: 0, usedAt: 0, begun: new Set(), waiters: new Set() };
-  askers.set(who, asker);
-  return asker;
+  if (users.size >= MAX_USERS) for (const [name, other] of users) if (!present.has(other)) users.delete(name);
+  const user: User = { used: 0, usedAt: 0, running: new Set(), waiters: new Set() };
+  users.set(who, user);
+  return user;
 }
 
-async function turnOf(room: Room, asker: Asker): Promise<Piece> {
+async function turnOf(state: State, user: User): Promise<Job> {
   return await new Promise((resolve, reject) => {
     const leave = (): void => {
       clearTimeout(timer);
-      asker.waiters.delete(waiter);
-      room.waiting -= 1;
+      user.waiters.delete(waiter);
+      state.waiting -= 1;
     };
-    const begin = (): void => {
+    const start = (): void => {
       leave();
-      room.active += 1;
-      const piece = { at: room.now() };
-      asker.begun.add(piece);
-      resolve(piece);
+      state.active += 1;
+      const job = { startedAt: state.now() };
+      user.running.add(job);
+      resolve(job);
     };
     const refuse = (error: AppError): void => {
       leave();
-      settle(room, asker);
+      settle(state, user);
       reject(error);
     };
-    const waiter = { since: room.now(), begin, refuse };
+    const waiter = { since: state.now(), start, refuse };
     const tooLong = (): void =>
-      refuse(unavailable("The server is busy with other packages. Send this one again later.", 30));
-    const timer = setTimeout(tooLong, room.patienceMs);
-    asker.waiters.add(waiter);
-    room.waiting += 1;
-    room.present.add(asker);
-    beginNext(room);
+      refuse(unavailable("The server is busy with other packages. Send this package again later.", 30));
+    const timer = setTimeout(tooLong, state.patienceMs);
+    user.waiters.add(waiter);
+    state.waiting += 1;
+    state.present.add(user);
+    startNext(state);
   });
 }
 
-function settle(room: Room, asker: Asker): void {
-  if (asker.begun.size + asker.waiters.size === 0) room.present.delete(asker);
-  beginNext(room);
+function settle(state: State, user: User): void {
+  if (user.running.size + user.waiters.size === 0) state.present.delete(user);
+  startNext(state);
 }
 
-function beginNext(room: Room): void {
-  for (let next = nextOf(room); next !== undefined; next = nextOf(room)) next.begin();
+function startNext(state: State): void {
+  for (let next = nextOf(state); next !== undefined; next = nextOf(state)) next.start();
 }
 
-/** The first waiter of whoever has used least, and who may begin. */
-function nextOf(room: Room): Waiter | undefined {
-  const at = room.now();
+/** The first waiter of the user with the least recent work, among the users that are allowed to start. */
+function nextOf(state: State): Waiter | undefined {
+  const at = state.now();
   let best: { readonly waiter: Waiter; readonly used: number } | undefined;
-  for (const asker of room.present) {
-    const [waiter] = asker.waiters;
-    if (waiter === undefined || !mayBegin(room, asker)) continue;
-    let used = decayed(asker, at);
-    for (const piece of asker.begun) used += at - piece.at;
+  for (const user of state.present) {
+    const [waiter] = user.waiters;
+    if (waiter === undefined || !canStart(state, user)) continue;
+    let used = decayed(user, at);
+    for (const { startedAt } of user.running) used += at - startedAt;
     if (!best || used < best.used || (used === best.used && waiter.since < best.waiter.since)) best = { waiter, used };
   }
   return best?.waiter;
 }
 
-/** Alone, one may have all places; beside others its share of them, and the one that is kept only as its first. */
-function mayBegin({ active, places, present }: Room, { begun }: Asker): boolean {
-  if (begun.size === 0) return active <= places;
-  return active < places && begun.size < Math.floor(places / present.size);
+/** A single user gets all slots, several users an equal share; the reserved slot is only for a user's first job. */
+function canStart({ active, slots, present }: State, { running }: User): boolean {
+  if (running.size === 0) return active <= slots;
+  return active < slots && running.size < Math.floor(slots / present.size);
 }
 
 function tooMany(who: string, limit: number): AppError {
-  const message = `${who} has ${limit} packages waiting to be read, which is the limit. Send the others later.`;
+  const message = `${who} has ${limit} packages waiting for inspection, which is the limit. Send the others later.`;
   return new AppError("throttled", message, { retryAfter: 5 });
 }
 
-function decayed({ used, usedAt }: Asker, at: number): number {
+function decayed({ used, usedAt }: User, at: number): number {
   return used * 2 ** ((usedAt - at) / HALF_LIFE_MS);
 }

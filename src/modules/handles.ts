@@ -1,4 +1,4 @@
-// How many file handles this process has open, and how many it may have, as Linux tells.
+// The number of open file handles of this process and their limit, as reported by Linux.
 
 import { readdirSync, readFileSync, statSync } from "node:fs";
 
@@ -6,7 +6,7 @@ export type Handles = { readonly open: number; readonly limit: number };
 
 const OPEN = "/proc/self/fd";
 
-/** Counts them each time; undefined where the system does not tell. */
+/** Returns a function that counts the open handles; undefined where the system does not report the limit. */
 export function createHandleCount(): (() => Handles) | undefined {
   const limit = limitOf();
   if (limit === undefined) return undefined;
@@ -22,17 +22,17 @@ function limitOf(): number | undefined {
   }
 }
 
-/** Undefined when there is not even one left to look with. */
+/** Undefined when no handle is left for reading the folder. */
 function countOpen(): number | undefined {
   try {
-    // Newer kernels tell the number as a size, which takes no handle and less time than the list.
+    // Newer kernels report the count as the folder's size, which takes no handle and less time than the list.
     return statSync(OPEN).size || readdirSync(OPEN).length;
   } catch {
     return undefined;
   }
 }
 
-/** Whether something failed for want of a handle. */
+/** Whether an operation failed because no handle was left. */
 export function isOutOfHandles(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if ("code" in error && (error.code === "EMFILE" || error.code === "ENFILE")) return true;

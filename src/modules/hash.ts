@@ -1,4 +1,4 @@
-// The hashes of packages and secrets.
+// Hashes of packages and secrets.
 
 import { timingSafeEqual } from "node:crypto";
 
@@ -8,7 +8,7 @@ export type FileDigest = { readonly sha256: string; readonly md5: string };
 /** Both hashes that conda's documents carry, from one pass over the bytes. */
 export type FileHash = {
   update(chunk: Uint8Array): void;
-  /** Ends the hash. */
+  /** Finishes the hash and returns it. */
   digest(): FileDigest;
 };
 
@@ -24,7 +24,7 @@ export function createFileHash(): FileHash {
   };
 }
 
-/** Of bytes, or of text in UTF-8, that come one after the other. */
+/** Hashes chunks of bytes, or of text as UTF-8. */
 export function createSha256(): Bun.CryptoHasher {
   return new Bun.CryptoHasher("sha256");
 }
@@ -33,7 +33,7 @@ export function sha256Hex(content: string | Uint8Array): string {
   return Bun.CryptoHasher.hash("sha256", content, "hex");
 }
 
-/** Whether two hashes are the same, in either case; takes as long wherever they differ. */
+/** Compares two hashes in constant time, ignoring letter case. */
 export function equalHex(left: string, right: string): boolean {
   const [a, b] = [Buffer.from(left.toLowerCase()), Buffer.from(right.toLowerCase())];
   return a.length === b.length && timingSafeEqual(a, b);

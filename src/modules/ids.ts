@@ -1,4 +1,4 @@
-// Random names: requests, revisions, access tokens.
+// Random values: IDs of requests and revisions, access tokens, passwords.
 
 import { randomBytes, randomUUID } from "node:crypto";
 import { crc32 } from "node:zlib";
@@ -6,7 +6,7 @@ import { crc32 } from "node:zlib";
 const TOKEN_PREFIX = "cdr-";
 const TOKEN_RANDOM = 32;
 const TOKEN_CHECK = 6;
-// Letters and digits only: conda's token pattern stops at anything else and would leak the rest.
+// Letters and digits only: conda's token pattern stops at any other character, so conda would leak the rest.
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const TOKEN = new RegExp(`^${TOKEN_PREFIX}[0-9A-Za-z]{${TOKEN_RANDOM + TOKEN_CHECK}}$`);
 
@@ -18,19 +18,19 @@ export function createRequestId(): string {
   return randomUUID();
 }
 
-/** `cdr-`, 190 random bits, and a checksum by which scanners tell a token from noise. */
+/** `cdr-`, 190 random bits, and a checksum by which secret scanners recognize a token. */
 export function createToken(): string {
   const text = TOKEN_PREFIX + randomText(TOKEN_RANDOM);
   return text + checksum(text);
 }
 
-/** Whether `text` has the shape of a token and its checksum fits: one mistyped letter never passes. */
+/** Whether `text` has the form and checksum of a token; a single mistyped letter never passes. */
 export function looksLikeToken(text: string): boolean {
   return TOKEN.test(text) && checksum(text.slice(0, -TOKEN_CHECK)) === text.slice(-TOKEN_CHECK);
 }
 
 function randomText(length: number): string {
-  // Bytes from here on would make the alphabet's first letters likelier than its last.
+  // Bytes from this value on would make the alphabet's first letters more likely than its last.
   const limit = 256 - (256 % ALPHABET.length);
   let text = "";
   while (text.length < length) {
@@ -49,7 +49,7 @@ function checksum(text: string): string {
   return digits;
 }
 
-/** For people to type once: 24 letters and digits, 142 bits. */
+/** A password for people to type once: 24 letters and digits, 142 bits. */
 export function createPassword(): string {
   return randomText(24);
 }

@@ -1,12 +1,12 @@
-// Reads a large JSON object member by member, in the memory of its largest value.
-// By hand, since `JSON.parse` holds the whole, and parsers of streams call back where this one is asked.
+// Reads a large JSON object member by member, with memory for its largest value only.
+// Hand-written: `JSON.parse` needs the complete text in memory; stream-json is asynchronous and pushes its values.
 
 /** A value and the keys that lead to it. */
 export type JsonMember = { readonly path: readonly string[]; readonly value: unknown };
 
 /**
- * Yields the members in their order. An object for whose path `isMap` answers true is not yielded but gone into.
- * Throws `SyntaxError` for what is not one whole JSON object.
+ * Yields the members in document order. For an object whose path `isMap` accepts, yields its members instead.
+ * Throws `SyntaxError` unless the input is one complete JSON object.
  */
 export function* readMembers(
   chunks: Iterable<Uint8Array>,
@@ -14,9 +14,9 @@ export function* readMembers(
 ): Generator<JsonMember, void, undefined> {
   const source: Source = { chunks: chunks[Symbol.iterator](), bytes: Buffer.alloc(0), at: 0 };
   try {
-    if (peek(source) !== OPEN_OBJECT) throw malformed("it is no object");
+    if (peek(source) !== OPEN_OBJECT) throw malformed("it is not an object");
     yield* readObject(source, [], isMap);
-    if (peek(source) !== undefined) throw malformed("something follows the object");
+    if (peek(source) !== undefined) throw malformed("data follows the object");
   } finally {
     source.chunks.return?.();
   }
@@ -63,7 +63,7 @@ function expectByte(source: Source, byte: number): void {
   source.at += 1;
 }
 
-/** The next byte that is no white space; undefined at the end. */
+/** Skips white space and returns the byte after it, still unread; undefined at the end. */
 function peek(source: Source): number | undefined {
   for (;;) {
     const byte = source.bytes[source.at];
@@ -81,12 +81,12 @@ function readValue(source: Source): unknown {
   return JSON.parse(text);
 }
 
-/** How far the value at hand reaches; `JSON.parse` then says whether it is one. */
+/** The length of the next value, from its brackets and quotes only; `JSON.parse` then validates the value. */
 function valueLength(source: Source): number {
   let depth = 0;
   let isText = false;
   for (let length = 0; ; length += 1) {
-    // The value begins at `at`, wherever that is after more bytes have come.
+    // `fill` changes `at`, which still is the start of the value.
     while (source.at + length >= source.bytes.length) if (!fill(source, source.at)) return length;
     const byte = source.bytes[source.at + length] ?? 0;
     if (isText) {
@@ -105,7 +105,7 @@ function valueLength(source: Source): number {
   }
 }
 
-/** Puts more bytes behind those from `keep` on; false when there are none. */
+/** Drops the bytes before `keep` and appends the next chunk; false at the end of the input. */
 function fill(source: Source, keep: number): boolean {
   const next = source.chunks.next();
   if (next.done === true) return false;
@@ -119,5 +119,5 @@ function isSpace(byte: number): boolean {
 }
 
 function malformed(reason: string): SyntaxError {
-  return new SyntaxError(`not the JSON that was expected: ${reason}`);
+  return new SyntaxError(`unexpected JSON: ${reason}`);
 }

@@ -1,49 +1,50 @@
-// Contents in memory that are lent to those who send them: read once for all who want the same, and given up only when
-// nobody sends them any more, so that their sum has a bound whoever is slow.
+// Lends contents in memory to the responses that send them. Responses share one copy, which is evicted only when no
+// response sends it any more, so slow clients cannot raise the memory above the budget.
 
 export type Borrower = {
-  /** Whether it is still being sent. */
+  /** Whether the response is still being sent. */
   isOpen(): boolean;
 };
 
 export type Lending = {
-  /** What is in memory already. */
+  /** Returns a content that is already in memory. */
   find(key: string, borrower: Borrower): Blob | undefined;
-  /** The same, read when it is not there; undefined when what is in use leaves no room for so many bytes. */
+  /** Returns the content, read if missing; undefined when the contents in use leave no room for `bytes` more. */
   borrow(key: string, bytes: number, read: () => Promise<Blob>, borrower: Borrower): Promise<Blob> | undefined;
-  /** Taken by all there is. */
+  /** The memory that all contents take. */
   readonly bytes: number;
 };
 
-/** An entry and the borrowers that it remembers. */
+/** The memory of an entry with its borrowers, without the content. */
 const ENTRY_BYTES = 4 * 1024;
-const BORROWERS_UNCOUNTED = 4;
-/** Entries in use that are passed over in the search for one that is not. */
-const LOOKS = 64;
+const BORROWERS_UNCHECKED = 4;
+/** Entries in use that a search for an unused entry skips before it ends. */
+const MAX_SKIPPED = 64;
 
 type Entry = {
   readonly content: Promise<Blob>;
-  /** Once it has been read. */
+  /** Set once the content has been read. */
   blob?: Blob;
   readonly cost: number;
-  /** In the order of their coming; some have ended. */
+  /** In order of arrival; some are closed already. */
   borrowers: Borrower[];
-  countAt: number;
+  /** The number of borrowers above which closed ones are removed. */
+  checkAbove: number;
 };
 
 export function createLending({ budget }: { readonly budget: number }): Lending {
-  // A Map keeps the order of insertion: the first entry is the one unused for longest.
+  // A Map keeps the order of insertion, so its first entry is the least recently used one.
   const entries = new Map<string, Entry>();
   let bytes = 0;
 
   function makeRoom(wanted: number): boolean {
-    let looks = LOOKS;
+    let skips = MAX_SKIPPED;
     for (const [key, entry] of entries) {
-      if (bytes + wanted <= budget || looks === 0) break;
+      if (bytes + wanted <= budget || skips === 0) break;
       entries.delete(key);
       if (isInUse(entry)) {
         entries.set(key, entry);
-        looks -= 1;
+        skips -= 1;
       } else {
         bytes -= entry.cost;
       }
@@ -52,7 +53,7 @@ export function createLending({ budget }: { readonly budget: number }): Lending 
   }
 
   function load(key: string, cost: number, read: () => Promise<Blob>): Entry {
-    const entry: Entry = { content: read(), cost, borrowers: [], countAt: BORROWERS_UNCOUNTED };
+    const entry: Entry = { content: read(), cost, borrowers: [], checkAbove: BORROWERS_UNCHECKED };
     bytes += cost;
     const fail = (): void => {
       if (entries.get(key) !== entry) return;
@@ -67,9 +68,9 @@ export function createLending({ budget }: { readonly budget: number }): Lending 
     entries.delete(key);
     entries.set(key, entry);
     entry.borrowers.push(borrower);
-    if (entry.borrowers.length <= entry.countAt) return;
+    if (entry.borrowers.length <= entry.checkAbove) return;
     entry.borrowers = entry.borrowers.filter((each) => each.isOpen());
-    entry.countAt = Math.max(BORROWERS_UNCOUNTED, 2 * entry.borrowers.length);
+    entry.checkAbove = Math.max(BORROWERS_UNCHECKED, 2 * entry.borrowers.length);
   }
 
   return {

@@ -1,23 +1,24 @@
 // Log lines: JSON on standard error, without secrets, never blocking and never fatal.
+// Hand-written sink: pino's own, sonic-boom, writes synchronously at exit, which hangs when the log's reader is stuck.
 
 import { write as writeSome, writeSync } from "node:fs";
 import pino from "pino";
 
 export type Logger = Pick<pino.Logger, "debug" | "info" | "warn" | "error" | "fatal"> & {
-  /** A line of every request: its members are few and known, and are not searched for secrets one by one. */
+  /** Logs the line of a request. Its members are few and known, so they skip the redaction by name. */
   request(members: Readonly<Record<string, string | number | undefined>>, text: string): void;
 };
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
 export type LoggerOptions = {
   readonly level: LogLevel;
-  /** Takes the lines instead of standard error. */
+  /** Receives the lines instead of standard error. */
   readonly write?: (line: string) => void;
 };
 
 const SECRETS = ["authorization", "cookie", "password", "secret", "token", '["x-api-key"]', '["set-cookie"]'];
 const REDACTED = SECRETS.flatMap((name) => [name, name.startsWith("[") ? `*${name}` : `*.${name}`]);
-// Wherever a token turns up, in a path or in another program's error: what is left tells which kind it was.
+// Matches tokens anywhere, as in a path or in another program's error; the redacted text still shows their kind.
 const TOKEN = /cdr-[0-9A-Za-z]{8,}/g;
 const MAX_TEXT = 8 * 1024;
 const BACKLOG_BYTES = 1024 * 1024;
@@ -46,7 +47,7 @@ export function createLogger(options: LoggerOptions): Logger {
   });
 }
 
-/** Name, code, text, stack and causes; not the other members of an error, which may hold anything. */
+/** Name, code, message, stack and causes of an error; not its other members, which can hold anything. */
 function describeError(error: unknown, depth = 0): unknown {
   if (!(error instanceof Error)) return shorten(String(error));
   const code = "code" in error && typeof error.code === "string" ? error.code : undefined;
@@ -59,12 +60,12 @@ function describeError(error: unknown, depth = 0): unknown {
   };
 }
 
-/** The database layer ends its messages with the values of the query, among them hashes of secrets. */
+/** Removes the query values that the database layer appends to its messages, among them hashes of secrets. */
 function shorten(text: string): string {
   return text.replace(/\nparams: .*/g, "\nparams: [redacted]").slice(0, MAX_TEXT);
 }
 
-/** Writes to a file descriptor in the background; what a stuck or full one cannot take is dropped and counted. */
+/** Writes to a file descriptor in the background; drops and counts the lines that a stuck or full one cannot take. */
 function createSink(descriptor: number): (line: string) => void {
   let backlog: string[] = [];
   let bytes = 0;
@@ -102,7 +103,7 @@ function createSink(descriptor: number): (line: string) => void {
     try {
       writeSync(descriptor, take());
     } catch {
-      // Nobody reads the log any more.
+      // The reader of the log is gone.
     }
   });
 
@@ -113,7 +114,7 @@ function createSink(descriptor: number): (line: string) => void {
     }
     backlog.push(line);
     bytes += line.length;
-    // What is logged in one turn of the event loop goes out in one write.
+    // Lines of one turn of the event loop are written together.
     if (!isWriting && backlog.length === 1) setImmediate(sendBacklog);
   };
 }

@@ -1,10 +1,10 @@
-// A map that forgets: the least recently used first, and what is too old.
-// By hand, since lru-cache allocates for the most entries at once, and knows no value of size 0.
+// A bounded map that evicts expired entries, and the least recently used ones when it is full.
+// Hand-written: lru-cache allocates memory for its maximum number of entries at once, and refuses values of size 0.
 
 export type Lru<K, V> = {
   /** Counts as a use. */
   get(key: K): V | undefined;
-  /** A value larger than the whole map is not kept. */
+  /** Does not store a value larger than `maxBytes`. */
   set(key: K, value: V): void;
   delete(key: K): void;
   clear(): void;
@@ -14,10 +14,10 @@ export type Lru<K, V> = {
 
 export type LruOptions<V> = {
   readonly maxEntries: number;
-  /** Bounds the sum of what `sizeOf` says. */
+  /** Limit of the sum of all `sizeOf()` results. */
   readonly maxBytes?: number;
   readonly sizeOf?: (value: V) => number;
-  /** An entry is forgotten so long after it was set, used or not. */
+  /** An entry expires this long after `set()`, whether it is used or not. */
   readonly ttlMs?: number;
   readonly now?: () => number;
 };
@@ -28,7 +28,7 @@ export function createLru<K, V>(options: LruOptions<V>): Lru<K, V> {
   const { maxEntries, maxBytes = Number.POSITIVE_INFINITY, ttlMs = Number.POSITIVE_INFINITY } = options;
   const sizeOf = options.sizeOf ?? (() => 0);
   const now = options.now ?? (() => 0);
-  // A Map keeps the order of insertion: the first entry is the one unused for longest.
+  // A Map keeps the order of insertion, so its first entry is the least recently used one.
   const entries = new Map<K, Entry<V>>();
   let bytes = 0;
 
@@ -40,7 +40,7 @@ export function createLru<K, V>(options: LruOptions<V>): Lru<K, V> {
     return entry;
   }
 
-  function keep(key: K, entry: Entry<V>): void {
+  function insert(key: K, entry: Entry<V>): void {
     entries.set(key, entry);
     bytes += entry.bytes;
   }
@@ -55,14 +55,14 @@ export function createLru<K, V>(options: LruOptions<V>): Lru<K, V> {
     get: (key) => {
       const entry = drop(key);
       if (!entry || now() >= entry.until) return undefined;
-      keep(key, entry);
+      insert(key, entry);
       return entry.value;
     },
     set: (key, value) => {
       drop(key);
       const size = sizeOf(value);
       if (size > maxBytes) return;
-      keep(key, { value, bytes: size, until: now() + ttlMs });
+      insert(key, { value, bytes: size, until: now() + ttlMs });
       for (const oldest of entries.keys()) {
         if (entries.size <= maxEntries && bytes <= maxBytes) break;
         drop(oldest);

@@ -1,4 +1,4 @@
-// Numbers for Prometheus: a registry of its own for each app, and the few kinds that events need.
+// Metrics for Prometheus: one registry per app, with the few metric types that events need.
 
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 
@@ -11,9 +11,9 @@ export type Metrics = {
   /** A value that goes up and down; negative amounts lower it. */
   gauge(name: string, help: string, labels: readonly string[]): CounterMetric;
   histogram(name: string, help: string, labels: readonly string[]): HistogramMetric;
-  /** A gauge that is read when the metrics are. */
+  /** A gauge whose value is read when the metrics are rendered. */
   observe(name: string, help: string, read: () => number): void;
-  /** In the text format of Prometheus. */
+  /** Returns all metrics in the text format of Prometheus. */
   render(): Promise<string>;
   readonly contentType: string;
 };
@@ -26,7 +26,7 @@ export function createMetrics(): Metrics {
   return {
     counter: (name, help, labels) => {
       const counter = new Counter({ name, help, labelNames: [...labels], registers });
-      // Finding the child of some labels costs more than counting.
+      // Cached, since finding the child of a set of labels costs more than counting.
       const children = new Map<string, Counter.Internal>();
       const childOf = (values: Labels): Counter.Internal => {
         const key = JSON.stringify(values);

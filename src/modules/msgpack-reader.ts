@@ -1,11 +1,11 @@
-// Reads MessagePack, as far as documents use it. https://github.com/msgpack/msgpack/blob/master/spec.md
-// By hand, since `@msgpack/msgpack` refuses the key `__proto__`, which a record may have, and lets a key come twice.
+// Reads the part of MessagePack that documents use. https://github.com/msgpack/msgpack/blob/master/spec.md
+// Hand-written: `@msgpack/msgpack` refuses the key `__proto__`, which a record can have, and accepts duplicate keys.
 
-/** Maps become objects without a prototype, `bin` becomes a `Uint8Array`. Throws `RangeError` for anything else. */
+/** Maps become objects without a prototype, `bin` becomes a `Uint8Array`. Throws `RangeError` for invalid input. */
 export function decodeMsgpack(bytes: Uint8Array): unknown {
   const source: Source = { bytes: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), at: 0 };
   const value = readValue(source);
-  if (source.at !== source.bytes.length) throw malformed("something follows the value");
+  if (source.at !== source.bytes.length) throw malformed("data follows the value");
   return value;
 }
 
@@ -59,7 +59,7 @@ function readCoded(source: Source, code: number): unknown {
     case 0xdf:
       return readMap(source, readNumber(source, 2 ** (code - 0xdd)));
     default:
-      throw malformed(`it has the code 0x${code.toString(16)}`);
+      throw malformed(`it has the unsupported code 0x${code.toString(16)}`);
   }
 }
 
@@ -67,8 +67,8 @@ function readMap(source: Source, length: number): Record<string, unknown> {
   const map: Record<string, unknown> = { __proto__: null };
   for (let at = 0; at < length; at += 1) {
     const key = readValue(source);
-    if (typeof key !== "string") throw malformed("a key is no text");
-    if (key in map) throw malformed(`the key ${JSON.stringify(key)} stands in a map twice`);
+    if (typeof key !== "string") throw malformed("a key is not a string");
+    if (key in map) throw malformed(`a map has the key ${JSON.stringify(key)} twice`);
     map[key] = readValue(source);
   }
   return map;
@@ -90,12 +90,12 @@ function readNumber(source: Source, width: number): number {
 
 function take(source: Source, length: number): Buffer {
   const end = source.at + length;
-  if (end > source.bytes.length) throw malformed("it ends too early");
+  if (end > source.bytes.length) throw malformed("it is truncated");
   const bytes = source.bytes.subarray(source.at, end);
   source.at = end;
   return bytes;
 }
 
 function malformed(reason: string): RangeError {
-  return new RangeError(`the MessagePack cannot be read: ${reason}`);
+  return new RangeError(`invalid MessagePack: ${reason}`);
 }

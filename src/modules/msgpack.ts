@@ -1,9 +1,9 @@
 // Writes MessagePack: equal values always give equal bytes. https://github.com/msgpack/msgpack/blob/master/spec.md
-// By hand, since shards are named by their bytes, which no new release of `@msgpack/msgpack` may change.
+// Hand-written: shards are named by the hash of their bytes, which a release of `@msgpack/msgpack` could change.
 
 /**
- * Whole numbers become integers and never floats, a `Uint8Array` becomes `bin`, the keys of an object are sorted by
- * their bytes. Throws `TypeError` for what JSON has no word for either: `undefined`, NaN, a `Map`.
+ * Safe integers are never written as floats, a `Uint8Array` becomes `bin`, the keys of an object are sorted by their
+ * bytes. Throws `TypeError` for values that JSON cannot represent either: `undefined`, NaN, a `Map`.
  */
 export function encodeMsgpack(value: unknown): Uint8Array {
   const sink: Sink = { bytes: Buffer.allocUnsafe(FIRST_SIZE), at: 0 };
@@ -11,7 +11,7 @@ export function encodeMsgpack(value: unknown): Uint8Array {
   return sink.bytes.subarray(0, sink.at);
 }
 
-/** The start of a map whose entries, `count` keys each followed by its value, are put behind it by the caller. */
+/** Returns the header of a map; the caller appends `count` keys, each followed by its value. */
 export function msgpackMapHeader(count: number): Uint8Array {
   const sink: Sink = { bytes: Buffer.allocUnsafe(LONGEST_HEADER), at: 0 };
   putHeader(sink, count, MAP);
@@ -20,7 +20,7 @@ export function msgpackMapHeader(count: number): Uint8Array {
 
 type Sink = { bytes: Buffer; at: number };
 
-/** The codes of a kind, for a length that fits in the code itself (below `fixed`), in 8, in 16 and in 32 bits. */
+/** The codes of a type for a length that fits in the code itself (below `fixed`), in 8, in 16 and in 32 bits. */
 type Kind = {
   readonly fixed: number;
   readonly fix: number;
@@ -50,7 +50,7 @@ function putValue(sink: Sink, value: unknown): void {
     for (const item of value) putValue(sink, item);
     return;
   }
-  if (!isPlainObject(value)) throw new TypeError(`MessagePack has nothing for this ${typeof value}`);
+  if (!isPlainObject(value)) throw new TypeError(`MessagePack cannot represent this ${typeof value}`);
   const keys = sortedKeys(value);
   putHeader(sink, keys.length, MAP);
   for (const key of keys) {
@@ -65,16 +65,16 @@ function isPlainObject(value: unknown): value is Record<string, unknown> {
   return prototype === null || prototype === Object.prototype;
 }
 
-/** By code unit, which is by bytes until a character needs two of them. */
+/** Sorts by code units, which is the order of the bytes unless a character needs two code units. */
 function sortedKeys(value: Record<string, unknown>): string[] {
   const keys = Object.keys(value);
   if (!keys.some((key) => SURROGATE.test(key))) return keys.sort();
   return keys.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
 }
 
-/** Past 2^53 a number no longer says which integer was meant; canonical records hold none. */
+/** Above 2^53 a number no longer identifies one integer, so it is written as a float; canonical records have none. */
 function putNumber(sink: Sink, value: number): void {
-  if (!Number.isFinite(value)) throw new TypeError(`MessagePack has nothing for ${value}`);
+  if (!Number.isFinite(value)) throw new TypeError(`MessagePack cannot represent ${value}`);
   if (!Number.isSafeInteger(value)) {
     putCode(sink, 0xcb);
     sink.at = sink.bytes.writeDoubleBE(value, sink.at);
@@ -112,7 +112,7 @@ function putText(sink: Sink, text: string): void {
   putHeader(sink, text.length, STR);
   reserve(sink, text.length);
   const { bytes } = sink;
-  // Nearly all texts are ASCII, where this is faster than two calls into the engine.
+  // Nearly all texts are ASCII, for which this loop is faster than two calls into the engine.
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
     if (code >= 0x80) {
@@ -142,7 +142,7 @@ function putHeader(sink: Sink, length: number, kind: Kind): void {
   else putSized(sink, length, kind.byte, kind.short, kind.long);
 }
 
-/** A code and the number behind it, in as few bytes as it needs. */
+/** Writes a code and the number after it, in as few bytes as possible. */
 function putSized(sink: Sink, value: number, byte: number | undefined, short: number, long: number): void {
   if (byte !== undefined && value < 0x100) {
     putCode(sink, byte);
@@ -156,7 +156,7 @@ function putSized(sink: Sink, value: number, byte: number | undefined, short: nu
   }
 }
 
-/** Leaves room for the number that may follow the code. */
+/** Writes a code, and reserves room for a number after it. */
 function putCode(sink: Sink, code: number): void {
   reserve(sink, LONGEST_HEADER);
   sink.bytes[sink.at++] = code;

@@ -1,15 +1,15 @@
-// Reads multipart/form-data as it arrives (RFC 7578), part by part, in constant memory. Strict: what two readers could
-// take differently is refused.
-// By hand, since `Request.formData()` holds the whole body, and busboy skips parts whose headers it cannot read.
+// Reads multipart/form-data (RFC 7578) as it arrives, part by part, in constant memory. Strict: refuses a body that two
+// readers could interpret differently.
+// Hand-written: `Request.formData()` holds the complete body in memory, busboy skips parts with unreadable headers.
 
 import { malformed } from "../errors.ts";
 
 export type Part = {
   readonly name: string;
-  /** As sent: never a path to anything. Undefined when the part has none, which does not make it a text. */
+  /** As sent; never use it as a path. Undefined when the part has none, although the part can still be a file. */
   readonly fileName: string | undefined;
   readonly isFile: boolean;
-  /** Pulled by the consumer; what it leaves is skipped. */
+  /** Pulled by the consumer; the bytes that it does not read are skipped. */
   readonly chunks: AsyncIterable<Uint8Array>;
 };
 
@@ -21,7 +21,7 @@ const LINE_END = /[\n\r\u2028\u2029]/;
 const CRLF = Buffer.from("\r\n");
 const BLANK_LINE = Buffer.from("\r\n\r\n");
 
-/** The bytes of the one file of a form; its other fields are skipped. Errors: `malformed`. */
+/** Yields the bytes of the only file of a form, and skips the other fields. Errors: `malformed`. */
 export async function* readMultipart(body: AsyncIterable<Uint8Array>, contentType: string): AsyncGenerator<Uint8Array> {
   let files = 0;
   for await (const part of readParts(body, contentType)) {
@@ -33,19 +33,19 @@ export async function* readMultipart(body: AsyncIterable<Uint8Array>, contentTyp
       await readField(part);
     }
   }
-  if (files === 0) throw malformed("The form has no file: send the package as its part named file.");
+  if (files === 0) throw malformed("The form has no file: send the package in a part with the name file.");
 }
 
-/** Every part in turn; the end of the body is checked too. Errors: `malformed`. */
+/** Yields every part in order, and checks the end of the body. Errors: `malformed`. */
 export async function* readParts(body: AsyncIterable<Uint8Array>, contentType: string): AsyncGenerator<Part> {
   const delimiter = Buffer.from(`\r\n--${boundaryOf(contentType)}`);
   const input = createInput(body);
   try {
     const before = await input.take(delimiter, CRLF.length);
-    if (before.trim() !== "") throw malformed("The multipart body has something before its first part.");
+    if (before.trim() !== "") throw malformed("The multipart body has data before its first part.");
     for (let count = 1; !(await input.endsHere()); count++) {
       if (count > MAX_PARTS) throw malformed(`The form has more than ${MAX_PARTS} parts.`);
-      if ((await input.take(CRLF, 64)).trim() !== "") throw malformed("The multipart body has a broken boundary.");
+      if ((await input.take(CRLF, 64)).trim() !== "") throw malformed("The multipart body has an invalid boundary.");
       const headers = parseHeaders(await input.take(BLANK_LINE, MAX_HEADERS));
       let isRead = false;
       async function* content(): AsyncGenerator<Uint8Array> {
@@ -61,7 +61,7 @@ export async function* readParts(body: AsyncIterable<Uint8Array>, contentType: s
   }
 }
 
-/** The text of a small field. Errors: `malformed` when it is not small. */
+/** Returns the text of a field. Errors: `malformed` when it is larger than `MAX_FIELD`. */
 export async function readField(part: Part): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -74,20 +74,20 @@ export async function readField(part: Part): Promise<string> {
 }
 
 type Input = {
-  /** The bytes before the next `delimiter`, which is taken too. */
+  /** Yields the bytes before the next `delimiter`, and consumes the delimiter too. */
   until(delimiter: Buffer): AsyncGenerator<Uint8Array, void, undefined>;
-  /** The same as a text, when it is no longer than `limit`. */
+  /** The same, returned as a text. Errors: `malformed` when it has more than `limit` bytes. */
   take(delimiter: Buffer, limit: number): Promise<string>;
-  /** Whether the two dashes of the last boundary follow, which are taken. */
+  /** Whether the two dashes of the last boundary follow; consumes them if so. */
   endsHere(): Promise<boolean>;
-  /** Errors: unless only line ends follow. */
+  /** Reads to the end. Errors: `malformed` unless only white space follows. */
   expectNothing(): Promise<void>;
   close(): void;
 };
 
 function createInput(body: AsyncIterable<Uint8Array>): Input {
   const iterator = body[Symbol.asyncIterator]();
-  // The first boundary is one at the start of a line, like the others.
+  // A line end in front, so that the first boundary matches the delimiter like all others.
   let held: Buffer = CRLF;
 
   async function fill(): Promise<boolean> {
@@ -99,7 +99,7 @@ function createInput(body: AsyncIterable<Uint8Array>): Input {
   }
 
   async function fillOrFail(): Promise<void> {
-    if (!(await fill())) throw malformed("The multipart body ended early, or its boundary is not the announced one.");
+    if (!(await fill())) throw malformed("The multipart body is truncated, or its boundary is not the announced one.");
   }
 
   function split(at: number, skip = 0): Buffer {
@@ -111,7 +111,7 @@ function createInput(body: AsyncIterable<Uint8Array>): Input {
   async function* until(delimiter: Buffer): AsyncGenerator<Uint8Array, void, undefined> {
     for (;;) {
       const at = held.indexOf(delimiter);
-      // The last bytes may be the beginning of the delimiter.
+      // The last bytes can be the beginning of the delimiter.
       const sure = at >= 0 ? at : held.byteLength - delimiter.byteLength + 1;
       const head = sure >= 0 ? split(sure, at >= 0 ? delimiter.byteLength : 0) : undefined;
       if (head && head.byteLength > 0) yield head;
@@ -128,7 +128,7 @@ function createInput(body: AsyncIterable<Uint8Array>): Input {
       for await (const chunk of until(delimiter)) {
         size += chunk.byteLength;
         if (size > limit)
-          throw malformed(`The multipart body has no part where one should begin, or too long headers.`);
+          throw malformed("The multipart body has no part where one is expected, or its headers are too long.");
         chunks.push(chunk);
       }
       return Buffer.concat(chunks).toString();
@@ -142,10 +142,10 @@ function createInput(body: AsyncIterable<Uint8Array>): Input {
     expectNothing: async () => {
       do {
         if (split(held.byteLength).toString("latin1").trim() !== "")
-          throw malformed("The multipart body goes on after its end.");
+          throw malformed("The multipart body has data after its last boundary.");
       } while (await fill());
     },
-    // Not awaited: a body that is stuck never answers.
+    // Not awaited, since a stuck body never responds.
     close: () => void Promise.resolve(iterator.return?.()).catch(() => undefined),
   };
 }
@@ -161,8 +161,8 @@ function parseHeaders(text: string): ReadonlyMap<string, string> {
   for (const line of text.split("\r\n")) {
     const colon = line.indexOf(":");
     const name = line.slice(0, Math.max(0, colon));
-    if (!FIELD_NAME.test(name) || LINE_END.test(line)) throw malformed("A part of the form has a broken header.");
-    if (headers.has(name.toLowerCase())) throw malformed("A part of the form has a header twice.");
+    if (!FIELD_NAME.test(name) || LINE_END.test(line)) throw malformed("A part of the form has an invalid header.");
+    if (headers.has(name.toLowerCase())) throw malformed("A part of the form has the same header twice.");
     headers.set(name.toLowerCase(), line.slice(colon + 1).replace(/^[ \t]+/, ""));
   }
   return headers;
@@ -173,15 +173,16 @@ function describePart(headers: ReadonlyMap<string, string>): Omit<Part, "chunks"
   const name = disposition?.get("name");
   if (!disposition || name === undefined) throw malformed("A part of the form has no name.");
   const type = headers.get("content-type") ?? "text/plain";
-  if (/^multipart\//i.test(type)) throw malformed("A part of the form is a form itself.");
+  if (/^multipart\//i.test(type)) throw malformed("A part of the form is itself a multipart form.");
   const encoding = headers.get("content-transfer-encoding") ?? "binary";
-  if (!/^(?:binary|7bit|8bit)$/i.test(encoding)) throw malformed("A part of the form has a transfer encoding.");
+  if (!/^(?:binary|7bit|8bit)$/i.test(encoding))
+    throw malformed("A part of the form has an unsupported transfer encoding.");
   const fileName = disposition.get("filename") ?? disposition.get("filename*");
-  // rattler's upload to anaconda sends its file with neither a file name nor a type.
+  // The anaconda upload of rattler sends the file with neither a file name nor a type.
   return { name, fileName, isFile: fileName !== undefined || name === "file" || !/^text\/plain\b/i.test(type) };
 }
 
-/** The parameters of a header whose value is `type`; undefined for another value, and where one is broken or twice. */
+/** The parameters of a header with the value `type`; undefined for another value, or a bad or repeated parameter. */
 function parametersOf(header: string, type: string): ReadonlyMap<string, string> | undefined {
   if (!header.toLowerCase().startsWith(type)) return undefined;
   const rest = header.slice(type.length);

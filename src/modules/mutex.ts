@@ -1,6 +1,6 @@
-// Turns: at most so many at once, first come first served, and no endless queue. Long work that is done in steps lets those
-// who have just come go first, every other time.
-// By hand, since async-mutex and p-queue have no such alternation, nor an end of the queue.
+// A semaphore with a bounded first-come queue. The further steps of long work and the first steps of new work start
+// alternately.
+// Hand-written: async-mutex and p-queue have neither this alternation nor a bounded queue.
 
 import { unavailable } from "../errors.ts";
 
@@ -13,32 +13,32 @@ export type Semaphore = {
   readonly waiting: number;
 };
 
-/** One at a time, in the order of the calls, as many waiting as there are. */
+/** Runs one call at a time, in the order of the calls, with an unbounded queue. */
 export function createMutex(): Semaphore {
   return createSemaphore(1, Number.POSITIVE_INFINITY);
 }
 
-export function createSemaphore(places: number, queue: number): Semaphore {
-  // A Set keeps the order of its members and gives up its first one in constant time.
+export function createSemaphore(slots: number, queue: number): Semaphore {
+  // A Set keeps the order of insertion and removes its first member in constant time.
   const waiters: Record<Step, Set<() => void>> = { first: new Set(), further: new Set() };
   const waiting = (): number => waiters.first.size + waiters.further.size;
   let active = 0;
 
   async function enter(step: Step): Promise<void> {
-    if (active < places) {
+    if (active < slots) {
       active += 1;
       return;
     }
-    if (waiting() >= queue) throw unavailable("Too many requests wait for their turn. Try again in a moment.", 5);
-    // The place is handed over, so a newcomer cannot slip in between.
+    if (waiting() >= queue) throw unavailable("Too many requests are waiting. Retry in a few seconds.", 5);
+    // `leave` passes its slot on directly, so a new request cannot take it in between.
     await new Promise<void>((resolve) => void waiters[step].add(resolve));
   }
 
   function leave(step: Step): void {
     const others = step === "first" ? waiters.further : waiters.first;
-    const turn = others.size > 0 ? others : waiters[step];
-    for (const next of turn) {
-      turn.delete(next);
+    const line = others.size > 0 ? others : waiters[step];
+    for (const next of line) {
+      line.delete(next);
       next();
       return;
     }

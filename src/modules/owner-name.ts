@@ -1,10 +1,10 @@
-// What owners may be called, whatever they hold.
+// The rules for the names of all owners.
 
 const OWNER = /^[a-z0-9][a-z0-9._-]{0,62}$/;
-/** First segments of the server's own addresses, those to come included. */
-const WORDS = ["t", "api", "get", "login", "logout", "assets", "static", "docs", "health", "metrics"];
+/** First path segments of the server's own URLs, including planned ones. */
+const RESERVED = ["t", "api", "get", "login", "logout", "assets", "static", "docs", "health", "metrics"];
 
-/** The name of an owner, in lower case as it is stored; words that the server's addresses need are none. */
+/** Whether `text` is a valid owner name in its stored lower-case form, and not reserved for the server's URLs. */
 export function isOwnerName(text: string): boolean {
-  return OWNER.test(text) && !WORDS.includes(text);
+  return OWNER.test(text) && !RESERVED.includes(text);
 }

@@ -7,17 +7,17 @@ const COST = { algorithm: "argon2id", memoryCost: 19 * 1024, timeCost: 2 } as co
 const CURRENT = "$argon2id$v=19$m=19456,t=2,p=1$";
 const MIN_BYTES = 8;
 const MAX_BYTES = 1024;
-// The hash of a value nobody kept, so that an unknown user costs as long as a known one.
+// The hash of a discarded value, so that the check takes equally long for unknown and known users.
 const NOBODY = `${CURRENT}9ykkITcsZx2zLG22sVcgW0bw+Tg+OXZVHK4vMrietPw$jOBV6BBn9JUcPCtIMCO2ezYX+ORlFS06d4TZNwjaL4w`;
 
-// Each takes 19 MiB and a core for a fifth of a second: a flood must wait, and wait only so long.
+// Each hash takes 19 MiB and a core for a fifth of a second, so a flood of them must wait, in a bounded queue.
 const turns = createSemaphore(3, 64);
 
-/** Errors: `invalid-argument` for a password that is too short, too long or holds a NUL; `unavailable` when too many wait. */
+/** Errors: `invalid-argument` for a password too short, too long or with a NUL; `unavailable` when too many wait. */
 export async function hashPassword(password: string): Promise<string> {
   const text = usableText(password);
   if (text === undefined)
-    throw invalidArgument(`A password has ${MIN_BYTES} to ${MAX_BYTES} bytes and no NUL character.`);
+    throw invalidArgument(`A password must have ${MIN_BYTES} to ${MAX_BYTES} bytes and no NUL character.`);
   return await turns.run(() => Bun.password.hash(text, COST));
 }
 
@@ -28,18 +28,18 @@ export async function verifyPassword(password: string, hash: string): Promise<bo
   return await turns.run(() => Bun.password.verify(text, hash, "argon2id").catch(() => false));
 }
 
-/** Takes as long as `verifyPassword` and is always false: for a user that does not exist. */
+/** Takes as long as `verifyPassword` and always returns false; for a user that does not exist. */
 export async function verifyNobody(password: string): Promise<false> {
   await verifyPassword(password, NOBODY);
   return false;
 }
 
-/** Whether the hash was made with other parameters than today's. */
+/** Whether the hash has other parameters than the current ones. */
 export function needsRehash(hash: string): boolean {
   return !hash.startsWith(CURRENT);
 }
 
-/** One form for what looks the same, whichever way a keyboard or browser composed it. */
+/** Normalizes a password, as keyboards and browsers compose characters differently; undefined if it is not allowed. */
 function usableText(password: string): string | undefined {
   if (password.length > MAX_BYTES) return undefined;
   const text = password.normalize("NFKC");

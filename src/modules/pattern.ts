@@ -1,7 +1,8 @@
-// Glob patterns with `*` and `?` only, in linear time: what token restrictions are written in.
-// `modules/conda/glob.ts` is another: in a MatchSpec `?` is itself, and case does not count.
+// Glob patterns of token restrictions: `*` and `?` only, without recursion.
+// Hand-written: `Bun.Glob` and picomatch also interpret characters such as `[`, `{`, `!` and `/`.
+// `modules/conda/glob.ts` has other rules: in a MatchSpec `?` stands for itself, and letter case does not matter.
 
-/** Whether `text` as a whole fits `pattern`; `*` is any run of characters, `?` any one. */
+/** Whether `pattern` matches the complete `text`; `*` matches any characters, `?` exactly one. */
 export function matchesPattern(pattern: string, text: string): boolean {
   let at = 0;
   let position = 0;

@@ -1,7 +1,7 @@
-// How much may be stored of files beside their bytes: whatever is made of it has to fit into little memory.
+// Limits for the data stored about files, without their bytes: everything built from it must fit in little memory.
 
-/** Bytes of what is stored of one file: its record and its metadata. */
+/** Bytes stored about one file: its record and its metadata. */
 export const STORED_BYTES: number = 256 * 1024;
 
-/** Bytes of what is stored of all files that a name has in one section. */
+/** Bytes stored about all files of one name in one section. */
 export const NAME_BYTES: number = 32 * 1024 ** 2;

@@ -1,44 +1,44 @@
-// Reads the body of a request: counted, bounded, in batches, and with deadlines of its own.
+// Reads the body of a request in batches, with a size limit and deadlines.
 
 import { AppError, malformed } from "../errors.ts";
 
-/** What a body is read from: a web stream, or what a reader made of one. */
+/** The source of a body: a web stream, or the output of a reader of one. */
 export type ByteSource = AsyncIterable<Uint8Array>;
 
 export type PumpOptions = {
-  /** Bytes that are taken at most. */
+  /** Maximum size in bytes. */
   readonly limit: number;
-  /** Bytes there must be, when the sender announced them. */
+  /** Exact size in bytes, when the sender announced it. */
   readonly expected?: number | undefined;
-  /** Ends the reading; its reason is the error. */
+  /** Ends the reading; its reason becomes the error. */
   readonly signal?: AbortSignal | undefined;
-  /** Told of all that arrives, at once. */
+  /** Called with the size of each chunk as soon as it arrives. */
   readonly onBytes?: ((count: number) => void) | undefined;
-  /** As long without a byte, and the body is given up. */
+  /** The reading fails after this time without a byte. */
   readonly idleMs?: number;
-  /** Whatever the rate, the body has arrived by then. */
+  /** The reading fails after this time, whatever the rate. */
   readonly totalMs?: number;
-  /** The sender is judged by the bytes of each such span. */
+  /** The time over which `minBytesPerSecond` is measured. */
   readonly windowMs?: number;
   readonly minBytesPerSecond?: number;
-  /** Awaited before more is read, so a slow consumer slows the sender. A batch is the consumer's own to keep. */
+  /** Awaited before more is read, so a slow consumer slows the sender. The consumer owns each batch. */
   readonly onChunk: (chunk: Uint8Array) => Promise<void> | void;
 };
 
-// The network gives 16 to 64 KiB at a time; fewer and larger writes take a fifth of the time.
+// The network delivers 16 to 64 KiB at a time; fewer and larger writes take a fifth of the time.
 const BATCH_BYTES = 256 * 1024;
 const GATHER_BYTES = 64 * 1024;
 const SMALL_BYTES = 4 * 1024;
 const HOUR_MS = 60 * 60 * 1000;
 const FIVE_MINUTES_MS = 5 * 60 * 1000;
 const HALF_A_MINUTE_MS = 30 * 1000;
-/** Whether a body stands still is looked at so many times before it is given up. */
-const IDLE_LOOKS = 6;
+/** Checks for a stalled body within `idleMs`; all of them must find no new byte. */
+const IDLE_CHECKS = 6;
 
 /**
- * Answers how many bytes there were.
- * Errors: `too-large` past the limit, `timeout` for a sender that is too slow, `malformed` for a body that ended early
- * or is not as long as announced; what `onChunk` throws. Nothing past the limit reaches `onChunk`.
+ * Returns the size of the body.
+ * Errors: `too-large` above the limit, `timeout` when the sender is too slow, `malformed` when the body is truncated or
+ * not as long as announced; errors of `onChunk`. No byte above the limit reaches `onChunk`.
  */
 export async function pump(body: ByteSource, options: PumpOptions): Promise<number> {
   const batch = createBatch(options.onChunk);
@@ -62,13 +62,13 @@ export function tooLarge(limit: number): AppError {
   return new AppError("too-large", `The body is larger than the limit of ${limit} bytes.`, { members: { limit } });
 }
 
-/** `add()` answers what is to be waited for, which most chunks have nothing of. */
+/** `add()` returns a promise to await only when the chunk completes a batch. */
 type Batch = { add(chunk: Uint8Array): Promise<void> | undefined; flush(): Promise<void> };
 
 function createBatch(onChunk: PumpOptions["onChunk"]): Batch {
   let chunks: Uint8Array[] = [];
   let bytes = 0;
-  /** Of the last of `chunks`: what it has room for, when small ones are gathered in it. */
+  /** The buffer in which small chunks are collected, to become the next one of `chunks`. */
   let gathered: { readonly into: Buffer; filled: number } | undefined;
 
   function endGathering(): void {
@@ -80,13 +80,13 @@ function createBatch(onChunk: PumpOptions["onChunk"]): Batch {
     endGathering();
     const [only] = chunks;
     if (!only) return;
-    const whole = chunks.length === 1 ? only : Buffer.concat(chunks, bytes);
+    const batch = chunks.length === 1 ? only : Buffer.concat(chunks, bytes);
     chunks = [];
     bytes = 0;
-    await onChunk(whole);
+    await onChunk(batch);
   }
 
-  /** Thousands of objects for a few bytes each would take far more memory than the bytes. */
+  /** Copies a small chunk: thousands of objects of a few bytes each would take far more memory than the bytes. */
   function gather(chunk: Uint8Array): void {
     if (gathered && gathered.filled + chunk.byteLength > gathered.into.byteLength) endGathering();
     gathered ??= { into: Buffer.allocUnsafeSlow(GATHER_BYTES), filled: 0 };
@@ -109,7 +109,7 @@ function createBatch(onChunk: PumpOptions["onChunk"]): Batch {
   };
 }
 
-/** The chunks of `body`, until one of the deadlines passes. */
+/** Yields the chunks of `body` until a deadline passes. */
 async function* onTime(body: ByteSource, options: PumpOptions): AsyncGenerator<Uint8Array, void, undefined> {
   const deadlines = createDeadlines(options);
   const iterator = body[Symbol.asyncIterator]();
@@ -126,7 +126,7 @@ async function* onTime(body: ByteSource, options: PumpOptions): AsyncGenerator<U
     throw transportError(error, options.limit);
   } finally {
     deadlines.end();
-    // Not awaited: a source that is stuck never answers.
+    // Not awaited, since a stuck source never responds.
     if (!done) void Promise.resolve(iterator.return?.()).catch(() => undefined);
   }
 }
@@ -141,7 +141,7 @@ function createDeadlines(options: PumpOptions): Deadlines {
   const { totalMs = HOUR_MS, windowMs = FIVE_MINUTES_MS, minBytesPerSecond = 16 * 1024, signal } = options;
   const { idleMs = HALF_A_MINUTE_MS } = options;
   const least = (minBytesPerSecond * windowMs) / 1000;
-  let [inWindow, sinceLook, idleLooks] = [0, 0, 0];
+  let [inWindow, sinceCheck, idleChecks] = [0, 0, 0];
   let passed: Error | undefined;
   let stop: ((error: Error) => void) | undefined;
 
@@ -151,23 +151,23 @@ function createDeadlines(options: PumpOptions): Deadlines {
   }
 
   const total = setTimeout(() => pass(late(`The body did not arrive within ${totalMs / 1000} seconds.`)), totalMs);
-  // While our own disk is written to, the sender is not to blame.
+  // `stop` is set only while waiting for the sender: it is not to blame for the time of the server's disk.
   const rate = setInterval(() => {
     const isSlow = stop !== undefined && inWindow < least;
     inWindow = 0;
     if (isSlow) pass(late(`The body arrived too slowly: at least ${minBytesPerSecond} bytes per second are expected.`));
   }, windowMs);
   const idle = setInterval(() => {
-    idleLooks = stop !== undefined && sinceLook === 0 ? idleLooks + 1 : 0;
-    sinceLook = 0;
-    if (idleLooks >= IDLE_LOOKS) pass(late(`No byte of the body arrived for ${idleMs / 1000} seconds.`));
-  }, idleMs / IDLE_LOOKS);
-  const cut = (): void => pass(signal?.reason instanceof Error ? signal.reason : late("The upload was ended."));
-  signal?.addEventListener("abort", cut);
+    idleChecks = stop !== undefined && sinceCheck === 0 ? idleChecks + 1 : 0;
+    sinceCheck = 0;
+    if (idleChecks >= IDLE_CHECKS) pass(late(`No byte of the body arrived for ${idleMs / 1000} seconds.`));
+  }, idleMs / IDLE_CHECKS);
+  const abort = (): void => pass(signal?.reason instanceof Error ? signal.reason : late("The upload was aborted."));
+  signal?.addEventListener("abort", abort);
 
   return {
     unlessPassed: (waiting) =>
-      // A promise per chunk: racing one long promise would keep every chunk in memory.
+      // One promise per chunk: racing against one long-lived promise would keep every chunk in memory.
       new Promise((resolve, reject) => {
         if (passed) reject(passed);
         stop = reject;
@@ -175,13 +175,13 @@ function createDeadlines(options: PumpOptions): Deadlines {
       }),
     count: (bytes) => {
       inWindow += bytes;
-      sinceLook += bytes;
+      sinceCheck += bytes;
     },
     end: () => {
       clearTimeout(total);
       clearInterval(rate);
       clearInterval(idle);
-      signal?.removeEventListener("abort", cut);
+      signal?.removeEventListener("abort", abort);
     },
   };
 }
@@ -190,7 +190,7 @@ function late(message: string): AppError {
   return new AppError("timeout", message);
 }
 
-/** Bun names a connection that went away in the middle of a body `AbortError`, however it went. */
+/** Bun throws `AbortError` for every connection that is lost in the middle of a body, whatever the cause. */
 function transportError(error: unknown, limit: number): unknown {
   if (!(error instanceof Error) || error instanceof AppError) return error;
   if (error.name === "AbortError")

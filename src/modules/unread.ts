@@ -1,12 +1,12 @@
-// How many bytes the other ends of connections have not taken yet, as Linux tells.
+// The number of bytes that peers have not received yet, as reported by Linux.
 
 import { readFile } from "node:fs/promises";
 
-/** Bytes that lie unread for whoever has this port; undefined where the system does not tell. */
+/** Bytes that wait for the peer with this port; undefined where the system does not report them. */
 export type Unread = (port: number) => Promise<number | undefined>;
 
 const TABLES = ["/proc/net/tcp", "/proc/net/tcp6"];
-/** Reading the tables takes some milliseconds, in a thread of their own. */
+/** How long a reading is reused: it takes some milliseconds in another thread. */
 const FRESH_MS = 200;
 
 export function createUnread({ now }: { readonly now: () => number }): Unread {

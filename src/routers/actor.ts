@@ -1,4 +1,4 @@
-// Who acts in a request, for the services: its identity, with what the audit trail says of the request.
+// The actor of a request, as the services take it: its identity, and the request's facts for the audit trail.
 
 import type { RequestActor, Surface } from "../services/actor.ts";
 import type { Call } from "./request-pipeline.ts";

@@ -1,4 +1,4 @@
-// Everything that is mounted, on one screen.
+// The router: mounts every route.
 
 import { Elysia } from "elysia";
 import { AppError, notFound } from "../errors.ts";
@@ -10,22 +10,22 @@ import { opsRoutes, type OpsParts } from "./ops.ts";
 export type RouterParts = PipelineParts &
   OpsParts & {
     readonly unread: Unread;
-    /** Of every package type. */
+    /** One per package type. */
     readonly packages: readonly MountRoutes[];
   };
 
 export type Router = {
   handle(request: Request, peer: Peer): Promise<Response>;
-  /** Method and pattern of all that is mounted, for the tests that walk them. */
+  /** Method and pattern of every route, for tests. */
   readonly routes: readonly { readonly method: string; readonly path: string }[];
 };
 
 export function createRouter(parts: RouterParts): Router {
   const pipeline = createPipeline(parts);
   const connections = createConnections(parts);
-  // Elysia looks for the path behind the eleventh character unless told that hosts may be shorter than four.
+  // By default Elysia looks for the path after the eleventh character of the URL: wrong for hosts shorter than four.
   const app = new Elysia({ name: "condarium", handler: { standardHostname: false } })
-    // First, since a hook covers only what is mounted after it.
+    // First: a hook covers only the routes that are mounted after it.
     .onError(({ request, error, code }) => pipeline.handle(request, "(none)", () => fail(error, code)))
     .use(opsRoutes(parts, pipeline));
   for (const mount of parts.packages) app.use(mount(pipeline));
@@ -44,7 +44,7 @@ export function createRouter(parts: RouterParts): Router {
   };
 }
 
-/** With a `Host` that is none, and from HTTP/1.0, a request has only a path for its URL, which would be split wrongly. */
+/** With an invalid `Host`, or over HTTP/1.0, the URL of a request is only a path, which Elysia would split wrongly. */
 function withHost(request: Request): Request {
   if (/^https?:/i.test(request.url)) return request;
   const path = request.url.startsWith("/") ? request.url : "/";
@@ -52,6 +52,6 @@ function withHost(request: Request): Request {
 }
 
 function fail(error: unknown, code: unknown): never {
-  if (code === "NOT_FOUND") throw notFound("There is nothing at this address.");
+  if (code === "NOT_FOUND") throw notFound("There is no resource at this address.");
   throw error instanceof AppError ? error : new Error("a request failed outside its route", { cause: error });
 }

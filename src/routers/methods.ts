@@ -1,13 +1,20 @@
-// What routes of packages ask of a request before they look at its address.
+// Checks that the package routes run before they parse the address: the data folder and the method.
 
 import { AppError } from "../errors.ts";
 import type { Health } from "../services/health.ts";
 
-/** Changes want the data folder looked for; reads take what was found when it was last looked for. */
+/** Changes check that the data folder is still there; reads use the result of the last check. */
 export function requireFolder(health: Health, method: string): void {
-  if (!health.isFolderThere || (method !== "GET" && method !== "HEAD")) health.requireFolder();
+  if (!health.isFolderInPlace || (method !== "GET" && method !== "HEAD")) health.requireFolder();
 }
 
 export function methodNotAllowed(method: string, allowed: readonly string[]): AppError {
-  return new AppError("method-not-allowed", `${method} has no meaning here.`, { allow: allowed.join(", ") });
+  return new AppError("method-not-allowed", `${method} is not supported here; use ${listOf(allowed)}.`, {
+    allow: allowed.join(", "),
+  });
+}
+
+/** `GET, HEAD or PUT` */
+function listOf(words: readonly string[]): string {
+  return words.join(", ").replace(/, (?=[^,]*$)/, " or ");
 }

@@ -1,4 +1,4 @@
-// Running the server: health for those who watch it, metrics for those who measure it.
+// Routes for operators: the welcome page, health checks and metrics.
 
 import { Elysia } from "elysia";
 import type { Metrics } from "../modules/metrics.ts";
@@ -24,14 +24,14 @@ export function opsRoutes(parts: OpsParts, pipeline: Pipeline) {
   return app;
 }
 
-/** The exposition text, for the main port and for one of its own. */
+/** The metrics in the Prometheus text format, for the main port and for the port of `metrics-listen`. */
 export async function metricsResponse(metrics: Metrics): Promise<Response> {
   const headers = { "content-type": metrics.contentType, "cache-control": "no-store" };
   return new Response(await metrics.render(), { headers });
 }
 
 function welcome(): Response {
-  return plain(200, "This is a condarium server. Its conda channels are at /{owner}/{channel}.");
+  return plain(200, "This is a condarium server. Conda channels are at /{owner}/{channel}.");
 }
 
 async function ready({ health }: OpsParts): Promise<Response> {

@@ -1,4 +1,4 @@
-// What reads of packages share: who asks, how far the answer may travel, and the file as a download.
+// Shared by reads of every package type: the reader, who can cache the response, and the file as a download.
 
 import { packageCaching } from "../modules/http/cache-control.ts";
 import { strongEtag } from "../modules/http/etag.ts";
@@ -8,7 +8,7 @@ import type { SourceFile } from "../services/sources/source.ts";
 import type { Call } from "./request-pipeline.ts";
 import { contentResponse, type Asking } from "./ranged.ts";
 
-/** `isPublic` answers are for everyone's caches; those to nobody in particular may be given again. */
+/** `isPublic`: shared caches can store the response. Public responses to anonymous requests can also be replayed. */
 export function readerOf(
   call: Call,
   actor: RequestActor,
@@ -20,7 +20,7 @@ export function readerOf(
   return { asking: { request, isOpen, allowCaching }, isPublic };
 }
 
-/** A file as a download. Names of every type are such that they are safe in a quoted string. */
+/** A file as a download. File names of every type are safe in a quoted string. */
 export async function packageResponse(
   asking: Asking,
   name: string,

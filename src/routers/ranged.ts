@@ -1,4 +1,4 @@
-// Content in full, in part or not at all, as the request asks.
+// Sends content in full, as a range, or only its headers, as the request demands.
 
 import { matchesEtag } from "../modules/http/etag.ts";
 import { ifRangeHolds, parseRange } from "../modules/http/range.ts";
@@ -12,7 +12,7 @@ export type Content = {
   readonly sendable: Sendable;
 };
 
-/** Who asks; `allowCaching` lets the answer be given to everybody who asks the same. */
+/** The request; `allowCaching` lets the response be replayed to identical requests. */
 export type Asking = Pick<Call, "request" | "allowCaching" | "isOpen">;
 
 const NO_CONTENT: CachedBody = { content: () => null, heldBytes: 0 };
@@ -22,7 +22,7 @@ export async function contentResponse(asking: Asking, headers: Headers, content:
   const { etag, sendable } = content;
   const { size } = sendable;
   headers.set("etag", etag);
-  // Only the exact bytes decide: a date says nothing about which of several documents a client holds.
+  // Only the ETag counts: a date does not identify which representation a client holds.
   if (matchesEtag(request.headers.get("if-none-match"), etag)) {
     allowCaching(NO_CONTENT);
     return new Response(null, { status: 304, headers });
@@ -46,9 +46,9 @@ export async function contentResponse(asking: Asking, headers: Headers, content:
       return new Response(await sendable.open({ range, isOpen }), { status: 206, headers });
     case "none": {
       const body = await sendable.open({ isOpen });
-      // Bun would say so itself, as of a range, but too late for the log.
+      // Bun sets the same header itself, but too late for the log.
       headers.set("content-length", String(size));
-      allowCaching({ content: (next) => sendable.again(next), heldBytes: sendable.heldBytes });
+      allowCaching({ content: (next) => sendable.replayable(next), heldBytes: sendable.heldBytes });
       return new Response(body, { headers });
     }
   }

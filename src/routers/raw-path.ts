@@ -1,16 +1,16 @@
-// A raw request path, before a package type's own routes look at it: its token, and its segments.
+// A raw request path, before the routes of a package type parse it: its token and its segments.
 
-/** A path with its `/t/{token}` taken off the front; `token` is undefined when there is none. */
+/** A path without its leading `/t/{token}`; `token` is undefined when there is none. */
 export type TokenPath = { readonly token: string | undefined; readonly path: string };
 
-/** Takes `/t/{token}` off a raw path, before anything else looks at it. */
+/** Removes `/t/{token}` from a raw path, before any route or log line uses the path. */
 export function splitToken(path: string): TokenPath {
   const match = /^\/t\/([^/]*)(\/.*)?$/s.exec(path);
   if (!match) return { token: undefined, path };
   return { token: decodeSegment(match[1] ?? "") ?? "", path: match[2] ?? "/" };
 }
 
-/** The segments, each decoded once; undefined when one is empty or cannot be decoded without doubt. */
+/** The segments, each decoded once; undefined when one is empty or its decoding is ambiguous. */
 export function decodePath(path: string): string[] | undefined {
   const segments: string[] = [];
   for (const raw of path.slice(1).split("/")) {
@@ -21,7 +21,7 @@ export function decodePath(path: string): string[] | undefined {
   return segments;
 }
 
-/** Decodes once; undefined for bad escapes and for what would decode to a separator or a control character. */
+/** Decodes once; undefined for bad escapes, `.`, `..`, and a result with a separator or a control character. */
 function decodeSegment(raw: string): string | undefined {
   let text: string;
   try {

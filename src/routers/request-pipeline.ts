@@ -1,4 +1,4 @@
-// What surrounds every route: the request's context, its identity, its errors, its headers, its log line.
+// The shared handling around every route: request context, identity, errors, headers and the log line.
 
 import type { AnyElysia } from "elysia";
 import type { Events } from "../events.ts";
@@ -15,31 +15,31 @@ import { setSecurityHeaders } from "./http/security-headers.ts";
 
 export type RequestContext = {
   readonly requestId: string;
-  /** The peer's address, or what a trusted proxy says it is. */
+  /** The address of the peer, or the client address that a trusted proxy reports. */
   readonly address: string;
-  /** The raw path, with `/t/{token}` taken off. */
+  /** The raw path, without `/t/{token}`. */
   readonly path: string;
   readonly query: URLSearchParams;
-  /** The token of the path, when it came there. */
+  /** The token in the path, if any. */
   readonly pathToken: string | undefined;
 };
 
-/** What a route is called with. `identify` checks the credentials; a route that is open to all need not call it. */
+/** The argument of a route. `identify` checks the credentials; a route that is open to all need not call it. */
 export type Call = {
   readonly request: Request;
   readonly context: RequestContext;
   identify(): Promise<Identity>;
-  /** Says that the answer is the same for everybody who asks so without credentials, while the database stands still. */
+  /** Declares the response valid for identical requests without credentials until the next commit to the database. */
   allowCaching(body: CachedBody): void;
-  /** Whether the answer may still be on its way. */
+  /** Whether the response can still be in transfer. */
   isOpen(): boolean;
 };
 
-/** Who is on the other end of a connection. */
+/** The remote end of a connection. */
 export type Peer = {
   readonly address: string;
   readonly port: number;
-  /** Whether the answer to the request may still be on its way. */
+  /** Whether the response to the request can still be in transfer. */
   isOpen(): boolean;
 };
 
@@ -47,11 +47,11 @@ export type Peer = {
 export type MountRoutes = (pipeline: Pipeline) => AnyElysia;
 
 export type Pipeline = {
-  /** Runs a route and turns whatever comes of it into one finished answer. `route` is the pattern, for the metrics. */
+  /** Runs a route and returns its finished response, also for an error. `route` is the pattern, for the metrics. */
   handle(request: Request, route: string, work: (call: Call) => Promise<Response> | Response): Promise<Response>;
-  /** The answer of one who asked the very same, if it still holds. */
+  /** Replays the stored response when an identical request without credentials was answered since the last commit. */
   replay(request: Request): Response | undefined;
-  /** Tells who is on the other end; called once a request arrives. */
+  /** Sets the peer of a request; called when the request arrives. */
   setPeer(request: Request, peer: Peer): void;
 };
 
@@ -61,7 +61,7 @@ export type PipelineParts = {
   readonly clock: Clock;
   readonly responseCache: ResponseCache;
   readonly health: Health;
-  /** Addresses of proxies whose `X-Forwarded-For` is believed. */
+  /** Addresses of proxies whose `X-Forwarded-For` is trusted. */
   readonly trustedProxies: readonly string[];
 };
 
@@ -82,7 +82,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
   }
 
   return {
-    // A socket for both families tells addresses of IPv4 in the form of IPv6.
+    // A dual-stack socket reports IPv4 addresses in their IPv6-mapped form.
     setPeer: (request, peer) => {
       const { address } = peer;
       const isMapped = address.startsWith(":");
@@ -109,7 +109,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       } catch (error) {
         response = problemResponse(parts.health.explain(error), { request, events: parts.events, route });
       }
-      // Bun gives a GET no body to leave unread, and would read what comes to its end.
+      // Bun exposes no body for a GET and would read a sent one to its end.
       if (request.body === null && announcesBody(request)) response.headers.set("connection", "close");
       setSecurityHeaders(response.headers);
       const key = cacheKeys.get(request);
@@ -118,7 +118,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       return finish({ request, context, response, route, started, user });
     },
     replay: (request) => {
-      const key = parts.health.isFolderThere ? responseCache.keyOf(request) : undefined;
+      const key = parts.health.isFolderInPlace ? responseCache.keyOf(request) : undefined;
       if (!key) return undefined;
       const started = clock.elapsed();
       const known = responseCache.get(key);
@@ -159,7 +159,7 @@ function contextOf(request: Request, address: string): RequestContext {
   return { requestId: createRequestId(), address, path, query: new URLSearchParams(query), pathToken: token };
 }
 
-/** Path and query as they were sent: the URL class would resolve and normalise, and a bad `Host` leaves no host at all. */
+/** Path and query as sent: the URL class would normalize them, and an invalid `Host` leaves no host in the URL. */
 function rawTarget(url: string): [path: string, query: string] {
   const start = /^[a-z]+:\/\//i.test(url) ? url.indexOf("/", url.indexOf("//") + 2) : 0;
   const target = start < 0 ? "/" : (url.slice(start).split("#", 1)[0] ?? "/");
@@ -170,7 +170,7 @@ function rawTarget(url: string): [path: string, query: string] {
 function clientAddress(request: Request, peer: string, trusted: readonly string[]): string {
   if (!trusted.includes(peer)) return peer;
   const hops = (request.headers.get("x-forwarded-for") ?? "").split(",").map((hop) => hop.trim());
-  // The right-most hop that is not a proxy of ours is the one that a proxy of ours saw.
+  // The rightmost hop that is not a trusted proxy is the address that a trusted proxy saw.
   const client = hops.reverse().find((hop) => hop !== "" && !trusted.includes(hop));
   return client?.slice(0, 64) ?? peer;
 }

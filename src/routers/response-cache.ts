@@ -1,48 +1,48 @@
-// Answers that everybody gets, given once more to whoever asks the very same. Only a request without credentials is
-// remembered, with all of its headers, and only as long as nothing in the database has changed that an answer could tell of.
+// Replays stored responses to identical requests: same method, URL and headers, without credentials. An entry is valid
+// until the next commit that changes data a response can show.
 
 import type { Borrower } from "../modules/lending.ts";
 import { createLru } from "../modules/lru.ts";
 
-/** What an answer holds, for the next who asks. */
+/** The body of a stored response. */
 export type CachedBody = {
-  /** For one more who asks. Undefined once it is not at hand any more; null for an answer without content. */
+  /** The content for one more response; undefined once it has left memory, null for a response without content. */
   content(borrower: Borrower): Blob | null | undefined;
-  /** What remembering it keeps in memory. */
+  /** Bytes of memory that the stored body holds. */
   readonly heldBytes: number;
 };
 
 export type CachedResponse = CachedBody & {
   readonly status: number;
-  /** Never changed: each answer gets a copy. */
+  /** Never modified: each response gets a copy. */
   readonly headers: Headers;
   readonly route: string;
   readonly path: string;
 };
 
-/** The request as it will be asked again, and the state of the database before it was answered. */
+/** The text that identical requests share, and the database version before the request was handled. */
 export type CacheKey = { readonly text: string; readonly version: number };
 
 export type ResponseCache = {
-  /** To be called before anything is read; undefined for a request that is not remembered. */
+  /** Call it before reading any data. Undefined for a request whose response is not stored. */
   keyOf(request: Request): CacheKey | undefined;
   get(key: CacheKey): CachedResponse | undefined;
   /** Does nothing when the database has changed since `keyOf`. */
-  set(key: CacheKey, answer: CachedResponse): void;
+  set(key: CacheKey, response: CachedResponse): void;
 };
 
-const MOST_ANSWERS = 5000;
-const MOST_BYTES = 64 * 1024 ** 2;
-const LONGEST_KEY = 4096;
-/** What could tell two callers apart, or counts as one. */
+const MAX_RESPONSES = 5000;
+const MAX_BYTES = 64 * 1024 ** 2;
+const MAX_KEY = 4096;
+/** Headers that are a credential or can identify a caller. */
 const CREDENTIALS = ["authorization", "x-api-key", "cookie", "proxy-authorization"];
 
-/** `version` changes with every commit to the database, whoever makes it, but for what no stranger is told. */
+/** `version` changes with every commit of any process, except commits of data that no anonymous response shows. */
 export function createResponseCache({ version }: { readonly version: () => number }): ResponseCache {
-  const answers = createLru<string, CachedResponse>({
-    maxEntries: MOST_ANSWERS,
-    maxBytes: MOST_BYTES,
-    sizeOf: ({ heldBytes }) => heldBytes + LONGEST_KEY,
+  const responses = createLru<string, CachedResponse>({
+    maxEntries: MAX_RESPONSES,
+    maxBytes: MAX_BYTES,
+    sizeOf: ({ heldBytes }) => heldBytes + MAX_KEY,
   });
   let seen: number | undefined;
   return {
@@ -51,12 +51,12 @@ export function createResponseCache({ version }: { readonly version: () => numbe
       return text === undefined ? undefined : { text, version: version() };
     },
     get: (key) => {
-      if (key.version !== seen) answers.clear();
+      if (key.version !== seen) responses.clear();
       seen = key.version;
-      return answers.get(key.text);
+      return responses.get(key.text);
     },
-    set: (key, answer) => {
-      if (key.version === seen && key.version === version()) answers.set(key.text, answer);
+    set: (key, response) => {
+      if (key.version === seen && key.version === version()) responses.set(key.text, response);
     },
   };
 }
@@ -66,5 +66,5 @@ function keyText({ method, url, headers }: Request): string | undefined {
   if (CREDENTIALS.some((name) => headers.has(name))) return undefined;
   let text = `${method} ${url}`;
   for (const [name, value] of headers) text += `\n${name}: ${value}`;
-  return text.length > LONGEST_KEY ? undefined : text;
+  return text.length > MAX_KEY ? undefined : text;
 }

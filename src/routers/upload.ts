@@ -1,13 +1,13 @@
-// The body of an upload as it is staged: the file itself, or a form with one file; with what the headers say of it.
+// The body of an upload for staging: a file or a form with one file, with the length and hashes from the headers.
 
 import { AppError, malformed } from "../errors.ts";
 import { readMultipart } from "../modules/multipart.ts";
 import type { Incoming } from "../services/staging.ts";
 
-/** What a form may hold beside its file. */
+/** Maximum size of a form without its file. */
 const ENVELOPE_BYTES = 1024 ** 2;
 
-/** Errors: `unsupported` for an encoded body, `malformed` for a hash that is none. */
+/** Errors: `unsupported` for an encoded body, `malformed` for an invalid hash. */
 export function incomingOf(request: Request): Incoming {
   refuseEncoded(request);
   const type = request.headers.get("content-type") ?? "";
@@ -17,7 +17,7 @@ export function incomingOf(request: Request): Incoming {
     expected: { sha256: hashOf(request, "x-checksum-sha256", 64), md5: hashOf(request, "x-checksum-md5", 32) },
   };
   if (!/^multipart\/form-data\b/i.test(type)) return raw;
-  // The parts' own lengths are not known before they have been read.
+  // The length of each part is unknown until it has been read.
   const atLeast = raw.length === undefined ? undefined : raw.length - ENVELOPE_BYTES;
   return { ...raw, body: request.body && readMultipart(request.body, type), length: undefined, atLeast };
 }
@@ -25,7 +25,7 @@ export function incomingOf(request: Request): Incoming {
 function refuseEncoded(request: Request): void {
   const encoding = request.headers.get("content-encoding");
   if (encoding === null || encoding.toLowerCase() === "identity") return;
-  throw new AppError("unsupported", "Packages are sent as they are, without a Content-Encoding.");
+  throw new AppError("unsupported", "An upload must have no Content-Encoding. Send the file unencoded.");
 }
 
 function lengthOf(request: Request): number | undefined {

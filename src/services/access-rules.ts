@@ -1,4 +1,4 @@
-// The rules behind the gate: who may do what, and who may know why not. They answer, they never throw.
+// Access rules: which actor is allowed which action, and who may learn the reason of a refusal. They never throw.
 
 import type { Reader } from "../models/database.ts";
 import { rolesOf, type Role } from "../models/grant.ts";
@@ -16,21 +16,21 @@ import {
   type ChannelRef,
 } from "./channel-ref.ts";
 
-/** `publish` also makes a missing channel, for an owner of the place; `create` makes one without a package. */
+/** `publish` also creates a missing channel if the actor has the owner role; `create` creates one without a package. */
 export type ChannelAction = "read" | "publish" | "delete" | "replace" | "yank" | "create" | "manage";
 export type Action = ChannelAction | "tokens" | "administer";
 
 export type ChannelTarget = {
   readonly kind: "channel";
-  /** The package type; `DEFAULT_TYPE` without it. */
+  /** The package type; default: `DEFAULT_TYPE`. */
   readonly type?: string | undefined;
   readonly owner: string;
   readonly channel: string;
-  /** The package that is changed, once it is known. */
+  /** The package to change, once its name is known. */
   readonly packageName?: string | undefined;
 };
 
-/** `knows`: the actor belongs there within what its token is bound to, and may be told what there is and why not. */
+/** `knows`: the actor has rights on the target and its token covers it, so it may learn what exists and the reason. */
 export type Verdict<Found> =
   | { readonly kind: "allowed"; readonly found: Found }
   | { readonly kind: "refused"; readonly why: string; readonly knows: boolean }
@@ -38,7 +38,7 @@ export type Verdict<Found> =
 
 export type RuleParts = {
   readonly reader: Reader;
-  /** Whether a publish may make a channel. */
+  /** Whether a publish can create a channel. */
   readonly createChannels: boolean;
 };
 
@@ -58,7 +58,7 @@ const NEEDS: Readonly<Record<Action, { readonly role: Role; readonly scopes: rea
   administer: { role: "owner", scopes: ["all"] },
 };
 
-/** Who is refused costs the same look-ups whether the owner, the channel or only the right is missing. */
+/** A refusal costs the same look-ups whether the owner, the channel or only the right is missing. */
 export async function judgeChannel(
   parts: RuleParts,
   actor: Actor,
@@ -67,7 +67,7 @@ export async function judgeChannel(
 ): Promise<Verdict<ChannelRef>> {
   const ref = await findChannelRef(parts.reader, target.owner, target.channel, target.type);
   const exists = ref !== undefined && channelExists(ref);
-  // What makes a channel finds one in a place that has none yet.
+  // `publish` and `create` accept a channel that does not exist yet.
   const found = exists || action === "publish" || action === "create" ? ref : undefined;
   const what = `channel ${channelLabel(target.owner.toLowerCase(), target.channel, target.type)}`;
   if (actor.kind === "command-line") return found ? allowed(found) : absent(ref ? what : ownerOf(target));
@@ -75,7 +75,7 @@ export async function judgeChannel(
   const visibility = ref ? effectiveVisibility(ref.owner, ref.channel) : "private";
   if (action === "read" && exists && visibility === "public") return allowed(ref);
   if (identity.kind === "anonymous") return refused("Sign in first.", false);
-  const { role, bounds } = await standingAt(parts.reader, identity, target, ref);
+  const { role, bounds } = await roleAndBounds(parts.reader, identity, target, ref);
   const belongs = bounds === undefined && role > 0;
   if (!found) return absent(what, belongs);
   if (found.owner.hidden && !identity.user.isAdmin) return refused(hiddenText(found.owner), belongs);
@@ -90,14 +90,14 @@ export async function judgeChannel(
   return why === undefined ? allowed(found) : refused(why, reads || belongs);
 }
 
-/** Of all that an owner has. */
+/** The right to manage an owner and all of its channels. */
 export async function judgeOwner(reader: Reader, actor: Actor, name: string): Promise<Verdict<OwnerRow>> {
   const owner = await findOwner(reader, name);
   if (actor.kind === "command-line") return owner ? allowed(owner) : absent(ownerOf({ owner: name }));
   const { identity } = actor;
   if (identity.kind === "anonymous") return refused("Sign in first.", false);
   const role = await roleOf(reader, identity.user, { owner, channel: undefined });
-  const bounds = wholeRefusal(identity);
+  const bounds = restrictionRefusal(identity);
   const belongs = bounds === undefined && role > 0;
   if (!owner) return absent(ownerOf({ owner: name }), belongs);
   if (owner.hidden && !identity.user.isAdmin) return refused(hiddenText(owner), belongs);
@@ -105,17 +105,17 @@ export async function judgeOwner(reader: Reader, actor: Actor, name: string): Pr
   return why === undefined ? allowed(owner) : refused(why, belongs);
 }
 
-/** Of a user's own things, which are the user's and the administrators'. */
+/** The right to manage a user's tokens, which the user and administrators have. */
 export async function judgeUser(reader: Reader, actor: Actor, name: string): Promise<Verdict<UserWithOwner>> {
   const user = await findUser(reader, name);
   if (actor.kind === "command-line") return user ? allowed(user) : absent(`user ${name}`);
   const { identity } = actor;
   if (identity.kind === "anonymous") return refused("Sign in first.", false);
-  const why = scopeRefusal(identity, "tokens") ?? wholeRefusal(identity);
+  const why = scopeRefusal(identity, "tokens") ?? restrictionRefusal(identity);
   if (user?.id === identity.user.id) return why === undefined ? allowed(user) : refused(why, true);
   const administers = identity.user.isAdmin && why === undefined;
   if (user && administers) return allowed(user);
-  return user ? refused("These are another user's.", administers) : absent(`user ${name}`, administers);
+  return user ? refused("These tokens belong to another user.", administers) : absent(`user ${name}`, administers);
 }
 
 export function judgeServer(actor: Actor): Verdict<undefined> {
@@ -123,13 +123,13 @@ export function judgeServer(actor: Actor): Verdict<undefined> {
   const { identity } = actor;
   if (identity.kind === "anonymous") return refused("Sign in as an administrator.", false);
   const why = identity.user.isAdmin
-    ? (scopeRefusal(identity, "administer") ?? wholeRefusal(identity))
-    : "This is for administrators.";
+    ? (scopeRefusal(identity, "administer") ?? restrictionRefusal(identity))
+    : "Only administrators are allowed to do this.";
   return why === undefined ? allowed(undefined) : refused(why, true);
 }
 
-/** The role at a place, whatever the token, and why the token is not for that place. */
-async function standingAt(
+/** The user's role on the target, and why the token (if any) does not cover the target. */
+async function roleAndBounds(
   reader: Reader,
   identity: SignedIn,
   target: ChannelTarget,
@@ -141,17 +141,17 @@ async function standingAt(
   if (token.scopes.includes("public-only")) {
     const inherited = await inheritedVisibility(reader, ref?.owner, { type: target.type, name: target.channel });
     if (visibilityOf(ref, inherited) !== "public") {
-      return { role, bounds: `The token "${token.name}" is for public channels only.` };
+      return { role, bounds: `The token "${token.name}" is valid for public channels only.` };
     }
   }
   const label = channelLabel(target.owner.toLowerCase(), target.channel, target.type);
   return {
     role,
-    bounds: allows(token.channels, label) ? undefined : `The token "${token.name}" is not for this channel.`,
+    bounds: allows(token.channels, label) ? undefined : `The token "${token.name}" is not valid for this channel.`,
   };
 }
 
-/** Of a channel that is not there: what it will have. */
+/** For a channel that does not exist: the visibility it would get. */
 function visibilityOf(ref: ChannelRef | undefined, inherited: Visibility): Visibility {
   if (!ref) return "private";
   const visibility = effectiveVisibility(ref.owner, ref.channel);
@@ -170,12 +170,13 @@ async function roleOf(
 
 function roleRefusal(role: number, action: Action): string | undefined {
   const needed = NEEDS[action].role;
-  return role >= RANK[needed] ? undefined : `This needs the role ${needed} there.`;
+  return role >= RANK[needed] ? undefined : `This requires the role ${needed} on this channel or owner.`;
 }
 
-/** Of a publish to a channel that is not there. */
+/** For a publish to a channel that does not exist. */
 function creationRefusal({ createChannels }: RuleParts, role: number, what: string): string | undefined {
-  return createChannels ? roleRefusal(role, "create") : `There is no ${what}, and publishing does not make one here.`;
+  if (createChannels) return roleRefusal(role, "create");
+  return `There is no ${what}, and publishing does not create channels on this server. An owner must create it first.`;
 }
 
 function scopeRefusal(identity: SignedIn, action: Action): string | undefined {
@@ -185,21 +186,24 @@ function scopeRefusal(identity: SignedIn, action: Action): string | undefined {
   return missing && `The token "${name}" lacks the scope ${missing}.`;
 }
 
-/** Before the package is known, its name refuses nothing; what concerns a whole channel is not for some packages. */
+/** An unknown package name is not refused yet. A token for some packages cannot create or manage a channel. */
 function packageRefusal(identity: SignedIn, action: Action, packageName?: string): string | undefined {
   if (identity.kind !== "token" || identity.token.packages.length === 0) return undefined;
   const { name, packages } = identity.token;
-  if (action === "create" || action === "manage") return `The token "${name}" is for some packages only.`;
+  if (action === "create" || action === "manage") {
+    return `The token "${name}" is limited to some packages, so it cannot create or manage channels.`;
+  }
   if (packageName === undefined || allows(packages, packageName)) return undefined;
-  return `The token "${name}" is not for packages named ${packageName}.`;
+  return `The token "${name}" is not valid for packages named ${packageName}.`;
 }
 
-/** A token that is bound to anything is not for an owner, a user or the server as a whole. */
-function wholeRefusal(identity: SignedIn): string | undefined {
+/** A restricted token is refused for actions on an owner, a user or the server. */
+function restrictionRefusal(identity: SignedIn): string | undefined {
   if (identity.kind !== "token") return undefined;
   const { name, channels, packages, scopes } = identity.token;
-  const isBound = channels.length > 0 || packages.length > 0 || scopes.includes("public-only");
-  return isBound ? `The token "${name}" is bound to some channels or packages, and this concerns more.` : undefined;
+  const isRestricted = channels.length > 0 || packages.length > 0 || scopes.includes("public-only");
+  if (!isRestricted) return undefined;
+  return `The token "${name}" is limited to some channels or packages, and this action concerns more.`;
 }
 
 function allows(patterns: readonly string[], text: string): boolean {
@@ -223,5 +227,5 @@ function ownerOf(target: { readonly owner: string }): string {
 }
 
 function hiddenText(owner: OwnerRow): string {
-  return `What ${owner.name} has is hidden by an administrator.`;
+  return `An administrator has hidden everything ${owner.name} has.`;
 }

@@ -1,4 +1,4 @@
-// The gate: every route, command, feed and page asks here whether it may, and is refused here.
+// The access gate: every route, command, feed and page checks its rights here, and refusals are thrown here.
 
 import { forbidden, notFound, unauthenticated, type AppError } from "../errors.ts";
 import type { Reader } from "../models/database.ts";
@@ -19,16 +19,16 @@ import type { Actor } from "./actor.ts";
 import type { ChannelRef } from "./channel-ref.ts";
 import { currentIdentity } from "./identities.ts";
 
-/** All that an owner has. */
+/** An owner and all of its channels. */
 type OwnerTarget = { readonly kind: "owner"; readonly owner: string };
-/** A user's own things. */
+/** A user's tokens. */
 type UserTarget = { readonly kind: "user"; readonly user: string };
 type ServerTarget = { readonly kind: "server" };
 
 export type Access = {
   /**
-   * Whether the actor may do this there; answers what is there. With a `reader` (a transaction, or another look after a
-   * wait) the identity counts as it is by then. Errors: `unauthenticated`, `forbidden`, `not-found`.
+   * Returns the target if the actor is allowed the action on it. With a `reader` (a transaction, or a second check
+   * after a wait) the identity is read again first. Errors: `unauthenticated`, `forbidden`, `not-found`.
    */
   readonly require: {
     (actor: Actor, action: ChannelAction, target: ChannelTarget, reader?: Reader): Promise<ChannelRef>;
@@ -36,14 +36,14 @@ export type Access = {
     (actor: Actor, action: "tokens", target: UserTarget, reader?: Reader): Promise<UserWithOwner>;
     (actor: Actor, action: "administer", target: ServerTarget, reader?: Reader): Promise<undefined>;
   };
-  /** For lists, which leave out what may not be read. */
+  /** For lists, which omit channels that the actor is not allowed to read. */
   mayRead(actor: Actor, target: ChannelTarget): Promise<boolean>;
 };
 
 export type AccessParts = {
   readonly reader: Reader;
   readonly clock: Clock;
-  /** Whether a publish may make a channel. */
+  /** Whether a publish can create a channel. */
   readonly createChannels: boolean;
 };
 
@@ -96,25 +96,25 @@ const SIGN_IN: Partial<Readonly<Record<Action, string>>> = {
   delete: "Sign in to delete.",
   administer: "Sign in as an administrator.",
 };
-const NOT_READ = "There is no such channel, or you may not read it.";
-const NOT_YOURS = "There is no such channel or owner, or it is not yours to manage.";
+const CANNOT_READ = "There is no such channel, or you are not allowed to read it.";
+const CANNOT_MANAGE = "There is no such channel or owner, or you are not allowed to manage it.";
 const STRANGER: Partial<Readonly<Record<Action, string>>> = {
-  publish: "There is no such owner, or you may not publish there.",
-  tokens: "There is no such user, or its tokens are not yours to manage.",
+  publish: "There is no such owner, or you are not allowed to publish there.",
+  tokens: "There is no such user, or you are not allowed to manage its tokens.",
 };
 
 /**
- * The one rule of what a stranger may learn: nothing. Without a login everything is the same 401; signed in, "no right"
- * and "not there" are one refusal, on conda routes 403, since clients that meet a 404 forget shards for good, elsewhere
- * 404. Who belongs there is told which it is.
+ * A stranger learns nothing. Without a login, every refusal is the same 401. With a login, "no right" and "does not
+ * exist" are the same refusal: 403 on conda routes, because clients that receive a 404 stop using shards permanently;
+ * 404 elsewhere. Only an actor with `knows` learns the reason.
  */
 function refusalOf(actor: Actor, action: Action, verdict: Exclude<Verdict<Found>, { kind: "allowed" }>): AppError {
   const why = verdict.kind === "absent" ? `There is no ${verdict.what}.` : verdict.why;
   if (actor.kind === "command-line") return notFound(why);
   if (actor.identity.kind === "anonymous") return unauthenticated(SIGN_IN[action] ?? "Sign in first.");
   if (verdict.kind === "refused" && verdict.knows) return forbidden(why);
-  if (actor.surface === "management") return notFound(verdict.knows ? why : (STRANGER[action] ?? NOT_YOURS));
+  if (actor.surface === "management") return notFound(verdict.knows ? why : (STRANGER[action] ?? CANNOT_MANAGE));
   const help = actor.addressHelp === undefined ? "" : ` ${actor.addressHelp}`;
   if (verdict.knows) return forbidden(`${why}${help}`);
-  return forbidden(STRANGER[action] ?? `${NOT_READ}${help}`);
+  return forbidden(STRANGER[action] ?? `${CANNOT_READ}${help}`);
 }

@@ -1,4 +1,4 @@
-// Who acts: an identity behind a request, or the command line.
+// The actor of an action: the identity of a request, or the command line.
 
 import type { UserWithOwner } from "../models/user.ts";
 
@@ -12,16 +12,16 @@ export const SCOPES = [
 ] as const;
 export type Scope = (typeof SCOPES)[number];
 
-/** What a token narrows its user's rights to; an empty list of channels or packages is no restriction. */
+/** How a token restricts its user's rights; an empty list of channels or packages is no restriction. */
 export type TokenLimits = {
   readonly id: number;
   readonly name: string;
   readonly scopes: readonly Scope[];
-  /** Patterns over channels as `channelLabel()` writes them. */
+  /** Patterns for channel labels, see `channelLabel()`. */
   readonly channels: readonly string[];
-  /** Patterns over package names; they bind what changes packages, not what reads them. */
+  /** Patterns for package names; they restrict changes, not reads. */
   readonly packages: readonly string[];
-  /** ms UTC; null never expires. */
+  /** ms UTC; null: never expires. */
   readonly expires: number | null;
 };
 
@@ -32,7 +32,10 @@ export type Identity =
 
 export const ANONYMOUS: Identity = { kind: "anonymous" };
 
-/** Where a request came in, `conda` being whatever clients of packages use: what a stranger is told differs, never what the stranger may learn. */
+/**
+ * The routes that received a request; `conda`: those of package clients. It decides the status and text of a stranger's
+ * refusal, never what the stranger can learn.
+ */
 export type Surface = "conda" | "management";
 
 export type RequestActor = {
@@ -41,16 +44,16 @@ export type RequestActor = {
   readonly requestId: string;
   readonly address: string;
   readonly surface: Surface;
-  /** How addresses are built where the request came in, for those who may have mistaken one. */
+  /** How URLs are built on this route, for clients that may have used a wrong one. */
   readonly addressHelp?: string | undefined;
 };
 
-/** Whoever can write to the data folder may do everything, so a command is allowed everything; it is audited like others. */
+/** A command has write access to the data folder, so it is allowed everything; it is audited like a request. */
 export type Actor = RequestActor | { readonly kind: "command-line" };
 
 export const COMMAND_LINE: Actor = { kind: "command-line" };
 
-/** The user behind an actor: of a token, whose rights it narrows. */
+/** The user behind an actor; for a token, the user whose rights the token restricts. */
 export function userOf(actor: Actor): UserWithOwner | undefined {
   return actor.kind === "request" && actor.identity.kind !== "anonymous" ? actor.identity.user : undefined;
 }

@@ -1,23 +1,23 @@
-// How many uploads one token and one account may have under way: past that, the others' turn comes first, and what stands
-// still makes room.
+// Limits the uploads in progress per credential and per account, so that other accounts get their turn. At the limit, a
+// stalled upload of the same account yields its slot; without one, the new upload is refused.
 
 import { AppError } from "../errors.ts";
 
-/** Whose upload it is: of an account, by one of its tokens or by its password, and what that is called. */
+/** The account of an upload, the credential (a token of the account or its password), and its name in messages. */
 export type Uploader = { readonly account: string; readonly credential: string; readonly name: string };
 
-/** An upload that has been let in. */
+/** An admitted upload. */
 export type Upload = {
-  /** Aborted with the error to answer, when the upload has to make room. */
+  /** Aborted with the error for the client when the upload must yield its slot. */
   readonly signal: AbortSignal;
-  /** Told of each byte that arrives. */
+  /** Call this whenever bytes arrive. */
   arrived(): void;
-  /** The body is complete: what follows is our own work, and makes room for nobody. */
+  /** Call this when the body is complete: the rest is the server's own work, and the upload keeps its slot. */
   received(): void;
 };
 
 export type Admission = {
-  /** Errors: `throttled` when the token or the account has its full number under way. */
+  /** Errors: `throttled` when the credential or the account is at its limit and no upload is stalled. */
   admit<T>(uploader: Uploader, work: (upload: Upload) => Promise<T>): Promise<T>;
   readonly open: number;
 };
@@ -25,57 +25,57 @@ export type Admission = {
 export type AdmissionParts = {
   readonly perAccount: number;
   readonly perCredential: number;
-  /** Milliseconds, never going back. */
+  /** Monotonic time in ms. */
   readonly now: () => number;
 };
 
 type Slot = { readonly uploader: Uploader; readonly ended: AbortController; lastByte: number; isReceiving: boolean };
 
-/** So long without a byte, and an upload makes room for another of its account. */
-const STILL_MS = 3000;
+/** An upload that receives no byte for this long can lose its slot to another upload of its account. */
+const STALLED_MS = 3000;
 const RETRY_SECONDS = 5;
 
 export function createAdmission({ perAccount, perCredential, now }: AdmissionParts): Admission {
-  const underWay = new Map<string, Set<Slot>>();
+  const inProgress = new Map<string, Set<Slot>>();
 
-  /** Lets one more in, or throws. */
+  /** Admits one more upload, or throws. */
   function enter(uploader: Uploader): Slot {
     const { account, credential, name } = uploader;
-    const slots = underWay.get(account) ?? new Set();
+    const slots = inProgress.get(account) ?? new Set();
     const own = [...slots].filter((slot) => slot.uploader.credential === credential);
-    const perOwn = Math.min(perCredential, perAccount);
-    // Who has nothing under way gets in beside a full account, so that one lost token locks out no other.
-    const places = own.length === 0 ? perAccount + Math.ceil(perAccount / 4) : perAccount;
-    if (own.length >= perOwn) makeRoom(own, name, perOwn);
-    else if (slots.size >= places) makeRoom(slots, account, perAccount);
+    const ownLimit = Math.min(perCredential, perAccount);
+    // A credential without uploads gets extra slots beyond a full account, so that one leaked token locks out no other.
+    const slotLimit = own.length === 0 ? perAccount + Math.ceil(perAccount / 4) : perAccount;
+    if (own.length >= ownLimit) makeRoom(own, name, ownLimit);
+    else if (slots.size >= slotLimit) makeRoom(slots, account, perAccount);
     const slot = { uploader, ended: new AbortController(), lastByte: now(), isReceiving: true };
-    underWay.set(account, slots.add(slot));
+    inProgress.set(account, slots.add(slot));
     return slot;
   }
 
   function makeRoom(slots: Iterable<Slot>, whose: string, limit: number): void {
     const idlest = [...slots]
-      .filter((slot) => slot.isReceiving && now() - slot.lastByte >= STILL_MS)
+      .filter((slot) => slot.isReceiving && now() - slot.lastByte >= STALLED_MS)
       .reduce<Slot | undefined>((best, slot) => (best && best.lastByte <= slot.lastByte ? best : slot), undefined);
     if (!idlest) {
-      const message = `${whose} has ${limit} uploads under way, which is the limit. Send the others later.`;
+      const message = `${whose} has ${limit} uploads in progress, which is the limit. Send the others later.`;
       throw new AppError("throttled", message, { retryAfter: RETRY_SECONDS, members: { limit } });
     }
     leave(idlest);
-    const message = "The upload stood still while others waited for its place. Send it again.";
+    const message = "The upload stalled while others waited for its slot. Send it again.";
     idlest.ended.abort(new AppError("timeout", message));
   }
 
   function leave(slot: Slot): void {
     const { account } = slot.uploader;
-    const slots = underWay.get(account);
+    const slots = inProgress.get(account);
     slots?.delete(slot);
-    if (slots?.size === 0) underWay.delete(account);
+    if (slots?.size === 0) inProgress.delete(account);
   }
 
   return {
     get open() {
-      return [...underWay.values()].reduce((sum, slots) => sum + slots.size, 0);
+      return [...inProgress.values()].reduce((sum, slots) => sum + slots.size, 0);
     },
     admit: async (uploader, work) => {
       const slot = enter(uploader);

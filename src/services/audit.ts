@@ -1,4 +1,4 @@
-// The audit trail: a row for each change, written in the change's own transaction.
+// The audit trail: one row per change, written in the transaction of the change.
 
 import { insertAuditEvent } from "../models/audit-event.ts";
 import type { ChannelRow } from "../models/channel.ts";
@@ -7,7 +7,7 @@ import type { OwnerRow } from "../models/owner.ts";
 import { tokenOf, userOf, type Actor } from "./actor.ts";
 import { channelLabel } from "./channel-ref.ts";
 
-/** Changes of files are named as in a channel's events, changes of other things by the thing and the verb. */
+/** Changes of files have the names of a channel's events; other changes are named `object.verb`. */
 export type AuditAction =
   | "publish"
   | "delete"
@@ -24,10 +24,10 @@ export type AuditAction =
 export type AuditEvent = {
   readonly at: number;
   readonly action: AuditAction;
-  /** Whom it concerns. */
+  /** The owner that the change concerns. */
   readonly owner: Pick<OwnerRow, "id" | "name">;
   readonly channel?: Pick<ChannelRow, "id" | "name" | "type"> | undefined;
-  /** What of the channel or the owner: a file, a token. */
+  /** What changed within the channel or the owner: a file, a token. */
   readonly subject?: string;
   readonly detail?: Readonly<Record<string, unknown>>;
 };

@@ -1,5 +1,5 @@
-// What answers are sent from: memory for what is small, the file itself for what is large. Memory has a budget, however
-// many answers are on their way to readers who do not read.
+// Sources of response bodies: memory for small content, the file itself for large content. The memory has a budget that
+// holds even when many clients do not read their responses.
 
 import { createLending, type Borrower, type Lending } from "../modules/lending.ts";
 import { createSemaphore, type Semaphore } from "../modules/mutex.ts";
@@ -7,68 +7,68 @@ import { createSemaphore, type Semaphore } from "../modules/mutex.ts";
 /** Both ends are inclusive. */
 export type ByteRange = { readonly start: number; readonly end: number };
 
-/** Who gets an answer, and what of it. */
-export type Asked = Borrower & { readonly range?: ByteRange | undefined };
+/** The recipient of a response, and the range it requested. */
+export type Recipient = Borrower & { readonly range?: ByteRange | undefined };
 
-/** Content that is sent as it is from memory or a file, and as a stream when there is no memory left for it. */
+/** Content from memory or from a file; a stream when the memory budget is used up. */
 export type Body = Blob | ReadableStream<Uint8Array<ArrayBuffer>>;
 
 export type Stored = {
-  /** Stands for these very bytes. */
+  /** Identifies exactly these bytes. */
   readonly key: string;
   readonly size: number;
-  /** The file or a part of it. Errors: whatever whoever asks should be told when it is not there. */
+  /** The file or a range of it. Errors: the error for the client when the file does not exist. */
   open(range?: ByteRange): Promise<Blob> | Blob;
 };
 
 /** Bytes that can be sent, in full or in part. */
 export type Sendable = {
   readonly size: number;
-  open(asked: Asked): Promise<Body>;
-  /** All of it, if it can be sent at once without waiting for the disk; undefined otherwise, or once it has gone. */
-  again(asked: Borrower): Blob | undefined;
-  /** What it keeps in memory outside of all budgets as long as somebody remembers it. */
+  open(recipient: Recipient): Promise<Body>;
+  /** The complete content if it can be sent without waiting for the disk; undefined otherwise, or if it was deleted. */
+  replayable(recipient: Borrower): Blob | undefined;
+  /** Bytes of memory outside of all budgets that this object holds while it is referenced. */
   readonly heldBytes: number;
 };
 
 export type Bodies = {
-  open(stored: Stored, asked: Asked): Promise<Body>;
+  open(stored: Stored, recipient: Recipient): Promise<Body>;
   /** Whether content of this size is sent from its file. */
   isSentFromFile(size: number): boolean;
-  /** All of the content, if it lies in memory. */
-  kept(stored: Pick<Stored, "key" | "size">, asked: Borrower): Blob | undefined;
-  /** Bytes of memory that are taken. */
+  /** The complete content, if it is in memory. */
+  kept(stored: Pick<Stored, "key" | "size">, recipient: Borrower): Blob | undefined;
+  /** Bytes of memory in use. */
   readonly bytes: number;
 };
 
 export type BodiesOptions = {
-  /** Bytes of memory for what is small, and as many again for what is larger, so that neither keeps the other out. */
+  /** Bytes of memory for tiny content, and as many again for larger content, so that neither displaces the other. */
   readonly budget?: number;
 };
 
-/** Whole files up to here are kept for the next who asks: opening a file costs more than sending it. */
+/** Complete files up to this size are cached in memory: opening a file costs more than sending it. */
 const SMALL_BYTES = 1.25 * 1024 ** 2;
-/** Bun reads less than this of a file into memory, for each answer anew; from here on the kernel sends it. */
+/** Bun reads smaller parts of a file into memory for each response; from this size on, the kernel sends the file. */
 const SENDFILE_BYTES = 1024 ** 2;
 const BUDGET_BYTES = 48 * 1024 ** 2;
 const TINY_BYTES = 64 * 1024;
-/** A reader without a place in memory holds one such piece. */
-const PIECE_BYTES = 64 * 1024;
-const READS_AT_ONCE = 16;
-/** So many of them leave the event loop to others. */
-const PIECES_AT_ONCE = 4;
+/** A response outside the memory budget holds one chunk of this size. */
+const CHUNK_BYTES = 64 * 1024;
+const CONCURRENT_READS = 16;
+/** Concurrent chunk reads; more would block the event loop for other requests. */
+const CONCURRENT_CHUNKS = 4;
 
 export function createBodies({ budget = BUDGET_BYTES }: BodiesOptions = {}): Bodies {
   const [tiny, larger] = [createLending({ budget }), createLending({ budget })];
   const lendingOf = (length: number): Lending => (length <= TINY_BYTES ? tiny : larger);
-  const reads = createSemaphore(READS_AT_ONCE, Number.POSITIVE_INFINITY);
-  const pieces = createSemaphore(PIECES_AT_ONCE, Number.POSITIVE_INFINITY);
+  const reads = createSemaphore(CONCURRENT_READS, Number.POSITIVE_INFINITY);
+  const chunkSlots = createSemaphore(CONCURRENT_CHUNKS, Number.POSITIVE_INFINITY);
 
   async function read({ key, open }: Stored, length: number, range: ByteRange | undefined): Promise<Blob> {
     const content = await reads.run(async () => (await open(range)).arrayBuffer());
-    if (content.byteLength !== length) throw notAsLong(key, content.byteLength, length);
+    if (content.byteLength !== length) throw lengthMismatch(key, content.byteLength, length);
     const blob = new Blob([content]);
-    // A Blob has its own copy; without this the other stays until the next collection, which is far away.
+    // A Blob has its own copy; this frees the original at once, long before the next garbage collection.
     content.transfer(0);
     return blob;
   }
@@ -78,32 +78,32 @@ export function createBodies({ budget = BUDGET_BYTES }: BodiesOptions = {}): Bod
       return tiny.bytes + larger.bytes;
     },
     isSentFromFile: (size) => size > SMALL_BYTES,
-    kept: ({ key, size }, asked) => lendingOf(size).find(key, asked),
-    open: async (stored, asked) => {
+    kept: ({ key, size }, recipient) => lendingOf(size).find(key, recipient),
+    open: async (stored, recipient) => {
       const { key, size } = stored;
-      const { start, end } = asked.range ?? { start: 0, end: size - 1 };
+      const { start, end } = recipient.range ?? { start: 0, end: size - 1 };
       const length = end + 1 - start;
       if (size <= SMALL_BYTES) {
-        const whole = await lendingOf(size).borrow(key, size, () => read(stored, size, undefined), asked);
-        if (!whole) return inPieces(pieces, stored, start, length);
-        return asked.range ? whole.slice(start, end + 1) : whole;
+        const complete = await lendingOf(size).borrow(key, size, () => read(stored, size, undefined), recipient);
+        if (!complete) return inChunks(chunkSlots, stored, start, length);
+        return recipient.range ? complete.slice(start, end + 1) : complete;
       }
-      if (length >= SENDFILE_BYTES) return await stored.open(asked.range);
-      const { range } = asked;
+      if (length >= SENDFILE_BYTES) return await stored.open(recipient.range);
+      const { range } = recipient;
       const part = await lendingOf(length).borrow(
         `${key} ${start}-${end}`,
         length,
         () => read(stored, length, range),
-        asked,
+        recipient,
       );
-      return part ?? inPieces(pieces, stored, start, length);
+      return part ?? inChunks(chunkSlots, stored, start, length);
     },
   };
 }
 
-/** Read as it is taken. Such an answer has no `Content-Length`, as Bun gives a stream none. */
-function inPieces(
-  turns: Semaphore,
+/** Reads each chunk on demand. Such a response has no `Content-Length`, because Bun sends none for a stream. */
+function inChunks(
+  slots: Semaphore,
   stored: Stored,
   start: number,
   length: number,
@@ -113,11 +113,11 @@ function inPieces(
   return new ReadableStream(
     {
       pull: async (controller) => {
-        const next = Math.min(end, at + PIECE_BYTES);
+        const next = Math.min(end, at + CHUNK_BYTES);
         if (next > at) {
-          const piece = await turns.run(async () => (await stored.open({ start: at, end: next - 1 })).bytes());
-          if (piece.byteLength !== next - at) throw notAsLong(stored.key, at + piece.byteLength, end);
-          controller.enqueue(piece);
+          const chunk = await slots.run(async () => (await stored.open({ start: at, end: next - 1 })).bytes());
+          if (chunk.byteLength !== next - at) throw lengthMismatch(stored.key, at + chunk.byteLength, end);
+          controller.enqueue(chunk);
         }
         at = next;
         if (at === end) controller.close();
@@ -127,6 +127,6 @@ function inPieces(
   );
 }
 
-function notAsLong(key: string, found: number, wanted: number): Error {
-  return new Error(`${key} has ${found} bytes where there should be ${wanted}`);
+function lengthMismatch(key: string, found: number, wanted: number): Error {
+  return new Error(`${key} has ${found} bytes instead of ${wanted}`);
 }

@@ -1,11 +1,11 @@
-// What a channel's owner may choose: the keys are the package type's. Every key has a default, unknown keys are refused.
+// Settings that a channel's owner can choose. The package type defines the keys and defaults; others are refused.
 
 import type { z } from "zod";
 import { invalidArgument } from "../errors.ts";
 import type { ChannelRow } from "../models/channel.ts";
 
 export type ChannelPolicy = Readonly<Record<string, unknown>>;
-/** The keys that a package type has, each with its default. */
+/** The policy keys of a package type, each with its default. */
 export type PolicySchema<Policy extends ChannelPolicy = ChannelPolicy> = z.ZodType<Policy>;
 
 export function policyOf<Policy extends ChannelPolicy>(
@@ -15,12 +15,12 @@ export function policyOf<Policy extends ChannelPolicy>(
   return schema.parse(channel ? JSON.parse(channel.policy) : {});
 }
 
-/** The policy after a change of some keys. Errors: `invalid-argument` for a key or value that there is not. */
+/** The policy after a change of some keys. Errors: `invalid-argument` for an unknown key or an invalid value. */
 export function changedPolicy(schema: PolicySchema, channel: ChannelRow, change: ChannelPolicy): ChannelPolicy {
   const policy = schema.safeParse({ ...policyOf(schema, channel), ...change });
   if (policy.success) return policy.data;
   const [issue] = policy.error.issues;
-  if (issue?.code !== "unrecognized_keys") throw invalidArgument(issue?.message ?? "The policy is not valid.");
+  if (issue?.code !== "unrecognized_keys") throw invalidArgument(issue?.message ?? "The policy is invalid.");
   const known = Object.keys(policyOf(schema, undefined)).join(", ") || "none";
-  throw invalidArgument(`There is no policy ${issue.keys.join(", ")}; there are ${known}.`);
+  throw invalidArgument(`Unknown policy ${issue.keys.join(", ")}. Valid policies: ${known}.`);
 }

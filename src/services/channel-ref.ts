@@ -1,13 +1,13 @@
-// A channel as a request names it: finding it, and the visibility that it has or would have.
+// Channel references of requests: look-up, and the visibility that a channel has or would get.
 
 import { findChannel, type ChannelRow } from "../models/channel.ts";
 import type { Reader } from "../models/database.ts";
 import { findOwner, type OwnerRow, type Visibility } from "../models/owner.ts";
 
-/** The package type whose channels are written without their type. */
+/** The package type whose channel labels omit the type. */
 export const DEFAULT_TYPE = "conda";
 
-/** The owner exists, the row may not (yet). */
+/** The owner exists; the channel row may be missing. */
 export type ChannelRef = {
   readonly type: string;
   readonly owner: OwnerRow;
@@ -15,18 +15,18 @@ export type ChannelRef = {
   readonly name: string;
 };
 
-/** `owner` alone (everything it has) or a channel of it. */
+/** An owner alone (everything it has), or one of its channels. */
 export type ChannelName = {
-  /** The package type; `DEFAULT_TYPE` without it. */
+  /** The package type; default: `DEFAULT_TYPE`. */
   readonly type?: string | undefined;
   readonly owner: string;
   readonly channel: string | undefined;
 };
 
-/** No row has it: a look-up below an owner that does not exist costs what one below an existing owner does. */
+/** No row has this id. A look-up with it costs the same for a missing owner as for an existing one. */
 const NO_ID = 0;
 
-/** The place, existing or not; undefined when there is no such owner. */
+/** The channel reference, whether or not the channel exists; undefined when the owner does not exist. */
 export async function findChannelRef(
   reader: Reader,
   ownerName: string,
@@ -38,18 +38,18 @@ export async function findChannelRef(
   return owner && { type, owner, channel, name };
 }
 
-/** Whether a place is a channel already: the unnamed one exists for every owner, even before it has a row. */
+/** Whether the channel exists: the unnamed one exists for every owner, even without a row. */
 export function channelExists(ref: ChannelRef): boolean {
   return ref.channel !== undefined || ref.name === "";
 }
 
-/** The narrower of the owner's and the channel's; what a hidden owner has is private. */
+/** The narrower of the owner's and the channel's visibility; all channels of a hidden owner are private. */
 export function effectiveVisibility(owner: OwnerRow, channel: ChannelRow | undefined): Visibility {
   if (owner.hidden) return "private";
   return narrower(owner.visibility, channel?.visibility ?? owner.visibility);
 }
 
-/** What a channel of this name gets when it is made: never wider than a channel whose path is a prefix of its own. */
+/** The visibility of a new channel: never wider than that of a channel whose path is a prefix of `name`. */
 export async function inheritedVisibility(
   reader: Reader,
   owner: OwnerRow | undefined,
@@ -70,7 +70,7 @@ export function narrower(one: Visibility, other: Visibility): Visibility {
   return width[one] < width[other] ? one : other;
 }
 
-/** `owner/channel` as people and token restrictions write it; `type:owner/channel` of any but the default type. */
+/** `owner/channel`, or `type:owner/channel` for other types than the default: the form in texts and token limits. */
 export function channelLabel(ownerName: string, channelName: string, type: string = DEFAULT_TYPE): string {
   const marked = type === DEFAULT_TYPE ? "" : `${type}:`;
   return `${marked}${ownerName}/${channelName === "" ? "-" : channelName}`;

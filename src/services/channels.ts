@@ -1,4 +1,4 @@
-// Channels: making, changing, showing and deleting them.
+// Creates, changes, shows and deletes channels.
 
 import { conflict, invalidArgument, notFound } from "../errors.ts";
 import { deleteChannel, insertChannel, listChannels, updateChannel, type ChannelRow } from "../models/channel.ts";
@@ -23,7 +23,7 @@ import type { PackageTypes } from "./package-type.ts";
 
 const LONGEST_DESCRIPTION = 1000;
 
-/** A channel that is meant, never all of an owner. */
+/** The name of one channel, never of an owner alone. */
 export type OneChannel = ChannelName & { readonly channel: string };
 
 export type ChannelInfo = {
@@ -41,18 +41,21 @@ export type ChannelChange = {
   readonly policy?: Readonly<Record<string, unknown>> | undefined;
 };
 
-/** Errors of all but `list`: those of the gate. */
+/** Errors of all but `list`: those of `Access.require()`. */
 export type Channels = {
-  /** The row of a place that was found in this transaction, made if it is missing; never more visible than a channel whose path is a prefix of its own. */
+  /**
+   * The row of a channel reference that was found in this transaction, created if missing; never more visible than a
+   * channel whose path is a prefix of its own.
+   */
   ensure(tx: Transaction, ref: ChannelRef, actor: Actor): Promise<ChannelRow>;
-  /** Errors: `conflict` when it is there, `invalid-argument` for a bad name or policy. */
+  /** Errors: `conflict` when the channel exists, `invalid-argument` for an invalid name or policy. */
   create(actor: Actor, name: OneChannel, change: ChannelChange): Promise<void>;
-  /** Of an owner, only the visibility. Errors: `invalid-argument`. */
+  /** For an owner, only the visibility can change. Errors: `invalid-argument`. */
   change(actor: Actor, name: ChannelName, change: ChannelChange): Promise<void>;
   show(actor: Actor, name: OneChannel): Promise<ChannelInfo>;
-  /** Those that the actor may read. Errors: `not-found` for an owner that there is not. */
+  /** The channels that the actor is allowed to read. Errors: `not-found` for an unknown owner. */
   list(actor: Actor, owner?: string): Promise<ChannelInfo[]>;
-  /** Errors: `conflict` while it holds files. */
+  /** Errors: `conflict` while the channel contains files. */
   remove(actor: Actor, name: OneChannel): Promise<void>;
 };
 
@@ -71,14 +74,14 @@ export function createChannels(parts: ChannelsParts): Channels {
       const at = clock.now();
       const channel = await insert(tx, types, ref, at);
       const event = { at, action: "channel.create", owner: ref.owner, channel } as const;
-      // The unnamed channel was there before its row.
+      // The unnamed channel exists even without a row, so its row is not a new channel.
       if (ref.name !== "") await recordAudit(tx, actor, event);
       return channel;
     },
     create: (actor, name, change) =>
       database.transact(async (tx) => {
         const ref = await access.require(actor, "create", { kind: "channel", ...name }, tx);
-        if (ref.channel) throw conflict(`${labelOf(ref)} exists already.`);
+        if (ref.channel) throw conflict(`${labelOf(ref)} already exists.`);
         const at = clock.now();
         const channel = await insert(tx, types, ref, at);
         const detail = changeOf(types, channel, change);
@@ -98,9 +101,9 @@ export function createChannels(parts: ChannelsParts): Channels {
       database.transact(async (tx) => {
         const ref = await access.require(actor, "manage", { kind: "channel", ...name }, tx);
         const { owner, channel } = ref;
-        if (!channel) throw notFound(`${labelOf(ref)} holds nothing that could be deleted.`);
+        if (!channel) throw notFound(`${labelOf(ref)} is empty: there is nothing to delete.`);
         const files = await countFiles(tx, channel.id);
-        if (files > 0) throw conflict(`The channel still holds ${files} file(s). Delete them first.`);
+        if (files > 0) throw conflict(`The channel still contains ${files} file(s). Delete them first.`);
         await deleteIndexParts(tx, channel.id);
         await deleteChannel(tx, channel.id);
         await recordAudit(tx, actor, { at: clock.now(), action: "channel.delete", owner, channel });
@@ -143,7 +146,7 @@ async function changeOwner(
   const owner = await access.require(actor, "manage", { kind: "owner", owner: name }, tx);
   const { visibility, description, policy } = change;
   if (visibility === undefined || description !== undefined || policy !== undefined) {
-    throw invalidArgument("Only the visibility can be set for an owner; name a channel for the rest: OWNER/CHANNEL.");
+    throw invalidArgument("Only the visibility can be set for an owner. For the rest, name a channel: OWNER/CHANNEL.");
   }
   await updateOwner(tx, owner.id, { visibility });
   await recordAudit(tx, actor, { at: clock.now(), action: "owner.settings", owner, detail: { visibility } });
@@ -155,7 +158,7 @@ type Changed = {
   readonly policy?: ChannelPolicy;
 };
 
-/** What the change comes to. Errors: `invalid-argument`. */
+/** The validated change, without the members that are not set. Errors: `invalid-argument`. */
 function changeOf(
   types: PackageTypes,
   channel: ChannelRow,

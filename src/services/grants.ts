@@ -1,4 +1,4 @@
-// Grants: the roles that users have on a channel, or on all that an owner has.
+// Grants: roles of users on a channel, or on all channels of an owner.
 
 import { notFound } from "../errors.ts";
 import type { Database, Reader, Transaction } from "../models/database.ts";
@@ -13,16 +13,16 @@ import { recordAudit, type AuditAction } from "./audit.ts";
 import { channelLabel, type ChannelName } from "./channel-ref.ts";
 import type { Channels } from "./channels.ts";
 
-/** `on` is where the role was given: the channel, or its owner for all that the owner has. */
+/** `on` is the scope of the role: the channel, or its owner for all channels of the owner. */
 export type GrantInfo = { readonly user: string; readonly role: Role; readonly on: string };
 
-/** Errors of all: those of the gate. */
+/** Errors of all: those of `Access.require()`. */
 export type Grants = {
-  /** The roles on a channel, with those that come from its owner; of an owner, those on all it has. */
+  /** The roles on a channel, including those on its owner; for an owner, the roles on the owner. */
   list(actor: Actor, name: ChannelName): Promise<GrantInfo[]>;
-  /** It replaces the role the user has there. Errors: `not-found` for a user that there is not. */
+  /** Replaces the user's role on this scope. Errors: `not-found` for an unknown user. */
   set(actor: Actor, name: ChannelName, user: string, role: Role): Promise<void>;
-  /** Answers the role that the user still has by one on the owner. Errors: `not-found` when there is none to take away. */
+  /** Returns the role that the user still has through the owner. Errors: `not-found` if there is no role to revoke. */
   revoke(actor: Actor, name: ChannelName, user: string): Promise<{ readonly remaining: Role | undefined }>;
 };
 
@@ -58,7 +58,7 @@ export function createGrants(parts: GrantsParts): Grants {
   };
 }
 
-/** What a role is given on. */
+/** The scope of a role. */
 type GrantScope = {
   readonly owner: OwnerRow;
   readonly channel: ChannelRow | undefined;
@@ -98,7 +98,7 @@ async function scopeOf(
   }
   const target = { kind: "channel", type, owner: ownerName, channel: channelName } as const;
   const scope = await access.require(actor, "manage", target, tx);
-  // The unnamed channel exists for every owner, so a grant may be what makes its row.
+  // The unnamed channel exists for every owner, so a grant may have to create its row.
   const channel = await channels.ensure(tx, scope, actor);
   return { owner: scope.owner, channel, target: { kind: "channel", channelId: channel.id } };
 }
@@ -109,8 +109,9 @@ async function roleFromOwner(tx: Transaction, user: UserWithOwner, scope: GrantS
 }
 
 function nothingToRevoke({ owner: { name } }: UserWithOwner, scope: GrantScope, fromOwner: Role | undefined): string {
-  if (fromOwner === undefined) return `${name} has no role there.`;
-  return `${name} has no role on this channel alone, but is ${fromOwner} of all that ${scope.owner.name} has: revoke that role.`;
+  if (fromOwner === undefined) return `${name} has no role on this channel or owner.`;
+  const owner = scope.owner.name;
+  return `${name} has no role on this channel alone, but is ${fromOwner} of all that ${owner} has: revoke that role.`;
 }
 
 async function record(

@@ -1,4 +1,4 @@
-// What a worker thread keeps of the files that it hashes.
+// The hash states that a worker thread keeps between the steps of a file.
 
 import { closeSync, openSync } from "node:fs";
 import { readRange } from "../modules/archive/file-range.ts";
@@ -7,7 +7,7 @@ import { createFileHash, type FileDigest, type FileHash } from "../modules/hash.
 export type HashStep = {
   readonly id: string;
   readonly path: string;
-  /** Where the step before has ended. */
+  /** End of the previous step. */
   readonly from: number;
   readonly until: number;
   readonly isLast: boolean;
@@ -16,20 +16,20 @@ export type HashStep = {
 export type HashJobs = { readonly hash: { readonly input: HashStep; readonly answer: FileDigest | undefined } };
 
 export type HashWorker = {
-  /** Takes the next bytes of a file; the last step answers the digest. Throws for a file of which it missed a step. */
+  /** Hashes the next bytes of a file; the last step returns the digest. Throws if this thread missed a step before. */
   take(step: HashStep): FileDigest | undefined;
 };
 
 export function createHashWorker(): HashWorker {
-  const begun = new Map<string, FileHash>();
+  const hashes = new Map<string, FileHash>();
   return {
     take: ({ id, path, from, until, isLast }) => {
-      const hash = from === 0 ? createFileHash() : begun.get(id);
-      if (!hash) throw new Error("the beginning of the file was not hashed here");
-      begun.delete(id);
+      const hash = from === 0 ? createFileHash() : hashes.get(id);
+      if (!hash) throw new Error("this worker did not hash the beginning of the file");
+      hashes.delete(id);
       if (until > from) hashRange(hash, path, from, until);
       if (isLast) return hash.digest();
-      begun.set(id, hash);
+      hashes.set(id, hash);
       return undefined;
     },
   };

@@ -1,4 +1,4 @@
-// Whether the server can do its work: its folder is in place, its database answers, and its disk takes what is written.
+// Server health: the data folder is in place, the database can be read, and the disk accepts writes.
 
 import { unavailable, type AppError } from "../errors.ts";
 import type { Events, TroubleKind } from "../events.ts";
@@ -11,15 +11,15 @@ import { isDiskFailure, isDiskRefusal, isSyncFailure, toDiskError } from "../mod
 import type { DiskProbe } from "../modules/storage/disk-probe.ts";
 
 export type Health = {
-  /** Whether reads can be answered and changes stored. That uploads leave no room makes nobody else wait. */
+  /** Whether the server can answer reads and store changes. A lack of space for uploads alone does not count. */
   isReady(): Promise<boolean>;
   /** Errors: `unavailable` when the data folder is not the one that was opened. */
   requireFolder(): void;
-  /** The same by a look that is a second old, for what happens often. */
-  readonly isFolderThere: boolean;
-  /** What a failure means for the one who asked; what it says of the server's disk counts at once. */
+  /** Result of the last check, at most a second old, for frequent calls. */
+  readonly isFolderInPlace: boolean;
+  /** Translates a failure for the client; trouble with the database or disk that it shows is recorded at once. */
   explain(error: unknown): unknown;
-  /** Looks again now and then, so that trouble is known when nobody asks for anything. */
+  /** Checks periodically, so that trouble is detected without requests. */
   watch(): { stop(): void };
 };
 
@@ -28,49 +28,49 @@ export type HealthParts = {
   readonly databasePath: string;
   readonly guard: FolderGuard;
   readonly disk: DiskProbe;
-  /** Bytes that uploads leave free. */
+  /** Bytes that uploads must leave free. */
   readonly reserve: number;
   readonly events: Events;
   readonly clock: Clock;
 };
 
-const LOOK_EVERY_MS = 1000;
+const CHECK_EVERY_MS = 1000;
 const WRITE_EVERY_MS = 5000;
 const LOG_BYTES = 64 * 1024 ** 2;
 
 export function createHealth(parts: HealthParts): Health {
   const { database, databasePath, guard } = parts;
   const troubles = createTroubles(parts.events);
-  const disk = createDiskLook(parts, troubles);
+  const disk = createDiskCheck(parts, troubles);
 
-  function isFolderThere(): boolean {
+  function isFolderInPlace(): boolean {
     const problem = guard.problem();
     troubles.set("folder", problem && `${problem.path} ${problem.what} under the running server`);
     return problem === undefined;
   }
 
-  /** `age`: of the last writing to the disk, in ms. In another folder there is nothing to try. */
-  async function look(age: number): Promise<void> {
-    if (isFolderThere()) await disk.look(age);
+  /** `age`: ms since the last test write after which the next one is due. A replaced folder is not tested. */
+  async function check(age: number): Promise<void> {
+    if (isFolderInPlace()) await disk.check(age);
   }
 
   async function note(fault: unknown): Promise<void> {
     if (isDatabaseDamaged(fault)) troubles.set("database", `${databasePath} is damaged`);
     if (isDatabaseDiskFailure(fault)) disk.fail(`${databasePath}: ${messageOf(fault)}`);
     else if (isSyncFailure(fault))
-      disk.fail(`${messageOf(fault)}; restart the server once the disk is sound`, "for good");
+      disk.fail(`${messageOf(fault)}; repair the disk, then restart the server`, "permanently");
     else if (isDiskFailure(fault)) disk.fail(messageOf(fault));
-    // A large upload fills a disk for a moment, so this alone says nothing: what is left once it has gone does.
-    else if (isDiskRefusal(fault)) await look(0);
+    // A large upload can fill the disk briefly, so one refusal proves nothing: test the disk now that its file is gone.
+    else if (isDiskRefusal(fault)) await check(0);
   }
 
   return {
-    get isFolderThere() {
+    get isFolderInPlace() {
       return !troubles.has("folder");
     },
     isReady: async () => {
       try {
-        await look(LOOK_EVERY_MS);
+        await check(CHECK_EVERY_MS);
         if (!troubles.has("folder")) await findOwner(database.read, "admin");
       } catch (error) {
         await note(error);
@@ -79,19 +79,19 @@ export function createHealth(parts: HealthParts): Health {
       return !troubles.has("folder", "disk", "database");
     },
     requireFolder: () => {
-      if (!isFolderThere()) throw folderGone();
+      if (!isFolderInPlace()) throw folderGone();
     },
     explain: (error) => {
-      if (!isFolderThere()) return folderGone();
+      if (!isFolderInPlace()) return folderGone();
       void note(error);
       return toDiskError(toAppError(error));
     },
     watch: () => {
       const timer = setInterval(() => {
-        void look(WRITE_EVERY_MS);
-        // SQLite shrinks it at the next commit, which may be tomorrow.
+        void check(WRITE_EVERY_MS);
+        // SQLite shrinks its log only at the next commit, which can be a day away.
         if (database.logBytes() > LOG_BYTES) database.shrinkLog();
-      }, LOOK_EVERY_MS);
+      }, CHECK_EVERY_MS);
       timer.unref();
       const stop = (): void => {
         troubles.close();
@@ -103,10 +103,10 @@ export function createHealth(parts: HealthParts): Health {
 }
 
 type Troubles = {
-  /** Tells of a trouble when it begins and when it ends; `reason` is undefined where there is none. */
+  /** Reports when a trouble begins and when it ends; `reason` is undefined when there is no trouble. */
   set(kind: TroubleKind, reason: string | undefined): void;
   has(...kinds: readonly TroubleKind[]): boolean;
-  /** What is found afterwards is not the server's any more. */
+  /** Stops reporting: after shutdown the folder may belong to another server. */
   close(): void;
 };
 
@@ -129,50 +129,47 @@ function createTroubles(events: Events): Troubles {
   };
 }
 
-type DiskLook = { look(age: number): Promise<void>; fail(reason: string, howLong?: "for good"): void };
+type DiskCheck = { check(age: number): Promise<void>; fail(reason: string, howLong?: "permanently"): void };
 
-function createDiskLook(parts: HealthParts, troubles: Troubles): DiskLook {
+function createDiskCheck(parts: HealthParts, troubles: Troubles): DiskCheck {
   const { disk, events, clock, reserve } = parts;
   let written = Number.NEGATIVE_INFINITY;
   let failed = Number.NEGATIVE_INFINITY;
-  let looking: Promise<void> | undefined;
+  let checking: Promise<void> | undefined;
 
-  async function look(age: number): Promise<void> {
+  async function check(age: number): Promise<void> {
     const free = await disk.free().catch(() => 0);
     events.diskMeasured(free);
-    troubles.set("space", free < reserve ? `${free} bytes are free, and uploads leave ${reserve}` : undefined);
+    troubles.set("space", free < reserve ? `${free} bytes are free, but uploads must leave ${reserve}` : undefined);
     let reason = await disk.look();
-    // What cannot be written is well again only once it has been.
+    // A disk that failed counts as repaired only after a successful write.
     if (reason === undefined && (troubles.has("disk") || clock.elapsed() - written >= age)) {
       reason = await disk.write();
       written = clock.elapsed();
     }
-    // Nor does one try that goes well make good the failure of a moment ago.
+    // One successful test does not cancel a failure that is only seconds old.
     if (reason === undefined && clock.elapsed() - failed < WRITE_EVERY_MS) return;
     troubles.set("disk", reason);
   }
 
   return {
-    look: async (age) => {
-      looking ??= look(age).finally(() => (looking = undefined));
-      await looking;
+    check: async (age) => {
+      checking ??= check(age).finally(() => (checking = undefined));
+      await checking;
     },
     fail: (reason, howLong) => {
-      failed = howLong === "for good" ? Number.POSITIVE_INFINITY : Math.max(failed, clock.elapsed());
+      failed = howLong === "permanently" ? Number.POSITIVE_INFINITY : Math.max(failed, clock.elapsed());
       troubles.set("disk", reason);
     },
   };
 }
 
-/** Of the innermost error: what people are told hides it. */
+/** The message of the innermost error, which the public text hides. */
 function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.cause instanceof Error ? messageOf(error.cause) : error.message;
 }
 
 function folderGone(): AppError {
-  return unavailable(
-    "The server's data folder was moved or replaced. Its administrator has to restart the server.",
-    60,
-  );
+  return unavailable("The server's data folder was moved or replaced. Its administrator must restart the server.", 60);
 }

@@ -1,4 +1,4 @@
-// Turns the credentials of a request into one identity, or refuses.
+// Resolves the credentials of a request to one identity, or refuses the request.
 
 import { createHmac, randomBytes } from "node:crypto";
 import { unauthenticated } from "../errors.ts";
@@ -15,13 +15,13 @@ import { ANONYMOUS, type Identity } from "./actor.ts";
 import type { Throttle } from "./throttle.ts";
 import { tokenLimits } from "./token-limits.ts";
 
-/** As a request carries it: a password only ever comes by Basic, a token in five ways. */
+/** A credential of a request: a password arrives only by Basic authentication, a token in five ways. */
 export type Credential =
   | { readonly kind: "basic"; readonly user: string; readonly password: string }
   | { readonly kind: "token"; readonly token: string };
 
 export type Identities = {
-  /** Errors: `unauthenticated` for a credential that is not valid, or for two that name different identities. */
+  /** Errors: `unauthenticated` for an invalid credential, or for two credentials of different identities. */
   identify(credentials: readonly Credential[], address: string): Promise<Identity>;
 };
 
@@ -32,8 +32,8 @@ export type IdentitiesParts = {
   readonly clock: Clock;
 };
 
-const REMEMBER_MS = 5 * 60 * 1000;
-const REMEMBERED = 10_000;
+const CACHE_MS = 5 * 60 * 1000;
+const MAX_CACHED = 10_000;
 const NOTE_USE_EVERY_MS = 60 * 60 * 1000;
 
 export function createIdentities(parts: IdentitiesParts): Identities {
@@ -41,28 +41,28 @@ export function createIdentities(parts: IdentitiesParts): Identities {
   const processKey = randomBytes(32);
   const noting = new Set<number>();
   const verifyOnce = createVerifier();
-  const verified = createLru<string, true>({ maxEntries: REMEMBERED, ttlMs: REMEMBER_MS, now: () => clock.elapsed() });
+  const verified = createLru<string, true>({ maxEntries: MAX_CACHED, ttlMs: CACHE_MS, now: () => clock.elapsed() });
 
   async function byPassword(name: string, password: string, address: string): Promise<Identity> {
     const user = await findUser(database.read, name);
-    const memory = memoryOf(processKey, password, user ?? name);
-    if (user && !user.owner.disabled && verified.get(memory)) return { kind: "user", user };
+    const cacheKey = cacheKeyOf(processKey, password, user ?? name);
+    if (user && !user.owner.disabled && verified.get(cacheKey)) return { kind: "user", user };
     await parts.throttle.check({ account: name, address });
-    const right = await verifyOnce(memory, password, user?.passwordHash);
-    // A verification may wait for its turn, and the row may be another by then.
-    const current = user && right ? await findUserById(database.read, user.id) : undefined;
+    const matches = await verifyOnce(cacheKey, password, user?.passwordHash);
+    // A verification can wait in a queue, and the row can change meanwhile.
+    const current = user && matches ? await findUserById(database.read, user.id) : undefined;
     if (!user || !current || current.owner.disabled || current.credentialVersion !== user.credentialVersion) {
       await parts.throttle.fail({ account: name, address });
       parts.events.loginFailed({ account: name, address });
       throw unauthenticated("The user name or the password is wrong.");
     }
-    verified.set(memory, true);
+    verified.set(cacheKey, true);
     if (needsRehash(current.passwordHash)) void rehash(database, current, password);
     return { kind: "user", user: current };
   }
 
-  /** That a token was used: a read neither waits for the writer nor fails with it, nor asks it twice. */
-  async function note(id: number, now: number): Promise<void> {
+  /** Records the use of a token. A read does not wait for the writer, fail with it, or queue a second write. */
+  async function noteUse(id: number, now: number): Promise<void> {
     if (noting.has(id)) return;
     noting.add(id);
     const work = (tx: Transaction): Promise<void> => noteTokenUse(tx, id, now, now - NOTE_USE_EVERY_MS);
@@ -78,7 +78,7 @@ export function createIdentities(parts: IdentitiesParts): Identities {
     const now = clock.now();
     if (!row || !user || !isLive(row, user, now)) throw refusal;
     if ((row.lastUsed ?? 0) < now - NOTE_USE_EVERY_MS) {
-      void note(row.id, now);
+      void noteUse(row.id, now);
     }
     return { kind: "token", user, token: tokenLimits(row) };
   }
@@ -105,41 +105,41 @@ export function createIdentities(parts: IdentitiesParts): Identities {
   };
 }
 
-/** Of the row, never of the name: the next user of a name is another one, and a hash is made for one password only. */
-function memoryOf(processKey: Buffer, password: string, user: UserWithOwner | string): string {
+/** The key uses the row, not the name: a name can pass to another user, and a hash fits one password only. */
+function cacheKeyOf(processKey: Buffer, password: string, user: UserWithOwner | string): string {
   const secret = typeof user === "string" ? [user.toLowerCase()] : [user.id, user.passwordHash];
   return createHmac("sha256", processKey)
     .update(JSON.stringify([...secret, password]))
     .digest("hex");
 }
 
-type Verifier = (memory: string, password: string, hash: string | undefined) => Promise<boolean>;
+type Verifier = (cacheKey: string, password: string, hash: string | undefined) => Promise<boolean>;
 
-/** Requests that come at once with one password, as a client's parallel uploads do, wait for one verification. */
+/** Concurrent requests with the same password, such as a client's parallel uploads, share one verification. */
 function createVerifier(): Verifier {
-  const underWay = new Map<string, Promise<boolean>>();
-  return async (memory, password, hash) => {
-    const known = underWay.get(memory);
+  const inProgress = new Map<string, Promise<boolean>>();
+  return async (cacheKey, password, hash) => {
+    const known = inProgress.get(cacheKey);
     if (known) return await known;
     const verification = hash === undefined ? verifyNobody(password) : verifyPassword(password, hash);
-    underWay.set(memory, verification);
-    return await verification.finally(() => underWay.delete(memory));
+    inProgress.set(cacheKey, verification);
+    return await verification.finally(() => inProgress.delete(cacheKey));
   };
 }
 
-/** The identity as it is by now, for a change that is about to commit. Errors: `unauthenticated` when it has ended. */
+/** Re-reads the identity for a change that is about to commit. Errors: `unauthenticated` when it is no longer valid. */
 export async function currentIdentity(reader: Reader, identity: Identity, now: number): Promise<Identity> {
   if (identity.kind === "anonymous") return identity;
   const user = await findUserById(reader, identity.user.id);
   const current = user && !user.owner.disabled && user.credentialVersion === identity.user.credentialVersion;
-  if (!user || !current) throw unauthenticated("The account was disabled or changed meanwhile.");
+  if (!user || !current) throw unauthenticated("The account was disabled or changed during the request.");
   if (identity.kind === "user") return { kind: "user", user };
   const row = await findToken(reader, identity.token.id);
-  if (!row || !isLive(row, user, now)) throw unauthenticated("The access token has ended meanwhile.");
+  if (!row || !isLive(row, user, now)) throw unauthenticated("The access token ended during the request.");
   return { kind: "token", user, token: tokenLimits(row) };
 }
 
-/** A hash made with yesterday's parameters is made anew while the password is at hand; a login does not depend on it. */
+/** Rehashes a password stored with older parameters; a failure here does not fail the login. */
 async function rehash(database: Database, user: UserWithOwner, password: string): Promise<void> {
   try {
     const passwordHash = await hashPassword(password);

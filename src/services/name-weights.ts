@@ -1,4 +1,4 @@
-// How much the files of a name take in its document, kept in memory: a sum over them all would cost more the more there are.
+// Caches the bytes that the files of a name take in its document: summing them for each change would cost O(files).
 
 import { revisionIdentity } from "../models/channel.ts";
 import type { Reader, Transaction } from "../models/database.ts";
@@ -8,29 +8,29 @@ import { createLru } from "../modules/lru.ts";
 
 export type NameKey = { readonly channelId: number; readonly section: string; readonly name: string };
 
-/** The change that made the files of a name what they are. Its identity is random, so one that was rolled back never fits. */
+/** The last change of a name's files. Its identity is random, so a change that was rolled back never matches. */
 type LastChange = { readonly revision: number; readonly identity: string };
 
 export type NameWeights = {
-  /** Bytes of all files of a name; costs the same whatever there is, unless something else changed them. */
+  /** Bytes of all files of a name; constant cost, unless another process changed the files. */
   of(tx: Transaction, key: NameKey): Promise<number>;
-  /** The same, when it is known without a look at them. */
+  /** The same, from the cache only; undefined when it is not cached or out of date. */
   known(reader: Reader, key: NameKey): Promise<number | undefined>;
-  /** Remembers it; only what was read in one transaction fits together. */
+  /** Caches the bytes; `change` and `bytes` must be of the same transaction. */
   keep(key: NameKey, change: LastChange, bytes: number): void;
 };
 
-const NAMES = 20_000;
+const MAX_NAMES = 20_000;
 
 export function createNameWeights(): NameWeights {
-  const kept = createLru<string, LastChange & { readonly bytes: number }>({ maxEntries: NAMES });
+  const cache = createLru<string, LastChange & { readonly bytes: number }>({ maxEntries: MAX_NAMES });
 
-  const keep: NameWeights["keep"] = (key, change, bytes) => kept.set(keyOf(key), { ...change, bytes });
+  const keep: NameWeights["keep"] = (key, change, bytes) => cache.set(keyOf(key), { ...change, bytes });
   const known: NameWeights["known"] = async (reader, key) => {
-    const one = kept.get(keyOf(key));
-    if (one === undefined) return undefined;
+    const entry = cache.get(keyOf(key));
+    if (entry === undefined) return undefined;
     const change = await lastChange(reader, key);
-    return change?.revision === one.revision && change.identity === one.identity ? one.bytes : undefined;
+    return change?.revision === entry.revision && change.identity === entry.identity ? entry.bytes : undefined;
   };
 
   return {

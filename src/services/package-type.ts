@@ -1,21 +1,21 @@
-// What a package type tells the rest of the server about itself. Shared code asks the type, and never which one it is.
+// The interface of a package type. Shared code calls it and never checks which type it is.
 
 import { invalidArgument } from "../errors.ts";
 import type { PolicySchema } from "./channel-policy.ts";
 
 export type PackageType = {
-  /** As it stands in URLs and in the `channel` table. */
+  /** The name in URLs and in the `channel` table. */
   readonly name: string;
-  /** What is wrong with the name of a channel (`""` is the unnamed one); undefined when nothing is. */
+  /** Why a channel name is invalid (`""` is the unnamed channel); undefined for a valid one. */
   channelNameProblem(name: string): string | undefined;
-  /** Names of owners that would be taken for another part of its addresses. */
+  /** Whether an owner of this name would be ambiguous with another part of the type's URLs. */
   isReservedOwner(name: string): boolean;
-  /** What a channel's owner may choose. */
+  /** Settings that a channel's owner can choose. */
   readonly policy: PolicySchema;
-  /** Whether its channels have documents of an index. */
+  /** Whether its channels have index documents. */
   readonly hasDocuments: boolean;
-  /** Ready-to-paste lines that publish to and install from a channel. */
-  hints(place: HintTarget): readonly string[];
+  /** Commands to paste that publish to and install from a channel. */
+  hints(target: HintTarget): readonly string[];
 };
 
 export type HintTarget = {
@@ -24,7 +24,7 @@ export type HintTarget = {
   readonly channel: string;
 };
 
-/** The types of this server, by name. Errors: `invalid-argument` for one that there is not. */
+/** The package types of this server. Errors of `named()`: `invalid-argument` for an unknown type. */
 export type PackageTypes = {
   readonly all: readonly PackageType[];
   named(name: string): PackageType;
@@ -37,7 +37,7 @@ export function createPackageTypes(all: readonly PackageType[]): PackageTypes {
       const type = all.find((one) => one.name === name);
       if (type) return type;
       const known = all.map((one) => one.name).join(", ");
-      throw invalidArgument(`There is no package type ${JSON.stringify(name.slice(0, 80))}; there are ${known}.`);
+      throw invalidArgument(`Unknown package type ${JSON.stringify(name.slice(0, 80))}. Valid types: ${known}.`);
     },
   };
 }

@@ -1,4 +1,4 @@
-// The changes of a channel's contents, each one revision: add a file, remove it, change its state.
+// Changes of a channel's contents: add a file, remove it, change its state. Each change is one revision.
 
 import { conflict, invalid, notFound, type AppError } from "../errors.ts";
 import { bumpRevision, type ChannelRow } from "../models/channel.ts";
@@ -14,7 +14,7 @@ import {
   findFileFolded,
   insertFile,
   setFileState,
-  UNTOLD_BYTES,
+  UNWEIGHED_BYTES,
   weightOfFile,
   weightOfName,
   type FileState,
@@ -39,7 +39,7 @@ export type NewFile = {
   /** JSON text. */
   readonly metadata: string;
   readonly properties: readonly Property[];
-  /** Bytes in the document of its name, the same as `weight` of the metadata; without it, a bound is taken. */
+  /** Bytes in the document of its name, equal to `weight` in the metadata; default: an upper bound. */
   readonly weight?: number | undefined;
   readonly blob: { readonly sha256: string; readonly md5: string; readonly size: number };
 };
@@ -49,28 +49,28 @@ export type Change = { readonly revision: number; readonly at: number };
 
 export type Packages = {
   /**
-   * Whether `addFile()` would take the file, as far as can be told before. Errors: `conflict`, saying whether the bytes
-   * are the same; `invalid` when the document of its name would be too large.
+   * Checks before a commit that `addFile()` would accept the file. Errors: `conflict`, with whether the bytes are the
+   * same; `invalid` when the document of its name would be too large.
    */
   checkFile(reader: Reader, channel: ChannelRow, file: NewFile): Promise<void>;
-  /** Makes the package and version as needed. Errors: as of `checkFile()`. */
+  /** Creates the package and version if missing. Errors: those of `checkFile()`. */
   addFile(tx: Transaction, channel: ChannelRow, file: NewFile, actor: Actor): Promise<Change>;
   /** Errors: `not-found`. */
-  removeFile(tx: Transaction, nameKey: FileRef, actor: Actor): Promise<Change>;
-  /** All files that a name has in a section, as one change. Errors: `not-found`, `invalid` when there are too many. */
+  removeFile(tx: Transaction, fileRef: FileRef, actor: Actor): Promise<Change>;
+  /** Removes all files of a name in a section as one change. Errors: `not-found`, `invalid` for too many files. */
   removeName(
     tx: Transaction,
-    nameKey: { readonly channel: ChannelRow; readonly section: string; readonly packageName: string },
+    name: { readonly channel: ChannelRow; readonly section: string; readonly packageName: string },
     actor: Actor,
   ): Promise<Change>;
-  /** Yank, quarantine, or back; `reason` goes to the audit trail. Errors: `not-found`, `conflict` when it is so already. */
-  setState(tx: Transaction, nameKey: FileRef, state: FileState, actor: Actor, reason: string): Promise<Change>;
+  /** Yanks, quarantines or restores a file; `reason` is audited. Errors: `not-found`, `conflict` for the same state. */
+  setState(tx: Transaction, fileRef: FileRef, state: FileState, actor: Actor, reason: string): Promise<Change>;
 };
 
 export type PackagesParts = { readonly clock: Clock };
 
-/** Whoever waits for the database waits for all of one change. */
-const MOST_FILES = 10_000;
+/** Limit of one change: other writers wait until the complete change has committed. */
+const MAX_FILES = 10_000;
 
 export function createPackages(parts: PackagesParts): Packages {
   const weights = createNameWeights();
@@ -79,68 +79,78 @@ export function createPackages(parts: PackagesParts): Packages {
   return {
     checkFile: async (reader, channel, file) => {
       await refuseDuplicate(reader, channel, file);
-      const nameKey = nameOf(channel, file);
-      refuseHeavy(file, (await weights.known(reader, nameKey)) ?? (await weightOfName(reader, nameKey)), NAME_BYTES);
+      const nameKey = nameKeyOf(channel, file);
+      refuseOverweight(
+        file,
+        (await weights.known(reader, nameKey)) ?? (await weightOfName(reader, nameKey)),
+        NAME_BYTES,
+      );
     },
     addFile: async (tx, channel, file, actor) => {
       await refuseDuplicate(tx, channel, file);
-      refuseHeavy(file, await weights.of(tx, nameOf(channel, file)), NAME_BYTES);
+      refuseOverweight(file, await weights.of(tx, nameKeyOf(channel, file)), NAME_BYTES);
       const at = parts.clock.now();
       const owner = await ensurePackage(tx, { channelId: channel.id, name: file.packageName, created: at });
       const version = await ensurePackageVersion(tx, { packageId: owner.id, version: file.version, created: at });
       await insert(tx, { channel, versionId: version.id, file, at }, actor);
       const { packageName, section, fileName } = file;
       const detail = { sha256: file.blob.sha256, size: file.blob.size };
-      const what = {
+      const change = {
         action: "publish" as const,
         section,
         packageName,
         files: [{ fileName, detail }],
         grown: weightOf(file),
       };
-      return await recordChange(tx, channel, what, actor, at);
+      return await recordChange(tx, channel, change, actor, at);
     },
-    removeFile: async (tx, nameKey, actor) => {
-      const file = await requireFile(tx, nameKey);
+    removeFile: async (tx, fileRef, actor) => {
+      const file = await requireFile(tx, fileRef);
       const { packageName } = file;
-      const { channel, section } = nameKey;
+      const { channel, section } = fileRef;
       const grown = -(await weightOfFile(tx, file.id));
       return await remove(tx, { channel, section, packageName, grown }, [file], actor);
     },
     removeName: async (tx, { channel, section, packageName }, actor) => {
-      const nameKey = nameOf(channel, { section, packageName });
-      const files = await filesOfName(tx, nameKey, MOST_FILES + 1);
+      const nameKey = nameKeyOf(channel, { section, packageName });
+      const files = await filesOfName(tx, nameKey, MAX_FILES + 1);
       if (files.length === 0) throw notFound(`There is no ${section} in this channel.`);
-      if (files.length > MOST_FILES) throw tooMany(section);
+      if (files.length > MAX_FILES) throw tooMany(section);
       const grown = -(await weightOfName(tx, nameKey));
       return await remove(tx, { channel, section, packageName, grown }, files, actor);
     },
-    setState: async (tx, nameKey, state, actor, reason) => {
-      const file = await requireFile(tx, nameKey);
-      if (file.state === state) throw conflict(`${nameKey.fileName} is ${state} already.`);
+    setState: async (tx, fileRef, state, actor, reason) => {
+      const file = await requireFile(tx, fileRef);
+      if (file.state === state) throw conflict(`${fileRef.fileName} is already ${state}.`);
       await setFileState(tx, file.id, state);
-      const { section, fileName } = nameKey;
+      const { section, fileName } = fileRef;
       const action = actionTo(state, file.state);
       const files = [{ fileName, detail: { reason } }];
-      const what = { action, section, packageName: file.packageName, files, grown: 0 };
-      return await recordChange(tx, nameKey.channel, what, actor, parts.clock.now());
+      const change = { action, section, packageName: file.packageName, files, grown: 0 };
+      return await recordChange(tx, fileRef.channel, change, actor, parts.clock.now());
     },
   };
 }
 
-/** A change of one name, with what the audit trail says of each file. */
+/** A change of one name, with the audit detail of each file. */
 type ChangedName = {
   readonly action: AuditAction;
   readonly section: string;
   readonly packageName: string;
   readonly files: readonly { readonly fileName: string; readonly detail: Readonly<Record<string, unknown>> }[];
-  /** Bytes by which the document of the name has grown. */
+  /** Bytes by which the document of the name grows; negative when it shrinks. */
   readonly grown: number;
 };
 
 function createRecorder(weights: NameWeights) {
-  return async (tx: Transaction, channel: ChannelRow, what: ChangedName, actor: Actor, at: number): Promise<Change> => {
-    const nameKey = nameOf(channel, what);
+  return async (
+    tx: Transaction,
+    channel: ChannelRow,
+    change: ChangedName,
+    actor: Actor,
+    at: number,
+  ): Promise<Change> => {
+    const nameKey = nameKeyOf(channel, change);
     const identity = randomHex(16);
     const bytes = await weights.known(tx, nameKey);
     const revision = await bumpRevision(tx, {
@@ -150,13 +160,13 @@ function createRecorder(weights: NameWeights) {
       actorId: userOf(actor)?.id ?? null,
     });
     await touchIndexPart(tx, { ...nameKey, revision });
-    if (bytes !== undefined) weights.keep(nameKey, { revision, identity }, bytes + what.grown);
+    if (bytes !== undefined) weights.keep(nameKey, { revision, identity }, bytes + change.grown);
     const owner = await ownerWithId(tx, channel.ownerId);
-    for (const { fileName, detail } of what.files) {
-      const subject = `${what.section}/${fileName}`;
+    for (const { fileName, detail } of change.files) {
+      const subject = `${change.section}/${fileName}`;
       await recordAudit(tx, actor, {
         at,
-        action: what.action,
+        action: change.action,
         owner,
         channel,
         subject,
@@ -200,14 +210,14 @@ type Recorder = ReturnType<typeof createRecorder>;
 function createRemover({ clock }: PackagesParts, recordChange: Recorder) {
   return async (
     tx: Transaction,
-    what: Omit<ChangedName, "action" | "files"> & { readonly channel: ChannelRow },
+    change: Omit<ChangedName, "action" | "files"> & { readonly channel: ChannelRow },
     files: readonly PackageFileWithBlob[],
     actor: Actor,
   ): Promise<Change> => {
     const at = clock.now();
     for (const file of files) await deleteOne(tx, file, at);
-    const gone = files.map(({ fileName, blob }) => ({ fileName, detail: { sha256: blob.sha256 } }));
-    return await recordChange(tx, what.channel, { ...what, action: "delete", files: gone }, actor, at);
+    const deleted = files.map(({ fileName, blob }) => ({ fileName, detail: { sha256: blob.sha256 } }));
+    return await recordChange(tx, change.channel, { ...change, action: "delete", files: deleted }, actor, at);
   };
 }
 
@@ -222,54 +232,54 @@ async function deleteOne(tx: Transaction, file: PackageFileWithBlob, at: number)
 }
 
 function tooMany(section: string): AppError {
-  const message = `${section} has more than ${MOST_FILES} files, the limit of one change. Delete some of them one by one.`;
-  return invalid(message, { members: { limit: MOST_FILES } });
+  const message = `${section} has more than ${MAX_FILES} files, the limit of one change. Delete some one by one.`;
+  return invalid(message, { members: { limit: MAX_FILES } });
 }
 
-function nameOf(channel: ChannelRow, file: Pick<NewFile, "section" | "packageName">): NameKey {
+function nameKeyOf(channel: ChannelRow, file: Pick<NewFile, "section" | "packageName">): NameKey {
   return { channelId: channel.id, section: file.section, name: file.packageName };
 }
 
-function refuseHeavy(file: NewFile, bytes: number, limit: number): void {
+function refuseOverweight(file: NewFile, bytes: number, limit: number): void {
   const weight = weightOf(file);
   if (bytes + weight <= limit) return;
   const { packageName, section } = file;
-  const what = `The files of ${packageName} in ${section} have ${bytes} bytes of records, and this one ${weight} more`;
-  const fix = "Delete files that nobody needs, or publish to another channel.";
-  throw invalid(`${what}; the limit of one name is ${limit} bytes. ${fix}`, { members: { limit } });
+  const what = `The records of ${packageName} in ${section} have ${bytes} bytes, and this file adds ${weight}`;
+  const fix = "Delete unused files, or publish to another channel.";
+  throw invalid(`${what}; the limit per package name is ${limit} bytes. ${fix}`, { members: { limit } });
 }
 
-/** As the query counts a file that does not say it. */
+/** Without `weight`: the same bound as in the query of `weightOfFile()`. */
 function weightOf({ weight, record, metadata }: NewFile): number {
-  return weight ?? Buffer.byteLength(record) + Buffer.byteLength(metadata) + UNTOLD_BYTES;
+  return weight ?? Buffer.byteLength(record) + Buffer.byteLength(metadata) + UNWEIGHED_BYTES;
 }
 
 async function refuseDuplicate(reader: Reader, channel: ChannelRow, file: NewFile): Promise<void> {
-  const nameKey = { channelId: channel.id, section: file.section, fileName: file.fileName };
-  const existing = await findFileFolded(reader, nameKey);
+  const fileKey = { channelId: channel.id, section: file.section, fileName: file.fileName };
+  const existing = await findFileFolded(reader, fileKey);
   if (!existing) return;
   const identical = existing.blob.sha256 === file.blob.sha256;
-  const sameness = identical ? "with identical bytes: nothing needs to be done" : "with other bytes";
-  throw conflict(`${file.section}/${existing.fileName} exists already, ${sameness}.`, {
+  const sameness = identical ? "with identical bytes: nothing needs to be done" : "with different bytes";
+  throw conflict(`${file.section}/${existing.fileName} already exists ${sameness}.`, {
     members: { identical, filename: existing.fileName, sha256: existing.blob.sha256 },
   });
 }
 
-async function requireFile(tx: Transaction, nameKey: FileRef): Promise<PackageFileWithBlob> {
-  const { section, fileName } = nameKey;
-  const file = await findFile(tx, { channelId: nameKey.channel.id, section, fileName });
+async function requireFile(tx: Transaction, fileRef: FileRef): Promise<PackageFileWithBlob> {
+  const { section, fileName } = fileRef;
+  const file = await findFile(tx, { channelId: fileRef.channel.id, section, fileName });
   if (!file) throw notFound(`There is no ${section}/${fileName} in this channel.`);
   return file;
 }
 
-/** The token where there is one, since a token may be what has to be mistrusted later. */
+/** The token if there is one, so that the files of a leaked token can be found later. */
 function publisherOf(actor: Actor): string | null {
   const [user, token] = [userOf(actor), tokenOf(actor)];
   if (token) return `token:${token.id}`;
   return user ? `user:${user.id}` : null;
 }
 
-/** In the words of a channel's events. */
+/** The action name of a channel's events. */
 function actionTo(state: FileState, before: FileState): AuditAction {
   if (state === "yanked") return "yank";
   if (state === "quarantined") return "quarantine";

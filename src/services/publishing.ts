@@ -1,4 +1,4 @@
-// Publishing for every package type: authorise, stage, ask the type what it is, authorise again, promote, commit.
+// Publishing for every package type: authorize, stage, let the type read the file, authorize again, promote, commit.
 
 import { AppError, invalidArgument } from "../errors.ts";
 import type { Events } from "../events.ts";
@@ -16,40 +16,40 @@ import type { PackageTypes } from "./package-type.ts";
 import type { NewFile, Packages } from "./packages.ts";
 import type { Incoming, StagedFile, Staging } from "./staging.ts";
 
-/** A file that somebody sends, and how its package type reads it. */
+/** An uploaded file, and how its package type reads it. */
 export type Submission<Read extends ReadFile> = {
   readonly actor: RequestActor;
   readonly channel: OneChannel;
-  /** The package, where the address says it. */
+  /** The package name, if the URL contains it. */
   readonly packageName?: string | undefined;
-  /** As the address has it, for the log. */
+  /** The file as named in the URL, for the log. */
   readonly subject: string;
   readonly incoming: Incoming;
-  /** Runs every check and stores nothing. */
+  /** Run every check, but store nothing. */
   readonly dryRun: boolean;
-  /** Throws what the address alone refuses, before a byte of the body is read. */
+  /** Throws if the URL alone is invalid, before any byte of the body is read. */
   refuseAddress(): void;
-  /** What the bytes are; `place` is what was there when they began to arrive. */
+  /** Reads the package from the bytes; `from.ref` is the channel reference from before the upload. */
   read(staged: StagedFile, from: { readonly ref: ChannelRef; readonly account: string }): Promise<Read> | Read;
 };
 
-/** What a package type makes of the bytes. */
+/** What a package type has read from the bytes. */
 export type ReadFile = {
   readonly file: NewFile;
-  /** The list of the files inside, which is kept beside the blob. */
+  /** The list of the files in the package, stored beside the blob. */
   readonly fileList?: Uint8Array | undefined;
-  /** The rules that the package breaks without being refused. */
+  /** The rules that the package breaks but that do not refuse it. */
   readonly rules: readonly string[];
 };
 
 export type Submitted<Read extends ReadFile> = {
   readonly read: Read;
-  /** ms UTC; null for a dry run, as is `revision`. */
+  /** ms UTC; null for a dry run, like `revision`. */
   readonly at: number | null;
   readonly revision: number | null;
 };
 
-/** Errors: those of the gate, of staging, of admission, of `Packages.checkFile()`, and whatever the type refuses. */
+/** Errors: those of `Access.require()`, staging, admission and `Packages.checkFile()`, and the refusals of the type. */
 export type Publishing = <Read extends ReadFile>(submission: Submission<Read>) => Promise<Submitted<Read>>;
 
 export type PublishingParts = {
@@ -66,7 +66,7 @@ export type PublishingParts = {
 
 export function createPublishing(parts: PublishingParts): Publishing {
   return async (submission) => {
-    const ref = await authorise(parts, submission);
+    const ref = await authorize(parts, submission);
     const { owner, channel: name, type } = submission.channel;
     const channel = channelLabel(owner, name, type);
     try {
@@ -98,8 +98,8 @@ function accountOf(actor: RequestActor): string {
   return userOf(actor)?.owner.name ?? "";
 }
 
-/** The early refusal, before a byte of the body is read. What the package really is gets checked again later. */
-async function authorise(parts: PublishingParts, submission: AnySubmission): Promise<ChannelRef> {
+/** Refuses early, before any byte of the body is read. `receive()` checks again with the actual package. */
+async function authorize(parts: PublishingParts, submission: AnySubmission): Promise<ChannelRef> {
   const ref = await parts.access.require(submission.actor, "publish", targetOf(submission));
   const problem = parts.types.named(ref.type).channelNameProblem(ref.name);
   if (problem !== undefined) throw invalidArgument(`Invalid channel name: ${problem}.`);
@@ -131,7 +131,7 @@ async function receive<Read extends ReadFile>(
   }
 }
 
-/** What is there already must leave no bytes behind; the transaction looks once more. */
+/** Refuses an existing file before its bytes are promoted; the transaction checks again. */
 async function checkFile(parts: PublishingParts, name: OneChannel, file: NewFile): Promise<void> {
   const reader = parts.database.read;
   const ref = await findChannelRef(reader, name.owner, name.channel, name.type);
@@ -144,21 +144,21 @@ type Stored = { readonly revision: number; readonly at: number };
 async function store(parts: PublishingParts, submission: AnySubmission, ready: Ready): Promise<Stored> {
   const { staged, read } = ready;
   try {
-    await both(
+    await allOf(
       staged.promote(blobKey(staged.sha256)),
       ...(read.fileList ? [parts.blobs.putDerived(fileListKey(staged.sha256), read.fileList)] : []),
     );
     return await parts.database.transact((tx) => commit(parts, submission, ready, tx));
   } catch (error) {
-    // What cannot be taken back now is collected later, and nobody waits for a busy database twice.
+    // Garbage collection deletes blobs that remain here; a busy database is not waited for twice.
     const isBusy = error instanceof AppError && error.code === "unavailable";
-    if (!isBusy) await takeBack(parts, staged.sha256).catch(() => undefined);
+    if (!isBusy) await deleteUnknownBlob(parts, staged.sha256).catch(() => undefined);
     throw error;
   }
 }
 
-/** In a transaction: a publish of the same bytes either has committed by then, or finds them gone and puts them back. */
-async function takeBack({ database, blobs }: PublishingParts, sha256: string): Promise<void> {
+/** In a transaction: a publish of the same bytes has either committed, or finds the blob missing and restores it. */
+async function deleteUnknownBlob({ database, blobs }: PublishingParts, sha256: string): Promise<void> {
   await database.transact(async (tx) => {
     if ((await knownBlobs(tx, [sha256])).has(sha256)) return;
     await blobs.delete(blobKey(sha256));
@@ -166,8 +166,8 @@ async function takeBack({ database, blobs }: PublishingParts, sha256: string): P
   });
 }
 
-/** Two durable steps side by side; neither is still under way when this ends, whatever the other did. */
-async function both(...steps: readonly Promise<void>[]): Promise<void> {
+/** Runs durable steps concurrently and waits for all of them, even when one fails. */
+async function allOf(...steps: readonly Promise<void>[]): Promise<void> {
   const outcomes = await Promise.allSettled(steps);
   for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
 }
@@ -182,12 +182,12 @@ async function commit(
   const ref = await parts.access.require(actor, "publish", targetOf(submission, read.file), tx);
   const channel: ChannelRow = await parts.channels.ensure(tx, ref, actor);
   const change = await parts.packages.addFile(tx, channel, read.file, actor);
-  await putBack(parts.blobs, staged, read.fileList);
+  await restoreMissing(parts.blobs, staged, read.fileList);
   return change;
 }
 
-/** What was collected or damaged between the promotion and this moment is put in place again. */
-async function putBack(blobs: BlobStore, staged: StagedFile, fileList: Uint8Array | undefined): Promise<void> {
+/** Restores files that were collected or damaged since the promotion. */
+async function restoreMissing(blobs: BlobStore, staged: StagedFile, fileList: Uint8Array | undefined): Promise<void> {
   const [key, listKey] = [blobKey(staged.sha256), fileListKey(staged.sha256)];
   const info = await blobs.stat(key);
   if (info?.size !== staged.size) await staged.promote(key);

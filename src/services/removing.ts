@@ -1,4 +1,4 @@
-// Deleting for every package type: one file, or all files of a name in a section. Blobs stay until the collector takes them.
+// Deletes one file, or all files of a name in a section, for every package type. Blobs stay until garbage collection.
 
 import { notFound } from "../errors.ts";
 import type { Events } from "../events.ts";
@@ -14,11 +14,11 @@ export type Removal = {
   readonly channel: OneChannel;
   readonly packageName: string;
   readonly section: string;
-  /** All files of the package in the section without it. */
+  /** Undefined: all files of the package in the section. */
   readonly fileName: string | undefined;
 };
 
-/** Errors: those of the gate, `not-found`, and `invalid` for more files than one change may touch. */
+/** Errors: those of `Access.require()`, `not-found`, and `invalid` for more files than one change allows. */
 export type Removing = (removal: Removal) => Promise<void>;
 
 export type RemovingParts = {

@@ -1,4 +1,4 @@
-// Receives an upload into a temporary file beside the blobs, hashing and counting as the bytes flow.
+// Receives an upload into a temporary file beside the blobs, and hashes and counts the bytes as they arrive.
 
 import { AppError, malformed } from "../errors.ts";
 import type { Events } from "../events.ts";
@@ -11,11 +11,11 @@ export type StagedFile = {
   readonly sha256: string;
   readonly md5: string;
   readonly size: number;
-  /** Where an inspection can read it. */
+  /** Path for the inspection to read. */
   readonly path: string;
-  /** Resolves when the bytes are durable; the file can be read before. Errors: as of `receive()`. */
+  /** Resolves when the bytes are durable; the file can be read earlier. Errors: those of `receive()`. */
   durable(): Promise<void>;
-  /** Only once it is durable. */
+  /** Only after `durable()` has resolved. */
   promote(key: BlobKey): Promise<void>;
   /** Safe to call twice. */
   discard(): Promise<void>;
@@ -25,19 +25,19 @@ export type Incoming = {
   readonly body: ReadableStream<Uint8Array> | AsyncIterable<Uint8Array> | null;
   /** From `Content-Length`, when the client sent one and the body is the file. */
   readonly length: number | undefined;
-  /** Bytes that the file has at least, when only those of a form around it are known. */
+  /** Minimum bytes of the file, when only the length of the form around it is known. */
   readonly atLeast?: number | undefined;
-  /** Hashes the client says the file has. */
+  /** Hashes of the file that the client declared. */
   readonly expected: { readonly sha256?: string | undefined; readonly md5?: string | undefined };
 };
 
-/** Who is told how the body arrives, and may end it. */
+/** Observes how the body arrives, and can end it. */
 export type Receiving = { readonly signal: AbortSignal; arrived(): void; received(): void };
 
 export type Staging = {
   /**
-   * Errors: `too-large` past the limit, `malformed` for a cut or empty body, `hash-mismatch`, `timeout`, `no-space`.
-   * On each of them nothing is left behind.
+   * Errors: `too-large` above the limit, `malformed` for a truncated or empty body, `hash-mismatch`, `timeout`,
+   * `no-space`. After an error the temporary file is deleted.
    */
   receive(incoming: Incoming, receiving?: Receiving): Promise<StagedFile>;
 };
@@ -46,12 +46,12 @@ export type StagingParts = {
   readonly blobs: BlobStore;
   readonly events: Events;
   readonly hashes: FileHashes;
-  /** Bytes of one upload. */
+  /** Maximum bytes of one upload. */
   readonly limit: number;
   readonly failpoint?: ((name: string) => void) | undefined;
 };
 
-/** From here on another thread hashes, which begins anew: what is smaller costs less than the way there. */
+/** From this size on another thread hashes, starting over; for smaller uploads the handover costs more. */
 const LARGE_BYTES = 16 * 1024 ** 2;
 
 export function createStaging(parts: StagingParts): Staging {
@@ -103,7 +103,7 @@ async function fill(
   const { sha256, md5 } = digest;
   compareHash("sha256", incoming.expected.sha256, sha256);
   compareHash("md5", incoming.expected.md5, md5);
-  // The disk syncs while the package is inspected; whoever promotes it waits for both.
+  // The disk syncs while the package is inspected; `durable()` waits for the sync before promotion.
   const synced = staged.sync();
   synced.catch(() => undefined);
   return {
@@ -119,13 +119,13 @@ async function fill(
 
 type StagedHash = { append(chunk: Uint8Array): Promise<void>; end(): Promise<FileDigest>; drop(): void };
 
-/** Hashes what is appended: here what is small, elsewhere what has become large. */
+/** Hashes the appended chunks: small uploads in this thread, large ones in another. */
 function createStagedHash(hashes: FileHashes, staged: StagedBlob): StagedHash {
   const hash = createFileHash();
   let followed: FollowedFile | undefined;
   return {
     append: async (chunk) => {
-      // The disk writes while the processor hashes.
+      // The disk writes while the CPU hashes.
       const writing = staged.append(chunk);
       if (!followed) hash.update(chunk);
       await writing;
@@ -140,7 +140,7 @@ function createStagedHash(hashes: FileHashes, staged: StagedBlob): StagedHash {
 function refuseTooLong(incoming: Incoming, limit: number): void {
   const size = incoming.length ?? incoming.atLeast ?? 0;
   if (size <= limit) return;
-  throw new AppError("too-large", `The package has ${size} bytes; the limit here is ${limit} bytes.`, {
+  throw new AppError("too-large", `The package has ${size} bytes; the limit is ${limit} bytes.`, {
     members: { limit },
   });
 }
@@ -149,6 +149,6 @@ function compareHash(name: string, expected: string | undefined, actual: string)
   if (expected === undefined || equalHex(expected, actual)) return;
   throw new AppError(
     "hash-mismatch",
-    `The ${name} of what arrived is ${actual}, not the ${expected.slice(0, 64)} that was announced.`,
+    `The ${name} of the received file is ${actual}, but the request declared ${expected.slice(0, 64)}.`,
   );
 }

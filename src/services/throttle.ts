@@ -1,4 +1,4 @@
-// Failed logins: how many are answered before the account or the address has to wait.
+// Limits failed logins per account and per address.
 
 import { AppError } from "../errors.ts";
 import type { Database, Transaction } from "../models/database.ts";
@@ -16,7 +16,7 @@ export type LoginAttempt = { readonly account: string; readonly address: string 
 const WINDOW_MS = 10 * 60 * 1000;
 const PER_ACCOUNT = 10;
 const PER_ADDRESS = 30;
-/** One failure in so many also clears the windows that have passed. */
+/** Every this many failures, expired windows are deleted. */
 const CLEAN_EVERY = 100;
 
 export function createThrottle(parts: { readonly database: Database; readonly clock: Clock }): Throttle {
@@ -29,7 +29,7 @@ export function createThrottle(parts: { readonly database: Database; readonly cl
       const rows = await findFailures(database.read, [...limits.keys()]);
       for (const row of rows) {
         const left = row.windowStart + WINDOW_MS - now;
-        // A window far ahead was counted before the clock was set back; the next failure begins it anew.
+        // A window far in the future is from before the clock was set back; the next failure starts a new window.
         if (left <= 0 || left > 2 * WINDOW_MS || row.failures < (limits.get(row.bucket) ?? 0)) continue;
         const retryAfter = Math.ceil(left / 1000);
         throw new AppError("throttled", `Too many failed logins. Try again in ${retryAfter} seconds.`, { retryAfter });
@@ -47,7 +47,7 @@ export function createThrottle(parts: { readonly database: Database; readonly cl
   };
 }
 
-/** What was counted against a name belongs to nobody once the name has another user. */
+/** For a new user: failures counted against the name's former user must not count. */
 export async function forgetAccount(tx: Transaction, account: string): Promise<void> {
   await forgetFailures(tx, accountBucket(account));
 }

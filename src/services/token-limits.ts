@@ -1,10 +1,10 @@
-// What a stored token narrows its user to. What cannot be read is denied, not guessed.
+// Reads the restrictions of a stored token. Unreadable values deny access.
 
 import { z } from "zod";
 import type { AccessTokenRow } from "../models/access-token.ts";
 import { SCOPES, type TokenLimits } from "./actor.ts";
 
-/** Patterns over names of channels or packages. */
+/** Patterns for names of channels or packages. */
 export const patternList = z.array(z.string().min(1).max(256)).max(64);
 const scopeList = z.array(z.enum(SCOPES)).max(SCOPES.length);
 

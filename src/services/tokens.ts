@@ -1,4 +1,4 @@
-// Access tokens: made once, shown once, kept as a hash.
+// Access tokens: shown once at creation, stored as a hash.
 
 import { conflict, forbidden, invalidArgument, notFound } from "../errors.ts";
 import { insertToken, listTokens, revokeToken, type AccessTokenRow } from "../models/access-token.ts";
@@ -17,21 +17,21 @@ export type TokenRequest = {
   readonly scopes: readonly string[];
   readonly channels: readonly string[];
   readonly packages: readonly string[];
-  /** Milliseconds from now; undefined never expires. */
+  /** Milliseconds from now; undefined: never expires. */
   readonly lifetime: number | undefined;
 };
 
 export type TokenInfo = TokenLimits & Pick<AccessTokenRow, "created" | "lastUsed" | "revoked">;
 
-/** A user's tokens are the user's and the administrators'. Errors of all: those of the gate. */
+/** A user's tokens are managed by the user and by administrators. Errors of all: those of `Access.require()`. */
 export type Tokens = {
   /**
-   * Answers the token itself, which nobody can read again. Errors: `conflict`, `invalid-argument`; `forbidden` when it
-   * would last longer than the token that the actor came with.
+   * Returns the token text, which cannot be read again. Errors: `conflict`, `invalid-argument`; `forbidden` when it
+   * would outlive the token that the actor used.
    */
   create(actor: Actor, request: TokenRequest): Promise<string>;
   list(actor: Actor, user: string): Promise<TokenInfo[]>;
-  /** Errors: `not-found` when the user has no live token of that name. */
+  /** Errors: `not-found` when the user has no unrevoked token of that name. */
   revoke(actor: Actor, user: string, name: string): Promise<void>;
 };
 
@@ -73,7 +73,7 @@ export function createTokens({ database, access, clock }: TokensParts): Tokens {
       await database.transact(async (tx) => {
         const user = await access.require(actor, "tokens", targetOf(userName), tx);
         const row = await liveToken(tx, user.id, name);
-        if (!row) throw notFound(`${userName} has no live token named ${name}.`);
+        if (!row) throw notFound(`${userName} has no active token named ${name}.`);
         const at = clock.now();
         await revokeToken(tx, row.id, at);
         const event = { at, action: "token.revoke", owner: user.owner, detail: { id: row.id, name } } as const;
@@ -87,24 +87,24 @@ function targetOf(user: string) {
   return { kind: "user", user } as const;
 }
 
-/** Nobody makes a token wider than what they came with; the gate lets no narrower one than `all` come here. */
+/** A new token must not outlive the actor's own; for scopes, the access gate already requires `all` here. */
 function refuseLonger(actor: Actor, expires: number | null): void {
   const own = tokenOf(actor);
   if (!own || own.expires === null || (expires !== null && expires <= own.expires)) return;
-  throw forbidden(`The token "${own.name}" ends earlier than the one it would make: give that one a shorter life.`);
+  throw forbidden(`The token "${own.name}" expires before the new token would: give that one a shorter lifetime.`);
 }
 
 function checked(request: TokenRequest): Pick<AccessTokenRow, "name" | "scopes" | "channels" | "packages"> {
   if (!/^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,63}$/u.test(request.name)) {
-    throw invalidArgument("A token's name has 1 to 64 letters, digits, spaces, dots, dashes and underscores.");
+    throw invalidArgument("A token name must have 1 to 64 letters, digits, spaces, dots, dashes and underscores.");
   }
   if (request.lifetime !== undefined && !(request.lifetime > 0))
-    throw invalidArgument("A token's lifetime must be positive.");
+    throw invalidArgument("The lifetime of a token must be positive.");
   const unknown = request.scopes.find((scope) => !isScope(scope));
-  if (unknown !== undefined) throw invalidArgument(`Unknown scope ${unknown}. There are: ${SCOPES.join(", ")}.`);
+  if (unknown !== undefined) throw invalidArgument(`Unknown scope ${unknown}. Valid scopes: ${SCOPES.join(", ")}.`);
   for (const list of [request.channels, request.packages]) {
     if (!patternList.safeParse(list).success)
-      throw invalidArgument("A restriction has at most 64 patterns of 1 to 256 characters.");
+      throw invalidArgument("A restriction must have at most 64 patterns of 1 to 256 characters.");
   }
   return {
     name: request.name,

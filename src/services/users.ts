@@ -1,4 +1,4 @@
-// Users: making them, their passwords, ending their logins, hiding what they have.
+// Creates, disables, hides and deletes users, and sets their passwords.
 
 import { conflict, invalidArgument, notFound } from "../errors.ts";
 import type { Database, Reader, Transaction } from "../models/database.ts";
@@ -18,21 +18,21 @@ export type NewUser = { readonly name: string; readonly password: string; readon
 export type UserInfo = {
   readonly name: string;
   readonly admin: boolean;
-  /** No login and no token counts. */
+  /** Logins and tokens of the user are refused. */
   readonly disabled: boolean;
-  /** Nobody but administrators reads what the user has. */
+  /** Only administrators can read what the user has. */
   readonly hidden: boolean;
   readonly visibility: Visibility;
   /** ms UTC */
   readonly created: number;
 };
 
-/** Errors of all but `isEmpty`: those of the gate. */
+/** Errors of all but `isEmpty`: those of `Access.require()`. */
 export type Users = {
-  /** Errors: `invalid-argument` for a bad name or password, `conflict` when the name is taken. */
+  /** Errors: `invalid-argument` for an invalid name or password, `conflict` when the name is taken. */
   create(actor: Actor, user: NewUser): Promise<void>;
   list(actor: Actor): Promise<UserInfo[]>;
-  /** Also ends every token made before. */
+  /** Also invalidates every existing token of the user. */
   setPassword(actor: Actor, name: string, password: string): Promise<void>;
   setDisabled(actor: Actor, name: string, disabled: boolean): Promise<void>;
   setHidden(actor: Actor, name: string, hidden: boolean): Promise<void>;
@@ -60,11 +60,12 @@ export function createUsers(parts: UsersParts): Users {
     });
   return {
     create: async (actor, user) => {
-      // A hash takes long, so whoever may not make a user is refused before it.
+      // A hash is slow, so an actor without the right is refused before it.
       await access.require(actor, "administer", SERVER);
       if (!isOwnerName(user.name) || parts.types.all.some((type) => type.isReservedOwner(user.name))) {
         throw invalidArgument(
-          `${JSON.stringify(user.name.slice(0, 80))} cannot be a user name: 1 to 63 of a-z, 0-9, dot, dash and underscore, beginning with a letter or digit, and none of the reserved words.`,
+          `Invalid user name ${JSON.stringify(user.name.slice(0, 80))}: use 1 to 63 of a-z, 0-9, dot, dash and ` +
+            "underscore, beginning with a letter or digit, and none of the reserved words.",
         );
       }
       const passwordHash = await hashPassword(user.password);
@@ -89,7 +90,7 @@ export function createUsers(parts: UsersParts): Users {
     },
     setDisabled: (actor, name, disabled) =>
       change(actor, name, async (tx, user) => {
-        if (disabled) await keepAnAdministrator(tx, user);
+        if (disabled) await requireOtherAdministrator(tx, user);
         await updateOwner(tx, user.ownerId, { disabled });
         await record(tx, parts, actor, disabled ? "user.disable" : "user.enable", user.owner);
       }),
@@ -100,7 +101,7 @@ export function createUsers(parts: UsersParts): Users {
       }),
     remove: (actor, name) =>
       change(actor, name, async (tx, user) => {
-        await keepAnAdministrator(tx, user);
+        await requireOtherAdministrator(tx, user);
         const channels = await listChannels(tx, user.ownerId);
         if (channels.length > 0) throw conflict(`${name} still has ${channels.length} channel(s). Delete them first.`);
         await deleteUser(tx, user);
@@ -137,8 +138,8 @@ async function record(
   await recordAudit(tx, actor, { at: clock.now(), action, owner, detail });
 }
 
-/** A server without a live administrator could never be managed again. */
-async function keepAnAdministrator(tx: Transaction, leaving: UserWithOwner): Promise<void> {
+/** A server without an enabled administrator could not be managed. */
+async function requireOtherAdministrator(tx: Transaction, leaving: UserWithOwner): Promise<void> {
   const users = await listUsers(tx);
   const others = users.filter((user) => user.isAdmin && !user.owner.disabled && user.id !== leaving.id);
   if (leaving.isAdmin && others.length === 0) throw conflict(`${leaving.owner.name} is the only administrator left.`);

@@ -1,18 +1,18 @@
-// A small pool of worker threads, so that one hostile or huge package never slows another request.
+// A small pool of worker threads, so that one hostile or huge package does not slow other requests.
 
 import { unavailable, type AppError } from "../errors.ts";
 import { createSemaphore, type Step } from "../modules/mutex.ts";
 
-/** What a pool can be asked, by the kind of job. Each room declares its own; `src/worker.ts` does all of them. */
+/** The jobs of a pool, by kind. Each folder declares its own jobs; `src/worker.ts` runs all of them. */
 export type Jobs = Readonly<Record<string, { readonly input: object; readonly answer: unknown }>>;
 
 export type WorkerJob<J extends Jobs, K extends keyof J = keyof J> = {
   [Kind in K]: { readonly kind: Kind } & J[Kind]["input"];
 }[K];
 
-/** A failure is one of our own disk or code, never of the package. */
+/** A failure is a fault of the server's disk or code, never of the package. */
 export type WorkerReply<Answer = unknown> =
-  /** A thread that is spent has grown and gives way to others: another takes its place. */
+  /** A spent thread has a grown heap and a low priority: the pool replaces it. */
   | { readonly kind: "done"; readonly answer: Answer; readonly isSpent: boolean }
   | { readonly kind: "failed"; readonly message: string };
 
@@ -22,7 +22,7 @@ export type JobOutcome<Answer = unknown> =
   | { readonly kind: "crashed" };
 
 export type Workers<J extends Jobs> = {
-  /** Runs one job on a free worker; a worker that passes its time is ended and replaced. */
+  /** Runs one job on a free worker; a worker that exceeds the time limit is terminated and replaced. */
   run<K extends keyof J>(job: WorkerJob<J, K>, timeLimitMs: number, step?: Step): Promise<JobOutcome<J[K]["answer"]>>;
   readonly waiting: number;
   close(): void;
@@ -35,8 +35,8 @@ export type WorkersParts = {
   readonly queue: number;
 };
 
-/** The events of a worker that will never answer again. */
-const ENDS = ["error", "close"] as const;
+/** The events after which a worker never replies. */
+const END_EVENTS = ["error", "close"] as const;
 
 export function createWorkers<J extends Jobs>(parts: WorkersParts): Workers<J> {
   const alive = new Set<Worker>();
@@ -47,8 +47,8 @@ export function createWorkers<J extends Jobs>(parts: WorkersParts): Workers<J> {
   function start(): Worker {
     const worker = parts.spawn();
     alive.add(worker);
-    // One that dies while it is idle must not get the next job, which it would never answer.
-    for (const end of ENDS) worker.addEventListener(end, () => drop(worker));
+    // A worker that dies while idle must not get the next job: it would never reply.
+    for (const end of END_EVENTS) worker.addEventListener(end, () => drop(worker));
     return worker;
   }
 
@@ -98,7 +98,7 @@ function ask<Answer>(worker: Worker, job: object, timeLimitMs: number): Promise<
     };
     const timer = setTimeout(() => settle({ kind: "timed-out" }), timeLimitMs);
     worker.addEventListener("message", (event: MessageEvent<WorkerReply<Answer>>) => settle(event.data), { signal });
-    for (const end of ENDS) worker.addEventListener(end, () => settle({ kind: "crashed" }), { signal });
+    for (const end of END_EVENTS) worker.addEventListener(end, () => settle({ kind: "crashed" }), { signal });
     worker.postMessage(job);
   });
 }

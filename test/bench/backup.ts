@@ -1,4 +1,4 @@
-// `backup`: what a first backup takes beside a plain copy of the folder, what the next one takes, and what a restore.
+// `backup`: the time of a first backup beside a plain copy of the folder, of the next one, and of a restore.
 
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { buildPackage } from "../support/package-builder.ts";
 import { type Bench, GB, MB, type Measurement, seconds } from "./bench.ts";
 import type { Row } from "./report.ts";
 
-/** Few large packages and many small ones, as channels have them: most are below 100 KB, most bytes are in large ones. */
+/** Few large packages and many small ones, as in channels: most are below 100 KB, most bytes are in large ones. */
 const SIZES = [
   { packages: 50, bytes: 40 * MB },
   { packages: 300, bytes: 2 * MB },
@@ -27,7 +27,7 @@ async function measure(bench: Bench): Promise<readonly Row[]> {
     if (!target || !plain || !restored) throw new Error("there are three");
     const backUp = () => seconds(() => output([...bench.command, "backup", target, "--data", data], LONG));
     const byHand = () => seconds(() => output(["cp", "-a", data, plain], LONG));
-    // What one has left in memory to be written must not slow the other.
+    // Unwritten data of one run must not slow the next.
     const turns = [async () => first?.push(await backUp()), async () => copy?.push(await byHand())];
     for (const turn of run % 2 === 0 ? turns : turns.toReversed()) {
       await output(["sync"], LONG);

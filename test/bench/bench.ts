@@ -1,32 +1,32 @@
-// What every measurement is given, and what it gives back.
+// The input and the output of every measurement.
 
 import type { Finding, Row } from "./report.ts";
 
 export type Bench = {
   /** An empty folder on the disk of the checkout, removed at the end. */
   readonly room: string;
-  /** How condarium is called. */
+  /** The command that runs condarium. */
   readonly command: readonly string[];
   readonly runs: number;
-  /** Larger channels are left out where a measurement has several. */
+  /** Measurements of several channel sizes skip larger ones. */
   readonly records: number;
-  /** Says that a part cannot be measured on this machine. */
+  /** Reports that a part cannot be measured on this machine. */
   leaveOut(what: string, why: string): void;
 };
 
 export type Measurement = {
   readonly name: string;
-  /** Free bytes it wants on the disk; for channels of so many records. */
+  /** Free bytes needed on the disk for channels of the given number of records. */
   readonly space: number | ((records: number) => number);
   readonly measure: (bench: Bench) => Promise<readonly Row[]>;
-  /** A picture of what it found, as SVG. */
+  /** A chart of the results, as SVG. */
   readonly chart?: (findings: readonly Finding[], about: string) => string;
 };
 
 export const GB = 1e9;
 export const MB = 1e6;
 
-/** Runs A and B by turns, B first in every other run, so that a drift of the machine hits both. */
+/** Runs A and B alternately, B first in every other run, so that a drift of the machine affects both. */
 export async function byTurns<T>(runs: number, a: () => Promise<T>, b: () => Promise<T>): Promise<{ a: T[]; b: T[] }> {
   const results: { a: T[]; b: T[] } = { a: [], b: [] };
   const turns = [async () => results.a.push(await a()), async () => results.b.push(await b())];

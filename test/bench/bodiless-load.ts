@@ -1,13 +1,13 @@
-// A process of its own: sends one request without an answer body again and again and prints how many were answered.
+// A separate process: repeats one request whose response has no body, and prints how many responses it got.
 
 import { z } from "zod";
 
 const loadShape = z.object({
   host: z.string(),
   port: z.number(),
-  /** The whole head of the request. */
+  /** The complete head of the request. */
   request: z.string(),
-  /** The status line begins with this. */
+  /** The status line starts with this. */
   expected: z.string(),
   connections: z.number(),
   seconds: z.number(),
@@ -20,7 +20,7 @@ if (import.meta.main) {
   console.log(JSON.stringify(await run(load)));
 }
 
-/** One request is under way on each connection at a time. */
+/** Each connection has one request in flight at a time. */
 async function run(load: BodilessLoad): Promise<{ requests: number; seconds: number }> {
   const request = Buffer.from(load.request);
   let requests = 0;
@@ -36,7 +36,7 @@ async function run(load: BodilessLoad): Promise<{ requests: number; seconds: num
         open: (socket) => void socket.write(request),
         data: (socket, chunk) => {
           const text = chunk.toString("latin1");
-          // An answer without a body is so short that it comes in one piece.
+          // A response without a body is so short that it arrives in one chunk.
           if (!text.startsWith(load.expected) || !text.endsWith("\r\n\r\n")) fail(`unexpected answer: ${text}`);
           requests += 1;
           socket.write(request);

@@ -1,5 +1,5 @@
-// Fills a fresh data folder with the records of a large channel, at once or in steps.
-// Only the database is filled: there are no packages behind the records.
+// Fills a new data folder with the records of a large channel, at once or in steps.
+// Only the database is filled: the records have no packages.
 
 import { openDataFolder } from "../../src/models/data-folder.ts";
 import { openDatabase, type Database } from "../../src/models/database.ts";
@@ -14,17 +14,17 @@ import { PACKAGE_TYPES } from "../../src/package-types.ts";
 import { channelFiles } from "./growth/channel-files.ts";
 
 export type ChannelSeed = {
-  /** Adds files until the channel has so many; a server may run beside. `onProgress` is told how many it has. */
+  /** Adds files until the channel has this many; a server can run meanwhile. `onProgress` gets the current number. */
   growTo(records: number, onProgress?: (records: number) => void): Promise<void>;
 };
 
-/** The files of one savepoint: SQLite walks through all pages that it would have to restore, at every statement. */
+/** Files per savepoint: SQLite walks through all pages that it would have to restore, at every statement. */
 const PER_UNIT = 20;
-/** The savepoints of one commit, as many as the writer puts together. */
+/** Savepoints per commit, as many units as the writer commits together. */
 const UNITS = 64;
 const CACHE_KIB = 512 * 1024;
 
-/** Makes the user `admin` and its empty channel `main`, whose `linux-64` will have so many records in the end. */
+/** Creates the user `admin` and its empty channel `main`, whose `linux-64` will have this many records in the end. */
 export async function createSeed(dataDir: string, records: number): Promise<ChannelSeed> {
   await withDatabase(dataDir, makeChannel);
   const files = channelFiles(records);
@@ -48,13 +48,13 @@ export async function createSeed(dataDir: string, records: number): Promise<Chan
   };
 }
 
-/** All at once. */
+/** All files at once. */
 export async function seedChannel(dataDir: string, records: number): Promise<void> {
   const seed = await createSeed(dataDir, records);
   await seed.growTo(records);
 }
 
-/** Closing it takes what was written from the log into the database, so that nobody else has to. */
+/** Closing it moves the log's contents into the database, so that no other process has to. */
 async function withDatabase<T>(dataDir: string, work: (database: Database) => Promise<T>): Promise<T> {
   const folder = openDataFolder(dataDir, { create: true });
   const database = openDatabase({ path: folder.database, clock, create: true });
@@ -78,7 +78,7 @@ async function makeChannel(database: Database): Promise<void> {
 
 async function createAdder(database: Database): Promise<(files: readonly NewFile[]) => Promise<void>> {
   const packages = createPackages({ clock });
-  // The indexes of hashes and names are written to all over.
+  // The indexes of hashes and names are written in random order.
   await database.transact(async (tx) => {
     tx.run(`PRAGMA cache_size = -${CACHE_KIB}`);
   });

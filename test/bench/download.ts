@@ -1,4 +1,4 @@
-// `download`: packages of three sizes, against nginx serving the same files.
+// `download`: packages of three sizes, compared with nginx serving the same files.
 
 import { randomBytes } from "node:crypto";
 

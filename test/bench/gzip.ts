@@ -1,4 +1,4 @@
-// `gzip`: a `repodata.json` that is packed for those who ask for gzip, against nginx with the same bytes packed before.
+// `gzip`: a `repodata.json` for clients that accept gzip, compared with nginx serving the bytes compressed in advance.
 
 import { type Bench, byTurns, GB, MB, type Measurement } from "./bench.ts";
 import { seedChannel } from "./channel-seed.ts";
@@ -6,7 +6,7 @@ import { getAgain, hasPeers, withNginx } from "./peers.ts";
 import type { Row } from "./report.ts";
 import { withServer } from "./server.ts";
 
-/** Some 3 MB, close to the most that is packed. */
+/** Some 3 MB, close to the limit for gzip. */
 const RECORDS = 6000;
 const HEADERS = ["Accept-Encoding: gzip"];
 

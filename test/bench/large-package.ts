@@ -1,4 +1,4 @@
-// A large and valid `.conda` of bytes that cannot be compressed, written piece by piece and kept in the cache.
+// A large and valid `.conda` of incompressible bytes, written part by part and kept in the cache.
 
 import { createCipheriv } from "node:crypto";
 import { open, type FileHandle } from "node:fs/promises";
@@ -12,14 +12,14 @@ type Member = { readonly name: string; readonly offset: number; readonly size: n
 
 const STEM = "large-1.0-0";
 const FILES = 12;
-/** Of each file; a whole number of the blocks of tar and of zstd. */
+/** Size of each file; a multiple of the blocks of tar and of zstd. */
 const FILE_BYTES = 1000 * 128 * 1024;
 const PIECE = (1000 * 128 * 1024) / 125;
 /** The largest block of zstd. */
 const BLOCK = 128 * 1024;
 const ZIP_LIMIT = 0xffffffff;
 
-/** The path of a package of 1.57 GB; made at the first call. */
+/** The path of a package of 1.57 GB; the first call builds it. */
 export async function largePackage(): Promise<string> {
   const name = `${STEM}.conda`;
   const make = (folder: string): Promise<void> => writePackage(join(folder, name));
@@ -46,7 +46,7 @@ async function writePackage(path: string): Promise<void> {
   }
 }
 
-/** A tarball of files of noise; what `paths.json` says of each goes to `paths`. */
+/** A tarball of files of noise; the entry of each in `paths.json` is added to `paths`. */
 function* payload(paths: object[]): Generator<Uint8Array> {
   const noise = createCipheriv("aes-128-ctr", Buffer.alloc(16, "noise"), Buffer.alloc(16));
   const zeros = Buffer.alloc(PIECE);
@@ -64,14 +64,14 @@ function* payload(paths: object[]): Generator<Uint8Array> {
   yield new Uint8Array(1024);
 }
 
-/** The header of a member whose contents follow: the builder's own, for a size it need not hold. */
+/** The header of a member whose contents follow: the builder's own, for a size that memory need not hold. */
 function tarHeader(path: string, size: number): Uint8Array {
   const edit = (header: Uint8Array): void =>
     void Buffer.from(header.buffer).write(size.toString(8).padStart(11, "0"), 124);
   return tar([{ path, edit }], new Uint8Array(0));
 }
 
-/** One zstd frame of raw blocks, which is what compressing noise comes to. https://www.rfc-editor.org/rfc/rfc8878 */
+/** One zstd frame of raw blocks, the result of compressing noise. https://www.rfc-editor.org/rfc/rfc8878 */
 function* uncompressedFrame(source: Iterable<Uint8Array>): Generator<Uint8Array> {
   // Magic, no content size, a window of 128 KiB.
   yield Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38);
@@ -93,7 +93,7 @@ function blockHeader(size: number, isLast: 0 | 1): Uint8Array {
 
 type ZipWriter = { add(name: string, data: Iterable<Uint8Array>): Promise<void>; end(): Promise<void> };
 
-/** A ZIP of stored members without ZIP64; the header of each is completed once its bytes are known. */
+/** A ZIP of stored members without ZIP64; the header of each is completed after its bytes are known. */
 function createZipWriter(file: FileHandle): ZipWriter {
   const members: Member[] = [];
   let position = 0;
@@ -147,7 +147,7 @@ function directoryEntry(member: Member): Buffer {
   return Buffer.concat([entry, Buffer.from(member.name)]);
 }
 
-/** From the version needed to the length of the name, alike in both headers; the date is the first of January 2020. */
+/** From the version needed to the length of the name, equal in both headers; the date is 2020-01-01. */
 function writeCommon(into: Buffer, at: number, { name, size, crc }: Member): void {
   into.writeUInt16LE(20, at);
   into.writeUInt16LE((40 << 9) | (1 << 5) | 1, at + 8);

@@ -76,7 +76,7 @@ async function measureAll(bench: Bench, about: string): Promise<Map<string, read
     }
     console.log(`\n## ${name}\n`);
     const findings = (await measure(bench)).map(findingOf);
-    // What it found without its servers is nothing to tell.
+    // Without its servers a result is meaningless.
     if (interrupted.signal.aborted) break;
     results.set(name, findings);
     if (findings.length > 0) console.log(markdownTables(findings));
@@ -85,7 +85,7 @@ async function measureAll(bench: Bench, about: string): Promise<Map<string, read
   return results;
 }
 
-/** What is to be measured, as a copy that nobody replaces meanwhile; or the source, as for the tests. */
+/** The program to measure, as a copy that nobody replaces meanwhile; or the source, for the tests. */
 async function command(): Promise<readonly string[]> {
   if (fromSource) return condariumCommand();
   if (options.binary === undefined)
@@ -101,7 +101,7 @@ async function aboutThis() {
   return { at: new Date().toISOString(), commit: commit.trim(), bun: Bun.version, machine };
 }
 
-/** In a line, without the clock time. */
+/** As one line, without the time of day. */
 function describe({ at, commit, machine }: Awaited<ReturnType<typeof aboutThis>>): string {
   const parts = [at.slice(0, 10), commit.slice(0, 12), `${machine.cores} cores`, machine.cpu ?? ""];
   return parts.filter((part) => part !== "").join(", ");

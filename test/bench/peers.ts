@@ -1,4 +1,4 @@
-// nginx as the peer that serves the same files, and wrk as the one who asks for them.
+// nginx as the peer that serves the same files, and wrk as the client.
 
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ const CONNECTIONS = 16;
 
 const wrkResult = z.object({ requests: z.number(), bytes: z.number(), seconds: z.number(), failed: z.number() });
 
-/** Says what is missing, once, when it is. */
+/** Reports a missing tool once. */
 export function hasPeers(bench: Bench, measurement: string): boolean {
   const missing = [nginxCommand() ? [] : ["nginx"], Bun.which("wrk") ? [] : ["wrk"]].flat();
   if (missing.length > 0) bench.leaveOut(measurement, `${missing.join(" and ")} not installed`);
@@ -44,7 +44,7 @@ export async function withNginx<T>(
   }
 }
 
-/** Asks for one address again and again, over kept connections. */
+/** Repeats requests for one address over kept connections. */
 export async function getAgain(
   bench: Bench,
   url: string,
@@ -73,7 +73,7 @@ function nginxCommand(): string | undefined {
 }
 
 function configuration(folder: string, port: number): string {
-  // The folder is its owner's alone, and root's nginx would hand the work to somebody else.
+  // Only its owner can read the folder, and root's nginx would run its workers as another user.
   const user = process.getuid?.() === 0 ? "user root;" : "";
   const scratch = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
     (name) => `${name}_temp_path ${folder}/${name};`,

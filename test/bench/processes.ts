@@ -6,7 +6,7 @@ const running = new Set<Bun.Subprocess>();
 
 export type Started = { readonly pid: number; readonly exited: Promise<number>; stop(): Promise<void> };
 
-/** Starts a process that runs until it is stopped; what it says goes to a file. */
+/** Starts a process that runs until it is stopped; its output is written to a file. */
 export function startProcess(command: readonly string[], options: { cwd: string; log: string }): Started {
   const child = Bun.spawn([...command], {
     cwd: options.cwd,
@@ -20,7 +20,7 @@ export function startProcess(command: readonly string[], options: { cwd: string;
   return { pid: child.pid, exited: child.exited, stop: () => stop(child) };
 }
 
-/** Runs one of the scripts beside this file in a process of its own, and gives the JSON it prints. */
+/** Runs a script of this folder in a separate process, and returns the JSON it prints. */
 export async function runScript(script: string, options: object, timeoutMs = 600_000): Promise<unknown> {
   const command = [process.execPath, Bun.fileURLToPath(script), JSON.stringify(options)];
   const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "inherit", timeout: timeoutMs });
@@ -35,7 +35,7 @@ export async function stopAll(): Promise<void> {
   await Promise.all([...running].map(stop));
 }
 
-/** A port that was free a moment ago. */
+/** A port that was free just before. */
 export function freePort(): number {
   const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } });
   const { port } = listener;
@@ -43,7 +43,7 @@ export function freePort(): number {
   return port;
 }
 
-/** Resolves once somebody listens. */
+/** Resolves once a server listens. */
 export async function listening(port: number, process: Started): Promise<void> {
   const ended = process.exited.then((code) => {
     throw new Error(`a server ended with ${code} instead of listening`);

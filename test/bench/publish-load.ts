@@ -1,4 +1,4 @@
-// A process of its own: publishes small packages over kept connections and prints how long each took.
+// A separate process: publishes small packages over kept connections and prints the time of each.
 
 import { z } from "zod";
 
@@ -11,7 +11,7 @@ const loadShape = z.object({
   token: z.string(),
   clients: z.number(),
   packages: z.number(),
-  /** Part of the packages' names, so that no two loads send the same. */
+  /** Part of the packages' names, so that no two loads publish the same. */
   series: z.string(),
 });
 

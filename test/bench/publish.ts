@@ -1,4 +1,4 @@
-// `publish`: small packages by token, each durable before its answer, from one client and from eight.
+// `publish`: small packages by token, each durable before its response, from one client and from eight.
 
 import { link, mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ import type { PublishLoad } from "./publish-load.ts";
 import { percentile, type Row, type Target } from "./report.ts";
 import { type MeasuredServer, withServer } from "./server.ts";
 
-/** `cpuSeconds` is what the server used for it. */
+/** `cpuSeconds` is the processor time of the server. */
 type Result = z.infer<typeof resultShape> & { readonly cpuSeconds: number | undefined };
 type Targets = { readonly rate?: Target; readonly p95: Target };
 
@@ -72,7 +72,7 @@ function rowsOf(who: string, results: readonly Result[], disk: readonly number[]
   ];
 }
 
-/** How many small files a second the disk itself makes durable: written, synced, linked, and the folder synced. */
+/** How many small files per second the disk itself makes durable: written, synced, linked, and the folder synced. */
 async function durableFiles(folder: string, writers: number): Promise<number> {
   await mkdir(folder);
   const bytes = Buffer.alloc(1000, "x");

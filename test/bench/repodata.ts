@@ -1,4 +1,4 @@
-// `repodata`: the index of a large channel that does not change, against nginx serving the same file.
+// `repodata`: the index of a large unchanged channel, compared with nginx serving the same file.
 
 import { type Bench, GB, type Measurement } from "./bench.ts";
 import { seedChannel } from "./channel-seed.ts";

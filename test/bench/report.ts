@@ -1,24 +1,24 @@
-// What a measurement found: rows of samples as Markdown tables and as JSON.
+// The results of a measurement: rows of samples as Markdown tables and as JSON.
 
 export type Target = {
-  /** Of the row's value, or of the ratio to the peer. */
+  /** The unit of the row's value, or of the ratio to the peer. */
   readonly of: "value" | "ratio";
   readonly is: "at least" | "at most";
   readonly number: number;
 };
 
 export type Row = {
-  /** The table it stands in, where a measurement has several. */
+  /** The table of the row, where a measurement has several. */
   readonly topic?: string;
-  /** How many records the channel had, where this differs. */
+  /** The number of records of the channel, where it varies. */
   readonly records?: number;
   readonly what: string;
   readonly unit: string;
-  /** One per run, or all of them where `percentile` says what counts. */
+  /** One per run, or all of them where `percentile` selects the value. */
   readonly samples: readonly number[];
-  /** The row's value is this percentile of its samples; their median where it is not given. */
+  /** The row's value is this percentile of its samples; the median if undefined. */
   readonly percentile?: 95 | 99;
-  /** What did the same in the same runs: the ratio is the median of the ratios of each run. */
+  /** The peer in the same runs: the ratio is the median of the ratios of each run. */
   readonly peer?: { readonly name: string; readonly samples: readonly number[] };
   readonly target?: Target;
   /** Why there are no samples. */
@@ -29,7 +29,7 @@ export type Finding = Row & {
   readonly min: number;
   readonly median: number;
   readonly max: number;
-  /** What the target is of. */
+  /** What the target limits. */
   readonly value: number;
   readonly ratio: number | undefined;
   readonly met: boolean | undefined;
@@ -53,7 +53,7 @@ export function medianOf(samples: readonly number[]): number {
   return ((low ?? Number.NaN) + (high ?? Number.NaN)) / 2;
 }
 
-/** The value that `percent` of the samples do not pass. */
+/** The smallest value that at least `percent` of the samples do not exceed. */
 export function percentile(samples: readonly number[], percent: number): number {
   const sorted = inOrder(samples);
   const at = Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1);
@@ -68,7 +68,7 @@ export function markdownTables(findings: readonly Finding[]): string {
     .join("\n\n");
 }
 
-/** Columns in which nothing would stand are left out. */
+/** Empty columns are left out. */
 function markdownTable(findings: readonly Finding[]): string {
   const rows = findings.map(cellsOf);
   const columns = COLUMNS.map((_, at) => at).filter((at) => rows.some((cells) => cells[at] !== ""));

@@ -1,4 +1,4 @@
-// The server that is measured, on a data folder of its own, with its log in a file as a service has it.
+// The measured server, in its own data folder, with its log in a file as for a service.
 
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -7,23 +7,23 @@ import { output } from "../e2e/run.ts";
 import type { Bench } from "./bench.ts";
 import { freePort, listening, type Started, startProcess } from "./processes.ts";
 
-/** Bytes; undefined where the system does not tell. */
+/** Bytes; undefined where the system does not report them. */
 export type Memory = { readonly resident: number; readonly peak: number } | undefined;
 
 export type RunningServer = {
   readonly url: string;
   readonly dataDir: string;
   memory(): Promise<Memory>;
-  /** The most memory it has had, in bytes; undefined where the system does not tell. */
+  /** The peak memory, in bytes; undefined where the system does not report it. */
   peakMemory(): Promise<number | undefined>;
-  /** From here on the peak is that of what comes; false where the system cannot do that. */
+  /** Restarts the measurement of the peak; false where the system cannot do that. */
   forgetPeak(): Promise<boolean>;
-  /** The processor time it has used so far, all threads together; undefined where the system does not tell. */
+  /** The processor time used so far by all threads; undefined where the system does not report it. */
   cpuSeconds(): Promise<number | undefined>;
 };
 
 export type MeasuredServer = RunningServer & {
-  /** Of the administrator, with all rights. */
+  /** A token of the administrator, with all rights. */
   readonly token: string;
 };
 
@@ -35,8 +35,8 @@ let folders = 0;
 let starts = 0;
 
 /**
- * Runs `work` beside a new server, then ends the server. `fill` gets the folder before it starts. The folder stays until
- * the end of the benchmark: a file system that has just removed many files takes longer to make new ones.
+ * Runs `work` beside a new server, then ends the server. `fill` gets the folder before the start. The folder stays
+ * until the end of the benchmark: after removing many files, a file system takes longer to create new ones.
  */
 export async function withServer<T>(
   bench: Bench,
@@ -57,7 +57,7 @@ export async function newFolder(bench: Bench): Promise<ServerFolder> {
   return { folder, dataDir: join(folder, "data") };
 }
 
-/** Starts a server on a folder that may have been used before, runs `work` beside it and ends it. */
+/** Starts a server on an existing folder, runs `work` beside it and ends it. */
 export async function withServerOn<T>(
   bench: Bench,
   { folder, dataDir }: ServerFolder,
@@ -69,7 +69,7 @@ export async function withServerOn<T>(
   const process = startProcess(serveCommand(bench, dataDir, port), { cwd: folder, log });
   try {
     await listening(port, process);
-    // It answers before the first start has made the administrator.
+    // The server responds before the first start has created the administrator.
     await saying(log, '"event":"started"');
     return await work(runningServer(process, `http://127.0.0.1:${port}`, dataDir));
   } finally {
@@ -86,7 +86,7 @@ export async function createToken(bench: Bench, dataDir: string): Promise<string
   return (await output([...bench.command, ...create])).trim();
 }
 
-/** Sends one package. */
+/** Publishes one package. */
 export async function publish(server: MeasuredServer, fileName: string, bytes: Uint8Array): Promise<string> {
   const address = `${server.url}/api/packages/admin/conda/main/${fileName}`;
   const headers = { authorization: `Bearer ${server.token}` };
@@ -124,7 +124,7 @@ async function memoryOf(pid: number): Promise<Memory> {
   return Number.isNaN(memory.peak) ? undefined : memory;
 }
 
-/** Fields 14 and 15 of the line, in hundredths of a second; the name before them may hold anything. */
+/** Fields 14 and 15 of the line, in hundredths of a second; the name before them can contain anything. */
 async function cpuSeconds(pid: number): Promise<number | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
   const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");

@@ -1,4 +1,4 @@
-// `solve`: py-rattler solves for the version that was published a moment before, in a large channel that others publish to.
+// `solve`: py-rattler solves for a version published just before, in a large channel with other publishers.
 
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -29,7 +29,7 @@ async function measure(bench: Bench): Promise<readonly Row[]> {
 }
 
 async function measureRounds(server: MeasuredServer): Promise<readonly Row[]> {
-  // One folder for all rounds, as one machine has it.
+  // One cache folder for all rounds, as on one machine.
   const machine = await createMachine();
   const end = new AbortController();
   const others = publishOthers(server, end.signal);
@@ -39,7 +39,7 @@ async function measureRounds(server: MeasuredServer): Promise<readonly Row[]> {
     for (let version = 1; version <= ROUNDS; version += 1) rounds.push(await solveOne(server, machine, version));
     end.abort();
     const published = await others;
-    // With nothing to solve for it asks for nothing.
+    // Without a spec to solve, the client requests nothing.
     const starts: number[] = [];
     while (starts.length < 5) starts.push(1000 * (await seconds(() => solveFor(server, machine))));
     const times = rounds.map(({ ms }) => ms);
@@ -71,7 +71,7 @@ async function solveOne(server: MeasuredServer, machine: Machine, version: numbe
   return { isSolved: found === `wanted ${version}, wanted-lib ${version}`, ms };
 }
 
-/** Publishes one after the other, without a pause, until the signal; answers how many. */
+/** Publishes one after the other without a pause, until the signal; returns their number. */
 async function publishOthers(server: MeasuredServer, signal: AbortSignal): Promise<number> {
   let count = 0;
   for (; !signal.aborted; count += 1) await send(server, `other-${count % 50}`, `${count}`);
@@ -96,7 +96,7 @@ async function solveFor(
   return await python("solve.py", [`${url}/admin/main`, ...specs], z.array(recordShape), machine);
 }
 
-/** What the access log has of the client: shards, and no document that has the whole of a subdir. */
+/** The client's requests in the access log: shards, and no document with all of a subdir. */
 async function requestRows({ dataDir }: MeasuredServer): Promise<Row[]> {
   const folder = dirname(dataDir);
   const logs = (await readdir(folder)).filter((name) => name.startsWith("log"));
@@ -114,7 +114,7 @@ async function requestRows({ dataDir }: MeasuredServer): Promise<Row[]> {
   });
   return [
     rowOf("the index of shards", `/${SUBDIR}/repodata_shards.msgpack.zst`, "at least", ROUNDS),
-    // Two names have changed in each round.
+    // Each round changed two names.
     rowOf("shards", `/${SUBDIR}/shards/`, "at least", 2 * ROUNDS),
     rowOf("repodata.json", "/repodata.json", "at most", 0),
   ];

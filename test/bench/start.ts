@@ -1,4 +1,4 @@
-// `start`: how long an empty server takes to its first answer, what `version` costs, how large the binary is.
+// `start`: the time to an empty server's first response, the cost of `version`, and the size of the binary.
 
 import { statSync } from "node:fs";
 import { mkdir, rm, writeFile } from "node:fs/promises";
@@ -9,7 +9,7 @@ import { type Bench, byTurns, GB, MB, type Measurement, seconds } from "./bench.
 import { freePort, startProcess } from "./processes.ts";
 import type { Row } from "./report.ts";
 
-/** Short, so there may be more of them than of the long measurements. */
+/** Each is short, so there are more of them than of the long measurements. */
 const TIMES = 7;
 
 export const start: Measurement = { name: "start", space: 2 * GB, measure };

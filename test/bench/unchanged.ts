@@ -1,4 +1,4 @@
-// A document that does not change, asked for again and again, against nginx serving the same bytes.
+// Repeated requests for an unchanged document, compared with nginx serving the same bytes.
 
 import { z } from "zod";
 
@@ -10,17 +10,17 @@ import type { Row } from "./report.ts";
 
 export type UnchangedOptions = {
   readonly url: string;
-  /** How long each is asked for. */
+  /** The duration for each document. */
   readonly seconds: number;
-  /** Whether answers without a body are measured as well. */
+  /** Whether responses without a body are measured as well. */
   readonly bodiless: boolean;
-  /** The least ratio to nginx. */
+  /** The target: the least ratio to nginx. */
   readonly ratio: number;
 };
 
 const bodilessResult = z.object({ requests: z.number(), seconds: z.number() });
 
-/** The whole document, an answer that it has not changed, and its head alone. */
+/** The complete document, a 304 response, and a HEAD response. */
 export async function unchangedRows(bench: Bench, options: UnchangedOptions): Promise<Row[]> {
   const { url, seconds, ratio } = options;
   const answer = await fetch(url);
@@ -77,7 +77,7 @@ async function etagOf(url: string): Promise<string> {
 
 type Bodiless = { readonly etag?: string; readonly status: number; readonly seconds: number };
 
-/** Requests per second whose answers have no body; wrk waits for one after a HEAD. */
+/** Requests per second whose responses have no body; wrk waits for a body after a HEAD. */
 async function answerAgain(url: string, method: "GET" | "HEAD", options: Bodiless): Promise<number> {
   const { hostname, port, host, pathname } = new URL(url);
   const condition = options.etag === undefined ? "" : `If-None-Match: ${options.etag}\r\n`;

@@ -1,4 +1,4 @@
-// `upload`: one package of 1.57 GB, beside writing it plainly and beside hashing it.
+// `upload`: one package of 1.57 GB, compared with plainly writing and with hashing it.
 
 import { closeSync, fsyncSync, openSync, readSync, statSync, writeSync } from "node:fs";
 import { rm } from "node:fs/promises";
@@ -57,7 +57,7 @@ async function sample(bench: Bench, path: string): Promise<Sample> {
       return { upload: took, write, hash, memory: (await server.peakMemory()) ?? 0 };
     });
   } finally {
-    // Few files, but the room is not large enough for the data of every run.
+    // Few files, but the disk has no space for the data of every run.
     await rm(data, { recursive: true, force: true });
   }
 }
@@ -77,7 +77,7 @@ async function sendWithCurl(path: string, address: string, authorization: string
   return Number(await output(command, { timeoutMs: 600_000 }));
 }
 
-/** Lets the disk finish what earlier steps left to it. */
+/** Lets the disk finish the work that earlier steps left. */
 async function settle(): Promise<void> {
   await output(["sync"], { timeoutMs: 600_000 });
 }

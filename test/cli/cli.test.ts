@@ -26,7 +26,7 @@ async function condarium(...args: string[]): Promise<Ran> {
 }
 
 describe("commands beside a running server", () => {
-  test("make a user who can sign in at once, and take the right away again", async () => {
+  test("create a user who can sign in at once, and remove the login again", async () => {
     const made = await condarium("user", "create", "carol");
     expect([made.code, made.out.length]).toEqual([0, 1]);
     const password = made.out[0] ?? "";
@@ -70,7 +70,7 @@ describe("commands beside a running server", () => {
     expect((await server.withToken(token).get("/dave/noarch/repodata.json")).status).toBe(401);
   });
 
-  test("make, show, change, grant and delete channels", async () => {
+  test("create, show, change, grant and delete channels", async () => {
     await condarium("user", "create", "erin");
     await condarium("user", "create", "frank");
     expect((await condarium("channel", "create", "erin/tools", "--visibility", "private")).code).toBe(0);
@@ -98,7 +98,7 @@ describe("commands beside a running server", () => {
     expect((await condarium("channel", "list", "erin")).rows).toHaveLength(0);
   });
 
-  test("hide what a user has without ending the user's logins, and show it again", async () => {
+  test("hide a user's channels without ending the user's logins, and show them again", async () => {
     const password = (await condarium("user", "create", "hugo")).out[0] ?? "";
     const statuses = async () => [
       (await server.anonymous.get("/hugo/noarch/repodata.json")).status,
@@ -115,7 +115,7 @@ describe("commands beside a running server", () => {
     expect(await statuses()).toEqual([200, 401]);
   });
 
-  test("show roles where they were given, and take away only those", async () => {
+  test("show roles where they were granted, and remove only those", async () => {
     await condarium("user", "create", "gina");
     await condarium("channel", "create", "gina/tools");
     expect((await condarium("channel", "grant", "gina", "dave", "maintainer")).code).toBe(0);
@@ -138,7 +138,7 @@ describe("commands beside a running server", () => {
     const again = await condarium("channel", "revoke", "gina/tools", "dave");
     expect([again.code, again.err.join()]).toEqual([1, expect.stringContaining("maintainer of all that gina has")]);
     const last = await condarium("channel", "revoke", "gina", "dave");
-    expect([last.code, last.err]).toEqual([0, ["dave has no role on gina any more."]]);
+    expect([last.code, last.err]).toEqual([0, ["dave no longer has a role on gina."]]);
     expect(await grantsOf("gina/tools")).toEqual([]);
   });
 
@@ -167,7 +167,7 @@ describe("commands beside a running server", () => {
     expect((await condarium("channel", "list", "jane")).rows).toEqual([]);
   });
 
-  test("set an owner's unnamed channel, which is there before anything is in it", async () => {
+  test("set an owner's unnamed channel before anything is published to it", async () => {
     await condarium("user", "create", "ida");
     expect((await condarium("channel", "set", "ida/-", "--visibility", "private", "--max-age", "60")).code).toBe(0);
     expect((await server.anonymous.get("/ida/noarch/repodata.json")).status).toBe(401);
@@ -180,13 +180,13 @@ describe("commands beside a running server", () => {
     expect((await condarium("channel", "set", "ida/other", "--max-age", "60")).code).toBe(1);
   });
 
-  test("find nothing wrong with what the server stores", async () => {
+  test("find nothing wrong in the server's data folder", async () => {
     const verified = await condarium("verify", "--full");
     expect([verified.code, verified.out]).toEqual([0, []]);
   });
 });
 
-describe("what a person gets wrong", () => {
+describe("a mistake on the command line", () => {
   test.each([
     [["serve", "--prot", "1"], "--prot"],
     [["sevre"], "sevre"],
@@ -194,11 +194,11 @@ describe("what a person gets wrong", () => {
     [["token", "create", "admin"], "--name"],
     [["token", "create", "admin", "--name", "x", "--scope", "everything"], "everything"],
     [["token", "create", "admin", "--name", "x", "--expires", "soon"], "90d"],
-    [["channel", "create", "admin"], "owner/channel"],
+    [["channel", "create", "admin"], "admin/CHANNEL"],
     [["channel", "create", "admin/noarch"], "noarch"],
     [["channel", "create", "generic:admin/x"], "write generic:OWNER/-"],
-    [["channel", "show", "generic:admin"], "owner/channel"],
-    [["channel", "set", "cargo:admin/-", "--description", "x"], "there are conda, generic"],
+    [["channel", "show", "generic:admin"], "OWNER/CHANNEL"],
+    [["channel", "set", "cargo:admin/-", "--description", "x"], "Valid types: conda, generic"],
     [["channel", "create", "admin/x", "--visibility", "secret"], "secret"],
     [["channel", "grant", "admin/-", "admin", "king"], "maintainer"],
     [["channel", "set", "admin/-", "--max-age", "abc"], "whole number of seconds"],
@@ -206,27 +206,31 @@ describe("what a person gets wrong", () => {
     [["channel", "set", "admin", "--max-age", "60"], "Only the visibility"],
     [["user", "create", "api"], "api"],
     [["user", "create", "Alice!"], "Alice!"],
-    [["config", "show", "--listen", "nowhere"], "--listen"],
+    [["config", "show", "--listen", "nowhere"], "--listen must be HOST:PORT"],
+    [["config", "show", "--workers", "0"], "--workers must be a whole number from 1 to 10000, for example 2."],
+    [["config", "show", "--create-channels", "maybe"], "--create-channels must be yes or no."],
+    [["gc", "--grace", "soon"], "--grace must be a time of at most 365d"],
+    [["health", "--url", "localhost:8080"], "It must be an http or https URL, for example http://127.0.0.1:8080."],
     [["verify", "--config", "/no/such/file"], "/no/such/file"],
-  ])("%j is wrong usage, with exit code 2 and a line that helps", async (args, hint) => {
+  ])("exits with code 2 and a helpful line: %j", async (args, hint) => {
     const { code, err, out } = await withStderr(() => condarium(...args));
     expect([code, out]).toEqual([2, []]);
     expect(err).toContain(hint);
-    // The words of the library that checks values are not for people.
+    // The validation library's own words are not for people.
     expect(err).not.toMatch(/✖|→|Invalid input|Too (big|small)|expected \w+/);
   });
 
   test.each([
-    ["a user twice", ["user", "create", "admin"], "taken"],
-    ["the last administrator's end", ["user", "disable", "admin"], "only administrator"],
+    ["creating a user twice", ["user", "create", "admin"], "taken"],
+    ["disabling the last administrator", ["user", "disable", "admin"], "only administrator"],
     ["an unknown user", ["token", "list", "nobody"], "nobody"],
     ["an unknown channel", ["channel", "show", "admin/none"], "admin/none"],
-  ])("%s fails with exit code 1", async (_, args, hint) => {
+  ])("exits with code 1: %s", async (_, args, hint) => {
     const { code, err } = await condarium(...args);
     expect([code, err.join("\n")]).toEqual([1, expect.stringContaining(hint)]);
   });
 
-  test("a folder without data is not filled by a command", async () => {
+  test("does not fill a folder without data", async () => {
     const { code, err } = await condariumIn("/no/such/folder", "user", "list");
     expect([code, err.join("\n")]).toEqual([2, expect.stringContaining("no condarium data")]);
     expect(await Bun.file("/no/such/folder/condarium.db").exists()).toBe(false);
@@ -239,14 +243,41 @@ describe("what a person gets wrong", () => {
   }
 });
 
-test("completion scripts are there for the usual shells", async () => {
+test.each([
+  [["user", "create"], "condarium user create [options] <name>"],
+  [["channel", "grant"], "condarium channel grant [options] <channel> <user> <role>"],
+  [["gc"], "condarium gc [options]"],
+  [[], "condarium [options] [command]"],
+])("help %j prints the help of that command", async (names, usage) => {
+  const { code, out } = await spawnCondarium("help", ...names);
+  expect([code, out.split("\n", 1)[0]]).toEqual([0, `Usage: ${usage}`]);
+  expect((await spawnCondarium(...names, "--help")).out).toBe(out);
+});
+
+test("help of an unknown command is wrong usage", async () => {
+  const { code, err } = await spawnCondarium("help", "user", "make");
+  expect([code, err]).toEqual([2, expect.stringContaining("condarium: There is no command user make.")]);
+});
+
+test("help texts show no empty default", async () => {
+  expect((await spawnCondarium("token", "create", "--help")).out).not.toContain("[]");
+});
+
+test("completion scripts exist for the usual shells", async () => {
   for (const shell of ["bash", "zsh", "fish"]) {
     const child = Bun.spawn([process.execPath, "src/main.ts", "complete", shell], { stdout: "pipe" });
     expect(await new Response(child.stdout).text()).toContain("condarium");
   }
 });
 
-/** Commander writes what is wrong straight to standard error. */
+/** Commander writes help straight to standard output, so help runs in a separate process. */
+async function spawnCondarium(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  const child = Bun.spawn([process.execPath, "src/main.ts", ...args], { stdout: "pipe", stderr: "pipe" });
+  const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+  return { code: await child.exited, out, err };
+}
+
+/** Commander writes errors straight to standard error. */
 async function withStderr(work: () => Promise<Ran>): Promise<{ code: number; out: string[]; err: string }> {
   const write = process.stderr.write;
   const lines: string[] = [];

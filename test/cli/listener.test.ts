@@ -43,7 +43,7 @@ async function eventually(holds: () => boolean | Promise<boolean>): Promise<bool
   return false;
 }
 
-test("connections that wait for nothing are given up first, and the port is kept", async () => {
+test("the listener closes idle connections first and keeps the port", async () => {
   let open = true;
   const scene = start(() => (open ? 99 : 10));
   const socket = await openSocket(listener.port);
@@ -57,7 +57,7 @@ test("connections that wait for nothing are given up first, and the port is kept
   expect(scene.lines.filter((line) => line.includes("handles-free"))).toHaveLength(1);
 });
 
-test("the port rests while that does not help, and is the same one afterwards", async () => {
+test("the listener closes the port while closing connections does not help, and reopens the same port afterwards", async () => {
   let open = 99;
   const scene = start(() => open);
   expect(await eventually(async () => listener.isShort() && !(await isHere()))).toBe(true);
@@ -67,7 +67,7 @@ test("the port rests while that does not help, and is the same one afterwards", 
   expect([listener.isShort(), scene.ports]).toEqual([false, [undefined, listener.port]]);
 });
 
-test("a port that stays short takes no connection in between, and needs more free to begin again than to stop", async () => {
+test("a listener that stays short of handles accepts no connection, and needs more free handles to reopen than to close", async () => {
   let open = 80;
   start(() => open);
   expect(await eventually(async () => !(await isHere()))).toBe(true);

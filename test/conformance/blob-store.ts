@@ -1,15 +1,16 @@
-// What every storage driver promises. Each driver's own test calls this with a way to start it.
+// The contract of every storage driver. Each driver's own test calls this with a way to start it.
 
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readFile } from "node:fs/promises";
 import type { BlobKey, BlobStore, StagedBlob } from "../../src/modules/storage/blob-store.ts";
 import { blobKey, fileListKey, shardKey } from "../../src/modules/storage/keys.ts";
 import { errorOf } from "../modules/error-of.ts";
+import { named } from "../support/case-name.ts";
 
 export type BlobStoreRig = {
-  /** A store on the place of this rig; the second call is what a process that starts later sees. */
+  /** A store in the folder of this rig; the second call is a process that starts later. */
   open(): BlobStore;
-  /** What lies there beside the blobs: nothing may stay. */
+  /** The files beside the blobs: none are allowed to stay. */
   leftovers(): Promise<string[]>;
   close(): Promise<void>;
 };
@@ -54,7 +55,7 @@ function staging(store: () => BlobStore, rig: () => BlobStoreRig): void {
     expect(await keysOf(store(), "blobs/")).toEqual([A]);
   });
 
-  test("takes an empty blob and one of many chunks", async () => {
+  test("stores an empty blob and one of many chunks", async () => {
     const chunk = new Uint8Array(100_000).fill(7);
     const [empty, large] = [await store().stage(), await store().stage()];
     await empty.sync();
@@ -103,7 +104,7 @@ function staging(store: () => BlobStore, rig: () => BlobStoreRig): void {
     expect(await textOf(store(), A)).toBe("content");
   });
 
-  test("refuses to promote what was not synced or is discarded, and shows nothing of it", async () => {
+  test("refuses to promote an unsynced or discarded stage, and shows nothing of it", async () => {
     const staged = await store().stage();
     await staged.append(bytes("content"));
     expect((await errorOf(staged.promote(A))).message).toContain("synced");
@@ -115,7 +116,7 @@ function staging(store: () => BlobStore, rig: () => BlobStoreRig): void {
     expect(await store().stat(A)).toBeUndefined();
   });
 
-  test("sweeps what an earlier process left, and not what is being staged", async () => {
+  test("sweeps the leftovers of an earlier process, and not the current stages", async () => {
     const [left, live] = [await stagedOf(store(), "left"), await store().stage()];
     await left.promote(A);
     expect(await store().sweep()).toBe(0);
@@ -126,31 +127,34 @@ function staging(store: () => BlobStore, rig: () => BlobStoreRig): void {
     expect(await rig().open().sweep()).toBe(2);
     expect(await rig().leftovers()).toEqual([]);
     expect(await rig().open().sweep()).toBe(0);
-    // The process that left it is gone by then; here its file handle has to be given back.
+    // The process that left it has ended by then; here its file handle has to be released.
     await unfinished.discard();
   });
 }
 
 function reading(store: () => BlobStore): void {
-  test.each(["put", "putDerived"] as const)("%s writes content whole, also over other content", async (way) => {
+  test.each(["put", "putDerived"] as const)("%s writes the complete content, also over other content", async (way) => {
     for (const content of ["first", "again", "", "longer than before"]) {
       await store()[way](A, bytes(content));
       expect(await textOf(store(), A)).toBe(content);
     }
   });
 
-  test("puts derived content whole, and leaves nothing else behind", async () => {
+  test("writes derived content completely, and leaves nothing else behind", async () => {
     await store().putDerived(A, bytes("first"));
     await store().putDerived(A, bytes("again"));
     expect(await textOf(store(), A)).toBe("again");
   });
 
-  test.each(["put", "putDerived"] as const)("%s at once under one key leaves one content whole", async (way) => {
-    const contents = Array.from({ length: 20 }, (_, at) => String.fromCodePoint(97 + at).repeat(50_000 + at));
-    await Promise.all(contents.map((content) => store()[way](A, bytes(content))));
-    expect(contents).toContain((await textOf(store(), A)) ?? "");
-    expect(await keysOf(store(), "blobs/")).toEqual([A]);
-  });
+  test.each(["put", "putDerived"] as const)(
+    "%s called concurrently for one key leaves one complete content",
+    async (way) => {
+      const contents = Array.from({ length: 20 }, (_, at) => String.fromCodePoint(97 + at).repeat(50_000 + at));
+      await Promise.all(contents.map((content) => store()[way](A, bytes(content))));
+      expect(contents).toContain((await textOf(store(), A)) ?? "");
+      expect(await keysOf(store(), "blobs/")).toEqual([A]);
+    },
+  );
 
   test("opens inclusive ranges", async () => {
     await store().put(A, bytes("0123456789"));
@@ -161,7 +165,7 @@ function reading(store: () => BlobStore): void {
     expect((await store().open(A, { start: 2, end: 4 }))?.size).toBe(3);
   });
 
-  test("has nothing under a key that was never written or is deleted", async () => {
+  test("finds nothing under a key that was never written or was deleted", async () => {
     await store().put(A, bytes("content"));
     await store().delete(A);
     await store().delete(A);
@@ -189,30 +193,32 @@ function reading(store: () => BlobStore): void {
 
 function refusals(store: () => BlobStore): void {
   const hash = "a".repeat(64);
-  test.each([
-    "",
-    "/",
-    "blobs",
-    "blobs/",
-    `/blobs/aa/aa/${hash}`,
-    `blobs/../blobs/aa/${hash}`,
-    "blobs/../../etc/passwd",
-    "blobs/./x",
-    "blobs//x",
-    `blobs/AA/AA/${hash}`,
-    `blobs/aa/aa/${hash.toUpperCase()}`,
-    `blobs\\aa\\${hash}`,
-    "blobs/aa/a\0a",
-    "blobs/aa/a\na",
-    "blobs/aa/ä",
-    "blobs/aa/a%2e",
-    "blobs/aa/.hidden",
-    "tmp/x",
-    "condarium.db",
-    "derived/1/x",
-    `blobs/${"a".repeat(300)}`,
-    "blobs/1/2/3/4/5",
-  ])("refuses the key %j", async (text) => {
+  test.each(
+    named([
+      "",
+      "/",
+      "blobs",
+      "blobs/",
+      `/blobs/aa/aa/${hash}`,
+      `blobs/../blobs/aa/${hash}`,
+      "blobs/../../etc/passwd",
+      "blobs/./x",
+      "blobs//x",
+      `blobs/AA/AA/${hash}`,
+      `blobs/aa/aa/${hash.toUpperCase()}`,
+      `blobs\\aa\\${hash}`,
+      "blobs/aa/a\0a",
+      "blobs/aa/a\na",
+      "blobs/aa/ä",
+      "blobs/aa/a%2e",
+      "blobs/aa/.hidden",
+      "tmp/x",
+      "condarium.db",
+      "derived/1/x",
+      `blobs/${"a".repeat(300)}`,
+      "blobs/1/2/3/4/5",
+    ]),
+  )("refuses the key %s", async (_, text) => {
     // A cast is the only way to such a key.
     const key = text as BlobKey;
     const staged = await stagedOf(store(), "content");

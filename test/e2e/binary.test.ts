@@ -30,7 +30,7 @@ describe.skipIf(fromSource)("the compiled binary", () => {
   });
   afterAll(() => rm(room, { recursive: true, force: true }));
 
-  test("is not larger than 130 MB", () => {
+  test("is at most 130 MB", () => {
     expect(Bun.file(builtBinary()).size).toBeLessThanOrEqual(130_000_000);
   });
 
@@ -55,15 +55,15 @@ describe.skipIf(fromSource)("the compiled binary", () => {
     expect((await readdir(cwd)).sort()).toEqual([...before, "data"].sort());
   });
 
-  test("would be fooled by that folder, were it plain bun", async () => {
-    // Shows that the folder of the test above is not harmless.
+  test("would read these files if it were plain bun", async () => {
+    // Shows that the folder of the test above is harmful to plain bun.
     const cwd = await hostileFolder("hostile-to-bun");
     const ran = await run([process.execPath, "--print", "process.env.CONDARIUM_DATA"], { cwd });
     expect(ran.stdout).toContain("stolen");
     expect(await readdir(cwd)).toContain("preloaded");
   });
 
-  test.skipIf(!canStepDown)("serves as an unprivileged user from a folder that nobody may write", async () => {
+  test.skipIf(!canStepDown)("serves as an unprivileged user from a folder that nobody can write to", async () => {
     const cwd = await folder("read-only");
     const dataDir = await folder("nobody");
     const binary = join(room, "condarium");

@@ -1,4 +1,4 @@
-// Folders that are made once and kept in `.cache/` of the checkout.
+// Folders that are built once and kept in `.cache/` of the checkout.
 
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
@@ -6,7 +6,7 @@ import { join } from "node:path";
 
 const CACHE = join(import.meta.dir, "../../.cache");
 
-/** The folder `name-<hash of the key>`; another key makes another folder. It appears whole or not at all. */
+/** The folder `name-<hash of the key>`; another key gives another folder. It appears complete or not at all. */
 export async function cachedFolder(
   name: string,
   key: readonly string[],
@@ -22,7 +22,7 @@ export async function cachedFolder(
     await rename(draft, folder);
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
-    // Another run may have been faster.
+    // A concurrent run was possibly faster.
     if (!existsSync(folder)) throw error;
   }
   return folder;

@@ -1,4 +1,4 @@
-// The clients of the end-to-end tests: Python with pinned conda tools, made once and kept, and curl.
+// The clients of the end-to-end tests: Python with pinned conda tools, installed once and kept, and curl.
 
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -10,10 +10,10 @@ import { leaveOut } from "../support/left-out.ts";
 import { cachedFolder } from "./cache.ts";
 import { output, PATH, run } from "./run.ts";
 
-/** One machine of one person: its own home, caches and credentials, shared by the runs that should share them. */
+/** One user's machine: its own home, caches and credentials, shared by the runs that should share them. */
 export type Machine = {
   readonly home: string;
-  /** What py-rattler knows of secrets, by host name; `undefined` forgets them. */
+  /** py-rattler's credentials by host name; `undefined` removes them. */
   signIn(secrets: Readonly<Record<string, Secret>> | undefined): Promise<void>;
   remove(): Promise<void>;
 };
@@ -30,12 +30,12 @@ const REQUIREMENTS = join(import.meta.dir, "requirements.txt");
 
 let interpreter: Promise<string | undefined> | undefined;
 
-/** Whether the clients can be had here; says why not in one line, and never lets CI go without them. */
+/** Whether the clients are available; otherwise prints the reason in one line, and fails in CI. */
 export async function haveClients(): Promise<boolean> {
   return (await findPython()) !== undefined;
 }
 
-/** Runs `python/SCRIPT` on a machine and reads the line of JSON that it prints; throws what it wrote when it fails. */
+/** Runs `python/SCRIPT` on a machine and returns the line of JSON that it prints; throws its output when it fails. */
 export async function python<T>(
   script: string,
   args: readonly string[],
@@ -69,9 +69,9 @@ export async function createMachine(): Promise<Machine> {
   return { home, signIn, remove: () => rm(home, { recursive: true, force: true }) };
 }
 
-/** Runs the real curl; an answer of any status is an answer, only a failed transfer throws. */
+/** Runs the real curl; a response of any status is a result, only a failed transfer throws. */
 export async function curl(...args: readonly string[]): Promise<CurlAnswer> {
-  // `--disable` has to come first: it keeps curl from reading its configuration file.
+  // `--disable` has to be the first option: it keeps curl from reading its configuration file.
   const printed = await output([
     "curl",
     "--disable",
@@ -108,7 +108,7 @@ async function makePython(): Promise<string> {
     await output(["python3", "-m", "venv", draft]);
     const pip = [join(draft, "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
     const installed = await run([...pip, "--only-binary", ":all:", "--requirement", REQUIREMENTS], {
-      // Proxies and mirrors of this machine are pip's business.
+      // Proxies and mirrors of this machine are pip's to use.
       env: Object.fromEntries(Object.entries(process.env).flatMap(([key, value]) => (value ? [[key, value]] : []))),
       timeoutMs: 300_000,
     });

@@ -10,21 +10,21 @@ import { record, solve, useScene } from "./scene.ts";
 
 const SUBDIRS = ["linux-64", "noarch"] as const;
 
-/** The forms of the index; a client that misses the one it prefers falls back in silence. */
+/** The forms of the index; a client that does not find the one it prefers falls back silently. */
 const SERVED = ["repodata.json", "repodata.json.zst", "repodata.json.bz2", "repodata_shards.msgpack.zst"];
 
 const packageMap = z.record(z.string(), z.record(z.string(), z.unknown()));
 const repodata = z.record(z.string(), z.unknown());
 type PackageMap = z.infer<typeof packageMap>;
 
-describe.skipIf(!(await haveClients()))("the index as real clients see it", () => {
+describe.skipIf(!(await haveClients()))("an index read by real clients", () => {
   let started = 0;
   const scene = useScene(async (opened) => {
     started = Date.now();
     await opened.publish("main", ...opened.packages.all);
   });
 
-  test("repodata.json has the records that rattler-index makes of the same packages, field by field", async () => {
+  test("has in repodata.json the records that rattler-index makes of the same packages, field by field", async () => {
     const oracle = await rattlerIndex();
     for (const subdir of SUBDIRS) {
       const ours = await document(`${subdir}/repodata.json`);
@@ -33,13 +33,13 @@ describe.skipIf(!(await haveClients()))("the index as real clients see it", () =
         const records = packageMap.parse(ours[key]);
         expect(Object.keys(records)).not.toBeEmpty();
         expect(withoutIndexedTimestamp(records)).toEqual(withExportsOfTwins(theirs, key));
-        // The time of publishing is the server's own, so it is the one field that has to differ.
+        // The server sets the time of publishing, so it is the one field that differs.
         for (const { indexed_timestamp } of Object.values(records)) {
           expect(Number.isInteger(indexed_timestamp)).toBe(true);
           expect(indexed_timestamp).toBeWithin(started, Date.now() + 1);
         }
       }
-      // On purpose: `removed` is always there, and `v3` is not while no record needs it.
+      // Intended: `removed` is always present, and `v3` is absent while no record needs it.
       expect(Object.keys(ours).sort()).toEqual(["info", "packages", "packages.conda", "removed", "repodata_version"]);
       expect(ours["info"]).toEqual({ subdir });
       expect(ours["removed"]).toEqual([]);
@@ -47,19 +47,19 @@ describe.skipIf(!(await haveClients()))("the index as real clients see it", () =
     }
   });
 
-  test("clients see the same packages whichever form of the index they prefer, and by a strict parse", async () => {
+  test("shows the same packages in every form of the index, also to a strict parser", async () => {
     const forms = z.record(z.enum(["shards", "zst", "bz2", "json", "strict"]), z.array(record));
     for (const subdir of SUBDIRS) {
       const machine = await createMachine();
       const seen = await python("fetch_repodata.py", [scene().channel("main"), subdir, machine.home], forms, machine);
       const published = scene().packages.all.filter((one) => one.subdir === subdir);
       expect(seen.strict.map(({ fileName }) => fileName)).toEqual(published.map(({ fileName }) => fileName).sort());
-      // In a flat index, rattler leaves out a `.tar.bz2` that has a `.conda` of the same build.
+      // In a flat index, rattler leaves out a `.tar.bz2` when a `.conda` of the same build exists.
       const preferred = seen.strict.filter(({ fileName }) => fileName.endsWith(".conda"));
       for (const form of ["shards", "zst", "bz2", "json"] as const) {
         expect(seen[form].filter(({ fileName }) => fileName.endsWith(".conda"))).toEqual(preferred);
       }
-      // Only the log tells whether each form was read.
+      // Only the log shows whether the client read each form.
       const base = `/alice/main/${subdir}`;
       const answered = await scene().server.requests(({ path }) => path.startsWith(base));
       for (const file of SERVED)
@@ -68,7 +68,7 @@ describe.skipIf(!(await haveClients()))("the index as real clients see it", () =
     }
   });
 
-  test("run_exports.json has the run exports that rattler-index finds, and an entry for each package", async () => {
+  test("has in run_exports.json the run exports that rattler-index finds, and an entry for each package", async () => {
     const oracle = await rattlerIndex();
     for (const subdir of SUBDIRS) {
       const ours = await document(`${subdir}/run_exports.json`);
@@ -82,7 +82,7 @@ describe.skipIf(!(await haveClients()))("the index as real clients see it", () =
     }
   });
 
-  test("current_repodata.json has the newest of each name only, as repodata.json has them", async () => {
+  test("has in current_repodata.json only the newest of each name, equal to the entry in repodata.json", async () => {
     for (const subdir of SUBDIRS) {
       const [current, whole] = [
         await document(`${subdir}/current_repodata.json`),
@@ -98,7 +98,7 @@ describe.skipIf(!(await haveClients()))("the index as real clients see it", () =
     }
   });
 
-  test("channeldata.json tells of every package, by its newest version", async () => {
+  test("has every package in channeldata.json, described by its newest version", async () => {
     const { packages } = await document("channeldata.json");
     const names = [...new Set(scene().packages.all.map(({ name }) => name))].sort();
     expect(Object.keys(packageMap.parse(packages)).sort()).toEqual(names);
@@ -112,7 +112,7 @@ describe.skipIf(!(await haveClients()))("the index as real clients see it", () =
     });
   });
 
-  test("a client with a warm cache sees a new version at once, and one in a subdir that was empty", async () => {
+  test("shows a new version at once to a client with a warm cache, also in a subdir that was empty", async () => {
     await scene().publish("growing", scene().packages.find("weather-data"));
     const machine = await createMachine();
     const channel = scene().channel("growing");
@@ -128,7 +128,7 @@ describe.skipIf(!(await haveClients()))("the index as real clients see it", () =
     await machine.remove();
   });
 
-  test("a client with a warm cache is answered 304 while nothing changed", async () => {
+  test("responds with 304 to a client with a warm cache while nothing changes", async () => {
     await scene().publish("quiet", scene().packages.find("weather-data"));
     const machine = await createMachine();
     const before = await solve(scene().channel("quiet"), ["weather-data"], machine);
@@ -164,7 +164,7 @@ function readsQuiet({ path, method }: LoggedRequest): boolean {
   return method === "GET" && path.startsWith("/alice/quiet/");
 }
 
-/** rattler-index reads `run_exports` of a `.conda` only; of a `.tar.bz2` it has to be that of its twin. */
+/** rattler-index reads `run_exports` of a `.conda` only; those of a `.tar.bz2` have to equal those of its twin. */
 function withExportsOfTwins(theirs: z.infer<typeof repodata>, key: string): PackageMap {
   const twins = packageMap.parse(theirs["packages.conda"]);
   const records = Object.entries(withoutIndexedTimestamp(packageMap.parse(theirs[key])));

@@ -1,5 +1,5 @@
-// install-from.ts URL PASSWORD: publishes packages of rattler-build to a running server and installs them with py-rattler.
-// For servers that the tests do not start themselves, such as one in a container.
+// install-from.ts URL PASSWORD: publishes packages of rattler-build to a server and installs them with py-rattler.
+// For servers that the tests do not start themselves, such as a container.
 
 import { join } from "node:path";
 import { z } from "zod";

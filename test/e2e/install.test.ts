@@ -26,7 +26,7 @@ describe.skipIf(!(await haveClients()))("installing from a public channel", () =
   });
 
   test.each(["/alice/main", "/api/packages/alice/conda/main", "/get/alice/main", "/alice/old"])(
-    "py-rattler installs from %s, and what it installed runs",
+    "works with py-rattler from %s, and the installed package runs",
     async (path) => {
       const machine = await createMachine();
       const prefix = join(machine.home, "prefix");
@@ -44,7 +44,7 @@ describe.skipIf(!(await haveClients()))("installing from a public channel", () =
     },
   );
 
-  test("rattler in JavaScript solves, and everything it names can be downloaded", async () => {
+  test("works with rattler in JavaScript: it solves, and every file in the solution can be downloaded", async () => {
     const solved = await simpleSolve(WANTED, [scene().channel("main")], ["linux-64", "noarch"], []);
     expect(solved.map(({ packageName, version }) => `${packageName} ${version}`).sort()).toEqual(SOLVED);
     for (const { url, filename } of solved) {
@@ -55,7 +55,7 @@ describe.skipIf(!(await haveClients()))("installing from a public channel", () =
     }
   });
 
-  test("a name that is not there is said to be missing, by both", async () => {
+  test("reports a missing package name in both clients", async () => {
     const channel = scene().channel("main");
     expect(python("solve.py", [channel, "no-such-package"], z.unknown())).rejects.toThrow("no-such-package");
     expect(simpleSolve(["no-such-package"], [channel], ["noarch"], [])).rejects.toContain("no-such-package");

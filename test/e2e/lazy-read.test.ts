@@ -14,12 +14,12 @@ const read = z.object({
   rattler: z.object({ index, access: z.string() }),
 });
 
-describe.skipIf(!(await haveClients()))("reading metadata of a package that stays on the server", () => {
+describe.skipIf(!(await haveClients()))("reading metadata of a remote package", () => {
   const scene = useScene(async (opened) => {
     await opened.publish("main", ...opened.packages.all);
   });
 
-  test("takes a small part of a large .conda, by ranges", async () => {
+  test("fetches a small part of a large .conda by ranges", async () => {
     const { seen, size } = await lazily("weather-data", "conda");
     expect(seen.streaming.answers.map(({ status }) => status)).toEqual(seen.streaming.answers.map(() => 206));
     const taken = seen.streaming.answers.reduce((sum, { length }) => sum + length, 0);
@@ -27,13 +27,13 @@ describe.skipIf(!(await haveClients()))("reading metadata of a package that stay
     expect(seen.rattler.access).toBe("sparse");
   });
 
-  test("works on a .conda that is smaller than the range asked for", async () => {
+  test("works on a .conda smaller than the requested range", async () => {
     const { seen, size } = await lazily("greeter", "conda");
     expect(seen.streaming.answers).toEqual([{ range: "bytes=-10240", status: 206, length: size }]);
     expect(seen.rattler.access).toBe("sparse");
   });
 
-  test("streams a .tar.bz2 from its beginning", async () => {
+  test("streams a .tar.bz2 from its start", async () => {
     const { seen, size } = await lazily("weather-data", "tar.bz2");
     expect(seen.streaming.answers).toEqual([{ range: null, status: 200, length: size }]);
   });

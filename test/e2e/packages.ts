@@ -1,4 +1,4 @@
-// Real packages, made by rattler-build once and kept.
+// Real packages, built by rattler-build once and kept.
 
 import { join } from "node:path";
 
@@ -11,7 +11,7 @@ export type RealPackage = z.infer<typeof realPackage> & { readonly path: string;
 
 export type RealPackages = {
   readonly all: readonly RealPackage[];
-  /** The package `name` or `name=version`, of the newest version unless told, as `.conda` unless told. */
+  /** The package `name` or `name=version`, by default of the newest version and as `.conda`. */
   find(spec: string, format?: RealPackage["format"]): RealPackage;
 };
 

@@ -13,7 +13,7 @@ describe.skipIf(!(await haveClients()))("installing from a private channel with 
     await opened.publish("secret", opened.packages.find("weather-lib"), opened.packages.find("weather-data"));
   });
 
-  test("fails without credentials, in every form of the address", async () => {
+  test("fails without credentials in every form of the address", async () => {
     for (const path of ["/alice/secret", "/api/packages/alice/conda/secret", "/get/alice/secret"]) {
       expect(solve(`${scene().server.url}${path}`, ["weather-data"])).rejects.toThrow("401");
     }
@@ -31,14 +31,14 @@ describe.skipIf(!(await haveClients()))("installing from a private channel with 
     expect(found?.name).toBe("weather-data");
   });
 
-  test("works with a token in the address, before any form of it", async () => {
+  test("works with a token in front of every form of the address", async () => {
     for (const path of ["/alice/secret", "/api/packages/alice/conda/secret", "/get/alice/secret"]) {
       await installs(`${scene().server.url}/t/${scene().alice.token}${path}`);
     }
   });
 
   test.each(["BasicHTTP", "BearerToken", "CondaToken"] as const)(
-    "works with a %s of the credentials file",
+    "works with a %s entry of the credentials file",
     async (kind) => {
       const { password, token } = scene().alice;
       const secrets: Record<typeof kind, Secret> = {
@@ -55,7 +55,7 @@ describe.skipIf(!(await haveClients()))("installing from a private channel with 
     await installs(scene().channel("secret"), secret);
   });
 
-  test("fails for someone else until the channel is granted, and then works at once", async () => {
+  test("fails for another user until the channel is granted, then works at once", async () => {
     const bob = await scene().server.createUser("bob");
     const machine = await createMachine();
     await machine.signIn({ "127.0.0.1": { BasicHTTP: { username: "bob", password: bob.password } } });

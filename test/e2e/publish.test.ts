@@ -7,11 +7,11 @@ import { useScene } from "./scene.ts";
 
 const problem = z.object({ title: z.string(), status: z.number(), detail: z.string() });
 
-describe.skipIf(!(await haveClients()))("publishing packages of rattler-build", () => {
+describe.skipIf(!(await haveClients()))("publishing packages built by rattler-build", () => {
   const scene = useScene();
 
   test.each(["conda", "tar.bz2"] as const)(
-    "curl --upload-file publishes a .%s once, and gets 409 after that",
+    "works once for a .%s with curl --upload-file, which gets 409 the second time",
     async (format) => {
       for (const one of scene().packages.all.filter((each) => each.format === format)) {
         const answer = await scene().put("main", one);
@@ -44,7 +44,7 @@ describe.skipIf(!(await haveClients()))("publishing packages of rattler-build", 
     },
   );
 
-  test("curl --form publishes it too", async () => {
+  test("works with curl --form", async () => {
     const one = scene().packages.find("greeter");
     const url = `${scene().server.url}/api/packages/alice/conda/form/${one.fileName}`;
     const credentials = ["--header", `Authorization: Bearer ${scene().alice.token}`];
@@ -53,7 +53,7 @@ describe.skipIf(!(await haveClients()))("publishing packages of rattler-build", 
     expect(await files("form", "noarch")).toEqual([one.fileName]);
   });
 
-  test("curl publishes, reads, resumes and deletes generic files", async () => {
+  test("works for generic files with curl: publish, read, resume and delete", async () => {
     const one = scene().packages.find("greeter");
     const bytes = await Bun.file(one.path).bytes();
     const credentials = ["--header", `Authorization: Bearer ${scene().alice.token}`];
@@ -72,7 +72,7 @@ describe.skipIf(!(await haveClients()))("publishing packages of rattler-build", 
     expect((await fetch(url)).status).toBe(404);
   });
 
-  test("rattler-build's Artifactory client publishes both formats, its body chunked and without a type", async () => {
+  test("works for both formats with rattler-build's Artifactory client, which sends chunks without a content type", async () => {
     const both = (["conda", "tar.bz2"] as const).map((format) => scene().packages.find("weather-lib", format));
     const url = `${scene().server.url}/api/packages/alice/conda`;
     const paths = both.map(({ path }) => path);
@@ -85,7 +85,7 @@ describe.skipIf(!(await haveClients()))("publishing packages of rattler-build", 
     expect(await files("artifacts", "noarch")).toEqual([]);
   });
 
-  test("nothing is taken from a stranger, from someone else, or by a token that only reads", async () => {
+  test("refuses a stranger, another user and a read-only token", async () => {
     await scene().publish("guarded", scene().packages.find("greeter"));
     const bob = await scene().server.createUser("bob");
     const readOnly = await scene().server.createToken("alice", "read:package");
@@ -97,7 +97,7 @@ describe.skipIf(!(await haveClients()))("publishing packages of rattler-build", 
     expect(await files("guarded", "noarch")).toEqual([scene().packages.find("greeter").fileName]);
   });
 
-  test("a file that is no package is refused with the reason, and stays out", async () => {
+  test("refuses a file that is no package with the reason, and lists nothing", async () => {
     const one = scene().packages.find("weather-data");
     const broken = { ...one, path: import.meta.path };
     const answer = await scene().put("broken", broken);

@@ -17,8 +17,8 @@ const MUTANTS = 300;
 
 const isHere = (await haveClients()) && (await haveLibarchive());
 
-describe.skipIf(!isHere)("whoever reads a package that is accepted finds the same in it:", () => {
-  test("packages of all writers, none of which is refused", async () => {
+describe.skipIf(!isHere)("independent readers and the server", () => {
+  test("read the same in packages of all writers, and none is refused", async () => {
     const folder = await mkdtemp(join(tmpdir(), "condarium-writers-"));
     try {
       const writers = await python("write_archives.py", [join(folder, "packages")], z.array(z.string()));
@@ -36,11 +36,11 @@ describe.skipIf(!isHere)("whoever reads a package that is accepted finds the sam
     }
   }, 120_000);
 
-  test("good packages with something changed in them", async () => {
+  test("read the same in every accepted mutant of a good package", async () => {
     const comparison = await compareReaders(mutants(SEED, 0, MUTANTS));
     expect(differencesOf(comparison)).toEqual([]);
     expect(comparison.accepted.length).toBeGreaterThan(MUTANTS / 6);
-    // Were most refused for one reason, nothing behind it would be reached.
+    // If most were refused for one reason, the checks behind it would not be reached.
     expect(comparison.refusals.size).toBeGreaterThan(25);
   }, 120_000);
 });

@@ -1,8 +1,8 @@
-// Runs a command to its end, with a time limit, in an environment that holds only what it is given.
+// Runs a command to its end, with a time limit, in an environment that contains only the given variables.
 
 export type RunOptions = {
   readonly cwd?: string;
-  /** The whole environment but for `PATH`. */
+  /** The complete environment except `PATH`. */
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string;
   readonly timeoutMs?: number;
@@ -29,7 +29,7 @@ export async function run(command: readonly string[], options: RunOptions = {}):
   return { code, stdout, stderr: stderr + limit };
 }
 
-/** Runs a command that has to succeed and gives what it printed. */
+/** Runs a command that has to succeed and returns its output. */
 export async function output(command: readonly string[], options: RunOptions = {}): Promise<string> {
   const ran = await run(command, options);
   if (ran.code !== 0) {

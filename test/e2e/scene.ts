@@ -1,4 +1,4 @@
-// What most client tests begin with: a server, a user who publishes, and real packages to publish.
+// The set-up of most client tests: a server, a user who publishes, and real packages to publish.
 
 import { afterAll, beforeAll } from "bun:test";
 
@@ -12,15 +12,15 @@ export type Scene = {
   readonly server: TestServer;
   readonly alice: { readonly name: string; readonly password: string; readonly token: string };
   readonly packages: RealPackages;
-  /** Where conda reads a channel of alice, in the short form. */
+  /** The short address of a channel of alice, for conda clients. */
   channel(name: string): string;
-  /** Sends a package to a channel of alice as Gitea's users do, by curl, and gives the answer as it came. */
+  /** Publishes a package to a channel of alice as Gitea's users do, by curl, and returns the response. */
   put(channel: string, one: RealPackage, credentials?: readonly string[]): Promise<CurlAnswer>;
-  /** Sends packages that have to be taken. */
+  /** Publishes packages that have to be accepted. */
   publish(channel: string, ...many: readonly RealPackage[]): Promise<void>;
 };
 
-/** A record as the Python scripts describe it. */
+/** A record in the form of the Python scripts. */
 export const record = z.object({
   name: z.string(),
   version: z.string(),
@@ -33,10 +33,10 @@ export const record = z.object({
   depends: z.array(z.string()),
 });
 
-/** The first run makes the Python environment. */
+/** The first run creates the Python environment. */
 const SETUP_LIMIT = 300_000;
 
-/** Opens a scene before the tests around it, closes it after them. */
+/** Opens a scene before the tests of a `describe`, and closes it after them. */
 export function useScene(prepare?: (scene: Scene) => Promise<void>): () => Scene {
   let scene: Scene | undefined;
   beforeAll(async () => {

@@ -1,4 +1,4 @@
-// Starts a condarium server on a data folder of its own: the compiled binary, or the source with CONDARIUM_TEST_SOURCE.
+// Starts a condarium server in its own data folder: the compiled binary, or the source with CONDARIUM_TEST_SOURCE.
 
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
@@ -10,11 +10,11 @@ import { z } from "zod";
 import { PATH, type Ran, run } from "./run.ts";
 
 export type ServerOptions = {
-  /** The command to run; the binary or the source unless given. */
+  /** The command to run; the binary or the source by default. */
   readonly command?: readonly string[];
-  /** The current folder of the server; an empty one unless given. */
+  /** The server's current folder; an empty one by default. */
   readonly cwd?: string;
-  /** The data folder; a new one unless given. `undefined` on purpose leaves `--data` out. */
+  /** The data folder; a new one by default. An explicit `undefined` omits `--data`. */
   readonly dataDir?: string | undefined;
 };
 
@@ -23,15 +23,15 @@ export type TestServer = {
   readonly host: string;
   readonly dataDir: string;
   readonly adminPassword: string;
-  /** What it has written so far: standard output, then standard error. */
+  /** Its output so far: standard output, then standard error. */
   log(): string;
-  /** The answered requests in its log that fit, oldest first. */
+  /** The matching requests in its log, oldest first. */
   requests(fits: (request: LoggedRequest) => boolean): Promise<LoggedRequest[]>;
   /** Runs another command on the same data folder, beside the server. */
   condarium(args: readonly string[], input?: string): Promise<Ran>;
   createUser(name: string): Promise<{ readonly name: string; readonly password: string }>;
   createToken(user: string, ...scopes: readonly string[]): Promise<string>;
-  /** Ends it as an init system would, and gives the exit code. */
+  /** Ends it as an init system would, and returns the exit code. */
   stop(): Promise<number>;
 };
 
@@ -43,13 +43,13 @@ const CHECKOUT = join(import.meta.dir, "../..");
 const BINARY = join(CHECKOUT, "dist/condarium");
 export const fromSource = process.env["CONDARIUM_TEST_SOURCE"] !== undefined;
 
-/** How condarium is called in this run. */
+/** The command that runs condarium in this run. */
 export function condariumCommand(): readonly string[] {
   if (fromSource) return [process.execPath, join(CHECKOUT, "src/main.ts")];
   return [builtBinary()];
 }
 
-/** `dist/condarium`, built when it is missing; after a change whoever made it builds again. */
+/** `dist/condarium`, built when it is missing; rebuild it yourself after a change. */
 export function builtBinary(): string {
   if (existsSync(BINARY)) return BINARY;
   const { success, stderr } = Bun.spawnSync([process.execPath, "run", "build"], { cwd: CHECKOUT });
@@ -92,7 +92,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   const condarium: TestServer["condarium"] = (args, input = "") =>
     run([...command, ...args, "--data", dataDir], { cwd, env: { HOME: room }, input });
   const requests: TestServer["requests"] = async (fits) => {
-    // The line of a request is written after its answer.
+    // The log line of a request is written after its response.
     await Bun.sleep(100);
     return linesIn(log(), loggedRequest).filter(fits);
   };
@@ -121,7 +121,7 @@ function accounts(condarium: TestServer["condarium"]): Pick<TestServer, "createU
   };
 }
 
-/** Gives the address once the server has said it and is ready; its first output is complete by then. */
+/** Returns the address once the server has printed it and is ready; its first output is complete by then. */
 async function ready(child: Bun.Subprocess, log: () => string): Promise<string> {
   const deadline = performance.now() + 20_000;
   while (performance.now() < deadline) {
@@ -138,7 +138,7 @@ async function collect(stream: ReadableStream<Uint8Array>, into: string[]): Prom
   for await (const part of stream) into.push(decoder.decode(part, { stream: true }));
 }
 
-/** The lines of JSON that have a shape. */
+/** The lines of JSON that match a schema. */
 function linesIn<T>(log: string, shape: z.ZodType<T>): T[] {
   return log.split("\n").flatMap((line) => {
     if (!line.startsWith("{") || !line.endsWith("}")) return [];

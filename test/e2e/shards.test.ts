@@ -15,12 +15,12 @@ import type { LoggedRequest } from "./server.ts";
 const INDEX = "repodata_shards.msgpack.zst";
 const SLOW = 60_000;
 
-describe.skipIf(!(await haveClients()))("shards as real clients use them", () => {
+describe.skipIf(!(await haveClients()))("shards read by real clients", () => {
   const scene = useScene(async (opened) => {
     await opened.publish("main", ...opened.packages.all);
   });
 
-  /** What was asked of a channel since the last time this was called for it. */
+  /** The requests to a channel since the previous call. */
   const seen = new Map<string, number>();
   async function asked(channel: string): Promise<LoggedRequest[]> {
     const all = await scene().server.requests(
@@ -44,7 +44,7 @@ describe.skipIf(!(await haveClients()))("shards as real clients use them", () =>
   }
 
   test(
-    "py-rattler solves by the shards of what it needs, and asks for no other document",
+    "let py-rattler solve from the shards it needs, without requesting another document",
     async () => {
       await asked("main");
       const machine = await createMachine();
@@ -70,7 +70,7 @@ describe.skipIf(!(await haveClients()))("shards as real clients use them", () =>
   );
 
   test(
-    "py-rattler asks for nothing again within the time that the channel allows",
+    "are not requested again by py-rattler within the channel's max-age",
     async () => {
       await scene().publish("kept", scene().packages.find("weather-data"));
       await set("kept", "--max-age", "600");
@@ -85,7 +85,7 @@ describe.skipIf(!(await haveClients()))("shards as real clients use them", () =>
   );
 
   test(
-    "py-rattler with an index from before a publish gets the shards of that index, and then the new ones",
+    "match the index that py-rattler read before a publish, and then the new index",
     async () => {
       const [old, recent] = [scene().packages.find("weather-lib=1.0.0"), scene().packages.find("weather-lib=1.1.0")];
       await scene().publish("held", old);
@@ -104,7 +104,7 @@ describe.skipIf(!(await haveClients()))("shards as real clients use them", () =>
   );
 
   test(
-    "py-rattler sees each new version at once, twenty times running, while someone else publishes without a pause",
+    "show py-rattler each new version at once, twenty times in a row, while another client publishes continuously",
     async () => {
       const machine = await createMachine();
       const end = new AbortController();
@@ -135,7 +135,7 @@ describe.skipIf(!(await haveClients()))("shards as real clients use them", () =>
     SLOW,
   );
 
-  test("rattler in JavaScript solves by shards", async () => {
+  test("let rattler in JavaScript solve", async () => {
     await scene().publish("browser", scene().packages.find("weather-app"), scene().packages.find("weather-lib"));
     await scene().publish("browser", scene().packages.find("weather-data"));
     const solved = await simpleSolve(["weather-app"], [scene().channel("browser")], ["linux-64", "noarch"], []);
@@ -152,7 +152,7 @@ describe.skipIf(!(await haveClients()))("shards as real clients use them", () =>
   });
 
   test(
-    "the command line says who is offered them, and whoever is not takes repodata.json.zst",
+    "are offered as the command line configures, and other clients use repodata.json.zst",
     async () => {
       await scene().publish("policy", scene().packages.find("weather-data"));
       const statusFor = async (agent: string): Promise<number> =>
@@ -176,7 +176,7 @@ describe.skipIf(!(await haveClients()))("shards as real clients use them", () =>
   );
 });
 
-describe.skipIf(!(await haveClients()))("documents that are joined of many compressed pieces", () => {
+describe.skipIf(!(await haveClients()))("documents spliced from many compressed parts", () => {
   const JOINED = ["repodata.json", "run_exports.json", "repodata_from_packages.json", "current_repodata.json"];
   const PACKAGES = 150;
   const scene = useScene(async ({ server, alice }) => {
@@ -198,7 +198,7 @@ describe.skipIf(!(await haveClients()))("documents that are joined of many compr
   }
 
   test(
-    "are the same for every decoder of python-zstandard and of Python's bz2",
+    "decode the same with every decoder of python-zstandard and Python's bz2",
     async () => {
       const files = JOINED.map((name) => `${name}.zst`).concat("repodata.json.bz2");
       const decoded = await python(
@@ -213,7 +213,7 @@ describe.skipIf(!(await haveClients()))("documents that are joined of many compr
         expect(ways).toHaveLength(file.endsWith(".zst") ? 4 : 2);
       }
       expect(new Set(Object.values(decoded[url(INDEX)] ?? {})).size).toBe(1);
-      // A prefix alone takes four blocks.
+      // A separator alone takes four blocks.
       expect(blocksOf(await (await fetch(url("repodata.json.zst"))).bytes())).toBeGreaterThan(20);
       const { packages, "packages.conda": conda } = (await (await fetch(url("repodata.json"))).json()) as Record<
         string,
@@ -230,7 +230,7 @@ describe.skipIf(!(await haveClients()))("documents that are joined of many compr
   ] as const) {
     const isHere = Bun.which(tool, { PATH }) !== null;
     if (!isHere) leaveOut(`${tool} reading our documents`, "it is not installed");
-    test.skipIf(!isHere)(`are the same for the command line tool ${tool}`, async () => {
+    test.skipIf(!isHere)(`decode the same with the command line tool ${tool}`, async () => {
       const machine = await createMachine();
       for (const name of ["repodata.json", ...(tool === "zstd" ? ["current_repodata.json", "run_exports.json"] : [])]) {
         const file = join(machine.home, `document${suffix}`);
@@ -247,7 +247,7 @@ describe.skipIf(!(await haveClients()))("documents that are joined of many compr
   }
 });
 
-/** How many blocks a zstd frame has. https://www.rfc-editor.org/rfc/rfc8878 */
+/** The number of blocks of a zstd frame. https://www.rfc-editor.org/rfc/rfc8878 */
 function blocksOf(frame: Uint8Array): number {
   const bytes = Buffer.from(frame);
   const [descriptor = 0] = frame.subarray(4);

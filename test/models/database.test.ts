@@ -31,7 +31,7 @@ function addOwner(tx: Transaction, name: string): Promise<OwnerRow> {
   return insertOwner(tx, { kind: "user", name, visibility: "public", created: 0 });
 }
 
-/** Runs `work` while another process, as far as SQLite can tell, holds the write lock. */
+/** Runs `work` while another process, from SQLite's point of view, holds the write lock. */
 async function whileLocked<T>(work: (release: () => void) => Promise<T>): Promise<T> {
   const other = new Connection(path);
   other.run("BEGIN IMMEDIATE");
@@ -42,12 +42,12 @@ async function whileLocked<T>(work: (release: () => void) => Promise<T>): Promis
   }
 }
 
-describe("what is in effect", () => {
-  test("is what durability needs", () => {
+describe("the connections of a database", () => {
+  test("have the settings that durability needs", () => {
     expect(database.integrityProblems()).toEqual([]);
   });
 
-  test("is set right again at the next start when somebody has changed it", () => {
+  test("get the right journal mode at the next start after somebody changed it", () => {
     database.close();
     const other = new Connection(path);
     other.run("PRAGMA journal_mode = DELETE");
@@ -59,12 +59,12 @@ describe("what is in effect", () => {
     reader.close();
   });
 
-  test("are foreign keys, on the connection that writes", async () => {
+  test("enforce foreign keys on the writing connection", async () => {
     const values = { ownerId: 4711, passwordHash: "", isAdmin: false, email: "" };
     expect(await errorOf(database.transact((tx) => insertUser(tx, values))).then(causes)).toContain("FOREIGN KEY");
   });
 
-  test("is that the reader cannot write", async () => {
+  test("refuse writes on the reading connection", async () => {
     const asWriter = database.read as Transaction;
     expect(await errorOf(addOwner(asWriter, "sneaky")).then(causes)).toContain("readonly");
     expect(await findOwner(database.read, "sneaky")).toBeUndefined();
@@ -72,7 +72,7 @@ describe("what is in effect", () => {
 });
 
 describe("a transaction", () => {
-  test("that waits in its middle and then fails leaves nothing", async () => {
+  test("that awaits and then fails leaves nothing", async () => {
     const failing = database.transact(async (tx) => {
       await addOwner(tx, "half");
       await Bun.sleep(10);
@@ -84,7 +84,7 @@ describe("a transaction", () => {
     expect(await findOwner(database.read, "whole")).toBeUndefined();
   });
 
-  test("is not seen by readers before it is durable", async () => {
+  test("is invisible to readers until it is durable", async () => {
     const inside = Promise.withResolvers<void>();
     const goOn = Promise.withResolvers<void>();
     const writing = database.transact(async (tx) => {
@@ -100,7 +100,7 @@ describe("a transaction", () => {
     expect((await findOwner(database.read, "alice"))?.name).toBe("alice");
   });
 
-  test("that makes what another has just made is a conflict, of itself only", async () => {
+  test("that creates an existing row fails with a conflict, without harm to others", async () => {
     const names = ["bob", "bob", "carol", "bob"];
     const made = await Promise.allSettled(names.map((name) => database.transact((tx) => addOwner(tx, name))));
     expect(made.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled", "rejected"]);
@@ -109,14 +109,14 @@ describe("a transaction", () => {
     }
   });
 
-  describe("that is used after its unit has ended", () => {
+  describe("that is used after its unit ended", () => {
     const uses: [string, (tx: Transaction) => () => Promise<unknown>][] = [
       ["by a new query", (tx) => () => addOwner(tx, "late")],
       ["by a query that was built before", (tx) => once(tx.insert(owner).values(LATE).returning())],
       ["by a prepared statement", (tx) => () => findOwner(tx, "alice")],
       ["by a statement of SQL", (tx) => async () => tx.run(sql`DELETE FROM owner`)],
     ];
-    test.each(uses)("%s refuses, alone and in the middle of another, and nothing is written", async (_, use) => {
+    test.each(uses)("%s is refused, alone and inside another transaction, and writes nothing", async (_, use) => {
       const { late, leaked } = await leave(use);
       expect(await errorOf(late()).then(causes)).toContain("after its unit of work had ended");
       await database.transact(async (tx) => {
@@ -126,7 +126,7 @@ describe("a transaction", () => {
       expect(await ownerNames()).toEqual(["alice"]);
     });
 
-    test("refuses also when the unit has failed", async () => {
+    test("is refused also when the unit failed", async () => {
       let kept: Transaction | undefined;
       const failing = database.transact(async (tx) => {
         kept = tx;
@@ -137,7 +137,7 @@ describe("a transaction", () => {
       expect((await errorOf(addOwner(kept, "late"))).message).toContain("after its unit of work had ended");
     });
 
-    /** What a unit leaves behind that has ended well: two uses of its transaction. */
+    /** The leftovers of a unit that ended well: two uses of its transaction. */
     async function leave(use: (tx: Transaction) => () => Promise<unknown>) {
       return await database.transact(async (tx) => ({ late: use(tx), leaked: use(tx) }));
     }
@@ -152,7 +152,7 @@ describe("a transaction", () => {
     }
   });
 
-  test("waits for another process that writes, while everything else goes on", async () => {
+  test("waits for another writing process while everything else proceeds", async () => {
     await whileLocked(async (release) => {
       const writing = database.transact((tx) => addOwner(tx, "patient"));
       const gap = await longestGap(400);
@@ -164,7 +164,7 @@ describe("a transaction", () => {
   });
 });
 
-describe("the version", () => {
+describe("the version of a database", () => {
   const changed = async (work: () => unknown): Promise<boolean> => {
     const before = database.version();
     await work();
@@ -172,19 +172,19 @@ describe("the version", () => {
   };
   const unseen = (name: string) => database.transact((tx) => addOwner(tx, name), { isUnseen: true });
 
-  test("stays while nothing is committed, and for what is unseen", async () => {
+  test("stays while nothing is committed, and for commits marked unseen", async () => {
     expect(await changed(() => findOwner(database.read, "alice"))).toBe(false);
     expect(await changed(() => unseen("bob"))).toBe(false);
     expect((await findOwner(database.read, "bob"))?.name).toBe("bob");
   });
 
-  test("changes with every other commit, also of one that is shared with something unseen", async () => {
+  test("changes with every other commit, also with one shared with an unseen unit", async () => {
     expect(await changed(() => database.transact((tx) => addOwner(tx, "alice")))).toBe(true);
     const both = () => Promise.all([unseen("bob"), database.transact((tx) => addOwner(tx, "carol")), unseen("dave")]);
     expect(await changed(both)).toBe(true);
   });
 
-  test("changes no later than what has been committed can be read", async () => {
+  test("changes no later than the commit becomes readable", async () => {
     const before = database.version();
     const writing = database.transact((tx) => addOwner(tx, "alice"));
     for (let exists = false; !exists;) {
@@ -195,7 +195,7 @@ describe("the version", () => {
     await writing;
   });
 
-  test("changes with what another connection commits, before, between and after what is unseen here", async () => {
+  test("changes with commits of another connection before, between and after unseen commits", async () => {
     const other = openDatabase({ path, clock: systemClock, create: false });
     const others = (name: string) => other.transact((tx) => addOwner(tx, name), { isUnseen: true });
     const orders: (() => Promise<unknown>)[] = [
@@ -211,7 +211,7 @@ describe("the version", () => {
 });
 
 describe("a snapshot", () => {
-  test("sees one moment, whatever is written meanwhile", async () => {
+  test("reads one revision while others write", async () => {
     const { snapshot } = openSnapshots(path);
     await snapshot(async (reader) => {
       expect(await findOwner(reader, "alice")).toBeUndefined();
@@ -221,7 +221,7 @@ describe("a snapshot", () => {
     await snapshot(async (reader) => expect((await findOwner(reader, "alice"))?.name).toBe("alice"));
   });
 
-  test("that fails does not keep the next from its own moment", async () => {
+  test("that fails does not hold back the next snapshot", async () => {
     const { snapshot } = openSnapshots(path);
     expect((await errorOf(snapshot(() => Promise.reject(new Error("torn"))))).message).toBe("torn");
     await database.transact((tx) => addOwner(tx, "bob"));
@@ -229,8 +229,8 @@ describe("a snapshot", () => {
   });
 });
 
-describe("closing", () => {
-  test("in the middle of a transaction fails that one, and the next start has nothing of it", async () => {
+describe("closing a database", () => {
+  test("during a transaction fails that transaction, and the next start has nothing of it", async () => {
     const inside = Promise.withResolvers<void>();
     const goOn = Promise.withResolvers<void>();
     const work = async (tx: Transaction): Promise<void> => {
@@ -249,7 +249,7 @@ describe("closing", () => {
     expect(database.integrityProblems()).toEqual([]);
   });
 
-  test("puts everything into the one file", async () => {
+  test("moves all data into the one file", async () => {
     await database.transact((tx) => addOwner(tx, "alice"));
     expect(Bun.file(`${path}-wal`).size).toBeGreaterThan(0);
     database.close();
@@ -267,16 +267,16 @@ describe("a file that is no database", () => {
   test.each([
     ["garbage", Buffer.from("this is no database, whatever its name says. ".repeat(200))],
     ["a damaged head", Buffer.concat([Buffer.from("SQLite format 3\0"), new Uint8Array(5000).fill(7)])],
-  ])("is refused in one clear line, and not changed: %s", async (_, bytes) => {
+  ])("is refused in one line and not changed: %s", async (_, bytes) => {
     const file = join(folder, "other.db");
     await Bun.write(file, bytes);
     const error = await open(file);
     expect(error).toBeInstanceOf(AppError);
-    expect(error.message).toBe(`${file} is damaged, or no database: restore it from a backup. Nothing was changed.`);
+    expect(error.message).toBe(`${file} is damaged, or not a database: restore it from a backup. Nothing was changed.`);
     expect(await Bun.file(file).bytes()).toEqual(new Uint8Array(bytes));
   });
 
-  test("is refused when it is a folder, and when it is missing and must not be made", async () => {
+  test("is refused when it is a folder, and when it is missing and must not be created", async () => {
     await mkdir(join(folder, "folder.db"));
     for (const [name, create] of [
       ["folder.db", true],
@@ -293,7 +293,7 @@ describe("a file that is no database", () => {
   });
 });
 
-/** The longest time for which nothing else got its turn. */
+/** The longest time during which the event loop was blocked. */
 async function longestGap(ms: number): Promise<number> {
   let longest = 0;
   const start = performance.now();

@@ -5,7 +5,7 @@ import { migrate } from "../../src/models/sqlite/migrations.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 
-test("the migrations make exactly the tables that the code knows", async () => {
+test("the migrations create exactly the tables that the code declares", async () => {
   const exported = Bun.spawn(
     [process.execPath, "x", "drizzle-kit", "export", "--dialect", "sqlite", "--schema", "src/models/schema/sqlite.ts"],
     { cwd: ROOT, stderr: "ignore" },
@@ -20,7 +20,7 @@ test("the migrations make exactly the tables that the code knows", async () => {
   expect(structureOf(made)).toEqual(structure);
 });
 
-/** A line for each column, foreign key and index, in no order: a later migration adds a column at the end. */
+/** A line for each column, foreign key and index, sorted: a later migration adds a column at the end. */
 function structureOf(connection: Connection): string[] {
   const lines: string[] = [];
   for (const { name } of rowsOf(

@@ -1,4 +1,4 @@
-/** The error a promise ends with. Fails when it does not. */
+/** The error of a rejected promise. Fails when the promise resolves. */
 export async function errorOf(work: Promise<unknown>): Promise<Error> {
   try {
     await work;

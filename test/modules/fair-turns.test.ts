@@ -2,10 +2,10 @@ import { describe, expect, test } from "bun:test";
 import { createFairTurns, type FairTurns } from "../../src/modules/fair-turns.ts";
 import { errorOf } from "./error-of.ts";
 
-/** Turns under a clock of the test's, and work that goes on until the test ends it. */
-function scene(options: { readonly places?: number; readonly queue?: number; readonly queueOfOne?: number } = {}) {
+/** Turns under the test's clock, and work that continues until the test ends it. */
+function scene(options: { readonly slots?: number; readonly queue?: number; readonly queuePerUser?: number } = {}) {
   let time = 0;
-  const limits = { places: 2, queue: 100, queueOfOne: 50, patienceMs: 60_000, ...options };
+  const limits = { slots: 2, queue: 100, queuePerUser: 50, patienceMs: 60_000, ...options };
   const turns = createFairTurns({ ...limits, now: () => time });
   const begun: string[] = [];
   const ends = new Map<string, () => void>();
@@ -21,7 +21,7 @@ function scene(options: { readonly places?: number; readonly queue?: number; rea
         begun.push(name);
         await new Promise<void>((resolve) => void ends.set(name, resolve));
       };
-      // What a test leaves waiting is told so long after its end.
+      // Jobs that a test leaves waiting are notified this long after its end.
       turns.run(who, work).catch(() => undefined);
     },
     end: async (name: string) => {
@@ -35,7 +35,7 @@ function scene(options: { readonly places?: number; readonly queue?: number; rea
 const nothing = async (turns: FairTurns, who: string): Promise<void> => await turns.run(who, () => Promise.resolve());
 
 describe("fair turns", () => {
-  test("give one who is alone all places, and no more", async () => {
+  test("give a lone user all slots, and no more", async () => {
     const { ask, begun, end } = scene();
     for (const name of ["a1", "a2", "a3"]) ask("alice", name);
     expect(await begun()).toEqual(["a1", "a2"]);
@@ -43,16 +43,16 @@ describe("fair turns", () => {
     expect(await begun()).toEqual(["a1", "a2", "a3"]);
   });
 
-  test.each([1, 2, 3])("let another begin at once while one has all of %i places", async (places) => {
-    const { ask, begun } = scene({ places });
+  test.each([1, 2, 3])("let another user start at once while one user holds all of %i slots", async (slots) => {
+    const { ask, begun } = scene({ slots });
     for (let at = 0; at < 16; at++) ask("alice", `a${at}`);
-    expect(await begun()).toHaveLength(places);
+    expect(await begun()).toHaveLength(slots);
     ask("bob", "b");
     expect((await begun()).at(-1)).toBe("b");
   });
 
-  test("share the places between those who are there", async () => {
-    const { ask, begun, end } = scene({ places: 4 });
+  test("share the slots between the users present", async () => {
+    const { ask, begun, end } = scene({ slots: 4 });
     for (let at = 0; at < 8; at++) ask("alice", `a${at}`);
     for (let at = 0; at < 8; at++) ask("bob", `b${at}`);
     expect(await begun()).toEqual(["a0", "a1", "a2", "a3", "b0"]);
@@ -60,8 +60,8 @@ describe("fair turns", () => {
     expect((await begun()).slice(5)).toEqual(["b1", "a4"]);
   });
 
-  test("let whoever has used least go first, whatever waits of others", async () => {
-    const { ask, begun, end, pass } = scene({ places: 1 });
+  test("run the user with the least use first, however much others have queued", async () => {
+    const { ask, begun, end, pass } = scene({ slots: 1 });
     ask("alice", "a0");
     ask("bob", "b0");
     pass(5000);
@@ -77,8 +77,8 @@ describe("fair turns", () => {
     expect((await begun()).slice(4)).toEqual(["a1"]);
   });
 
-  test("forget with time what was used", async () => {
-    const { ask, begun, end, pass } = scene({ places: 1 });
+  test("forget past use with time", async () => {
+    const { ask, begun, end, pass } = scene({ slots: 1 });
     ask("alice", "a0");
     pass(100_000);
     await end("a0");
@@ -94,8 +94,8 @@ describe("fair turns", () => {
     expect((await begun()).slice(2)).toEqual(["x0", "y0", "a1", "b1"]);
   });
 
-  test("refuse what is too much, of one and of all, and take again later", async () => {
-    const { ask, turns, end } = scene({ places: 1, queue: 3, queueOfOne: 2 });
+  test("refuse too many jobs of one user and of all, and accept again later", async () => {
+    const { ask, turns, end } = scene({ slots: 1, queue: 3, queuePerUser: 2 });
     for (const name of ["a0", "a1", "a2"]) ask("alice", name);
     const own = await errorOf(nothing(turns, "alice"));
     expect(own).toMatchObject({ code: "throttled", facts: { retryAfter: 5 } });
@@ -110,8 +110,8 @@ describe("fair turns", () => {
     ask("carol", "c0");
   });
 
-  test("tell those who have waited too long, and leave nothing of them behind", async () => {
-    const turns = createFairTurns({ places: 1, queue: 9, queueOfOne: 9, patienceMs: 20, now: () => 0 });
+  test("notify jobs that waited too long, and remove them completely", async () => {
+    const turns = createFairTurns({ slots: 1, queue: 9, queuePerUser: 9, patienceMs: 20, now: () => 0 });
     const opened = Promise.withResolvers<void>();
     const busy = turns.run("alice", () => opened.promise);
     expect(await errorOf(nothing(turns, "alice"))).toMatchObject({ code: "unavailable", facts: { retryAfter: 30 } });
@@ -121,8 +121,8 @@ describe("fair turns", () => {
     await nothing(turns, "alice");
   });
 
-  test("tell all who wait when they close", async () => {
-    const { turns, ask, begun, end } = scene({ places: 1 });
+  test("notify all waiting jobs when closed", async () => {
+    const { turns, ask, begun, end } = scene({ slots: 1 });
     for (const name of ["a1", "b1"]) ask(name[0] ?? "", name);
     expect(await begun()).toEqual(["a1", "b1"]);
     const waiting = ["alice", "bob"].map((who) => errorOf(nothing(turns, who)));
@@ -133,8 +133,8 @@ describe("fair turns", () => {
     await nothing(turns, "alice");
   });
 
-  test("give the turn on when work fails", async () => {
-    const { turns } = scene({ places: 1 });
+  test("pass the turn on when a job fails", async () => {
+    const { turns } = scene({ slots: 1 });
     for (let round = 0; round < 3; round++) {
       const failing = turns.run("alice", () => {
         throw new Error(`round ${round}`);

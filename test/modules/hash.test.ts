@@ -7,7 +7,7 @@ const ABC = {
 };
 
 describe("hashes", () => {
-  test("are those of the standards, however the bytes are cut", () => {
+  test("equal the standards' test vectors, however the bytes are split", () => {
     for (const parts of [["abc"], ["a", "", "bc"]]) {
       const hash = createFileHash();
       for (const part of parts) hash.update(Buffer.from(part));

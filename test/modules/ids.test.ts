@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { createRequestId, createToken, looksLikeToken, randomHex } from "../../src/modules/ids.ts";
 
 describe("random names", () => {
-  test("have the length asked for and are not repeated", () => {
+  test("have the requested length and never repeat", () => {
     expect(randomHex(16)).toMatch(/^[0-9a-f]{32}$/);
     const ids = Array.from({ length: 1000 }, () => [randomHex(16), createRequestId()]).flat();
     expect(new Set(ids).size).toBe(2000);
@@ -10,7 +10,7 @@ describe("random names", () => {
 });
 
 describe("tokens", () => {
-  test("are of letters and digits after the prefix, and know themselves", () => {
+  test("consist of letters and digits after the prefix, and pass their own check", () => {
     const tokens = Array.from({ length: 2000 }, createToken);
     for (const token of tokens) {
       expect(token).toMatch(/^cdr-[0-9A-Za-z]{38}$/);
@@ -19,7 +19,7 @@ describe("tokens", () => {
     expect(new Set(tokens.map((token) => token.slice(4, 36))).size).toBe(2000);
   });
 
-  test("use every letter and digit about as often", () => {
+  test("use every letter and digit about equally often", () => {
     const counts = new Map<string, number>();
     const letters = Array.from({ length: 5000 }, () => createToken().slice(4, 36)).join("");
     for (const letter of letters) counts.set(letter, (counts.get(letter) ?? 0) + 1);
@@ -31,12 +31,12 @@ describe("tokens", () => {
   });
 
   test("have a checksum that other programs can compute: CRC-32 in base 62", () => {
-    // Computed by Python's zlib.
+    // Computed with Python's zlib.
     expect(looksLikeToken(`cdr-${"0".repeat(32)}0zoDLu`)).toBe(true);
     expect(looksLikeToken(`cdr-${"0".repeat(32)}0zoDLv`)).toBe(false);
   });
 
-  test("are not taken for one with any letter changed, or of another shape", () => {
+  test("fail the check with any letter changed, or in another shape", () => {
     const token = createToken();
     for (let at = 4; at < token.length; at++) {
       const other = token[at] === "a" ? "b" : "a";

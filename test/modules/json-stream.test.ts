@@ -15,7 +15,7 @@ describe("members of a large object", () => {
   const text = `{"info":{"subdir":"noarch"} , "packages":{"a":{"x":[1,{"y":"]}\\"é"}]},"b":"text","c":-1.5e3},
     "empty":{},"v3":{"conda":{"d":null},"other":[]},"removed":["a","b"],"version":1 }`;
 
-  test.each([1, 2, 3, 7, 1000])("come in their order, however the bytes are cut (%d at a time)", (chunkBytes) => {
+  test.each([1, 2, 3, 7, 1000])("arrive in order from chunks of %d bytes", (chunkBytes) => {
     expect(membersOf(text, chunkBytes)).toEqual([
       ["info", { subdir: "noarch" }],
       ["packages/a", { x: [1, { y: ']}"é' }] }],
@@ -29,22 +29,22 @@ describe("members of a large object", () => {
     ]);
   });
 
-  test("a map without members has none", () => {
+  test("are none for an empty object", () => {
     expect(membersOf('{"packages":{}}', 4)).toEqual([]);
   });
 
   test.each([
-    ["[1]", "no object"],
+    ["[1]", "not an object"],
     ['{"a":1', "missing"],
-    ['{"a":1}}', "follows"],
+    ['{"a":1}}', "data follows"],
     ['{"a":1 "b":2}', "missing"],
     ['{"a":{"b":1}', "missing"],
     ['{"a":tru}', ""],
     ['{"a":"b', ""],
     ['{"packages":{"a":1,}}', "key"],
     ["{1:2}", "key"],
-    ["", "no object"],
-  ])("%j is refused", (broken, why) => {
+    ["", "not an object"],
+  ])("are refused from %j", (broken, why) => {
     for (const chunkBytes of [1, 100]) {
       expect(() => membersOf(broken, chunkBytes)).toThrow(SyntaxError);
       expect(() => membersOf(broken, chunkBytes)).toThrow(why);

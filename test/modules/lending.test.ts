@@ -21,7 +21,7 @@ async function borrow(lending: Lending, key: string, bytes: number, who: Borrowe
   return (await lending.borrow(key, bytes, content(bytes), who)) !== undefined;
 }
 
-test("what many want at once is read once, and lies there for the next", async () => {
+test("an entry wanted by many at once is read once, and stays for the next reader", async () => {
   const lending = createLending({ budget: 100 * KIB });
   reads = 0;
   const all = await Promise.all(Array.from({ length: 500 }, () => borrow(lending, "a", 10 * KIB)));
@@ -30,11 +30,11 @@ test("what many want at once is read once, and lies there for the next", async (
   expect(lending.find("b", reader())).toBeUndefined();
 });
 
-test("what is being sent keeps its place, also while it is read, and nothing more is taken in than the budget holds", async () => {
+test("an entry in use keeps its memory, also while it is read, and no entry is admitted past the budget", async () => {
   const lending = createLending({ budget: 3 * (10 * KIB + ENTRY) });
   const readers = Array.from({ length: 3 }, reader);
   const first = readers.map((who, at) => borrow(lending, `${at}`, 10 * KIB, who));
-  // All are still being read.
+  // All reads are still in progress.
   expect(lending.borrow("more", 1, content(1), reader())).toBeUndefined();
   await Promise.all(first);
   for (let at = 0; at < 100; at += 1) expect(await borrow(lending, `more ${at}`, 10 * KIB)).toBe(false);
@@ -50,7 +50,7 @@ test("what is being sent keeps its place, also while it is read, and nothing mor
   expect(await borrow(lending, "larger than all", 100 * KIB)).toBe(false);
 });
 
-test("one of many readers is enough to keep a place, and the last one gives it up", async () => {
+test("an entry stays while one of many readers holds it, and becomes evictable with the last one", async () => {
   const lending = createLending({ budget: 10 * KIB + ENTRY });
   const readers = Array.from({ length: 200 }, reader);
   for (const who of readers) expect(await borrow(lending, "a", 10 * KIB, who)).toBe(true);
@@ -60,14 +60,14 @@ test("one of many readers is enough to keep a place, and the last one gives it u
   expect(await borrow(lending, "b", 10 * KIB)).toBe(true);
 });
 
-test("what was not used for longest goes first", async () => {
+test("the least recently used entry is evicted first", async () => {
   const lending = createLending({ budget: 2 * (10 * KIB + ENTRY) });
   const nobody = { isOpen: () => false };
   for (const key of ["a", "b", "a", "c"]) expect(await borrow(lending, key, 10 * KIB, nobody)).toBe(true);
   expect(["a", "b", "c"].map((key) => lending.find(key, nobody) !== undefined)).toEqual([true, false, true]);
 });
 
-test("a read that fails fails for all who wait, takes no place, and is tried again by the next", async () => {
+test("a failed read fails for all waiting readers, takes no memory, and the next reader retries", async () => {
   const lending = createLending({ budget: 100 * KIB });
   const fails = (): Promise<Blob> => Promise.reject(new Error("no disk"));
   const both = [lending.borrow("a", 10, fails, reader()), lending.borrow("a", 10, fails, reader())];
@@ -78,7 +78,7 @@ test("a read that fails fails for all who wait, takes no place, and is tried aga
   expect(lending.bytes).toBe(10 + ENTRY);
 });
 
-test("an entry costs something however small it is", async () => {
+test("an entry has a minimum cost however small it is", async () => {
   const lending = createLending({ budget: 100 * ENTRY });
   let taken = 0;
   for (let at = 0; at < 1000; at += 1) if (await borrow(lending, `${at}`, 0)) taken += 1;

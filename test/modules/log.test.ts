@@ -32,7 +32,7 @@ describe("a log line", () => {
     expect(lines.map((line) => JSON.parse(line).level)).toEqual(["warn", "error", "fatal"]);
   });
 
-  test("holds no secret by name", () => {
+  test("hides secrets by member name", () => {
     const secrets = {
       authorization: "canary",
       cookie: "canary",
@@ -47,14 +47,14 @@ describe("a log line", () => {
     expect(text).toContain("visible");
   });
 
-  test("holds no access token, wherever it stands", () => {
+  test("hides access tokens anywhere in the text", () => {
     const token = createToken();
     const cause = new Error(`GET /t/${token}/x`);
     const lines = logged((log) => {
       log.info({ path: `/t/${token}/alice`, deep: { list: [token] } }, `for ${token}`);
       log.error({ err: new Error(`bad ${token}`, { cause }) }, "x");
       log.error({ [token]: 1 }, "as a key");
-      // Cut short by something on the way, as by a limit on the length of a field.
+      // Truncated on the way, for example by a limit on the length of a field.
       log.error({ path: `/t/${token.slice(0, 30)}` }, "x");
     });
     expect(lines).toHaveLength(4);
@@ -64,7 +64,7 @@ describe("a log line", () => {
     }
   });
 
-  test("tells an error with its code and causes, without its other members or the values of a query", () => {
+  test("has an error's code and causes, without its other members or the values of a query", () => {
     const cause = Object.assign(new Error("inner"), { code: "EIO" });
     const error = Object.assign(new TypeError("Failed query: select ?\nparams: canary,1", { cause }), {
       query: "canary",
@@ -81,7 +81,7 @@ describe("a log line", () => {
     expect(JSON.parse(thrown).err).toBe("only a text");
   });
 
-  test("stays short, whatever the error", () => {
+  test("stays short whatever the error", () => {
     const endless = new Error("x".repeat(1_000_000));
     endless.cause = endless;
     const [line = ""] = logged((log) => log.error({ err: endless }, "x"));
@@ -98,8 +98,8 @@ describe("standard error", () => {
   ];
   const many = `for (let k = 0; k < 20; k++) { for (let i = 0; i < 500; i++) log.info({ i }, "x".repeat(500)); await Bun.sleep(1); }`;
 
-  test("gets every line, the last before an exit too", async () => {
-    // Less than is kept for a reader that is late.
+  test("gets every line, also the last one before an exit", async () => {
+    // Less than the buffer for a slow reader.
     const rest = `for (let i = 0; i < 999; i++) log.info({}, "x".repeat(500)); log.fatal({}, "last"); process.exit(3);`;
     const child = Bun.spawn(program(rest), { stderr: "pipe" });
     const lines = (await new Response(child.stderr).text()).trimEnd().split("\n");
@@ -110,11 +110,11 @@ describe("standard error", () => {
   });
 
   test.each([
-    ["closed", "2>&-", 0],
-    ["full", "2>/dev/full", 0],
+    ["a closed file descriptor", "2>&-", 0],
+    ["a full device", "2>/dev/full", 0],
     ["a pipe whose reader goes away", "2> >(sleep 0.1)", 200],
     ["a pipe that nobody reads", "2> >(exec sleep 6 >/dev/null)", 1200],
-  ])("%s neither kills nor stops the program", async (_, redirection, ms) => {
+  ])("as %s neither kills nor stops the program", async (_, redirection, ms) => {
     const rest = `${many} await Bun.sleep(${ms}); log.info({}, "x"); process.stdout.write("went on"); process.exit(0);`;
     const [bun = "", ...args] = program(rest);
     const command = ["bash", "-c", `"$0" "$@" ${redirection}`, bun, ...args];
@@ -124,7 +124,7 @@ describe("standard error", () => {
     expect([ended, await new Response(child.stdout).text()]).toEqual([0, "went on"]);
   });
 
-  test("that is read too slowly loses lines, is told how many, and costs no memory", async () => {
+  test("that is read too slowly loses lines, reports their number, and costs no memory", async () => {
     const folder = await mkdtemp(join(tmpdir(), "condarium-log-"));
     const rest = `${many} await Bun.sleep(1500); log.info({}, "after"); await Bun.sleep(200);`;
     const [bun = "", ...args] = program(rest);

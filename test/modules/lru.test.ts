@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { createLru } from "../../src/modules/lru.ts";
 
-describe("the map that forgets", () => {
-  test("forgets the least recently used of too many", () => {
+describe("the LRU map", () => {
+  test("evicts the least recently used of too many entries", () => {
     const map = createLru<string, number>({ maxEntries: 2 });
     map.set("a", 1);
     map.set("b", 2);
@@ -14,7 +14,7 @@ describe("the map that forgets", () => {
     expect([map.get("a"), map.get("c"), map.get("d"), map.size]).toEqual([4, undefined, 5, 2]);
   });
 
-  test("keeps within its bytes, also when values are replaced, and refuses one that is too large", () => {
+  test("stays within its byte limit, also when values are replaced, and refuses a value that is too large", () => {
     const map = createLru<string, string>({ maxEntries: 100, maxBytes: 10, sizeOf: (text) => text.length });
     map.set("a", "1234");
     map.set("b", "1234");
@@ -30,7 +30,7 @@ describe("the map that forgets", () => {
     expect([map.bytes, map.size]).toEqual([0, 0]);
   });
 
-  test("forgets what was set too long ago, however often it is used", () => {
+  test("evicts entries past their age, however often they are used", () => {
     let now = 0;
     const map = createLru<string, number>({ maxEntries: 10, ttlMs: 100, now: () => now });
     map.set("a", 1);
@@ -44,7 +44,7 @@ describe("the map that forgets", () => {
     expect(map.get("a")).toBe(2);
   });
 
-  test("clears", () => {
+  test("is empty after clear", () => {
     const map = createLru<string, number>({ maxEntries: 10, sizeOf: () => 3 });
     map.set("a", 1);
     map.clear();

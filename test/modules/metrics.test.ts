@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { createMetrics } from "../../src/modules/metrics.ts";
 
 describe("metrics", () => {
-  test("are counted, set and measured under their labels", async () => {
+  test("count, set and observe values under their labels", async () => {
     const metrics = createMetrics();
     const requests = metrics.counter("requests_total", "Requests", ["route"]);
     requests.add({ route: "a" });
@@ -26,7 +26,7 @@ describe("metrics", () => {
     expect(metrics.contentType).toStartWith("text/plain");
   });
 
-  test("of two apps in one process are apart", async () => {
+  test("of two apps in one process are separate", async () => {
     const [one, two] = [createMetrics(), createMetrics()];
     one.counter("same_total", "Same", []).add({}, 5);
     two.counter("same_total", "Same", []).add({}, 1);

@@ -18,7 +18,7 @@ const VALUES: unknown[] = [
   { nested: [{ deep: { bytes: Uint8Array.of(1, 2) } }] },
 ];
 
-test("what an encoder of others and ours write is read again", () => {
+test("the msgpack reader reads what the server's encoder and another encoder write", () => {
   for (const value of VALUES) {
     for (const bytes of [encode(value), encodeMsgpack(value)]) {
       const read = decodeMsgpack(bytes);
@@ -27,18 +27,18 @@ test("what an encoder of others and ours write is read again", () => {
   }
 });
 
-test("what ends too early, goes on or is of a kind that documents do not have is refused", () => {
+test("the msgpack reader refuses truncated input, trailing bytes and types that documents do not use", () => {
   const bytes = encode({ a: [1, "text", new Uint8Array(300)], b: { c: 70_000 } });
   for (let length = 0; length < bytes.length; length += 1) {
     expect(() => decodeMsgpack(bytes.subarray(0, length))).toThrow(RangeError);
   }
   expect(() => decodeMsgpack(Buffer.concat([bytes, bytes]))).toThrow("follows");
   expect(() => decodeMsgpack(encode(new Date(0)))).toThrow("code");
-  expect(() => decodeMsgpack(Uint8Array.of(0x81, 0x01, 0x01))).toThrow("no text");
+  expect(() => decodeMsgpack(Uint8Array.of(0x81, 0x01, 0x01))).toThrow("not a string");
   expect(() => decodeMsgpack(Uint8Array.of(0x82, 0xa1, 0x61, 0x01, 0xa1, 0x61, 0x02))).toThrow("twice");
 });
 
-/** Without what differs between readers: prototypes, and whether bytes are a `Buffer`. */
+/** Without the differences between readers: prototypes, and whether bytes are a `Buffer`. */
 function normal(value: unknown): unknown {
   if (value instanceof Uint8Array) return `bytes ${Buffer.from(value).toString("hex")}`;
   if (Array.isArray(value)) return value.map(normal);

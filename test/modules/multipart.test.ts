@@ -12,7 +12,7 @@ test.each([
   ["blanks before a line end alone", `${" ".repeat(15_000)}form-data\nx`],
   ["a quote that is never closed", `form-data; name="${"a\\".repeat(7000)}`],
   ["many parameters", `form-data; name="a"${"; x=".repeat(3700)}`],
-])("a form's header costs what its length does: %s", async (_, disposition) => {
+])("a form's header is parsed in time linear in its length: %s", async (_, disposition) => {
   const busy = startBusyTime();
   for (let count = 0; count < 100; count++) await errorOf(contentOf(cut(part(disposition, "1") + END, 1e6)));
   expect(busy()).toBeLessThan(1500);
@@ -36,7 +36,7 @@ describe("the file of a form", () => {
     ["with header names in any case", FILE.replace("Content-Disposition: ", "CONTENT-disposition:")],
     ["among as many parts as there may be", part('form-data; name="a"', "1").repeat(99) + FILE],
     ["after an empty line", `\r\n${FILE}`],
-  ])("%s is read, however the bytes are cut", async (_, parts) => {
+  ])("%s is read, however the bytes are split", async (_, parts) => {
     for (const end of [END, "--edge--", "--edge--\r\n\r\n"]) {
       for (const size of [1, 2, 3, 7, 64, 1e6]) {
         expect(await contentOf(cut(parts + end, size))).toBe("content");
@@ -44,7 +44,7 @@ describe("the file of a form", () => {
     }
   });
 
-  test("keeps every byte, those that look like a boundary too", async () => {
+  test("keeps every byte, also those that look like a boundary", async () => {
     const tricks = ["\r\n--edg", "\r\n-", "--edge--", "\r\n--\r\n--edgx\r\n", "\n--edge\n", "\r\r\n", "\0\u00ff"].join(
       "|",
     );
@@ -56,7 +56,7 @@ describe("the file of a form", () => {
     }
   });
 
-  test("may have a boundary in quotes, or of odd characters", async () => {
+  test("is read with a quoted boundary, or one of unusual characters", async () => {
     for (const boundary of ["a b'()+_,-./:=?c", "-".repeat(30), "x".repeat(70)]) {
       const body = (FILE + END).replaceAll("--edge", `--${boundary}`);
       for (const type of [
@@ -68,12 +68,12 @@ describe("the file of a form", () => {
     }
   });
 
-  test("is what a standard client sends", async () => {
+  test("is read from a standard client's body", async () => {
     const form = new FormData();
     form.append("force", "true");
     form.append("file", new Blob([new Uint8Array(200_000).fill(7)]), 'we"ird\r\n.conda');
     const sent = new Response(form);
-    // Bun forgets the type once the body has been asked for.
+    // Bun drops the type once the body has been requested.
     const type = sent.headers.get("content-type") ?? "";
     if (!sent.body) throw new Error("a form has a body");
     let size = 0;
@@ -84,7 +84,7 @@ describe("the file of a form", () => {
     expect(size).toBe(200_000);
   });
 
-  test("is pulled: no more is read than the consumer has asked for", async () => {
+  test("is read no further than the consumer has requested", async () => {
     let given = 0;
     async function* source(): AsyncGenerator<Uint8Array> {
       yield Buffer.from('--edge\r\nContent-Disposition: form-data; name="file"\r\n\r\n');
@@ -100,7 +100,7 @@ describe("the file of a form", () => {
   });
 });
 
-describe("refuses", () => {
+describe("the form parser", () => {
   test.each([
     ["an empty body", ""],
     ["a form of no part", END],
@@ -131,7 +131,7 @@ describe("refuses", () => {
     ["many headers", part('form-data; name="file"', "x", "X: y\r\n".repeat(5000) + "Z: z") + END],
     ["many parts", part('form-data; name="a"', "1").repeat(100) + FILE + END],
     ["a large field", part('form-data; name="a"', "1".repeat(70_000)) + FILE + END],
-  ])("%s", async (_, body) => {
+  ])("refuses %s", async (_, body) => {
     for (const size of body.length < 1000 ? [1, 50, 1e6] : [1000, 1e6]) {
       expect(await errorOf(contentOf(cut(body, size)))).toMatchObject({ code: "malformed" });
     }
@@ -149,11 +149,11 @@ describe("refuses", () => {
     "multipart/mixed; boundary=edge",
     "multipart/form-datax; boundary=edge",
     'text/plain; x="multipart/form-data; boundary=edge"',
-  ])("the content type %j", async (type) => {
+  ])("refuses the content type %j", async (type) => {
     expect(await errorOf(contentOf(cut(FILE + END, 1e6), type))).toMatchObject({ code: "malformed" });
   });
 
-  test("a large field before it has read all of it, and a name inside a quoted value", async () => {
+  test("refuses a large field before it has read all of it, and a name inside a quoted value", async () => {
     let given = 0;
     async function* endless(): AsyncGenerator<Uint8Array> {
       yield Buffer.from('--edge\r\nContent-Disposition: form-data; name="a"\r\n\r\n');
@@ -165,7 +165,7 @@ describe("refuses", () => {
     expect(only).toMatchObject({ name: "file", fileName: "a; name=evil" });
   });
 
-  test("nothing on behalf of the connection: its own error comes through", async () => {
+  test("passes on the connection's own error", async () => {
     const gone = new DOMException("The connection was closed.", "AbortError");
     async function* cutOff(): AsyncGenerator<Uint8Array> {
       yield Buffer.from(FILE.slice(0, -4));
@@ -176,7 +176,7 @@ describe("refuses", () => {
 });
 
 describe("the parts of a form", () => {
-  test("come in order with their names; what the consumer leaves is skipped", async () => {
+  test("arrive in order with their names, and a part that the consumer leaves is skipped", async () => {
     const body = part('form-data; name="a"', "one") + FILE + part('form-data; name="__proto__"', "two") + END;
     expect(await partsOf(body)).toEqual([
       { name: "a", fileName: undefined, isFile: false, text: "one" },

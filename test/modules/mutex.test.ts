@@ -3,7 +3,7 @@ import { createMutex, createSemaphore } from "../../src/modules/mutex.ts";
 import { errorOf } from "./error-of.ts";
 
 describe("a mutex", () => {
-  test("runs one after the other, in the order of the calls", async () => {
+  test("runs jobs one after the other, in call order", async () => {
     const mutex = createMutex();
     const log: string[] = [];
     const work = async (name: string, ms: number): Promise<string> => {
@@ -21,7 +21,7 @@ describe("a mutex", () => {
     expect(log).toEqual(["slow", "quick", "last"].flatMap((name) => [`${name} begins`, `${name} ends`]));
   });
 
-  test("gives the turn on when work fails, also before its first await", async () => {
+  test("passes the turn on when a job fails, also before its first await", async () => {
     const mutex = createMutex();
     const failures = [
       mutex.run(() => Promise.reject(new Error("later"))),
@@ -34,7 +34,7 @@ describe("a mutex", () => {
     expect([mutex.active, mutex.waiting]).toEqual([0, 0]);
   });
 
-  test("lets no newcomer slip in before those who wait", async () => {
+  test("lets no new job overtake the waiting ones", async () => {
     const mutex = createMutex();
     const log: string[] = [];
     const first = mutex.run(async () => void log.push("first"));
@@ -46,7 +46,7 @@ describe("a mutex", () => {
 });
 
 describe("long work in steps", () => {
-  test("lets those who have just come go first every other time, and neither kind waits for all of the other", async () => {
+  test("alternates between new and continuing jobs, so that neither kind waits for all of the other", async () => {
     const mutex = createMutex();
     const log: string[] = [];
     const first = async (name: string): Promise<void> => await mutex.run(async () => void log.push(name));
@@ -64,7 +64,7 @@ describe("long work in steps", () => {
 });
 
 describe("a semaphore", () => {
-  test("never has more at work than it has places, and none left over", async () => {
+  test("never runs more jobs than it has slots, and frees every slot", async () => {
     const semaphore = createSemaphore(3, 1000);
     let [now, most] = [0, 0];
     const work = async (): Promise<void> => {
@@ -77,7 +77,7 @@ describe("a semaphore", () => {
     expect([now, most, semaphore.active, semaphore.waiting]).toEqual([0, 3, 0, 0]);
   });
 
-  test("refuses when its queue is full, and takes again when there is room", async () => {
+  test("refuses when its queue is full, and accepts again when there is room", async () => {
     const semaphore = createSemaphore(1, 2);
     const opened = Promise.withResolvers<void>();
     const waiting = [1, 2, 3].map(() => semaphore.run(() => opened.promise));

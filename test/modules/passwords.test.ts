@@ -1,11 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { hashPassword, needsRehash, verifyNobody, verifyPassword } from "../../src/modules/passwords.ts";
 import { errorOf } from "./error-of.ts";
+import { named } from "../support/case-name.ts";
 
 const GOOD = "correct horse";
 
 describe("passwords", () => {
-  test("are kept as argon2id with 19 MiB and two passes, each with its own salt", async () => {
+  test("are hashed by argon2id with 19 MiB and two passes, each with its own salt", async () => {
     const [first, second] = await Promise.all([hashPassword(GOOD), hashPassword(GOOD)]);
     expect(first).toStartWith("$argon2id$v=19$m=19456,t=2,p=1$");
     expect(first).not.toBe(second);
@@ -16,17 +17,16 @@ describe("passwords", () => {
     expect(needsRehash(first)).toBe(false);
   });
 
-  test.each(["", "1234567", "\0".repeat(8), "good but\0", "x".repeat(1025), "é".repeat(513), "x".repeat(1_000_000)])(
-    "refuses %#: too short, too long, or with a NUL",
-    async (password) => {
-      const error = await errorOf(hashPassword(password));
-      expect(error).toMatchObject({ code: "invalid-argument" });
-      if (password !== "") expect(error.message).not.toContain(password);
-      expect(await verifyPassword(password, await hashPassword(GOOD))).toBe(false);
-    },
-  );
+  test.each(
+    named(["", "1234567", "\0".repeat(8), "good but\0", "x".repeat(1025), "é".repeat(513), "x".repeat(1_000_000)]),
+  )("are refused when too short, too long or with a NUL: %s", async (_, password) => {
+    const error = await errorOf(hashPassword(password));
+    expect(error).toMatchObject({ code: "invalid-argument" });
+    if (password !== "") expect(error.message).not.toContain(password);
+    expect(await verifyPassword(password, await hashPassword(GOOD))).toBe(false);
+  });
 
-  test("of 8 and of 1024 bytes are taken", async () => {
+  test("of 8 and of 1024 bytes are accepted", async () => {
     for (const password of ["12345678", "ääää", "x".repeat(1024)]) {
       expect(await verifyPassword(password, await hashPassword(password))).toBe(true);
     }
@@ -34,27 +34,27 @@ describe("passwords", () => {
     expect(await verifyPassword(`${long}y`, await hashPassword(`${long}x`))).toBe(false);
   });
 
-  test("are the same in whichever way they were composed", async () => {
+  test("match in any Unicode composition", async () => {
     const hash = await hashPassword("Caf\u00e9 \u2460 long");
     expect(await verifyPassword("Cafe\u0301 1 long", hash)).toBe(true);
     expect(await verifyPassword("Cafe 1 long", hash)).toBe(false);
   });
 
   test.each(["", "x", "$argon2id$v=19$m=19456,t=2,p=1$", "$2b$10$abcdefghijklmnopqrstuv", "\0"])(
-    "a stored hash like %j matches nothing",
+    "never match the malformed hash %j",
     async (hash) => {
       expect(await verifyPassword(GOOD, hash)).toBe(false);
       expect(needsRehash(hash)).toBe(hash !== "$argon2id$v=19$m=19456,t=2,p=1$");
     },
   );
 
-  test("made with other parameters are read and told to be old", async () => {
+  test("hashed with other parameters are verified and reported as outdated", async () => {
     const old = await Bun.password.hash(GOOD, { algorithm: "argon2id", memoryCost: 1024, timeCost: 1 });
     expect(await verifyPassword(GOOD, old)).toBe(true);
     expect(needsRehash(old)).toBe(true);
   });
 
-  test("of nobody never match and cost as much as somebody's", async () => {
+  test("of an unknown user never match and cost as much to check", async () => {
     const hash = await hashPassword(GOOD);
     const timeOf = async (work: () => Promise<boolean>): Promise<number> => {
       const started = performance.now();

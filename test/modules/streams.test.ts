@@ -8,7 +8,7 @@ import { errorOf } from "./error-of.ts";
 const KIB = 1024;
 
 describe("pump", () => {
-  test("hands everything on in order, in large pieces, and counts it", async () => {
+  test("passes everything on in order, in large chunks, and counts it", async () => {
     const source = Array.from({ length: 1000 }, (_, at) => new Uint8Array(at).fill(at));
     const taken: Uint8Array[] = [];
     const total = await pump(from(source), { limit: 1e6, onChunk: (chunk) => void taken.push(chunk) });
@@ -18,7 +18,7 @@ describe("pump", () => {
     for (const chunk of taken) expect(chunk.byteLength).toBeGreaterThan(0);
   });
 
-  test("takes web streams, and a body of nothing", async () => {
+  test("accepts web streams, and an empty body", async () => {
     const sizes: number[] = [];
     const onChunk = (chunk: Uint8Array): void => void sizes.push(chunk.byteLength);
     expect(await pump(bodyOf(new Uint8Array(300 * KIB)), { limit: 1e6, onChunk })).toBe(300 * KIB);
@@ -26,7 +26,7 @@ describe("pump", () => {
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(300 * KIB);
   });
 
-  test("gathers single bytes, in their order and in little memory", async () => {
+  test("combines single bytes in order and in little memory", async () => {
     const count = 400_000;
     let most = 0;
     async function* bytes(): AsyncGenerator<Uint8Array> {
@@ -50,7 +50,7 @@ describe("pump", () => {
     expect(most).toBeLessThan(10_000);
   });
 
-  test("stops at the limit, says it, and hands on nothing beyond it", async () => {
+  test("stops at the limit, reports it, and passes on nothing beyond", async () => {
     let taken = 0;
     let pulled = 0;
     async function* endless(): AsyncGenerator<Uint8Array> {
@@ -93,7 +93,7 @@ describe("pump", () => {
     expect(await pumping).toBe(20 * 256 * KIB);
   });
 
-  test("ends with the consumer's own failure and lets the source go", async () => {
+  test("ends with the consumer's own failure and releases the source", async () => {
     let isReleased = false;
     async function* source(): AsyncGenerator<Uint8Array> {
       try {
@@ -108,7 +108,7 @@ describe("pump", () => {
     expect(isReleased).toBe(true);
   });
 
-  test("passes on what the source says is wrong, and does not hide a bug as a bad body", async () => {
+  test("passes on the source's error, and does not report a bug as a bad body", async () => {
     const ours = malformed("The form has no file.");
     expect(await errorOf(pump(failing(ours), { limit: 9, onChunk: () => undefined }))).toBe(ours);
     const bug = new TypeError("x is not a function");
@@ -116,10 +116,10 @@ describe("pump", () => {
   });
 });
 
-describe("deadlines", () => {
+describe("a body's deadlines", () => {
   const quick = { limit: 1e9, windowMs: 100, minBytesPerSecond: 1000, onChunk: () => undefined };
 
-  test("a sender that stalls is cut off, also a web stream's", async () => {
+  test("cut off a stalled sender, also of a web stream", async () => {
     const stalled = new ReadableStream<Uint8Array>({ start: (controller) => controller.enqueue(new Uint8Array(10)) });
     for (const body of [stalled, from([new Uint8Array(10)], Number.POSITIVE_INFINITY)]) {
       const started = performance.now();
@@ -130,21 +130,21 @@ describe("deadlines", () => {
     }
   });
 
-  test("a sender below the rate is cut off, one above it is not", async () => {
+  test("cut off a sender below the minimum rate, and not one above it", async () => {
     const slow = Array.from({ length: 100 }, () => new Uint8Array(1));
     expect(await errorOf(pump(from(slow, 5), quick))).toMatchObject({ code: "timeout" });
     const honest = Array.from({ length: 30 }, () => new Uint8Array(1000));
     expect(await pump(from(honest, 5), quick)).toBe(30_000);
   });
 
-  test("the whole has a deadline, whatever the rate", async () => {
+  test("cut off a body at the total deadline, whatever the rate", async () => {
     const endless = Array.from({ length: 1000 }, () => new Uint8Array(1000));
     const error = await errorOf(pump(from(endless, 2), { ...quick, totalMs: 50 }));
     expect(error).toMatchObject({ code: "timeout" });
     expect(error.message).toContain("0.05 seconds");
   });
 
-  test("a body that stands still is given up, one that goes on slowly is not", async () => {
+  test("cut off a body that stands still, and not a slow one", async () => {
     const options = { limit: 1e6, minBytesPerSecond: 0, idleMs: 120, onChunk: () => undefined };
     const still = await errorOf(pump(from([new Uint8Array(9)], Number.POSITIVE_INFINITY), options));
     expect(still).toMatchObject({ code: "timeout", message: expect.stringContaining("No byte") });
@@ -155,7 +155,7 @@ describe("deadlines", () => {
     expect(await pump(slow, options)).toBe(20);
   });
 
-  test("whoever asked for the bytes may end the reading, with an error of its own", async () => {
+  test("let the consumer stop the reading with its own error", async () => {
     const ended = new AbortController();
     const arrived: number[] = [];
     const pumping = pump(from([new Uint8Array(9)], Number.POSITIVE_INFINITY), {
@@ -171,7 +171,7 @@ describe("deadlines", () => {
     expect(arrived).toEqual([9]);
   });
 
-  test("the deadline of the whole counts while the consumer works", async () => {
+  test("include the time in which the consumer works", async () => {
     const large = [new Uint8Array(300 * KIB), new Uint8Array(300 * KIB)];
     let taken = 0;
     const onChunk = async (): Promise<void> => {
@@ -182,7 +182,7 @@ describe("deadlines", () => {
     expect(taken).toBe(1);
   });
 
-  test("a slow disk of ours is not held against the sender", async () => {
+  test("do not count the time of a slow disk of the server", async () => {
     const large = [new Uint8Array(300 * KIB), new Uint8Array(300 * KIB)];
     expect(await pump(from(large), { ...quick, onChunk: () => Bun.sleep(250) })).toBe(600 * KIB);
   });
@@ -198,7 +198,7 @@ describe("deadlines", () => {
   });
 });
 
-describe("a connection that goes away in the middle of a body", () => {
+describe("a connection that ends during a body", () => {
   const head = "PUT / HTTP/1.1\r\nHost: localhost\r\n";
   const half = `${head}Content-Length: 100\r\n\r\nabc`;
   const chunked = `${head}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n`;
@@ -209,7 +209,7 @@ describe("a connection that goes away in the middle of a body", () => {
     ["half closed", half, (socket) => socket.end()],
     ["closed before the last chunk", chunked, (socket) => socket.end()],
     ["broken in its chunks", chunked, (socket) => socket.write("zz\r\n")],
-  ])("%s: the body ended early", async (_, sent, leave) => {
+  ])("%s gives the error that the body ended early", async (_, sent, leave) => {
     const { promise, resolve } = Promise.withResolvers<unknown>();
     using server = Bun.serve({
       port: 0,
@@ -226,7 +226,7 @@ describe("a connection that goes away in the middle of a body", () => {
     socket.destroy();
   });
 
-  test("or is larger than the server takes at all: too large", async () => {
+  test("larger than the limit gives the error that the body is too large", async () => {
     const { promise, resolve } = Promise.withResolvers<unknown>();
     using server = Bun.serve({
       port: 0,

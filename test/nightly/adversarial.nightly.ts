@@ -1,5 +1,5 @@
-// In 768 MiB, whatever is stored and asked: the server lives, and somebody else hardly notices. Each attack alone, then all
-// of them at once; `bun run nightly adversarial` prints a line for each, `bun test` with `-t gzip` runs one.
+// In 768 MiB, whatever is stored and requested, the server survives and other clients notice little. Each attack alone,
+// then all at once; `bun run nightly adversarial` prints a line for each, `bun test` with `-t gzip` runs one.
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -37,7 +37,7 @@ afterAll(async () => {
   await rm(packages, { recursive: true, force: true });
 });
 
-/** A new one when the last did not survive. */
+/** A new server when the last one did not survive. */
 async function livingServer(): Promise<Confined | undefined> {
   if (server?.isAlive() === true) return server;
   await server?.stop();
@@ -94,19 +94,19 @@ function check(what: string, outcome: Outcome | undefined): void {
 }
 
 describe("the server lives in 768 MiB, and another client's p99 stays under 250 ms", () => {
-  test("with nobody else there", async () => {
+  test("with no attack", async () => {
     check("quiet", await attack([], ALONE_SECONDS));
   });
   for (const one of ATTACKS) {
-    test(`alone, ${one.name}`, async () => {
+    test(`alone under the attack ${one.name}`, async () => {
       check(one.name, await attack([one], ALONE_SECONDS));
     });
   }
-  test("all that takes memory, and 1,000 connections", async () => {
+  test("under all attacks on memory and 1,000 connections", async () => {
     const isOne = ({ name }: Attack): boolean => MEMORY_ATTACKS.some((word) => name.startsWith(`${word}:`));
     check("memory", await attack(ATTACKS.filter(isOne), TOGETHER_SECONDS));
   });
-  test("all at once", async () => {
+  test("under all attacks at once", async () => {
     check("all at once", await attack(ATTACKS, TOGETHER_SECONDS));
   });
 });

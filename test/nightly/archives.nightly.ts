@@ -1,5 +1,5 @@
-// Packages with something changed in them, many and new each night: what is accepted, every reader must read alike.
-// `CONDARIUM_TEST_MUTANTS` says how many, `CONDARIUM_TEST_SEED` repeats a run; what differs is kept in `.cache/differences/`.
+// Mutants of good packages, many and new each night: every reader must read an accepted package alike.
+// `CONDARIUM_TEST_MUTANTS` sets their number, `CONDARIUM_TEST_SEED` repeats a run; findings go to `.cache/differences/`.
 
 import { expect, test } from "bun:test";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Whatever is stored, each document is made in little memory, and another channel's documents hardly wait for it.
+// Whatever is stored, each document is built in little memory, and another channel's documents hardly wait.
 
 import { afterAll, expect, test } from "bun:test";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -13,7 +13,7 @@ const KIB = 1024;
 const MIB = 1024 ** 2;
 /** Bytes above those of the idle server. */
 const MOST_MEMORY = 250 * MIB;
-/** ms until another owner's document is there after his own publish, for 99 of 100. */
+/** ms from another owner's publish to his document, for 99 of 100. */
 const MOST_WAITING = 1000;
 
 const CHANNELS: Readonly<Record<string, WorstChannel>> = {
@@ -41,7 +41,7 @@ afterAll(async () => {
   for (const folder of folders) await rm(folder, { recursive: true, force: true });
 });
 
-test.each(Object.keys(CHANNELS))("%s", async (name) => {
+test.each(Object.keys(CHANNELS))("documents of the worst channel are built within their limits: %s", async (name) => {
   const worst = CHANNELS[name];
   if (!worst) throw new Error("there is no such channel");
   const folder = await mkdtemp(join(tmpdir(), "condarium-worst-"));
@@ -77,7 +77,7 @@ test.each(Object.keys(CHANNELS))("%s", async (name) => {
   }
 });
 
-/** Asks again for what takes longer than a request may. */
+/** Repeats a request that takes longer than the server's time limit. */
 async function read(url: string): Promise<{ status: number; bytes: number }> {
   for (;;) {
     const answer = await fetch(url);
@@ -97,7 +97,7 @@ async function othersUntil(url: string, signal: AbortSignal, waits: number[]): P
   }
 }
 
-/** How long the document takes after a publish. */
+/** The time until the document is read after a publish. */
 async function timeOfOther(url: string, version: number): Promise<number> {
   const built = buildPackage({ name: "honest", version: `${version}` });
   const authorization = `Basic ${btoa(`other:${PASSWORD}`)}`;

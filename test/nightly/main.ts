@@ -1,5 +1,5 @@
-// `bun run nightly [WORD]...`: what takes longer than `check` may. Each `*.nightly.ts` here whose name has one of the words,
-// or every one, runs in a process of its own. Ends with one line `N passed, N failed`.
+// `bun run nightly [WORD]...`: the tests that are too slow for `check`. Runs each `*.nightly.ts` here whose name
+// contains one of the words, or all of them, in a separate process. Ends with one line `N passed, N failed`.
 
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";

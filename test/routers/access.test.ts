@@ -1,26 +1,24 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { addMatrixActors, MATRIX, matrixTitle, ROLES, VISIBILITIES } from "../support/access-matrix.ts";
 import { bytesOf, jsonOf } from "../support/answers.ts";
 import { basic, PASSWORD, startTestApp, type Actor, type TestApp } from "../support/app.ts";
 import { documentPaths, shardHashes, shardIndexOf } from "../support/documents.ts";
+import { newToken } from "../support/manage.ts";
 import { buildPackage } from "../support/package-builder.ts";
 import { openTables } from "../support/rows.ts";
 
 let server: TestApp;
 const built = buildPackage({ name: "canary-package", version: "1" });
 const FILE = `noarch/${built.fileName}`;
-const actors: Record<string, Actor> = {};
+let actors: Record<string, Actor> = {};
 
 beforeAll(async () => {
   server = await startTestApp();
-  actors.anonymous = server.anonymous;
-  for (const name of ["owner", "stranger", "reader", "publisher", "maintainer"]) {
-    actors[name] = await server.addUser(name);
-  }
-  actors.admin = await server.addUser("boss", { admin: true });
-  for (const visibility of ["public", "internal", "private"] as const) {
+  actors = await addMatrixActors(server, ["owner"]);
+  for (const visibility of VISIBILITIES) {
     const name = { owner: "owner", channel: `c-${visibility}` };
     await server.manage.channels.create(name, { visibility });
-    for (const role of ["reader", "publisher", "maintainer"] as const) await server.manage.grants.set(name, role, role);
+    for (const role of ROLES) await server.manage.grants.set(name, role, role);
     const path = `/api/packages/owner/conda/c-${visibility}/${built.fileName}`;
     expect((await server.as("owner").put(path, built.bytes)).status).toBe(201);
     const index = await server.as("owner").get(`/owner/c-${visibility}/noarch/repodata_shards.msgpack.zst`);
@@ -30,60 +28,44 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** What each actor may do in a channel of each visibility: r read, p publish, d delete. */
-const MATRIX: Readonly<Record<string, readonly [pub: string, internal: string, priv: string]>> = {
-  anonymous: ["r", "", ""],
-  stranger: ["r", "r", ""],
-  reader: ["r", "r", "r"],
-  publisher: ["rp", "rp", "rp"],
-  maintainer: ["rpd", "rpd", "rpd"],
-  owner: ["rpd", "rpd", "rpd"],
-  admin: ["rpd", "rpd", "rpd"],
-};
-const VISIBILITIES = ["public", "internal", "private"] as const;
 const FORMS = (channel: string): string[] => [
   `/api/packages/owner/conda/${channel}`,
   `/owner/${channel}`,
   `/get/owner/${channel}`,
 ];
-/** What can be read below every channel; a shard has an address of its own in each. */
+/** The readable paths below every channel; each channel has its own address of a shard. */
 const READS = [...documentPaths("noarch"), "linux-64/repodata.json", FILE];
 const SHARDS: Record<string, string> = {};
 
 describe("the access matrix", () => {
-  for (const [name, rights] of Object.entries(MATRIX)) {
-    for (const [at, visibility] of VISIBILITIES.entries()) {
-      const may = rights[at] ?? "";
-      const channel = `c-${visibility}`;
-      const refusal = name === "anonymous" ? 401 : 403;
-
-      test(`${name} in a ${visibility} channel may ${may === "" ? "nothing" : may}`, async () => {
-        const actor = actors[name] ?? server.anonymous;
-        for (const form of FORMS(channel)) {
-          for (const read of [...READS, SHARDS[visibility] ?? "no shard"]) {
-            const wanted = may.includes("r") ? 200 : refusal;
-            const variants = [actor.get(`${form}/${read}`), actor.head(`${form}/${read}`)];
-            const ranged = actor.get(`${form}/${read}`, { range: "bytes=0-3" });
-            const statuses = (await Promise.all(variants)).map(({ status }) => status);
-            expect([form, read, ...statuses]).toEqual([form, read, wanted, wanted]);
-            expect((await ranged).status).toBe(wanted === 200 ? 206 : wanted);
-            const conditional = await actor.get(`${form}/${read}`, { "if-none-match": "*" });
-            expect(conditional.status).toBe(wanted === 200 ? 304 : wanted);
-          }
-          const mine = buildPackage({ name: `by-${name}`, version: "1", files: { "share/form": form } });
-          const published = await actor.put(`${form}/noarch/${mine.fileName}`, mine.bytes);
-          expect(published.status).toBe(may.includes("p") ? 201 : refusal);
-          const deleted = await actor.delete(`${form}/noarch/${mine.fileName}`);
-          expect(deleted.status).toBe(may.includes("d") ? 204 : refusal);
-          if (may.includes("p") && !may.includes("d")) {
-            expect((await server.as("owner").delete(`${form}/noarch/${mine.fileName}`)).status).toBe(204);
-          }
+  for (const one of MATRIX) {
+    const { name, visibility, rights, refusal } = one;
+    test(`gives ${matrixTitle(one)}`, async () => {
+      const actor = actors[name] ?? server.anonymous;
+      for (const form of FORMS(`c-${visibility}`)) {
+        for (const read of [...READS, SHARDS[visibility] ?? "no shard"]) {
+          const wanted = rights.includes("r") ? 200 : refusal;
+          const variants = [actor.get(`${form}/${read}`), actor.head(`${form}/${read}`)];
+          const ranged = actor.get(`${form}/${read}`, { range: "bytes=0-3" });
+          const statuses = (await Promise.all(variants)).map(({ status }) => status);
+          expect([form, read, ...statuses]).toEqual([form, read, wanted, wanted]);
+          expect((await ranged).status).toBe(wanted === 200 ? 206 : wanted);
+          const conditional = await actor.get(`${form}/${read}`, { "if-none-match": "*" });
+          expect(conditional.status).toBe(wanted === 200 ? 304 : wanted);
         }
-      });
-    }
+        const mine = buildPackage({ name: `by-${name}`, version: "1", files: { "share/form": form } });
+        const published = await actor.put(`${form}/noarch/${mine.fileName}`, mine.bytes);
+        expect(published.status).toBe(rights.includes("p") ? 201 : refusal);
+        const deleted = await actor.delete(`${form}/noarch/${mine.fileName}`);
+        expect(deleted.status).toBe(rights.includes("d") ? 204 : refusal);
+        if (rights.includes("p") && !rights.includes("d")) {
+          expect((await server.as("owner").delete(`${form}/noarch/${mine.fileName}`)).status).toBe(204);
+        }
+      }
+    });
   }
 
-  // Written out: whoever adds a route says here who tests its rights.
+  // Written out: a new route needs an entry that says which test covers its rights.
   const ROUTES: Readonly<Record<string, string>> = {
     "GET /": "open to all",
     "HEAD /": "open to all",
@@ -101,7 +83,7 @@ describe("the access matrix", () => {
     "ALL /:owner/*": "the matrix",
   };
 
-  test("has a line for every route there is, and the matrix walks every form", () => {
+  test("has an entry for every route of the server, and the matrix walks every form", () => {
     const routes = server.app.routes.map(({ method, path }) => `${method} ${path}`);
     expect(routes.sort()).toEqual(Object.keys(ROUTES).sort());
     const forms = Object.keys(ROUTES).filter((route) => ROUTES[route] === "the matrix");
@@ -110,14 +92,14 @@ describe("the access matrix", () => {
     expect(walked.sort()).toEqual(forms.sort());
   });
 
-  test.each(["POST", "PATCH", "OPTIONS", "PROPFIND"])("%s is no way to anything below a channel", async (method) => {
+  test.each(["POST", "PATCH", "OPTIONS", "PROPFIND"])("%s responds with 405 below a channel", async (method) => {
     for (const form of FORMS("c-private")) {
       expect((await server.as("boss").send(method, `${form}/${FILE}`)).status).toBe(405);
     }
   });
 });
 
-describe("what cannot be read", () => {
+describe("an unreadable channel", () => {
   test("looks the same to strangers whether it exists or not", async () => {
     const private_ = ["/owner/c-private", "/owner/no-such-channel", "/no-such-owner/x", "/owner/c-private/deeper"];
     for (const actor of [server.anonymous, server.as("stranger")]) {
@@ -132,20 +114,20 @@ describe("what cannot be read", () => {
     }
   });
 
-  test("is told apart to those who belong there", async () => {
+  test("is distinguished from a missing one for the owner", async () => {
     const missing = await server.as("owner").get("/owner/no-such-channel/noarch/repodata.json");
     expect(missing.status).toBe(403);
     expect((await jsonOf<{ detail: string }>(missing)).detail).toContain("There is no channel owner/no-such-channel");
   });
 
-  test("asks for both ways to sign in", async () => {
+  test("responds with both ways to sign in", async () => {
     const { headers } = await server.anonymous.get("/owner/c-private/noarch/repodata.json");
     expect(headers.get("www-authenticate")).toContain('Basic realm="condarium"');
     expect(headers.get("www-authenticate")).toContain("Bearer");
     expect(headers.get("cache-control")).toBe("no-store");
   });
 
-  test("never travels through a public cache when it may be read", async () => {
+  test("never passes through a public cache when the user can read it", async () => {
     const reader = server.as("reader");
     const document = await reader.get("/owner/c-private/noarch/repodata.json");
     expect(document.headers.get("cache-control")).toBe("private, max-age=0");
@@ -154,14 +136,14 @@ describe("what cannot be read", () => {
     expect(file.headers.get("cache-control")).toBe("private, max-age=0");
   });
 
-  test("stays hidden below a private parent when a publish makes the channel", async () => {
+  test("stays hidden below a private parent when a publish creates the channel", async () => {
     const nested = buildPackage({ name: "nested", version: "1" });
     const path = `/api/packages/owner/conda/c-private/nested/${nested.fileName}`;
     expect((await server.as("owner").put(path, nested.bytes)).status).toBe(201);
     expect((await server.anonymous.get("/owner/c-private/nested/noarch/repodata.json")).status).toBe(401);
   });
 
-  test("ends at once when a channel turns private", async () => {
+  test("becomes unreadable at once when it turns private", async () => {
     const name = { owner: "owner", channel: "turning" };
     await server.manage.channels.create(name, {});
     expect((await server.anonymous.get("/owner/turning/noarch/repodata.json")).status).toBe(200);
@@ -176,18 +158,9 @@ describe("credentials", () => {
     user: string,
     scopes: string[] = [],
     more: Partial<{ channels: string[]; packages: string[]; lifetime: number }> = {},
-  ) =>
-    server.manage.tokens.create({
-      user,
-      name: `token ${Bun.randomUUIDv7()}`,
-      scopes,
-      channels: [],
-      packages: [],
-      lifetime: undefined,
-      ...more,
-    });
+  ) => newToken(server.manage, { user, name: `token ${Bun.randomUUIDv7()}`, scopes, ...more });
 
-  test("a token works in all of its forms", async () => {
+  test("work as a token in every form", async () => {
     const token = await tokenOf("reader");
     const forms: Record<string, string>[] = [
       { authorization: `Bearer ${token}` },
@@ -211,7 +184,7 @@ describe("credentials", () => {
     expect(server.log()).not.toContain(token);
   });
 
-  test("a bad one is 401, also where nobody needs any", async () => {
+  test("that are wrong get 401, also where none are needed", async () => {
     const publicPath = "/owner/c-public/noarch/repodata.json";
     const token = await tokenOf("reader");
     const mistyped = `${token.slice(0, -1)}${token.endsWith("a") ? "b" : "a"}`;
@@ -235,7 +208,7 @@ describe("credentials", () => {
     }
   });
 
-  test("two identities in one request are refused", async () => {
+  test("of two identities in one request are refused", async () => {
     const [one, other] = [await tokenOf("reader"), await tokenOf("publisher")];
     const both = { ...basic("reader", PASSWORD), "x-api-key": other };
     expect((await server.anonymous.get(path, both)).status).toBe(401);
@@ -243,7 +216,7 @@ describe("credentials", () => {
     expect((await server.anonymous.get(`/t/${one}${path}`, { authorization: `Bearer ${one}` })).status).toBe(200);
   });
 
-  test("scopes narrow and never widen", async () => {
+  test("are narrowed by scopes and never widened", async () => {
     const upload = (actor: Actor, name: string) => {
       const one = buildPackage({ name, version: "1" });
       return actor.put(`/api/packages/owner/conda/c-public/${one.fileName}`, one.bytes).then(({ status }) => status);
@@ -275,7 +248,7 @@ describe("credentials", () => {
     expect((await publicOnly.get("/owner/c-internal/noarch/repodata.json")).status).toBe(403);
   });
 
-  test("restrictions hold for what the package really is, not for its name in the URL", async () => {
+  test("are restricted by what the package really is, not by its name in the URL", async () => {
     const token = await tokenOf("owner", ["write:package"], { channels: ["owner/c-public"], packages: ["mine-*"] });
     const actor = server.withToken(token);
     const [mine, other] = [
@@ -308,7 +281,7 @@ describe("credentials", () => {
     expect(await statusOf(third)).toBe(401);
   });
 
-  test("a right that ends while the body arrives ends the publish too", async () => {
+  test("that end while the body arrives end the publish too", async () => {
     await server.addUser("racer");
     const name = { owner: "owner", channel: "c-public" };
     await server.manage.grants.set(name, "racer", "publisher");
@@ -329,8 +302,8 @@ describe("credentials", () => {
   });
 });
 
-describe("metrics", () => {
-  test("are for administrators", async () => {
+describe("the metrics route", () => {
+  test("responds to administrators only", async () => {
     expect((await server.anonymous.get("/metrics")).status).toBe(401);
     expect((await server.as("owner").get("/metrics")).status).toBe(403);
     const answer = await server.as("boss").get("/metrics");
@@ -341,11 +314,10 @@ describe("metrics", () => {
     expect(text).not.toContain("canary");
   });
 
-  test("are for no token that is bound to anything, whoever's it is", async () => {
-    const limits = { channels: [], packages: [], lifetime: undefined };
+  test("responds to no token that is bound to anything, even an administrator's", async () => {
     const statusOf = async (more: { user?: string; scopes: string[]; channels?: string[]; packages?: string[] }) => {
       const name = `metrics ${Bun.randomUUIDv7()}`;
-      const token = await server.manage.tokens.create({ user: "boss", name, ...limits, ...more });
+      const token = await newToken(server.manage, { user: "boss", name, ...more });
       return (await server.withToken(token).get("/metrics")).status;
     };
     expect(await statusOf({ scopes: ["all"] })).toBe(200);

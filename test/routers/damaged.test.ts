@@ -1,4 +1,4 @@
-// A file that is not as long as it should be is never sent as what it should be.
+// A file of the wrong length is never sent as the original.
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
@@ -62,7 +62,7 @@ test.each(Object.keys(SIZES).flatMap((name) => DAMAGES.map((damage) => [name, ..
     damage(blob, bytes.length);
     try {
       for (const [at, ask] of [{}, { method: "HEAD" }, { headers: { range: "bytes=0-9" } }].entries()) {
-        // Not asked before, so that no answer is given again.
+        // First request, so that no stored response is replayed.
         const answer = await fetch(`${server.url}${SUBDIR}/${fileName}`, {
           ...ask,
           headers: { ...ask.headers, at: `${at}` },
@@ -83,7 +83,7 @@ test.each(Object.keys(SIZES).flatMap((name) => DAMAGES.map((damage) => [name, ..
   },
 );
 
-test("a shard that was whole and has become shorter is made again", async () => {
+test("a shard file that became shorter is rebuilt", async () => {
   const index = await bytesOf(await fetch(`${server.url}${SUBDIR}/repodata_shards.msgpack.zst`));
   const [hash = ""] = Object.values(shardIndexOf(index).shards).map((each) => Buffer.from(each).toString("hex"));
   const get = (who: string, headers = {}): Promise<Response> =>
@@ -100,8 +100,8 @@ test("a shard that was whole and has become shorter is made again", async () => 
   expect(await bytesOf(again)).toEqual(whole);
 });
 
-test("a document whose file has been cut short is made again, also after a new start", async () => {
-  // More than 64 KiB of text, which is kept in a file.
+test("a truncated document file is rebuilt, also after a restart", async () => {
+  // More than 64 KiB of text, which is stored in a file.
   for (let version = 2; version < 100; version += 1) {
     const one = buildPackage({ name: "many", version: `${version}`, license: "text ".repeat(200) });
     expect((await server.publish("alice", "/api/packages/alice/conda/main", one)).status).toBe(201);

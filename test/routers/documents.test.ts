@@ -10,6 +10,7 @@ import {
   shardIndexOf,
   textOf,
 } from "../support/documents.ts";
+import { newToken } from "../support/manage.ts";
 import { buildPackage, type BuiltPackage, type PackageDescription } from "../support/package-builder.ts";
 
 const DOCUMENTS = documentPaths("noarch");
@@ -38,7 +39,7 @@ async function publish(channel: string, ...packages: readonly PackageDescription
   }
 }
 
-/** How often each document was built so far, as the metrics and the log have it; the two never differ. */
+/** The number of builds of each document so far, from the metrics and the log, which always agree. */
 async function builds(): Promise<number> {
   const text = await server.app.metrics.render();
   const counts = [...text.matchAll(/^condarium_documents_built_total\{[^}]*\} (\d+)$/gm)];
@@ -50,7 +51,7 @@ async function builds(): Promise<number> {
 describe.each(DOCUMENTS)("%s", (name) => {
   const path = `/alice/main/${name}`;
 
-  test("has its type, and tells of what was published", async () => {
+  test("has its content type, and lists what was published", async () => {
     const answer = await server.anonymous.get(path);
     expect([answer.status, answer.headers.get("content-type")]).toEqual([
       200,
@@ -62,7 +63,7 @@ describe.each(DOCUMENTS)("%s", (name) => {
     else for (const one of ["first", "second"]) expect(textOf(name, bytes)).toContain(one);
   });
 
-  test("has a strong tag, a date and its caching, and 304 repeats them", async () => {
+  test("has a strong tag, a date and its caching headers, and 304 repeats them", async () => {
     const first = await server.anonymous.get(path);
     const etag = first.headers.get("etag") ?? "";
     expect(etag).toMatch(/^"[0-9a-f]{64}"$/);
@@ -79,7 +80,7 @@ describe.each(DOCUMENTS)("%s", (name) => {
     }
   });
 
-  test("is answered in full whatever the date, unless its very tag is named", async () => {
+  test("is sent in full for any date, unless its exact tag is named", async () => {
     const first = await server.anonymous.get(path);
     const [etag, date] = [first.headers.get("etag") ?? "", first.headers.get("last-modified") ?? ""];
     const future = new Date(Date.now() + 86_400_000).toUTCString();
@@ -116,7 +117,7 @@ describe.each(DOCUMENTS)("%s", (name) => {
     expect(await builds()).toBe(before + 1);
   });
 
-  test("is logged and counted with the bytes that were sent, whether from memory, as a part or packed", async () => {
+  test("is logged and counted with the bytes that were sent, whether from memory, as a range or gzipped", async () => {
     const counted = async (): Promise<number> => {
       return Number(/^condarium_bytes_out_total (\d+)/m.exec(await server.app.metrics.render())?.[1] ?? 0);
     };
@@ -137,7 +138,7 @@ describe.each(DOCUMENTS)("%s", (name) => {
     expect((await counted()) - before).toBe(sent);
   });
 
-  test("gives one range of its bytes, if they are still those the client has a part of", async () => {
+  test("gives one range of its bytes if If-Range matches", async () => {
     const first = await server.anonymous.get(path);
     const [etag, date] = [first.headers.get("etag") ?? "", first.headers.get("last-modified") ?? ""];
     const whole = await bytesOf(first);
@@ -166,14 +167,14 @@ describe.each(DOCUMENTS)("%s", (name) => {
     expect([several.status, await bytesOf(several)]).toEqual([200, whole]);
   });
 
-  test("answers 416 to a range behind its end, and does not let that be kept", async () => {
+  test("responds with 416, which is not cached, to a range past its end", async () => {
     const { length } = await bytesOf(await server.anonymous.get(path));
     const answer = await server.anonymous.get(path, { range: `bytes=${length}-` });
     expect([answer.status, answer.headers.get("content-range")]).toEqual([416, `bytes */${length}`]);
     expect([await answer.text(), answer.headers.get("cache-control")]).toEqual(["", "no-store"]);
   });
 
-  test("is packed with gzip on the way only when it is JSON and the client asks", async () => {
+  test("is sent with gzip only when it is JSON and the client accepts gzip", async () => {
     const plain = await server.anonymous.get(path);
     const bytes = await bytesOf(plain);
     const isJson = name.endsWith(".json");
@@ -192,7 +193,7 @@ describe.each(DOCUMENTS)("%s", (name) => {
       expect([head.headers.get("etag"), head.headers.get("vary") ?? ""]).toEqual([etag, vary]);
       const again = await server.anonymous.get(path, { "accept-encoding": accept, "if-none-match": etag });
       expect([again.status, again.headers.get("etag")]).toEqual([304, etag]);
-      // Without gzip it would be other bytes.
+      // Without gzip the bytes would differ.
       expect((await server.anonymous.get(path, { "if-none-match": etag })).status).toBe(isJson ? 200 : 304);
     }
     for (const accept of ["gzip;q=0", "gzip; q=0.000, identity", "identity", "br, zstd", "*", ""]) {
@@ -202,7 +203,7 @@ describe.each(DOCUMENTS)("%s", (name) => {
     }
   });
 
-  test("exists for an empty channel, the same as when all of it was deleted again", async () => {
+  test("exists for an empty channel, and equals the document after all files were deleted", async () => {
     const channel = `empty-${DOCUMENTS.indexOf(name)}`;
     await server.manage.channels.create({ owner: "alice", channel }, {});
     const never = await server.anonymous.get(`/alice/${channel}/${name}`);
@@ -219,7 +220,7 @@ describe.each(DOCUMENTS)("%s", (name) => {
   });
 });
 
-test("documents of any well-formed subdir exist, and say which it is", async () => {
+test("documents of any well-formed subdir exist and name the subdir", async () => {
   const before = await builds();
   for (const subdir of ["linux-64", "osx-arm64", "zos-z", "weird-99"]) {
     for (const name of SECTION_DOCUMENTS) {
@@ -233,15 +234,15 @@ test("documents of any well-formed subdir exist, and say which it is", async () 
       );
     }
   }
-  // Anything else is the address of a channel that does not exist.
+  // Any other address belongs to a channel that does not exist.
   for (const subdir of ["Linux-64", "linux_64", "linux"]) {
     for (const name of SECTION_DOCUMENTS) expect((await alice.get(`/alice/main/${subdir}/${name}`)).status).toBe(403);
   }
-  // Names that strangers may think of cost nothing.
+  // Arbitrary names requested by strangers cost nothing.
   expect(await builds()).toBe(before);
 });
 
-test("each form of a document has a tag of its own, and each address of a form the same", async () => {
+test("each form of a document has its own tag, and each address of a form has the same tag", async () => {
   const tags = new Map<string, string[]>();
   for (const name of DOCUMENTS) {
     for (const encoding of name.endsWith(".json") ? ["identity", "gzip"] : ["identity"]) {
@@ -255,7 +256,7 @@ test("each form of a document has a tag of its own, and each address of a form t
     }
   }
   const shared = [...tags.values()].filter((names) => names.length > 1);
-  // Nothing is patched, so these two are the same bytes.
+  // No revision was patched, so these two are the same bytes.
   expect(shared).toEqual([
     ["noarch/repodata.json identity", "noarch/repodata_from_packages.json identity"],
     ["noarch/repodata.json gzip", "noarch/repodata_from_packages.json gzip"],
@@ -263,7 +264,7 @@ test("each form of a document has a tag of its own, and each address of a form t
   ]);
 });
 
-test("nothing that a proxy does not tell requests apart by changes a document", async () => {
+test("a document depends on no request header that a proxy ignores", async () => {
   const odd = {
     host: "evil.example",
     "x-forwarded-host": "evil.example",
@@ -284,7 +285,7 @@ test("nothing that a proxy does not tell requests apart by changes a document", 
   }
 });
 
-test("JSON of 4 MB and more is never packed on the way", async () => {
+test("JSON of 4 MB and more is never sent with gzip", async () => {
   const depends = Array.from({ length: 1000 }, (_, at) => `dependency-${at} >=1.0,<2.0a0,!=${"1.".repeat(100)}${at}`);
   await publish("huge", ...Array.from({ length: 20 }, (_, at) => ({ name: `huge-${at}`, version: "1", depends })));
   const answer = await server.anonymous.get("/alice/huge/noarch/repodata.json", GZIP);
@@ -296,7 +297,7 @@ test("JSON of 4 MB and more is never packed on the way", async () => {
   expect(small.headers.get("content-encoding")).toBe("gzip");
 });
 
-test("packages and shards are never packed on the way", async () => {
+test("packages and shards are never sent with gzip", async () => {
   const index = shardIndexOf(
     await bytesOf(await server.anonymous.get("/alice/main/noarch/repodata_shards.msgpack.zst")),
   );
@@ -306,15 +307,8 @@ test("packages and shards are never packed on the way", async () => {
   }
 });
 
-test("a channel says how long its documents may be kept, and a private one lets nobody else keep them", async () => {
-  const token = await server.manage.tokens.create({
-    user: "alice",
-    name: "reads",
-    scopes: [],
-    channels: [],
-    packages: [],
-    lifetime: undefined,
-  });
+test("a channel's max-age is the max-age of its documents, and a private channel's documents are for private caches only", async () => {
+  const token = await newToken(server.manage, { user: "alice", name: "reads" });
   for (const visibility of ["public", "internal", "private"] as const) {
     const channel = `kept-${visibility}`;
     await server.manage.channels.create({ owner: "alice", channel }, { visibility, policy: { maxAge: 60 } });
@@ -345,7 +339,7 @@ test("a channel says how long its documents may be kept, and a private one lets 
   }
 });
 
-test("the date of a document never goes back, whatever the clock does, and rises with its own section only", async () => {
+test("the date of a document never decreases, whatever the clock does, and increases only with its own section", async () => {
   let now = Date.UTC(2030, 0, 1);
   const app = await startTestApp({ clock: { now: () => now, elapsed: () => performance.now() } });
   try {

@@ -1,4 +1,4 @@
-// The generic type, as Gitea's clients use it: what a second package type has of the rest of the server without asking.
+// The generic type, as Gitea's clients use it: what a second package type gets from the rest of the server unchanged.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
@@ -9,17 +9,19 @@ import { systemClock } from "../../src/modules/clock.ts";
 import { blobKey } from "../../src/modules/storage/keys.ts";
 import { restore } from "../../src/services/storage/restore.ts";
 import { errorOf } from "../modules/error-of.ts";
+import { addMatrixActors, MATRIX, matrixTitle, ROLES, VISIBILITIES } from "../support/access-matrix.ts";
 import { bytesOf, jsonOf } from "../support/answers.ts";
+import { caseName } from "../support/case-name.ts";
 import { startTestApp, type Actor, type TestApp } from "../support/app.ts";
+import { newToken } from "../support/manage.ts";
 import { buildPackage } from "../support/package-builder.ts";
+import { problemsOf } from "../support/problems.ts";
 import { openTables, type Tables } from "../support/rows.ts";
 
 let server: TestApp;
 let tables: Tables;
-const actors: Record<string, Actor> = {};
-const VISIBILITIES = ["public", "internal", "private"] as const;
+let actors: Record<string, Actor> = {};
 const OWNERS = VISIBILITIES.map((visibility) => `o-${visibility}`);
-const ROLES = ["reader", "publisher", "maintainer"] as const;
 
 const address = (owner: string, ...rest: string[]): string =>
   [`/api/packages/${owner}/generic`, ...rest.map(encodeURIComponent)].join("/");
@@ -29,9 +31,7 @@ const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes)
 beforeAll(async () => {
   server = await startTestApp({ settings: { "max-upload-size": "1MiB" } });
   tables = openTables(server.folder);
-  actors.anonymous = server.anonymous;
-  for (const name of ["stranger", ...ROLES, ...OWNERS, "alice"]) actors[name] = await server.addUser(name);
-  actors.admin = await server.addUser("boss", { admin: true });
+  actors = await addMatrixActors(server, [...OWNERS, "alice"]);
   for (const visibility of VISIBILITIES) {
     const owner = `o-${visibility}`;
     expect((await server.as(owner).put(address(owner, "seed", "1", "seed.bin"), text("seed"))).status).toBe(201);
@@ -45,46 +45,31 @@ afterAll(async () => {
   await server.close();
 });
 
-/** What each actor may do in a generic channel of each visibility: r read, p publish, d delete. */
-const MATRIX: Readonly<Record<string, readonly [pub: string, internal: string, priv: string]>> = {
-  anonymous: ["r", "", ""],
-  stranger: ["r", "r", ""],
-  reader: ["r", "r", "r"],
-  publisher: ["rp", "rp", "rp"],
-  maintainer: ["rpd", "rpd", "rpd"],
-  owner: ["rpd", "rpd", "rpd"],
-  admin: ["rpd", "rpd", "rpd"],
-};
-
-describe("rights", () => {
-  for (const [name, rights] of Object.entries(MATRIX)) {
-    for (const [at, visibility] of VISIBILITIES.entries()) {
-      const may = rights[at] ?? "";
-
-      test(`${name} in a ${visibility} channel may ${may === "" ? "nothing" : may}`, async () => {
-        const owner = `o-${visibility}`;
-        const actor = actors[name === "owner" ? owner : name] ?? server.anonymous;
-        const refusal = name === "anonymous" ? 401 : 403;
-        const seed = address(owner, "seed", "1", "seed.bin");
-        const read = may.includes("r") ? 200 : refusal;
-        expect([(await actor.get(seed)).status, (await actor.head(seed)).status]).toEqual([read, read]);
-        const mine = [name, `1.0-${visibility}`] as const;
-        for (const file of ["a.bin", "b.bin"]) {
-          const { status } = await actor.put(address(owner, ...mine, file), text(`${name} ${file}`));
-          expect(status).toBe(may.includes("p") ? 201 : refusal);
-        }
-        const taken = await actor.put(address(owner, ...mine, "a.bin"), text("other"));
-        expect(taken.status).toBe(may.includes("p") ? 409 : refusal);
-        for (const path of [address(owner, ...mine, "a.bin"), address(owner, ...mine)]) {
-          expect((await actor.delete(path)).status).toBe(may.includes("d") ? 204 : refusal);
-        }
-        const left = (await server.as(owner).get(address(owner, ...mine, "b.bin"))).status;
-        expect(left).toBe(may.includes("p") && !may.includes("d") ? 200 : 404);
-      });
-    }
+describe("rights on generic files", () => {
+  for (const one of MATRIX) {
+    const { name, visibility, rights, refusal } = one;
+    test(`give ${matrixTitle(one)}`, async () => {
+      const owner = `o-${visibility}`;
+      const actor = actors[name === "owner" ? owner : name] ?? server.anonymous;
+      const seed = address(owner, "seed", "1", "seed.bin");
+      const read = rights.includes("r") ? 200 : refusal;
+      expect([(await actor.get(seed)).status, (await actor.head(seed)).status]).toEqual([read, read]);
+      const mine = [name, `1.0-${visibility}`] as const;
+      for (const file of ["a.bin", "b.bin"]) {
+        const { status } = await actor.put(address(owner, ...mine, file), text(`${name} ${file}`));
+        expect(status).toBe(rights.includes("p") ? 201 : refusal);
+      }
+      const taken = await actor.put(address(owner, ...mine, "a.bin"), text("other"));
+      expect(taken.status).toBe(rights.includes("p") ? 409 : refusal);
+      for (const path of [address(owner, ...mine, "a.bin"), address(owner, ...mine)]) {
+        expect((await actor.delete(path)).status).toBe(rights.includes("d") ? 204 : refusal);
+      }
+      const left = (await server.as(owner).get(address(owner, ...mine, "b.bin"))).status;
+      expect(left).toBe(rights.includes("p") && !rights.includes("d") ? 200 : 404);
+    });
   }
 
-  test("a stranger is told the same of what is private, of what is not there and of no owner", async () => {
+  test("give a stranger the same response for a private channel, a missing channel and a missing owner", async () => {
     const paths = ["o-private", "nobody"].flatMap((owner) => [
       address(owner, "seed", "1", "seed.bin"),
       address(owner, "x", "1", "y"),
@@ -95,7 +80,7 @@ describe("rights", () => {
     }
   });
 
-  test("of an owner's generic channel are not those of the conda channels", async () => {
+  test("on an owner's generic channel are separate from those on the conda channels", async () => {
     await server.manage.grants.set({ owner: "alice", channel: "" }, "publisher", "publisher");
     expect((await server.as("publisher").put(address("alice", "tool", "1", "x"), text("x"))).status).toBe(403);
     const built = buildPackage({ name: "only-conda", version: "1" });
@@ -105,16 +90,13 @@ describe("rights", () => {
     await server.manage.grants.revoke({ owner: "alice", channel: "" }, "publisher");
   });
 
-  test("a token is for the channels and packages that it is bound to", async () => {
+  test("of a token cover only the channels and packages it is bound to", async () => {
     const token = async (name: string, bounds: { channels?: string[]; packages?: string[] }) =>
       server.withToken(
-        await server.manage.tokens.create({
+        await newToken(server.manage, {
           user: "alice",
-          lifetime: undefined,
           name,
           scopes: ["write:package", "delete:package"],
-          channels: [],
-          packages: [],
           ...bounds,
         }),
       );
@@ -132,7 +114,7 @@ describe("rights", () => {
   });
 });
 
-describe("names", () => {
+describe("names of generic files", () => {
   const TAKEN = [
     ["Tool_+.-9", "1.0", "a file=:;.()[]{}~!@#$%^&.tar.gz"],
     ["a", "latest build", "x"],
@@ -140,25 +122,28 @@ describe("names", () => {
     ["plain", "é ü", "x"],
     ["n".repeat(255), "v".repeat(255), "f".repeat(255)],
   ] as const;
-  test.each(TAKEN)("takes %j %j %j, and gives it back", async (name, version, file) => {
-    const path = address("alice", name, version, file);
-    const bytes = text(path);
-    const put = await server.as("alice").put(path, bytes);
-    expect(put.status).toBe(201);
-    expect(put.headers.get("location")).toBe(`https://conda.example${path}`);
-    expect(await jsonOf<object>(put)).toMatchObject({
-      name,
-      version,
-      filename: file,
-      sha256: sha256(bytes),
-      size: bytes.length,
-    });
-    const got = await server.anonymous.get(path);
-    expect([got.status, Buffer.compare(await bytesOf(got), bytes)]).toEqual([200, 0]);
-    expect(got.headers.get("content-disposition")).toBe(`attachment; filename="${file}"`);
-    expect(got.headers.get("content-type")).toBe("application/octet-stream");
-    expect(got.headers.get("x-content-type-options")).toBe("nosniff");
-  });
+  test.each(TAKEN.map((names) => [names.map(caseName).join(" "), ...names] as const))(
+    "are accepted and returned unchanged: %s",
+    async (_, name, version, file) => {
+      const path = address("alice", name, version, file);
+      const bytes = text(path);
+      const put = await server.as("alice").put(path, bytes);
+      expect(put.status).toBe(201);
+      expect(put.headers.get("location")).toBe(`https://conda.example${path}`);
+      expect(await jsonOf<object>(put)).toMatchObject({
+        name,
+        version,
+        filename: file,
+        sha256: sha256(bytes),
+        size: bytes.length,
+      });
+      const got = await server.anonymous.get(path);
+      expect([got.status, Buffer.compare(await bytesOf(got), bytes)]).toEqual([200, 0]);
+      expect(got.headers.get("content-disposition")).toBe(`attachment; filename="${file}"`);
+      expect(got.headers.get("content-type")).toBe("application/octet-stream");
+      expect(got.headers.get("x-content-type-options")).toBe("nosniff");
+    },
+  );
 
   const REFUSED = [
     ["a b", "1", "x"],
@@ -176,23 +161,26 @@ describe("names", () => {
     ["a", "v".repeat(256), "x"],
     ["a", "1", "f".repeat(256)],
   ] as const;
-  test.each(REFUSED)("refuses %j %j %j with 400, and stores nothing", async (name, version, file) => {
-    const path = address("alice", name, version, file);
-    const before = tables.dump();
-    expect((await server.as("alice").put(path, text("x"))).status).toBe(400);
-    expect(tables.dump()).toBe(before);
-    expect((await server.as("alice").get(path)).status).toBe(404);
-    expect((await server.as("alice").delete(path)).status).toBe(404);
-  });
+  test.each(REFUSED.map((names) => [names.map(caseName).join(" "), ...names] as const))(
+    "are refused with 400 and nothing is stored: %s",
+    async (_, name, version, file) => {
+      const path = address("alice", name, version, file);
+      const before = tables.dump();
+      expect((await server.as("alice").put(path, text("x"))).status).toBe(400);
+      expect(tables.dump()).toBe(before);
+      expect((await server.as("alice").get(path)).status).toBe(404);
+      expect((await server.as("alice").delete(path)).status).toBe(404);
+    },
+  );
 
-  test("are no way to another segment", async () => {
+  test("cannot reach another path segment", async () => {
     for (const name of ["%2e%2e", "a%2fb", "a%5cb", "a%00", "%ff"]) {
       expect((await server.as("alice").put(`/api/packages/alice/generic/${name}/1/x`, text("x"))).status).toBe(404);
       expect((await server.as("alice").put(`/api/packages/alice/generic/a/1/${name}`, text("x"))).status).toBe(404);
     }
   });
 
-  test("are the same in either case", async () => {
+  test("are equal in either case", async () => {
     const [path, other] = [address("alice", "Case", "1.0-RC", "Readme"), address("alice", "case", "1.0-rc", "README")];
     expect((await server.as("alice").put(path, text("one"))).status).toBe(201);
     expect((await server.as("alice").put(other, text("two"))).status).toBe(409);
@@ -200,8 +188,8 @@ describe("names", () => {
   });
 });
 
-describe("files", () => {
-  test("twenty uploads of one name at once are one 201 and nineteen 409", async () => {
+describe("generic files", () => {
+  test("uploaded twenty times at once under one name give one 201 and nineteen 409", async () => {
     const path = address("alice", "race", "1", "x.bin");
     const statuses = await twentyUploads(path);
     expect(statuses.filter((status) => status === 201)).toHaveLength(1);
@@ -215,7 +203,7 @@ describe("files", () => {
     expect(kept).toHaveLength(1);
   });
 
-  /** Each waits for its turn, as an account may have only so many under way. */
+  /** Each waits for a slot, because the uploads of an account are limited. */
   async function twentyUploads(path: string): Promise<number[]> {
     const uploads = Array.from({ length: 20 }, async (_, at) => {
       for (let tries = 0; tries < 200; tries++) {
@@ -244,7 +232,7 @@ describe("files", () => {
     expect(mine.headers.get("cache-control")).toBe("private, max-age=0");
   });
 
-  test("share their bytes with a conda package, whichever goes first", async () => {
+  test("share their blob with a conda package, in either order of deletion", async () => {
     const built = buildPackage({ name: "shared-bytes", version: "1" });
     const conda = `/api/packages/alice/conda/noarch/${built.fileName}`;
     const generic = address("alice", "copies", "1", built.fileName);
@@ -262,7 +250,7 @@ describe("files", () => {
     expect((await server.anonymous.get(generic)).status).toBe(200);
   });
 
-  test("are bounded as conda packages are, and leave nothing behind when they are refused", async () => {
+  test("have the limits of conda packages, and leave nothing behind when refused", async () => {
     const stored = await server.storedFiles();
     const large = new Uint8Array(1024 ** 2 + 1);
     expect((await server.as("alice").put(address("alice", "large", "1", "x"), large)).status).toBe(413);
@@ -274,7 +262,7 @@ describe("files", () => {
     expect(await server.storedFiles()).toEqual(stored);
   });
 
-  test("know no other methods", async () => {
+  test("refuse other methods", async () => {
     const file = await server.as("alice").send("POST", address("alice", "a", "1", "x"));
     expect([file.status, file.headers.get("allow")]).toEqual([405, "GET, HEAD, PUT, DELETE"]);
     const version = await server.as("alice").get(address("alice", "a", "1"));
@@ -282,8 +270,8 @@ describe("files", () => {
   });
 });
 
-describe("a version", () => {
-  test("goes with all its files in one revision, each in the audit trail, and its names are free", async () => {
+describe("a generic version", () => {
+  test("is deleted with all its files in one revision, each in the audit trail, and its names become free", async () => {
     const files = ["a", "b", "c"];
     for (const file of files) await server.as("alice").put(address("alice", "gone", "1", file), text(file));
     await server.as("alice").put(address("alice", "gone", "2", "a"), text("stays"));
@@ -315,7 +303,7 @@ describe("a version", () => {
     expect(history).toEqual([{ file_name_folded: "b", live: 0 }]);
   });
 
-  test("of more files than one change may touch stays as it is", async () => {
+  test("of more files than one change can touch is not deleted", async () => {
     await server.as("alice").put(address("alice", "many", "1", "f"), text("many"));
     const columns = "version_id, channel_id, blob_id, section, package_name, record, metadata, published_at";
     tables.run(
@@ -330,7 +318,7 @@ describe("a version", () => {
     expect(tables.all("SELECT 1 FROM package WHERE name = 'many'")).toEqual([]);
   });
 
-  test("that has lost its last file is no more", async () => {
+  test("without its last file no longer exists", async () => {
     const path = address("alice", "last", "1", "x");
     await server.as("alice").put(path, text("x"));
     expect((await server.as("alice").delete(path)).status).toBe(204);
@@ -340,7 +328,7 @@ describe("a version", () => {
 });
 
 describe("a generic channel", () => {
-  test("is made by the first publish, with its line in the audit trail, and is listed and shown beside the conda ones", async () => {
+  test("is created by the first publish, with its row in the audit trail, and is listed and shown beside the conda channels", async () => {
     const path = address("o-public", "first", "1", "x");
     expect((await server.as("o-public").put(path, text("x"))).status).toBe(201);
     const last = tables.audit().at(-1);
@@ -351,23 +339,21 @@ describe("a generic channel", () => {
     expect([shown.channel, shown.policy]).toEqual(["generic:o-public/-", {}]);
   });
 
-  test("has no name, no policy of conda's, and there is no other type", async () => {
+  test("is refused a name, conda's policy, and any other type", async () => {
     const named = server.manage.channels.create({ type: "generic", owner: "alice", channel: "main" }, {});
     expect((await errorOf(named)).message).toContain("a generic channel has no name: write generic:OWNER/-");
     const set = server.manage.channels.change(
       { type: "generic", owner: "alice", channel: "" },
       { policy: { shards: "on" } },
     );
-    expect((await errorOf(set)).message).toContain("There is no policy shards; there are none.");
+    expect((await errorOf(set)).message).toContain("Unknown policy shards. Valid policies: none.");
     const other = server.manage.channels.change({ type: "cargo", owner: "alice", channel: "" }, { description: "x" });
-    expect((await errorOf(other)).message).toContain('There is no package type "cargo"; there are conda, generic.');
+    expect((await errorOf(other)).message).toContain('Unknown package type "cargo". Valid types: conda, generic.');
   });
 
   test("is checked by verify at every level, and has no documents to reindex", async () => {
     for (const level of ["quick", "full", "deep"] as const) {
-      const problems: unknown[] = [];
-      await server.app.verify({ level, onProblem: (problem) => problems.push(problem) });
-      expect([level, problems]).toEqual([level, []]);
+      expect([level, await problemsOf(server, level)]).toEqual([level, []]);
     }
     const documents: string[] = [];
     await server.app.reindex({ onDocument: ({ channel }) => documents.push(channel) });
@@ -379,7 +365,7 @@ describe("a generic channel", () => {
   });
 });
 
-test("uploads under way count together with those of conda packages", async () => {
+test("uploads of generic files under way count together with those of conda packages", async () => {
   const narrow = await startTestApp({ settings: { "uploads-per-account": "1", "uploads-per-token": "1" } });
   try {
     const zoe = await narrow.addUser("zoe");
@@ -406,7 +392,7 @@ test("uploads under way count together with those of conda packages", async () =
   }
 });
 
-test("a backup holds generic files, and the collector takes those that are deleted", async () => {
+test("a backup contains generic files, and the collector deletes the deleted ones", async () => {
   const room = await mkdtemp(join(tmpdir(), "condarium-generic-"));
   const [target, dataFolder] = [join(room, "backup"), join(room, "restored")];
   try {
@@ -440,7 +426,7 @@ test("a backup holds generic files, and the collector takes those that are delet
   }
 });
 
-test("requests are counted under fixed names of routes", async () => {
+test("requests for generic files are counted under fixed route names", async () => {
   const rendered = await server.app.metrics.render();
   expect(rendered).toContain('route="/api/packages/:owner/generic/:name/:version/:file"');
   expect(rendered).not.toContain("seed.bin");

@@ -1,4 +1,4 @@
-// The cases of Gitea's own conda registry, with files as bare as its tests make them.
+// The cases of Gitea's own conda registry, with files as minimal as in its tests.
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { Zip, ZipDeflate } from "fflate";
@@ -29,7 +29,7 @@ const forms = [
 
 for (const { format, bytes, key } of forms) {
   for (const channel of ["", "/test-channel"]) {
-    test(`uploads, refuses again, downloads and lists a bare .${format} in ${channel === "" ? "no channel" : channel}`, async () => {
+    test(`Gitea's form uploads, refuses a second time, downloads and lists a bare .${format} in ${channel === "" ? "no channel" : channel}`, async () => {
       const upload = `${ROOT}${channel}/${NAME}-${VERSION}.${format}`;
       expect((await server.anonymous.put(upload, bytes)).status).toBe(401);
       const created = await user.put(upload, bytes);
@@ -57,15 +57,15 @@ for (const { format, bytes, key } of forms) {
   }
 }
 
-test("answers 404 for a file that is not there", async () => {
+test("Gitea's form responds with 404 for a missing file", async () => {
   expect((await server.anonymous.get(`${ROOT}/noarch/${STEM}-9.conda`)).status).toBe(404);
 });
 
-test("answers 400 for a file that is no package", async () => {
+test("Gitea's form responds with 400 for a file that is no package", async () => {
   expect((await user.put(`${ROOT}/${NAME}-2.0.conda`, new TextEncoder().encode("dummy"))).status).toBe(400);
 });
 
-/** As Go's writer makes it: deflated, with the sizes behind the data. */
+/** As Go's writer produces it: deflated, with the sizes behind the data. */
 function deflatedZip(name: string, content: Uint8Array): Uint8Array {
   const chunks: Uint8Array[] = [];
   const zip = new Zip((error, chunk) => {

@@ -1,4 +1,4 @@
-// Documents as gzip: made once for all who ask, in a worker thread, and then a file like the document itself.
+// Documents as gzip: compressed once for all clients, in a worker thread, and then a file like the document itself.
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdirSync, rmSync, statSync, truncateSync } from "node:fs";
@@ -18,7 +18,7 @@ let alice: Actor;
 beforeAll(async () => {
   server = await startTestApp();
   alice = await server.addUser("alice");
-  // More than 64 KiB of text, which is kept in a file.
+  // More than 64 KiB of text, which is stored in a file.
   for (let version = 0; version < 120; version += 1) await publish("large", version);
   await publish("small", 0);
 });
@@ -51,7 +51,7 @@ async function packings(): Promise<number> {
   return Number(line?.[1] ?? 0);
 }
 
-test("HEAD and an answer that nothing has changed pack nothing", async () => {
+test("HEAD and a 304 response gzip nothing", async () => {
   const whole = await server.anonymous.get(LARGE);
   const size = (await bytesOf(whole)).length;
   const head = await server.anonymous.head(LARGE, GZIP);
@@ -62,7 +62,7 @@ test("HEAD and an answer that nothing has changed pack nothing", async () => {
   const same = await server.anonymous.get(LARGE, { ...GZIP, "if-none-match": packed });
   expect([same.status, same.headers.get("etag"), same.headers.get("vary")]).toEqual([304, packed, "Accept-Encoding"]);
   expect([packedFiles("large"), await packings()]).toEqual([[], 0]);
-  // Whoever has the other form of it does not have this one.
+  // A client with the other form does not have this one.
   expect((await server.anonymous.get(LARGE, { ...GZIP, "if-none-match": plain })).status).toBe(200);
   expect((await server.anonymous.get(LARGE, { "if-none-match": packed })).status).toBe(200);
 });
@@ -70,7 +70,7 @@ test("HEAD and an answer that nothing has changed pack nothing", async () => {
 test.each([
   ["large", LARGE],
   ["small", SMALL],
-] as const)("a %s document is packed once for a hundred who ask at the same time", async (channel, path) => {
+] as const)("a %s document is gzipped once for a hundred concurrent requests", async (channel, path) => {
   const before = await packings();
   if (channel === "large") rmSync(folderOf(channel), { recursive: true, force: true });
   const plain = await bytesOf(await server.anonymous.get(path));
@@ -91,7 +91,7 @@ test.each([
     expect([each.get("content-encoding"), each.get("vary")]).toEqual(["gzip", "Accept-Encoding"]);
     expect(each.get("etag")).toBe((await tags(path)).packed);
   }
-  // A small one needs no file; the other's is written once, and not again for the next.
+  // A small one needs no file; the other's is written once, and not again for the next request.
   const files = packedFiles(channel);
   expect(files).toHaveLength(channel === "large" ? 1 : 0);
   await bytesOf(await server.anonymous.get(path, { ...GZIP, "x-who": "later" }));
@@ -99,7 +99,7 @@ test.each([
   expect(await packings()).toBe(before + 1);
 });
 
-test("parts are parts of the document as it is", async () => {
+test("ranges are ranges of the document without gzip", async () => {
   const plain = await bytesOf(await server.anonymous.get(LARGE));
   const part = await server.anonymous.get(LARGE, { ...GZIP, range: "bytes=5-24" });
   expect([part.status, part.headers.get("content-encoding")]).toEqual([206, null]);
@@ -107,7 +107,7 @@ test("parts are parts of the document as it is", async () => {
   expect(await bytesOf(part)).toEqual(plain.subarray(5, 25));
 });
 
-test("a packed file that has been cut short or has gone is made again", async () => {
+test("a truncated or deleted gzip file is rebuilt", async () => {
   const { plain } = await tags(LARGE);
   const get = async (who: string): Promise<Buffer> =>
     gunzipSync(await bytesOf(await server.anonymous.get(LARGE, { ...GZIP, "x-who": who })));
@@ -120,7 +120,7 @@ test("a packed file that has been cut short or has gone is made again", async ()
   expect((await tags(LARGE)).plain).toBe(plain);
 });
 
-test("the packed file goes with its document", async () => {
+test("the gzip file is deleted with its document", async () => {
   const before = packedFiles("large");
   expect(before).toHaveLength(1);
   await publish("large", 500);
@@ -132,7 +132,7 @@ test("the packed file goes with its document", async () => {
   expect(after).not.toEqual(before);
 });
 
-test("a document of a subdir that nothing was published to is sent as it is, and leaves nothing", async () => {
+test("a document of a subdir without packages is sent without gzip and stores nothing", async () => {
   const answer = await server.anonymous.get("/alice/large/linux-64/repodata.json", GZIP);
   expect([answer.status, answer.headers.get("content-encoding")]).toEqual([200, null]);
   expect(answer.headers.get("vary")).toBe("Accept-Encoding");

@@ -1,5 +1,5 @@
-// The splitter alone, with paths made up at random; then the server with odd paths on a real socket, as a URL class would
-// mend them.
+// The splitter alone, with random paths; then the server with odd paths on a real socket, because a URL class would
+// normalize them.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
@@ -15,10 +15,11 @@ import {
 } from "../../src/routers/conda/path.ts";
 import { basic, PASSWORD } from "../support/app.ts";
 import { listen, type Listening } from "../support/listening.ts";
+import { newToken } from "../support/manage.ts";
 import { buildPackage } from "../support/package-builder.ts";
 import { exchange, openSocket, requestText } from "../support/raw-socket.ts";
 
-/** What people and attackers write into a path. */
+/** Text that people and attackers write into a path. */
 const fragment = fc.oneof(
   fc.constantFrom(
     ..."/ // /./ /../ . .. ... %2e %2e%2e %252e%252e ..%2f %2F %5c \\ %00 %ff %zz % %2 %c0%af %c1%9c %e2%80%a8".split(
@@ -43,7 +44,7 @@ const hostilePath = fc.oneof(
   likelyPath.map(([root, parts]) => root + parts.join("/")),
 );
 
-/** Text that may stand in a segment, among it the characters of versions that need care. */
+/** Text that is allowed in a segment, including the characters of versions that need escaping. */
 const segment = fc
   .string({ unit: fc.constantFrom(..."abcz019._-+!~ é%&=;,@:".split("")), minLength: 1, maxLength: 12 })
   .filter((text) => text !== "." && text !== "..");
@@ -51,7 +52,7 @@ const segments = fc.array(segment, { minLength: 1, maxLength: 5 });
 const owner = fc
   .stringMatching(/^[a-z0-9][a-z0-9_]{0,6}$/)
   .filter((name) => isOwnerName(name) && !isReservedName(name, "owner"));
-/** The ways a client may write one character. */
+/** The ways in which a client can write one character. */
 const writer = fc.constantFrom(
   (character: string) => encodeURIComponent(character),
   (character: string) => (/[%\s]|[^ -~]/.test(character) ? encodeURIComponent(character) : character),
@@ -59,7 +60,7 @@ const writer = fc.constantFrom(
 );
 
 describe("a path below an owner", () => {
-  test("never holds a separator, a control character or a dot segment, whatever was sent", () => {
+  test("never contains a separator, a control character or a dot segment, whatever was sent", () => {
     let understood = 0;
     const holds = (path: string): void => {
       const parsed = parseCondaPath(path, "alice");
@@ -70,11 +71,11 @@ describe("a path below an owner", () => {
       }
     };
     fc.assert(fc.property(hostilePath, holds), { numRuns: 5000 });
-    // A splitter that understands nothing would pass too.
+    // A splitter that parses nothing would pass too.
     expect(understood).toBeGreaterThan(200);
   });
 
-  test("is the same in each of its forms, however its characters are written", () => {
+  test("is the same in each of its forms, however its characters are escaped", () => {
     fc.assert(
       fc.property(owner, segments, fc.array(writer, { minLength: 1 }), (name, rest, writers) => {
         const write = (text: string): string =>
@@ -111,9 +112,9 @@ describe("a path below an owner", () => {
     "/alice/%c0%af",
     "",
     "/",
-  ])("is not what %j is", (path) => expect(parseCondaPath(path, undefined)).toBeUndefined());
+  ])("is not found in %j", (path) => expect(parseCondaPath(path, undefined)).toBeUndefined());
 
-  test("of Quetz's form has the default owner exactly when one segment names the channel", () => {
+  test("in Quetz's form has the default owner exactly when one segment names the channel", () => {
     const rest = ["main", "noarch", "repodata.json"];
     expect(parse("/get/main/noarch/repodata.json", "alice")).toEqual({ owner: "alice", rest });
     expect(parse("/get/main/channeldata.json", "alice")).toMatchObject({ rest: ["main", "channeldata.json"] });
@@ -123,7 +124,7 @@ describe("a path below an owner", () => {
 });
 
 describe("a token in the path", () => {
-  test("is taken off the front, and nothing else is touched", () => {
+  test("is taken off the front, and the rest is unchanged", () => {
     fc.assert(
       fc.property(segment, hostilePath, (token, path) => {
         expect(splitToken(`/t/${encodeURIComponent(token)}${path}`)).toEqual({ token, path });
@@ -137,7 +138,7 @@ describe("a token in the path", () => {
     );
   });
 
-  test("is only ever one: what follows it is no channel of an owner named t", () => {
+  test("is only the first one: what follows it is no channel of an owner named t", () => {
     const { token, path } = splitToken("/t/one/t/two/alice/x");
     expect([token, path]).toEqual(["one", "/t/two/alice/x"]);
     expect(parseCondaPath(path, undefined)).toBeUndefined();
@@ -148,13 +149,13 @@ describe("a token in the path", () => {
     ["/t/a%2Fb/alice/x", "/alice/x"],
     ["/t/%zz/alice/x", "/alice/x"],
     ["/t/..", "/"],
-  ])("is no valid one in %j, and not none either", (path, rest) => {
+  ])("is invalid, and not absent, in %j", (path, rest) => {
     expect(splitToken(path)).toEqual({ token: "", path: rest });
   });
 });
 
-describe("what a path asks for", () => {
-  test("is made of its own segments, for every path", async () => {
+describe("the target of a path", () => {
+  test("consists of the path's own segments, for every path", async () => {
     await fc.assert(
       fc.asyncProperty(hostilePath, fc.boolean(), async (path, exists) => {
         const parsed = parseCondaPath(path, "alice");
@@ -190,21 +191,21 @@ describe("what a path asks for", () => {
     ["noarch/x.conda", "", "noarch"],
     ["main/linux-64/x.conda", "main", "linux-64"],
     ["main/plan9-64/x.conda", "main", "plan9-64"],
-    // Only looks like a subdir: what exists decides.
+    // Only looks like a subdir: the existing channels decide.
     ["test-channel/x.conda", "test-channel", undefined],
     ["new-channel/x.conda", "new-channel", undefined],
     ["dev/odd-arch/x.conda", "dev", "odd-arch"],
     ["dev/my-arch/x.conda", "dev/my-arch", undefined],
     ["none/odd-arch/x.conda", "none/odd-arch", undefined],
     ["dev/Odd-Arch/x.conda", "dev/Odd-Arch", undefined],
-  ])("is published from %s to the channel %j and the subdir %j", async (rest, channel, subdir) => {
+  ])("of a publish of %s is the channel %j and the subdir %j", async (rest, channel, subdir) => {
     const isChannel = (name: string): Promise<boolean> => Promise.resolve(channels.includes(name));
     const target = await publishTarget(pathOf(rest), { subdirs: ["plan9-64"], isChannel });
     expect(target).toEqual({ channel, subdir, file: "x.conda" });
   });
 });
 
-describe("a path on the wire with something else in it", () => {
+describe("a path with something inserted on the wire", () => {
   const ALICE = basic("alice", PASSWORD);
   const built = buildPackage({ name: "there", version: "1" });
   const ways = [`/api/packages/alice/conda/hidden/noarch/${built.fileName}`, `/alice/hidden/noarch/${built.fileName}`];
@@ -226,30 +227,29 @@ describe("a path on the wire with something else in it", () => {
   // 505 is for a space, which ends the target before the version.
   const refusals: unknown[] = [400, 401, 403, 404, 505];
 
-  test.each(["GET", "HEAD", "DELETE"])("gives a stranger nothing: %s", async (method) => {
+  test.each(["GET", "HEAD", "DELETE"])("reveals nothing to a stranger by %s", async (method) => {
     const found = await answers(method, {});
     expect(found.filter(({ status }) => !refusals.includes(status))).toEqual([]);
     expect((await exchange(server.port, requestText(`GET ${ways[0]}`, ALICE)))?.status).toBe(200);
   });
 
-  test("gives its owner that very package or nothing", async () => {
+  test("gives its owner exactly that package or nothing", async () => {
     const bytes = Buffer.from(built.bytes).toString("latin1");
     const served = (await answers("GET", ALICE)).filter(({ status }) => !refusals.includes(status));
     expect(served.filter(({ status, body }) => status !== 200 || body !== bytes)).toEqual([]);
-    // Some are the address itself, once dot segments are resolved.
+    // Some are the address itself, after dot segments are resolved.
     expect(served.length).toBeGreaterThan(0);
   });
 
-  test("is no place to publish to", async () => {
+  test("is refused for a publish", async () => {
     const before = await server.stored();
     const found = await answers("PUT", { ...ALICE, "content-length": "0" });
     expect(found.filter(({ status }) => !refusals.includes(status))).toEqual([]);
     expect(await server.stored()).toEqual(before);
   });
 
-  test("takes one token, whole, and at the front", async () => {
-    const wanted = { user: "alice", name: "path", scopes: [], channels: [], packages: [], lifetime: undefined };
-    const token = await server.manage.tokens.create(wanted);
+  test("is accepted with one complete token at the front only", async () => {
+    const token = await newToken(server.manage, { user: "alice", name: "path" });
     const statusOf = async (path: string) => (await exchange(server.port, requestText(`GET ${path}`)))?.status;
     for (const way of ways) {
       expect(await statusOf(`/t/${token}${way}`)).toBe(200);
@@ -261,7 +261,7 @@ describe("a path on the wire with something else in it", () => {
     expect(server.log()).not.toContain(token);
   });
 
-  /** The odd text in the place of each segment, and before each. */
+  /** The odd text in place of each segment, and before each. */
   function* targets(): Generator<string> {
     for (const way of ways) {
       const names = way.split("/").slice(1);
@@ -276,7 +276,7 @@ describe("a path on the wire with something else in it", () => {
     }
   }
 
-  /** Every target on one connection, which is made anew where an answer has ended it. */
+  /** Every target on one connection, which is reopened where a response has closed it. */
   async function answers(method: string, headers: Record<string, string>) {
     const found: { target: string; status: number | undefined; body: string }[] = [];
     let socket = await openSocket(server.port);

@@ -67,7 +67,7 @@ describe("publish", () => {
     }
   });
 
-  test("takes any name with the right extension, stores the rebuilt one and says so", async () => {
+  test("accepts any name with the right extension, stores the canonical one and says so", async () => {
     const built = buildPackage({ name: "renamed", version: "2.0", build: "h1_0" });
     const answer = await alice.put(`${root}/main/package-1.0.conda`, built.bytes);
     expect(answer.status).toBe(201);
@@ -78,14 +78,14 @@ describe("publish", () => {
     expect((await server.anonymous.get("/alice/main/noarch/renamed-2.0-h1_0.conda")).status).toBe(200);
   });
 
-  test("refuses another name where the path has the subdir", async () => {
+  test("refuses a file whose name disagrees with index.json where the path has the subdir", async () => {
     const built = buildPackage({ name: "strictly", version: "1" });
     const answer = await alice.put(`/alice/main/noarch/other-1-0.conda`, built.bytes);
     expect(answer.status).toBe(422);
     expect(await rulesOf(answer)).toContain("file-name-mismatch");
   });
 
-  test("refuses a package of another subdir than the path's", async () => {
+  test("refuses a package whose subdir differs from the path's", async () => {
     const built = buildPackage({ name: "elsewhere", version: "1", subdir: "linux-64" });
     const answer = await alice.put(`/alice/main/noarch/${built.fileName}`, built.bytes);
     expect(answer.status).toBe(422);
@@ -93,14 +93,14 @@ describe("publish", () => {
     expect((await server.anonymous.get(`/alice/main/linux-64/${built.fileName}`)).status).toBe(404);
   });
 
-  test("takes a channel whose name looks like a subdir", async () => {
+  test("accepts a channel whose name looks like a subdir", async () => {
     const built = buildPackage({ name: "like", version: "1" });
     expect((await alice.put(`${root}/test-channel/${built.fileName}`, built.bytes)).status).toBe(201);
     expect((await server.anonymous.get(`/alice/test-channel/noarch/${built.fileName}`)).status).toBe(200);
     expect((await server.anonymous.get(`/alice/noarch/${built.fileName}`)).status).toBe(404);
   });
 
-  test("answers 409 to the same name and says whether the bytes are the same", async () => {
+  test("responds with 409 to an existing name and says whether the bytes are the same", async () => {
     const first = buildPackage({ name: "twice", version: "1" });
     const other = buildPackage({ name: "twice", version: "1", files: { "share/other": "other" } });
     expect((await alice.put(`${root}/main/${first.fileName}`, first.bytes)).status).toBe(201);
@@ -112,7 +112,7 @@ describe("publish", () => {
     expect(await bytesOf(stored)).toEqual(Buffer.from(first.bytes));
   });
 
-  test("of fifty racing publishes of one name exactly one wins", async () => {
+  test("lets exactly one of fifty concurrent publishes of one name win", async () => {
     const rivals = Array.from({ length: 50 }, (_, at) =>
       buildPackage({ name: "race", version: "1", files: { "share/race": String(at) } }),
     );
@@ -120,7 +120,7 @@ describe("publish", () => {
     const answers = await Promise.all(rivals.map((rival) => alice.put(`${root}/race/${rival.fileName}`, rival.bytes)));
     expect(answers.map(({ status }) => status).sort()).toEqual([201, ...Array.from({ length: 49 }, () => 409)]);
     const winner = rivals[answers.findIndex(({ status }) => status === 201)];
-    // Those who lost at the last step had put theirs in place already.
+    // Those who lost at the last step had already put their blobs in place.
     const hash = winner?.sha256 ?? "";
     const place = `${hash.slice(0, 2)}/${hash.slice(2, 4)}/${hash}`;
     expect(await server.storedFiles()).toEqual([...before, `blobs/${place}`, `files/${place}`].sort());
@@ -128,7 +128,7 @@ describe("publish", () => {
     expect(await bytesOf(stored)).toEqual(Buffer.from(winner?.bytes ?? []));
   });
 
-  test("a duplicate is refused before anything of it is kept, and takes nothing from others with its bytes", async () => {
+  test("refuses a duplicate before it stores a blob, and leaves the first file unchanged", async () => {
     const promoted: string[] = [];
     const own = await startTestApp({ failpoint: (name) => void promoted.push(name) });
     try {
@@ -152,7 +152,7 @@ describe("publish", () => {
     }
   });
 
-  test("what fails after its bytes are in place leaves none, unless another file has them", async () => {
+  test("that fails after its blob is in place deletes the blob, unless another file refers to it", async () => {
     let fails = false;
     const own = await startTestApp({
       failpoint: (name) => {
@@ -176,7 +176,7 @@ describe("publish", () => {
     }
   });
 
-  test("refuses what would make documents large, naming the member, its size and the limit", async () => {
+  test("refuses metadata that would make documents large, naming the member, its size and the limit", async () => {
     const specs = Array.from({ length: 65 }, (_, at) => `${at} ${"x".repeat(4026)}`);
     const exporting = buildPackage({ name: "exporting", version: "1", info: { "run_exports.json": { weak: specs } } });
     for (const query of ["", "?dry_run=true"]) {
@@ -209,7 +209,7 @@ describe("publish", () => {
     expect((await alice.put(`${root}/main/${fine.fileName}`, fine.bytes)).status).toBe(201);
   });
 
-  test("refuses before it is read what announces more than there is room for", async () => {
+  test("refuses, before reading it, a body that announces more than the free space", async () => {
     const { bavail, bsize } = await statfs(tmpdir());
     const half = Math.floor((bavail * bsize) / 2);
     const settings = { "min-free-space": String(half), "max-upload-size": "4096TiB" };
@@ -253,14 +253,14 @@ describe("publish", () => {
     if (body !== null) expect(answer.headers.get("connection")).toBe("close");
   });
 
-  test("refuses a wrong extension and a channel that cannot be named so", async () => {
+  test("refuses a wrong extension and an invalid channel name", async () => {
     const { bytes } = buildPackage({ name: "any", version: "1" });
     expect((await alice.put(`${root}/main/any-1-0.zip`, bytes)).status).toBe(400);
     expect((await alice.put(`${root}/Main/any-1-0.conda`, bytes)).status).toBe(400);
     expect((await alice.put(`${root}/a/t/b/any-1-0.conda`, bytes)).status).toBe(400);
   });
 
-  test("takes a multipart form with one file, with and without a file name", async () => {
+  test("accepts a multipart form with one file, with and without a file name", async () => {
     for (const [at, disposition] of ['form-data; name="file"', 'form-data; name="file"; filename="../x"'].entries()) {
       const built = buildPackage({ name: `form-${at}`, version: "1" });
       const body = Buffer.concat([
@@ -275,7 +275,7 @@ describe("publish", () => {
     }
   });
 
-  test("a dry run checks everything and stores nothing", async () => {
+  test("with dry_run checks everything and stores nothing", async () => {
     const built = buildPackage({ name: "dry", version: "1" });
     const before = await server.storedFiles();
     const answer = await alice.put(`${root}/main/${built.fileName}?dry_run=true`, built.bytes);
@@ -285,7 +285,7 @@ describe("publish", () => {
     expect((await server.anonymous.get(`/alice/main/noarch/${built.fileName}`)).status).toBe(404);
   });
 
-  test("refuses strangers before the body is read", async () => {
+  test("refuses strangers before it reads the body", async () => {
     let pulled = 0;
     const body = new ReadableStream<Uint8Array>(
       {
@@ -321,7 +321,7 @@ describe("delete", () => {
   });
 });
 
-test("no log line holds a password", () => {
+test("no log line contains a password", () => {
   expect(server.log()).toContain('"event":"publish"');
   expect(server.log()).not.toContain(PASSWORD);
   expect(server.log()).not.toContain(Buffer.from(`alice:${PASSWORD}`).toString("base64"));

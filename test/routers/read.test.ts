@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => server.close());
 
 describe("documents", () => {
-  test("exist for every well-formed subdir of a channel, also when it is empty", async () => {
+  test("exist for every well-formed subdir of a channel, also of an empty channel", async () => {
     for (const subdir of ["noarch", "linux-64", "weird-99"]) {
       const answer = await server.anonymous.get(`/alice/main/${subdir}/repodata.json`);
       expect(answer.status).toBe(200);
@@ -30,7 +30,7 @@ describe("documents", () => {
     expect((await server.anonymous.get("/alice/noarch/repodata.json.zst")).status).toBe(200);
   });
 
-  test("that are not made yet, or never, are 404 as problem documents", async () => {
+  test("that are not built yet, or never will be, are 404 as problem documents", async () => {
     const names = ["nothing.txt", "index.html", "patch_instructions.json", "repodata.jlap", "repodata2.json"];
     for (const name of names) {
       const answer = await server.anonymous.get(`/alice/main/noarch/${name}`);
@@ -89,7 +89,7 @@ describe("documents", () => {
     expect(after[1]).toBe(before[1]);
   });
 
-  test("are never built by HEAD, which has length and tag only once they are", async () => {
+  test("are never built by HEAD, which has length and tag only once they are built", async () => {
     const next = buildPackage({ name: "head", version: "1" });
     await alice.put(`/api/packages/alice/conda/heads/${next.fileName}`, next.bytes);
     const path = "/alice/heads/noarch/repodata.json";
@@ -101,7 +101,7 @@ describe("documents", () => {
     expect(Number(warm.headers.get("content-length"))).toBe((await full.arrayBuffer()).byteLength);
   });
 
-  test("list packages whose names are words of the language", async () => {
+  test("list packages whose names are JavaScript words", async () => {
     const names = ["constructor", "valueof", "123", "tostring"];
     for (const name of names) {
       const odd = buildPackage({ name, version: "1" });
@@ -134,7 +134,7 @@ describe("packages", () => {
     ["bytes=9-3", 200, 0, built.bytes.length],
     ["bytes=0-1,4-5", 200, 0, built.bytes.length],
     ["lines=0-1", 200, 0, built.bytes.length],
-  ])("answer the range %s", async (range, status, start, length) => {
+  ])("respond to the range %s", async (range, status, start, length) => {
     const answer = await server.anonymous.get(place, { range });
     expect(answer.status).toBe(status);
     expect(await bytesOf(answer)).toEqual(Buffer.from(built.bytes.slice(start, start + length)));
@@ -142,7 +142,7 @@ describe("packages", () => {
     expect(answer.headers.get("content-range")).toBe(status === 206 ? window : null);
   });
 
-  test("answer 416 for a range beyond the end, and the whole for an If-Range that does not hold", async () => {
+  test("respond with 416 to a range past the end, and with the complete file when If-Range does not match", async () => {
     const beyond = await server.anonymous.get(place, { range: "bytes=99999999-" });
     expect(beyond.status).toBe(416);
     expect(beyond.headers.get("content-range")).toBe(`bytes */${built.bytes.length}`);
@@ -152,7 +152,7 @@ describe("packages", () => {
     expect(fresh.status).toBe(206);
   });
 
-  test("have a HEAD with the length, and the sha256 as their tag", async () => {
+  test("respond to HEAD with the length, and the sha256 as the tag", async () => {
     const head = await server.anonymous.head(place);
     expect(head.headers.get("content-length")).toBe(String(built.bytes.length));
     expect(head.headers.get("etag")).toBe(`"${built.sha256}"`);
@@ -179,20 +179,20 @@ describe("addresses", () => {
     "/api",
     "/t",
     "/t/",
-  ])("%s is no address of anything", async (path) => {
+  ])("are 404 for the invalid %s", async (path) => {
     const answer = await server.anonymous.get(path);
     expect([400, 401, 404]).toContain(answer.status);
     expect(await answer.text()).not.toContain("SQLite");
   });
 
-  test("another method is 405 and names those there are", async () => {
+  test("respond with 405 to another method and list the allowed methods", async () => {
     for (const method of ["POST", "PATCH", "OPTIONS", "TRACE"]) {
       const answer = await alice.send(method, "/alice/main/noarch/repodata.json");
       expect([answer.status, answer.headers.get("allow")]).toEqual([405, "GET, HEAD, PUT, DELETE"]);
     }
   });
 
-  test("every answer has a request id and refuses to be sniffed or framed", async () => {
+  test("respond always with a request id and with headers against sniffing and framing", async () => {
     for (const path of [
       "/",
       "/alice/main/noarch/repodata.json",

@@ -1,4 +1,4 @@
-// Answers are given again from memory to whoever asks the same, and never to anybody who may not have them.
+// Stored responses are replayed for identical requests, and never to a client without the right to them.
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { rmSync } from "node:fs";
@@ -10,6 +10,7 @@ import { createResponseCache } from "../../src/routers/response-cache.ts";
 import { startTestApp, type Actor, type TestApp } from "../support/app.ts";
 import { bytesOf } from "../support/answers.ts";
 import { filesIn, repodataOf } from "../support/documents.ts";
+import { newToken } from "../support/manage.ts";
 import { buildPackage } from "../support/package-builder.ts";
 import { setState } from "../support/state.ts";
 
@@ -20,14 +21,7 @@ let token: string;
 beforeAll(async () => {
   server = await startTestApp();
   alice = await server.addUser("alice");
-  token = await server.manage.tokens.create({
-    user: "alice",
-    name: "all",
-    scopes: ["all"],
-    channels: [],
-    packages: [],
-    lifetime: undefined,
-  });
+  token = await newToken(server.manage, { user: "alice", name: "all", scopes: ["all"] });
   await server.manage.channels.change({ owner: "alice", channel: undefined }, { visibility: "public" });
   for (const channel of ["main", "other"]) for (const version of ["1", "2"]) await publish(channel, version);
 });
@@ -57,7 +51,7 @@ async function read(
   return { status: answer.status, headers: others, id, body: (await bytesOf(answer)).toString("base64") };
 }
 
-/** Asks until the second of two equal answers came from memory. */
+/** Repeats a request until the second of two equal responses was replayed from memory. */
 async function remember(path: string, headers: Record<string, string> = {}, method = "GET"): Promise<Answer> {
   const first = await read(path, headers, { method });
   const before = await repeats();
@@ -68,7 +62,7 @@ async function remember(path: string, headers: Record<string, string> = {}, meth
   return second;
 }
 
-test("what could tell two callers apart is never looked up, and nothing that has changed meanwhile is kept", () => {
+test("a request that could differ between callers is never replayed, and no replayed response is outdated", () => {
   let version = 1;
   const cache = createResponseCache({ version: () => version });
   const ask = (path: string, headers: Record<string, string> = {}, method = "GET") =>
@@ -103,7 +97,7 @@ test("what could tell two callers apart is never looked up, and nothing that has
 const MAIN = "/alice/main/noarch";
 const READ = ["repodata.json.zst", "repodata_shards.msgpack.zst", "pkg-1-0.conda", "current_repodata.json"];
 
-test.each(READ)("%s is the same from memory: in full, by HEAD, and as unchanged", async (name) => {
+test.each(READ)("%s is replayed unchanged: in full, by HEAD, and as 304", async (name) => {
   const full = await remember(`${MAIN}/${name}`);
   expect(full.status).toBe(200);
   const head = await remember(`${MAIN}/${name}`, {}, "HEAD");
@@ -113,7 +107,7 @@ test.each(READ)("%s is the same from memory: in full, by HEAD, and as unchanged"
   expect((await read(`${MAIN}/${name}`, { "if-none-match": '"other"' })).status).toBe(200);
 });
 
-test("gzip is the same from memory too: in full, by HEAD, and as unchanged", async () => {
+test("gzip is replayed unchanged: in full, by HEAD, and as 304", async () => {
   const gzip = { "accept-encoding": "gzip" };
   const full = await remember(`${MAIN}/repodata.json`, gzip);
   expect(full.headers).toContainEqual(["content-encoding", "gzip"]);
@@ -124,15 +118,8 @@ test("gzip is the same from memory too: in full, by HEAD, and as unchanged", asy
   expect(plain.headers.map(([header]) => header)).not.toContain("content-encoding");
 });
 
-test("a failed login and the use of a token leave what is remembered, and change nothing else", async () => {
-  const unused = await server.manage.tokens.create({
-    user: "alice",
-    name: "unused",
-    scopes: ["all"],
-    channels: [],
-    packages: [],
-    lifetime: undefined,
-  });
+test("a failed login and the use of a token leave the stored responses in place, and change nothing else", async () => {
+  const unused = await newToken(server.manage, { user: "alice", name: "unused", scopes: ["all"] });
   await remember(`${MAIN}/pkg-1-0.conda`);
   const before = await repeats();
   const wrong = { authorization: `Basic ${Buffer.from("alice:a wrong password").toString("base64")}` };
@@ -145,7 +132,7 @@ test("a failed login and the use of a token leave what is remembered, and change
   expect(await repeats()).toBe(before + 1);
 });
 
-test("each answer has its own id, and its own line in the log", async () => {
+test("each replayed response has its own request id and its own log line", async () => {
   const { id } = await remember(`${MAIN}/pkg-2-0.conda`);
   const lines = server
     .log()
@@ -155,7 +142,7 @@ test("each answer has its own id, and its own line in the log", async () => {
   expect(JSON.parse(lines[0] ?? "")).toMatchObject({ event: "request", path: `${MAIN}/pkg-2-0.conda`, status: 200 });
 });
 
-test("what the headers decide is decided anew for other headers", async () => {
+test("a response that depends on headers is not replayed for other headers", async () => {
   await remember(`${MAIN}/repodata_shards.msgpack.zst`, { "user-agent": "mamba/2.5.0" });
   expect((await read(`${MAIN}/repodata_shards.msgpack.zst`, { "user-agent": "mamba/2.6.0" })).status).toBe(404);
   const plain = await remember(`${MAIN}/pkg-1-0.conda`);
@@ -166,7 +153,7 @@ test("what the headers decide is decided anew for other headers", async () => {
   expect(packed.headers).toContainEqual(["content-encoding", "gzip"]);
 });
 
-test("a publish, a yank and a delete are seen at once", async () => {
+test("a publish, a yank and a delete are visible in the next response", async () => {
   const path = `${MAIN}/repodata.json`;
   await remember(path);
   await publish("main", "3");
@@ -182,7 +169,7 @@ test("a publish, a yank and a delete are seen at once", async () => {
   expect(await listed()).not.toContain("pkg-3-0.conda");
 });
 
-test("a channel that becomes private is private for the next who asks, whoever made it so", async () => {
+test("a channel that becomes private is private for the next request, whoever changed it", async () => {
   const paths = ["pkg-1-0.conda", "repodata.json", "repodata_shards.msgpack.zst"].map(
     (name) => `/alice/other/noarch/${name}`,
   );
@@ -199,7 +186,7 @@ test("a channel that becomes private is private for the next who asks, whoever m
   await server.manage.channels.change({ owner: "alice", channel: "other" }, { visibility: "public" });
 });
 
-test("answers to those who show who they are stay theirs", async () => {
+test("responses to requests with credentials are never replayed to others", async () => {
   await server.manage.channels.change({ owner: "alice", channel: "other" }, { visibility: "private" });
   const path = "/alice/other/noarch/pkg-1-0.conda";
   const before = await repeats();
@@ -221,7 +208,7 @@ test("answers to those who show who they are stay theirs", async () => {
   await server.manage.channels.change({ owner: "alice", channel: "other" }, { visibility: "public" });
 });
 
-test("refusals and answers that only tell of what is not built yet are not remembered", async () => {
+test("refusals and responses about unbuilt documents are not stored", async () => {
   const before = await repeats();
   for (let time = 0; time < 3; time += 1) expect((await read(`${MAIN}/nothing-1-0.conda`)).status).toBe(404);
   await publish("fresh", "1");
@@ -235,7 +222,7 @@ test("refusals and answers that only tell of what is not built yet are not remem
   expect((await read(path, {}, { method: "HEAD" })).headers.map(([name]) => name)).toContain("etag");
 });
 
-test("a document whose file is deleted by hand is made again", async () => {
+test("a document whose file was deleted by hand is rebuilt", async () => {
   const depends = Array.from({ length: 1000 }, (_, at) => `a-dependency-with-number-${at} >=1`);
   for (const version of ["1", "2", "3"]) {
     const built = buildPackage({ name: "large", version, depends });

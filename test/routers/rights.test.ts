@@ -1,10 +1,12 @@
-// Publishing, trying and deleting, by everyone on everything: who is let through, what must not happen to the others,
-// which rows a change leaves, and what is looked at once more before it commits.
+// Publishing, dry runs and deleting, by every actor in every channel: the outcome, what a refusal must not change,
+// which rows a change writes, and what is checked once more before it commits.
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { jsonOf } from "../support/answers.ts";
 import { PASSWORD, startTestApp, type Actor, type TestApp } from "../support/app.ts";
+import { newToken } from "../support/manage.ts";
 import { buildPackage, type BuiltPackage } from "../support/package-builder.ts";
+import { rightsTable } from "../support/rights-table.ts";
 import { setState } from "../support/state.ts";
 import { openTables, type Tables } from "../support/rows.ts";
 
@@ -12,7 +14,7 @@ setDefaultTimeout(60_000);
 
 let server: TestApp;
 let tables: Tables;
-/** Runs once, when the next publish has passed all checks but those of its transaction. */
+/** Runs once, when the next publish has passed all checks except those of its transaction. */
 let beforeCommit: (() => void) | undefined;
 const actors = new Map<string, Actor>();
 const ROLES = ["reader", "publisher", "maintainer", "owner"] as const;
@@ -81,17 +83,15 @@ const TOKENS: Readonly<Record<string, Limits>> = {
 
 async function makeTokens(): Promise<void> {
   for (const [name, limits] of Object.entries(TOKENS)) {
-    actors.set(name, server.withToken(await newToken(name.replace("'", ""), limits)));
+    actors.set(name, server.withToken(await tokenOf(name.replace("'", ""), limits)));
   }
   await server.manage.tokens.revoke("owner", "revoked token");
   await server.manage.users.setDisabled("goner", true);
   actors.delete("goner");
 }
 
-async function newToken(name: string, limits: Limits): Promise<string> {
-  const { user = "owner", scopes, channels = [], packages = [], lifetime } = limits;
-  return await server.manage.tokens.create({ user, name, scopes, channels, packages, lifetime });
-}
+const tokenOf = (name: string, limits: Limits): Promise<string> =>
+  newToken(server.manage, { user: "owner", name, ...limits });
 
 let serial = 0;
 function nextPackage(): BuiltPackage {
@@ -110,82 +110,31 @@ const PLACES = [
 ];
 const urlOf = (place: string): string => place.replace("/", "/conda/").replace(/^/, "/api/packages/");
 
-/** Columns as in PLACES; + is done, a number the status of the refusal. */
+/** Columns as in PLACES; + is done, a number is the status of the refusal. */
 const MAY_PUBLISH = `
-  anonymous:                      401 401 401 401 401 401 401
-  stranger:                       403 403 403 403 403 403 403
-  a-reader:                       403 403 403 403 403 403 403
-  a-publisher:                    +   +   +   403 403 403 403
-  a-maintainer:                   +   +   +   403 403 403 403
-  a-owner:                        +   +   +   403 403 403 403
-  heir:                           +   +   +   403 +   +   403
-  clerk:                          +   +   +   403 403 403 403
-  owner:                          +   +   +   403 +   +   403
-  hider:                          403 403 403 403 403 403 403
-  boss:                           +   +   +   +   +   +   403
-  token without scopes:           403 403 403 403 403 403 403
-  token to read:                  403 403 403 403 403 403 403
-  token to write:                 +   +   +   403 +   +   403
-  token to delete:                403 403 403 403 403 403 403
-  token to manage:                403 403 403 403 403 403 403
-  token for all:                  +   +   +   403 +   +   403
-  token for one:                  +   403 403 403 403 403 403
-  token for such packages:        +   +   +   403 +   +   403
-  token for other packages:       403 403 403 403 403 403 403
-  token for what is public:       +   403 403 403 +   403 403
-  token for all that is public:   +   403 403 403 +   403 403
-  stranger's token for all:       403 403 403 403 403 403 403
-  administrator's token for all:  +   +   +   +   +   +   403
-  administrator's token for one:  +   403 403 403 403 403 403
-  expired token:                  401 401 401 401 401 401 401
-  revoked token:                  401 401 401 401 401 401 401
-  disabled user's token:          401 401 401 401 401 401 401
+  401 401 401 401 401 401 401  anonymous, expired token, revoked token, disabled user's token
+  403 403 403 403 403 403 403  stranger, a-reader, hider, token without scopes, token to read, token to delete,
+    token to manage, token for other packages, stranger's token for all
+  + + + 403 403 403 403  a-publisher, a-maintainer, a-owner, clerk
+  + + + 403 + + 403  heir, owner, token to write, token for all, token for such packages
+  + + + + + + 403  boss, administrator's token for all
+  + 403 403 403 403 403 403  token for one, administrator's token for one
+  + 403 403 403 + 403 403  token for what is public, token for all that is public
 `;
 
-/** The same places; in the last three there is nothing to delete. */
+/** The same channels; the last three contain nothing to delete. */
 const MAY_DELETE = `
-  anonymous:                      401 401 401 401 401 401 401
-  stranger:                       403 403 403 403 403 403 403
-  a-reader:                       403 403 403 403 403 403 403
-  a-publisher:                    403 403 403 403 403 403 403
-  a-maintainer:                   +   +   +   403 403 403 403
-  a-owner:                        +   +   +   403 403 403 403
-  heir:                           +   +   +   403 403 403 403
-  clerk:                          403 403 403 403 403 403 403
-  owner:                          +   +   +   403 403 403 403
-  hider:                          403 403 403 403 403 403 403
-  boss:                           +   +   +   +   403 403 403
-  token without scopes:           403 403 403 403 403 403 403
-  token to read:                  403 403 403 403 403 403 403
-  token to write:                 403 403 403 403 403 403 403
-  token to delete:                +   +   +   403 403 403 403
-  token to manage:                403 403 403 403 403 403 403
-  token for all:                  +   +   +   403 403 403 403
-  token for one:                  +   403 403 403 403 403 403
-  token for such packages:        +   +   +   403 403 403 403
-  token for other packages:       403 403 403 403 403 403 403
-  token for what is public:       +   403 403 403 403 403 403
-  token for all that is public:   +   403 403 403 403 403 403
-  stranger's token for all:       403 403 403 403 403 403 403
-  administrator's token for all:  +   +   +   +   403 403 403
-  administrator's token for one:  +   403 403 403 403 403 403
-  expired token:                  401 401 401 401 401 401 401
-  revoked token:                  401 401 401 401 401 401 401
-  disabled user's token:          401 401 401 401 401 401 401
+  401 401 401 401 401 401 401  anonymous, expired token, revoked token, disabled user's token
+  403 403 403 403 403 403 403  stranger, a-reader, a-publisher, clerk, hider, token without scopes, token to read,
+    token to write, token to manage, token for other packages, stranger's token for all
+  + + + 403 403 403 403  a-maintainer, a-owner, heir, owner, token to delete, token for all, token for such packages
+  + + + + 403 403 403  boss, administrator's token for all
+  + 403 403 403 403 403 403  token for one, token for what is public, token for all that is public,
+    administrator's token for one
 `;
 
-function rowsOf(table: string): { name: string; outcomes: string[] }[] {
-  return table
-    .trim()
-    .split("\n")
-    .map((line) => {
-      const [, name = "", outcomes = ""] = /^\s*(.+?):\s+(.+?)\s*$/.exec(line) ?? [];
-      return { name, outcomes: outcomes.split(/\s+/) };
-    });
-}
-
-test("both tables have a line for every actor and a column for every place", () => {
-  for (const rows of [rowsOf(MAY_PUBLISH), rowsOf(MAY_DELETE)]) {
+test("both tables have a row for every actor and a column for every channel", () => {
+  for (const rows of [rightsTable(MAY_PUBLISH), rightsTable(MAY_DELETE)]) {
     expect(rows.map(({ name }) => name).sort()).toEqual([...actors.keys()].sort());
     expect(rows.filter(({ outcomes }) => outcomes.length !== PLACES.length)).toEqual([]);
   }
@@ -194,8 +143,8 @@ test("both tables have a line for every actor and a column for every place", () 
 describe("publishing", () => {
   beforeAll(() => server.manage.users.setHidden("hider", true));
 
-  for (const { name, outcomes } of rowsOf(MAY_PUBLISH)) {
-    test(`by ${name} is ${outcomes.join(" ")} in ${PLACES.join(", ")}, tried or done`, async () => {
+  for (const { name, outcomes } of rightsTable(MAY_PUBLISH)) {
+    test(`by ${name} gives ${outcomes.join(" ")} in ${PLACES.join(", ")}, as a dry run and for real`, async () => {
       for (const [at, place] of PLACES.entries()) {
         const built = nextPackage();
         const url = `${urlOf(place)}/noarch/${built.fileName}`;
@@ -217,7 +166,7 @@ describe("publishing", () => {
   }
 });
 
-/** Who has no role is told of a place what is told of one whose owner there is not. */
+/** An actor without a role gets the same response for a channel as for one whose owner does not exist. */
 async function expectNothingTold(refusal: Response, actor: Actor, place: string): Promise<void> {
   if (place === "owner/public" || place === "owner/internal") return;
   const built = nextPackage();
@@ -234,7 +183,7 @@ async function detailOf(answer: Response): Promise<string> {
   return detail;
 }
 
-/** Every row that a publish has to leave, with the ids it has to have; then the same of its deletion. */
+/** Every row that a publish has to write, with the ids it has to have; then the same for its deletion. */
 async function expectPublished(name: string, place: string, built: BuiltPackage): Promise<void> {
   const { user, token } = whoIs(name);
   const at = place.indexOf("/");
@@ -303,8 +252,8 @@ function whoIs(name: string): { user: number; token: number | null } {
   return { user: Number(row?.id), token: token ? Number(token.id) : null };
 }
 
-describe("the rows of a file", () => {
-  test("say of a name that is published again that it was there before", async () => {
+describe("the audit rows of a file", () => {
+  test("say of a republished name that it existed before", async () => {
     const built = nextPackage();
     const url = `${urlOf("owner/public")}/noarch/${built.fileName}`;
     const firstSeen = () =>
@@ -346,8 +295,8 @@ describe("the rows of a file", () => {
 });
 
 describe("deleting", () => {
-  for (const { name, outcomes } of rowsOf(MAY_DELETE)) {
-    test(`by ${name} is ${outcomes.join(" ")} in ${PLACES.join(", ")}`, async () => {
+  for (const { name, outcomes } of rightsTable(MAY_DELETE)) {
+    test(`by ${name} gives ${outcomes.join(" ")} in ${PLACES.join(", ")}`, async () => {
       for (const [at, place] of PLACES.entries()) {
         const built = nextPackage();
         const url = `${urlOf(place)}/noarch/${built.fileName}`;
@@ -367,7 +316,7 @@ describe("deleting", () => {
     });
   }
 
-  test("of another package than the token is for is refused, whatever the name looks like", async () => {
+  test("another package than the token's is refused, whatever the name looks like", async () => {
     const actor = actors.get("token for such packages") ?? server.anonymous;
     for (const file of ["other-1-0.conda", "other.conda", "nonsense", "x-mine-1-0.conda"]) {
       expect([file, (await actor.delete(`${urlOf("owner/public")}/noarch/${file}`)).status]).toEqual([file, 403]);
@@ -376,68 +325,68 @@ describe("deleting", () => {
   });
 });
 
-/** What may end between the first look and the commit, and what then comes of a publish by whom. */
+/** What can end between the first check and the commit, and the outcome of a publish by each actor. */
 const ENDINGS: Readonly<Record<string, { by: Limits | "a user"; sql: string; status: number }>> = {
-  "the role": {
+  "a revoked role": {
     by: "a user",
     sql: "DELETE FROM `grant` WHERE user_id = (SELECT u.id FROM user u JOIN owner o ON o.id = u.owner_id WHERE o.name = $user)",
     status: 403,
   },
-  "a part of the role": {
+  "a reduced role": {
     by: "a user",
     sql: "UPDATE `grant` SET role = 'reader' WHERE user_id = (SELECT u.id FROM user u JOIN owner o ON o.id = u.owner_id WHERE o.name = $user)",
     status: 403,
   },
-  "the password": {
+  "a changed password": {
     by: "a user",
     sql: "UPDATE user SET credential_version = credential_version + 1 WHERE owner_id = (SELECT id FROM owner WHERE name = $user)",
     status: 401,
   },
-  "the login": { by: "a user", sql: "UPDATE owner SET disabled = 1 WHERE name = $user", status: 401 },
-  "the user": {
+  "a disabled login": { by: "a user", sql: "UPDATE owner SET disabled = 1 WHERE name = $user", status: 401 },
+  "a deleted user": {
     by: "a user",
     sql: "DELETE FROM user WHERE owner_id = (SELECT id FROM owner WHERE name = $user)",
     status: 401,
   },
-  "that the owner can be seen": { by: "a user", sql: "UPDATE owner SET hidden = 1 WHERE name = 'owner'", status: 403 },
-  "the token": {
+  "a hidden owner": { by: "a user", sql: "UPDATE owner SET hidden = 1 WHERE name = 'owner'", status: 403 },
+  "a revoked token": {
     by: { scopes: ["write:package"] },
     sql: "UPDATE access_token SET revoked = 1 WHERE id = (SELECT max(id) FROM access_token)",
     status: 401,
   },
-  "the token's time": {
+  "an expired token": {
     by: { scopes: ["write:package"] },
     sql: "UPDATE access_token SET expires = 1 WHERE id = (SELECT max(id) FROM access_token)",
     status: 401,
   },
-  "the token's scope": {
+  "a token that lost its scope": {
     by: { scopes: ["write:package"] },
     sql: "UPDATE access_token SET scopes = '[]' WHERE id = (SELECT max(id) FROM access_token)",
     status: 403,
   },
-  "the token's channels": {
+  "a token that lost its channel": {
     by: { scopes: ["write:package"] },
     sql: `UPDATE access_token SET channels = '["owner/other"]' WHERE id = (SELECT max(id) FROM access_token)`,
     status: 403,
   },
-  "the token's packages": {
+  "a token that lost its package": {
     by: { scopes: ["write:package"] },
     sql: `UPDATE access_token SET packages = '["other*"]' WHERE id = (SELECT max(id) FROM access_token)`,
     status: 403,
   },
-  "the password behind a token": {
+  "a changed password behind a token": {
     by: { scopes: ["write:package"] },
     sql: "UPDATE user SET credential_version = credential_version + 1 WHERE owner_id = (SELECT id FROM owner WHERE name = $user)",
     status: 401,
   },
-  "that the channel is public": {
+  "a channel that turned private": {
     by: { scopes: ["write:package", "public-only"] },
     sql: "UPDATE channel SET visibility = 'private' WHERE name = 'racy'",
     status: 403,
   },
 };
 
-describe("what ends while a request is under way", () => {
+describe("a right that ends during a request", () => {
   let users = 0;
   beforeAll(async () => {
     await server.manage.channels.create({ owner: "owner", channel: "racy" }, {});
@@ -453,7 +402,7 @@ describe("what ends while a request is under way", () => {
     tables.run("UPDATE channel SET visibility = NULL WHERE name = 'racy'");
     tables.run("UPDATE owner SET hidden = 0 WHERE name = 'owner'");
     if (by === "a user") return { user, actor: server.as(user) };
-    return { user, actor: server.withToken(await newToken(`of ${user}`, { ...by, user })) };
+    return { user, actor: server.withToken(await tokenOf(`of ${user}`, { ...by, user })) };
   }
 
   function end(sql: string, user: string): void {
@@ -461,7 +410,7 @@ describe("what ends while a request is under way", () => {
   }
 
   for (const [what, { by, sql, status }] of Object.entries(ENDINGS)) {
-    test(`${what}, ends a publish that is about to commit`, async () => {
+    test(`${what} stops a publish that is about to commit`, async () => {
       const { user, actor } = await racer(by, "publisher");
       const built = nextPackage();
       let after = "";
@@ -476,7 +425,7 @@ describe("what ends while a request is under way", () => {
       expect((await server.as("boss").get(`/owner/racy/noarch/${built.fileName}`)).status).toBe(404);
     });
 
-    test(`${what}, ends a dry run whose package is read already`, async () => {
+    test(`${what} stops a dry run whose package was read`, async () => {
       const { user, actor } = await racer(by, "publisher");
       const built = nextPackage();
       const pull = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
@@ -489,7 +438,7 @@ describe("what ends while a request is under way", () => {
       expect(answer.status).toBe(status);
     });
 
-    test(`${what}, ends a deletion that waits for the database`, async () => {
+    test(`${what} stops a deletion that waits for the database`, async () => {
       const scopes =
         by === "a user" ? by : { ...by, scopes: by.scopes.map((scope) => scope.replace("write", "delete")) };
       const { user, actor } = await racer(scopes, "maintainer");
@@ -497,24 +446,24 @@ describe("what ends while a request is under way", () => {
       const url = `${urlOf("owner/racy")}/noarch/${built.fileName}`;
       expect((await server.as("owner").put(url, built.bytes)).status).toBe(201);
       expect((await actor.get(url)).status).toBe(200);
-      // The lock keeps the deletion's own transaction from beginning; its first look sees the rows as they were.
+      // The lock delays the deletion's own transaction; its first check sees the old rows.
       tables.run("BEGIN IMMEDIATE");
       const answer = actor.delete(url);
       await Bun.sleep(50);
       end(sql, user);
       tables.run("COMMIT");
-      // On a slow machine the first look may come after the end.
+      // On a slow machine the first check can be after the change.
       expect([401, 403]).toContain((await answer).status);
       expect(tables.all("SELECT id FROM package_file WHERE file_name = ?", built.fileName)).toHaveLength(1);
     });
   }
 });
 
-describe("an owner that is hidden or disabled", () => {
+describe("an owner", () => {
   const path = "/api/packages/veiled/conda/open";
   const read = "/veiled/open/noarch/repodata.json";
 
-  test("is two things: disabled ends logins and tokens, hidden ends reading and publishing", async () => {
+  test("that is disabled cannot sign in or use tokens, and one that is hidden cannot be read or published to", async () => {
     const veiled = await server.addUser("veiled");
     await server.manage.channels.create({ owner: "veiled", channel: "open" }, {});
     await server.manage.grants.set({ owner: "veiled", channel: "open" }, "a-publisher", "publisher");
@@ -547,8 +496,8 @@ describe("an owner that is hidden or disabled", () => {
   });
 });
 
-describe("a server whose publishes make no channels", () => {
-  test("tells a stranger the same of a private channel, of none and of no owner", async () => {
+describe("a server without channel creation by publish", () => {
+  test("gives a stranger the same response for a private channel, a missing channel and a missing owner", async () => {
     const strict = await startTestApp({ settings: { "create-channels": "no" } });
     try {
       for (const name of ["alice", "mallory", "reader"]) await strict.addUser(name);
@@ -560,14 +509,14 @@ describe("a server whose publishes make no channels", () => {
         return [answer.status, answer.ok ? "" : await detailOf(answer)];
       };
       const told = await put("mallory", "nobody/secret");
-      expect(told).toEqual([403, "There is no such owner, or you may not publish there."]);
+      expect(told).toEqual([403, "There is no such owner, or you are not allowed to publish there."]);
       for (const place of ["alice/secret", "alice/absent", "alice/secret/absent"])
         expect(await put("mallory", place)).toEqual(told);
-      // A role on one channel tells nothing of others.
+      // A role on one channel reveals nothing about others.
       expect(await put("reader", "alice/absent")).toEqual(told);
       expect(await put("alice", "alice/absent")).toEqual([
         403,
-        "There is no channel alice/absent, and publishing does not make one here.",
+        "There is no channel alice/absent, and publishing does not create channels on this server. An owner must create it first.",
       ]);
       expect((await put("alice", "alice/secret"))[0]).toBe(201);
       const unnamed = await strict.as("alice").put(`/api/packages/alice/conda/${built.fileName}`, built.bytes);
@@ -578,6 +527,6 @@ describe("a server whose publishes make no channels", () => {
   });
 });
 
-test("passwords are in no row and no log line", () => {
+test("audit rows and log lines contain no password", () => {
   expect(server.log() + tables.dump()).not.toContain(PASSWORD);
 });

@@ -7,6 +7,7 @@ import { decompress } from "fzstd";
 import { bytesOf } from "../support/answers.ts";
 import { startTestApp, type Actor, type TestApp } from "../support/app.ts";
 import { filesIn, shardHashes, shardIndexOf, shardOf, type Shard } from "../support/documents.ts";
+import { newToken } from "../support/manage.ts";
 import { buildPackage, type PackageDescription } from "../support/package-builder.ts";
 
 const INDEX = "repodata_shards.msgpack.zst";
@@ -44,7 +45,7 @@ async function publishAt(at: TestApp, channel: string, ...packages: readonly Pac
   }
 }
 
-/** The address of every name's shard, as the index has them now. */
+/** The address of every name's shard, as in the current index. */
 async function shardsOf(at: TestApp, channel: string): Promise<Record<string, string>> {
   const answer = await at.as("alice").get(`/alice/${channel}/noarch/${INDEX}`);
   expect(answer.status).toBe(200);
@@ -56,7 +57,7 @@ async function shardsOf(at: TestApp, channel: string): Promise<Record<string, st
   return Object.fromEntries(paths) as Record<string, string>;
 }
 
-/** A shard, whose bytes have to fit its name. */
+/** A shard, whose bytes have to match its name. */
 async function read(at: TestApp, path: string | undefined): Promise<Shard> {
   const answer = await at.as("alice").get(path ?? "/no-address");
   expect([path, answer.status]).toEqual([path, 200]);
@@ -65,8 +66,8 @@ async function read(at: TestApp, path: string | undefined): Promise<Shard> {
   return shardOf(bytes);
 }
 
-describe("the index of shards", () => {
-  test("names each package and its shard's hash, and addresses that hold wherever the channel is", async () => {
+describe("the shard index", () => {
+  test("lists each package with its shard's hash, and base URLs that hold wherever the channel is mounted", async () => {
     const index = shardIndexOf(await bytesOf(await server.anonymous.get(`/alice/main/noarch/${INDEX}`)));
     expect(index).toEqual({
       version: 1,
@@ -91,7 +92,7 @@ describe("the index of shards", () => {
 });
 
 describe("a shard", () => {
-  test("has both maps, its records with hashes as bytes and with run exports, known or none", async () => {
+  test("has both maps, its records with hashes as bytes and always with run exports", async () => {
     const { exporting, plain } = await shardsOf(server, "main");
     const conda = buildPackage({
       name: "plain",
@@ -125,7 +126,7 @@ describe("a shard", () => {
     expect(both.packages["exporting-1-0.tar.bz2"]).toMatchObject({ run_exports: {}, timestamp: TIMESTAMP });
   });
 
-  test("has integers where clients want integers, and times as unsigned 64-bit ones", async () => {
+  test("has integers where clients require integers, and times as unsigned 64-bit integers", async () => {
     const { exporting } = await shardsOf(server, "main");
     const packed = decompress(await bytesOf(await server.anonymous.get(exporting ?? "")));
     const text = Buffer.from(packed).toString("latin1");
@@ -139,7 +140,7 @@ describe("a shard", () => {
     });
   });
 
-  test("is kept for ever by whoever has it, and is itself the tag", async () => {
+  test("is cached permanently by clients, and its hash is its tag", async () => {
     const { plain = "" } = await shardsOf(server, "main");
     const answer = await server.anonymous.get(plain);
     const etag = `"${/([0-9a-f]{64})/.exec(plain)?.[1]}"`;
@@ -160,7 +161,7 @@ describe("a shard", () => {
     expect([part.status, await bytesOf(part)]).toEqual([206, whole.subarray(4, 8)]);
   });
 
-  test("stays readable under its hash after it was replaced, and after its name has gone", async () => {
+  test("stays readable under its hash after it was replaced, and after its name was deleted", async () => {
     await publish("moving", { name: "moved", version: "1" });
     const first = (await shardsOf(server, "moving")).moved;
     await publish("moving", { name: "moved", version: "2" });
@@ -171,7 +172,7 @@ describe("a shard", () => {
     expect(filesIn(await read(server, second))).toEqual(["moved-1-0.conda", "moved-2-0.conda"]);
   });
 
-  test("of another channel is not here, nor is anything that only looks like one", async () => {
+  test("of another channel is 404, and so is a malformed hash", async () => {
     await publish("elsewhere", { name: "elsewhere", version: "1" });
     const { elsewhere = "" } = await shardsOf(server, "elsewhere");
     const hash = /([0-9a-f]{64})/.exec(elsewhere)?.[1] ?? "";
@@ -188,7 +189,7 @@ describe("a shard", () => {
   });
 });
 
-test("asking for hundreds of shards that never were keeps nobody waiting for a document", async () => {
+test("requests for hundreds of shards that never existed delay no document", async () => {
   const unknown = Array.from({ length: 500 }, async (_, at) => {
     const hash = new Bun.CryptoHasher("sha256").update(`${at}`).digest("hex");
     const answer = await server.anonymous.get(`/alice/main/noarch/shards/${hash}.msgpack.zst`);
@@ -196,19 +197,19 @@ test("asking for hundreds of shards that never were keeps nobody waiting for a d
   });
   await publish("meanwhile", { name: "a", version: "1" });
   expect(Object.keys(await shardsOf(server, "meanwhile"))).toEqual(["a"]);
-  // A look into the index tells that nothing names them, which costs no turn of the thread that builds.
+  // A query of the index shows that nothing names them, which takes no turn of the building thread.
   expect([...new Set(await Promise.all(unknown))]).toEqual(["404 null"]);
   expect(server.log()).not.toContain("internal-error");
 });
 
-describe("a shard whose file was", () => {
+describe("a shard file", () => {
   const FLIPPED = async (path: string): Promise<void> => {
     const bytes = await Bun.file(path).bytes();
     bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
     await Bun.write(path, bytes);
   };
 
-  /** Spoils the shard files of a stopped server, and starts it again. */
+  /** Damages the shard files of a stopped server, and starts it again. */
   async function afterSpoiling(
     spoil: (path: string) => Promise<void>,
     check: (again: TestApp, before: Record<string, string>, replaced: string) => Promise<void>,
@@ -238,23 +239,23 @@ describe("a shard whose file was", () => {
 
   test.each([
     ["damaged", FLIPPED],
-    ["cut off", (path: string) => Bun.write(path, "").then(() => undefined)],
-    ["removed", (path: string) => rm(path)],
-  ])("%s is made again when it is asked for, as long as the index names it", async (_, spoil) => {
+    ["truncated", (path: string) => Bun.write(path, "").then(() => undefined)],
+    ["deleted", (path: string) => rm(path)],
+  ])("that was %s is rebuilt when requested, as long as the index names it", async (_, spoil) => {
     await afterSpoiling(spoil, async (again, before, replaced) => {
-      // An index that a client holds from before names it too.
+      // An older index of a client names it too.
       expect(filesIn(await read(again, before.a))).toEqual(["a-1-0.conda", "a-2-0.conda"]);
       expect((await again.anonymous.head(before.b ?? "")).status).toBe(200);
       expect(await shardsOf(again, "main")).toEqual(before);
       expect(filesIn(await read(again, before.b))).toEqual(["b-1-0.conda"]);
-      // What it said once cannot be known any more.
+      // Its old contents are lost.
       expect((await again.anonymous.get(replaced)).status).toBe(404);
       await publishAt(again, "main", { name: "b", version: "2" });
       expect(filesIn(await read(again, (await shardsOf(again, "main")).b))).toEqual(["b-1-0.conda", "b-2-0.conda"]);
     });
   });
 
-  test("damaged is told to the administrator, and is not kept", async () => {
+  test("that was damaged is reported to the administrator, and is not cached", async () => {
     await afterSpoiling(FLIPPED, async (again, _, replaced) => {
       for (let times = 0; times < 2; times++) expect((await again.anonymous.get(replaced)).status).toBe(404);
       expect(
@@ -269,7 +270,7 @@ describe("a shard whose file was", () => {
   });
 });
 
-describe("the policy of a channel", () => {
+describe("the shard policy of a channel", () => {
   const MAMBAS = ["mamba/2.8.1 libcurl/8.10.1", "mamba/2.6.0", "mamba/2.7.99 zlib/1.3"];
   const OTHERS = [
     "mamba/2.5.0",
@@ -281,7 +282,7 @@ describe("the policy of a channel", () => {
     "",
   ];
 
-  /** Status by user agent, which GET and HEAD, and the forms of the address, have to agree on. */
+  /** Status by user agent, which must be the same for GET and HEAD, and for the forms of the address. */
   async function statuses(path: string, actor: Actor = server.anonymous): Promise<Record<string, number>> {
     const seen: Record<string, number> = {};
     for (const agent of [...MAMBAS, ...OTHERS]) {
@@ -296,7 +297,7 @@ describe("the policy of a channel", () => {
   const all = (mambas: number, others: number): Record<string, number> =>
     Object.fromEntries([...MAMBAS.map((agent) => [agent, mambas]), ...OTHERS.map((agent) => [agent, others])]);
 
-  test("offers shards to all but the mambas that would miss new packages, unless a token is in the address", async () => {
+  test("offers shards by default to all but the mambas that would miss new packages, unless the address has a token", async () => {
     const token = await tokenOf("fresh");
     for (const form of ["/alice/main", "/api/packages/alice/conda/main", "/get/alice/main"]) {
       expect(await statuses(`${form}/noarch/${INDEX}`)).toEqual(all(404, 200));
@@ -309,7 +310,7 @@ describe("the policy of a channel", () => {
     expect(await refused.text()).toContain("repodata.json.zst");
   });
 
-  test("can offer them to all, or to nobody", async () => {
+  test("can offer shards to all clients, or to none", async () => {
     const token = await tokenOf("switched");
     await publish("switched", { name: "a", version: "1" });
     const { a = "" } = await shardsOf(server, "switched");
@@ -319,12 +320,12 @@ describe("the policy of a channel", () => {
       expect(await statuses(`/alice/switched/noarch/${INDEX}`)).toEqual(expected);
       const withToken = shards === "off" ? all(404, 404) : all(200, 200);
       expect(await statuses(`/t/${token}/alice/switched/noarch/${INDEX}`)).toEqual(withToken);
-      // Whoever holds an index from before is not left alone with it.
+      // A client with an older index can still read its shards.
       expect(filesIn(await read(server, a))).toEqual(["a-1-0.conda"]);
     }
   });
 
-  test("says nothing to those who may not read the channel", async () => {
+  test("reveals nothing to users who cannot read the channel", async () => {
     await server.manage.channels.create({ owner: "alice", channel: "hidden" }, { visibility: "private" });
     for (const agent of [...MAMBAS, ...OTHERS]) {
       for (const channel of ["hidden", "no-such-channel"]) {
@@ -334,8 +335,5 @@ describe("the policy of a channel", () => {
     }
   });
 
-  async function tokenOf(name: string): Promise<string> {
-    const limits = { scopes: [], channels: [], packages: [], lifetime: undefined };
-    return await server.manage.tokens.create({ user: "alice", name, ...limits });
-  }
+  const tokenOf = (name: string): Promise<string> => newToken(server.manage, { user: "alice", name });
 });

@@ -15,7 +15,7 @@ afterAll(() => server.close());
 
 const login = (user: string, password: string) => server.anonymous.get(PATH, basic(user, password));
 
-test("ten failures lock an account for ten minutes, also for the right password, and a restart forgets none", async () => {
+test("ten failed logins lock an account for ten minutes, also for the right password and across a restart", async () => {
   for (let attempt = 0; attempt < 10; attempt++) expect((await login("owner", "wrong-password")).status).toBe(401);
   const refused = await login("owner", PASSWORD);
   expect(refused.status).toBe(429);
@@ -30,14 +30,14 @@ test("ten failures lock an account for ten minutes, also for the right password,
   expect((await login("owner", PASSWORD)).status).toBe(200);
 });
 
-test("a login that was right a moment ago goes on while strangers fail", async () => {
+test("a recently verified login continues while strangers fail", async () => {
   expect((await login("owner", PASSWORD)).status).toBe(200);
   for (let attempt = 0; attempt < 10; attempt++) await login("owner", "wrong-password");
   expect((await login("owner", "wrong-password")).status).toBe(429);
   expect((await login("owner", PASSWORD)).status).toBe(200);
 });
 
-test("thirty failures from one address stop it whatever the account", async () => {
+test("thirty failed logins from one address block the address for every account", async () => {
   now += 10 * 60 * 1000;
   for (let attempt = 0; attempt < 30; attempt++)
     expect((await login(`nobody-${attempt}`, "wrong-password")).status).toBe(401);
@@ -45,7 +45,7 @@ test("thirty failures from one address stop it whatever the account", async () =
   expect((await server.anonymous.get(PATH)).status).toBe(401);
 });
 
-test("an unknown user and a wrong password are told the same", async () => {
+test("an unknown user and a wrong password get the same response", async () => {
   now += 10 * 60 * 1000;
   const [unknown, wrong] = [await login("no-such-user", PASSWORD), await login("other", "wrong-password")];
   expect(await unknown.text()).toBe(await wrong.text());

@@ -18,10 +18,10 @@ import { buildPackage, type BuiltPackage } from "../support/package-builder.ts";
 
 const PACKAGES = 1000;
 const NAMES = 100;
-/** As many at a time as the server takes of one account. */
+/** As many at a time as the server accepts from one account. */
 const AT_ONCE = 64;
 const INDEX = "noarch/repodata_shards.msgpack.zst";
-/** Each is read without a pause by one reader; another goes through all documents. */
+/** Each is read continuously by one reader; another reader cycles through all documents. */
 const WATCHED = ["noarch/repodata.json", "noarch/repodata.json.zst", INDEX, "noarch/current_repodata.json"];
 
 let folder: string;
@@ -37,8 +37,8 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true, maxRetries: 5 });
 });
 
-test("answers of every kind and size have the length of their body", async () => {
-  // Of a few kilobytes in one section, and of more than is kept in memory in the other.
+test("responses of every kind and size have the length of their body", async () => {
+  // A few kilobytes in one section, and more than the memory limit of a document in the other.
   const many = Array.from({ length: 160 }, (_, at) => ({ name: `many-${at}`, version: "1", subdir: "linux-64" }));
   for (const one of [{ name: "small", version: "1" }, ...many.map((each) => ({ ...each, license: "x".repeat(900) }))]) {
     expect((await server.publish("alice", "/api/packages/alice/conda/main", buildPackage(one))).status).toBe(201);
@@ -78,10 +78,10 @@ const sent = Array.from({ length: PACKAGES }, (_, at): Sent => {
 });
 const sentBy = new Map(sent.map((one) => [one.fileName, one]));
 
-/** What a document tells of: files, or names where it tells of no files, or hashes by name. */
+/** What a document lists: files, or names where it lists no files, or hashes by name. */
 type Told = { readonly files: ReadonlySet<string>; readonly shards: Readonly<Record<string, string>> };
 
-/** Throws on a body that is not whole, and on one that tells of something that was never sent. */
+/** Throws on a truncated body, and on one that lists something that was never published. */
 function tell(path: string, body: Buffer): Told {
   if (path === INDEX) return { files: new Set(), shards: shardHashes(shardIndexOf(body)) };
   if (path.endsWith(".xml")) {
@@ -108,7 +108,7 @@ function checkRecords(path: string, records: Records): void {
   expect([path, wrong]).toEqual([path, []]);
 }
 
-/** Those that a document should tell of and does not. */
+/** The files that a document should list and does not. */
 function missing(path: string, { files, shards }: Told, known: readonly Sent[]): string[] {
   if (path.endsWith(".xml")) return [];
   if (path === INDEX) return known.filter(({ name }) => shards[name] === undefined).map(({ name }) => name);
@@ -133,7 +133,7 @@ async function checkShard(hash: string, known: readonly Sent[]): Promise<void> {
 
 type Check = (path: string, names: readonly string[]) => Promise<void>;
 
-/** Reads a document, and of the index the shards of some names, and looks for all that had been taken when it began. */
+/** Reads a document, or the index with some shards, and looks for all packages acknowledged before it began. */
 function createCheck(taken: readonly Sent[]): Check {
   const bodies = new Map<string, { readonly hash: bigint | number; readonly told: Told }>();
   return async (path, names) => {
@@ -143,7 +143,7 @@ function createCheck(taken: readonly Sent[]): Check {
     const body = await bytesOf(answer);
     const [key, hash] = [`${path} ${answer.headers.get("etag")}`, Bun.hash(body)];
     const seen = bodies.get(key) ?? { hash, told: tell(path, body) };
-    // One tag, one sequence of bytes: whoever asks with the tag holds exactly these.
+    // One tag, one sequence of bytes: a client with the tag holds exactly these.
     expect([path, seen.hash]).toEqual([path, hash]);
     bodies.set(key, seen);
     expect([path, missing(path, seen.told, known)]).toEqual([path, []]);
@@ -155,7 +155,7 @@ function createCheck(taken: readonly Sent[]): Check {
   };
 }
 
-test("with 1,000 publishes at once every document is whole, and one asked for after a 201 tells of that package", async () => {
+test("during 1,000 concurrent publishes every document is complete, and one requested after a 201 lists that package", async () => {
   const taken: Sent[] = [];
   const check = createCheck(taken);
   const waiting = [...sent];
@@ -171,7 +171,7 @@ test("with 1,000 publishes at once every document is whole, and one asked for af
       taken.push(one);
       const at = waiting.length;
       await check(WATCHED[at % WATCHED.length] ?? "", [one.name]);
-      // Of bzip2 fewer are read, as it takes long to make and to read.
+      // Fewer bzip2 documents are read, because they are slow to build and to read.
       if (at % 100 === 0) await check("noarch/repodata.json.bz2", []);
     }
   };

@@ -63,7 +63,7 @@ async function shard(name: string): Promise<Shard> {
 }
 
 describe("a yanked file", () => {
-  test("is told as removed and is no entry, in every form of repodata and in its shard", async () => {
+  test("is listed as removed and has no entry, in every form of repodata and in its shard", async () => {
     for (const name of REPODATA) {
       const repodata = repodataOf(name, await read(`noarch/${name}`));
       expect([name, filesIn(repodata)]).toEqual([name, ["other-1-0.conda", "tool-1-0.conda", "tool-1-0.tar.bz2"]]);
@@ -74,7 +74,7 @@ describe("a yanked file", () => {
     expect((await shard("other")).removed).toEqual([]);
   });
 
-  test("is in no other document", async () => {
+  test("is absent from every other document", async () => {
     const others = documentPaths("noarch").filter((path) => !/noarch\/repodata/.test(path));
     expect(others).toHaveLength(6);
     for (const path of others) expect([path, textOf(path, await read(path))]).not.toContain(YANKED);
@@ -83,7 +83,7 @@ describe("a yanked file", () => {
     for (const path of others) expect(textOf(path, await read(path))).not.toContain(YANKED);
   });
 
-  test("can still be downloaded by those who need it, with a warning", async () => {
+  test("is still downloaded by clients that need it, with a warning", async () => {
     const path = `/alice/main/noarch/${YANKED}`;
     const whole = await server.anonymous.get(path);
     const answers = [
@@ -100,12 +100,12 @@ describe("a yanked file", () => {
     expect((await server.anonymous.get("/alice/main/noarch/tool-1-0.conda")).headers.get("warning")).toBeNull();
   });
 
-  test("keeps its name, so that nothing else can take it", async () => {
+  test("keeps its name, so that no other file can take it", async () => {
     const other = buildPackage({ name: "tool", version: "2", files: { other: "content" } });
     expect((await alice.put(`/api/packages/alice/conda/main/${YANKED}`, other.bytes)).status).toBe(409);
   });
 
-  test("that was the last of its name leaves a shard that says so", async () => {
+  test("that was the last of its name leaves a shard that lists it as removed", async () => {
     await setState(server, "alice/main/noarch/other-1-0.conda", "yanked");
     const other = await shard("other");
     expect([filesIn(other), other.removed]).toEqual([[], ["other-1-0.conda"]]);
@@ -114,14 +114,14 @@ describe("a yanked file", () => {
     await setState(server, "alice/main/noarch/other-1-0.conda", "active");
   });
 
-  test("is back in every document once it is no longer yanked, byte for byte", async () => {
+  test("is in every document again after the yank is undone, byte for byte", async () => {
     await setState(server, `alice/main/noarch/${YANKED}`, "active");
     expect(await tags()).toEqual(original);
     expect((await server.anonymous.get(`/alice/main/noarch/${YANKED}`)).headers.get("warning")).toBeNull();
   });
 });
 
-test("a quarantined file is nowhere at all, until it is released", async () => {
+test("a quarantined file is listed and served nowhere until it is released", async () => {
   await setState(server, `alice/main/noarch/${YANKED}`, "quarantined");
   for (const path of documentPaths("noarch").filter((each) => !each.includes("shards"))) {
     expect([path, textOf(path, await read(path)).includes(YANKED)]).toEqual([path, false]);

@@ -1,4 +1,4 @@
-// The gate costs a stranger the same look-ups whatever there is, and a private read one look-up of roles.
+// The gate runs the same queries for a stranger whatever exists, and one query of roles for a private read.
 
 import { Database as Connection } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
@@ -13,6 +13,7 @@ import { createAccess, type Access } from "../../src/services/access.ts";
 import { ANONYMOUS, type Identity, type RequestActor } from "../../src/services/actor.ts";
 import { tokenLimits } from "../../src/services/token-limits.ts";
 import { startTestApp, type TestApp } from "../support/app.ts";
+import { newToken } from "../support/manage.ts";
 
 let server: TestApp;
 let connection: Connection;
@@ -54,7 +55,7 @@ async function userNamed(name: string) {
 
 async function tokenOf(request: { scopes: string[]; channels: string[] }): Promise<Identity> {
   const name = `t ${Bun.randomUUIDv7()}`;
-  await server.manage.tokens.create({ user: "reader", name, packages: [], lifetime: undefined, ...request });
+  await newToken(server.manage, { user: "reader", name, ...request });
   const row = await findToken(
     reader,
     connection.query<{ id: number }, []>("SELECT max(id) AS id FROM access_token").get()?.id ?? 0,
@@ -94,13 +95,13 @@ const HIDDEN = [
 for (const createChannels of [true, false]) {
   for (const actor of ["anonymous", "stranger", "bound", "public-only"]) {
     for (const action of ["read", "publish", "delete", "manage"] as const) {
-      test(`${action} by ${actor} is refused by the same look-ups and words wherever, channels made by publishes: ${createChannels}`, async () => {
+      test(`${action} by ${actor} is refused with the same queries and message for every target, createChannels ${createChannels}`, async () => {
         const access = createAccess({ reader, clock: systemClock, createChannels });
         for (const surface of ["conda", "management"] as const) {
           const first = await asked(access, actor, action, "alice/secret/inner", surface);
           const code = actor === "anonymous" ? "unauthenticated" : surface === "conda" ? "forbidden" : "not-found";
           expect(first.refusal).toEqual([code, expect.stringMatching(/^(There is no|Sign in)/)]);
-          // A first word that depends on the role of a user behind a token would tell of it too.
+          // A message that depends on the role of a token's user would reveal the role too.
           expect(first.queries.length).toBeGreaterThan(1);
           for (const path of HIDDEN)
             expect([path, await asked(access, actor, action, path, surface)]).toEqual([path, first]);
@@ -110,7 +111,7 @@ for (const createChannels of [true, false]) {
   }
 }
 
-describe("what an action needs", () => {
+describe("the role and scopes needed", () => {
   const ROLES = ["reader", "publisher", "maintainer", "owner"] as const;
   const SCOPE_SETS = [
     [],
@@ -132,7 +133,7 @@ describe("what an action needs", () => {
     create: ["owner", "nnnnnyy"],
   } as const;
 
-  test.each(Object.entries(NEEDED))("%s: the role and scopes are %j", async (action, [least, scopes]) => {
+  test.each(Object.entries(NEEDED))("to %s are %j", async (action, [least, scopes]) => {
     const access = createAccess({ reader, clock: systemClock, createChannels: true });
     const may = async (name: string): Promise<boolean> => {
       const verb = action as keyof typeof NEEDED;
@@ -145,7 +146,7 @@ describe("what an action needs", () => {
       );
     };
     for (const [at, role] of ROLES.entries()) {
-      // On the owner the role makes channels, too.
+      // On the owner the role creates channels, too.
       const on = { owner: "alice", channel: action === "create" ? undefined : "secret" };
       await server.manage.grants.set(on, "stranger", role);
       expect([role, await may("stranger")]).toEqual([role, at >= ROLES.indexOf(least)]);
@@ -161,7 +162,7 @@ describe("what an action needs", () => {
   });
 });
 
-test("a private read costs the owner, the channel and one look-up of both kinds of roles", async () => {
+test("a private read costs the owner, the channel and one query for both kinds of roles", async () => {
   const access = createAccess({ reader, clock: systemClock, createChannels: true });
   const { queries: run, refusal } = await asked(access, "reader", "read", "alice/secret");
   expect(refusal).toBe("none");
@@ -174,11 +175,11 @@ test("a private read costs the owner, the channel and one look-up of both kinds 
   expect(plan.map(({ detail }) => detail).join()).toContain("grant_owner");
 });
 
-test("those who belong there are told why, within what their token is bound to", async () => {
+test("members of a channel get the reason of a refusal, within the bounds of their token", async () => {
   const access = createAccess({ reader, clock: systemClock, createChannels: true });
   expect((await asked(access, "reader", "publish", "alice/secret")).refusal).toEqual([
     "forbidden",
-    "This needs the role publisher there.",
+    "This requires the role publisher on this channel or owner.",
   ]);
   for (const actor of ["bound", "public-only"]) {
     expect((await asked(access, actor, "publish", "alice/secret")).refusal).toEqual(
@@ -186,7 +187,7 @@ test("those who belong there are told why, within what their token is bound to",
     );
     expect((await asked(access, actor, "publish", "alice/open")).refusal).toEqual([
       "forbidden",
-      "This needs the role publisher there.",
+      "This requires the role publisher on this channel or owner.",
     ]);
   }
   expect((await asked(access, "bound", "publish", "alice/open")).queries).toHaveLength(3);

@@ -3,7 +3,7 @@ import { AppError } from "../../src/errors.ts";
 import { createAdmission, type Admission, type Upload } from "../../src/services/admission.ts";
 import { errorOf } from "../modules/error-of.ts";
 
-/** Uploads under a clock of the test's, each of which goes on until it is ended or made to. */
+/** Uploads under the test's clock, each of which continues until it is ended or has to make room. */
 function scene(limits: { readonly perAccount: number; readonly perCredential: number }) {
   let time = 0;
   const admission = createAdmission({ ...limits, now: () => time });
@@ -35,7 +35,7 @@ async function admit<T>(
 }
 
 describe("uploads under way", () => {
-  test("are so many of a token and no more; the next is told when to come back, others are let in", async () => {
+  test("are limited per token; the next one is told when to retry, and other tokens are admitted", async () => {
     const { admission, begin } = scene({ perAccount: 10, perCredential: 2 });
     const open = [begin("alice", "token 1"), begin("alice", "token 1")];
     let ran = false;
@@ -51,7 +51,7 @@ describe("uploads under way", () => {
     expect(await admit(admission, "alice", "token 1", () => Promise.resolve("again"))).toBe("again");
   });
 
-  test("are so many of an account, but for the first of a token that has none", async () => {
+  test("are limited per account, except for the first upload of a token that has none", async () => {
     const { admission, begin } = scene({ perAccount: 4, perCredential: 4 });
     for (let count = 0; count < 4; count++) begin("alice", "lost");
     begin("alice", "token 1");
@@ -62,7 +62,7 @@ describe("uploads under way", () => {
     expect(admission.open).toBe(5);
   });
 
-  test("make room when they stand still, the one that has for longest first", async () => {
+  test("make room when they stand still, the longest-stalled one first", async () => {
     const { admission, begin, pass } = scene({ perAccount: 10, perCredential: 3 });
     const [first, second, third] = [begin("alice", "t"), begin("alice", "t"), begin("alice", "t")];
     pass(2000);
@@ -89,7 +89,7 @@ describe("uploads under way", () => {
   });
 });
 
-test("an upload that fails gives its place back, and its error on", async () => {
+test("an upload that fails frees its slot and passes its error on", async () => {
   const { admission } = scene({ perAccount: 1, perCredential: 1 });
   for (let round = 0; round < 3; round++) {
     const failing = admit(admission, "alice", "t", () => Promise.reject(new Error(`round ${round}`)));
@@ -99,7 +99,7 @@ test("an upload that fails gives its place back, and its error on", async () => 
   }
 });
 
-test("what throws before it waits gives its place back too", async () => {
+test("an upload that throws synchronously frees its slot too", async () => {
   const { admission } = scene({ perAccount: 1, perCredential: 1 });
   const throwing = admit(admission, "alice", "t", () => {
     throw new Error("at once");

@@ -39,7 +39,7 @@ async function fill(bodies: Bodies): Promise<void> {
   opened = [];
 }
 
-test("a small file is read once for a thousand readers, whatever part of it they want", async () => {
+test("a small file is read once for a thousand readers, whatever range they request", async () => {
   opened = [];
   const bodies = createBodies();
   const file = stored("small", SMALL.length);
@@ -51,7 +51,7 @@ test("a small file is read once for a thousand readers, whatever part of it they
   expect(bodies.bytes).toBeLessThan(SMALL.length + 10_000);
 });
 
-test("a large file is sent as a file, and a small part of it is counted as what it is", async () => {
+test("a large file is sent from disk, and a small range of it counts with its own size", async () => {
   opened = [];
   const bodies = createBodies();
   const file = stored("large", LARGE.length);
@@ -66,7 +66,7 @@ test("a large file is sent as a file, and a small part of it is counted as what 
   expect(bodies.bytes).toBeGreaterThanOrEqual(500_000);
 });
 
-test("whoever finds all memory in use gets the same bytes in pieces, and takes no memory", async () => {
+test("a reader who finds the memory budget used up gets the same bytes as a stream, and takes no memory", async () => {
   const bodies = createBodies({ budget: 2 * MIB });
   await fill(bodies);
   const before = bodies.bytes;
@@ -81,12 +81,12 @@ test("whoever finds all memory in use gets the same bytes in pieces, and takes n
   expect(opened.every((each) => each.includes("-"))).toBe(true);
 });
 
-test("a file that is not as long as it should be is never given out as a whole", async () => {
+test("a file of the wrong length is never sent as complete", async () => {
   opened = [];
   for (const wrong of [SMALL.length - 1, SMALL.length + 1]) {
     const bodies = createBodies({ budget: 2 * MIB });
     const range = { start: 0, end: wrong - 1 };
-    // A part is what it is; of the whole it can be told.
+    // A wrong length cannot be detected in a range, but in the complete file it can.
     if (wrong > SMALL.length)
       expect(bodies.open(stored("small", wrong), { ...READING, range })).rejects.toThrow("bytes");
     expect(bodies.open(stored("small", wrong), READING)).rejects.toThrow("bytes");

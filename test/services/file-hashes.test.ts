@@ -28,7 +28,7 @@ afterAll(() => {
 const hex = (name: "sha256" | "md5", content: Uint8Array): string =>
   new Bun.CryptoHasher(name).update(content).digest("hex");
 
-/** Grows a file in uneven steps and hashes it meanwhile. */
+/** Appends to a file in uneven steps and hashes it meanwhile. */
 async function hashed(name: string, bytes: number, disturb?: (size: number) => void): Promise<void> {
   const content = Buffer.alloc(bytes);
   for (let at = 0; at < bytes; at += 65_536) crypto.getRandomValues(content.subarray(at, Math.min(bytes, at + 65_536)));
@@ -44,11 +44,11 @@ async function hashed(name: string, bytes: number, disturb?: (size: number) => v
   expect(await followed.end(bytes)).toEqual({ sha256: hex("sha256", content), md5: hex("md5", content) });
 }
 
-test("files that grow side by side have the hashes of their bytes", async () => {
+test("files that grow side by side get the hashes of their bytes", async () => {
   await Promise.all([hashed("a", 50 * MIB), hashed("b", 23 * MIB + 1), hashed("c", 1)]);
 });
 
-test("a thread that ends on the way changes nothing", async () => {
+test("a hash thread that ends halfway changes no hash", async () => {
   let isEnded = false;
   await hashed("d", 40 * MIB, (size) => {
     if (isEnded || size < 20 * MIB) return;
@@ -59,7 +59,7 @@ test("a thread that ends on the way changes nothing", async () => {
   await hashed("e", 20 * MIB);
 });
 
-test("a file that is dropped leaves the thread to others", async () => {
+test("a dropped file frees the hash thread for others", async () => {
   const path = join(folder, "f");
   appendFileSync(path, Buffer.alloc(20 * MIB));
   const followed = createFileHashes({ workers }).follow(path);

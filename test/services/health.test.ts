@@ -1,4 +1,4 @@
-// What the server does for its database's log and disk when nobody asks for anything.
+// The server's maintenance of its database log and disk without requests.
 
 import { Database as Connection } from "bun:sqlite";
 import { afterAll, expect, test } from "bun:test";
@@ -28,7 +28,7 @@ afterAll(async () => {
   for (const folder of folders) await rm(folder, { recursive: true, force: true });
 });
 
-test("a failed fsync is not made good by what goes well afterwards, another failure of the disk is", async () => {
+test("a failed fsync is not cleared by later successes, another failure of the disk is", async () => {
   const root = await mkdtemp(join(tmpdir(), "condarium-health-"));
   folders.push(root);
   let elapsed = 0;
@@ -66,7 +66,7 @@ test("a failed fsync is not made good by what goes well afterwards, another fail
   database.close();
 });
 
-test("a log that grew while somebody read for long is given back, though nobody publishes any more", async () => {
+test("a database log that grew during a long read is truncated, although nobody publishes", async () => {
   const server = await startTestApp();
   await server.addUser("alice");
   const path = join(server.folder, "condarium.db");
@@ -85,23 +85,27 @@ test("a log that grew while somebody read for long is given back, though nobody 
   await server.close();
 });
 
-test.skipIf(!canMount)("a full disk stops no server from ending, and costs nothing that was committed", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "condarium-full-"));
-  folders.push(folder);
-  expect(runs("mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder)).toBe(true);
-  try {
-    const options = { path: join(folder, "condarium.db"), clock: systemClock, create: true };
-    const database = openDatabase(options);
-    const names = Array.from({ length: 100 }, (_, at) => `owner-${at}${"x".repeat(1000)}`);
-    for (const name of names)
-      await database.transact((tx) => insertOwner(tx, { kind: "user", name, visibility: "public", created: 0 }));
-    for (let left = 4; left > 0; left--) await appendFile(join(folder, "filler"), new Uint8Array(MIB)).catch(() => {});
-    database.close();
-    await rm(join(folder, "filler"));
-    const next = openDatabase(options);
-    for (const name of names) expect((await findOwner(next.read, name))?.name).toBe(name);
-    next.close();
-  } finally {
-    runs("umount", "-l", folder);
-  }
-});
+test.skipIf(!canMount)(
+  "a full disk does not stop the server from ending, and loses nothing that was committed",
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), "condarium-full-"));
+    folders.push(folder);
+    expect(runs("mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder)).toBe(true);
+    try {
+      const options = { path: join(folder, "condarium.db"), clock: systemClock, create: true };
+      const database = openDatabase(options);
+      const names = Array.from({ length: 100 }, (_, at) => `owner-${at}${"x".repeat(1000)}`);
+      for (const name of names)
+        await database.transact((tx) => insertOwner(tx, { kind: "user", name, visibility: "public", created: 0 }));
+      for (let left = 4; left > 0; left--)
+        await appendFile(join(folder, "filler"), new Uint8Array(MIB)).catch(() => {});
+      database.close();
+      await rm(join(folder, "filler"));
+      const next = openDatabase(options);
+      for (const name of names) expect((await findOwner(next.read, name))?.name).toBe(name);
+      next.close();
+    } finally {
+      runs("umount", "-l", folder);
+    }
+  },
+);

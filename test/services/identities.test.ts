@@ -1,12 +1,13 @@
-// What a credential is worth once its user, or the user's password, is another.
+// What a credential is worth after its user, or the user's password, was replaced.
 
 import { Database as Connection } from "bun:sqlite";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { basic, PASSWORD, startTestApp, type TestApp } from "../support/app.ts";
+import { newToken } from "../support/manage.ts";
 
 const OTHER = "another-long-password";
-/** Made with the parameters of an older release. */
+/** Hashed with the parameters of an older release. */
 const COST = { algorithm: "argon2id", memoryCost: 8 * 1024, timeCost: 1 } as const;
 
 let server: TestApp;
@@ -37,11 +38,10 @@ function storedHash(name: string): string {
 const setHash = (name: string, hash: string): void =>
   change("UPDATE user SET password_hash = ? WHERE owner_id = (SELECT id FROM owner WHERE name = ?)", hash, name);
 
-test("nothing of a deleted user works for the next one of that name", async () => {
-  const { users, tokens } = server.manage;
+test("credentials of a deleted user do not work for the next user of that name", async () => {
+  const { users } = server.manage;
   await server.addUser("heir");
-  const narrow = { name: "t", scopes: [], channels: [], packages: [], lifetime: undefined };
-  const token = { authorization: `Bearer ${await tokens.create({ user: "heir", ...narrow })}` };
+  const token = { authorization: `Bearer ${await newToken(server.manage, { user: "heir", name: "t" })}` };
   await server.manage.grants.set({ owner: "boss", channel: "" }, "heir", "reader");
   expect([await login("heir", PASSWORD), await statusOf("heir", token), await statusOf("boss", token)]).toEqual([
     200, 200, 200,
@@ -50,7 +50,7 @@ test("nothing of a deleted user works for the next one of that name", async () =
   expect([await login("heir", PASSWORD), await statusOf("heir", token)]).toEqual([401, 401]);
 
   await users.create({ name: "heir", password: OTHER, isAdmin: false });
-  // Asked at once, as a verification that is under way is shared.
+  // Concurrent requests, because a verification in progress is shared.
   expect(await Promise.all([login("heir", PASSWORD), login("heir", OTHER), login("heir", PASSWORD)])).toEqual([
     401, 200, 401,
   ]);
@@ -60,7 +60,7 @@ test("nothing of a deleted user works for the next one of that name", async () =
   expect(await statusOf("boss", basic("heir", OTHER))).toBe(403);
 });
 
-test("a password that was right is forgotten with its hash, whatever the user's version says", async () => {
+test("a verified password is forgotten with its hash, whatever the user's version says", async () => {
   await server.addUser("restored");
   expect(await login("restored", PASSWORD)).toBe(200);
   setHash("restored", await Bun.password.hash(OTHER, COST));
@@ -76,12 +76,12 @@ test("the next user of a name does not inherit its failed logins", async () => {
   expect(await login("tried", PASSWORD)).toBe(200);
 });
 
-test("a password that is replaced while it is being checked is not taken", async () => {
+test("a password that is replaced while it is being checked is refused", async () => {
   await server.addUser("changing");
   const answers = await Promise.all([
     ...Array.from({ length: 6 }, (_, at) => login(`nobody-${at}`, OTHER)),
     login("changing", PASSWORD),
-    // Six others are before it, three at a time, so that the new version is there first.
+    // Six others are queued before it, three at a time, so that the new version is stored first.
     Promise.resolve().then(() =>
       change("UPDATE user SET credential_version = 2 WHERE owner_id = (SELECT id FROM owner WHERE name = 'changing')"),
     ),
@@ -89,7 +89,7 @@ test("a password that is replaced while it is being checked is not taken", async
   expect(answers[6]).toBe(401);
 });
 
-test("a hash with yesterday's parameters is made anew by all who sign in at once, and stays right", async () => {
+test("a hash with old parameters is replaced by concurrent logins, and stays valid", async () => {
   await server.addUser("old");
   const old = await Bun.password.hash(PASSWORD, COST);
   setHash("old", old);
@@ -99,18 +99,18 @@ test("a hash with yesterday's parameters is made anew by all who sign in at once
   expect([await login("old", PASSWORD), await login("old", OTHER)]).toEqual([200, 401]);
 });
 
-test("a hash that is being made anew never overwrites a new password", async () => {
+test("a rehash never overwrites a new password", async () => {
   await server.addUser("moving");
   const hash = await Bun.password.hash(OTHER, COST);
   setHash("moving", await Bun.password.hash(PASSWORD, COST));
   expect(await login("moving", PASSWORD)).toBe(200);
-  // The old password is being hashed now.
+  // The old password is being rehashed at this point.
   setHash("moving", hash);
   await Bun.sleep(1000);
   expect(storedHash("moving")).toBe(hash);
 });
 
-test("a login goes on when the new hash cannot be stored", async () => {
+test("a login succeeds when the new hash cannot be stored", async () => {
   await server.addUser("kept");
   setHash("kept", await Bun.password.hash(PASSWORD, COST));
   const other = new Connection(join(server.folder, "condarium.db"));

@@ -1,5 +1,5 @@
-// Every management call, by everyone who could make it, on everything it could be made on: who is let through, what a
-// stranger is told, that a refusal changes no row, and that a change writes its row of the audit trail.
+// Every management call, by every kind of actor, on every kind of target: who is allowed, what a stranger is told,
+// that a refusal changes no row, and that a change writes its audit row.
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { AppError } from "../../src/errors.ts";
@@ -11,7 +11,9 @@ import { ANONYMOUS, COMMAND_LINE, type Actor, type Identity } from "../../src/se
 import { tokenLimits } from "../../src/services/token-limits.ts";
 import type { Management } from "../../src/app.ts";
 import { PASSWORD, startTestApp, type TestApp } from "../support/app.ts";
+import { newToken } from "../support/manage.ts";
 import { buildPackage } from "../support/package-builder.ts";
+import { rightsTable } from "../support/rights-table.ts";
 import { openTables, type AuditRow, type Tables } from "../support/rows.ts";
 
 setDefaultTimeout(60_000);
@@ -59,11 +61,10 @@ async function makeScene(): Promise<void> {
     await manage.grants.set({ owner, channel: undefined }, "clerk", "maintainer");
   }
   await manage.users.setHidden("hider", true);
-  const narrow = { scopes: [], channels: [], packages: [], lifetime: undefined };
-  for (const user of ["owner", "stranger"]) await manage.tokens.create({ ...narrow, user, name: "spare" });
+  for (const user of ["owner", "stranger"]) await newToken(manage, { user, name: "spare" });
 }
 
-/** Of `owner`: one token for each scope and each kind of bound; of `boss` those that could pass for an administrator. */
+/** For `owner`: one token per scope and per kind of bound; for `boss`: those that could pass for an administrator. */
 const TOKENS: Readonly<Record<string, { user: string; scopes: string[]; channels?: string[]; packages?: string[] }>> = {
   "token without scopes": { user: "owner", scopes: [] },
   "token to read": { user: "owner", scopes: ["read:package"] },
@@ -96,7 +97,7 @@ async function makeActors(): Promise<void> {
   for (const [name, { user, scopes, channels = [], packages = [] }] of Object.entries(TOKENS)) {
     act(name, await tokenIdentity({ user, name: name.replace("'", ""), scopes, channels, packages }));
   }
-  // Who was an administrator when the request came, and is none when it is about to change something.
+  // An actor who was an administrator when the request arrived, and is none when it is about to change something.
   act("demoted", { kind: "user", user: await userNamed("gone-demoted") });
   tables.run("UPDATE user SET is_admin = 0 WHERE owner_id = (SELECT id FROM owner WHERE name = 'gone-demoted')");
   act("disabled", { kind: "user", user: await userNamed("gone-disabled") });
@@ -119,8 +120,7 @@ type NewToken = {
 };
 
 async function tokenIdentity(request: NewToken): Promise<Identity> {
-  const { lifetime, channels = [], packages = [] } = request;
-  await server.manage.tokens.create({ ...request, channels, packages, lifetime });
+  await newToken(server.manage, request);
   const id = tables.all("SELECT max(id) AS id FROM access_token")[0]?.id;
   const row = await findToken(database.read, Number(id));
   if (!row) throw new Error("there is no token");
@@ -139,35 +139,30 @@ function nameOf(label: string): { owner: string; channel: string } {
   return { owner: label.slice(0, slash), channel: label.slice(slash + 1) };
 }
 
-/** + done, U not signed in, F refused with the reason, N as if it were not there. */
+/** + done, U not signed in, F refused with the reason, N as if it did not exist. */
 type Outcome = "+" | "U" | "F" | "N";
 const OUTCOMES: Readonly<Record<string, Outcome>> = { unauthenticated: "U", forbidden: "F", "not-found": "N" };
 
 type Case = {
   /** Runs the call on a target. */
   readonly call: (actor: Actor, target: string) => Promise<unknown>;
-  /** Takes back what an allowed call has done. */
+  /** Reverts an allowed call. */
   readonly undo?: (target: string) => Promise<unknown>;
   /** The audit row of an allowed change; undefined for a call that changes nothing. */
   readonly audit?: (target: string) => { readonly action: string; readonly target: string; readonly detail: object };
 };
 
-/** Each line: an actor, and the outcome on each of the targets. */
 function tableTest(targets: readonly string[], calls: Readonly<Record<string, Case>>, table: string): void {
-  const lines = table.trim().split("\n");
-  const rows = lines.map((line) => {
-    const [, name = "", outcomes = ""] = /^\s*(.+?):\s+(.+?)\s*$/.exec(line) ?? [];
-    return { name, outcomes: outcomes.split(/\s+/) };
-  });
+  const rows = rightsTable(table);
 
-  test("the table has a line for every actor and a column for every target", () => {
+  test("the table has a row for every actor and a column for every target", () => {
     expect(rows.map(({ name }) => name).sort()).toEqual([...actors.keys()].sort());
     expect(rows.filter(({ outcomes }) => outcomes.length !== targets.length)).toEqual([]);
   });
 
   for (const [verb, one] of Object.entries(calls)) {
     for (const { name, outcomes } of rows) {
-      test(`${verb} by ${name} is ${outcomes.join(" ")} on ${targets.join(", ")}`, async () => {
+      test(`${verb} by ${name} gives ${outcomes.join(" ")} on ${targets.join(", ")}`, async () => {
         const seen: string[] = [];
         for (const target of targets) seen.push(await outcomeOf(one, name, target));
         expect(seen).toEqual(outcomes);
@@ -216,7 +211,7 @@ function whoIs(actor: Actor): Partial<AuditRow> {
   return { actor: shown, actor_id, token_id: token?.id ?? null, request_id, address };
 }
 
-/** The row's ids as names, while what they name is there. */
+/** The row's ids as names, while the named rows exist. */
 function placeOf(row: AuditRow | undefined): string {
   const owner = tables.all("SELECT name FROM owner WHERE id = ?", row?.owner_id ?? 0)[0]?.name;
   const channel = tables.all("SELECT name FROM channel WHERE id = ?", row?.channel_id ?? 0)[0]?.name;
@@ -224,7 +219,7 @@ function placeOf(row: AuditRow | undefined): string {
   return channel === undefined ? String(owner) : `${owner}/${channel}`;
 }
 
-describe("what concerns a channel's owners", () => {
+describe("the rights of a channel's owners", () => {
   let visibility: string | null = null;
   tableTest(
     CHANNELS,
@@ -273,43 +268,24 @@ describe("what concerns a channel's owners", () => {
       },
     },
     `
-      command line:                              + + + + N N
-      anonymous:                                 U U U U U U
-      stranger:                                  F F N N N N
-      demoted:                                   F F N N N N
-      a-reader:                                  F F F F N N
-      a-publisher:                               F F F F N N
-      a-maintainer:                              F F F F N N
-      a-owner:                                   + + + F N N
-      heir:                                      + + + F N N
-      clerk:                                     F F F F N N
-      owner:                                     + + + N N N
-      hider:                                     F F N F N N
-      boss:                                      + + + + N N
-      token without scopes:                      F F F N N N
-      token to read:                             F F F N N N
-      token to write:                            F F F N N N
-      token to delete:                           F F F N N N
-      token to manage:                           + + + N N N
-      token to manage one:                       F N + N N N
-      token for all:                             + + + N N N
-      token for all of one:                      + N N N N N
-      token for all of some packages:            F F F N N N
-      token for all that is public:              + N N N N N
-      administrator's token for all:             + + + + N N
-      administrator's token to read:             F F F F N N
-      administrator's token for one:             + N N N N N
-      administrator's token for some packages:   F F F F N N
-      administrator's token for what is public:  + N N N N N
-      disabled:                                  U U U U U U
-      with an old password:                      U U U U U U
-      with an expired token:                     U U U U U U
-      with a revoked token:                      U U U U U U
+      + + + + N N  command line, boss, administrator's token for all
+      U U U U U U  anonymous, disabled, with an old password, with an expired token, with a revoked token
+      F F N N N N  stranger, demoted
+      F F F F N N  a-reader, a-publisher, a-maintainer, clerk, administrator's token to read,
+                   administrator's token for some packages
+      + + + F N N  a-owner, heir
+      + + + N N N  owner, token to manage, token for all
+      F F N F N N  hider
+      F F F N N N  token without scopes, token to read, token to write, token to delete,
+                   token for all of some packages
+      F N + N N N  token to manage one
+      + N N N N N  token for all of one, token for all that is public, administrator's token for one,
+                   administrator's token for what is public
     `,
   );
 });
 
-describe("deleting a channel", () => {
+describe("the right to delete a channel", () => {
   tableTest(
     ["owner/public", "owner/private", "hider/public", "owner/absent"],
     {
@@ -325,83 +301,43 @@ describe("deleting a channel", () => {
       },
     },
     `
-      command line:                              + + + N
-      anonymous:                                 U U U U
-      stranger:                                  F N N N
-      demoted:                                   F N N N
-      a-reader:                                  F F F N
-      a-publisher:                               F F F N
-      a-maintainer:                              F F F N
-      a-owner:                                   + + F N
-      heir:                                      + + F N
-      clerk:                                     F F F N
-      owner:                                     + + N N
-      hider:                                     F N F N
-      boss:                                      + + + N
-      token without scopes:                      F F N N
-      token to read:                             F F N N
-      token to write:                            F F N N
-      token to delete:                           F F N N
-      token to manage:                           + + N N
-      token to manage one:                       F + N N
-      token for all:                             + + N N
-      token for all of one:                      + N N N
-      token for all of some packages:            F F N N
-      token for all that is public:              + N N N
-      administrator's token for all:             + + + N
-      administrator's token to read:             F F F N
-      administrator's token for one:             + N N N
-      administrator's token for some packages:   F F F N
-      administrator's token for what is public:  + N N N
-      disabled:                                  U U U U
-      with an old password:                      U U U U
-      with an expired token:                     U U U U
-      with a revoked token:                      U U U U
+      + + + N  command line, boss, administrator's token for all
+      U U U U  anonymous, disabled, with an old password, with an expired token, with a revoked token
+      F N N N  stranger, demoted
+      F F F N  a-reader, a-publisher, a-maintainer, clerk, administrator's token to read,
+               administrator's token for some packages
+      + + F N  a-owner, heir
+      + + N N  owner, token to manage, token for all
+      F N F N  hider
+      F F N N  token without scopes, token to read, token to write, token to delete, token for all of some packages
+      F + N N  token to manage one
+      + N N N  token for all of one, token for all that is public, administrator's token for one,
+               administrator's token for what is public
     `,
   );
 });
 
-describe("what may be read", () => {
+describe("the right to read", () => {
   tableTest(
     CHANNELS,
     { "showing a channel": { call: (actor, target) => services.channels.show(actor, nameOf(target)) } },
     `
-      command line:                              + + + + N N
-      anonymous:                                 + U U U U U
-      stranger:                                  + + N N N N
-      demoted:                                   + + N N N N
-      a-reader:                                  + + + F N N
-      a-publisher:                               + + + F N N
-      a-maintainer:                              + + + F N N
-      a-owner:                                   + + + F N N
-      heir:                                      + + + F N N
-      clerk:                                     + + + F N N
-      owner:                                     + + + N N N
-      hider:                                     + + N F N N
-      boss:                                      + + + + N N
-      token without scopes:                      + + + N N N
-      token to read:                             + + + N N N
-      token to write:                            + + + N N N
-      token to delete:                           + + + N N N
-      token to manage:                           + + + N N N
-      token to manage one:                       + N + N N N
-      token for all:                             + + + N N N
-      token for all of one:                      + N N N N N
-      token for all of some packages:            + + + N N N
-      token for all that is public:              + N N N N N
-      administrator's token for all:             + + + + N N
-      administrator's token to read:             + + + + N N
-      administrator's token for one:             + N N N N N
-      administrator's token for some packages:   + + + + N N
-      administrator's token for what is public:  + N N N N N
-      disabled:                                  U U U U U U
-      with an old password:                      U U U U U U
-      with an expired token:                     U U U U U U
-      with a revoked token:                      U U U U U U
+      + + + + N N  command line, boss, administrator's token for all, administrator's token to read,
+                   administrator's token for some packages
+      + U U U U U  anonymous
+      + + N N N N  stranger, demoted
+      + + + F N N  a-reader, a-publisher, a-maintainer, a-owner, heir, clerk
+      + + + N N N  owner, token without scopes, token to read, token to write, token to delete, token to manage,
+                   token for all, token for all of some packages
+      + + N F N N  hider
+      + N + N N N  token to manage one
+      + N N N N N  token for all of one, token for all that is public, administrator's token for one,
+                   administrator's token for what is public
+      U U U U U U  disabled, with an old password, with an expired token, with a revoked token
     `,
   );
 
-  test("is all that a list has", async () => {
+  test("a list has exactly the readable items", async () => {
     const listed = async (name: string): Promise<string> => {
       const infos = await services.channels.list(actors.get(name) ?? COMMAND_LINE);
       return infos.map(({ channel }) => channel).join(" ");
@@ -420,7 +356,7 @@ describe("what may be read", () => {
   });
 });
 
-describe("making a channel", () => {
+describe("the right to create a channel", () => {
   tableTest(
     ["owner/new", "owner/private/new", "hider/new", "nobody/new"],
     {
@@ -431,43 +367,21 @@ describe("making a channel", () => {
       },
     },
     `
-      command line:                              + + + N
-      anonymous:                                 U U U U
-      stranger:                                  N N N N
-      demoted:                                   N N N N
-      a-reader:                                  N N N N
-      a-publisher:                               N N N N
-      a-maintainer:                              N N N N
-      a-owner:                                   N N N N
-      heir:                                      + + F N
-      clerk:                                     F F F N
-      owner:                                     + + N N
-      hider:                                     N N F N
-      boss:                                      + + + N
-      token without scopes:                      F F N N
-      token to read:                             F F N N
-      token to write:                            F F N N
-      token to delete:                           F F N N
-      token to manage:                           + + N N
-      token to manage one:                       N N N N
-      token for all:                             + + N N
-      token for all of one:                      N N N N
-      token for all of some packages:            F F N N
-      token for all that is public:              + N N N
-      administrator's token for all:             + + + N
-      administrator's token to read:             F F F N
-      administrator's token for one:             N N N N
-      administrator's token for some packages:   F F F N
-      administrator's token for what is public:  + N N N
-      disabled:                                  U U U U
-      with an old password:                      U U U U
-      with an expired token:                     U U U U
-      with a revoked token:                      U U U U
+      + + + N  command line, boss, administrator's token for all
+      U U U U  anonymous, disabled, with an old password, with an expired token, with a revoked token
+      N N N N  stranger, demoted, a-reader, a-publisher, a-maintainer, a-owner, token to manage one,
+               token for all of one, administrator's token for one
+      + + F N  heir
+      F F F N  clerk, administrator's token to read, administrator's token for some packages
+      + + N N  owner, token to manage, token for all
+      N N F N  hider
+      F F N N  token without scopes, token to read, token to write, token to delete, token for all of some packages
+      + N N N  token for all that is public, administrator's token for what is public
     `,
   );
 });
 
-describe("what concerns all that an owner has", () => {
+describe("the rights on an owner", () => {
   const owner = (label: string) => ({ owner: label, channel: undefined });
   tableTest(
     ["owner", "hider", "nobody"],
@@ -490,43 +404,22 @@ describe("what concerns all that an owner has", () => {
       },
     },
     `
-      command line:                              + + N
-      anonymous:                                 U U U
-      stranger:                                  N N N
-      demoted:                                   N N N
-      a-reader:                                  N N N
-      a-publisher:                               N N N
-      a-maintainer:                              N N N
-      a-owner:                                   N N N
-      heir:                                      + F N
-      clerk:                                     F F N
-      owner:                                     + N N
-      hider:                                     N F N
-      boss:                                      + + N
-      token without scopes:                      F N N
-      token to read:                             F N N
-      token to write:                            F N N
-      token to delete:                           F N N
-      token to manage:                           + N N
-      token to manage one:                       N N N
-      token for all:                             + N N
-      token for all of one:                      N N N
-      token for all of some packages:            N N N
-      token for all that is public:              N N N
-      administrator's token for all:             + + N
-      administrator's token to read:             F F N
-      administrator's token for one:             N N N
-      administrator's token for some packages:   N N N
-      administrator's token for what is public:  N N N
-      disabled:                                  U U U
-      with an old password:                      U U U
-      with an expired token:                     U U U
-      with a revoked token:                      U U U
+      + + N  command line, boss, administrator's token for all
+      U U U  anonymous, disabled, with an old password, with an expired token, with a revoked token
+      N N N  stranger, demoted, a-reader, a-publisher, a-maintainer, a-owner, token to manage one,
+             token for all of one, token for all of some packages, token for all that is public,
+             administrator's token for one, administrator's token for some packages,
+             administrator's token for what is public
+      + F N  heir
+      F F N  clerk, administrator's token to read
+      + N N  owner, token to manage, token for all
+      N F N  hider
+      F N N  token without scopes, token to read, token to write, token to delete
     `,
   );
 });
 
-describe("what concerns the server", () => {
+describe("the rights on the server", () => {
   const audit =
     (action: string, detail = {}) =>
     () => ({ action, target: "victim", detail });
@@ -568,43 +461,18 @@ describe("what concerns the server", () => {
       },
     },
     `
-      command line:                              +
-      anonymous:                                 U
-      stranger:                                  F
-      demoted:                                   F
-      a-reader:                                  F
-      a-publisher:                               F
-      a-maintainer:                              F
-      a-owner:                                   F
-      heir:                                      F
-      clerk:                                     F
-      owner:                                     F
-      hider:                                     F
-      boss:                                      +
-      token without scopes:                      F
-      token to read:                             F
-      token to write:                            F
-      token to delete:                           F
-      token to manage:                           F
-      token to manage one:                       F
-      token for all:                             F
-      token for all of one:                      F
-      token for all of some packages:            F
-      token for all that is public:              F
-      administrator's token for all:             +
-      administrator's token to read:             F
-      administrator's token for one:             F
-      administrator's token for some packages:   F
-      administrator's token for what is public:  F
-      disabled:                                  U
-      with an old password:                      U
-      with an expired token:                     U
-      with a revoked token:                      U
+      +  command line, boss, administrator's token for all
+      U  anonymous, disabled, with an old password, with an expired token, with a revoked token
+      F  stranger, demoted, a-reader, a-publisher, a-maintainer, a-owner, heir, clerk, owner, hider,
+         token without scopes, token to read, token to write, token to delete, token to manage, token to manage one,
+         token for all, token for all of one, token for all of some packages, token for all that is public,
+         administrator's token to read, administrator's token for one, administrator's token for some packages,
+         administrator's token for what is public
     `,
   );
 });
 
-describe("what concerns a user's tokens", () => {
+describe("the rights on a user's tokens", () => {
   const request = {
     name: "made",
     scopes: ["write:package"],
@@ -633,42 +501,19 @@ describe("what concerns a user's tokens", () => {
       },
     },
     `
-      command line:                              + + N
-      anonymous:                                 U U U
-      stranger:                                  N + N
-      demoted:                                   N N N
-      a-reader:                                  N N N
-      a-publisher:                               N N N
-      a-maintainer:                              N N N
-      a-owner:                                   N N N
-      heir:                                      N N N
-      clerk:                                     N N N
-      owner:                                     + N N
-      hider:                                     N N N
-      boss:                                      + + N
-      token without scopes:                      F N N
-      token to read:                             F N N
-      token to write:                            F N N
-      token to delete:                           F N N
-      token to manage:                           F N N
-      token to manage one:                       F N N
-      token for all:                             + N N
-      token for all of one:                      F N N
-      token for all of some packages:            F N N
-      token for all that is public:              F N N
-      administrator's token for all:             + + N
-      administrator's token to read:             N N N
-      administrator's token for one:             N N N
-      administrator's token for some packages:   N N N
-      administrator's token for what is public:  N N N
-      disabled:                                  U U U
-      with an old password:                      U U U
-      with an expired token:                     U U U
-      with a revoked token:                      U U U
+      + + N  command line, boss, administrator's token for all
+      U U U  anonymous, disabled, with an old password, with an expired token, with a revoked token
+      N + N  stranger
+      N N N  demoted, a-reader, a-publisher, a-maintainer, a-owner, heir, clerk, hider, administrator's token to read,
+             administrator's token for one, administrator's token for some packages,
+             administrator's token for what is public
+      + N N  owner, token for all
+      F N N  token without scopes, token to read, token to write, token to delete, token to manage,
+             token to manage one, token for all of one, token for all of some packages, token for all that is public
     `,
   );
 
-  test("a token makes none that lasts longer than itself", async () => {
+  test("a token creates no token that expires after itself", async () => {
     const act = async (lifetime: number): Promise<Actor> => {
       const identity = await tokenIdentity({ user: "owner", name: `short ${lifetime}`, scopes: ["all"], lifetime });
       return { kind: "request", identity, requestId: "r", address: "a", surface: "management" };
@@ -679,7 +524,7 @@ describe("what concerns a user's tokens", () => {
     await make("shorter", 60_000);
     for (const lifetime of [undefined, 6_000_000]) {
       const before = tables.dump();
-      expect(await messageOf(make("longer", lifetime))).toContain("ends earlier");
+      expect(await messageOf(make("longer", lifetime))).toContain("expires before the new token");
       expect(tables.dump()).toBe(before);
     }
   });
@@ -692,33 +537,19 @@ async function messageOf(work: Promise<unknown>): Promise<string> {
   );
 }
 
-describe("what is made is what was asked for", () => {
-  test("a token has the owner's name in the trail, and its secret is in no table", async () => {
-    const token = await server.manage.tokens.create({
-      user: "owner",
-      name: "secret one",
-      scopes: [],
-      channels: [],
-      packages: [],
-      lifetime: undefined,
-    });
+describe("a management call", () => {
+  test("for a token writes the owner's name to the audit trail, and its secret to no table", async () => {
+    const token = await newToken(server.manage, { user: "owner", name: "secret one" });
     expect(tables.dump()).not.toContain(token);
     const row = tables.audit().at(-1);
     expect(row).toMatchObject({ action: "token.create", target: "owner", actor: "command line" });
     expect(JSON.parse(row?.detail ?? "")).toMatchObject({ name: "secret one", expires: null });
   });
 
-  test("a deleted user leaves no role, no token and no principal behind", async () => {
+  test("that deletes a user leaves no role, no token and no principal behind", async () => {
     await server.addUser("leaver");
     await server.manage.grants.set({ owner: "owner", channel: "public" }, "leaver", "owner");
-    await server.manage.tokens.create({
-      user: "leaver",
-      name: "t",
-      scopes: [],
-      channels: [],
-      packages: [],
-      lifetime: undefined,
-    });
+    await newToken(server.manage, { user: "leaver", name: "t" });
     const counts = () =>
       tables.all(
         "SELECT (SELECT count(*) FROM `grant`) AS g, (SELECT count(*) FROM access_token) AS t, (SELECT count(*) FROM principal) AS p, (SELECT count(*) FROM user) AS u",
@@ -732,7 +563,7 @@ describe("what is made is what was asked for", () => {
     ]);
   });
 
-  test("a role replaces the one there was, on that target alone", async () => {
+  test("that grants a role replaces the existing one on that target alone", async () => {
     const on = { owner: "owner", channel: "public" };
     await server.manage.grants.set(on, "victim", "reader");
     await server.manage.grants.set({ owner: "owner", channel: undefined }, "victim", "maintainer");
@@ -749,10 +580,12 @@ describe("what is made is what was asked for", () => {
     expect(await server.manage.grants.revoke({ owner: "owner", channel: undefined }, "victim")).toEqual({
       remaining: undefined,
     });
-    expect(await messageOf(server.manage.grants.revoke(on, "victim"))).toContain("victim has no role there");
+    expect(await messageOf(server.manage.grants.revoke(on, "victim"))).toContain(
+      "victim has no role on this channel or owner",
+    );
   });
 
-  test("a channel is never wider than one whose path is a prefix of its own", async () => {
+  test("never makes a channel more visible than one whose path is a prefix of its own", async () => {
     const made = async (channel: string, visibility?: "public" | "internal" | "private") => {
       await server.manage.channels.create({ owner: "owner", channel }, { visibility });
       return (await server.manage.channels.show({ owner: "owner", channel })).visibility;
@@ -769,16 +602,16 @@ describe("what is made is what was asked for", () => {
     expect(await made("free/of/all")).toBe("public");
   });
 
-  test("the unnamed channel can be set before it has a row, and only its own settings are deleted with it", async () => {
+  test("can set the unnamed channel before it has a row, and its deletion removes only its own settings", async () => {
     const name = { owner: "owner", channel: "" };
-    expect(await messageOf(server.manage.channels.remove(name))).toContain("owner/- holds nothing");
+    expect(await messageOf(server.manage.channels.remove(name))).toContain("owner/- is empty");
     await server.manage.channels.change(name, { description: "unnamed" });
     expect((await server.manage.channels.show(name)).description).toBe("unnamed");
     await server.manage.channels.remove(name);
     expect((await server.manage.channels.show(name)).description).toBe("");
   });
 
-  test("a list of tokens is the user's own, with what each may do", async () => {
+  test("lists the user's own tokens, with the rights of each", async () => {
     const limits = {
       scopes: ["write:package", "public-only"],
       channels: ["victim/*"],
@@ -800,7 +633,7 @@ describe("what is made is what was asked for", () => {
     expect(listed.map(({ revoked }) => revoked !== null)).toEqual([true, false]);
   });
 
-  test("a server keeps one administrator who can sign in", async () => {
+  test("never removes the last administrator who can sign in", async () => {
     const other = await startTestApp();
     try {
       const { users } = other.manage;
@@ -820,14 +653,14 @@ describe("what is made is what was asked for", () => {
     }
   });
 
-  test("a user with channels and a channel with files are not deleted", async () => {
+  test("never deletes a user with channels or a channel with files", async () => {
     expect(await messageOf(server.manage.users.remove("owner"))).toContain("still has");
     const built = buildPackage({ name: "kept", version: "1" });
     expect((await server.as("owner").put(`/api/packages/owner/conda/full/${built.fileName}`, built.bytes)).status).toBe(
       201,
     );
     expect(await messageOf(server.manage.channels.remove({ owner: "owner", channel: "full" }))).toContain(
-      "still holds 1 file",
+      "still contains 1 file",
     );
     expect((await server.as("owner").delete(`/owner/full/noarch/${built.fileName}`)).status).toBe(204);
     const id = Number(
@@ -842,7 +675,7 @@ describe("what is made is what was asked for", () => {
     expect(tables.audit().at(-1)).toMatchObject({ action: "channel.delete", channel_id: id, target: "owner/full" });
   });
 
-  test("a change of nothing writes nothing", async () => {
+  test("without a change writes nothing", async () => {
     const before = tables.dump();
     await server.manage.channels.change({ owner: "owner", channel: "public" }, {});
     expect(tables.dump()).toBe(before);
@@ -854,15 +687,15 @@ describe("what is made is what was asked for", () => {
     [{ maxAge: 86_401 }, "max-age must be at most 86400 seconds, which is a day."],
     [{ validation: "lax" }, "validation must be standard or strict."],
     [{ shards: "maybe" }, "shards must be fresh, on or off."],
-    [{ colour: "red" }, "There is no policy colour; there are validation, shards, maxAge."],
-  ])("a policy that cannot be is refused in one sentence: %j", async (policy, message) => {
+    [{ colour: "red" }, "Unknown policy colour. Valid policies: validation, shards, maxAge."],
+  ])("refuses an invalid policy in one sentence: %j", async (policy, message) => {
     const before = tables.dump();
     const change = server.manage.channels.change({ owner: "owner", channel: "public" }, { policy });
     expect(await change.catch((error: unknown) => error)).toMatchObject({ code: "invalid-argument", message });
     expect(tables.dump()).toBe(before);
   });
 
-  test("of an owner only the visibility can be set", async () => {
+  test("sets only the visibility of an owner", async () => {
     const change = (more: object) => server.manage.channels.change({ owner: "owner", channel: undefined }, more);
     for (const more of [
       {},

@@ -33,7 +33,7 @@ function heavy(name: string, version: number, numbers = 27_000): BuiltPackage {
 const put = (built: BuiltPackage, query = ""): Promise<Response> =>
   alice.put(`/alice/main/noarch/${built.fileName}${query}`, built.bytes);
 
-/** Bytes of the shard of a name, before it is compressed. */
+/** Bytes of the shard of a name, before compression. */
 async function shardSize(name: string): Promise<number> {
   const index = await bytesOf(await server.anonymous.get("/alice/main/noarch/repodata_shards.msgpack.zst"));
   const { shards } = decode(Bun.zstdDecompressSync(index)) as ShardIndex;
@@ -42,8 +42,8 @@ async function shardSize(name: string): Promise<number> {
   return Bun.zstdDecompressSync(shard).byteLength;
 }
 
-describe("the document of one name", () => {
-  test("never grows past its limit, however many publish at once, and other names go on", async () => {
+describe("the shard of one name", () => {
+  test("never grows past its limit under concurrent publishes, and other names are accepted", async () => {
     const files = Array.from({ length: 150 }, (_, at) => heavy("heavy", at));
     const answers: Response[] = [];
     for (let at = 0; at < files.length; at += 15)
@@ -54,7 +54,7 @@ describe("the document of one name", () => {
     expect(refused.length).toBeGreaterThan(5);
     const problem: { detail: string; limit: number } = await jsonOf(refused[0] as Response);
     expect(problem.limit).toBe(LIMIT);
-    expect(problem.detail).toContain(`files of heavy in noarch`);
+    expect(problem.detail).toContain(`The records of heavy in noarch`);
     expect(problem.detail).toContain(String(LIMIT));
     const size = await shardSize("heavy");
     expect(size).toBeLessThanOrEqual(LIMIT);
@@ -64,7 +64,7 @@ describe("the document of one name", () => {
     expect((await put(heavy("heavy", 1001, 1))).status).toBe(201);
   }, 60_000);
 
-  test("has room again when files go, also after a restart", async () => {
+  test("has room again when files are deleted, also after a restart", async () => {
     let version = 0;
     for (; version < 200; version++) if ((await put(heavy("full", version))).status !== 201) break;
     expect(version).toBeGreaterThan(100);

@@ -31,7 +31,7 @@ async function* body(log: string[]): AsyncGenerator<Uint8Array> {
   }
 }
 
-test("tells of each part that arrives, and then that the body is complete", async () => {
+test("staging reports each part that arrives, and then that the body is complete", async () => {
   const log: string[] = [];
   const receiving = {
     signal: new AbortController().signal,
@@ -43,7 +43,7 @@ test("tells of each part that arrives, and then that the body is complete", asyn
   expect(log).toEqual(["first", "arrived", "second", "arrived", "received"]);
 });
 
-test("ends an upload that has to make room, and leaves nothing of it", async () => {
+test("staging ends an upload that has to make room, and leaves nothing of it", async () => {
   const ended = new AbortController();
   const receiving = {
     signal: ended.signal,

@@ -14,7 +14,7 @@ import type { InspectJobs } from "../../src/services/conda/inspect.ts";
 
 type Workers = Pool<InspectJobs>;
 
-/** A worker that does what the name of the file says. */
+/** A worker whose behavior is named by the file name. */
 const SCRIPT = URL.createObjectURL(
   new Blob([
     `self.addEventListener("message", ({ data: { fileName } }) => {
@@ -57,14 +57,14 @@ const runner =
 const answered = (name: string): unknown => ({ kind: "failed", message: `answered ${name}` });
 
 describe("a worker", () => {
-  test("is used again, and there are never more than the pool's size", async () => {
+  test("is reused, and there are never more than the pool's size", async () => {
     const run = runner(pool({ size: 2 }));
     const names = Array.from({ length: 10 }, (_, at) => `job ${at}`);
     expect(await Promise.all(names.map(run))).toEqual(names.map(answered));
     expect(spawned).toBe(2);
   });
 
-  test.each(["hang", "silent"])("that passes its time is ended, and the next job has another (%s)", async (how) => {
+  test.each(["hang", "silent"])("that exceeds its time is ended, and the next job gets another (%s)", async (how) => {
     const run = runner(pool());
     const started = performance.now();
     expect(await run(how)).toEqual({ kind: "timed-out" });
@@ -73,7 +73,7 @@ describe("a worker", () => {
     expect(spawned).toBe(2);
   });
 
-  test.each(["throw", "reject", "exit"])("that ends in the middle of a job is replaced (%s)", async (how) => {
+  test.each(["throw", "reject", "exit"])("that ends during a job is replaced (%s)", async (how) => {
     const run = runner(pool());
     expect(await run(how)).toEqual({ kind: "crashed" });
     expect(await run("next")).toEqual(answered("next"));
@@ -89,15 +89,15 @@ describe("a worker", () => {
   });
 });
 
-describe("the pool", () => {
-  test("that is spent answers, and the next job has another", async () => {
+describe("the worker pool", () => {
+  test("replaces a worker that reports itself spent, after its answer", async () => {
     const run = runner(pool());
     expect(await run("spent")).toEqual({ kind: "done", isSpent: true });
     expect(await run("next")).toEqual(answered("next"));
     expect(spawned).toBe(2);
   });
 
-  test("says how many wait, and refuses more than its queue takes", async () => {
+  test("reports the number of waiting jobs, and refuses more than its queue holds", async () => {
     const all = pool({ queue: 2 });
     const running = ["a", "b", "c"].map(runner(all));
     expect(all.waiting).toBe(2);
@@ -106,7 +106,7 @@ describe("the pool", () => {
     expect(all.waiting).toBe(0);
   });
 
-  test("ends what runs when it is closed, and takes nothing more", async () => {
+  test("ends running jobs when it is closed, and accepts no more", async () => {
     const { run, close } = pool();
     const started = performance.now();
     const outcomes = [errorOf(run(job("hang"), 10_000)), errorOf(run(job("waiting"), 10_000))];
@@ -119,7 +119,7 @@ describe("the pool", () => {
   });
 });
 
-test("reading a hostile package delays nobody else, and refuses it", async () => {
+test("reading a hostile package delays no other request, and refuses the package", async () => {
   const server = await listen();
   try {
     await server.addUser("alice");
@@ -149,7 +149,7 @@ test("reading a hostile package delays nobody else, and refuses it", async () =>
 });
 
 test.skipIf(process.platform !== "linux")(
-  "a package that takes long to read gives way to other threads, and its thread ends with it",
+  "a package that takes long to read yields to other threads, and its thread ends with it",
   async () => {
     const folder = await mkdtemp(join(tmpdir(), "condarium-slow-"));
     const files = Object.fromEntries(Array.from({ length: 60_000 }, (_, at) => [`share/${at}`, ""]));
@@ -171,7 +171,7 @@ test.skipIf(process.platform !== "linux")(
   },
 );
 
-/** Of each thread of this process. */
+/** Processor time of each thread of this process. */
 function priorities(): number[] {
   return readdirSync("/proc/self/task").map((task) => {
     const stat = readFileSync(`/proc/self/task/${task}/stat`, "utf8");
@@ -196,7 +196,7 @@ function bomb(): Uint8Array<ArrayBuffer> {
   };
   const zero = Uint8Array.of(0);
   const payload = Buffer.concat([
-    // The mark of a frame, nothing known of it, and a window of 8 MiB.
+    // The frame's magic, no optional fields, and a window of 8 MiB.
     Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0, 0x68),
     block("raw", head.length, head),
     ...Array.from({ length: pieces }, () => block("run", piece, zero)),

@@ -1,6 +1,6 @@
-// Reading answers in tests.
+// Reads responses in tests.
 
-/** The JSON of an answer, as the type the test expects and then checks. */
+/** The JSON of a response, as the type the test expects and then checks. */
 export async function jsonOf<T>(answer: Response): Promise<T> {
   return (await answer.json()) as T;
 }

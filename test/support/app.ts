@@ -1,4 +1,4 @@
-// The real app on a temporary folder, with typed actors. Nothing of ours is mocked.
+// The real app on a temporary folder, with typed actors. Nothing of the server is mocked.
 
 import { existsSync } from "node:fs";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
@@ -26,7 +26,7 @@ export type TestApp = {
   readonly manage: Manage;
   readonly folder: string;
   readonly anonymous: Actor;
-  /** Signed in as a user that `addUser` made. */
+  /** Signed in as a user that `addUser` created. */
   as(name: string): Actor;
   withToken(token: string): Actor;
   addUser(name: string, options?: { readonly admin?: boolean }): Promise<Actor>;
@@ -41,7 +41,7 @@ export type TestAppOptions = {
   readonly settings?: Readonly<Record<string, string>>;
   readonly clock?: Clock;
   readonly failpoint?: (name: string) => void;
-  /** Reuses a folder, for restarts; it is then left to the caller. */
+  /** Reuses a folder, for restarts; the caller then deletes it. */
   readonly folder?: string;
 };
 
@@ -92,7 +92,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
   };
 }
 
-/** An ended worker thread lets go of the derived data a moment after the app: a copy of the folder must not meet that. */
+/** A worker thread closes the derived data shortly after the app: a copy of the folder must wait for that. */
 export async function derivedDataIsLetGo(folder: string): Promise<void> {
   for (let waited = 0; waited < 250 && existsSync(join(folder, "index.db-wal")); waited++) await Bun.sleep(20);
 }
@@ -103,7 +103,7 @@ export function basic(user: string, password: string): { authorization: string }
 
 const PEER = peerAt("192.0.2.1");
 
-/** Somebody who has taken each answer by the time it is given. */
+/** A client that has read each response completely. */
 export function peerAt(address: string): Peer {
   return { address, port: 50_000, isOpen: () => false };
 }

@@ -1,5 +1,5 @@
-// Packages that are a little wrong: good ones with headers, records and fields changed so that they still hang together.
-// The same seed makes the same packages.
+// Mutants of good packages: headers, records and fields are changed so that the package stays consistent.
+// The same seed gives the same packages.
 
 import { constants, deflateRawSync, zstdCompressSync } from "node:zlib";
 
@@ -212,7 +212,7 @@ const gnuMagic = (member: TarMember): TarMember => ({
 });
 const noMagic = (member: TarMember): TarMember => ({ ...member, edit: (header) => header.fill(0, 257, 265) });
 const long = `${"deep/".repeat(25)}file`;
-/** One list of members for each way in which writers put long names. */
+/** One list of members for each way in which writers store long names. */
 const PAYLOADS: readonly (readonly TarMember[])[] = [
   [
     ...plain,
@@ -335,7 +335,7 @@ function extensions(random: Random): Block[] {
   });
 }
 
-/** The block gets a name that no honest writer gives it, and its real one from a header that is put in front. */
+/** The block gets a name that no honest writer gives it, and its real one from a header in front. */
 function renamed(block: Block, random: Random): Block[] {
   const path = random.pick(["share/renamed", long]);
   block.header.fill(0, 0, 100);
@@ -379,7 +379,7 @@ function mendChecksum(header: Buffer): void {
   header.set(Buffer.from(`${sum.toString(8).padStart(6, "0")}\0 `), 148);
 }
 
-// --- what is around a tar
+// --- around the tar
 
 function changeStreams(bytes: Uint8Array, random: Random): Uint8Array {
   const empty = bzip2(new Uint8Array(0));

@@ -1,5 +1,5 @@
-// What others make of the packages that we accept: Python's tarfile and zipfile, conda-package-streaming, libarchive with
-// the calls of mamba, and rattler in its three ways. Whatever one of them reads differently is told of.
+// How other readers read the packages that the server accepts: Python's tarfile and zipfile, conda-package-streaming,
+// libarchive with the calls of mamba, and rattler in its three ways. Every difference is reported.
 
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
@@ -22,7 +22,7 @@ import { readFileList } from "../modules/conda/archive-support.ts";
 import { leaveOut } from "./left-out.ts";
 
 export type Sample = {
-  /** Says how to make it again. */
+  /** Says how to rebuild it. */
   readonly name: string;
   readonly bytes: Uint8Array;
   readonly fileName: string;
@@ -37,7 +37,7 @@ export type Comparison = {
   readonly refusals: ReadonlyMap<string, number>;
 };
 
-/** Warnings of what one of rattler's ways does not do at all, for which it has another. */
+/** Warnings about features that one of rattler's ways does not support, and another does. */
 const UNREAD: Readonly<Record<string, readonly string[]>> = {
   rattler: ["zip-data-descriptor"],
   "rattler-stream": ["zip-deflated-member"],
@@ -47,9 +47,9 @@ type Member = [path: string, type: string, size: number, mode: number, sha256: s
 type Reading = { readonly names: readonly string[]; readonly members: readonly Member[] };
 
 const READERS = ["tarfile", "conda", "mamba", "rattler", "rattler-download", "rattler-stream"] as const;
-/** These packages lack a part by which conda finds their contents; each is warned of, and refused where that is wanted. */
+/** These packages lack a part by which conda finds their contents; each gets a warning, or a strict refusal. */
 const INCOMPLETE = ["conda-stem", "conda-no-payload", "file-name"];
-/** Reading thousands of packages waits for no disk there. */
+/** Reading thousands of packages does not wait for the disk there. */
 const MEMORY = "/dev/shm";
 /** rattler unpacks the root as a member, but does not list it. */
 const UNLISTED_ROOT = /invalid package-relative archive path: \.\/?$/;
@@ -65,7 +65,7 @@ const answer = z.object({
   tree: z.record(z.string(), z.array(z.union([z.string(), z.number(), z.boolean()]))).optional(),
 });
 
-/** Inspects the samples and has every reader read those that are accepted. */
+/** Inspects the samples, and lets every reader read the accepted ones. */
 export async function compareReaders(samples: Iterable<Sample>): Promise<Comparison> {
   const folder = await mkdtemp(join(existsSync(MEMORY) ? MEMORY : tmpdir(), "condarium-readers-"));
   try {
@@ -105,7 +105,7 @@ export async function compareReaders(samples: Iterable<Sample>): Promise<Compari
   }
 }
 
-/** Whether libarchive is here; says so where it is not, since nothing else reads as mamba does. */
+/** Whether libarchive is installed; reports it as left out otherwise, because nothing else reads as mamba does. */
 export async function haveLibarchive(): Promise<boolean> {
   try {
     await python("read_archives.py", ["", "", ""], z.string());
@@ -165,7 +165,7 @@ async function listTar(chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>)
   return members;
 }
 
-/** The answers of a reader by sample. One that takes its process down is asked no more about that one. */
+/** The results of a reader by sample. A reader that crashes on a sample does not read that sample again. */
 async function askReader(
   reader: string,
   folder: string,
@@ -217,7 +217,7 @@ function entriesOf(members: readonly Member[]): Record<string, unknown> {
   return Object.fromEntries(leaves.map(([path, type, size, , hash, link]) => [path, [type, size, hash, link]]));
 }
 
-/** What lies in a folder once the members are unpacked there, in the words of `read_archives.py`. */
+/** The members in a folder after unpacking, in the format of `read_archives.py`. */
 function treeOf(members: readonly Member[]): Record<string, unknown> {
   const tree: Record<string, (string | number | boolean)[]> = {};
   for (const [path, type, size, mode, hash, link] of members) {

@@ -1,15 +1,15 @@
-// What channels hold and who sees it, as simple as it can be said: the server must always be where some order of the same
-// steps leads.
+// A minimal model of the channels and of who sees what: the server must always be in a state that some order of the
+// same steps leads to.
 
 export type Step =
   | { readonly kind: "publish"; readonly channel: string; readonly file: string; readonly sha256: string }
   | { readonly kind: "delete"; readonly channel: string; readonly file: string }
   | { readonly kind: "show"; readonly channel: string; readonly isPublic: boolean };
 
-/** The status, and for a name that is taken whether the bytes are the same. */
+/** The status, and for an existing name whether the bytes are the same. */
 export type StepAnswer = string;
 
-/** By channel: whether everyone may read it, and the hash of each file. Undefined before its first publish. */
+/** By channel: whether it is public, and the hash of each file. Undefined before its first publish. */
 export type ModelState = Readonly<
   Record<string, { readonly isPublic: boolean; readonly files: Readonly<Record<string, string>> } | undefined>
 >;
@@ -37,7 +37,7 @@ export function apply(state: ModelState, step: Step): { readonly state: ModelSta
   }
 }
 
-/** Every state that some order of steps, made at the same time, leads to with just these answers. */
+/** Every state that some order of concurrent steps leads to with exactly these responses. */
 export function outcomes(
   state: ModelState,
   steps: readonly Step[],

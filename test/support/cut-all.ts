@@ -1,4 +1,4 @@
-// The segments of entries that are all at hand.
+// The segments of entries in memory.
 
 import { createChunker, type Entry, type Segment } from "../../src/services/index/segments/chunking.ts";
 

@@ -1,4 +1,4 @@
-// Spoils one thing of a data folder in one way, runs a command on it, and judges how the command ended.
+// Damages one file or folder of a data folder in one way, runs a command on it, and judges how the command ended.
 
 import { chmod, chown, cp, lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -14,7 +14,7 @@ const AT_ONCE = 3;
 const isRoot = process.getuid?.() === 0;
 const canMount = await canMountHere();
 
-/** What lies in a data folder. */
+/** The entries of a data folder. */
 const FILES = ["condarium.db", "condarium.db-wal", "condarium.db-shm", "index.db", "lock", "layout"];
 const FOLDERS = ["blobs", "files", "shards", "derived", "tmp"];
 
@@ -48,7 +48,7 @@ export const leftOutDamages = Object.keys(DAMAGES).filter((name) => DAMAGES[name
 
 export type Case = { readonly entry: string; readonly damage: string };
 
-/** Every entry in every way that makes sense and that this machine allows. */
+/** Every entry with every kind of damage that makes sense and that this machine allows. */
 export const CASES: readonly Case[] = [...FILES, ...FOLDERS].flatMap((entry) =>
   Object.keys(DAMAGES)
     .filter((damage) => DAMAGES[damage]?.can === true)
@@ -56,21 +56,21 @@ export const CASES: readonly Case[] = [...FILES, ...FOLDERS].flatMap((entry) =>
     .map((damage) => ({ entry, damage })),
 );
 
-/** Entries that a server does without or makes anew; with the others it must not begin. */
+/** Entries that a server ignores or rebuilds; with damage to the others it must not start. */
 const HARMLESS: Readonly<Record<string, readonly string[]>> = {
   missing: [...FILES.filter((name) => name !== "condarium.db"), ...FOLDERS],
   emptied: ["condarium.db-wal", "condarium.db-shm", "index.db", "lock", ...FOLDERS],
   garbage: ["condarium.db-shm", "index.db"],
 };
 
-/** Only `serve` asks for what is in the lock. */
+/** Only `serve` reads the contents of the lock. */
 function mustRefuse({ entry, damage }: Case, command: string | undefined): boolean {
   if (entry === "lock" && damage === "garbage" && command !== "serve") return false;
   return !(HARMLESS[damage] ?? []).includes(entry);
 }
 
 export type DamageRoom = {
-  /** What is wrong with how the command ended, for each case in which something is. */
+  /** What is wrong with how the command ended, for each failed case. */
   judge(cases: readonly Case[], command: readonly string[]): Promise<string[]>;
   close(): Promise<void>;
 };
@@ -151,7 +151,7 @@ async function end(program: readonly string[], folder: string, command: readonly
     const known = url;
     url ??= /"url":"([^"]+)"/.exec(stderr)?.[1];
     if (url === undefined || known !== undefined) continue;
-    // One that begins must be able to say what it holds.
+    // A server that starts must be able to list its contents.
     const answer = await fetch(`${url}/alice/main/noarch/repodata.json`);
     if (!(await answer.text()).includes("kept-1-0")) stderr += "the document is wrong";
     child.kill("SIGTERM");
@@ -174,7 +174,7 @@ function faultOf(spoiled: Case, path: string, ended: Ended, command: readonly st
   return mustRefuse(spoiled, command[0]) ? undefined : "it could have gone on";
 }
 
-/** `verify` and `reindex` end with 1 after they have told what they found. */
+/** `verify` and `reindex` exit with 1 after they have reported findings. */
 function isReport([name]: readonly string[], { code, stdout, stderr }: Ended): boolean {
   if (code !== 1 || stderr.includes("condarium:")) return false;
   return name === "verify" ? /^I-\d/.test(stdout) : name === "reindex" && stdout !== "";
@@ -192,7 +192,7 @@ async function pictureOf(folder: string): Promise<Map<string, string>> {
   return picture;
 }
 
-/** What a refused command has deleted or overwritten; what SQLite keeps beside a database while it is open is its own. */
+/** What a refused command has deleted or overwritten, except the files that SQLite keeps beside an open database. */
 function harmOf(before: Map<string, string>, after: Map<string, string>, { entry }: Case): string | undefined {
   const isOurs = (name: string): boolean => name === entry || !/\.db-(?:wal|shm)$/.test(name);
   const changed = [...before].filter(([name, was]) => isOurs(name) && after.get(name) !== was);

@@ -1,4 +1,4 @@
-// What each document has to tell of a channel that holds some files, by decoders that are not ours.
+// What each document has to list for a channel with given files, read by independent decoders.
 
 import { shardHashes, shardIndexOf, shardOf, textOf, type Repodata } from "./documents.ts";
 import type { Held } from "./history.ts";
@@ -7,7 +7,7 @@ type LaterMaps = { readonly v3?: { readonly conda: object; readonly "tar.bz2": o
 type Told = Pick<Repodata, "packages" | "packages.conda" | "removed"> & LaterMaps;
 
 /**
- * The files a document tells of, a minus before those that are yanked; undefined for one that leaves files out for other
+ * The files a document lists, with a minus before yanked ones; undefined for a document that omits files for other
  * reasons. `readShard` gets a hash in hexadecimal.
  */
 export function filesTold(
@@ -37,7 +37,7 @@ function filesOf(told: Told): string[] {
   ];
 }
 
-/** The same of what a channel holds. */
+/** The expected list for the contents of a channel. */
 export function filesToTell(name: string, section: string | undefined, held: readonly Held[]): string[] {
   const active = held.filter(({ isYanked }) => !isYanked);
   if (name === "channeldata.json") return [...new Set(active.map((file) => file.name))].sort();

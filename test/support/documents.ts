@@ -1,4 +1,4 @@
-// Every document of a channel, and what it says once it is unpacked by decoders that are not ours.
+// Every document of a channel, and its contents as read by independent decoders.
 
 import { decode } from "@msgpack/msgpack";
 import Bzip2 from "compressjs/lib/Bzip2.js";
@@ -18,7 +18,7 @@ export const SECTION_DOCUMENTS = [
 ] as const;
 export const CHANNEL_DOCUMENTS = ["channeldata.json", "rss.xml"] as const;
 
-/** The paths of all documents below a channel, those of one section and its own. */
+/** The paths of all documents below a channel: those of one section and the channel's own. */
 export function documentPaths(section: string): string[] {
   return [...SECTION_DOCUMENTS.map((name) => `${section}/${name}`), ...CHANNEL_DOCUMENTS];
 }
@@ -37,7 +37,7 @@ export type ShardIndex = {
 };
 export type Shard = Pick<Repodata, "packages" | "packages.conda"> & { readonly removed: readonly string[] };
 
-/** The text of a document that is text. */
+/** The text of a text document. */
 export function textOf(path: string, bytes: Uint8Array): string {
   if (path.endsWith(".zst")) return new TextDecoder().decode(decompress(bytes));
   if (path.endsWith(".bz2")) return new TextDecoder().decode(Bzip2.decompressFile(bytes));

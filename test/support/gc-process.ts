@@ -1,4 +1,4 @@
-// A process that collects again and again in a data folder, without any grace, until its input ends.
+// A process that repeatedly collects in a data folder, without a grace time, until its input ends.
 
 import { openManagement } from "../../src/app.ts";
 import { loadConfig } from "../../src/config.ts";

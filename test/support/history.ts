@@ -1,4 +1,4 @@
-// Random histories of a channel: what is published, deleted and yanked, and what the channel holds then.
+// Random histories of a channel: publishes, deletes and yanks, and the contents of the channel afterwards.
 
 import { expect } from "bun:test";
 import type { Actor, TestApp } from "./app.ts";
@@ -14,7 +14,7 @@ export type Held = {
   readonly subdir: string;
   readonly fileName: string;
   readonly name: string;
-  /** No two publishes have the same. */
+  /** Distinct for each publish. */
   readonly serial: number;
   readonly isYanked: boolean;
 };
@@ -24,7 +24,7 @@ export type History = {
   /** Publishes one to four packages; some names are taken already. */
   publishSome(random: Random): Promise<void>;
   removeOne(random: Random): Promise<void>;
-  /** Yanks a file, or takes that back. */
+  /** Yanks a file, or undoes a yank. */
   yankOne(random: Random): Promise<void>;
 };
 
@@ -32,9 +32,9 @@ export type HistoryOptions = {
   readonly server: TestApp;
   readonly user: Actor;
   readonly channel: string;
-  /** Of packages; `pkg-0` and so on unless given. */
+  /** Package names; `pkg-0` and so on by default. */
   readonly names?: readonly string[];
-  /** Told after each change, before the next. */
+  /** Called after each change, before the next. */
   readonly onChange?: (held: readonly Held[]) => Promise<void>;
 };
 
@@ -107,7 +107,7 @@ export function below(random: Random, limit: number): number {
   return Math.floor(random() * limit);
 }
 
-/** Numbers that are the same for the same seed. */
+/** A generator of numbers that are the same for the same seed. */
 export function generator(seed: number): Random {
   let state = seed * 2654435761;
   return () => {

@@ -1,8 +1,8 @@
-// Connections of somebody who asks and does not listen.
+// Connections of a client that sends requests and does not read.
 
 export type Connection = { end(): void; isOpen(): boolean };
 
-/** Sends the text and takes nothing of what comes; with `again`, it sends more whenever the other side has room. */
+/** Sends the text and reads nothing; with `again`, it sends more whenever the server's buffer has space. */
 export async function unread(port: number, text: string, again = false): Promise<Connection> {
   const bytes = Buffer.from(text);
   const state = { open: true };
@@ -11,7 +11,7 @@ export async function unread(port: number, text: string, again = false): Promise
   };
   const fill = (socket: Bun.Socket): void => {
     if (!state.open || socket.write(bytes) < bytes.byteLength) return;
-    // A turn at a time, as this process has others to care for.
+    // One turn at a time, because this process has other connections to serve.
     setTimeout(() => fill(socket), 2);
   };
   const socket = await Bun.connect({
@@ -40,7 +40,7 @@ export async function unread(port: number, text: string, again = false): Promise
   };
 }
 
-/** As many as there are texts, fifty at a time; those that are refused do not count. */
+/** One connection per text, fifty at a time; refused connections do not count. */
 export async function unreadAll(port: number, texts: readonly string[]): Promise<Connection[]> {
   const open: Connection[] = [];
   for (let at = 0; at < texts.length; at += 50) {

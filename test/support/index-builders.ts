@@ -1,4 +1,4 @@
-// Builders of documents of a data folder, each with connections of its own: in this thread, in another, in a process.
+// Builders of documents of a data folder, each with its own connections: in this thread, in another, in a process.
 
 import { join } from "node:path";
 import { openSnapshots } from "../../src/models/database.ts";
@@ -13,15 +13,15 @@ import { createWorkers } from "../../src/services/workers.ts";
 import type { ProcessReply } from "./index-process.ts";
 
 export type TestBuilder = {
-  /** Throws what the builder failed with. */
+  /** Throws the builder's error. */
   build(request: BuildRequest): Promise<BuildReply>;
-  /** Ends it at once, whatever it is at. */
+  /** Ends it at once, even during its work. */
   close(): Promise<void>;
 };
 
 const LIMIT_MS = 60_000;
 
-/** `from` has the main database, `to` what is derived of it: the same folder, unless a build from nothing is wanted. */
+/** `from` has the main database, `to` the derived data: the same folder, except for a full build. */
 export function builderHere(from: string, to: string, clock: Clock): TestBuilder {
   const snapshots = openSnapshots(join(from, "condarium.db"));
   const derived = openDerived(join(to, "index.db"), condaIndex.codec);

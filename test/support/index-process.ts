@@ -1,4 +1,4 @@
-// A process of its own that builds documents when it is asked over its channel to the one that started it.
+// A separate process that builds documents at the request of its parent.
 
 import { condaIndex } from "../../src/services/conda/index-format.ts";
 import type { BuildReply, BuildRequest } from "../../src/services/index/builder.ts";

@@ -1,8 +1,8 @@
-// A channel with a bit of everything, whose documents have all been read, and ways to damage what is stored of it.
+// A channel with files of every kind, whose documents have all been read, and ways to damage its stored data.
 
 import { Database } from "bun:sqlite";
-import { expect } from "bun:test";
-import { cpSync, readdirSync } from "node:fs";
+import { afterAll, beforeAll, expect } from "bun:test";
+import { cpSync, readdirSync, rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,15 +16,15 @@ export const SECTIONS = ["linux-64", "noarch"];
 export const YANKED = "extra-1-0.conda";
 export const QUARANTINED = "extra-2-0.conda";
 
-export type FilledFolder = {
+type FilledFolder = {
   /** Every document as it was read. */
   readonly sound: Map<string, string>;
-  /** A copy of it, for a test to damage. */
+  /** A copy of the folder, for a test to damage. */
   copy(): Promise<string>;
   remove(): Promise<void>;
 };
 
-/** A folder with such a channel, all of it read, and no server on it. */
+/** A folder with such a channel, all of it read, and no server running on it. */
 export async function filledFolder(): Promise<FilledFolder> {
   const original = await mkdtemp(join(tmpdir(), "condarium-filled-"));
   const first = await startTestApp({ folder: original });
@@ -44,7 +44,60 @@ export async function filledFolder(): Promise<FilledFolder> {
   };
 }
 
-/** Publishes as `user` to `user/main`; `noarch` is so large that its documents lie in files. */
+/** The filled folder for the tests of a file: each test damages its own copy, with a server on it. */
+export type CopiedChannel = {
+  /** The server of the running test. */
+  readonly server: TestApp;
+  /** Every document of the undamaged channel. */
+  readonly sound: Map<string, string>;
+  /** Runs a test on a fresh copy. */
+  withCopy(work: () => Promise<void>): Promise<void>;
+  /** Stops the server, runs `between` without one, and starts another on the same folder. */
+  restart(between?: () => Promise<void> | void): Promise<void>;
+};
+
+export function copiedChannel(): CopiedChannel {
+  let filled: FilledFolder;
+  let server: TestApp;
+  beforeAll(async () => {
+    filled = await filledFolder();
+  });
+  afterAll(() => filled.remove());
+  return {
+    get server() {
+      return server;
+    },
+    get sound() {
+      return filled.sound;
+    },
+    withCopy: async (work) => {
+      const folder = await filled.copy();
+      server = await startTestApp({ folder });
+      try {
+        await work();
+      } finally {
+        await server.close();
+        await rm(folder, { recursive: true, force: true });
+      }
+    },
+    restart: async (between = () => {}) => {
+      await server.close();
+      await between();
+      server = await startTestApp({ folder: server.folder });
+    },
+  };
+}
+
+/** Deletes index.db with its log. */
+export function deleteIndexDatabase(folder: string): void {
+  for (const suffix of ["", "-wal", "-shm"]) rmSync(join(folder, `index.db${suffix}`), { force: true });
+}
+
+/** The id of a segment of `noarch/repodata.json`, in SQL. */
+export const ONE_SEGMENT = "(SELECT min(id) FROM segment WHERE section = 'noarch' AND layout = 'repodata')";
+export const NO_DATABASE = "this is no database at all".repeat(1000);
+
+/** Publishes as `user` to `user/main`; `noarch` is so large that its documents are stored in files. */
 export async function fillChannel(server: TestApp, user: Actor): Promise<void> {
   for (let at = 0; at < 24; at += 1) {
     await publish(user, {
@@ -56,7 +109,7 @@ export async function fillChannel(server: TestApp, user: Actor): Promise<void> {
       ...(at % 3 === 0 ? { info: { "run_exports.json": { weak: ["lib >=1"] } } } : {}),
     });
   }
-  // Documents are cut after this name.
+  // A segment boundary follows this name.
   await publish(user, { name: "pkg-42", version: "1" });
   await publish(user, { name: "native", version: "1", subdir: "linux-64" });
   await publish(user, { name: "later", version: "1", flags: ["cuda"] });
@@ -92,6 +145,7 @@ export function runSql(
 ): void {
   const database = new Database(join(server.folder, file), { readwrite: true });
   try {
+    database.run("PRAGMA busy_timeout = 5000");
     for (const statement of statements)
       expect([statement, database.run(statement).changes > 0]).toEqual([statement, true]);
   } finally {

@@ -1,4 +1,4 @@
-// Says that a part of the tests cannot run on this machine; `check` prints it, and continuous integration fails on it.
+// Reports that a part of the tests cannot run on this machine; `check` prints the report, and CI fails on it.
 
 import { appendFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// The server as it listens, in this process: everything between a socket and the data folder is real.
+// The listening server in this process: everything between a socket and the data folder is real.
 
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -20,18 +20,18 @@ export type Listening = {
   readonly folder: string;
   log(): string;
   addUser(name: string): Promise<void>;
-  /** Publishes as a user that `addUser` made. */
+  /** Publishes as a user that `addUser` created. */
   publish(user: string, path: string, built: BuiltPackage): Promise<Response>;
   /** Blobs and file lists. */
   stored(): Promise<string[]>;
-  /** Bytes of each upload that is being received. */
+  /** Bytes received so far of each upload in progress. */
   staged(): Promise<number[]>;
   stop(): Promise<void>;
 };
 
 export type ListeningOptions = {
   readonly settings?: Readonly<Record<string, string>>;
-  /** Reuses a folder; it is then left to the caller. */
+  /** Reuses a folder; the caller then deletes it. */
   readonly folder?: string;
 };
 

@@ -1,17 +1,17 @@
-// A group of processes that may have so much memory together, on Linux, for those who may make one.
+// A group of processes with one limit of memory, on Linux, for users who are allowed to create one.
 
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 export type MemoryCgroup = {
-  /** What to run a command under, to have it in the group from its beginning. */
+  /** The command prefix that starts a command inside the group. */
   readonly under: readonly string[];
-  /** The most bytes that were used since the last `forgetPeak`, with what the system keeps of files; undefined where it does not tell. */
+  /** Peak bytes since the last `forgetPeak`, including the file cache; undefined where the system reports none. */
   peak(): number | undefined;
   forgetPeak(): void;
-  /** How often the system has killed a process of it. */
+  /** How often the system has killed a process of the group. */
   kills(): number;
-  /** Once no process is in it any more. */
+  /** Resolves once the group has no process. */
   remove(): void;
 };
 
@@ -25,7 +25,7 @@ const FIRST: Files = {
 };
 const SECOND: Files = { limit: "memory.max", peak: "memory.peak", events: "memory.events" };
 
-/** Undefined where no such group can be made. */
+/** Undefined where no such group can be created. */
 export function createMemoryCgroup(bytes: number): MemoryCgroup | undefined {
   const isFirst = existsSync(join(ROOT, "memory/memory.limit_in_bytes"));
   const files = isFirst ? FIRST : SECOND;

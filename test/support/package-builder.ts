@@ -1,4 +1,4 @@
-// Builds conda packages for tests: `buildPackage({ name, version })` makes a good one; the parts below make broken ones.
+// Builds conda packages for tests: `buildPackage({ name, version })` builds a good one, the parts below broken ones.
 
 import Bzip2 from "compressjs/lib/Bzip2.js";
 import { zipSync } from "fflate";
@@ -7,16 +7,16 @@ import type { ArchiveFormat } from "../../src/modules/conda/archive.ts";
 
 type Content = string | Uint8Array;
 
-/** Keys that are not named here go into `info/index.json` as they are; `undefined` leaves a default key out. */
+/** Other keys go into `info/index.json` unchanged; `undefined` omits a default key. */
 export type PackageContents = {
   readonly name: string;
   readonly version: string;
   readonly build?: string | undefined;
   readonly subdir?: string | undefined;
   readonly depends?: readonly string[] | undefined;
-  /** Files outside `info/`, by path; a small text file unless given. */
+  /** Files outside `info/`, by path; a small text file by default. */
   readonly files?: Readonly<Record<string, Content>>;
-  /** More files for `info/`, by name; objects are written as JSON, `undefined` leaves a default file out. */
+  /** More files for `info/`, by name; objects are written as JSON, `undefined` omits a default file. */
   readonly info?: Readonly<Record<string, Content | object | undefined>>;
   readonly [indexKey: string]: unknown;
 };
@@ -62,7 +62,7 @@ export function packageParts(description: PackageContents): {
   };
 }
 
-/** A `.conda` around two lists of members, or around ready bytes where a test breaks a tarball. */
+/** A `.conda` around two lists of members, or around given bytes where a test breaks a tarball. */
 export function condaBytes(parts: {
   readonly stem: string;
   readonly info: readonly TarMember[] | Uint8Array;
@@ -77,7 +77,7 @@ export function condaBytes(parts: {
   });
 }
 
-/** A ZIP of stored members, or deflated ones with a level above 0. */
+/** A ZIP of stored members, or of deflated ones with a level above 0. */
 export function zip(members: Readonly<Record<string, Uint8Array>>, level: 0 | 6 = 0): Uint8Array {
   return zipSync({ ...members }, { level, mtime: new Date(2020, 0, 1) });
 }
@@ -90,19 +90,43 @@ export function bzip2(bytes: Uint8Array): Uint8Array {
   return Bzip2.compressFile(bytes, undefined, 1);
 }
 
-/** One bzip2 stream of streams that have one block each, of at most 100 KB once runs are counted. */
+/** Joins streams of one block each, of at most 100 KB after the run length coding, into one bzip2 stream. */
 export function joinBzip2(streams: readonly Uint8Array[]): Uint8Array {
-  const end = (0x177245385090).toString(2).padStart(48, "0");
-  let [bits, sum] = ["", 0];
+  const joined = new Uint8Array(streams.reduce((size, stream) => size + stream.length, 14));
+  joined.set(Buffer.from("BZh1"));
+  let [at, sum] = [32, 0];
+  // Whole bytes at any bit; what is behind the last bit stays zero, as later bits are added to it.
+  const append = (bytes: Uint8Array, bits: number): void => {
+    const [first, shift] = [at >>> 3, at & 7];
+    const count = Math.ceil(bits / 8);
+    for (let index = 0; index < count; index++) {
+      let byte = bytes[index] ?? 0;
+      if (index === count - 1 && bits % 8 > 0) byte &= 0xff << (8 - (bits % 8));
+      joined[first + index] = (joined[first + index] ?? 0) | (byte >>> shift);
+      joined[first + index + 1] = (byte << (8 - shift)) & 0xff;
+    }
+    at += bits;
+  };
   for (const stream of streams) {
-    const all = Array.from(stream.subarray(4), (byte) => byte.toString(2).padStart(8, "0")).join("");
-    const block = all.slice(0, all.lastIndexOf(end));
-    bits += block;
-    sum = (((sum << 1) | (sum >>> 31)) ^ parseInt(block.slice(48, 80), 2)) >>> 0;
+    const block = stream.subarray(4);
+    append(block, bitsBeforeEnd(block));
+    const checksum = new DataView(block.buffer, block.byteOffset).getUint32(6);
+    sum = (((sum << 1) | (sum >>> 31)) ^ checksum) >>> 0;
   }
-  bits += end + sum.toString(2).padStart(32, "0");
-  const bytes = bits.padEnd(Math.ceil(bits.length / 8) * 8, "0").match(/.{8}/g) ?? [];
-  return Buffer.concat([Buffer.from("BZh1"), Uint8Array.from(bytes, (byte) => parseInt(byte, 2))]);
+  append(BZIP2_END, 48);
+  const last = Buffer.alloc(4);
+  last.writeUInt32BE(sum);
+  append(last, 32);
+  return joined.slice(0, Math.ceil(at / 8));
+}
+
+const BZIP2_END = Buffer.from("177245385090", "hex");
+
+/** Where the end mark of a stream begins, in bits: its checksum of 32 bits and at most seven zeros follow. */
+function bitsBeforeEnd(stream: Uint8Array): number {
+  const tail = Array.from(stream.subarray(-12), (byte) => byte.toString(2).padStart(8, "0")).join("");
+  const mark = Array.from(BZIP2_END, (byte) => byte.toString(2).padStart(8, "0")).join("");
+  return 8 * stream.length - tail.length + tail.lastIndexOf(mark);
 }
 
 function sha256(bytes: Uint8Array): string {
@@ -112,13 +136,13 @@ function sha256(bytes: Uint8Array): string {
 export type TarMember = {
   readonly path: Content;
   readonly data?: Content;
-  /** The type byte; a path that ends in `/` is a directory, anything else a file. */
+  /** The type byte; by default, a path that ends in `/` is a directory, anything else a file. */
   readonly type?: string;
   readonly link?: Content;
   readonly mode?: number;
-  /** Changes the finished header; its checksum is made after that. */
+  /** Changes the finished header before its checksum is computed. */
   readonly edit?: (header: Uint8Array) => void;
-  /** Changes the header after its checksum was made. */
+  /** Changes the header after its checksum is computed. */
   readonly spoil?: (header: Uint8Array) => void;
 };
 

@@ -1,20 +1,20 @@
-// A TCP client that sends exactly the bytes a test gives it, and reads answers one by one.
+// A TCP client that sends exactly the given bytes, and reads responses one by one.
 
 export type RawAnswer = { readonly status: number; readonly headers: Headers; readonly body: string };
 
 export type RawSocket = {
-  /** Resolves once the system has taken all bytes; false when the other side has closed. */
+  /** Resolves once the system has accepted all bytes; false when the server has closed. */
   send(data: string | Uint8Array): Promise<boolean>;
-  /** The next answer, after any `100 Continue`; undefined when the connection ends without one. `head` has no body. */
+  /** The next response, after any `100 Continue`; undefined if the connection ends without one. `head` has no body. */
   answer(options?: { readonly head?: boolean }): Promise<RawAnswer | undefined>;
-  /** Whether the other side closes within that time. */
+  /** Whether the server closes within that time. */
   closesWithin(ms: number): Promise<boolean>;
-  /** Takes nothing in until `resume()`. */
+  /** Reads nothing until `resume()`. */
   pause(): void;
   resume(): void;
-  /** Ends our side only. */
+  /** Ends the client's side only. */
   halfClose(): void;
-  /** Ends both at once, without a word. */
+  /** Ends both sides at once, with a reset. */
   reset(): void;
   close(): void;
 };
@@ -74,7 +74,7 @@ export async function openSocket(port: number): Promise<RawSocket> {
   };
 }
 
-/** Sends the bytes on a connection of its own and gives its first answer. */
+/** Sends the bytes on a new connection and returns its first response. */
 export async function exchange(port: number, data: string): Promise<RawAnswer | undefined> {
   const socket = await openSocket(port);
   try {
@@ -85,7 +85,7 @@ export async function exchange(port: number, data: string): Promise<RawAnswer | 
   }
 }
 
-/** The text of a request of HTTP/1.1; `undefined` leaves a header out. */
+/** The text of an HTTP/1.1 request; `undefined` omits a header. */
 export function requestText(
   line: string,
   headers: Readonly<Record<string, string | number | undefined>> = {},
@@ -99,7 +99,7 @@ type Inbox = {
   add(chunk: Uint8Array): void;
   close(): void;
   isClosed(): boolean;
-  /** What arrived and was not taken, a character for each byte. */
+  /** The unread bytes that arrived, one character for each byte. */
   text(): string;
   take(length: number): string;
   waitFor(condition: () => boolean, ms: number): Promise<boolean>;

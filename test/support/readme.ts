@@ -1,8 +1,8 @@
-// README.md as the tests read it: its code, its tables, and what its placeholders stand for.
+// README.md as the tests read it: its code, its tables, and the values of its placeholders.
 
 export type Block = { readonly language: string; readonly text: string };
 
-/** What takes the place of README.md's placeholders while its lines are run. */
+/** The values of README.md's placeholders while its lines are run. */
 export type StandIns = {
   /** For `http://localhost:8080`, and for nginx `http://127.0.0.1:8080`. */
   readonly url: string;
@@ -12,7 +12,7 @@ export type StandIns = {
   readonly folders: { readonly bin: string; readonly data: string; readonly backups: string };
   /** For `NAME:PASSWORD`, by name. */
   readonly passwords: ReadonlyMap<string, string>;
-  /** For `TOKEN`: the one that was printed last. */
+  /** For `TOKEN`: the last printed one. */
   readonly token: string;
 };
 
@@ -25,7 +25,7 @@ export function fillIn(text: string, stand: StandIns): string {
       .replaceAll("/usr/local/bin", stand.folders.bin)
       .replaceAll("/var/lib/condarium", stand.folders.data)
       .replaceAll("/var/backups", stand.folders.backups)
-      // The user of the service, who is not here.
+      // The user of the service, who does not exist here.
       .replaceAll("--owner condarium", `--owner ${process.getuid?.() ?? 0}`)
       .replaceAll(/\b(\w+):PASSWORD\b/g, (_, name: string) => `${name}:${stand.passwords.get(name) ?? "?"}`)
       .replaceAll(/\bTOKEN\b/g, stand.token)
@@ -44,7 +44,7 @@ export function theBlock(blocks: readonly Block[], language: string): string {
   return found[0]?.text ?? "";
 }
 
-/** The lines to type, comments left out. */
+/** The lines to type, without comments. */
 export function shellLines(blocks: readonly Block[]): string[] {
   return blocks
     .filter(({ language }) => language === "sh")
@@ -52,7 +52,7 @@ export function shellLines(blocks: readonly Block[]): string[] {
     .filter((line) => line !== "" && !line.startsWith("#"));
 }
 
-/** The cells of the table that begins with this column, without its head; code marks are taken off. */
+/** The cells of the table that starts with this column, without its head and without code marks. */
 export function tableRows(markdown: string, firstColumn: string): string[][] {
   const lines = markdown.split("\n");
   const head = lines.findIndex((line) => new RegExp(`^\\| ${firstColumn} +\\|`).test(line));

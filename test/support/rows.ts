@@ -1,4 +1,4 @@
-// What is in the tables of a running app, read and changed on a connection of its own.
+// The tables of a running app, read and changed on a separate connection.
 
 import { Database as Connection } from "bun:sqlite";
 import { join } from "node:path";
@@ -24,11 +24,11 @@ export type AuditRow = {
 export type Tables = {
   all(sql: string, ...values: (string | number)[]): Row[];
   run(sql: string, ...values: (string | number)[]): void;
-  /** Makes the next owner, user and principal get ids that differ, so that nobody takes one for another. */
+  /** Makes the ids of the next owner, user and principal differ, so that tests notice when one is used for another. */
   shiftIds(): void;
   /** The audit trail, oldest first. */
   audit(): AuditRow[];
-  /** Every row of every table as one text: equal texts mean that nothing was changed. */
+  /** Every row of every table as one text: equal texts mean that nothing changed. */
   dump(): string;
   close(): void;
 };
@@ -40,7 +40,7 @@ export function openTables(folder: string): Tables {
   const all = (sql: string, ...values: (string | number)[]): Row[] =>
     connection.query<Row, (string | number)[]>(sql).all(...values);
   const names = all("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1");
-  // That a token was used is noted later, whatever comes of the request.
+  // The use of a token is recorded later, whatever the outcome of the request.
   const columns = (name: string): string =>
     all(`SELECT name FROM pragma_table_info('${name}') WHERE name <> 'last_used'`)
       .map((row) => `"${row.name}"`)

@@ -1,4 +1,4 @@
-// `condarium` as a process of its own, from the source: for signals, exit codes and what it writes.
+// `condarium` as a separate process, from the source: for signals, exit codes and output.
 
 import { join } from "node:path";
 
@@ -6,12 +6,12 @@ export type ServerProcess = {
   readonly url: string;
   readonly port: number;
   readonly child: Bun.Subprocess<"ignore" | Uint8Array, "pipe", "pipe">;
-  /** What it has written so far. */
+  /** Its output so far. */
   stdout(): string;
   stderr(): string;
-  /** Closes our ends of both. */
+  /** Closes the parent's ends of both streams. */
   closeOutput(): Promise<void>;
-  /** Sends the signal, and answers the exit code and after how many ms it came. */
+  /** Sends the signal, and returns the exit code and the ms until the exit. */
   end(signal: NodeJS.Signals): Promise<{ readonly code: number; readonly ms: number }>;
 };
 

@@ -1,4 +1,4 @@
-// Changes the state of a stored file, by the service and on a connection beside the running app, as commands do.
+// Changes the state of a stored file, by the service and on a separate connection, as commands do.
 
 import { join } from "node:path";
 import { findChannel } from "../../src/models/channel.ts";

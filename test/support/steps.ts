@@ -1,4 +1,4 @@
-// Runs commands one after another, shows what they say, and counts what passed and failed.
+// Runs commands one after another, shows their output, and counts passed and failed tests.
 
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,10 +8,10 @@ export type Step = { readonly name: string; readonly command: readonly string[];
 type Tally = { passed: number; failed: number };
 
 const ROOT = join(import.meta.dir, "..", "..");
-/** Tests that leave a part out say so here, one line each. */
+/** Tests that leave a part out report it with such lines. */
 const LEFT_OUT = join(ROOT, ".cache", "left-out.txt");
 
-/** Runs all steps, whatever becomes of each. The last line is `N passed, N failed`; the exit code is 1 after a failure. */
+/** Runs all steps, also after failures. The last line is `N passed, N failed`; the exit code is 1 after a failure. */
 export async function runSteps(steps: readonly Step[]): Promise<void> {
   const tally: Tally = { passed: 0, failed: 0 };
   await rm(LEFT_OUT, { force: true });
@@ -30,11 +30,11 @@ async function runStep(step: Step, into: Tally): Promise<void> {
   console.log(`== ${step.name}: ${code === 0 ? "ok" : `failed with ${code}`} in ${seconds} s`);
   const counted = step.countsTests === true ? countTests(`${out}\n${err}`) : { passed: Number(code === 0), failed: 0 };
   into.passed += counted.passed;
-  // A runner that ends badly without naming a failure has failed all the same.
+  // A runner that exits with an error and names no failure has failed all the same.
   into.failed += Math.max(counted.failed, Number(code !== 0));
 }
 
-/** Shows what a step says as it says it, and keeps it. */
+/** Shows the output of a step as it is written, and keeps it. */
 async function relay(stream: ReadableStream<Uint8Array>): Promise<string> {
   const decoder = new TextDecoder();
   let text = "";

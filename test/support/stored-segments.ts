@@ -1,4 +1,4 @@
-// What index.db holds of a group, decompressed.
+// The contents of a group in index.db, decompressed.
 
 import type { Derived } from "../../src/models/index/db.ts";
 import type { GroupScope } from "../../src/models/index/segments.ts";

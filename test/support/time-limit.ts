@@ -1,5 +1,5 @@
-// Gives each test two minutes, on a machine that is busy with others: `bun test` loads this before all else.
-// Bun 1.4.5 takes no time limit from bunfig.toml, and `setDefaultTimeout` holds for the file alone that calls it.
+// Gives each test two minutes, for busy machines: `bun test` loads this before everything else.
+// Bun 1.4.5 takes no time limit from bunfig.toml, and `setDefaultTimeout` applies only to the file that calls it.
 
 import { plugin } from "bun";
 
@@ -11,7 +11,7 @@ plugin({
   setup: (build) => {
     build.onLoad({ filter: /\.test\.ts$/ }, async ({ path }) => ({
       loader: "ts",
-      // In the first line, so that the lines of failures stay what they are.
+      // On the first line, so that the line numbers of failures stay unchanged.
       contents: `${CALL} ${await Bun.file(path).text()}`,
     }));
   },

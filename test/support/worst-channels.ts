@@ -1,5 +1,5 @@
-// Channels whose every record is as long as may be stored, or longer, as rows from before there was a budget are.
-// Only the database is filled: there are no packages behind the records.
+// Channels whose every record has the maximum stored length, or more, as rows from before the budget have.
+// Only the database is filled: the records have no packages.
 
 import { openDataFolder } from "../../src/models/data-folder.ts";
 import { openDatabase } from "../../src/models/database.ts";
@@ -17,19 +17,19 @@ import { PASSWORD } from "./app.ts";
 
 export type WorstChannel = {
   readonly names: number;
-  /** Of each name. */
+  /** Records of each name. */
   readonly files: number;
-  /** Bytes of each record, and of what each exports. */
+  /** Bytes of each record, and of its run exports. */
   readonly record: number;
   readonly runExports: number;
-  /** What a record is long of: text that is never the same, or the same text again and again. */
+  /** The text that fills a record: never the same, or always the same. */
   readonly text?: "random" | "repeated";
 };
 
 /** Bytes that are written in one transaction. */
 const UNIT_BYTES = 8 * 1024 ** 2;
 
-/** Makes the users `busy` and `other`, and the channel `busy/main` with one subdir `noarch`. */
+/** Creates the users `busy` and `other`, and the channel `busy/main` with one subdir `noarch`. */
 export async function seedWorstChannel(dataDir: string, worst: WorstChannel): Promise<void> {
   const folder = openDataFolder(dataDir, { create: true });
   const database = openDatabase({ path: folder.database, clock, create: true });

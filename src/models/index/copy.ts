@@ -1,4 +1,4 @@
-// Whole scopes of derived databases, copied from one file to another and compared, each by SQLite itself.
+// Copies complete scopes from one derived database to another, and compares them, within SQLite.
 
 import { Database as Connection, type SQLQueryBindings } from "bun:sqlite";
 import { existsSync } from "node:fs";
@@ -7,27 +7,27 @@ import { bindingsOf, SCOPE, type IndexScope } from "./scope.ts";
 import { retireEntries } from "./shards.ts";
 import { inTransaction, type SkippedRecord } from "./db.ts";
 
-/** What a file of derived data is; `foreign` is of another release. */
+/** State of a file of derived data; `foreign` was written by another release. */
 export type DerivedFileKind = "ours" | "absent" | "foreign" | "damaged";
 
-/** How many parts of a scope are not the same in two files. */
+/** How many rows of a scope differ between two files. */
 export type ScopeDifference = {
   readonly segments: number;
-  /** Counted where both files have the blocks, as blocks are made when they are first needed. */
+  /** Counted only where both files have bzip2 blocks, because these are built on first use. */
   readonly bzip2Blocks: number;
   readonly entries: number;
   readonly skipped: number;
 };
 
 const KEY = "channel_id, view, section, layout";
-const KEPT = ["state", "entry", "skipped"];
+const COPIED_TABLES = ["state", "entry", "skipped"];
 
 export function kindOfDerived(path: string, codec: string): DerivedFileKind {
   if (!existsSync(path)) return "absent";
   try {
     return withConnection(path, "read", (db) => {
-      const known = db.query<{ id: string }, []>("SELECT id FROM codec").get()?.id;
-      if (known !== codec) return "foreign";
+      const storedCodec = db.query<{ id: string }, []>("SELECT id FROM codec").get()?.id;
+      if (storedCodec !== codec) return "foreign";
       const check = db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()?.quick_check;
       return check === "ok" ? "ours" : "damaged";
     });
@@ -37,8 +37,8 @@ export function kindOfDerived(path: string, codec: string): DerivedFileKind {
   }
 }
 
-/** The records that documents leave out; none when there is no derived data that can be read. */
-export function listAside(path: string): (SkippedRecord & { readonly channelId: number })[] {
+/** The skipped records of all channels; empty when the file is absent or unreadable. */
+export function listSkipped(path: string): (SkippedRecord & { readonly channelId: number })[] {
   if (!existsSync(path)) return [];
   const columns = "channel_id AS channelId, package_name AS packageName, path, min(reason) AS reason";
   try {
@@ -54,14 +54,14 @@ export function listAside(path: string): (SkippedRecord & { readonly channelId: 
   }
 }
 
-/** Puts scopes of one file into another, for whatever that has of them, in one transaction. */
+/** Replaces scopes in one file by those of another, in one transaction. */
 export function copyScopes(files: { readonly from: string; readonly to: string }, scopes: readonly IndexScope[]): void {
   withConnection(files.to, "write", (db) =>
     withAttached(db, files.from, () => inTransaction(db, () => scopes.forEach((scope) => copyScope(db, scope)))),
   );
 }
 
-/** What `copy` has otherwise than `original`. */
+/** Counts the differences of a scope between `original` and `copy`. */
 export function compareScope(original: string, copy: string, scope: IndexScope): ScopeDifference {
   return withConnection(original, "read", (db) =>
     withAttached(db, copy, () => {
@@ -87,14 +87,14 @@ const SEGMENTS = `${IN_BOTH} AND (a.hash IS NOT b.hash OR a.size IS NOT b.size
   OR x.blocks IS NOT y.blocks)`;
 const BZIP2_BLOCKS = `${IN_BOTH} AND (x.bzip2 <> y.bzip2 OR x.bzip2_checksum <> y.bzip2_checksum)`;
 
-/** Counts what the first file has otherwise than the second, or has alone. */
+/** Counts the rows of the first file that differ in the second or are absent from it. */
 function differing(table: string, key: string, ...values: readonly string[]): string {
-  const isOther = values.map((value) => `a.${value} IS NOT b.${value}`).join(" OR ");
+  const differs = values.map((value) => `a.${value} IS NOT b.${value}`).join(" OR ");
   return `SELECT count(*) AS parts FROM main.${table} a LEFT JOIN other.${table} b USING (${KEY}, ${key})
-    WHERE ${SCOPE} AND (${isOther})`;
+    WHERE ${SCOPE} AND (${differs})`;
 }
 
-/** Counts what only the second has. */
+/** Counts the rows that only the second file has. */
 function missing(table: string, key: string, value: string): string {
   return `SELECT count(*) AS parts FROM other.${table} b LEFT JOIN main.${table} a USING (${KEY}, ${key})
     WHERE ${SCOPE} AND a.${value} IS NULL`;
@@ -114,9 +114,9 @@ function copyScope(db: Connection, scope: IndexScope): void {
      JOIN other.segment USING (channel_id, view, section, layout, grp, start) JOIN other.segment_data data ON data.id = segment.id
      WHERE ${SCOPE}`,
   ).run(values);
-  // Catalogues that are replaced may have been answered.
+  // Clients can still hold the shard index that is replaced, so its shards are retired.
   db.query(retireEntries("main", SCOPE)).run(values);
-  for (const table of KEPT) {
+  for (const table of COPIED_TABLES) {
     db.query(`DELETE FROM main.${table} WHERE ${SCOPE}`).run(values);
     db.query(`INSERT INTO main.${table} SELECT * FROM other.${table} WHERE ${SCOPE}`).run(values);
   }

@@ -1,4 +1,4 @@
-// index.db: what documents are made of, derived from the main database and never trusted over it.
+// index.db: the data that documents are built from. Derived from the main database, which always takes precedence.
 
 import { Database as Connection, type SQLQueryBindings } from "bun:sqlite";
 import { rmSync } from "node:fs";
@@ -10,14 +10,14 @@ import { createSegments, type DerivedSegments } from "./segments.ts";
 import { createDerivedShards, retireEntries, SHARDS_SCHEMA, type DerivedShards } from "./shards.ts";
 import { shrink } from "../sqlite/shrink.ts";
 
-/** A revision of a channel, and its random id: a restored database, or a channel made anew, has another. */
+/** A revision of a channel with its random id, which differs in a restored database or a recreated channel. */
 export type RevisionPoint = { readonly revision: number; readonly identity: string };
 
-/** How far a scope has been brought: to its revision, once `cursor` is null. */
+/** Progress of a scope: it is complete at `revision` once `cursor` is null. */
 export type DerivedState = RevisionPoint & {
-  /** While a build from nothing is under way: the key up to which it has come. */
+  /** Where an unfinished full build or update resumes. */
   readonly cursor: string | null;
-  /** What its newest parts may be of: each step of a build from nothing takes what is there by then. */
+  /** Newest revision any part was built from; steps of a full build can run ahead of `revision`. */
   readonly highWater: RevisionPoint;
 };
 
@@ -26,30 +26,30 @@ export type Derived = DerivedSegments &
   DerivedShards & {
     state(scope: IndexScope): DerivedState | undefined;
     setState(scope: IndexScope, state: DerivedState): void;
-    /** The channels of which something is kept. */
+    /** The channels that have derived data. */
     channelIds(): number[];
-    /** All of which something is kept. */
+    /** All scopes that have derived data. */
     scopes(): IndexScope[];
-    /** Forgets everything of a channel, or of one scope. */
+    /** Deletes all derived data of a channel, or of one scope. */
     discard(scope: { readonly channelId: number } | IndexScope): void;
     skip(scope: IndexScope, record: SkippedRecord): void;
-    /** Forgets that records of a name were skipped, or only that of one file. */
+    /** Deletes the skip marks of a name, or only the mark of one file. */
     clearSkipped(scope: IndexScope, packageName: string, path?: string): void;
     isSkipped(scope: IndexScope, packageName: string, path?: string): boolean;
-    /** How many records are left out of one document or more. */
+    /** Number of records that at least one document leaves out. */
     countSkipped(): number;
-    /** Another number once another connection has written. */
+    /** Changes when another connection has written. */
     version(): number | undefined;
-    /** All of it or nothing. Errors: `DerivedBusy`. */
+    /** Runs `work` in one transaction. Errors: `DerivedBusy`. */
     transact<T>(work: () => T): T;
-    /** The same for work that waits: no other process writes until it ends, and `transact` within is part of it. */
+    /** The same for asynchronous work: no other process writes until it ends, and a nested `transact` joins it. */
     exclusively<T>(work: () => Promise<T>): Promise<T>;
-    /** Gives free pages back to the disk, where that pays; answers the bytes. */
+    /** Returns free pages to the file system, where that pays; returns the number of bytes. */
     shrink(): number;
     close(): void;
   };
 
-/** A record that no document can hold. */
+/** A record that no document can represent. */
 export type SkippedRecord = {
   readonly packageName: string;
   /** Section and file name. */
@@ -80,21 +80,21 @@ CREATE TABLE IF NOT EXISTS skipped (
 ${SHARDS_SCHEMA}`;
 
 /**
- * Opens the file; one that is damaged or of another codec is deleted and begun anew, and `onAnew` told why.
- * Errors: `unavailable` or `no-space` when its disk does not let us, which says nothing of what the file holds.
+ * Opens the file. A file that is damaged or has another codec is deleted and recreated; `onRecreated` receives the reason.
+ * Errors: `unavailable` or `no-space` when the disk fails. The file is not deleted then: a disk error proves no damage.
  */
 export function openDerived(
   path: string,
   codec: string,
-  options: { readonly onAnew?: ((why: string) => void) | undefined; readonly clock?: Clock | undefined } = {},
+  options: { readonly onRecreated?: ((why: string) => void) | undefined; readonly clock?: Clock | undefined } = {},
 ): Derived {
-  const { onAnew, clock = systemClock } = options;
+  const { onRecreated, clock = systemClock } = options;
   try {
     return open(path, codec, clock);
   } catch (error) {
     if (isDatabaseBusy(error)) throw error;
     if (isDatabaseDiskFailure(error) || isDatabaseFull(error)) throw toOpenError(error, path);
-    onAnew?.(`${path} is begun anew: ${error instanceof Error ? error.message : String(error)}`);
+    onRecreated?.(`${path} is recreated: ${error instanceof Error ? error.message : String(error)}`);
     for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });
     return open(path, codec, clock);
   }
@@ -105,16 +105,16 @@ function open(path: string, codec: string, clock: Clock): Derived {
   try {
     db.run("PRAGMA busy_timeout = 5000");
     db.run("PRAGMA journal_mode = WAL");
-    // Losing the newest writes costs a rebuild of them, never an answer; older ones must not go without them.
+    // NORMAL can lose the newest commits, which only have to be rebuilt, but never an older commit alone, as OFF could.
     db.run("PRAGMA synchronous = NORMAL");
     db.run("PRAGMA wal_autocheckpoint = 2000");
     db.run(SCHEMA);
-    const known = db.query<{ id: string }, []>("SELECT id FROM codec").get()?.id;
-    if (known !== undefined && known !== codec) throw new Error("the derived data is of another codec");
-    if (known === undefined) db.run("INSERT INTO codec VALUES (?, ?)", [codec, clock.now()]);
+    const storedCodec = db.query<{ id: string }, []>("SELECT id FROM codec").get()?.id;
+    if (storedCodec !== undefined && storedCodec !== codec) throw new Error("the derived data has another codec");
+    if (storedCodec === undefined) db.run("INSERT INTO codec VALUES (?, ?)", [codec, clock.now()]);
     const check = db.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get()?.quick_check;
     if (check !== "ok") throw new Error("the derived data is damaged");
-    // Whoever waits keeps its thread waiting, and can try again.
+    // Waiting blocks the thread, and the caller can retry.
     db.run("PRAGMA busy_timeout = 100");
   } catch (error) {
     db.close();
@@ -240,7 +240,7 @@ function begin(db: Connection): void {
   try {
     db.run("BEGIN IMMEDIATE");
   } catch (error) {
-    if (isDatabaseBusy(error)) throw new DerivedBusy("another process keeps the derived data");
+    if (isDatabaseBusy(error)) throw new DerivedBusy("another process has locked the derived data");
     throw isDatabaseDiskFailure(error) || isDatabaseFull(error) ? toOpenError(error, db.filename) : error;
   }
 }

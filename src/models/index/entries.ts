@@ -1,4 +1,4 @@
-// Entries in index.db: small named values, such as a name's line of `channeldata.json`.
+// Entries in index.db: one small value per package name, such as its line of `channeldata.json`.
 
 import type { Database as Connection, SQLQueryBindings } from "bun:sqlite";
 import { crc32 } from "node:zlib";
@@ -8,35 +8,39 @@ import { bindingsOf, DerivedDamaged, SCOPE, scopeKey, type IndexScope } from "./
 export type EntryRow = { readonly name: string; readonly value: Uint8Array };
 
 export type DerivedEntries = {
-  /** All at once, in the order of names, and kept in memory. Errors: `DerivedDamaged`. */
+  /** All entries, ordered by name and cached in memory. Errors: `DerivedDamaged`. */
   entries(scope: IndexScope): readonly EntryRow[];
-  /** The same one after the other, for entries of which only few are to be held at a time. */
+  /** The same entries, read page by page, so that only few are in memory at a time. */
   eachEntry(scope: IndexScope): IteratorObject<EntryRow>;
-  /** The value of one. Errors: `DerivedDamaged`. */
+  /** The value of one entry. Errors: `DerivedDamaged`. */
   entry(scope: IndexScope, name: string): Uint8Array | undefined;
   countEntries(scope: IndexScope): number;
   setEntry(scope: IndexScope, name: string, value: Uint8Array | undefined): void;
-  /** The entry, in any view and section, whose value ends in these 32 bytes. */
+  /** The entry, in any view and section, whose value ends with these 32 bytes. */
   entryEndingIn(layout: Pick<IndexScope, "channelId" | "layout">, end: Uint8Array): NamedEntry | undefined;
 };
 
 type NamedEntry = Pick<IndexScope, "view" | "section"> & { readonly name: string };
 
-/** Held in memory: a large catalogue is read far more often than it changes, and then in few of its names. */
-const KEPT_ROWS = 200_000;
+/** Rows cached in memory: a large shard index is read far more often than it changes, and then in few names. */
+const CACHED_ROWS = 200_000;
 const PAGE = 200;
 const PAGE_BYTES = 1024 ** 2;
 
 export type EntriesParts = {
   readonly db: Connection;
-  /** Another number once another connection has written. */
+  /** Changes when another connection has written. */
   readonly version: () => number | undefined;
 };
 
-/** `forget` is to be called when a write is undone, or goes past `setEntry`. */
+/** `forget` clears the cache: call it after a rollback or a write that bypasses `setEntry`. */
 export function createEntries({ db, version }: EntriesParts): DerivedEntries & { forget(): void } {
-  const kept = createLru<string, EntryRow[]>({ maxEntries: 1000, maxBytes: KEPT_ROWS, sizeOf: (rows) => rows.length });
-  let seen: number | undefined;
+  const cache = createLru<string, EntryRow[]>({
+    maxEntries: 1000,
+    maxBytes: CACHED_ROWS,
+    sizeOf: (rows) => rows.length,
+  });
+  let cachedVersion: number | undefined;
   const all = db.query<StoredRow, SQLQueryBindings>(
     `SELECT name, checksum, value FROM entry WHERE ${SCOPE} ORDER BY name`,
   );
@@ -59,13 +63,13 @@ export function createEntries({ db, version }: EntriesParts): DerivedEntries & {
   );
   return {
     entries: (scope) => {
-      const now = version();
-      if (now !== seen) kept.clear();
-      seen = now;
-      let rows = kept.get(scopeKey(scope));
+      const current = version();
+      if (current !== cachedVersion) cache.clear();
+      cachedVersion = current;
+      let rows = cache.get(scopeKey(scope));
       if (!rows) {
         rows = all.all(bindingsOf(scope)).map(checked);
-        kept.set(scopeKey(scope), rows);
+        cache.set(scopeKey(scope), rows);
       }
       return rows;
     },
@@ -83,9 +87,9 @@ export function createEntries({ db, version }: EntriesParts): DerivedEntries & {
       return row ? checked(row).value : undefined;
     },
     countEntries: (scope) => count.get(bindingsOf(scope))?.entries ?? 0,
-    forget: () => kept.clear(),
+    forget: () => cache.clear(),
     setEntry: (scope, name, value) => {
-      const rows = kept.get(scopeKey(scope));
+      const rows = cache.get(scopeKey(scope));
       if (rows) putRow(rows, name, value);
       if (value === undefined) drop.run({ ...bindingsOf(scope), name });
       else put.run({ ...bindingsOf(scope), name, value, checksum: checksumOf(name, value) });
@@ -94,7 +98,7 @@ export function createEntries({ db, version }: EntriesParts): DerivedEntries & {
   };
 }
 
-/** The last of those that can be held together: of the first alone, however long it is. */
+/** The last name that fits into a page; the first name always fits, whatever its size. */
 function pageEnd(sizes: readonly { readonly name: string; readonly size: number }[]): string | undefined {
   let bytes = 0;
   const beyond = sizes.findIndex(({ size }) => (bytes += size) > PAGE_BYTES);
@@ -108,14 +112,14 @@ function putRow(rows: EntryRow[], name: string, value: Uint8Array | undefined): 
     if ((rows[middle]?.name ?? "") < name) low = middle + 1;
     else high = middle;
   }
-  const known = rows[low]?.name === name ? 1 : 0;
-  rows.splice(low, known, ...(value === undefined ? [] : [{ name, value }]));
+  const replaced = rows[low]?.name === name ? 1 : 0;
+  rows.splice(low, replaced, ...(value === undefined ? [] : [{ name, value }]));
 }
 
 type StoredRow = EntryRow & { readonly checksum: number };
 
 function checked({ name, checksum, value }: StoredRow): EntryRow {
-  if (checksumOf(name, value) !== checksum) throw new DerivedDamaged("an entry is not what was written");
+  if (checksumOf(name, value) !== checksum) throw new DerivedDamaged("an entry does not match its checksum");
   return { name, value };
 }
 

@@ -1,10 +1,10 @@
-// Looks things up in index.db beside the thread that writes it, where asking that thread would cost others their turn.
+// Reads index.db outside the thread that writes it, for lookups that must not take a turn of that thread.
 
 import { Database as Connection, type SQLQueryBindings, type Statement } from "bun:sqlite";
 import { statSync } from "node:fs";
 
 export type DerivedLookup = {
-  /** Whether some entry of a layout, in any view and section, ends in these 32 bytes; undefined when that cannot be told. */
+  /** Whether an entry of a layout, in any view and section, ends with these 32 bytes; undefined when unknown. */
   hasEntryEndingIn(
     scope: { readonly channelId: number; readonly layout: string },
     end: Uint8Array,
@@ -18,7 +18,7 @@ type Opened = {
   readonly find: Statement<unknown, SQLQueryBindings[]>;
 };
 
-/** The file is opened when it is first needed, and anew when another has taken its place. */
+/** Opens the file on first use, and again after it was replaced. */
 export function openDerivedLookup(path: string): DerivedLookup {
   let opened: Opened | undefined;
   const close = (): void => {
@@ -28,14 +28,14 @@ export function openDerivedLookup(path: string): DerivedLookup {
   return {
     hasEntryEndingIn: ({ channelId, layout }, end) => {
       const inode = statSync(path, { throwIfNoEntry: false })?.ino;
-      // Without the file nothing has ever been named.
+      // Without the file there are no entries.
       if (inode === undefined) return false;
       try {
         if (opened?.inode !== inode) close();
         opened ??= open(path, inode);
         return opened.find.get({ channelId, layout, end }) !== null;
       } catch {
-        // It is just being made, or damaged: its own thread knows what to do then.
+        // The file is damaged or still being created; the thread that writes it handles both.
         close();
         return undefined;
       }

@@ -1,17 +1,17 @@
-// What a part of the derived data belongs to, and what can be wrong with it.
+// The key under which derived data is stored, and the errors of reading it.
 
-/** What is kept for one layout of documents, of a section as a view shows it, at a revision of the channel. */
+/** Derived data is stored per channel, view of it, section and document layout; each scope is at one revision. */
 export type IndexScope = {
   readonly channelId: number;
   readonly view: string;
-  /** `WHOLE_CHANNEL` for documents of the channel as a whole. */
+  /** `WHOLE_CHANNEL` for documents of the entire channel. */
   readonly section: string;
   readonly layout: string;
 };
 
-/** What the plain address of a channel shows. */
+/** The view that the plain URL of a channel shows. */
 export const PLAIN_VIEW = "main";
-/** Stands for all sections. */
+/** Used in place of a section for the entire channel. */
 export const WHOLE_CHANNEL = "";
 
 export type ScopeBindings = { channelId: number; view: string; section: string; layout: string };
@@ -22,17 +22,17 @@ export function bindingsOf({ channelId, view, section, layout }: IndexScope): Sc
   return { channelId, view, section, layout };
 }
 
-/** One text for each scope. */
+/** A string that is unique per scope. */
 export function scopeKey({ channelId, view, section, layout }: IndexScope): string {
   return `${channelId} ${view} ${section} ${layout}`;
 }
 
-/** Another process keeps the file: the work can be tried again. */
+/** Another process has locked the file: the caller can retry. */
 export class DerivedBusy extends Error {
   override readonly name = "DerivedBusy";
 }
 
-/** What was read is not what was written: all of its channel has to go. */
+/** A row is missing or does not match its checksum: all derived data of its channel must be discarded. */
 export class DerivedDamaged extends Error {
   override readonly name = "DerivedDamaged";
 }

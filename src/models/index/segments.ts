@@ -1,10 +1,10 @@
-// Segments in index.db: stretches of documents, each compressed alone.
+// Segments in index.db: the text of consecutive records of a document, each segment compressed on its own.
 
 import type { Database as Connection, SQLQueryBindings } from "bun:sqlite";
 import { crc32 } from "node:zlib";
 import { bindingsOf, DerivedDamaged, SCOPE, type IndexScope, type ScopeBindings } from "./scope.ts";
 
-/** `start` is the key after which it begins. */
+/** `start`: the segment holds entries with keys greater than this. */
 export type SegmentRow = {
   readonly start: string;
   /** The sha256 of the text. */
@@ -17,29 +17,29 @@ export type SegmentRow = {
 export type SegmentSummary = Omit<SegmentRow, "blocks"> & { readonly id: number };
 export type GroupScope = IndexScope & { readonly group: string };
 
-/** Starts whose key lies in [from, until); without `until`, to the end. */
+/** Segments whose start is in [from, until); without `until`, all from `from` on. */
 export type KeyRange = { readonly from: string; readonly until: string | undefined };
 
-/** What is read is checked. Errors: `DerivedDamaged`. */
+/** Every read verifies the checksum. Errors: `DerivedDamaged`. */
 export type DerivedSegments = {
   segments(scope: GroupScope): SegmentSummary[];
-  /** The last that begins at the key or before: an entry with this key stands in it, if in any. */
+  /** The last segment that starts at or before the key: an entry with this key is in it, if there is one. */
   segmentAt(scope: GroupScope, key: string): SegmentRow | undefined;
-  /** The next after the one that begins there. */
+  /** The segment after the one with this start. */
   segmentAfter(scope: GroupScope, start: string): SegmentRow | undefined;
   replaceSegments(scope: GroupScope, range: KeyRange, rows: readonly SegmentRow[]): void;
-  /** The blocks of a segment. */
+  /** The zstd blocks of a segment. */
   blocks(id: number): Uint8Array;
-  /** The segments whose blocks of bzip2 has not been made yet. */
+  /** The ids of the segments that have no bzip2 blocks yet. */
   withoutBzip2(scope: GroupScope): number[];
-  /** The blocks of bzip2 that holds a segment, once it has been made. */
+  /** The bzip2 blocks of a segment; undefined until they are built. */
   bzip2(id: number): Uint8Array | undefined;
   setBzip2(id: number, blocks: Uint8Array): void;
 };
 
 const GROUP = `${SCOPE} AND grp = $group`;
 const IN_RANGE = "start >= $from AND start < $until";
-/** Above every key: a condition without an end would look at all that follows. */
+/** Greater than every key: an optional upper bound in the SQL would make SQLite scan all rows that follow. */
 const BEYOND_ALL = "~";
 const SUMMARY = "id, start, hash, size, window, segment.checksum AS checksum";
 
@@ -114,7 +114,7 @@ function dataQueries(
   return {
     blocks: (id) => {
       const row = find.get(id);
-      if (!row) throw new DerivedDamaged("a segment has gone");
+      if (!row) throw new DerivedDamaged("the data of a segment is missing");
       return checked(row.blocks, row.blocksChecksum);
     },
     withoutBzip2: (scope) => without.all(groupOf(scope)).map(({ id }) => id),
@@ -132,7 +132,7 @@ function groupOf(scope: GroupScope): ScopeBindings & { group: string } {
 
 function toSummary({ id, start, hash, size, window, checksum }: SummaryRow): SegmentSummary {
   if (checksumOf({ start, hash, size, window }) !== checksum)
-    throw new DerivedDamaged("a segment is not what was written");
+    throw new DerivedDamaged("a segment does not match its checksum");
   return { id, start, hash, size, window };
 }
 
@@ -141,6 +141,6 @@ function checksumOf({ start, hash, size, window }: Omit<SegmentRow, "blocks">): 
 }
 
 function checked(bytes: Uint8Array, checksum: number): Uint8Array {
-  if (crc32(bytes) !== checksum) throw new DerivedDamaged("the bytes of a segment are not what was written");
+  if (crc32(bytes) !== checksum) throw new DerivedDamaged("the blocks of a segment do not match their checksum");
   return bytes;
 }

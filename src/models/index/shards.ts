@@ -1,20 +1,20 @@
-// Which shards were named by a catalogue once and are not any more: clients that keep a catalogue still ask for them.
+// Retired shards: a shard index named them before, but not any more. Clients with a cached index still request them.
 
 import type { Database as Connection } from "bun:sqlite";
 
-/** The layout whose entries end in the hash of a shard. */
+/** The layout whose entry values end with the hash of a shard. */
 export const SHARDS_LAYOUT = "shards";
 
 export type DerivedShards = {
-  /** When this derived data was begun, in ms: of what was named before that, nothing is known. */
+  /** ms UTC when this index.db was created: it does not know which shards were named before. */
   readonly begun: number;
-  /** Notes that a shard is about to be named no more. */
+  /** Marks a shard as retired, just before the shard index stops naming it. */
   retire(channelId: number, hash: string): void;
-  /** Since when the collector knows of it, null before that; undefined when none of these catalogues ever named it. */
+  /** ms UTC when the collector first saw the retired shard, null before that; undefined when it is not retired. */
   retiredSince(channelId: number, hash: string): number | null | undefined;
-  /** Has the time of those begin that the collector did not know of. */
+  /** Starts the retirement time of the shards that the collector has not seen before. */
   ageRetired(now: number): void;
-  /** Forgets those known of since `at` or longer. */
+  /** Deletes the marks of shards that the collector first saw at `at` or earlier. */
   forgetRetired(at: number): void;
 };
 
@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS retired (
   channel_id INTEGER, hash TEXT, since INTEGER, PRIMARY KEY (channel_id, hash)) WITHOUT ROWID;
 `;
 
-/** Retires what entries name that are about to be removed; `where` says which. */
+/** SQL that retires the shards named by entries that are about to be deleted; `where` selects the entries. */
 export function retireEntries(schema: string, where: string): string {
   return `INSERT OR IGNORE INTO ${schema}.retired SELECT channel_id, lower(hex(substr(value, -32))), NULL
     FROM ${schema}.entry WHERE layout = '${SHARDS_LAYOUT}' AND ${where}`;

@@ -1,4 +1,4 @@
-// The tables on SQLite. Times are ms UTC, keys are never reused, names are compared by bytes.
+// The tables in SQLite. Times are in ms UTC, keys are never reused, names are compared by bytes.
 
 import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 
@@ -13,16 +13,16 @@ export const owner = sqliteTable(
     name: text("name").notNull(),
     displayName: text("display_name").notNull().default(""),
     visibility: text("visibility", { enum: ["public", "internal", "private"] }).notNull(),
-    /** No login and no token of the user counts. */
+    /** True refuses every login and every token of the user. */
     disabled: flag("disabled").notNull().default(false),
-    /** Nobody but administrators reads what the owner has. */
+    /** True lets only administrators read the owner's channels. */
     hidden: flag("hidden").notNull().default(false),
     created: integer("created").notNull(),
   },
   (table) => [uniqueIndex("owner_name").on(table.name)],
 );
 
-/** Who can hold a role. */
+/** Holders of roles. */
 export const principal = sqliteTable("principal", { id: id(), kind: text("kind", { enum: ["user"] }).notNull() });
 
 export const user = sqliteTable(
@@ -136,9 +136,9 @@ export const packageFile = sqliteTable(
       .default("active"),
     record: text("record").notNull(),
     metadata: text("metadata").notNull(),
-    /** The user, also of a token. */
+    /** The user who published, directly or with a token. */
     publisherId: integer("publisher_id"),
-    /** `user:7` or `token:12`; files of schema 1 do not say. */
+    /** `user:7` or `token:12`; null for a file published under schema 1. */
     publishedBy: text("published_by"),
     publishedAt: integer("published_at").notNull(),
   },
@@ -223,7 +223,7 @@ export const roleGrant = sqliteTable(
   {
     id: id(),
     principalId: integer("principal_id").references(() => principal.id, { onDelete: "cascade" }),
-    /** What binaries of schema 1 read; rights are looked up by the principal. */
+    /** Read only by binaries of schema 1; later ones look up roles by the principal. */
     userId: integer("user_id").references(() => user.id, { onDelete: "cascade" }),
     ownerId: integer("owner_id").references(() => owner.id, { onDelete: "cascade" }),
     channelId: integer("channel_id").references(() => channel.id, { onDelete: "cascade" }),
@@ -261,16 +261,16 @@ export const auditEvent = sqliteTable(
   {
     id: id(),
     at: integer("at").notNull(),
-    /** As people read it, also once the user is gone. */
+    /** The readable name, which remains after the user is deleted. */
     actor: text("actor").notNull().default(""),
     actorId: integer("actor_id"),
     tokenId: integer("token_id"),
     action: text("action").notNull(),
     ownerId: integer("owner_id"),
     channelId: integer("channel_id"),
-    /** In full, as people read it: `alice/main/noarch/x-1-0.conda`. */
+    /** The complete readable name: `alice/main/noarch/x-1-0.conda`. */
     target: text("target").notNull().default(""),
-    /** What of the channel or owner it was. */
+    /** The part of the channel or owner that the action affected; otherwise its name. */
     subject: text("subject").notNull(),
     outcome: text("outcome", { enum: ["done"] })
       .notNull()

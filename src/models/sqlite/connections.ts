@@ -1,4 +1,4 @@
-// Connections to the main database: how they are opened and set, and what SQLite says of the file.
+// Connections to the main database: how they are opened and configured, and SQLite's checks of the file.
 
 import { Database as Connection } from "bun:sqlite";
 import { closeSync, openSync, readSync, statSync } from "node:fs";
@@ -19,19 +19,19 @@ type WritingOptions = {
 const LOG_MAGIC = new Set([0x377f0682, 0x377f0683]);
 const OLDEST_SQLITE = [3, 51, 3] as const;
 
-/** Brought to the schema of this binary. Errors: `unavailable`, with what is wrong with the file and the way out. */
+/** Opens the database and migrates it to this binary's schema. Errors: `unavailable` with the problem and a remedy. */
 export function openForWriting(options: WritingOptions): Connection {
   requireLog(options.path);
   try {
     return connectToWrite(options);
   } catch (error) {
-    // Even to look into a database SQLite makes a file beside it.
+    // SQLite creates a file beside the database even to read it.
     if (isDatabaseFull(error) && options.reserve?.release() === true) return openForWriting(options);
     throw toOpenError(error, options.path);
   }
 }
 
-/** Errors: as above. */
+/** Opens the database for reading only. Errors: as above. */
 export function openForReading(path: string): Connection {
   try {
     return connect(path, { create: false }, (connection) => connection.run("PRAGMA query_only = ON"));
@@ -41,19 +41,19 @@ export function openForReading(path: string): Connection {
 }
 
 /**
- * SQLite passes over a log that it cannot read, and with it over what was committed last. One of zeros was being begun
- * when the power went.
+ * SQLite ignores a log that it cannot read, and with it the latest commits. A log that starts with zeros is accepted:
+ * it was being created during a power cut.
  */
 function requireLog(path: string): void {
-  const head = headOf(`${path}-wal`);
-  if (head === undefined || head === 0 || LOG_MAGIC.has(head)) return;
+  const magic = magicOf(`${path}-wal`);
+  if (magic === undefined || magic === 0 || LOG_MAGIC.has(magic)) return;
   throw unavailable(
-    `${path}-wal is damaged, and with it what was stored last: restore a backup, or move it away to go on without that. Nothing was changed.`,
+    `${path}-wal is damaged, and the latest commits with it: restore a backup, or move the file away to continue without those commits. Nothing was changed.`,
     60,
   );
 }
 
-function headOf(path: string): number | undefined {
+function magicOf(path: string): number | undefined {
   if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) < 4) return undefined;
   const file = openSync(path, "r");
   try {
@@ -75,7 +75,7 @@ function connectToWrite(options: WritingOptions): Connection {
   });
 }
 
-/** What the log holds goes into the database, so that its place can be written to again. */
+/** Copies the log into the database, so that the file of the log can be overwritten from its start. */
 export function makeRoom(write: Connection, reserve: Reserve | undefined): void {
   reserve?.release();
   try {
@@ -86,27 +86,27 @@ export function makeRoom(write: Connection, reserve: Reserve | undefined): void 
 }
 
 export function closeWriting(write: Connection): void {
-  // What has not committed by now was never acknowledged.
+  // An uncommitted transaction was never acknowledged.
   if (write.inTransaction) write.run("ROLLBACK");
   shrinkLog(write);
   write.close();
 }
 
-/** Closed again when `prepare` or a setting fails. */
+/** Closes the connection again when `prepare` or a setting fails. */
 function connect(path: string, options: { create: boolean }, prepare: (connection: Connection) => void): Connection {
   using opened = new DisposableStack();
   const connection = opened.adopt(
     new Connection(path, { readwrite: true, create: options.create, strict: true }),
     (failed) => failed.close(),
   );
-  // Waiting for a lock blocks every request, so SQLite waits briefly and the writer waits on without blocking.
+  // SQLite's wait for a lock blocks every request, so it is short; the writer then waits longer without blocking.
   connection.run("PRAGMA busy_timeout = 100");
   connection.run("PRAGMA journal_mode = WAL");
   connection.run("PRAGMA synchronous = FULL");
   connection.run("PRAGMA foreign_keys = ON");
-  // Savepoints keep what they may have to undo; in a file it would leave the data folder, and cost a publish much.
+  // Savepoints store their undo data here; in a file it would leave the data folder, and slow down every publish.
   connection.run("PRAGMA temp_store = MEMORY");
-  // Fewer, larger checkpoints: each writes pages that many publishes have touched, and syncs the database.
+  // Fewer, larger checkpoints: a checkpoint writes each page once for many publishes, and syncs the database.
   connection.run("PRAGMA wal_autocheckpoint = 4000");
   connection.run("PRAGMA journal_size_limit = 67108864");
   connection.run("PRAGMA cache_size = -16384");
@@ -130,24 +130,24 @@ export function shrinkLog(write: Connection): void {
   try {
     write.run("PRAGMA wal_checkpoint(TRUNCATE)");
   } catch {
-    // On a disk that takes nothing the log stays as it is, and the next start reads it.
+    // On a full disk the log remains unchanged, and the next start reads it.
   }
 }
 
-/** A file that was put there by mistake is somebody's, and gets no tables of ours. */
+/** Refuses another program's database, put there by mistake, instead of creating tables in it. */
 function refuseForeign(connection: Connection, path: string): void {
   const tables = connection.query<{ name: string }, []>("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
   if (tables.length === 0 || tables.some(({ name }) => name === "schema_migration")) return;
-  throw unavailable(`${path} is a database of something else: put back that of condarium. Nothing was changed.`, 60);
+  throw unavailable(`${path} is another program's database: put the condarium database back. Nothing was changed.`, 60);
 }
 
-/** What SQLite itself says of the file, and of what durability needs. */
+/** The problems that SQLite finds in the file, and settings that durability requires. */
 export function integrityProblems(read: Connection, write: Connection): string[] {
   const problems: string[] = [];
   const integrity = read.query<{ integrity_check: string }, []>("PRAGMA integrity_check").all();
   for (const row of integrity) if (row.integrity_check !== "ok") problems.push(`integrity: ${row.integrity_check}`);
   const foreign = read.query<{ table: string; rowid: number }, []>("PRAGMA foreign_key_check").all();
-  for (const row of foreign) problems.push(`foreign key: row ${row.rowid} of ${row.table} points nowhere`);
+  for (const row of foreign) problems.push(`foreign key: row ${row.rowid} of ${row.table} references a missing row`);
   const mode = write.query<{ journal_mode: string }, []>("PRAGMA journal_mode").get()?.journal_mode;
   if (mode !== "wal") problems.push(`journal_mode is ${mode}, not wal`);
   const synchronous = write.query<{ synchronous: number }, []>("PRAGMA synchronous").get()?.synchronous;

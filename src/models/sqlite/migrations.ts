@@ -1,4 +1,4 @@
-// Brings a database to this binary's schema. The SQL is embedded, so the binary needs no folder beside it.
+// Migrates a database to this binary's schema. The SQL is embedded, so the binary needs no folder beside it.
 
 import type { Database as Connection } from "bun:sqlite";
 import { unavailable } from "../../errors.ts";
@@ -20,11 +20,12 @@ const MIGRATIONS: readonly Migration[] = [
   { number: 3, minReader: 1, sql: principals },
 ];
 
-/** The schema number this binary knows. */
+/** The schema number that this binary supports. */
 export const SCHEMA_NUMBER = MIGRATIONS.length;
 
 /**
- * Applies what is missing up to a schema number, each migration in a transaction of its own, so that a crash leaves whole steps only.
+ * Applies the missing migrations up to a schema number, each in its own transaction, so that a crash never leaves a
+ * partial step.
  * Errors: `unavailable` when a newer release has made the database unreadable for this one; nothing is written then.
  */
 export function migrate(connection: Connection, now: number, through = SCHEMA_NUMBER): void {
@@ -49,13 +50,13 @@ function refuseNewer(connection: Connection): void {
     .get();
   if ((row?.needed ?? 0) <= SCHEMA_NUMBER) return;
   throw unavailable(
-    `The database needs a newer condarium: it asks for schema ${row?.needed}, this binary knows ${SCHEMA_NUMBER}. Nothing was changed.`,
+    `The database needs a newer condarium: it requires schema ${row?.needed}, this binary supports ${SCHEMA_NUMBER}. Nothing was changed.`,
     60,
   );
 }
 
 function apply(connection: Connection, migration: Migration, now: number): void {
-  // What is applied already takes no lock: a start does not depend on who else works on the database.
+  // An applied migration takes no lock, so a start does not wait for other processes that use the database.
   if (isApplied(connection, migration.number)) return;
   connection.run("BEGIN IMMEDIATE");
   try {

@@ -1,4 +1,4 @@
-// Whole tables as rows that any engine can read: out of a copy of the database, and into a new one.
+// Reads complete tables of a database copy as engine-neutral rows, and inserts such rows into a new database.
 
 import { Database as Connection, type SQLQueryBindings } from "bun:sqlite";
 import { getTableConfig, SQLiteTable } from "drizzle-orm/sqlite-core";
@@ -7,26 +7,26 @@ import { isDatabaseFull, toAppError } from "./errors.ts";
 import { migrate, schemaNumber } from "./migrations.ts";
 import * as schema from "../schema/sqlite.ts";
 
-/** By the names of the columns: text, integers, booleans and null. */
+/** Values by column name: text, integers, booleans and null. */
 export type TableRow = Readonly<Record<string, string | number | boolean | null>>;
 
 export type TableSource = {
   readonly schema: number;
-  /** Those with something to keep, by name. */
+  /** The tables to back up, sorted by name. */
   readonly tables: readonly string[];
-  /** In the order of the key. */
+  /** The rows of a table, ordered by primary key. */
   rows(table: string): Iterable<TableRow>;
-  /** The greatest id that was ever given, whether or not its row is still there; undefined where ids are not given. */
+  /** The greatest id ever assigned, even if its row was deleted; undefined when the table has assigned none. */
   lastId(table: string): number | undefined;
   close(): void;
 };
 
 export type TableTarget = {
-  /** The columns of a table, undefined when there is none. */
+  /** The columns of a table; undefined when there is no such table. */
   columns(table: string): readonly string[] | undefined;
   insert(table: string, rows: readonly TableRow[]): void;
   setLastId(table: string, id: number): void;
-  /** Brings it to this binary's schema, and answers what SQLite finds wrong. */
+  /** Migrates the database to this binary's schema; returns the problems that SQLite finds. */
   finish(now: number): string[];
   close(): void;
 };
@@ -37,13 +37,13 @@ type Table = {
   readonly key: readonly string[];
 };
 
-/** What it asks for is over when it is restored. */
-const LEFT_OUT = new Set(["lease"]);
+/** A lease has expired by the time a backup is restored. */
+const EXCLUDED = new Set(["lease"]);
 const TABLES = new Map<string, Table>(
   Object.values(schema)
     .filter((table) => table instanceof SQLiteTable)
     .map((table) => getTableConfig(table))
-    .filter(({ name }) => !LEFT_OUT.has(name))
+    .filter(({ name }) => !EXCLUDED.has(name))
     .map(({ name, columns, primaryKeys }) => [
       name,
       {
@@ -57,19 +57,21 @@ const TABLES = new Map<string, Table>(
 );
 
 /**
- * A copy of the database as it is at this moment, made in one read transaction beside those who write.
+ * Copies a consistent snapshot of the database, in one read transaction that does not block writers.
  * Errors: `no-space`, `unavailable`.
  */
 export function copyDatabase(from: string, to: string): void {
   const connection = new Connection(from, { readwrite: true, create: false });
   try {
     connection.run("PRAGMA busy_timeout = 5000");
-    // It is read and thrown away: nobody needs it on the disk.
+    // The copy is temporary: it need not survive a power cut.
     connection.run("PRAGMA synchronous = OFF");
     connection.run("VACUUM INTO ?", [to]);
   } catch (error) {
     if (!isDatabaseFull(error)) throw toAppError(error);
-    throw new AppError("no-space", `The disk of ${to} is full: make room there, and run this again.`, { cause: error });
+    throw new AppError("no-space", `The disk of ${to} is full: free some space there, then run this again.`, {
+      cause: error,
+    });
   } finally {
     connection.close();
   }
@@ -91,10 +93,10 @@ export function openTableSource(path: string): TableSource {
   };
 }
 
-/** A new file with the tables of a schema number, which may be older than this binary's. */
+/** Creates a database with the tables of a schema number, which can be older than this binary's. */
 export function createTableTarget(path: string, number: number, now: number): TableTarget {
   const db = new Connection(path, { readwrite: true, create: true, strict: true });
-  // Nobody reads it before it is whole, and what is whole is made durable as a file.
+  // The file is read only once it is complete, and the caller then syncs it.
   db.run("PRAGMA journal_mode = OFF");
   db.run("PRAGMA synchronous = OFF");
   db.run("PRAGMA foreign_keys = OFF");
@@ -115,8 +117,8 @@ export function createTableTarget(path: string, number: number, now: number): Ta
       const integrity = db.query<{ integrity_check: string }, []>("PRAGMA integrity_check").all();
       const foreign = db.query<{ table: string; rowid: number; parent: string }, []>("PRAGMA foreign_key_check").all();
       return [
-        ...integrity.map((row) => row.integrity_check).filter((said) => said !== "ok"),
-        ...foreign.map(({ table, rowid, parent }) => `row ${rowid} of ${table} refers to no row of ${parent}`),
+        ...integrity.map((row) => row.integrity_check).filter((result) => result !== "ok"),
+        ...foreign.map(({ table, rowid, parent }) => `row ${rowid} of ${table} references a missing row of ${parent}`),
       ];
     },
     close: () => db.close(),
@@ -127,10 +129,10 @@ export function createTableTarget(path: string, number: number, now: number): Ta
 function insertRows(db: Connection, table: string, columns: readonly string[], rows: readonly TableRow[]): void {
   const names = columns.map(quoted).join(", ");
   const values = columns.map(() => "?").join(", ");
-  const put = db.query<null, SQLQueryBindings[]>(`INSERT INTO ${quoted(table)} (${names}) VALUES (${values})`);
+  const insert = db.query<null, SQLQueryBindings[]>(`INSERT INTO ${quoted(table)} (${names}) VALUES (${values})`);
   db.run("BEGIN");
   try {
-    for (const row of rows) put.run(...columns.map((column) => toValue(row[column] ?? null)));
+    for (const row of rows) insert.run(...columns.map((column) => toValue(row[column] ?? null)));
   } catch (error) {
     throw malformed(`A row does not fit into ${table}: ${error instanceof Error ? error.message : String(error)}.`);
   } finally {

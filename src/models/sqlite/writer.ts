@@ -1,4 +1,4 @@
-// The one writer: a queue of units of work, committed together so that many share one fsync.
+// The single writer: a queue of units of work, committed together so that many units share one fsync.
 
 import type { Database as Connection } from "bun:sqlite";
 import { AppError, unavailable } from "../../errors.ts";
@@ -7,31 +7,31 @@ import { isDatabaseBusy, isLogSyncFailure, toAppError } from "./errors.ts";
 export type Writer<Tx> = { run<T>(work: (tx: Tx) => Promise<T>, options?: UnitOptions): Promise<T> };
 
 export type UnitOptions = {
-  /** For work that makes room: on a full disk it is done once more with what is kept for that. */
+  /** For work that frees space: on a full disk it is retried once, with the reserved disk space. */
   readonly evenIfFull?: boolean;
-  /** For what no answer to a stranger can depend on, as a failed login: it is no change to `onChange`. */
+  /** For a change that no anonymous response depends on, such as a failed login: it does not call `onChange`. */
   readonly isUnseen?: boolean;
 };
 
 export type WriterOptions<Tx> = {
   readonly connection: Connection;
-  /** Makes what a unit works with, which has to refuse once the unit is no longer open. */
+  /** Creates the transaction of a unit; the transaction must refuse use once the unit is no longer open. */
   readonly transactionOf: (isOpen: () => boolean) => Tx;
-  /** Throws when what is committed would be lost: asked before each commit, and once more before it is acknowledged. */
+  /** Throws when a commit would be lost. Called before each commit, and again before the commit is acknowledged. */
   readonly requireFiles?: (() => void) | undefined;
   readonly failpoint?: ((name: string) => void) | undefined;
   readonly onFatal?: ((error: unknown) => void) | undefined;
-  /** Told just before a commit of anything that is not unseen. */
+  /** Called just before a commit with at least one unit that is not `isUnseen`. */
   readonly onChange?: (() => void) | undefined;
-  /** Makes room for a change that makes more. */
+  /** Frees disk space for the retry of an `evenIfFull` unit. */
   readonly onFull?: (() => void) | undefined;
 };
 
 type Unit<Tx> = {
   readonly work: (tx: Tx) => Promise<unknown>;
   readonly isUnseen: boolean;
-  /** True until it has been. */
-  mayBeTriedAgain: boolean;
+  /** True for an `evenIfFull` unit until its retry. */
+  canRetry: boolean;
   settle(outcome: Outcome): void;
 };
 type Outcome = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: unknown };
@@ -48,7 +48,7 @@ export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
   async function drain(): Promise<void> {
     draining = true;
     while (waiting.length > 0) {
-      // One turn of the event loop: what has just become ready for the database comes along.
+      // Waits one turn of the event loop, so that units which become ready in it join the commit.
       await new Promise((resolve) => setImmediate(resolve));
       await commitTogether(options, waiting);
     }
@@ -59,15 +59,15 @@ export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
     run: <T>(work: (tx: Tx) => Promise<T>, { evenIfFull = false, isUnseen = false }: UnitOptions = {}) =>
       new Promise<T>((resolve, reject) => {
         if (waiting.length >= UNITS_WAITING) {
-          reject(unavailable("Too many changes wait for the database.", 5));
+          reject(unavailable("Too many changes are waiting for the database. Retry later.", 5));
           return;
         }
         const settle = (outcome: Outcome): void => {
-          // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it came out of `work` itself
+          // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the value that `work` returned
           if (outcome.ok) resolve(outcome.value as T);
           else reject(outcome.error);
         };
-        waiting.push({ work, isUnseen, mayBeTriedAgain: evenIfFull, settle });
+        waiting.push({ work, isUnseen, canRetry: evenIfFull, settle });
         if (!draining) void drain();
       }),
   };
@@ -90,32 +90,32 @@ async function commitTogether<Tx>(options: WriterOptions<Tx>, waiting: Unit<Tx>[
     rollback(options.connection);
     if (isLogSyncFailure(error)) options.onFatal?.(error);
     const failure: Outcome = { ok: false, error: toAppError(error) };
-    // Without the lock, all who waited for it have waited long enough.
+    // Without the lock every waiting unit fails: all have waited long enough.
     if (units.length === 0) units = waiting.splice(0);
-    settleOrRepeat(options, waiting, units, () => failure);
+    settleOrRetry(options, waiting, units, () => failure);
     return;
   }
   const none: Outcome = { ok: false, error: new Error("a unit of work has no outcome") };
-  settleOrRepeat(options, waiting, units, (position) => outcomes[position] ?? none);
+  settleOrRetry(options, waiting, units, (position) => outcomes[position] ?? none);
 }
 
-/** Outside of any transaction: units that found the disk full and may be tried again go to the front. */
-function settleOrRepeat<Tx>(
+/** Runs outside of any transaction. Units that failed on a full disk and can retry go to the front of the queue. */
+function settleOrRetry<Tx>(
   options: WriterOptions<Tx>,
   waiting: Unit<Tx>[],
   units: readonly Unit<Tx>[],
   outcomeOf: (position: number) => Outcome,
 ): void {
-  const again: Unit<Tx>[] = [];
+  const retried: Unit<Tx>[] = [];
   for (const [position, unit] of units.entries()) {
     const outcome = outcomeOf(position);
-    if (unit.mayBeTriedAgain && isFull(outcome)) again.push(unit);
+    if (unit.canRetry && isFull(outcome)) retried.push(unit);
     else unit.settle(outcome);
   }
-  if (again.length === 0) return;
-  for (const unit of again) unit.mayBeTriedAgain = false;
+  if (retried.length === 0) return;
+  for (const unit of retried) unit.canRetry = false;
   options.onFull?.();
-  waiting.unshift(...again);
+  waiting.unshift(...retried);
 }
 
 function isFull(outcome: Outcome): boolean {
@@ -142,7 +142,7 @@ async function inSavepoint<Tx>(options: WriterOptions<Tx>, unit: Unit<Tx>): Prom
     connection.run("RELEASE unit");
     return { ok: true, value };
   } catch (error) {
-    // A full disk makes SQLite roll back everything by itself: then the whole commit fails with that error.
+    // On a full disk SQLite itself rolls back the transaction: then the entire commit fails with this error.
     if (!connection.inTransaction) throw error;
     connection.run("ROLLBACK TO unit");
     connection.run("RELEASE unit");
@@ -150,7 +150,7 @@ async function inSavepoint<Tx>(options: WriterOptions<Tx>, unit: Unit<Tx>): Prom
   }
 }
 
-/** The transaction refuses to be used when this has ended, whoever still holds it. */
+/** The transaction refuses use after this returns, even in code that still has a reference to it. */
 async function runUnit<Tx>({ transactionOf }: WriterOptions<Tx>, unit: Unit<Tx>): Promise<unknown> {
   let isOpen = true;
   try {
@@ -164,6 +164,6 @@ function rollback(connection: Connection): void {
   try {
     if (connection.inTransaction) connection.run("ROLLBACK");
   } catch {
-    // A connection that has been closed meanwhile has rolled back already; the first error is the one to tell.
+    // A connection that was closed meanwhile has already rolled back; the caller reports the first error.
   }
 }

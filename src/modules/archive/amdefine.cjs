@@ -1,4 +1,4 @@
-// Stands in for the `amdefine` package that compressjs asks for: static requires, so that a bundler sees every part.
+// Replaces the `amdefine` package that compressjs requires: these requires are static, so a bundler finds every file.
 
 const parts = {
   "./freeze": () => require("compressjs/lib/freeze.js"),
@@ -10,6 +10,6 @@ const parts = {
   "./Util": () => require("compressjs/lib/Util.js"),
 };
 
-module.exports = (module) => (names, make) => {
-  module.exports = make(...names.map((name) => parts[name]()));
+module.exports = (module) => (names, factory) => {
+  module.exports = factory(...names.map((name) => parts[name]()));
 };

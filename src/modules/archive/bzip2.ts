@@ -1,5 +1,5 @@
-// Decodes bzip2 block by block, in bounded memory, and refuses anything but whole streams.
-// By hand, since compressjs and seek-bzip hold all of it, and end with the first stream without a word.
+// Decodes bzip2 block by block in bounded memory; refuses everything but one complete stream.
+// Hand-written: compressjs and seek-bzip hold the complete data in memory, and silently stop after the first stream.
 
 import { ArchiveRefusal } from "./refusal.ts";
 
@@ -7,7 +7,7 @@ type BitReader = {
   readonly source: Iterator<Uint8Array>;
   chunk: Uint8Array;
   at: number;
-  /** The last bytes read, newest lowest; the low `count` bits are not used yet. */
+  /** The last bytes read, the newest in the lowest bits; the low `count` bits are unused so far. */
   bits: number;
   count: number;
 };
@@ -17,7 +17,7 @@ type HuffmanTable = {
   readonly fast: Uint16Array;
   /** The largest code of each length, -1 where there is none. */
   readonly limit: Int32Array;
-  /** What to add to a code of that length to get its place in `symbols`. */
+  /** By code length: the number to add to a code to get its index in `symbols`. */
   readonly offset: Int32Array;
   readonly symbols: Uint16Array;
 };
@@ -33,13 +33,13 @@ type BlockHeader = {
 const OUTPUT = 1024 ** 2;
 const FAST_BITS = 10;
 const MAX_CODE_BITS = 20;
-/** A code uses the next table after so many symbols. */
+/** Symbols that are decoded with one table. */
 const GROUP = 50;
-/** Bytes of one output step at most: four equal bytes, a count of up to 255 more. */
+/** Bytes of the longest run: four equal bytes and a count of up to 255 more. */
 const LONGEST_RUN = 259;
 const MAX_RUN_WEIGHT = 2 ** 21;
 
-/** Yields the decoded bytes; a chunk is overwritten when the next one is asked for. */
+/** Yields the decoded bytes; each chunk is overwritten by the next one. */
 export function* decompressBzip2(source: Iterable<Uint8Array>): Generator<Uint8Array, void, undefined> {
   const reader: BitReader = { source: source[Symbol.iterator](), chunk: new Uint8Array(0), at: 0, bits: 0, count: 0 };
   yield* decodeStream(reader, new Uint8Array(OUTPUT));
@@ -50,17 +50,17 @@ export function* decompressBzip2(source: Iterable<Uint8Array>): Generator<Uint8A
 
 function* decodeStream(reader: BitReader, output: Uint8Array): Generator<Uint8Array> {
   const level = take(reader, 8) === 0x42 && take(reader, 16) === 0x5a68 ? take(reader, 8) - 0x30 : 0;
-  if (level < 1 || level > 9) throw corrupt("its first bytes are not those of bzip2");
+  if (level < 1 || level > 9) throw corrupt("it does not start with a bzip2 header");
   const block = new Uint32Array(level * 100_000);
   const counts = new Int32Array(256);
   let crc = 0;
   for (;;) {
     const magic = [take(reader, 16), take(reader, 16), take(reader, 16)].map((part) => part.toString(16)).join(" ");
     if (magic === "1772 4538 5090") break;
-    if (magic !== "3141 5926 5359") throw corrupt("a block does not start with its mark");
+    if (magic !== "3141 5926 5359") throw corrupt("a block does not start with the block mark");
     const header = readBlockHeader(reader);
     const length = decodeSymbols(reader, header, block, counts);
-    if (header.origin >= length) throw corrupt("a block starts outside itself");
+    if (header.origin >= length) throw corrupt("the start position of a block is outside the block");
     yield* invert(header, block, length, counts, output);
     crc = ((crc << 1) | (crc >>> 31)) ^ header.crc;
   }
@@ -70,18 +70,18 @@ function* decodeStream(reader: BitReader, output: Uint8Array): Generator<Uint8Ar
 
 function readBlockHeader(reader: BitReader): BlockHeader {
   const crc = take32(reader);
-  if (take(reader, 1) === 1) throw corrupt("it uses the randomised blocks of 1996");
+  if (take(reader, 1) === 1) throw corrupt("it uses the randomized blocks of 1996");
   const origin = take(reader, 24);
   const bytes = readUsedBytes(reader);
   if (bytes.length === 0) throw corrupt("a block uses no byte at all");
   const tableCount = take(reader, 3);
-  if (tableCount < 2 || tableCount > 6) throw corrupt("a block has an impossible number of tables");
+  if (tableCount < 2 || tableCount > 6) throw corrupt("a block has an invalid number of tables");
   const selectors = new Uint8Array(take(reader, 15));
   const order = Uint8Array.of(0, 1, 2, 3, 4, 5);
   for (let index = 0; index < selectors.length; index += 1) {
     let rank = 0;
     while (take(reader, 1) === 1) rank += 1;
-    if (rank >= tableCount) throw corrupt("a block selects a table that it does not have");
+    if (rank >= tableCount) throw corrupt("a block selects a missing table");
     selectors[index] = moveToFront(order, rank);
   }
   const tables = Array.from({ length: tableCount }, () => readTable(reader, bytes.length + 2));
@@ -104,7 +104,7 @@ function readTable(reader: BitReader, size: number): HuffmanTable {
   let length = take(reader, 5);
   for (let symbol = 0; symbol < size; symbol += 1) {
     while (length >= 1 && length <= MAX_CODE_BITS && take(reader, 1) === 1) length += take(reader, 1) === 1 ? -1 : 1;
-    if (length < 1 || length > MAX_CODE_BITS) throw corrupt("a code has an impossible length");
+    if (length < 1 || length > MAX_CODE_BITS) throw corrupt("a code has an invalid length");
     lengths[symbol] = length;
   }
   return buildTable(lengths);
@@ -121,7 +121,7 @@ function buildTable(lengths: Uint8Array): HuffmanTable {
     offset[length] = placed - code;
     for (let symbol = 0; symbol < lengths.length; symbol += 1) {
       if (lengths[symbol] !== length) continue;
-      if (code >= 1 << length) throw corrupt("a table has more codes than there can be");
+      if (code >= 1 << length) throw corrupt("a table has more codes than their lengths allow");
       symbols[placed] = symbol;
       placed += 1;
       limit[length] = code;
@@ -134,7 +134,7 @@ function buildTable(lengths: Uint8Array): HuffmanTable {
   return { fast, limit, offset, symbols };
 }
 
-/** Undoes the Huffman codes, the zero runs and the move-to-front order; fills `block`, counts each byte. */
+/** Undoes the Huffman codes, the zero runs and the move-to-front order; fills `block` and counts each byte value. */
 function decodeSymbols(reader: BitReader, header: BlockHeader, block: Uint32Array, counts: Int32Array): number {
   const { bytes, selectors, tables } = header;
   const order = bytes.slice();
@@ -149,7 +149,7 @@ function decodeSymbols(reader: BitReader, header: BlockHeader, block: Uint32Arra
       left = GROUP;
     }
     left -= 1;
-    if (table === undefined) throw corrupt("a block is longer than its list of tables");
+    if (table === undefined) throw corrupt("a block is longer than its list of tables covers");
     const symbol = nextSymbol(reader, table);
     if (symbol <= 1) {
       if (weight > MAX_RUN_WEIGHT) throw corrupt("a run is longer than a block");
@@ -159,14 +159,14 @@ function decodeSymbols(reader: BitReader, header: BlockHeader, block: Uint32Arra
     }
     if (run > 0) {
       const byte = order[0] ?? 0;
-      if (length + run > block.length) throw corrupt("a block is longer than it may be");
+      if (length + run > block.length) throw corrupt("a block is longer than the stream's block size");
       block.fill(byte, length, length + run);
       counts[byte] = (counts[byte] ?? 0) + run;
       length += run;
       [run, weight] = [0, 1];
     }
     if (symbol === endOfBlock) return length;
-    if (length === block.length) throw corrupt("a block is longer than it may be");
+    if (length === block.length) throw corrupt("a block is longer than the stream's block size");
     const byte = moveToFront(order, symbol - 1);
     counts[byte] = (counts[byte] ?? 0) + 1;
     block[length] = byte;
@@ -188,10 +188,10 @@ function nextSymbol(reader: BitReader, table: HuffmanTable): number {
     reader.count = count - length;
     return table.symbols[code + (table.offset[length] ?? 0)] ?? 0;
   }
-  throw corrupt("it has bits that are no code");
+  throw corrupt("it has bits that match no code");
 }
 
-/** Undoes the Burrows-Wheeler transform and the first run lengths, and checks the block's checksum. */
+/** Undoes the Burrows-Wheeler transform and the initial run-length encoding, and checks the block's checksum. */
 function* invert(
   header: BlockHeader,
   block: Uint32Array,
@@ -207,9 +207,9 @@ function* invert(
   }
   for (let index = 0; index < length; index += 1) {
     const byte = (block[index] ?? 0) & 0xff;
-    const place = counts[byte] ?? 0;
-    counts[byte] = place + 1;
-    block[place] = (block[place] ?? 0) | (index << 8);
+    const sorted = counts[byte] ?? 0;
+    counts[byte] = sorted + 1;
+    block[sorted] = (block[sorted] ?? 0) | (index << 8);
   }
   let position = (block[header.origin] ?? 0) >>> 8;
   let [crc, filled, previous, equal] = [-1, 0, -1, 0];
@@ -239,7 +239,7 @@ function* invert(
   yield output.subarray(0, filled);
 }
 
-/** The checksum after `count` more bytes that are all the same: long runs are what little data can grow most by. */
+/** The checksum after `count` more equal bytes. Fast for long runs, by which little input gives the most output. */
 function crcOfRun(crc: number, byte: number, count: number): number {
   if (count < SHORT_RUN) {
     let sum = crc;
@@ -256,7 +256,7 @@ function crcOfRun(crc: number, byte: number, count: number): number {
   );
 }
 
-/** What each byte of the checksum, and the repeated byte, become after so many steps: these only ever add up by xor. */
+/** What each byte of the checksum, and the repeated byte, become after `count` steps; xor combines the results. */
 function buildRunTable(count: number): Int32Array {
   const table = new Int32Array(5 * 256);
   for (let bit = 0; bit < 40; bit += 1) {
@@ -291,7 +291,7 @@ function take32(reader: BitReader): number {
 
 function fill(reader: BitReader, bits: number): void {
   while (reader.count < bits) {
-    if (!hasMore(reader)) throw corrupt("it ends too early");
+    if (!hasMore(reader)) throw corrupt("it is truncated");
     reader.bits = (reader.bits << 8) | (reader.chunk[reader.at] ?? 0);
     reader.at += 1;
     reader.count += 8;
@@ -313,7 +313,7 @@ function corrupt(reason: string): ArchiveRefusal {
   return new ArchiveRefusal("bzip2-corrupt", "", `The bzip2 data is broken: ${reason}.`, fix);
 }
 
-/** rattler stops after the first, conda and mamba read on. */
+/** rattler stops after the first stream; conda and mamba read all streams. */
 function severalStreams(): ArchiveRefusal {
   const message = "The file holds several bzip2 streams, and some clients read only the first.";
   const fix = "Write the archive as one bzip2 stream, for example with bzip2 instead of pbzip2.";
@@ -322,11 +322,11 @@ function severalStreams(): ArchiveRefusal {
 
 function trailing(): ArchiveRefusal {
   const fix = "Remove the bytes after the end of the bzip2 data, or build the package again.";
-  return new ArchiveRefusal("bzip2-trailing-data", "", "Something that is not bzip2 follows the bzip2 data.", fix);
+  return new ArchiveRefusal("bzip2-trailing-data", "", "Bytes that are not bzip2 follow the bzip2 data.", fix);
 }
 
 const SHORT_RUN = 16;
-/** By the length of the run. */
+/** The index is the length of the run. */
 const RUN_TABLES: (Int32Array | undefined)[] = [];
 
 const CRC_TABLE = Int32Array.from({ length: 256 }, (_, byte) => {

@@ -1,4 +1,4 @@
-// Reads parts of an open file without loading it; in a worker thread, so synchronously.
+// Reads ranges of an open file without loading the complete file. Synchronous, as it runs in worker threads.
 
 import { readSync } from "node:fs";
 
@@ -10,7 +10,7 @@ export function readAt(fd: number, position: number, length: number): Buffer {
   return bytes;
 }
 
-/** The chunks of a part, in one buffer that each chunk overwrites. */
+/** Yields a range in chunks. All chunks share one buffer: each overwrites the one before. */
 export function* readRange(fd: number, start: number, length: number): Generator<Uint8Array, void, undefined> {
   const buffer = Buffer.alloc(Math.min(CHUNK, length));
   for (let at = 0; at < length;) {
@@ -22,6 +22,6 @@ export function* readRange(fd: number, start: number, length: number): Generator
 
 function readSome(fd: number, buffer: Buffer, from: number, to: number, position: number): number {
   const count = readSync(fd, buffer, from, to - from, position);
-  if (count === 0) throw new Error("The file became shorter while it was read.");
+  if (count === 0) throw new Error("The file was truncated while it was read.");
   return count;
 }

@@ -1,4 +1,4 @@
-// What a member of an archive may be called, so that it lands inside the folder it is unpacked to on every system.
+// Checks the path of an archive member, so that every system unpacks it inside the target folder.
 
 const MAX_PATH = 4096;
 const MAX_PART = 255;
@@ -9,7 +9,7 @@ const UPWARD = /(?:^|\/)\.\.(?:\/|$)/;
 const EMPTY_PART = /(?:^|\/)\.?(?:\/|$)/;
 
 const NOT_ASCII = /[^\0-\x7f]/;
-/** Windows drops these at the end of a name, HFS+ those wherever they stand. */
+/** Windows drops these at the end of a name; HFS+ ignores the characters of `IGNORED` everywhere. */
 const IGNORED_AT_END = /[. ](?:\/|$)/;
 const IGNORED = /[\u200c-\u200d\u206a-\u206f\ufeff]/g;
 
@@ -24,14 +24,14 @@ export function decodeUtf8(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** What is wrong with a path, in words that follow it; undefined when nothing is. */
+/** Returns the fault of a path, worded to follow "The path ..."; undefined for a valid path. */
 export function pathProblem(path: string): string | undefined {
   if (path === "") return "is empty";
   if (HIDDEN.test(path)) return "has control or direction characters";
   if (path.includes("\\")) return "has a backslash";
   if (path.startsWith("/") || /^[A-Za-z]:/.test(path)) return "is absolute";
   if (isLong(path, MAX_PATH)) return `is longer than ${MAX_PATH} bytes`;
-  if (UPWARD.test(path)) return "leads out with `..`";
+  if (UPWARD.test(path)) return "has a `..` part";
   if (EMPTY_PART.test(path)) return "has an empty part or a `.`";
   if (isLong(path, MAX_PART) && path.split("/").some((part) => isLong(part, MAX_PART))) {
     return `has a part of more than ${MAX_PART} bytes`;
@@ -39,7 +39,7 @@ export function pathProblem(path: string): string | undefined {
   return undefined;
 }
 
-/** Same for the target of a symbolic link, which may lead anywhere. */
+/** The same for the target of a symbolic link, which is allowed to point anywhere. */
 export function targetProblem(target: string): string | undefined {
   if (target === "") return "is empty";
   if (HIDDEN.test(target)) return "has control or direction characters";
@@ -47,18 +47,18 @@ export function targetProblem(target: string): string | undefined {
 }
 
 /**
- * The same for paths that are one on systems that ignore case, how accents are composed, or what shows nothing and stands
- * at the end of a name.
+ * Maps paths to equal keys when some system treats them as the same path: systems ignore case, the composition of
+ * accents, invisible characters, or dots and spaces at the end of a name.
  */
 export function foldPath(path: string): string {
   const trimmed = IGNORED_AT_END.test(path) ? path.split("/").map(trimName).join("/") : path;
   if (!NOT_ASCII.test(trimmed)) return trimmed.toUpperCase();
   const visible = trimmed.replace(IGNORED, "").normalize("NFD");
-  // Both ways, since some letters have a twin in one case only.
+  // Both conversions, since some letters have a counterpart in one case only.
   return visible.toLowerCase().toUpperCase().normalize("NFD");
 }
 
-/** Whether a symbolic link at `path` stays inside the tree; only `..` at its start are sure to mean what they say. */
+/** Whether a symbolic link at `path` stays inside the tree; no when a `..` after a name could follow another link. */
 export function staysInside(path: string, target: string): boolean {
   if (target.startsWith("/") || target.includes("\\") || /^[A-Za-z]:/.test(target)) return false;
   const parts = target.split("/").filter((part) => part !== "" && part !== ".");

@@ -1,4 +1,4 @@
-// What is known of each path of a package, in few bytes a path: an object and a text for each would be ten times as many.
+// Kind and size of each path of a package, in compact tables: an object and a string per path take ten times as much.
 
 export type Kind = "file" | "directory" | "symlink" | "hardlink" | "implied";
 export type PathNode = { readonly kind: Kind; readonly size: number };
@@ -7,9 +7,9 @@ export type PathNodes = {
   get(path: string): PathNode | undefined;
   has(path: string): boolean;
   set(path: string, node: PathNode): void;
-  /** Marks a path that is there; answers whether it was marked before. */
+  /** Marks a stored path; returns whether it was marked before. */
   mark(path: string): "first" | "again" | "unknown";
-  /** Paths without a mark, in the order in which they were first set. */
+  /** Yields the unmarked paths in the order in which they were first set. */
   unmarked(): Generator<readonly [path: string, node: PathNode], void, undefined>;
   readonly size: number;
 };
@@ -18,10 +18,10 @@ const KINDS: readonly Kind[] = ["file", "directory", "symlink", "hardlink", "imp
 const KIND_BITS = 7;
 const MARK = 8;
 const FREE = -1;
-/** Of the longest path that is known, in UTF-8, and more than what a path can need that is only asked for. */
+/** Free bytes for the next path in UTF-8, more than any stored path has; the lookup of a longer path reserves more. */
 const ROOM = 16 * 1024;
 
-/** The paths' bytes lie one after the other; `slots` is a hash table of their numbers. */
+/** `text` holds the bytes of all paths, one path after another; `slots` is a hash table of the paths' numbers. */
 type Store = {
   text: Buffer;
   filled: number;
@@ -31,7 +31,7 @@ type Store = {
   sizes: Float64Array;
   kinds: Uint8Array;
   slots: Int32Array;
-  /** Unknown to others, so that nobody can build paths that all fall into one slot. */
+  /** Random, so that nobody can craft paths that all fall into one slot. */
   readonly seed: number;
 };
 
@@ -48,8 +48,8 @@ export function createPathNodes(): PathNodes {
     seed: crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
   };
   const find = (path: string): number | undefined => {
-    const place = locate(store, path);
-    return place.node === FREE ? undefined : place.node;
+    const { node } = locate(store, path);
+    return node === FREE ? undefined : node;
   };
   return {
     get: (path) => {
@@ -58,8 +58,8 @@ export function createPathNodes(): PathNodes {
     },
     has: (path) => find(path) !== undefined,
     set: (path, { kind, size }) => {
-      const place = locate(store, path);
-      const node = place.node === FREE ? add(store, place) : place.node;
+      const position = locate(store, path);
+      const node = position.node === FREE ? add(store, position) : position.node;
       store.kinds[node] = KINDS.indexOf(kind);
       store.sizes[node] = size;
     },
@@ -88,10 +88,10 @@ function nodeAt(store: Store, node: number): PathNode {
   return { kind, size: store.sizes[node] ?? 0 };
 }
 
-/** Where a path is, or would be; its bytes are then behind the filled ones. */
-type Place = { readonly node: number; readonly slot: number; readonly hash: number; readonly length: number };
+/** The slot of a path; the path's bytes follow the filled bytes. `node` is `FREE` when the path is not stored. */
+type Position = { readonly node: number; readonly slot: number; readonly hash: number; readonly length: number };
 
-function locate(store: Store, path: string): Place {
+function locate(store: Store, path: string): Position {
   const needed = store.filled + Math.max(ROOM, path.length * 3);
   if (needed > store.text.length) {
     const grown = Buffer.allocUnsafe(Math.max(needed, Math.ceil(store.text.length * 1.5)));
@@ -112,14 +112,14 @@ function locate(store: Store, path: string): Place {
   }
 }
 
-/** Adds the path that has just been located. */
-function add(store: Store, { slot, hash, length }: Place): number {
+/** Adds the path that the latest `locate()` looked for. */
+function add(store: Store, { slot, hash, length }: Position): number {
   const node = store.count;
   if (node === store.starts.length) {
-    store.starts = moved(store.starts, new Uint32Array(node * 2));
-    store.hashes = moved(store.hashes, new Uint32Array(node * 2));
-    store.sizes = moved(store.sizes, new Float64Array(node * 2));
-    store.kinds = moved(store.kinds, new Uint8Array(node * 2));
+    store.starts = copied(store.starts, new Uint32Array(node * 2));
+    store.hashes = copied(store.hashes, new Uint32Array(node * 2));
+    store.sizes = copied(store.sizes, new Float64Array(node * 2));
+    store.kinds = copied(store.kinds, new Uint8Array(node * 2));
   }
   store.starts[node] = store.filled;
   store.hashes[node] = hash;
@@ -130,7 +130,7 @@ function add(store: Store, { slot, hash, length }: Place): number {
   return node;
 }
 
-function moved<T extends { set(from: T): void }>(from: T, to: T): T {
+function copied<T extends { set(from: T): void }>(from: T, to: T): T {
   to.set(from);
   return to;
 }

@@ -1,9 +1,9 @@
-// Pulls chunks through a zlib stream: the source is read only as fast as the result is used.
+// Pipes chunks through a zlib stream; reads the source only as fast as the output is consumed.
 
 import type { Transform } from "node:stream";
 
-/** Ends with the source's own error, or with `broken()` when the decoder fails; may be left at any chunk. */
-export async function* through(
+/** Errors: the source's own, or `broken()` when the decoder fails. The consumer can stop after any chunk. */
+export async function* pipeThrough(
   decoder: Transform,
   source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   broken: () => Error,
@@ -23,7 +23,7 @@ async function* chunksOf(decoder: Transform): AsyncGenerator<Uint8Array, void, u
   for await (const chunk of decoder) if (chunk instanceof Uint8Array) yield chunk;
 }
 
-/** The error of the source, if it had one. Each chunk is done with before the next one is asked for. */
+/** Returns the error of the source, if any. The decoder consumes each chunk before the next one is requested. */
 async function feed(
   decoder: Transform,
   source: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,

@@ -1,10 +1,10 @@
-// How the readers of this folder say no: one error for what is refused, a reporter for what is only sloppy.
+// How the readers of this folder report problems: an error refuses the archive, a reporter takes warnings.
 
 /** Thrown by the archive readers: the archive is hostile, broken or past a limit, and nothing more is read. */
 export class ArchiveRefusal extends Error {
   override readonly name = "ArchiveRefusal";
   readonly rule: string;
-  /** The member it is about, `""` for the archive as a whole. */
+  /** The path of the member in question, `""` for the complete archive. */
   readonly path: string;
   readonly fix: string;
 
@@ -16,5 +16,5 @@ export class ArchiveRefusal extends Error {
   }
 }
 
-/** Told of what is readable but should not be there; the arguments are those of `ArchiveRefusal`. */
+/** Receives warnings about content that is readable but unwanted; the arguments are those of `ArchiveRefusal`. */
 export type Reporter = { warn(rule: string, path: string, message: string, fix: string): void };

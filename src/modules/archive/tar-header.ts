@@ -1,4 +1,4 @@
-// One 512-byte tar header, read strictly: what two readers could take differently is refused.
+// Reads one 512-byte tar header; refuses a header that two readers could interpret differently.
 // https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html
 
 import { ArchiveRefusal } from "./refusal.ts";
@@ -7,22 +7,22 @@ export type TarHeader = {
   /** The type byte as a character. */
   readonly type: string;
   readonly format: TarFormat;
-  /** Not decoded: a long name's beginning may end inside a character. */
+  /** Not decoded: a truncated long name can end inside a character. */
   readonly name: Uint8Array;
-  /** The name with what stands in front of it elsewhere in the header. */
+  /** The name joined to the prefix field of the header. */
   readonly path: Uint8Array;
   readonly link: Uint8Array;
   readonly size: number;
   readonly mode: number;
 };
 
-/** By its magic; `old` headers have none. */
+/** Derived from the magic; `old` headers have none. */
 type TarFormat = "ustar" | "gnu" | "old";
 
 export const BLOCK = 512;
 
 const CHECKSUM = { start: 148, end: 156 };
-/** Owner, group, time and device numbers: of no use here, but some readers take a broken one for the end of the archive. */
+/** Owner, group, time and device: unused here, but some readers take an invalid number for the end of the archive. */
 const UNUSED_NUMBERS = [
   [108, 116],
   [116, 124],
@@ -59,7 +59,7 @@ export function readTarHeader(block: Uint8Array): TarHeader {
 }
 
 export function sparse(path: string): ArchiveRefusal {
-  return tarRefusal("tar-sparse", path, "The member is a sparse file, which readers unpack differently.");
+  return tarRefusal("tar-sparse", path, "The member is a sparse file, which clients unpack differently.");
 }
 
 export function tarRefusal(rule: string, path: string, message: string): ArchiveRefusal {
@@ -67,8 +67,8 @@ export function tarRefusal(rule: string, path: string, message: string): Archive
 }
 
 /**
- * Python takes a prefix whatever the magic says, Rust and Go go by all of the magic, libarchive by half of it. In what
- * is not ustar, libarchive finds a sparse map where the prefix would be; behind one, Go finds the mark of star.
+ * Python reads the prefix whatever the magic is; Rust and Go compare the complete magic, libarchive half of it. Without
+ * the ustar magic, libarchive reads a sparse map from the prefix field; after a prefix, Go looks for the mark of star.
  */
 function readFormat(block: Uint8Array, path: Uint8Array): TarFormat {
   const format = FORMATS[toText(block.subarray(MAGIC.start, MAGIC.end))];
@@ -76,12 +76,12 @@ function readFormat(block: Uint8Array, path: Uint8Array): TarFormat {
     throw tarRefusal(
       "tar-magic",
       toText(path),
-      "A tar header has a magic that is neither that of ustar nor of GNU tar.",
+      "The magic of a tar header is neither that of ustar nor that of GNU tar.",
     );
   }
   const unused = block.subarray(format === "ustar" ? PREFIX.end : PREFIX.start);
   if (unused.some((byte) => byte !== 0)) {
-    const message = "A tar header has something in a place that only some readers look at.";
+    const message = "A tar header has data in a field that only some readers read.";
     throw tarRefusal("tar-ambiguous-header", toText(path), message);
   }
   return format;
@@ -92,14 +92,14 @@ function withPrefix(block: Uint8Array, path: Uint8Array): Uint8Array {
   return Buffer.concat([readName(block, PREFIX.start, PREFIX.end), Buffer.from("/"), path]);
 }
 
-/** Up to the first zero byte; some writers leave an older name behind it. */
+/** Returns the field up to its first zero byte; some writers leave an older name after it. */
 function readName(block: Uint8Array, start: number, end: number): Uint8Array {
   const field = block.subarray(start, end);
   const length = field.indexOf(0);
   return length === -1 ? field : field.subarray(0, length);
 }
 
-/** Octal digits, or base 256 after a first byte of 0x80 where the number needs it. */
+/** Reads octal digits, or a base-256 number after a first byte of 0x80. */
 function readNumber(block: Uint8Array, path: Uint8Array, start: number, end: number): number {
   if (block[start] !== 0x80) return readOctal(block, path, start, end);
   let value = 0;
@@ -108,7 +108,7 @@ function readNumber(block: Uint8Array, path: Uint8Array, start: number, end: num
   throw badNumber(path);
 }
 
-/** Rust has no other numbers for modes and checksums. */
+/** Reads octal digits, the only form that Rust accepts for modes and checksums. */
 function readOctal(block: Uint8Array, path: Uint8Array, start: number, end: number): number {
   let value = 0;
   let at = start;
@@ -124,14 +124,14 @@ function readOctal(block: Uint8Array, path: Uint8Array, start: number, end: numb
 
 function checkNumber(block: Uint8Array, path: Uint8Array, start: number, end: number): void {
   if (block[start] === 0xff) {
-    // A negative number; Python cannot set a time that does not fit 64 bits.
+    // A negative number in base 256; Python cannot set a time that does not fit 64 bits.
     const isSmall = block.subarray(start, end - 6).every((byte) => byte === 0xff);
     if (!isSmall) throw badNumber(path);
   } else if (skipBlank(block, start, end) < end) readNumber(block, path, start, end);
 }
 
 function badNumber(path: Uint8Array): ArchiveRefusal {
-  const message = "A tar header has a number that is broken, negative or too large.";
+  const message = "A tar header has a number that is invalid, negative or too large.";
   return tarRefusal("tar-bad-number", toText(path), message);
 }
 

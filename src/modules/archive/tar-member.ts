@@ -1,13 +1,13 @@
-// What a tar header and the headers before it say of one member; what one reader alone would believe is refused.
+// Describes a member from its tar header and the headers before it; refuses values that only some readers believe.
 
 import { decodeUtf8, pathProblem, targetProblem } from "./member-path.ts";
 import type { PaxRecords } from "./pax.ts";
 import { sparse, type TarHeader, tarRefusal } from "./tar-header.ts";
 
 export type TarMember = {
-  /** Without `./` in front and `/` behind. */
+  /** Without a leading `./` and a trailing `/`. */
   readonly path: string;
-  /** Whether the archive writes it with `./` in front. */
+  /** Whether the path has a leading `./` in the archive. */
   readonly isDotted: boolean;
   readonly type: "file" | "directory" | "symlink" | "hardlink";
   readonly size: number;
@@ -16,7 +16,7 @@ export type TarMember = {
   readonly link: string;
 };
 
-/** What the headers before a member say about it. */
+/** The values that the headers before a member give it. */
 export type Pending = { pax?: PaxRecords; global?: PaxRecords; longName?: string; longLink?: string };
 
 const TYPES: Readonly<Record<string, TarMember["type"]>> = {
@@ -29,14 +29,14 @@ const TYPES: Readonly<Record<string, TarMember["type"]>> = {
 
 /** The largest size that fits the header's octal digits. */
 const MAX_OCTAL_SIZE = 8 ** 11 - 1;
-/** Bytes of the name in a header. A writer that cuts a longer one may leave out the character that would be split. */
+/** Bytes of the name field. A writer that truncates a longer name can drop a character that would be split. */
 const NAME_FIELD = 100;
-const SHORTEST_CUT = NAME_FIELD - 3;
+const SHORTEST_TRUNCATED = NAME_FIELD - 3;
 
 export function describeMember(header: TarHeader, pending: Pending): TarMember {
   const { pax = {}, longName, longLink } = pending;
-  const [givenPath, givenLink] = [choose(pax.path, longName), choose(pax.linkpath, longLink)];
-  const rawPath = givenPath ?? readName(header.path);
+  const [extendedPath, extendedLink] = [choose(pax.path, longName), choose(pax.linkpath, longLink)];
+  const rawPath = extendedPath ?? readName(header.path);
   const type = TYPES[header.type];
   if (header.type === "S") throw sparse(rawPath);
   if (type === undefined) {
@@ -46,14 +46,14 @@ export function describeMember(header: TarHeader, pending: Pending): TarMember {
   const size = readSize(header, pax, type, rawPath);
   const { path, isDotted } = readPath(rawPath, type);
   const isLink = type === "symlink" || type === "hardlink";
-  if (!isLink && givenLink !== undefined) {
+  if (!isLink && extendedLink !== undefined) {
     throw tarRefusal(
       "tar-ambiguous-link",
       path,
-      "The member has the target of a link and is none; mamba makes it one.",
+      "The member has a link target and is not a link; mamba unpacks it as a link.",
     );
   }
-  const link = isLink ? readLink(givenLink ?? readName(header.link), type, path) : "";
+  const link = isLink ? readLink(extendedLink ?? readName(header.link), type, path) : "";
   return { path, isDotted, type, size, mode: header.mode, link };
 }
 
@@ -65,34 +65,34 @@ export function readName(bytes: Uint8Array): string {
 
 function choose(pax: string | undefined, gnu: string | undefined): string | undefined {
   if (pax !== undefined && gnu !== undefined) {
-    throw tarRefusal("tar-ambiguous-header", pax, "A member has one name by pax and one by GNU tar.");
+    throw tarRefusal("tar-ambiguous-header", pax, "A member has one name from pax and another from GNU tar.");
   }
   return pax ?? gnu;
 }
 
-/** The oldest tars wrote a directory as a file whose name ends in `/`, and some readers see one by the header alone. */
+/** The oldest tars wrote a directory as a file whose name ends in `/`; some readers test only the header's own name. */
 function checkOldDirectory(header: TarHeader, type: TarMember["type"], pending: Pending, path: string): void {
   const { pax, longName, longLink } = pending;
   if (header.type === "\0" && (pax ?? longName ?? longLink) !== undefined) {
-    const message = "The member has the type of old tars and a header before it, which no old tar wrote.";
+    const message = "The member has the type byte of old tars and an extension header, which no old tar wrote.";
     throw tarRefusal("tar-old-type", path, message);
   }
   if (type === "directory" || header.name.at(-1) !== 0x2f) return;
-  const isCut = header.name.length >= SHORTEST_CUT && Buffer.byteLength(path) > NAME_FIELD;
-  if (!isCut) {
-    const message = `The header of the member ends its name in "/" like a directory's, and yet it is a ${type}.`;
+  const isTruncated = header.name.length >= SHORTEST_TRUNCATED && Buffer.byteLength(path) > NAME_FIELD;
+  if (!isTruncated) {
+    const message = `The name in the member's header ends in "/" like a directory's, but the member is a ${type}.`;
     throw tarRefusal("tar-name-says-folder", path, message);
   }
 }
 
-/** A size that two readers could take differently moves where the next header is. */
+/** Refuses an ambiguous size: two readers would find the next header at different offsets. */
 function readSize(header: TarHeader, pax: PaxRecords, type: TarMember["type"], path: string): number {
   const size = pax.size ?? header.size;
   if (size !== header.size && (header.size !== 0 || size <= MAX_OCTAL_SIZE)) {
     throw tarRefusal("tar-ambiguous-size", path, "The pax header and the header of the member give different sizes.");
   }
   if (size > 0 && type !== "file") {
-    throw tarRefusal("tar-ambiguous-size", path, `The member is a ${type} and yet has contents.`);
+    throw tarRefusal("tar-ambiguous-size", path, `The member is a ${type} but has contents.`);
   }
   return size;
 }

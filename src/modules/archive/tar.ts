@@ -1,5 +1,5 @@
-// A push parser for tar (ustar, GNU long names, pax): bytes in, members out, nothing held but what is asked for.
-// By hand, since modern-tar takes unknown types for files and tar-stream reads on behind the end.
+// A push parser for tar (ustar, GNU long names, pax). Buffers only headers and the contents that the visitor requests.
+// Hand-written: modern-tar reports members of unknown types as files, tar-stream reads members after the end mark.
 
 import type { Meter } from "./limits.ts";
 import { pathProblem } from "./member-path.ts";
@@ -8,25 +8,25 @@ import { BLOCK, readTarHeader, type TarHeader, tarRefusal } from "./tar-header.t
 import { describeMember, type Pending, readName, type TarMember } from "./tar-member.ts";
 
 export type TarVisitor = {
-  /** Told of each member; `true` asks for the contents of a file. */
+  /** Called for each member; returns `true` to receive the contents of a file. */
   member(member: TarMember): boolean;
   contents(member: TarMember, bytes: Uint8Array): void;
 };
 
 export type TarParser = {
-  /** The chunk is not kept. */
+  /** The caller can reuse the chunk afterwards. */
   push(chunk: Uint8Array): void;
-  /** Refuses an archive that is not whole. */
+  /** Refuses a truncated archive. */
   end(): void;
 };
 
 type State = {
   readonly block: Uint8Array;
   filled: number;
-  /** Bytes of the current member that are still to come, then those of its padding. */
+  /** Bytes still to arrive: of the current member, then of its padding. */
   left: number;
   padding: number;
-  /** Where the bytes of the current member go, and what is done with them. */
+  /** Collects the contents of the current member; `finish` receives them once complete. */
   sink: Uint8Array | undefined;
   finish: (bytes: Uint8Array) => void;
   zeroBlocks: number;
@@ -35,7 +35,8 @@ type State = {
 
 const MAX_PAX = 1024 ** 2;
 const MAX_LONG_NAME = 8192;
-/** Reads a whole archive from the chunks of a decoder. */
+
+/** Reads a complete archive from the chunks of a decoder. */
 export async function walkTar(
   chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   visitor: TarVisitor,
@@ -70,8 +71,8 @@ export function createTarParser(visitor: TarVisitor, meter: Meter): TarParser {
       }
     },
     end() {
-      const isWhole = state.zeroBlocks >= 2 && state.filled === 0;
-      if (!isWhole) throw tarRefusal("tar-cut", "", "The tar archive ends without its end mark.");
+      const isComplete = state.zeroBlocks >= 2 && state.filled === 0;
+      if (!isComplete) throw tarRefusal("tar-cut", "", "The tar archive ends without its end mark.");
     },
   };
 }
@@ -115,7 +116,7 @@ function readBlock(state: State, block: Uint8Array, visitor: TarVisitor, meter: 
   if (isZero(block)) {
     state.zeroBlocks += 1;
     if (Object.keys(state.pending).length > 0) {
-      throw tarRefusal("tar-ambiguous-header", "", "The last header describes a member that does not follow.");
+      throw tarRefusal("tar-ambiguous-header", "", "The last header describes a member, but none follows.");
     }
     return;
   }
@@ -123,7 +124,7 @@ function readBlock(state: State, block: Uint8Array, visitor: TarVisitor, meter: 
     throw tarRefusal(
       "tar-data-after-end",
       "",
-      "Data follows the end mark of the tar archive, which readers ignore or read on.",
+      "Data follows the end mark of the tar archive; some readers ignore it, others read it.",
     );
   }
   meter.addMember();
@@ -131,18 +132,17 @@ function readBlock(state: State, block: Uint8Array, visitor: TarVisitor, meter: 
   if (!readExtension(state, header)) readMember(state, header, visitor);
 }
 
-/** Headers that describe the next member; false for members. */
+/** Reads a header that describes the next member; false when the header is a member itself. */
 function readExtension(state: State, header: TarHeader): boolean {
   const { pending } = state;
-  const isKnown = (...formats: readonly TarHeader["format"][]): void => {
+  const requireFormat = (...formats: readonly TarHeader["format"][]): void => {
     if (formats.includes(header.format)) return;
-    const message =
-      "A header that describes a member has the magic of another kind of tar, and some readers pass it over.";
+    const message = "A header that describes a member has the magic of another tar format, and some readers skip it.";
     throw tarRefusal("tar-magic", "", message);
   };
   const collect = (key: keyof Pending, limit: number, finish: (bytes: Uint8Array) => void): true => {
     if (pending[key] !== undefined) {
-      throw tarRefusal("tar-ambiguous-header", "", "Two headers of one kind describe the same member.");
+      throw tarRefusal("tar-ambiguous-header", "", "Two headers of the same type describe one member.");
     }
     if (header.size > limit) {
       throw tarRefusal("tar-header-too-large", "", `A header that describes a member has more than ${limit} bytes.`);
@@ -152,30 +152,30 @@ function readExtension(state: State, header: TarHeader): boolean {
   };
   switch (header.type) {
     case "x":
-      isKnown("ustar");
+      requireFormat("ustar");
       return collect("pax", MAX_PAX, (bytes) => void (pending.pax = readPaxRecords(bytes, false)));
     case "g":
-      isKnown("ustar");
+      requireFormat("ustar");
       checkGlobal(header, pending);
       return collect("global", MAX_PAX, (bytes) => void (pending.global = readPaxRecords(bytes, true)));
     case "L":
-      isKnown("gnu", "ustar");
+      requireFormat("gnu", "ustar");
       return collect("longName", MAX_LONG_NAME, (bytes) => void (pending.longName = readLongName(bytes)));
     case "K":
-      isKnown("gnu", "ustar");
+      requireFormat("gnu", "ustar");
       return collect("longLink", MAX_LONG_NAME, (bytes) => void (pending.longLink = readLongName(bytes)));
     default:
       return false;
   }
 }
 
-/** rattler forgets over it what describes the next member, and takes it for one: it makes the folders of its name. */
+/** rattler drops the earlier headers of the next member, and takes this one for a member: it creates its folders. */
 function checkGlobal(header: TarHeader, pending: Pending): void {
   if (Object.keys(pending).length > 0) {
-    throw tarRefusal("tar-global-header", "", "A global pax header stands between a member and what describes it.");
+    throw tarRefusal("tar-global-header", "", "A global pax header is between a member and its other headers.");
   }
   const name = readName(header.path).replace(/^(?:\.\/)+/, "");
-  const problem = name.includes("/") ? "leads through a folder" : pathProblem(name);
+  const problem = name.includes("/") ? "contains a folder" : pathProblem(name);
   if (problem !== undefined) {
     throw tarRefusal("tar-global-header", name, `The name of a global pax header ${problem}.`);
   }
@@ -201,10 +201,10 @@ function skip(state: State, size: number): void {
   state.padding = (BLOCK - (size % BLOCK)) % BLOCK;
 }
 
-/** Some readers read on behind the size until a zero byte, so there must be one. */
+/** Some readers read past the size up to a zero byte, so the name must end with one. */
 function readLongName(bytes: Uint8Array): string {
   if (bytes.at(-1) === 0) return readName(bytes.subarray(0, -1));
-  throw tarRefusal("tar-bad-name", Buffer.from(bytes).toString("latin1"), "A long name has no end.");
+  throw tarRefusal("tar-bad-name", Buffer.from(bytes).toString("latin1"), "A long name does not end with a zero byte.");
 }
 
 function isZero(bytes: Uint8Array): boolean {

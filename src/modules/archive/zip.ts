@@ -1,25 +1,25 @@
-// Reads a ZIP through its directory and refuses every file that two readers could understand differently:
-// the members must lie end to end from the first byte, and their own headers must say what the directory says.
-// By hand, since zip.js accepts gaps between members and renames by the extra field 0x7075, and yauzl checks no CRC.
+// Reads a ZIP through its directory; refuses every file that two readers could interpret differently: the members must
+// follow each other without gaps from the first byte, and their local headers must agree with the directory.
+// Hand-written: zip.js accepts gaps between members and renames by the extra field 0x7075, yauzl checks no CRC.
 
 import { constants, crc32, createInflateRaw } from "node:zlib";
 
 import { readRange } from "./file-range.ts";
 import { ArchiveRefusal, type Reporter } from "./refusal.ts";
 import { locateEntries, readDirectory, type LocatedEntry } from "./zip-directory.ts";
-import { through } from "./pipe-through.ts";
+import { pipeThrough } from "./pipe-through.ts";
 
 export type ZipMember = {
   readonly name: string;
-  /** Bytes once unpacked. */
+  /** Unpacked bytes. */
   readonly size: number;
-  /** Yields the unpacked bytes, in chunks that are overwritten by the next; refuses a wrong checksum at the end. */
+  /** Yields the unpacked bytes; each chunk is overwritten by the next one. Refuses a wrong checksum at the end. */
   read(): AsyncGenerator<Uint8Array, void, undefined>;
 };
 
 const INFLATED = 256 * 1024;
 
-/** The members as they lie in the file. */
+/** Returns the members in file order. */
 export function readZip(fd: number, fileSize: number, reporter: Reporter): ZipMember[] {
   const { entries, start } = readDirectory(fd, fileSize);
   return locateEntries(fd, entries, start, reporter).map((entry) => {
@@ -40,8 +40,13 @@ async function* readMember(fd: number, entry: LocatedEntry): AsyncGenerator<Uint
     yield chunk;
   }
   if (size === entry.size && crc === entry.crc) return;
-  const fix = "The file was damaged on its way: build or download the package again.";
-  throw new ArchiveRefusal("zip-checksum", entry.name, "The member's bytes are not those that the ZIP promises.", fix);
+  const fix = "The file was damaged in transit: build or download the package again.";
+  throw new ArchiveRefusal(
+    "zip-checksum",
+    entry.name,
+    "The member's size or checksum is not the one in the ZIP's directory.",
+    fix,
+  );
 }
 
 async function* inflate(
@@ -53,7 +58,7 @@ async function* inflate(
     const fix = "Store the members of a .conda without compression, or build the package again.";
     return new ArchiveRefusal("zip-deflate-corrupt", entry.name, `The member's deflated bytes ${what}.`, fix);
   };
-  yield* through(decoder, source, broken("are broken"));
-  // libarchive refuses what lies behind them, others pass it over.
+  yield* pipeThrough(decoder, source, broken("are broken"));
+  // libarchive refuses bytes after the deflated data; other readers ignore them.
   if (decoder.bytesWritten !== entry.compressedSize) throw broken("end before the member does")();
 }

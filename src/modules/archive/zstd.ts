@@ -1,18 +1,18 @@
-// Decodes zstd frames in bounded memory, and refuses what other decoders skip, ignore or read differently.
-// Frames are walked by hand, since `node:zlib` and `Bun.zstdDecompress` say neither how many they read nor which they skip.
+// Decodes one zstd frame in bounded memory; refuses input that other decoders skip, ignore or read differently.
+// Own frame walker: `node:zlib` and `Bun.zstdDecompress` report neither how many frames they read nor which they skip.
 
 import { constants, createZstdDecompress, zstdDecompressSync } from "node:zlib";
 
 import { ArchiveRefusal } from "./refusal.ts";
-import { through } from "./pipe-through.ts";
+import { pipeThrough } from "./pipe-through.ts";
 
 type FrameWalk = {
-  /** What the next `wanted` bytes are. */
+  /** The meaning of the next `wanted` bytes. */
   next: "magic" | "header" | "block";
   wanted: number;
   head: Uint8Array;
   filled: number;
-  /** Bytes of block contents and checksums that are passed over. */
+  /** Bytes of block contents and checksums that are still to be skipped. */
   skip: number;
   hasChecksum: boolean;
   frames: number;
@@ -28,7 +28,7 @@ const LONGEST_HEADER = 18;
 
 type ZstdOptions = { readonly path: string; readonly windowLog: number };
 
-/** Yields the decoded bytes; a window above 2^`windowLog` is refused. */
+/** Yields the decoded bytes; refuses a window above 2^`windowLog` bytes. */
 export async function* decompressZstd(
   source: AsyncIterable<Uint8Array>,
   options: ZstdOptions,
@@ -37,17 +37,17 @@ export async function* decompressZstd(
   const head: Uint8Array[] = [];
   let next = await chunks.next();
   for (let bytes = 0; next.done !== true; next = await chunks.next()) {
-    // A source may hand out one buffer again and again.
+    // Copied, since a source can reuse one buffer for all its chunks.
     head.push(Buffer.from(next.value));
     bytes += next.value.byteLength;
     if (bytes > SMALL) break;
   }
-  const whole = next.done === true ? decodeSmall(Buffer.concat(head), options) : undefined;
-  if (whole) yield whole;
+  const decoded = next.done === true ? decodeSmall(Buffer.concat(head), options) : undefined;
+  if (decoded) yield decoded;
   else yield* decodeStream(chain(head, chunks), options);
 }
 
-/** What ends so early is decoded in one call, which takes a third of the time; undefined when its text is long. */
+/** Decodes short input in one call, in a third of the time; undefined when the output exceeds `OUTPUT` bytes. */
 function decodeSmall(bytes: Uint8Array, { path, windowLog }: ZstdOptions): Uint8Array | undefined {
   const params = { [constants.ZSTD_d_windowLogMax]: windowLog };
   try {
@@ -61,7 +61,7 @@ function decodeSmall(bytes: Uint8Array, { path, windowLog }: ZstdOptions): Uint8
 function decodeStream(source: AsyncIterable<Uint8Array>, { path, windowLog }: ZstdOptions) {
   const params = { [constants.ZSTD_d_windowLogMax]: windowLog };
   const decoder = createZstdDecompress({ chunkSize: OUTPUT, params });
-  return through(decoder, source, () => corrupt(path, "a block cannot be decoded"));
+  return pipeThrough(decoder, source, () => corrupt(path, "a block cannot be decoded"));
 }
 
 async function* chain(
@@ -72,7 +72,7 @@ async function* chain(
   yield* rest;
 }
 
-/** Passes the chunks on while it follows the frames in them. https://www.rfc-editor.org/rfc/rfc8878 */
+/** Yields the chunks unchanged and checks the frames in them. https://www.rfc-editor.org/rfc/rfc8878 */
 async function* checkFrames(
   source: AsyncIterable<Uint8Array>,
   { path, windowLog }: ZstdOptions,
@@ -83,7 +83,7 @@ async function* checkFrames(
     follow(walk, chunk, path, windowLog);
     yield chunk;
   }
-  if (walk.next !== "magic" || walk.skip > 0 || walk.frames === 0) throw corrupt(path, "it ends too early");
+  if (walk.next !== "magic" || walk.skip > 0 || walk.frames === 0) throw corrupt(path, "it is truncated");
   if (walk.filled > 0) throw trailing(path);
 }
 
@@ -108,7 +108,7 @@ function follow(walk: FrameWalk, chunk: Uint8Array, path: string, windowLog: num
 function readStart(walk: FrameWalk, head: Buffer, path: string): void {
   const magic = head.readUInt32LE(0);
   if (walk.frames > 0) throw magic === MAGIC ? severalFrames(path) : trailing(path);
-  if (magic !== MAGIC) throw corrupt(path, "it does not start like zstd");
+  if (magic !== MAGIC) throw corrupt(path, "it does not start with the zstd magic number");
   const descriptor = head[4] ?? 0;
   const isSingleSegment = (descriptor & 0x20) !== 0;
   if ((descriptor & 0x08) !== 0) throw corrupt(path, "a frame header uses a reserved bit");
@@ -124,7 +124,7 @@ function readHeader(walk: FrameWalk, head: Buffer, path: string, windowLog: numb
   const window = isSingleSegment ? contentSize(head, contentSizeBytes(descriptor)) : windowSize(head[START] ?? 0);
   if (window > 2 ** windowLog) {
     const fix = `Compress with a window of at most ${2 ** windowLog} bytes, for example without --long.`;
-    throw new ArchiveRefusal("zstd-window", path, `The member needs a window of ${window} bytes to be read.`, fix);
+    throw new ArchiveRefusal("zstd-window", path, `The member needs a window of ${window} bytes to be decoded.`, fix);
   }
   walk.frames += 1;
   expectBlock(walk);
@@ -169,7 +169,7 @@ function corrupt(path: string, reason: string): ArchiveRefusal {
   return new ArchiveRefusal("zstd-corrupt", path, `The zstd data is broken: ${reason}.`, fix);
 }
 
-/** rattler lists no more than the first, nor did conda-package-streaming with python-zstandard; others read on. */
+/** rattler lists the first frame only, as did conda-package-streaming with python-zstandard; others read all frames. */
 function severalFrames(path: string): ArchiveRefusal {
   const message = "The member holds several zstd frames, and some clients read only the first.";
   const fix = "Compress the tarball as one zstd frame.";
@@ -178,5 +178,5 @@ function severalFrames(path: string): ArchiveRefusal {
 
 function trailing(path: string): ArchiveRefusal {
   const fix = "Compress the tarball as one zstd frame and nothing else.";
-  return new ArchiveRefusal("zstd-trailing-data", path, "Something that is no zstd frame follows the data.", fix);
+  return new ArchiveRefusal("zstd-trailing-data", path, "Bytes that are not a zstd frame follow the data.", fix);
 }

@@ -1,20 +1,20 @@
-// What the inspection of a package file is given and what it finds; `inspect-archive.ts` does it.
+// Input and result of the inspection of a package file; `inspect-archive.ts` implements it.
 
 import type { Finding } from "./findings.ts";
 
 export type ArchiveFormat = "conda" | "tar.bz2";
 
-/** Bounds of one inspection; `design.md` §4 gives the defaults. */
+/** Limits of one inspection; `ARCHIVE_LIMITS` has the defaults. */
 export type ArchiveLimits = {
-  /** Of a processor's time, and a tenth of it more for each 5 MB, packed and unpacked. */
+  /** CPU time in ms, plus a tenth of it for each 5 MB, packed and unpacked. */
   readonly busyMs: number;
-  /** Unpacked bytes are at most the greater of this and `unpackedRatio` × packed. */
+  /** The limit of unpacked bytes is the larger of this and `unpackedRatio` × packed bytes. */
   readonly unpackedBytes: number;
   readonly unpackedRatio: number;
   readonly members: number;
   /** Bytes of `info/index.json`. */
   readonly indexBytes: number;
-  /** Bytes of any other file in `info/` that is read. */
+  /** Bytes of any other `info/` file that the inspection reads. */
   readonly infoBytes: number;
   readonly jsonDepth: number;
   /** Base-2 logarithm of the largest zstd window. */
@@ -38,7 +38,7 @@ export type PackageIdentity = {
   readonly version: string;
   readonly build: string;
   readonly buildNumber: number;
-  /** From `subdir`, or derived from `noarch`, `platform` and `arch`; undefined when the package does not say. */
+  /** From `subdir`, or derived from `noarch`, `platform` and `arch`; undefined when the package has none of them. */
   readonly subdir: string | undefined;
   /** `{name}-{version}-{build}.{extension}`, always rebuilt from the metadata. */
   readonly fileName: string;
@@ -46,13 +46,13 @@ export type PackageIdentity = {
   readonly timestamp: number;
 };
 
-/** What is kept of a package beside its record; stored as JSON. */
+/** Data of a package that is stored as JSON beside its record. */
 export type PackageMetadata = {
   readonly about: Readonly<Record<string, unknown>>;
   /** CEP 12 form: `{weak: [...], strong: [...]}`; `{}` when the package exports nothing. */
   readonly runExports: Readonly<Record<string, readonly string[]>>;
   /**
-   * Plain facts shown to people: `pre-link`, `post-link`, `pre-unlink`, `post-unlink`, `activate`, `entry-points`,
+   * Properties shown to people: `pre-link`, `post-link`, `pre-unlink`, `post-unlink`, `activate`, `entry-points`,
    * `external-links`, `binary-prefix`, `text-prefix`, `no-payload`.
    */
   readonly flags: readonly string[];
@@ -75,11 +75,11 @@ export type Inspection =
   | { readonly kind: "refused"; readonly findings: readonly Finding[] };
 
 export type InspectOptions = {
-  /** The file as it was sent; says which format is expected and is compared with the rebuilt name. */
+  /** The name of the uploaded file; gives the expected format and is compared with the rebuilt name. */
   readonly fileName: string;
   readonly limits: ArchiveLimits;
-  /** Milliseconds UTC; when given, a `timestamp` after it is a warning. */
+  /** ms UTC; when present, a later `timestamp` is a warning. */
   readonly now?: number;
-  /** Milliseconds of a processor's time that have been used; when given, they are limited. */
+  /** CPU time used so far in ms; when present, it is limited. */
   readonly busy?: () => number;
 };

@@ -1,4 +1,4 @@
-// What channels may be called, and which names owners cannot have, so that no name can be taken for another part of a URL.
+// Valid channel names and reserved owner names: no name can be mistaken for another part of a URL.
 // https://conda.org/learn/ceps/cep-0026
 
 import { isKnownSubdir } from "./subdir.ts";
@@ -11,15 +11,15 @@ const FILE_ENDINGS = [".json", ".zst", ".bz2", ".conda", ".xml", ".ico", ".txt"]
 const CHANNEL_WORDS = ["t", "label"];
 const OWNER_WORDS = ["t", "get", "conda"];
 
-/** What is wrong with the name of a channel (parts joined by slashes, `""` for the unnamed one); undefined when nothing. */
+/** Says why a channel name (parts joined by slashes, `""` for the unnamed channel) is invalid; undefined when valid. */
 export function channelNameProblem(name: string, extraSubdirs: readonly string[] = []): string | undefined {
   if (name === "") return undefined;
   if (name.length > MAX_CHANNEL) return `a channel name has at most ${MAX_CHANNEL} characters`;
   for (const part of name.split("/")) {
-    if (part === "") return "a channel name neither starts nor ends with a slash, nor holds two in a row";
+    if (part === "") return "a channel name must not start or end with a slash, or have two in a row";
     if (part.length > MAX_CHANNEL_PART) return `each part of a channel name has at most ${MAX_CHANNEL_PART} characters`;
     if (!CHANNEL_PART.test(part)) {
-      return "each part of a channel name starts with a-z, 0-9 or _ and holds only these, dots and hyphens";
+      return "each part of a channel name starts with a-z, 0-9 or _ and contains only these, dots and hyphens";
     }
     if (isReservedName(part, "channel", extraSubdirs))
       return `"${part}" is reserved and cannot be part of a channel name`;
@@ -27,7 +27,7 @@ export function channelNameProblem(name: string, extraSubdirs: readonly string[]
   return undefined;
 }
 
-/** Words that mean something else at that place of a URL. */
+/** Whether the text has another meaning at that position of a URL. */
 export function isReservedName(text: string, role: "owner" | "channel", extraSubdirs: readonly string[] = []): boolean {
   const words = role === "owner" ? OWNER_WORDS : CHANNEL_WORDS;
   return (

@@ -1,4 +1,4 @@
-// `channeldata.json`: one entry about each package name of a channel. https://conda.org/learn/ceps/cep-0038
+// `channeldata.json`: one entry per package name of a channel. https://conda.org/learn/ceps/cep-0038
 
 import type { PackageMetadata } from "./archive.ts";
 import { compareText } from "./file-name.ts";
@@ -16,11 +16,11 @@ export type ChanneldataFile = {
 
 export type ChanneldataEntry = { readonly name: string; readonly text: string };
 
-/** What the document says of one name, gathered file by file; the order of the files does not matter. */
+/** Builds the entry of one name, file by file; the order of the files does not matter. */
 export type ChanneldataName = {
-  /** Throws for a file that cannot be read, and is then as before. */
+  /** Throws for an unreadable file and then leaves the entry unchanged. */
   add(file: ChanneldataFile): void;
-  /** Undefined without files. */
+  /** Undefined when no file was added. */
   text(): string | undefined;
 };
 
@@ -28,25 +28,25 @@ export function createChanneldataName(): ChanneldataName {
   const releases = new Map<string, Release>();
   const subdirs = new Set<string>();
   let timestamp = 0;
-  let greatest: { readonly release: Release; readonly head: readonly Member[] } | undefined;
+  let newest: { readonly release: Release; readonly head: readonly Member[] } | undefined;
   return {
     add: (file) => {
       const fields = readRecord(file.record);
       const release = readRelease(file, fields);
-      if (greatest === undefined || compareReleases(greatest.release, release) < 0)
-        greatest = { release, head: headOf(file, fields) };
+      if (newest === undefined || compareReleases(newest.release, release) < 0)
+        newest = { release, head: headOf(file, fields) };
       const rival = releases.get(release.version);
       if (rival === undefined || compareReleases(rival, release) < 0) releases.set(release.version, release);
       subdirs.add(file.subdir);
       timestamp = Math.max(timestamp, release.timestamp);
     },
     text: () => {
-      if (greatest === undefined) return undefined;
+      if (newest === undefined) return undefined;
       const exports = [...releases.values()].flatMap(({ version, runExports }): Member[] =>
         runExports === undefined ? [] : [[version, runExports]],
       );
       return objectText([
-        ...greatest.head,
+        ...newest.head,
         ["run_exports", objectText(exports)],
         ["subdirs", JSON.stringify([...subdirs].sort())],
         ["timestamp", JSON.stringify(Math.floor(timestamp / 1000))],
@@ -56,8 +56,8 @@ export function createChanneldataName(): ChanneldataName {
 }
 
 /**
- * The text of the document of these entries, which come in the order of their names; `subdirs` are those that hold a file,
- * in any order; `noarch` is there in any case.
+ * Yields the text of the document. `entries` are sorted by name. `subdirs` are those with at least one file, in any
+ * order; `noarch` is always included.
  */
 export function* channeldataText(
   entries: Iterable<ChanneldataEntry>,
@@ -72,7 +72,7 @@ export function* channeldataText(
   yield `},"subdirs":${JSON.stringify([...new Set(["noarch", ...subdirs])].sort())}}`;
 }
 
-/** What is kept of a file while all are read. */
+/** The fields of a file that the entry of its name needs. */
 type Release = {
   readonly fileName: string;
   readonly subdir: string;
@@ -81,16 +81,16 @@ type Release = {
   readonly buildNumber: number;
   /** Milliseconds. */
   readonly timestamp: number;
-  /** As text; undefined when there are none. */
+  /** JSON text; undefined when there are none. */
   readonly runExports: string | undefined;
 };
 
-/** A key, and its value as text. */
+/** A key and its value as JSON text. */
 type Member = readonly [key: string, text: string];
 
 const TEXTS = ["dev_url", "doc_url", "home", "summary"];
 
-/** Flags as the document calls them, and as the metadata of a package does. */
+/** Flag names: in the document, in the metadata of a package. */
 const FLAGS: readonly (readonly [string, string])[] = [
   ["activate.d", "activate"],
   ["binary_prefix", "binary-prefix"],
@@ -125,7 +125,7 @@ function compareReleases(a: Release, b: Release): number {
   );
 }
 
-/** What the greatest release says of the name. */
+/** The members that the newest release decides. */
 function headOf({ metadata }: ChanneldataFile, { license, version }: JsonObject): Member[] {
   const { about, flags } = metadata;
   const entry = emptyObject();
@@ -137,13 +137,13 @@ function headOf({ metadata }: ChanneldataFile, { license, version }: JsonObject)
   return Object.entries(entry).map(([key, value]): Member => [key, canonicalJson(value)]);
 }
 
-/** As `canonicalJson` writes an object of these. */
+/** Same text as `canonicalJson` of an object with these members. */
 function objectText(members: readonly Member[]): string {
   const sorted = members.toSorted(([a], [b]) => compareText(a, b));
   return `{${sorted.map(([key, text]) => `${JSON.stringify(key)}:${text}`).join(",")}}`;
 }
 
-/** Some build tools write a list where the format has one text. */
+/** Some build tools write a list where the format has a single string. */
 function setText(entry: JsonObject, key: string, value: unknown): void {
   const text: unknown = Array.isArray(value) ? value[0] : value;
   if (typeof text === "string") entry[key] = text;

@@ -1,4 +1,4 @@
-// The `.conda` format: a ZIP of two tarballs and a note about itself. https://conda.org/learn/ceps/cep-0035
+// The `.conda` format: a ZIP archive of two tarballs and `metadata.json`. https://conda.org/learn/ceps/cep-0035
 
 import type { Meter } from "../archive/limits.ts";
 import { ArchiveRefusal } from "../archive/refusal.ts";
@@ -11,9 +11,9 @@ import { readInfoJson } from "./info/json.ts";
 import type { PackageMembers } from "./package-members.ts";
 import { isJsonObject } from "./strict-json.ts";
 
-/** What the container says about the package, to be held against its metadata. */
+/** What the container says about the package, to compare with the package metadata. */
 export type Container = {
-  /** The `{name}-{version}-{build}` of its tarballs. */
+  /** `{name}-{version}-{build}` in the names of its tarballs. */
   readonly stems: readonly string[];
   readonly hasPayload: boolean;
 };
@@ -32,7 +32,7 @@ type Walk = {
 const METADATA = "metadata.json";
 const MAX_METADATA = 16 * 1024;
 const FORMAT_VERSION = 2;
-/** mamba takes what follows a `/` for the name, and no name or version has any other character. */
+/** No other characters: mamba reads the text after a `/` as the name, and names and versions have only these. */
 const TARBALL = /^(info|pkg)-([\w.+!~=-]+)\.tar\.zst$/;
 
 export async function walkConda({ fd, size, limits, meter, members, findings }: Walk): Promise<Container> {
@@ -53,31 +53,31 @@ function toPart(member: ZipMember): Part {
   if (member.name === METADATA) return { role: "metadata", stem: "", member };
   const [, kind, stem] = TARBALL.exec(member.name) ?? [];
   if (stem !== undefined) return { role: kind === "info" ? "info" : "payload", stem, member };
-  const message = "A .conda has only metadata.json, an info- and a pkg- tarball.";
+  const message = "A .conda file contains only metadata.json, an info- tarball and a pkg- tarball.";
   throw new ArchiveRefusal("conda-unknown-member", member.name, message, "Remove the member.");
 }
 
 function checkParts(parts: readonly Part[], findings: Findings): void {
   const countOf = (wanted: Part["role"]): number => parts.filter(({ role }) => role === wanted).length;
   if (countOf("info") === 0) {
-    const fix = "Build the package again, so that it has its metadata.";
-    throw new ArchiveRefusal("conda-no-info", "", "The .conda has no info- tarball.", fix);
+    const fix = "Rebuild the package: the info- tarball holds its metadata.";
+    throw new ArchiveRefusal("conda-no-info", "", "The .conda file has no info- tarball.", fix);
   }
   if (countOf("info") > 1 || countOf("payload") > 1) {
-    const message = "The .conda has two tarballs of one kind, of which readers take one or both.";
-    throw new ArchiveRefusal("conda-two-tarballs", "", message, "Keep the one that belongs to the package.");
+    const message = "The .conda file has two tarballs of one kind; some readers use one of them, others both.";
+    throw new ArchiveRefusal("conda-two-tarballs", "", message, "Keep only the one that belongs to the package.");
   }
   if (countOf("payload") === 0) {
-    findings.warn("conda-no-payload", "", "The .conda has no pkg- tarball.", "Add one, even if it is empty.");
+    findings.warn("conda-no-payload", "", "The .conda file has no pkg- tarball.", "Add one, even if it is empty.");
   }
   if (countOf("metadata") === 0) {
     const fix = `Add ${METADATA} with {"conda_pkg_format_version": ${FORMAT_VERSION}}.`;
-    findings.warn("conda-no-metadata", "", `The .conda has no ${METADATA}.`, fix);
+    findings.warn("conda-no-metadata", "", `The .conda file has no ${METADATA}.`, fix);
   }
 }
 
 async function checkMetadata(member: ZipMember, limits: ArchiveLimits, findings: Findings): Promise<void> {
-  const fix = `Write {"conda_pkg_format_version": ${FORMAT_VERSION}} into it.`;
+  const fix = `Set the content of ${METADATA} to {"conda_pkg_format_version": ${FORMAT_VERSION}}.`;
   if (member.size > MAX_METADATA) {
     throw new ArchiveRefusal("conda-metadata", METADATA, `${METADATA} is larger than ${MAX_METADATA} bytes.`, fix);
   }
@@ -87,5 +87,5 @@ async function checkMetadata(member: ZipMember, limits: ArchiveLimits, findings:
   const metadata = readInfoJson(file, Buffer.concat(chunks), findings);
   if (metadata === undefined) return;
   if (isJsonObject(metadata) && metadata.conda_pkg_format_version === FORMAT_VERSION) return;
-  findings.refuse("conda-metadata", METADATA, `The .conda is not of format version ${FORMAT_VERSION}.`, fix);
+  findings.refuse("conda-metadata", METADATA, `The .conda file is not of format version ${FORMAT_VERSION}.`, fix);
 }

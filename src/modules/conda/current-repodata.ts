@@ -1,4 +1,4 @@
-// `current_repodata.json`: which files of a subdir are in it. The newest of every name, and what those need in turn.
+// Chooses the files of `current_repodata.json`: the newest of every name, and the newest that satisfy their specs.
 // https://conda.org/learn/ceps/cep-0036
 
 import { CURRENT_LIMITS, isSummary, NO_VERSION, SPEC_CHARACTERS, type Build, type Summary } from "./current-summary.ts";
@@ -9,37 +9,37 @@ import { parseVersion, type Version } from "./version.ts";
 
 export { createNameSummary } from "./current-summary.ts";
 
-/** What is kept of names. */
+/** The stored summaries of a subdir. */
 export type Summaries = {
   all(): Iterable<string>;
   of(name: string): string | undefined;
 };
 
-/** The file names, sorted; undefined past one of the limits. */
+/** The file names, sorted; undefined when a limit is exceeded. */
 export type Choice = readonly string[] | undefined;
 
 /**
- * For each dependency and each constraint of a chosen file the newest files that satisfy it are chosen too, so that none
- * of them lacks what the subdir has. Yields the work done so far, every millisecond or so. Where it ends is counted and
- * never timed: the same files give the same choice.
+ * For each dependency and constraint of a chosen file, also chooses the newest files that satisfy it, so that no chosen
+ * file misses a dependency that the subdir has. Yields the work done so far about every millisecond. The limit counts
+ * work, not time: the same files give the same choice.
  */
 export function* chooseInSteps(summaries: Summaries): Generator<number, Choice, undefined> {
   const meter = createMeter();
-  const [chosen, wishes] = [new Set<string>(), createWishes(meter)];
+  const [chosen, pending] = [new Set<string>(), createPendingSpecs(meter)];
   for (const text of summaries.all()) {
     const summary = readSummary(text, meter);
-    yield* choose({ summary, chosen, wishes, meter }, () => true);
-    if (meter.isTooMuch()) return undefined;
+    yield* choose({ summary, chosen, pending, meter }, () => true);
+    if (meter.isExhausted()) return undefined;
   }
-  for (let wish = wishes.next(); wish; wish = wishes.next()) {
-    const text = summaries.of(wish.name);
+  for (let next = pending.next(); next; next = pending.next()) {
+    const text = summaries.of(next.name);
     if (text === undefined) continue;
     const summary = readSummary(text, meter);
     const versions = createVersions();
-    for (const spec of wish.specs) {
-      const isMeant = wantedBy(spec, versions, meter);
-      if (isMeant) yield* choose({ summary, chosen, wishes, meter }, isMeant);
-      if (meter.isTooMuch()) return undefined;
+    for (const spec of next.specs) {
+      const matches = matcherOf(spec, versions, meter);
+      if (matches) yield* choose({ summary, chosen, pending, meter }, matches);
+      if (meter.isExhausted()) return undefined;
     }
   }
   return [...chosen].sort(compareText);
@@ -48,36 +48,36 @@ export function* chooseInSteps(summaries: Summaries): Generator<number, Choice, 
 type Choosing = {
   readonly summary: Summary;
   readonly chosen: Set<string>;
-  readonly wishes: Wishes;
+  readonly pending: PendingSpecs;
   readonly meter: Meter;
 };
 
-/** The newest builds of those that are meant, and what they ask for. */
+/** Chooses the newest matching builds and queues their specs. */
 function* choose(
-  { summary: { builds, specs }, chosen, wishes, meter }: Choosing,
-  isMeant: (build: Build) => boolean,
+  { summary: { builds, specs }, chosen, pending, meter }: Choosing,
+  matches: (build: Build) => boolean,
 ): Generator<number, void, undefined> {
   let newest: number | undefined;
   for (const build of builds) {
-    const [rank, fileName, , , , places] = build;
+    const [rank, fileName, , , , specIndexes] = build;
     if (newest !== undefined && rank > newest) return;
     meter.spend(1);
     if (meter.isDue()) yield meter.work();
-    if (meter.isTooMuch()) return;
-    if ((newest !== undefined && chosen.has(fileName)) || !isMeant(build)) continue;
+    if (meter.isExhausted()) return;
+    if ((newest !== undefined && chosen.has(fileName)) || !matches(build)) continue;
     newest = rank;
     if (chosen.has(fileName)) continue;
     chosen.add(fileName);
     if (chosen.size > CURRENT_LIMITS.files) meter.refuse();
-    for (const place of places) {
-      wishes.ask(specs[place] ?? "");
+    for (const index of specIndexes) {
+      pending.add(specs[index] ?? "");
       if (meter.isDue()) yield meter.work();
     }
   }
 }
 
-/** Undefined for a spec that no reader makes sense of. */
-function wantedBy(
+/** Undefined for a spec that cannot be parsed. */
+function matcherOf(
   text: string,
   versions: (text: string) => Version,
   meter: Meter,
@@ -102,27 +102,27 @@ function wantedBy(
   };
 }
 
-type Wishes = {
-  /** The text of a spec. */
-  ask(spec: string): void;
-  /** What has been asked for, each once. A name that is asked for once more comes up again at the end. */
+type PendingSpecs = {
+  /** Queues the text of a spec, unless it was queued before. */
+  add(spec: string): void;
+  /** Removes and returns the first name with its specs. New specs of a returned name put it at the end again. */
   next(): { readonly name: string; readonly specs: readonly string[] } | undefined;
 };
 
-function createWishes(meter: Meter): Wishes {
-  const asked = new Set<string>();
-  // By name, as the summaries of a large channel are not all held at once.
+function createPendingSpecs(meter: Meter): PendingSpecs {
+  const queued = new Set<string>();
+  // Grouped by name: memory does not hold all summaries of a large channel at once.
   const open = new Map<string, string[]>();
   let characters = 0;
   return {
-    ask: (text) => {
-      meter.spend(ASKED_AGAIN);
-      if (asked.has(text)) return;
+    add: (text) => {
+      meter.spend(REPEATED_SPEC);
+      if (queued.has(text)) return;
       const cost = SPEC_CHARACTERS + text.length;
       meter.spend(cost);
       characters += cost;
       if (text.length > CURRENT_LIMITS.spec || characters > CURRENT_LIMITS.specs) return meter.refuse();
-      asked.add(text);
+      queued.add(text);
       const { name } = splitMatchSpec(text) ?? {};
       if (name === undefined) return;
       const others = open.get(name);
@@ -142,18 +142,19 @@ function createWishes(meter: Meter): Wishes {
 /** Counts units of work. */
 type Meter = {
   spend(units: number): void;
-  /** There is more than may be, of whatever it is. */
+  /** Ends the choice: a limit other than work is exceeded. */
   refuse(): void;
-  isTooMuch(): boolean;
-  /** Whether the last time was long ago. */
+  isExhausted(): boolean;
+  /** Whether at least `STEP` units were spent since the last time it was true. */
   isDue(): boolean;
   work(): number;
 };
 
-/** Units between two looks at the clock. */
+/** Units of work between two yields. */
 const STEP = 4000;
-const ASKED_AGAIN = 0.25;
-/** Of a summary, that are read in the time of a unit. */
+/** Units for a spec that may be queued already. */
+const REPEATED_SPEC = 0.25;
+/** Characters of a summary that are parsed in one unit. */
 const CHARACTERS = 16;
 
 function createMeter(): Meter {
@@ -161,7 +162,7 @@ function createMeter(): Meter {
   return {
     spend: (units) => void (work += units),
     refuse: () => void (work = Number.POSITIVE_INFINITY),
-    isTooMuch: () => work > CURRENT_LIMITS.work,
+    isExhausted: () => work > CURRENT_LIMITS.work,
     isDue: () => {
       if (work - last < STEP) return false;
       last = work;
@@ -174,7 +175,7 @@ function createMeter(): Meter {
 function readSummary(text: string, meter: Meter): Summary {
   meter.spend(text.length / CHARACTERS);
   const summary: unknown = JSON.parse(text);
-  if (!isSummary(summary)) throw new Error("what is kept of a name is no summary");
+  if (!isSummary(summary)) throw new Error("the stored summary of a name is invalid");
   if (summary.isTooLarge === true) meter.refuse();
   return summary;
 }

@@ -1,4 +1,4 @@
-// What `current_repodata.json` needs to know of one name: its builds from the newest on, and what they depend on.
+// Summary of one name for `current_repodata.json`: its builds, newest first, with their dependencies and constraints.
 
 import { compareText } from "./file-name.ts";
 import { readRecord } from "./record.ts";
@@ -6,35 +6,35 @@ import { isRevision3 } from "./revision3.ts";
 import { isJsonObject, type JsonObject } from "./strict-json.ts";
 import { compareVersions, parseVersion, type Version } from "./version.ts";
 
-/** What the choice needs to know of one name, gathered file by file. */
+/** Builds the summary of one name, file by file. */
 export type NameSummary = {
-  /** Throws for a record that cannot be read, and is then as before. */
+  /** Throws for an unreadable record and then leaves the summary unchanged. */
   add(file: { readonly fileName: string; readonly record: string }): void;
   /**
-   * To be kept from one time to the next; undefined when no file of the name can be in the document. The same files give
-   * the same text, in whatever order they come.
+   * Text to store; undefined when no file of the name can be in the document. The same files give the same text, in any
+   * order.
    */
   text(): string | undefined;
 };
 
-/** Past one of these there is no document: it would take too long, or too much memory. */
+/** The document is not offered past one of these limits: it would take too long or too much memory. */
 export const CURRENT_LIMITS = {
-  /** Bytes of what is kept of a name. */
+  /** Bytes of the summary of a name. */
   summary: 4 * 1024 ** 2,
-  /** Characters of one spec, which may hold thousands of alternatives. */
+  /** Characters of one spec, which can hold thousands of alternatives. */
   spec: 8 * 1024,
-  /** Characters of all different specs, of which each counts `SPEC_CHARACTERS` more. */
+  /** Characters of all distinct specs; each counts `SPEC_CHARACTERS` more. */
   specs: 8 * 1024 ** 2,
   files: 100_000,
-  /** Units of work, each some 0.2 µs: a version compared with a clause, or a character of a spec. */
+  /** Units of work, about 0.2 µs each: one comparison of a version with a clause, or one character of a spec. */
   work: 40_000_000,
 };
-/** What it takes to remember a spec, however short. */
+/** Cost of a spec beside its characters. */
 export const SPEC_CHARACTERS: number = 32;
 
 export function createNameSummary(): NameSummary {
   const releases: Release[] = [];
-  const places = new Map<string, number>();
+  const indexes = new Map<string, number>();
   let name: string | undefined;
   let bytes = 0;
   return {
@@ -44,44 +44,44 @@ export function createNameSummary(): NameSummary {
       const specs = [record.depends, record.constrains].flat().filter((spec) => typeof spec === "string");
       name ??= String(record.name);
       bytes += file.fileName.length + 10 * specs.length;
-      // Only that it is too much is kept of what is too much.
+      // An oversized summary is stored without its builds, only marked as too large.
       if (bytes > CURRENT_LIMITS.summary) return;
-      releases.push(readRelease(file.fileName, record, specs.map(placeOf)));
+      releases.push(readRelease(file.fileName, record, specs.map(indexOfSpec)));
     },
     text: () => {
       if (name === undefined) return undefined;
       if (bytes > CURRENT_LIMITS.summary) return JSON.stringify({ builds: [], isTooLarge: true, name, specs: [] });
-      return summaryText(name, releases, [...places.keys()]);
+      return summaryText(name, releases, [...indexes.keys()]);
     },
   };
 
-  function placeOf(spec: string): number {
-    const known = places.get(spec);
+  function indexOfSpec(spec: string): number {
+    const known = indexes.get(spec);
     if (known !== undefined) return known;
-    const place = places.size;
+    const index = indexes.size;
     bytes += spec.length;
-    places.set(spec, place);
-    return place;
+    indexes.set(spec, index);
+    return index;
   }
 }
 
-function summaryText(name: string, releases: Release[], given: readonly string[]): string {
-  const specs = given.toSorted();
-  const sorted = new Map(specs.map((spec, place) => [spec, place]));
-  const places = given.map((spec) => sorted.get(spec) ?? 0);
+function summaryText(name: string, releases: Release[], specsAsAdded: readonly string[]): string {
+  const specs = specsAsAdded.toSorted();
+  const sorted = new Map(specs.map((spec, index) => [spec, index]));
+  const sortedIndexes = specsAsAdded.map((spec) => sorted.get(spec) ?? 0);
   releases.sort(newestFirst);
   let rank = 0;
   const builds = releases.map((release, at): Build => {
     const before = releases[at - 1];
     if (before !== undefined && !isSameRank(before, release)) rank += 1;
     const { build, buildNumber, fileName, version } = release;
-    return [rank, fileName, version, build, buildNumber, release.specs.map((spec) => places[spec] ?? 0)];
+    return [rank, fileName, version, build, buildNumber, release.specs.map((spec) => sortedIndexes[spec] ?? 0)];
   });
   const summary: Summary = { builds, name, specs };
   return JSON.stringify(summary);
 }
 
-/** Of one name, the newest first. The name is said so that a record that has come to say another is noticed. */
+/** Builds of one name, newest first. `name` reveals a record whose name has changed. */
 export type Summary = {
   readonly builds: readonly Build[];
   readonly name: string;
@@ -89,12 +89,12 @@ export type Summary = {
   readonly isTooLarge?: boolean;
 };
 
-/** Looks at its outline only: there are millions of builds, and `index.db` has no other writer. */
+/** Checks only the top level: there are millions of builds, and `index.db` has no other writer. */
 export function isSummary(value: unknown): value is Summary {
   return isJsonObject(value) && Array.isArray(value.builds) && Array.isArray(value.specs) && "name" in value;
 }
 
-/** Equal ranks have the same version and build number; the specs are given by their places in the summary's list. */
+/** Builds of equal rank have the same version and build number; `specs` are indexes into the summary's `specs`. */
 export type Build = readonly [
   rank: number,
   fileName: string,

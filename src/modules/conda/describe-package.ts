@@ -1,4 +1,4 @@
-// Makes of a walked archive what is stored of the package, or a refusal.
+// Turns the members of an archive into the data stored for the package, or into a refusal.
 
 import type { ArchiveFormat, Inspection, InspectOptions, PackageIdentity } from "./archive.ts";
 import type { Container } from "./conda-container.ts";
@@ -41,7 +41,7 @@ export function describePackage(
   const listing = createListing(members);
   const paths = read("paths.json", (bytes, into, bounds) => readPaths(bytes, into, bounds, listing.take));
   if (!members.documents.has(INDEX)) {
-    findings.refuse("index-missing", INDEX, `The package has no ${INDEX}.`, "Build the package with a build tool.");
+    findings.refuse("index-missing", INDEX, `The package has no ${INDEX}.`, "Rebuild it with a build tool.");
   }
   listing.finish(findings, paths !== undefined);
   if (identity !== undefined) checkNames(identity, container, options.fileName, findings);
@@ -51,7 +51,7 @@ export function describePackage(
   const record = canonicalRecord(index);
   const flags = flagsOf(members, identity.name, container.hasPayload, link, paths);
   const metadata = { about, runExports, flags };
-  // Already here: what is too long must not travel to another thread.
+  // Checked here so that oversized metadata is not copied to another thread.
   const problem = storedProblem(record, { ...metadata, findings: findings.list() });
   if (problem !== undefined) return { kind: "refused", findings: [problem] };
   return {
@@ -66,29 +66,30 @@ export function describePackage(
   };
 }
 
-/** Names that the package has from outside are only hints; the metadata decides. */
+/** File and tarball names are only hints; the metadata decides. */
 function checkNames(identity: PackageIdentity, container: Container, fileName: string, findings: Findings): void {
   const { name, version, build } = identity;
   const stem = `${name}-${version}-${build}`;
   if (fileName !== identity.fileName) {
-    const message = `By its metadata the file is ${identity.fileName}.`;
-    findings.warn("file-name", fileName, message, "Send the file under the name that its metadata give.");
+    const message = `The package metadata gives the file name ${identity.fileName}.`;
+    findings.warn("file-name", fileName, message, `Rename the file to ${identity.fileName}.`);
   }
   for (const other of container.stems) {
     if (other === stem) continue;
-    findings.warn("conda-stem", other, `By its metadata the tarball belongs to ${stem}.`, "Name the tarballs by it.");
+    const fix = `Name the tarballs info-${stem}.tar.zst and pkg-${stem}.tar.zst.`;
+    findings.warn("conda-stem", other, `The package metadata gives the tarball the name ${stem}.`, fix);
   }
 }
 
-/** Holds `info/paths.json` against the members as it is read, without their checksums. */
+/** Compares `info/paths.json` with the members while it is parsed; does not compare checksums. */
 function createListing({ documents, tree: { nodes } }: PackageMembers): {
-  /** Whether the path was listed before; of a path that the package does not have, nobody remembers. */
+  /** Whether the path was listed before; always false for a path that is not in the package. */
   take(entry: PathEntry): boolean;
   finish(findings: Findings, isUsable: boolean): void;
 } {
-  const fix = "Build the package again, so that info/paths.json lists what is in it.";
-  const absent = createTally("info/paths.json lists a path that the package does not have");
-  const resized = createTally("The file has another size than info/paths.json gives it");
+  const fix = "Rebuild the package so that info/paths.json matches its files.";
+  const absent = createTally("info/paths.json lists a path that is not in the package");
+  const resized = createTally("The file does not have the size that info/paths.json lists");
   const unlisted = createTally("info/paths.json does not list the file");
   let entries = 0;
   return {
@@ -115,7 +116,7 @@ function createListing({ documents, tree: { nodes } }: PackageMembers): {
   };
 }
 
-/** Counts the paths with one problem, for one warning that names the first of them. */
+/** Counts the paths with one problem; adds one warning that names the first path. */
 function createTally(problem: string): { add(path: string): void; warn(findings: Findings, fix: string): void } {
   let first: string | undefined;
   let others = -1;

@@ -8,12 +8,12 @@ const FORMATS: readonly ArchiveFormat[] = ["conda", "tar.bz2"];
 const MAX_PART = 64;
 const MAX_FILE_NAME = 211;
 
-// Says what CEP 26's own pattern and its rule on consecutive separators say together, without that pattern's backtracking.
+// Combines CEP 26's pattern with its rule on consecutive separators, and avoids the backtracking of that pattern.
 const PACKAGE_NAME = /^(?:_|_?[a-z0-9]+(?:[._-][a-z0-9]+)*[._-]?)$/;
 const VERSION = /^[0-9a-z._+!]+$/;
 const BUILD = /^[0-9A-Za-z._+]+$/;
 
-/** Reads a file name from the right, as a name may hold hyphens; undefined when a part is outside CEP 26. */
+/** Parses a file name from the right, because a name can contain hyphens; undefined when a part violates CEP 26. */
 export function parseFileName(fileName: string): (FileNameParts & { readonly format: ArchiveFormat }) | undefined {
   const format = formatOf(fileName);
   if (format === undefined || fileName.length > MAX_FILE_NAME) return undefined;
@@ -32,17 +32,17 @@ export function buildFileName(parts: FileNameParts, format: ArchiveFormat): stri
   return `${parts.name}-${parts.version}-${parts.build}.${format}`;
 }
 
-/** The format a file name ends in, whatever stands before it. */
+/** Returns the format by the extension; does not check the rest of the name. */
 export function formatOf(fileName: string): ArchiveFormat | undefined {
   return FORMATS.find((format) => fileName.endsWith(`.${format}`));
 }
 
-/** The name of a distributable package; virtual ones (`__cuda`) are none. */
+/** Whether a distributable package can have this name; virtual packages (`__cuda`) are excluded. */
 export function isPackageName(text: string): boolean {
   return text.length <= MAX_PART && PACKAGE_NAME.test(text);
 }
 
-/** Only the characters and the length; `parseVersion` knows the grammar. */
+/** Checks only the characters and the length; `parseVersion` checks the grammar. */
 export function isVersionText(text: string): boolean {
   return text.length <= MAX_PART && VERSION.test(text);
 }
@@ -51,17 +51,17 @@ export function isBuild(text: string): boolean {
   return text.length <= MAX_PART && BUILD.test(text);
 }
 
-/** Text to sort by: entries of documents are in the order of package names, then of file names, by bytes. */
+/** Sort key: documents order entries by package name, then by file name, in byte order. */
 export function orderKey(fileName: string): string {
   return `${packageNameOf(fileName)}\0${fileName}`;
 }
 
-/** The package of a file whose name is known to be sound. */
+/** Returns the package name in a valid file name. */
 export function packageNameOf(fileName: string): string {
   return fileName.slice(0, fileName.lastIndexOf("-", fileName.lastIndexOf("-") - 1));
 }
 
-/** By code unit, never by language; for ASCII that is by bytes. */
+/** Compares by code unit, independent of locale; equals byte order for ASCII. */
 export function compareText(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;

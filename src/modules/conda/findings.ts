@@ -1,23 +1,23 @@
-// What an inspection has to say about a package: each finding names its rule, the place and the fix.
+// Findings of an inspection: each names the rule, the path, the problem and the fix.
 
-/** `refused` packages are never stored; `warning`s are stored and shown, and refuse under the `strict` policy. */
+/** `refused`: the package is not stored. `warning`: stored and shown; refuses the package under the `strict` policy. */
 export type FindingLevel = "refused" | "warning";
 
 export type Finding = {
   /** Stable, kebab-case name of the rule, e.g. `zip-duplicate-member`. */
   readonly rule: string;
   readonly level: FindingLevel;
-  /** Where: a member, a JSON key, or `""` for the file as a whole. At most 200 characters, printable. */
+  /** A member, a JSON key, or `""` for the entire file. At most 200 printable characters. */
   readonly path: string;
   /** What is wrong, in one sentence. */
   readonly message: string;
-  /** What the person can do about it, in one sentence. */
+  /** How the package author fixes it, in one sentence. */
   readonly fix: string;
 };
 
 const LIMIT = 100;
 
-/** Collects findings, worst first, with a bound on how many are kept. */
+/** Collects at most `LIMIT` findings, worst first. */
 export type Findings = {
   refuse(rule: string, path: string, message: string, fix: string): void;
   warn(rule: string, path: string, message: string, fix: string): void;
@@ -43,8 +43,8 @@ export function createFindings(): Findings {
   };
 }
 
-/** Text from a package, safe in a log line or an answer: control and direction characters replaced, length capped. */
+/** Makes package text safe for logs and responses: replaces control and direction characters, limits the length. */
 export function printable(text: string, limit = 200): string {
-  const cut = text.length > limit ? `${text.slice(0, limit - 1)}…` : text;
-  return cut.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, "\ufffd");
+  const truncated = text.length > limit ? `${text.slice(0, limit - 1)}…` : text;
+  return truncated.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, "\ufffd");
 }

@@ -1,4 +1,4 @@
-// The one door to a package file: its path in, record, metadata, file list and findings out.
+// Inspects a package file: the only entry point. Takes its path; returns record, metadata, file list and findings.
 
 import { closeSync, fstatSync, openSync } from "node:fs";
 
@@ -14,10 +14,10 @@ import { formatOf } from "./file-name.ts";
 import { createFindings, type Findings } from "./findings.ts";
 import { createPackageMembers, type PackageMembers } from "./package-members.ts";
 
-/** Packed and unpacked, that get as much time once more as every package has. */
+/** Packed plus unpacked bytes that extend the time limit by the base time once more. */
 const BYTES_FOR_BASE = 50e6;
 
-/** Throws only when this machine cannot read the file; whatever is wrong with the package is a finding. */
+/** Throws only when the server cannot read the file; every fault of the package is a finding. */
 export async function inspectArchive(path: string, options: InspectOptions): Promise<Inspection> {
   const findings = createFindings();
   const fd = openSync(path, "r");
@@ -53,20 +53,22 @@ async function walkTarBz2(fd: number, size: number, meter: Meter, members: Packa
   return { stems: [], hasPayload: true };
 }
 
-/** The format that the name promises, which must be that of the first bytes. */
+/** Returns the format that the file name promises. Throws when the first bytes are of another format. */
 function checkFormat(fileName: string, start: Buffer): ArchiveFormat {
   const promised = formatOf(fileName);
   const found = formatOfBytes(start.toString("latin1"));
   if (promised === undefined) {
-    throw refusal("file-extension", "The file's name does not end in .conda or .tar.bz2.", "Name it by its format.");
+    const fix = "Give the file the extension of its format.";
+    throw refusal("file-extension", "The file name must end in .conda or .tar.bz2.", fix);
   }
-  if (start.length === 0) throw refusal("file-empty", "The file is empty.", "Build the package and send it again.");
+  if (start.length === 0) throw refusal("file-empty", "The file is empty.", "Rebuild the package and upload it again.");
   if (found === undefined) {
-    const message = `The file is no ${promised === "conda" ? "ZIP" : "bzip2"} archive.`;
-    throw refusal("file-not-an-archive", message, "Send a package that a build tool made.");
+    const message = `The file is not a ${promised === "conda" ? "ZIP" : "bzip2"} archive.`;
+    throw refusal("file-not-an-archive", message, "Upload the package file that the build tool wrote.");
   }
   if (found === promised) return promised;
-  throw refusal("file-wrong-container", `The file's name ends in .${promised}, but it is a .${found}.`, "Rename it.");
+  const message = `The file name ends in .${promised}, but the content is a .${found} package.`;
+  throw refusal("file-wrong-container", message, `Rename the file so that it ends in .${found}.`);
 }
 
 function formatOfBytes(start: string): ArchiveFormat | undefined {

@@ -1,10 +1,10 @@
-// The MatchSpec, in which a package says what it depends on. https://conda.org/learn/ceps/cep-0029
+// The MatchSpec, the form of dependencies and constraints. https://conda.org/learn/ceps/cep-0029
 
 import { globOf } from "./glob.ts";
 import type { Version } from "./version.ts";
 import { matchesVersion, parseVersionSpec, type VersionSpec } from "./version-spec.ts";
 
-/** What of a spec selects a package by its name; the rest of the brackets (`channel`, `md5`, …) is not looked at. */
+/** The fields of a spec that select a file; other bracket keywords (`channel`, `md5`, …) are ignored. */
 export type MatchSpec = {
   readonly name: string;
   readonly version: VersionSpec | undefined;
@@ -12,18 +12,18 @@ export type MatchSpec = {
   readonly buildNumber: VersionSpec | undefined;
 };
 
-/** A spec as text in its fields. */
+/** A spec split into its fields, as text. */
 export type MatchSpecParts = {
   readonly name: string;
-  /** What stands before the name with a colon. */
+  /** The text before the last colon in front of the name. */
   readonly channel: string | undefined;
   readonly version: string | undefined;
   readonly build: string | undefined;
-  /** What stands in brackets, in the order written; lists keep theirs. */
+  /** The bracket keywords in written order; list values keep their brackets. */
   readonly keywords: ReadonlyMap<string, string>;
 };
 
-/** Undefined for text that no reader, or not every reader, makes sense of. */
+/** Undefined for text that not every client can parse. */
 export function parseMatchSpec(text: string): MatchSpec | undefined {
   const parts = splitMatchSpec(text);
   if (parts === undefined) return undefined;
@@ -35,18 +35,18 @@ export function parseMatchSpec(text: string): MatchSpec | undefined {
   return { name, version, build, buildNumber };
 }
 
-/** Whether a build of the spec's name is one that is meant, as far as its version does not say. */
+/** Returns a test of the build string and build number against the spec; it does not check name or version. */
 export function buildMatcher(spec: MatchSpec): (build: string, buildNumber: number) => boolean {
   const isBuild = spec.build === undefined ? undefined : globOf(spec.build);
   return (build, buildNumber) => {
     if (isBuild !== undefined && !isBuild(build)) return false;
     return (
-      spec.buildNumber === undefined || matchesVersion(spec.buildNumber, numbered(buildNumber), String(buildNumber))
+      spec.buildNumber === undefined || matchesVersion(spec.buildNumber, versionOf(buildNumber), String(buildNumber))
     );
   };
 }
 
-/** How many comparisons of a version it takes at most, or the time of them, to match the version and the build. */
+/** Cost of matching the version and the build, as a maximum number of version comparisons. */
 export function costOf({ build, buildNumber, version }: MatchSpec): {
   readonly version: number;
   readonly build: number;
@@ -59,7 +59,7 @@ function clausesOf(spec: VersionSpec | undefined): number {
   return "specs" in spec ? spec.specs.reduce((sum, part) => sum + clausesOf(part), 0) : 1;
 }
 
-/** Takes a spec apart without a look at what its fields say; a comment behind it is left out. */
+/** Splits a spec into its fields without parsing them; drops a trailing comment. */
 export function splitMatchSpec(text: string): MatchSpecParts | undefined {
   const [spec = ""] = text.split(" #", 1);
   const opening = spec.indexOf("[");
@@ -79,7 +79,7 @@ const INVALID = Symbol("invalid");
 const NO_KEYWORDS: ReadonlyMap<string, string> = new Map();
 const NAME = /^\s*[\w.*+-]+(?=[\s=<>!~(]|$)/;
 const OPERATORS = "=<>!~,|(";
-/** `1.8=py_0` and `=1.8=py_0`, of which both mean that version and no other. */
+/** `1.8=py_0` and `=1.8=py_0`: both match exactly that version. */
 const BUILD_AFTER_EQUALS = /^(.*[^=<>!~,|(])=([^=<>!~,|()]+)$/;
 const KEYWORD =
   /[\s,]*(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|(\[[^\]]*\])|([^\s,'"[\]]+))\s*(?=[,\s\]])/y;
@@ -97,29 +97,29 @@ function splitVersionAndBuild(text: string): Fields | undefined {
   return { version: /^=[^=,|]*$/.test(before) ? before.slice(1) : before, build: after };
 }
 
-/** Apart at spaces, but for those beside an operator, which mean nothing. */
+/** Splits at spaces; spaces next to an operator are insignificant. */
 function wordsOf(text: string): string[] {
   const words: string[][] = [];
   let before = "";
-  for (const piece of text.split(/\s+/)) {
+  for (const part of text.split(/\s+/)) {
     const isJoined =
       words.length > 0 &&
-      (OPERATORS.includes(before.slice(-1)) || OPERATORS.includes(piece.charAt(0)) || piece.startsWith(")"));
-    if (isJoined) words.at(-1)?.push(piece);
-    else words.push([piece]);
-    before = piece;
+      (OPERATORS.includes(before.slice(-1)) || OPERATORS.includes(part.charAt(0)) || part.startsWith(")"));
+    if (isJoined) words.at(-1)?.push(part);
+    else words.push([part]);
+    before = part;
   }
-  return words.map((pieces) => pieces.join(""));
+  return words.map((parts) => parts.join(""));
 }
 
 function readKeywords(text: string): ReadonlyMap<string, string> | undefined {
   const keywords = new Map<string, string>();
   KEYWORD.lastIndex = 1;
   for (let match = KEYWORD.exec(text); match !== null; match = KEYWORD.exec(text)) {
-    const [whole, key = "", single, double, list, plain = ""] = match;
+    const [matched, key = "", single, double, list, plain = ""] = match;
     const quoted = single ?? double;
     keywords.set(key, quoted === undefined ? (list ?? plain) : quoted.replaceAll(/\\(.)/g, "$1"));
-    const end = match.index + whole.length;
+    const end = match.index + matched.length;
     if (end === text.length - 1) return text.endsWith("]") ? keywords : undefined;
     KEYWORD.lastIndex = end;
   }
@@ -130,11 +130,11 @@ function optional<T>(text: string | undefined, read: (text: string) => T | undef
   return text === undefined ? undefined : (read(text) ?? INVALID);
 }
 
-/** Not taken: an expression from a stranger can take for ever. */
+/** Regular expressions are refused: an untrusted one can take unbounded time. */
 function isRegex(pattern: string): boolean {
   return pattern.startsWith("^") && pattern.endsWith("$");
 }
 
-function numbered(buildNumber: number): Version {
+function versionOf(buildNumber: number): Version {
   return { main: [[0], [buildNumber]], local: [] };
 }

@@ -1,4 +1,4 @@
-// Which members a conda package may have where, and what is kept of them. https://conda.org/learn/ceps/cep-0034
+// Checks the paths of a package's members and collects what is stored of them. https://conda.org/learn/ceps/cep-0034
 
 import type { Meter } from "../archive/limits.ts";
 import { ArchiveRefusal } from "../archive/refusal.ts";
@@ -10,31 +10,32 @@ import type { ArchiveLimits } from "./archive.ts";
 import type { Findings } from "./findings.ts";
 import { STORED_BYTES } from "../stored-budget.ts";
 
-/** `whole` is the one tarball of a `.tar.bz2`; a `.conda` has one for `info/` and one for everything else. */
+/** `whole` is the only tarball of a `.tar.bz2`; a `.conda` has one for `info/` and one for all other members. */
 type Tarball = "whole" | "info" | "payload";
 
 export type PackageMembers = {
-  /** What a tar parser tells of one of the tarballs. */
+  /** Receives the members of one tarball from a tar parser. */
   visitor(tarball: Tarball): TarVisitor;
   readonly tree: Tree;
-  /** The files of `info/` that are read, by path. */
+  /** Contents of the `info/` files that the inspection reads, by path. */
   readonly documents: ReadonlyMap<string, Uint8Array>;
-  /** Bytes of all files. */
+  /** Sum of the sizes of all files. */
   readonly unpackedBytes: number;
-  /** zstd-compressed JSON lines; called once, at the end. */
+  /** Returns zstd-compressed JSON lines; call it once, after the last member. */
   fileList(): Uint8Array;
 };
 
 export const INDEX = "info/index.json";
 
 const DOCUMENTS = [INDEX, "info/about.json", "info/paths.json", "info/run_exports.json", "info/link.json"];
-/** What goes into documents as it is: more than may be stored is not even read. */
-const STORED_WHOLE = ["info/about.json", "info/run_exports.json"];
-// Windows drops dots and spaces at the end of a name, and takes what follows a colon for a stream of the file.
+/** Files that documents contain unchanged: the limit for stored bytes applies before they are read. */
+const STORED_UNCHANGED = ["info/about.json", "info/run_exports.json"];
+// Windows drops trailing dots and spaces from a name, and reads the text after a colon as the name of a file stream.
 const SPECIAL = /^(?:INFO|CONDA-META)[. ]*(?:[:/]|$)/;
 const DROPPED = /^[. ]*(?::.*)?$/;
-const PIECE = 1024 ** 2;
-/** Members leave so much behind that waiting for the heap to be collected by itself costs more memory than it saves time. */
+/** Characters of JSON lines in one zstd frame. */
+const FRAME_CHARACTERS = 1024 ** 2;
+/** Members per forced garbage collection: each leaves garbage, and the collector by itself runs too late. */
 export const COLLECT_EVERY = 20_000;
 
 export function createPackageMembers(limits: ArchiveLimits, meter: Meter, findings: Findings): PackageMembers {
@@ -45,13 +46,13 @@ export function createPackageMembers(limits: ArchiveLimits, meter: Meter, findin
   return {
     visitor: (tarball) => ({
       member(member) {
-        checkPlace(member, tarball);
+        checkPath(member, tarball);
         tree.add(member);
         count += 1;
         if (count % COLLECT_EVERY === 0) Bun.gc(true);
         lines.add(member);
         unpackedBytes += member.size;
-        // To unpack them costs most with bzip2, and little with zstd.
+        // Decompressing bzip2 is slow, so an oversized archive is refused from its headers; zstd is cheap.
         if (tarball === "whole") meter.expectBytes(unpackedBytes);
         if (!DOCUMENTS.includes(member.path)) return false;
         checkDocument(member, limits);
@@ -72,7 +73,7 @@ export function isInfo(path: string): boolean {
   return path === "info" || path.startsWith("info/");
 }
 
-function checkPlace(member: TarMember, tarball: Tarball): void {
+function checkPath(member: TarMember, tarball: Tarball): void {
   const { path, isDotted, type } = member;
   const refuse = (rule: string, message: string, fix: string): never => {
     throw new ArchiveRefusal(rule, path, message, fix);
@@ -80,20 +81,22 @@ function checkPlace(member: TarMember, tarball: Tarball): void {
   const folded = foldPath(path);
   if (!SPECIAL.test(folded)) {
     if (tarball !== "info") return;
-    refuse("info-has-payload", "The info- tarball has more than info/.", "Put the rest into the pkg- tarball.");
+    refuse("info-has-payload", "The info- tarball has a member outside info/.", "Move it to the pkg- tarball.");
   }
   if (folded.startsWith("CONDA-META")) {
-    refuse("reserved-path", "conda-meta/ belongs to the environment.", "Leave conda-meta/ out of the package.");
+    const message = "A package must not contain conda-meta/, which belongs to the environment.";
+    refuse("reserved-path", message, "Remove conda-meta/ from the package.");
   }
   if (path === "info/repodata_record.json") {
-    refuse("reserved-path", "Only clients write this file, when they unpack.", "Leave it out of the package.");
+    const message = "A package must not contain this file: clients write it when they extract the package.";
+    refuse("reserved-path", message, "Remove the file from the package.");
   }
   const twin = isInfo(path) ? DOCUMENTS.find((document) => document !== path && isTwin(document, folded)) : "info";
-  if (twin !== undefined) refuse("info-spelling", `On some systems this is ${twin}.`, "Rename the file or folder.");
-  if (isDotted) refuse("info-dotted", "Indexers do not find ./info/.", "Write the member without ./ in front.");
-  if (path === "info" && type !== "directory") refuse("info-not-a-folder", "info is not a folder.", "Make it one.");
+  if (twin !== undefined) refuse("info-spelling", `Some systems read this path as ${twin}.`, "Rename the member.");
+  if (isDotted) refuse("info-dotted", "Indexers do not find ./info/.", "Remove the leading ./ from the member's path.");
+  if (path === "info" && type !== "directory") refuse("info-not-a-folder", "info is not a directory.", "Make it one.");
   if (tarball === "payload") {
-    refuse("payload-has-info", "info/ is in the pkg- tarball.", "Put it into the info- tarball only.");
+    refuse("payload-has-info", "The pkg- tarball contains info/.", "Move info/ to the info- tarball.");
   }
 }
 
@@ -103,9 +106,9 @@ function isTwin(document: string, folded: string): boolean {
 }
 
 function checkDocument({ path, type, size }: TarMember, limits: ArchiveLimits): void {
-  const limit = path === INDEX ? limits.indexBytes : STORED_WHOLE.includes(path) ? STORED_BYTES : limits.infoBytes;
+  const limit = path === INDEX ? limits.indexBytes : STORED_UNCHANGED.includes(path) ? STORED_BYTES : limits.infoBytes;
   if (type !== "file") {
-    throw new ArchiveRefusal("info-not-a-file", path, `${path} is a ${type}.`, "Write it as a plain file.");
+    throw new ArchiveRefusal("info-not-a-file", path, `${path} is a ${type}.`, "Replace it with a regular file.");
   }
   if (size > limit) {
     throw new ArchiveRefusal(
@@ -117,7 +120,7 @@ function checkDocument({ path, type, size }: TarMember, limits: ArchiveLimits): 
   }
 }
 
-/** Compresses JSON lines piece by piece, each one frame, so that the text of many members is never held as a whole. */
+/** Compresses JSON lines frame by frame, so that the complete text of many members is never in memory. */
 function createLines(): { add(member: TarMember): void; end(): Uint8Array } {
   const frames: Uint8Array[] = [];
   let text = "";
@@ -128,7 +131,7 @@ function createLines(): { add(member: TarMember): void; end(): Uint8Array } {
   return {
     add({ path, size, type, mode }) {
       text += `${JSON.stringify({ path, size, type, mode })}\n`;
-      if (text.length > PIECE) flush();
+      if (text.length > FRAME_CHARACTERS) flush();
     },
     end() {
       flush();

@@ -1,8 +1,8 @@
-// The record: canonical text of `info/index.json`, the one form that is stored and that every document is made of.
+// The record: canonical text of `info/index.json`. The server stores only this form and builds every document from it.
 
 import { emptyObject, isJsonObject, type JsonObject } from "./strict-json.ts";
 
-/** What a repodata entry says about the file itself; kept in columns and joined when a document is made. */
+/** Fields of a repodata entry that describe the file; stored in columns and added when a document is built. */
 export type RecordColumns = {
   /** Hexadecimal. */
   readonly md5: string;
@@ -12,12 +12,12 @@ export type RecordColumns = {
   readonly size: number;
   /** Milliseconds UTC of the publish. https://conda.org/learn/ceps/cep-0047 */
   readonly indexedTimestamp: number;
-  /** As CEP 12 has it; a record says nothing about a package that exports nothing. https://conda.org/learn/ceps/cep-0021 */
+  /** In CEP 12 form; omitted from the entry when the package exports nothing. https://conda.org/learn/ceps/cep-0021 */
   readonly runExports: Readonly<Record<string, readonly string[]>>;
 };
 
-// The first three break clients when a record has them; the others are the server's to say.
-const LEFT_OUT: readonly string[] = [
+// The first three break clients when a record has them; the server sets the others.
+const OMITTED: readonly string[] = [
   "fn",
   "url",
   "channel",
@@ -28,14 +28,14 @@ const LEFT_OUT: readonly string[] = [
   "run_exports",
 ];
 
-/** Equal content gives equal text; reading the text and writing it again changes nothing. */
+/** Equal content gives equal text; parsing and writing the text again does not change it. */
 export function canonicalRecord(index: Readonly<Record<string, unknown>>): string {
-  const kept = emptyObject();
-  for (const [key, value] of Object.entries(index)) if (!LEFT_OUT.includes(key)) kept[key] = value;
-  return canonicalJson(kept);
+  const fields = emptyObject();
+  for (const [key, value] of Object.entries(index)) if (!OMITTED.includes(key)) fields[key] = value;
+  return canonicalJson(fields);
 }
 
-/** The text of a repodata entry: a record with its file's columns. */
+/** Returns the text of a repodata entry: a record with its file's columns. */
 export function recordWith(record: string, columns: RecordColumns): string {
   const { indexedTimestamp, md5, sha256, size, runExports } = columns;
   const exports = Object.keys(runExports).length > 0 ? `"run_exports":${canonicalJson(runExports)},` : "";
@@ -43,14 +43,14 @@ export function recordWith(record: string, columns: RecordColumns): string {
   return `${record.slice(0, -1)},${joined}}`;
 }
 
-/** The members of a record, as it is stored. Throws for text that holds none. */
+/** Parses a stored record. Throws when the text is not a JSON object. */
 export function readRecord(record: string): JsonObject {
   const fields: unknown = JSON.parse(record);
-  if (!isJsonObject(fields)) throw new Error("the record is no object");
+  if (!isJsonObject(fields)) throw new Error("the record is not an object");
   return fields;
 }
 
-/** For a package that does not say its subdir, when the place it was published to does. */
+/** Adds the subdir of the publish URL to the record of a package that has none. */
 export function setRecordSubdir(record: string, subdir: string): string {
   return canonicalJson({ ...readRecord(record), subdir });
 }

@@ -6,10 +6,10 @@ import { recordWith, type RecordColumns } from "./record.ts";
 
 export type RepodataEntry = RecordColumns & { readonly fileName: string; readonly record: string };
 
-/** Stands between the entries of `packages` and those of `packages.conda`. */
+/** Separator between the entries of `packages` and those of `packages.conda`. */
 export const REPODATA_MIDDLE = '},"packages.conda":{';
 
-/** Up to the first entry of `packages`, which holds the `.tar.bz2` files. */
+/** Text before the first entry of `packages`, which holds the `.tar.bz2` files. */
 export function repodataHead(subdir: string): string {
   return `{"info":{"subdir":${JSON.stringify(subdir)}},"packages":{`;
 }
@@ -18,13 +18,13 @@ export function repodataEntry(entry: RepodataEntry): string {
   return `${JSON.stringify(entry.fileName)}:${recordWith(entry.record, entry)}`;
 }
 
-/** From the last entry of `packages.conda` on. `removed` is a list: a map there stops rattler. */
+/** Text after the last entry of `packages.conda`. `removed` is a list: rattler fails on a map. */
 export function repodataTail(removed: readonly string[]): string {
   const sorted = inOrder(removed, (fileName) => fileName);
   return `},"removed":${JSON.stringify(sorted)},"repodata_version":1}`;
 }
 
-/** The same entries give the same text, in whatever order they come. */
+/** Equal entries give equal text, in any order. */
 export function composeRepodata(subdir: string, entries: Iterable<RepodataEntry>, removed: readonly string[]): string {
   const sorted = inOrder([...entries], (entry) => entry.fileName);
   const textOf = (format: ArchiveFormat): string =>

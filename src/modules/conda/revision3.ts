@@ -1,4 +1,4 @@
-// Revision 3 of repodata: what makes a record one that earlier clients would misread, and the form it then has.
+// Revision 3 of repodata: recognizes records that older clients would misread, and converts them to the new form.
 // https://conda.org/learn/ceps/cep-0048
 
 import { splitMatchSpec, type MatchSpecParts } from "./match-spec.ts";
@@ -6,8 +6,8 @@ import { canonicalJson, readRecord } from "./record.ts";
 import { isJsonObject } from "./strict-json.ts";
 
 /**
- * The package says so, or it uses what only revision 3 has: optional groups, flags, or specs with conditions. Such a
- * record must stand in no map that earlier clients read. https://conda.org/learn/ceps/cep-0043
+ * Whether the record declares revision 3 or uses a feature of it: optional groups, flags, or specs with conditions.
+ * Such a record must not be in a map that older clients read. https://conda.org/learn/ceps/cep-0043
  */
 export function isRevision3(record: string): boolean {
   if (!HINT.test(record)) return false;
@@ -22,7 +22,7 @@ export function isRevision3(record: string): boolean {
   );
 }
 
-/** The record with its specs in brackets, the one form that revision 3 knows. */
+/** Returns the record with its specs in bracket form, the only form of revision 3. */
 export function revision3Record(record: string): string {
   const fields = readRecord(record);
   for (const key of ["depends", "constrains"]) {
@@ -36,7 +36,7 @@ export function revision3Record(record: string): string {
 }
 
 const REVISION = 3;
-/** In the text of every record that could be of revision 3, and of few others. */
+/** Matches the text of every record that could be of revision 3, and of few others. */
 const HINT = /schema_version|repodata_revision|extra_depends|flags|extras|when/;
 const NEW_KEYWORD = /[[,\s](?:when|extras|flags)\s*=/;
 const PLAIN_VERSION = /^[^=<>!~,|*()\s]+$/;
@@ -47,7 +47,7 @@ function hasNewKeyword(spec: string): boolean {
   return opening !== -1 && NEW_KEYWORD.test(spec.slice(opening));
 }
 
-/** A spec that cannot be put so is left as it is. */
+/** Returns a spec unchanged when it has no bracket form. */
 function inBrackets(spec: string): string {
   const parts = splitMatchSpec(spec);
   if (parts === undefined || parts.channel !== undefined || parts.name.includes("*")) return spec;
@@ -57,11 +57,11 @@ function inBrackets(spec: string): string {
   return members.length === 0 ? parts.name : `${parts.name}[${members.join(",")}]`;
 }
 
-/** Without what selects nothing; the keywords count more than what stands before them. */
+/** Omits fields that match every package; keywords override the positional fields. */
 function fieldsOf({ version, build, keywords }: MatchSpecParts): [string, string][] {
-  const given = new Map([["version", version], ["build", build], ...keywords]);
-  given.delete("name");
-  return [...given].flatMap(([key, value]): [string, string][] => {
+  const fields = new Map([["version", version], ["build", build], ...keywords]);
+  fields.delete("name");
+  return [...fields].flatMap(([key, value]): [string, string][] => {
     if (value === undefined || value === "*") return [];
     return [[key, key === "version" && PLAIN_VERSION.test(value) ? `==${value}` : value]];
   });

@@ -2,7 +2,7 @@
 
 export type RssItem = {
   readonly title: string;
-  /** Absolute; says which item it is, too. */
+  /** Absolute URL; also identifies the item. */
   readonly link: string;
   readonly description?: string | undefined;
   /** ms UTC. */
@@ -11,19 +11,19 @@ export type RssItem = {
 
 export type RssFeed = {
   readonly title: string;
-  /** Absolute. */
+  /** Absolute URL. */
   readonly link: string;
   readonly items: Iterable<RssItem>;
 };
 
-/** Newest first; the same items give the same text, in whatever order they come. */
+/** Newest first; equal items give equal text, in any order. */
 export function composeRss({ title, link, items }: RssFeed): string {
   const sorted = [...items].sort((a, b) => b.publishedAt - a.publishedAt || compareLinks(a, b));
   const [newest] = sorted;
   const channel = [
     element("title", title),
     element("link", link),
-    // The format wants one, and there is nothing more to say.
+    // RSS requires a description; channels have none, so the title is repeated.
     element("description", title),
     ...(newest === undefined ? [] : [element("lastBuildDate", dateOf(newest))]),
     ...sorted.map(composeItem),
@@ -55,14 +55,14 @@ function element(name: string, text: string): string {
   return `<${name}>${escapeXml(text)}</${name}>`;
 }
 
-/** Without the characters that XML cannot hold in any form, and other controls. */
+/** Escapes text; drops control characters and those that XML cannot represent. */
 function escapeXml(text: string): string {
   return text
     .replace(/[^\P{Cc}\t\n]|[\p{Cs}\ufffe\uffff]/gu, "")
     .replace(/[&<>"']/g, (character) => ENTITIES[character] ?? "");
 }
 
-/** As RFC 822 writes it. */
+/** Date in RFC 822 form. */
 function dateOf(item: RssItem): string {
   return new Date(item.publishedAt).toUTCString();
 }

@@ -1,17 +1,17 @@
-// `run_exports.json`: what the packages of a subdir pass on to those built with them. https://conda.org/learn/ceps/cep-0012
+// `run_exports.json`: the run exports of the packages of a subdir. https://conda.org/learn/ceps/cep-0012
 
 import { canonicalJson, type RecordColumns } from "./record.ts";
 
-/** Stands between the entries of `packages` and those of `packages.conda`. */
+/** Separator between the entries of `packages` and those of `packages.conda`. */
 export const RUN_EXPORTS_MIDDLE = '},"packages.conda":{';
 export const RUN_EXPORTS_TAIL = "}}";
 
-/** Up to the first entry of `packages`, which holds the `.tar.bz2` files. */
+/** Text before the first entry of `packages`, which holds the `.tar.bz2` files. */
 export function runExportsHead(subdir: string): string {
   return `{"info":{"subdir":${JSON.stringify(subdir)},"version":1},"packages":{`;
 }
 
-/** A package that exports nothing has its entry too. */
+/** A package without run exports has an entry too. */
 export function runExportsEntry(fileName: string, runExports: RecordColumns["runExports"]): string {
   return `${JSON.stringify(fileName)}:{"run_exports":${canonicalJson(runExports)}}`;
 }

@@ -1,4 +1,4 @@
-// Sharded repodata: a document for each package name, and an index of their hashes. https://conda.org/learn/ceps/cep-0016
+// Sharded repodata: a shard per package name, and the shard index of hashes. https://conda.org/learn/ceps/cep-0016
 
 import { encodeMsgpack, msgpackMapHeader } from "../msgpack.ts";
 import type { ArchiveFormat } from "./archive.ts";
@@ -9,24 +9,24 @@ import { stemOf } from "./repodata-v3.ts";
 import { isRevision3, revision3Record } from "./revision3.ts";
 import type { JsonObject } from "./strict-json.ts";
 
-/** What is known of one name in one subdir; `removed` are the names of its yanked files. */
+/** The content of one shard: the files of one name in one subdir; `removed` has the names of the yanked files. */
 export type Shard = { readonly entries: Iterable<RepodataEntry>; readonly removed: readonly string[] };
 
-/** Gathers a shard entry by entry: what is held is not much more than the bytes of the shard. */
+/** Builds a shard entry by entry; memory holds little more than the bytes of the shard. */
 export type ShardWriter = {
-  /** Throws for a record that cannot be read, and is then as before. */
+  /** Throws for an unreadable record and then leaves the shard unchanged. */
   add(entry: RepodataEntry): void;
-  /** Of what has been added. */
+  /** Encoded bytes of all added entries. */
   readonly bytes: number;
-  /** The same entries give the same bytes, in whatever order they came. Nothing is held after. */
+  /** Equal entries give equal bytes, in any order. Frees the entries. */
   end(removed: readonly string[]): Uint8Array;
 };
 
 export const SHARD_LEVEL = 12;
-/** Hashes do not compress: more than this costs time and saves nothing. */
+/** Hashes do not compress: a higher level costs time and saves nothing. */
 export const SHARD_INDEX_LEVEL = 1;
 
-/** The same entries give the same bytes, in whatever order they come. */
+/** Equal entries give equal bytes, in any order. */
 export function composeShard({ entries, removed }: Shard): Uint8Array {
   const writer = createShardWriter();
   for (const entry of entries) writer.add(entry);
@@ -35,7 +35,7 @@ export function composeShard({ entries, removed }: Shard): Uint8Array {
 
 export function createShardWriter(): ShardWriter {
   const legacy: FormatMaps = { conda: new Map(), "tar.bz2": new Map() };
-  const later: FormatMaps = { conda: new Map(), "tar.bz2": new Map() };
+  const revision3: FormatMaps = { conda: new Map(), "tar.bz2": new Map() };
   let bytes = 0;
   const put = (map: Map<string, Uint8Array>, key: string, record: JsonObject): void => {
     const encoded = Buffer.concat([encodeMsgpack(key), encodeMsgpack(record)]);
@@ -49,34 +49,34 @@ export function createShardWriter(): ShardWriter {
     add: (entry) => {
       const format = formatOf(entry.fileName) ?? "tar.bz2";
       if (isRevision3(entry.record)) {
-        put(later[format], stemOf(entry.fileName), shardRecord(revision3Record(entry.record), entry));
+        put(revision3[format], stemOf(entry.fileName), shardRecord(revision3Record(entry.record), entry));
       } else {
         put(legacy[format], entry.fileName, shardRecord(entry.record, entry));
       }
     },
     end: (removed) => {
       const sorted = removed.toSorted((a, b) => compareText(orderKey(a), orderKey(b)));
-      const isLegacy = later.conda.size + later["tar.bz2"].size === 0;
+      const isLegacy = revision3.conda.size + revision3["tar.bz2"].size === 0;
       const members: [string, readonly Uint8Array[]][] = [
         ["packages", mapOf(legacy["tar.bz2"])],
         ["packages.conda", mapOf(legacy.conda)],
         ["removed", [encodeMsgpack(sorted)]],
       ];
       if (!isLegacy) {
-        const [conda, bzip2] = [mapOf(later.conda), mapOf(later["tar.bz2"])];
+        const [conda, bzip2] = [mapOf(revision3.conda), mapOf(revision3["tar.bz2"])];
         members.push([
           "v3",
           [msgpackMapHeader(2), encodeMsgpack("conda"), ...conda, encodeMsgpack("tar.bz2"), ...bzip2],
         ]);
       }
-      const pieces = members.flatMap(([key, value]) => [encodeMsgpack(key), ...value]);
-      for (const maps of [legacy, later]) for (const map of Object.values(maps)) map.clear();
-      return Buffer.concat([msgpackMapHeader(members.length), ...pieces]);
+      const parts = members.flatMap(([key, value]) => [encodeMsgpack(key), ...value]);
+      for (const maps of [legacy, revision3]) for (const map of Object.values(maps)) map.clear();
+      return Buffer.concat([msgpackMapHeader(members.length), ...parts]);
     },
   };
 }
 
-/** Each key with its value, encoded. */
+/** By key: the encoded key followed by its encoded value. */
 type FormatMaps = Readonly<Record<ArchiveFormat, Map<string, Uint8Array>>>;
 
 function mapOf(entries: ReadonlyMap<string, Uint8Array>): Uint8Array[] {
@@ -84,14 +84,14 @@ function mapOf(entries: ReadonlyMap<string, Uint8Array>): Uint8Array[] {
   return [msgpackMapHeader(sorted.length), ...sorted];
 }
 
-/** The entry of one name in the index; `hash` is the sha256 of the compressed shard, in hexadecimal. */
+/** Returns the shard index entry of one name; `hash` is the sha256 of the compressed shard, in hexadecimal. */
 export function shardIndexEntry(name: string, hash: string): Uint8Array {
   return Buffer.concat([encodeMsgpack(name), encodeMsgpack(fromHex(hash))]);
 }
 
 /**
- * The index in pieces, to be put one after the other. `entries` are those of `shardIndexEntry`, alone or several in one
- * piece, in the order of the names by bytes; `count` says how many names there are in all.
+ * Returns the shard index in parts, to be concatenated. `entries` are results of `shardIndexEntry` in byte order of the
+ * names; one item can hold several. `count` is the number of names.
  */
 export function composeShardIndex(subdir: string, entries: Iterable<Uint8Array>, count: number): Uint8Array[] {
   const info = { base_url: "", shards_base_url: "./shards/", subdir };
@@ -107,21 +107,21 @@ export function composeShardIndex(subdir: string, entries: Iterable<Uint8Array>,
   ];
 }
 
-/** One frame with its content size: clients stop after the first frame, and some refuse one without a size. */
+/** Writes one frame with its content size: clients stop after the first frame, and some require the size. */
 export function compressShard(shard: Uint8Array): Uint8Array {
   return Bun.zstdCompressSync(new Uint8Array(shard), { level: SHARD_LEVEL });
 }
 
-/** The same bytes, made by a thread of the runtime. */
+/** Gives the same bytes as `compressShard`; compresses on a thread of the runtime. */
 export async function compressLongShard(shard: Uint8Array): Promise<Uint8Array> {
   return await Bun.zstdCompress(shard, { level: SHARD_LEVEL });
 }
 
-export function compressShardIndex(pieces: readonly Uint8Array[]): Uint8Array {
-  return Bun.zstdCompressSync(Buffer.concat(pieces), { level: SHARD_INDEX_LEVEL });
+export function compressShardIndex(parts: readonly Uint8Array[]): Uint8Array {
+  return Bun.zstdCompressSync(Buffer.concat(parts), { level: SHARD_INDEX_LEVEL });
 }
 
-/** Run exports always have their place, for without it they count as unknown. https://conda.org/learn/ceps/cep-0021 */
+/** Always writes `run_exports`: clients treat a missing member as unknown. https://conda.org/learn/ceps/cep-0021 */
 function shardRecord(record: string, entry: RepodataEntry): JsonObject {
   const fields = readRecord(record);
   fields.indexed_timestamp = entry.indexedTimestamp;

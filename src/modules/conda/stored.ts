@@ -1,29 +1,29 @@
-// How much may be stored of one package: whatever goes into documents is read again whenever one of them is made.
+// Limits what is stored of one package: every build of a document reads the record and the metadata again.
 
 import type { PackageMetadata } from "./archive.ts";
 import type { Finding } from "./findings.ts";
 import { STORED_BYTES } from "../stored-budget.ts";
 import { isJsonObject } from "./strict-json.ts";
 
-/** What is kept beside the record; stored as JSON. */
+/** Data that is stored as JSON beside the record. */
 export type StoredMetadata = PackageMetadata & { readonly findings: readonly Finding[] };
 
-/** Raised when a member comes to mean something else; text without a version is of the first. */
+/** Raise it when the meaning of a member changes; text without a version has version 1. */
 const METADATA_VERSION = 1;
 
-/** What is written beside a record. `weight`: the bytes of the file in the document of its name. */
+/** Text to store beside a record. `weight`: bytes of the file in the shard of its name. */
 export function metadataText(metadata: StoredMetadata, weight: number): string {
   return JSON.stringify({ ...metadata, weight, version: METADATA_VERSION });
 }
 
-/** Read for each file of each document, so that it looks at the outline only. Throws for what no publish has written. */
+/** Runs for each file of each document, so it checks only the top level. Throws for text that no publish wrote. */
 export function readMetadata(text: string): PackageMetadata {
   const stored: unknown = JSON.parse(text);
-  if (!isJsonObject(stored)) throw new Error("the metadata is no object");
+  if (!isJsonObject(stored)) throw new Error("the metadata is not an object");
   const { version = METADATA_VERSION, about = {}, runExports, flags = [] } = stored;
-  if (version !== METADATA_VERSION) throw new Error("the metadata is of a version that this condarium does not know");
+  if (version !== METADATA_VERSION) throw new Error("the metadata has a version that this condarium does not support");
   if (!isRunExports(runExports)) throw new Error("the metadata has no run exports");
-  if (!isJsonObject(about) || !isTexts(flags)) throw new Error("the metadata has parts of another form");
+  if (!isJsonObject(about) || !isTextList(flags)) throw new Error("the metadata has an invalid about or flags member");
   return { about, runExports, flags };
 }
 
@@ -31,11 +31,11 @@ function isRunExports(value: unknown): value is PackageMetadata["runExports"] {
   return isJsonObject(value);
 }
 
-function isTexts(value: unknown): value is readonly string[] {
+function isTextList(value: unknown): value is readonly string[] {
   return Array.isArray(value);
 }
 
-/** The finding that refuses a package of which more would be stored. */
+/** Returns the finding that refuses a package above `STORED_BYTES`. */
 export function storedProblem(record: string, metadata: StoredMetadata): Finding | undefined {
   const total = Buffer.byteLength(record) + bytesOf(metadata);
   if (total <= STORED_BYTES) return undefined;
@@ -49,8 +49,8 @@ export function storedProblem(record: string, metadata: StoredMetadata): Finding
     rule: "stored-size",
     level: "refused",
     path,
-    message: `${bytes} bytes of ${path} would be stored, ${total} bytes with the rest; the limit is ${STORED_BYTES} bytes.`,
-    fix: "Shorten the file: record, run exports, about and findings count together.",
+    message: `The package has ${total} bytes of metadata, ${bytes} from ${path}; the limit is ${STORED_BYTES} bytes.`,
+    fix: "Shorten this file: the record, run exports, about and findings count together.",
   };
 }
 

@@ -1,20 +1,20 @@
-// JSON from strangers, read in one pass that refuses whatever two readers could understand differently.
+// Parses untrusted JSON in one pass and refuses everything that two parsers could read differently.
 
-/** `encoding`: not clean UTF-8, or text that not every store can hold; the rest says itself. */
+/** `encoding`: not valid UTF-8, or text that some databases cannot store. */
 export type StrictJsonReason = "encoding" | "syntax" | "duplicate-key" | "number" | "depth" | "limit";
 
 export type StrictJsonLimits = {
-  /** Arrays and objects inside one another. */
+  /** Nesting depth of arrays and objects. */
   readonly maxDepth: number;
   /** Keys in one object. */
   readonly maxKeys?: number;
   /** UTF-16 code units in one string or key. */
   readonly maxString?: number;
-  /** Values that are in memory at once. */
+  /** Values in memory at once. */
   readonly maxValues?: number;
 };
 
-/** A list of the outermost object that is handed on item by item; in the object it is empty. */
+/** A list of the outermost object that is passed to `take` item by item; the returned object has an empty list. */
 export type StrictJsonItems = { readonly key: string; take(item: unknown, index: number): void };
 
 /** Objects have no prototype, so that `__proto__` and `constructor` are keys like any other. */
@@ -30,7 +30,7 @@ export class StrictJsonError extends Error {
   }
 }
 
-/** Throws `StrictJsonError`, and what `take()` throws. */
+/** Throws `StrictJsonError` and every error of `take()`. */
 export function parseStrictJson(bytes: Uint8Array, limits: StrictJsonLimits, items?: StrictJsonItems): unknown {
   const source: Source = {
     text: decode(bytes),
@@ -78,7 +78,7 @@ const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 const NOT_A_NUMBER = /-?(?:NaN|Infinity)/y;
-/** By the code of their first letter. */
+/** Literals, by the code of their first letter. */
 const WORDS: ReadonlyMap<number, readonly [string, unknown]> = new Map([
   [0x74, ["true", true]],
   [0x66, ["false", false]],
@@ -102,7 +102,8 @@ function decodeUtf8(bytes: Uint8Array): string {
 function readValue(source: Source, depth: number): unknown {
   source.values += 1;
   if (source.values > source.maxValues) {
-    throw new StrictJsonError("limit", `has more than ${source.maxValues} values where few are expected`);
+    const message = `has more than ${source.maxValues} values in one list item or outside the list`;
+    throw new StrictJsonError("limit", message);
   }
   switch (source.text.charCodeAt(source.at)) {
     case QUOTE:
@@ -120,15 +121,15 @@ function readObject(source: Source, depth: number): JsonObject {
   const object = emptyObject();
   if (isEmpty(source, depth, CLOSE_OBJECT)) return object;
   for (let keys = 1; ; keys++) {
-    if (keys > source.maxKeys) throw new StrictJsonError("limit", `has an object of more than ${source.maxKeys} keys`);
+    if (keys > source.maxKeys) throw new StrictJsonError("limit", `has an object with over ${source.maxKeys} keys`);
     const key = readString(source);
     if (key in object) throw new StrictJsonError("duplicate-key", `has the key "${key}" twice in one object`);
     skipSpace(source);
     if (source.text.charCodeAt(source.at) !== COLON) throw unexpected(source);
     source.at++;
     skipSpace(source);
-    const isHandedOn = depth === 1 && key === source.items?.key && source.text.charCodeAt(source.at) === OPEN_ARRAY;
-    object[key] = isHandedOn ? handOn(source, depth + 1, source.items) : readValue(source, depth);
+    const isStreamed = depth === 1 && key === source.items?.key && source.text.charCodeAt(source.at) === OPEN_ARRAY;
+    object[key] = isStreamed ? streamItems(source, depth + 1, source.items) : readValue(source, depth);
     if (!hasMore(source, CLOSE_OBJECT)) return object;
   }
 }
@@ -141,7 +142,7 @@ function readArray(source: Source, depth: number): unknown[] {
   return array;
 }
 
-function handOn(source: Source, depth: number, items: StrictJsonItems): unknown[] {
+function streamItems(source: Source, depth: number, items: StrictJsonItems): unknown[] {
   if (isEmpty(source, depth, CLOSE_ARRAY)) return [];
   const { values } = source;
   let index = 0;
@@ -153,7 +154,7 @@ function handOn(source: Source, depth: number, items: StrictJsonItems): unknown[
   return [];
 }
 
-/** Steps over the opening bracket, and over the closing one when it follows at once. */
+/** Skips the opening bracket, and the closing bracket when it follows directly. */
 function isEmpty(source: Source, depth: number, close: number): boolean {
   if (depth > source.maxDepth) throw new StrictJsonError("depth", `is nested deeper than ${source.maxDepth} levels`);
   source.at++;
@@ -163,7 +164,7 @@ function isEmpty(source: Source, depth: number, close: number): boolean {
   return true;
 }
 
-/** Steps over the comma or the closing bracket after an item. */
+/** Skips the comma or the closing bracket after an item. */
 function hasMore(source: Source, close: number): boolean {
   skipSpace(source);
   const code = source.text.charCodeAt(source.at);
@@ -187,14 +188,14 @@ function readString(source: Source): string {
   }
   source.at = at + 1;
   if (at - start > source.maxString) {
-    throw new StrictJsonError("limit", `has a string of more than ${source.maxString} characters`);
+    throw new StrictJsonError("limit", `has a string with over ${source.maxString} characters`);
   }
   return escaped ? withEscapes(source, start, at) : text.slice(start, at);
 }
 
 function withEscapes(source: Source, start: number, end: number): string {
   const value = parseQuoted(source, start, end);
-  if (!value.isWellFormed()) throw new StrictJsonError("encoding", "has half of a surrogate pair in a string");
+  if (!value.isWellFormed()) throw new StrictJsonError("encoding", "has a lone surrogate in a string");
   if (value.includes("\0")) throw new StrictJsonError("encoding", "has the character U+0000 in a string");
   return value;
 }
@@ -203,7 +204,7 @@ function parseQuoted(source: Source, start: number, end: number): string {
   try {
     return String(JSON.parse(source.text.slice(start - 1, end + 1)));
   } catch {
-    throw new StrictJsonError("syntax", `has an unknown escape in the string at character ${start}`);
+    throw new StrictJsonError("syntax", `has an invalid escape in the string at character ${start}`);
   }
 }
 
@@ -220,10 +221,10 @@ function readScalar(source: Source): unknown {
   return exactNumber(Number(text.slice(at, source.at)));
 }
 
-/** Past 2^53 a double no longer says which integer was written; infinities would turn into null. */
+/** Above 2^53 a double does not identify the written integer; infinities would become null. */
 function exactNumber(value: number): number {
   if (Math.abs(value) > Number.MAX_SAFE_INTEGER) {
-    throw new StrictJsonError("number", "has a number that is too large to be read exactly");
+    throw new StrictJsonError("number", "has a number that is too large to represent exactly");
   }
   return value === 0 ? 0 : value;
 }
@@ -236,9 +237,9 @@ function skipSpace(source: Source): void {
 
 function unexpected(source: Source): StrictJsonError {
   const { text, at } = source;
-  if (at >= text.length) return new StrictJsonError("syntax", "ends too early");
+  if (at >= text.length) return new StrictJsonError("syntax", "is truncated");
   if (text.charCodeAt(at) === 0) return new StrictJsonError("encoding", `has a zero byte at character ${at}`);
   NOT_A_NUMBER.lastIndex = at;
-  if (NOT_A_NUMBER.test(text)) return new StrictJsonError("number", "has NaN or Infinity, which JSON does not know");
-  return new StrictJsonError("syntax", `is not JSON at character ${at}`);
+  if (NOT_A_NUMBER.test(text)) return new StrictJsonError("number", "has NaN or Infinity, which JSON does not allow");
+  return new StrictJsonError("syntax", `has a JSON syntax error at character ${at}`);
 }

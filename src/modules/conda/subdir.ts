@@ -1,6 +1,6 @@
 // Subdirs: the platform folders of a channel. https://conda.org/learn/ceps/cep-0026
 
-/** The subdirs conda itself knows; in a URL only these are surely not the name of a channel. */
+/** The subdirs that conda knows; in a URL only these cannot be a channel name. */
 export const KNOWN_SUBDIRS: readonly string[] = [
   "noarch",
   "emscripten-wasm32",
@@ -26,12 +26,12 @@ export const KNOWN_SUBDIRS: readonly string[] = [
 const MAX_SUBDIR = 32;
 const SUBDIR = /^[a-z0-9]+-[a-z0-9]+$/;
 
-/** Well-formed; says nothing about whether the platform exists. */
+/** Whether the text is well-formed; the platform need not exist. */
 export function isSubdir(text: string): boolean {
   return text === "noarch" || (text.length <= MAX_SUBDIR && SUBDIR.test(text));
 }
 
-/** `extra` are subdirs that the server's setting adds to conda's list. */
+/** `extra` are the subdirs that a server setting adds to conda's list. */
 export function isKnownSubdir(text: string, extra: readonly string[] = []): boolean {
   return KNOWN_SUBDIRS.includes(text) || extra.includes(text);
 }

@@ -1,6 +1,6 @@
-// The `timestamp` of a package: milliseconds by now, seconds when the first tools wrote it.
+// The `timestamp` of a package: milliseconds from current build tools, seconds from old ones.
 
-/** The last second of the year 9999: up to here clients take a timestamp as seconds. */
+/** The last second of the year 9999: clients read timestamps up to this value as seconds. */
 const LAST_SECOND = 253_402_300_799;
 
 export function toMilliseconds(timestamp: number): number {

@@ -1,4 +1,4 @@
-// What a MatchSpec demands of a version, such as `>=1.8,<2|=3.1`. https://conda.org/learn/ceps/cep-0029
+// The version spec of a MatchSpec, such as `>=1.8,<2|=3.1`. https://conda.org/learn/ceps/cep-0029
 
 import { globOf } from "./glob.ts";
 import { compareVersions, parseVersion, type Version } from "./version.ts";
@@ -10,7 +10,7 @@ export type VersionSpec =
   | { readonly kind: "glob"; readonly matches: (text: string) => boolean }
   | { readonly kind: "all" | "some"; readonly specs: readonly VersionSpec[] };
 
-/** Undefined for what is no version spec. Regular expressions are none either: some take for ever to match. */
+/** Undefined for an invalid version spec. Regular expressions are invalid too: some take unbounded time to match. */
 export function parseVersionSpec(text: string): VersionSpec | undefined {
   const tokens = tokensOf(text);
   if (tokens === undefined) return undefined;
@@ -19,7 +19,7 @@ export function parseVersionSpec(text: string): VersionSpec | undefined {
   return cursor.at === tokens.length ? spec : undefined;
 }
 
-/** `text` is the version as it is written, which is what globs look at. */
+/** `text` is the version as written; globs match against it. */
 export function matchesVersion(spec: VersionSpec, version: Version, text: string): boolean {
   switch (spec.kind) {
     case "any":
@@ -113,11 +113,11 @@ function specOf({ operator, literal }: Clause): VersionSpec | undefined {
   switch (operator) {
     case "":
     case "==":
-      return isOpen ? beginning(version) : { kind: "compare", operator: "==", version };
+      return isOpen ? startingWith(version) : { kind: "compare", operator: "==", version };
     case "=":
-      return beginning(version);
+      return startingWith(version);
     case "!=":
-      return isOpen ? beginning(version, true) : { kind: "compare", operator, version };
+      return isOpen ? startingWith(version, true) : { kind: "compare", operator, version };
     case "~=":
       return compatible(version);
     case ">":
@@ -131,7 +131,7 @@ function specOf({ operator, literal }: Clause): VersionSpec | undefined {
   }
 }
 
-/** `1.8.*` and `1.8*` are the same to every client: `1.80` begins with neither. */
+/** Every client treats `1.8.*` and `1.8*` alike: neither matches `1.80`. */
 function withoutTrailingStars(literal: string): string {
   let end = literal.length;
   while (literal[end - 1] === "*") {
@@ -141,17 +141,17 @@ function withoutTrailingStars(literal: string): string {
   return literal.slice(0, end);
 }
 
-function beginning(version: Version, isNegated = false): VersionSpec {
+function startingWith(version: Version, isNegated = false): VersionSpec {
   return { kind: "starts-with", version, isNegated };
 }
 
-/** At least this version, and like it up to its last segment. */
+/** `~=`: at least this version, and equal to it in all segments but the last. */
 function compatible(version: Version): VersionSpec {
   const stem = { main: version.main.slice(0, -1), local: [] };
-  return { kind: "all", specs: [{ kind: "compare", operator: ">=", version }, beginning(stem)] };
+  return { kind: "all", specs: [{ kind: "compare", operator: ">=", version }, startingWith(stem)] };
 }
 
-/** Segment by segment; what one of them lacks is 0 there. A local part counts only where the prefix has one. */
+/** Compares segment by segment; missing parts are 0. The local part counts only when the prefix has one. */
 function startsWith(version: Version, prefix: Version): boolean {
   if (prefix.local.length === 0) return isSame(version.main.slice(0, prefix.main.length), prefix.main);
   return isSame(version.main, prefix.main) && isSame(version.local.slice(0, prefix.local.length), prefix.local);

@@ -1,21 +1,21 @@
 // Versions and their order. https://conda.org/learn/ceps/cep-0033
 
-/** `post` is `Infinity`, above every number; `dev` is `""`, below every other text. */
+/** `post` is `Infinity`, above every number; `dev` is `""`, below every other string. */
 type Component = number | string;
 type Segment = readonly Component[];
 
 export type Version = {
-  /** The epoch, then the segments of the version proper. */
+  /** The epoch, then the segments of the version. */
   readonly main: readonly Segment[];
-  /** What follows `+`; empty without one. */
+  /** The segments after `+`; empty without a local part. */
   readonly local: readonly Segment[];
 };
 
 const MAX_LENGTH = 64;
-// Only what conda and rattler both read: one trailing underscore, and none in the local part.
+// Only syntax that both conda and rattler accept: one trailing underscore, none in the local part.
 const VERSION = /^(?:([0-9]+)!)?([0-9a-z]+(?:[._][0-9a-z]+)*_?)(?:\+([0-9a-z]+(?:[._][0-9a-z]+)*))?$/;
 
-/** Undefined for text that is no version, or whose numbers are too large to be compared exactly. */
+/** Undefined for an invalid version, or for numbers too large to compare exactly. */
 export function parseVersion(text: string): Version | undefined {
   if (text.length > MAX_LENGTH) return undefined;
   const match = VERSION.exec(text.toLowerCase());
@@ -26,12 +26,12 @@ export function parseVersion(text: string): Version | undefined {
   return [...version.main, ...version.local].flat().every(isExact) ? version : undefined;
 }
 
-/** Negative when `a` is the older one, 0 when they are the same version. */
+/** Negative when `a` is older, 0 when the versions are equal. */
 export function compareVersions(a: Version, b: Version): number {
   return compareSegments(a.main, b.main) || compareSegments(a.local, b.local);
 }
 
-/** The greatest number written in a version; clients that count in 32 bits read no more than 2^31 - 1. */
+/** Returns the largest number in a version; clients with 32-bit numbers read at most 2^31 - 1. */
 export function largestNumber(version: Version): number {
   const numbers = [...version.main, ...version.local].flat().filter(isFiniteNumber);
   return Math.max(...numbers);
@@ -43,7 +43,7 @@ function parseSegments(text: string): Segment[] {
   return segments.map((segment, index) => parseSegment(index === segments.length - 1 ? segment + trailing : segment));
 }
 
-/** A segment that starts with a letter gets a 0 in front, so that numbers are compared with numbers. */
+/** Prepends 0 to a segment that starts with a letter, so that numbers are compared with numbers. */
 function parseSegment(text: string): Segment {
   const components = (text.match(/[0-9]+|[a-z_]+/g) ?? []).map(parseComponent);
   return typeof components[0] === "number" && components[0] !== Infinity ? components : [0, ...components];

@@ -1,4 +1,4 @@
-// What generic packages, versions and files may be called: what Gitea takes.
+// Valid names of generic packages, versions and files: those that Gitea accepts.
 // https://docs.gitea.com/usage/packages/generic
 
 const PACKAGE_NAME = /^[-_+.A-Za-z0-9]+$/;
@@ -7,24 +7,24 @@ const LONGEST = 255;
 
 export type GenericName = { readonly name: string; readonly version: string; readonly fileName: string };
 
-/** What is wrong with the names; undefined when nothing is. */
+/** Says which name is invalid and why; undefined when all are valid. */
 export function genericNameProblem({ name, version, fileName }: GenericName): string | undefined {
   if ([name, version, fileName].some((text) => text.length > LONGEST))
     return `a package name, a version and a file name have at most ${LONGEST} characters each`;
-  if (!isPackageName(name)) return "a package name is of A-Z, a-z, 0-9, dot, hyphen, plus and underscore";
+  if (!isPackageName(name)) return "a package name contains only A-Z, a-z, 0-9, dots, hyphens, pluses and underscores";
   if (version === "" || version.trim() !== version)
-    return "a version is not empty and neither starts nor ends with a space";
+    return "a version must not be empty, and must not start or end with a space";
   if (!isFileName(fileName))
-    return "a file name is of A-Z, a-z, 0-9, space and -_+=:;.()[]{}~!@#$%^&, and neither starts nor ends with a space";
+    return "a file name contains only A-Z, a-z, 0-9, spaces and -_+=:;.()[]{}~!@#$%^&, and no space at either end";
   return undefined;
 }
 
-/** The part of a channel that a version is. Gitea tells neither packages nor versions apart by case. */
+/** The section of a version. Gitea compares package names and versions case-insensitively. */
 export function genericSection({ name, version }: Pick<GenericName, "name" | "version">): string {
   return `${foldedName(name)}/${version.toLowerCase()}`;
 }
 
-/** As it is stored, and as tokens bound to packages are asked. */
+/** The name as stored and as compared with the packages of a token. */
 export function foldedName(name: string): string {
   return name.toLowerCase();
 }

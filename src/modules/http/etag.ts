@@ -1,11 +1,11 @@
-// Entity tags and what they decide, by RFC 9110 sections 8.8.3 and 13.
+// Entity tags and conditional requests (RFC 9110 sections 8.8.3 and 13).
 
 export function strongEtag(hash: string): string {
-  if (!/^[0-9A-Za-z._-]+$/.test(hash)) throw new Error("an entity tag is made of a hash");
+  if (!/^[0-9A-Za-z._-]+$/.test(hash)) throw new Error("an entity tag needs a hash");
   return `"${hash}"`;
 }
 
-/** Whether an `If-None-Match` names the tag: a list, `*`, weak or strong; weak comparison, as 304 wants it. */
+/** Whether an `If-None-Match` (a list or `*`) names the tag. Compares weakly, as 304 requires. */
 export function matchesEtag(ifNoneMatch: string | null, etag: string): boolean {
   if (ifNoneMatch === null) return false;
   if (ifNoneMatch.trim() === "*") return true;
@@ -13,7 +13,7 @@ export function matchesEtag(ifNoneMatch: string | null, etag: string): boolean {
   return ifNoneMatch.matchAll(/"[^"]*"/g).some(([tag]) => tag === bare);
 }
 
-/** A date of HTTP as ms UTC; undefined for anything else. */
+/** Parses an HTTP date into ms UTC; undefined for anything else. */
 export function httpDate(header: string | null): number | undefined {
   if (header === null || !/^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/.test(header))
     return undefined;

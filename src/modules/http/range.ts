@@ -1,4 +1,4 @@
-// One range of bytes per request, by RFC 9110 section 14; anything else is answered in full.
+// Parses one byte range per request (RFC 9110 section 14); anything else gets the full response.
 
 import { httpDate } from "./etag.ts";
 
@@ -11,7 +11,7 @@ export type Range =
 const NONE: Range = { kind: "none" };
 const UNSATISFIABLE: Range = { kind: "unsatisfiable" };
 
-/** Several ranges, a reversed one or another unit count as none: a full answer is always right. */
+/** Several ranges, a reversed range or another unit count as none: a full response is always valid. */
 export function parseRange(header: string | null, size: number): Range {
   const [, first, last] = /^bytes=(\d*)-(\d*)$/i.exec(header?.trim() ?? "") ?? [];
   if (first === undefined || last === undefined) return NONE;
@@ -22,20 +22,20 @@ export function parseRange(header: string | null, size: number): Range {
   return start < size ? { kind: "range", start, end: Math.min(end, size - 1) } : UNSATISFIABLE;
 }
 
-/** Whether the ranges of a request still count: without `If-Range`, or when it names exactly what is here. */
+/** Whether to honor the range of a request: without `If-Range`, or when it names the current version exactly. */
 export function ifRangeHolds(header: string | null, etag: string, lastModified?: number): boolean {
   if (header === null) return true;
   if (header.startsWith('"')) return header === etag;
-  // A weak tag never fits, and a date only when it is the very one.
+  // A weak tag never matches; a date matches only the exact last modification.
   const date = httpDate(header);
   return date !== undefined && lastModified !== undefined && date / 1000 === Math.floor(lastModified / 1000);
 }
 
-/** The last bytes; of a shorter file the whole, which readers of archives count on. */
+/** The last bytes, or all bytes of a shorter file, which readers of archives rely on. */
 function suffix(length: string, size: number): Range {
   if (length === "") return NONE;
   if (Number(length) === 0) return UNSATISFIABLE;
-  // An empty file has no byte that a Content-Range could name.
+  // An empty file has no byte for a Content-Range to name.
   if (size === 0) return NONE;
   return { kind: "range", start: Math.max(0, size - Number(length)), end: size - 1 };
 }

@@ -1,39 +1,39 @@
-// Joins pieces, each compressed alone, into one zstd frame. https://www.rfc-editor.org/rfc/rfc8878
-// By hand, since libraries put frames one behind the other, and clients read the first only.
+// Joins parts that were compressed separately into one zstd frame. https://www.rfc-editor.org/rfc/rfc8878
+// Hand-written: libraries only put one frame after another, and clients read the first frame only.
 
-/** The blocks of a text that was compressed alone, none marked as the last. Plain data: it can be stored. */
+/** The blocks of a text that was compressed separately, none marked as the last. Plain data: it can be stored. */
 export type ZstdBlocks = {
   readonly blocks: Uint8Array;
   /** Bytes of the text. */
   readonly size: number;
-  /** How far back its blocks reach at most; never above `size`. */
+  /** The largest distance in bytes that the blocks refer back to; never above `size`. */
   readonly windowSize: number;
 };
 
-/** A place in a document: what is known of its piece, and the piece itself once it is asked for. */
+/** A part of a document: the size and window of its blocks, and the blocks themselves on request. */
 export type ZstdPart = Pick<ZstdBlocks, "size" | "windowSize"> & {
-  /** The text in front of it: `SEPARATOR` or `PAD`, and nothing in front of the first. */
+  /** The text before the part: `SEPARATOR` or `PAD`. Only the first part can have an empty prefix. */
   readonly prefix: Uint8Array;
   open(): ZstdBlocks;
 };
 
 type FrameHeader = {
   readonly length: number;
-  /** What the frame says that it holds. */
+  /** The declared size of the content. */
   readonly size: number | undefined;
-  /** Undefined where it is the size. */
+  /** Undefined when it is the size of the content. */
   readonly windowSize: number | undefined;
   readonly checksumLength: number;
 };
 
-/** Spaces that every prefix ends with: room for the blocks that bring the decoder back to its first state. */
+/** Spaces that every prefix ends with: content for the blocks that reset the decoder to its initial state. */
 const SPACES = " ".repeat(17);
-/** Stands between two segments. */
+/** The text between two segments. */
 export const SEPARATOR: Uint8Array = Buffer.from(`,${SPACES}`);
-/** Stands where a comma may not. */
+/** The text where a comma is not allowed. */
 export const PAD: Uint8Array = Buffer.from(SPACES);
 
-/** Above it only the time grows. */
+/** Higher levels only take more time. */
 export const ZSTD_LEVEL = 15;
 const MAGIC = 0xfd2fb528;
 /** Magic, descriptor, window, 8 bytes of size. */
@@ -41,12 +41,12 @@ const FRAME_HEADER = 14;
 const SHORTEST_HEADER = 6;
 const BLOCK_HEADER = 3;
 const MIN_WINDOW_LOG = 10;
-/** What decoders accept unless they are told otherwise. */
+/** The largest window that decoders accept by default. */
 const MAX_WINDOW_LOG = 27;
 const BLOCK = { raw: 0, runLength: 1, compressed: 2 };
 
 const NOTHING = new Uint8Array(0);
-/** An empty raw block marked as the last, so that no block of a piece has to be. */
+/** An empty raw block marked as the last, so that no block of a part needs the mark. */
 export const FRAME_END: Uint8Array = Uint8Array.of(1, 0, 0);
 export const SEPARATOR_BLOCKS: Uint8Array = prefixBlocks(SEPARATOR);
 export const PAD_BLOCKS: Uint8Array = prefixBlocks(PAD);
@@ -60,8 +60,9 @@ export function decompressBlocks({ blocks, size, windowSize }: ZstdBlocks): Uint
 }
 
 /**
- * Takes the blocks out of a whole frame that holds `size` bytes. As the frame decodes alone, its blocks use no table of
- * others ("treeless" literals, "repeat" modes) and rely on nothing but the first repeat offsets, unless on a dictionary.
+ * Extracts the blocks of a complete frame with `size` bytes of content. The frame decodes on its own, so its blocks use
+ * no tables of others ("treeless" literals, "repeat" modes), and depend only on the initial repeat offsets unless on a
+ * dictionary.
  */
 export function blocksOfFrame(frame: Uint8Array, size: number): ZstdBlocks {
   const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
@@ -85,8 +86,8 @@ export function frameHeader(totalSize: number, windowSize: number): Uint8Array {
 }
 
 /**
- * The frame as a header, an extent for each part, and an end, each made when it is asked for. The extent of a part
- * depends on nothing but the part, so it is the same in every frame.
+ * The frame as functions that build its header, an extent for each part, and its end. An extent depends only on its
+ * part, so it is the same in every frame.
  */
 export function zstdExtents(parts: readonly ZstdPart[]): (() => Uint8Array)[] {
   const totalSize = parts.reduce((sum, part) => sum + part.prefix.byteLength + part.size, 0);
@@ -94,10 +95,10 @@ export function zstdExtents(parts: readonly ZstdPart[]): (() => Uint8Array)[] {
   const extents = parts.map((part, index) => () => {
     const prefix = index > 0 || part.prefix.byteLength > 0 ? blocksOfPrefix(part.prefix) : NOTHING;
     const { blocks, size, windowSize } = part.open();
-    // The header has gone out already, so a piece that differs from what was said of it would break the frame.
-    if (size !== part.size) throw new RangeError(`a piece has ${size} bytes instead of ${part.size}`);
+    // The header is written already, so blocks of another size or a larger window would corrupt the frame.
+    if (size !== part.size) throw new RangeError(`a part has ${size} bytes instead of ${part.size}`);
     if (windowLog(windowSize) > windowLog(largestWindow))
-      throw new RangeError("a piece needs a larger window than was said");
+      throw new RangeError("a part needs a larger window than announced");
     return Buffer.concat([prefix, blocks]);
   });
   return [() => frameHeader(totalSize, largestWindow), ...extents, () => FRAME_END];
@@ -106,33 +107,33 @@ export function zstdExtents(parts: readonly ZstdPart[]): (() => Uint8Array)[] {
 function blocksOfPrefix(prefix: Uint8Array): Uint8Array {
   if (Buffer.compare(prefix, SEPARATOR) === 0) return SEPARATOR_BLOCKS;
   if (Buffer.compare(prefix, PAD) === 0) return PAD_BLOCKS;
-  // Without a prefix a piece would begin with the repeat offsets that the one before has left.
-  throw new RangeError("only a separator or a pad can stand in front of a piece");
+  // Without a prefix a part would start with the repeat offsets that the part before it has left.
+  throw new RangeError("only a separator or a pad can precede a part");
 }
 
 /**
- * A piece was compressed for a decoder whose repeat offsets are 1, 4 and 8, as at the start of a frame, so a prefix has to
- * leave them so. An offset that is used moves to the front of the three: copying from 8, then 4, then 1 byte back leaves
- * 1, 4, 8. Each copy is of 3 bytes, the shortest, and what it finds are spaces, as the 8 bytes before the first are.
+ * A part was compressed for a decoder whose repeat offsets are 1, 4 and 8, as at the start of a frame, so a prefix must
+ * restore them. A used offset moves to the front of the three: copying from 8, then 4, then 1 byte back leaves 1, 4, 8.
+ * Each copy has 3 bytes, the minimum, and copies spaces, since the 8 bytes before the first copy are spaces.
  */
 function prefixBlocks(prefix: Uint8Array): Uint8Array {
   const literal = prefix.subarray(0, prefix.byteLength - 9);
   return Buffer.concat([block(BLOCK.raw, literal), copyBlock(8), copyBlock(4), copyBlock(1)]);
 }
 
-/** A compressed block that copies 3 bytes from `offset` back and holds nothing else. */
+/** A compressed block whose only content is a copy of 3 bytes from `offset` bytes back. */
 function copyBlock(offset: number): Uint8Array {
-  // The values 1 to 3 mean the repeat offsets. A value is its highest bit, which is the code, and the bits below it.
+  // The values 1 to 3 refer to the repeat offsets. The code is the position of the value's highest bit.
   const value = offset + 3;
   const offsetCode = 31 - Math.clz32(value);
   const content = [
     0, // no literals
     1, // one sequence
-    0b01_01_01_00, // three tables, each of the one symbol that follows, whose codes take no bits:
+    0b01_01_01_00, // three tables, each with the one symbol given below, whose code takes no bits:
     0, // no literals before the match
     offsetCode,
     0, // a match of 3 bytes
-    value, // the bit stream: the value's low bits under a bit that marks its end
+    value, // the bit stream: the value's low bits below a bit that marks the end
   ];
   return block(BLOCK.compressed, Uint8Array.from(content));
 }
@@ -144,8 +145,8 @@ function block(type: number, content: Uint8Array): Uint8Array {
 }
 
 function readHeader(frame: Buffer): FrameHeader {
-  if (frame.length < SHORTEST_HEADER) throw tooShort();
-  if (frame.readUInt32LE(0) !== MAGIC) throw unusable("it does not start like zstd");
+  if (frame.length < SHORTEST_HEADER) throw truncated();
+  if (frame.readUInt32LE(0) !== MAGIC) throw unusable("it does not start with the zstd magic number");
   const descriptor = frame.readUInt8(4);
   if ((descriptor & 0x03) !== 0) throw unusable("it needs a dictionary");
   if ((descriptor & 0x08) !== 0) throw unusable("its header uses a reserved bit");
@@ -154,7 +155,7 @@ function readHeader(frame: Buffer): FrameHeader {
   const sizeLength = [isSingleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6] ?? 0;
   const checksumLength = (descriptor & 0x04) === 0 ? 0 : 4;
   const length = sizeAt + sizeLength;
-  if (frame.length < length + BLOCK_HEADER + checksumLength) throw tooShort();
+  if (frame.length < length + BLOCK_HEADER + checksumLength) throw truncated();
   return {
     length,
     size: sizeLength === 0 ? undefined : contentSize(frame.subarray(sizeAt, length)),
@@ -173,19 +174,19 @@ function windowOf(descriptor: number): number {
   return base + (base / 8) * (descriptor & 7);
 }
 
-/** A copy of the blocks, the last no longer marked; they must fill the bytes. */
+/** Copies the blocks without the mark of the last one; the blocks must fill `bytes`. */
 function takeBlocks(bytes: Buffer): Uint8Array {
   const blocks = new Uint8Array(bytes);
   let at = 0;
   for (;;) {
-    if (at + BLOCK_HEADER > bytes.length) throw tooShort();
+    if (at + BLOCK_HEADER > bytes.length) throw truncated();
     const header = bytes.readUIntLE(at, BLOCK_HEADER);
     const type = (header >> 1) & 3;
     if (type > BLOCK.compressed) throw unusable("a block has a reserved type");
     const end = at + BLOCK_HEADER + (type === BLOCK.runLength ? 1 : header >> 3);
-    if (end > bytes.length) throw tooShort();
+    if (end > bytes.length) throw truncated();
     if ((header & 1) === 1) {
-      if (end < bytes.length) throw unusable("something follows its last block");
+      if (end < bytes.length) throw unusable("bytes follow its last block");
       blocks[at] = header & 0xfe;
       return blocks;
     }
@@ -193,15 +194,15 @@ function takeBlocks(bytes: Buffer): Uint8Array {
   }
 }
 
-/** The least window of a power of two bytes that is large enough. */
+/** The exponent of the smallest window that is large enough and a power of two. */
 function windowLog(windowSize: number): number {
   const log = Math.max(MIN_WINDOW_LOG, Math.ceil(Math.log2(windowSize)));
   if (log > MAX_WINDOW_LOG) throw new RangeError(`a window of ${windowSize} bytes is more than decoders accept`);
   return log;
 }
 
-function tooShort(): Error {
-  return unusable("it ends too early");
+function truncated(): Error {
+  return unusable("it is truncated");
 }
 
 function unusable(reason: string): Error {

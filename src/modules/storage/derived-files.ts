@@ -1,4 +1,4 @@
-// Documents as files of this machine: made from the database, named by their content, and never made durable.
+// Index documents as local files: derived from the database, named by the hash of their content, never made durable.
 
 import {
   closeSync,
@@ -17,40 +17,40 @@ import { dirname, join } from "node:path";
 import { randomHex } from "../ids.ts";
 
 /**
- * A folder is a path of plain segments, the first of them the number of a channel; one document lies in it. A file's name
- * tells its size too: one that has been cut short is no document.
+ * A folder is a path of plain segments, the first of them the number of a channel; it holds the files of one document.
+ * A file's name contains its size, by which a truncated file is recognized and ignored.
  */
 export type DerivedFiles = {
   pathOf(folder: string, hash: string, size: number): string;
   /** Bytes; undefined when there is no such file. */
   size(folder: string, hash: string): number | undefined;
-  /** The same for one whose size is known, which costs less. */
+  /** Whether the file exists with this size; cheaper than `size()`. */
   has(folder: string, hash: string, size: number): boolean;
-  /** Whether there is a file that is not as long as it was. */
-  isCut(folder: string, hash: string): boolean;
-  /** A file to copy from; undefined when there is no such file. It can be read until it is closed, even once removed. */
+  /** Whether a file exists whose size differs from the size in its name. */
+  isTruncated(folder: string, hash: string): boolean;
+  /** Opens a file to copy from; undefined when it does not exist. It stays readable until closed, even if removed. */
   open(folder: string, hash: string): DerivedSource | undefined;
-  /** Writes the parts one after the other; a reader sees the whole file or none. Answers the bytes. */
+  /** Writes the parts in order and returns the size in bytes; readers see the complete file or none. */
   write(folder: string, hash: string, parts: Iterable<DerivedPart>): number;
-  /** A file that is written bit by bit, and that nobody sees before it is kept. */
+  /** Starts a file that is written in steps; readers do not see it before `keep()`. */
   draft(folder: string): DerivedDraft;
   remove(folder: string, hash: string): void;
   /**
-   * Removes what nobody will read, for the start, when nobody reads yet: all of channels that have gone, all but the
-   * newest of each document, and all there is when the machine has been started anew, as it may have lost what it wrote.
+   * Removes unneeded files at start, before anyone reads. Removes the files of deleted channels, all but the newest
+   * file of each document, and all files after a reboot of the machine, which can lose written data.
    */
   sweep(isChannel: (id: number) => boolean): void;
 };
 
 export type DerivedDraft = {
-  /** An extent's source has to stay open until the draft is kept. */
+  /** The source of an extent must stay open until `keep()` returns. */
   add(part: DerivedPart): void;
   readonly byteLength: number;
-  /** All that has been added, in pieces of a bounded size. */
+  /** Yields the bytes added so far, in chunks of bounded size. */
   read(): Iterable<Uint8Array>;
-  /** Gives the file its name. Answers the bytes. */
+  /** Gives the file its final name and returns its size in bytes. */
   keep(hash: string): number;
-  /** Removes the file, if it has not been kept. */
+  /** Removes the file unless `keep()` has renamed it. */
   drop(): void;
 };
 
@@ -60,12 +60,12 @@ export type DerivedPart = Uint8Array | DerivedExtent;
 export type DerivedExtent = { readonly source: DerivedSource; readonly offset: number; readonly byteLength: number };
 
 const BATCH_BYTES = 256 * 1024;
-/** That are copied at once. */
+/** Largest extent that adjacent extents are merged into. */
 const EXTENT_BYTES = 4 * 1024 ** 2;
 const HASH = /^[0-9a-f]{64}$/;
 const NAME = /^[0-9a-f]{64}-\d+$/;
 const FOLDER = /^\d+(?:\/[\w-][\w.-]*)+$/;
-/** Linux names each start of a machine; elsewhere nothing is taken to have outlived one. */
+/** Linux gives each boot an ID; other systems have none, so there every start counts as a reboot. */
 const BOOT_ID = "/proc/sys/kernel/random/boot_id";
 
 export function createDerivedFiles(root: string): DerivedFiles {
@@ -88,7 +88,7 @@ export function createDerivedFiles(root: string): DerivedFiles {
     pathOf,
     has,
     size: sizeOf,
-    isCut: (folder, hash) => sizesOf(folder, hash).some((size) => !has(folder, hash, size)),
+    isTruncated: (folder, hash) => sizesOf(folder, hash).some((size) => !has(folder, hash, size)),
     open: (folder, hash) => {
       const size = sizeOf(folder, hash);
       if (size === undefined) return undefined;
@@ -123,7 +123,7 @@ export function createDerivedFiles(root: string): DerivedFiles {
   };
 }
 
-/** Whether the machine has not been started since the last time; a crash of the process alone loses nothing it wrote. */
+/** Whether the machine has not rebooted since the last call; a crash of the process alone loses no written data. */
 function noteBoot(derived: string): boolean {
   const path = join(derived, "boot");
   const now = textOf(BOOT_ID);
@@ -132,7 +132,7 @@ function noteBoot(derived: string): boolean {
     mkdirSync(derived, { recursive: true, mode: 0o700 });
     writeFileSync(path, now ?? "", { mode: 0o600 });
   } catch {
-    // A full disk stops no start: the note only saves work.
+    // A full disk must not prevent the start: the file only saves work.
   }
   return false;
 }
@@ -147,7 +147,7 @@ function keepNewest(folder: string): void {
   for (const file of files) if (file !== newest) rmSync(join(folder, file.name), { force: true });
 }
 
-/** Small parts are joined first, and stretches that follow each other: a document of a million records has thousands. */
+/** Merges small parts and adjacent extents before writing: a document of a million records has thousands of them. */
 function createDraft(pathOf: (hash: string, size: number) => string): DerivedDraft {
   const path = `${pathOf("0".repeat(64), 0)}.${randomHex(8)}`;
   let opened: number | undefined;
@@ -198,7 +198,7 @@ function createDraft(pathOf: (hash: string, size: number) => string): DerivedDra
       if (opened === undefined) yield Buffer.concat(held, bytes);
       else {
         flush();
-        yield* piecesOf(opened, total);
+        yield* chunksOf(opened, total);
       }
     },
     keep: (hash) => {
@@ -218,12 +218,12 @@ function follows({ source, offset, byteLength }: DerivedExtent, next: DerivedExt
   return source === next.source && offset + byteLength === next.offset;
 }
 
-function* piecesOf(file: number, size: number): Generator<Uint8Array, void, undefined> {
+function* chunksOf(file: number, size: number): Generator<Uint8Array, void, undefined> {
   for (let at = 0; at < size;) {
-    const piece = Buffer.allocUnsafe(Math.min(BATCH_BYTES, size - at));
-    const read = readSync(file, piece, 0, piece.byteLength, at);
+    const chunk = Buffer.allocUnsafe(Math.min(BATCH_BYTES, size - at));
+    const read = readSync(file, chunk, 0, chunk.byteLength, at);
     if (read === 0) throw new Error("a derived file is shorter than it was");
-    yield piece.subarray(0, read);
+    yield chunk.subarray(0, read);
     at += read;
   }
 }

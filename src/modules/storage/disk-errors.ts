@@ -1,4 +1,4 @@
-// Which failures of a disk are ordinary, and what they mean.
+// Classifies disk errors and translates them into application errors.
 
 import { AppError, unavailable } from "../../errors.ts";
 
@@ -6,36 +6,36 @@ export function hasCode(error: unknown, ...codes: readonly string[]): error is E
   return error instanceof Error && "code" in error && typeof error.code === "string" && codes.includes(error.code);
 }
 
-/** A full disk or quota as people may see it; anything else as it is. */
+/** Translates an error of a full disk or quota into `no-space`; returns any other error unchanged. */
 export function orNoSpace(error: unknown): unknown {
   return hasCode(error, "ENOSPC", "EDQUOT") ? noSpace(error) : error;
 }
 
-/** What the system says when nothing can be written there, or when the disk is broken. */
+/** The system's error codes for a disk that is full, that refuses a write, or that has failed. */
 const FULL = ["ENOSPC", "EDQUOT"];
 const REFUSED = ["EACCES", "EPERM", ...FULL];
 const FAILED = ["EROFS", "EIO"];
 
-/** The disk failed, whatever was asked of it: what it answers to the next one is no proof of the contrary. */
+/** Whether the disk has failed. A later operation that succeeds does not prove that it works again. */
 export function isDiskFailure(error: unknown): boolean {
   return causesOf(error).some((cause) => hasCode(cause, ...FAILED));
 }
 
-/** What the disk has lost by that, nobody knows, and a second fsync may call it stored. */
+/** Whether an fsync failed: the data lost by it is unknown, and a second fsync can report that data as stored. */
 export function isSyncFailure(error: unknown): boolean {
   return causesOf(error).some((cause) => hasCode(cause, "EIO") && "syscall" in cause && cause.syscall === "fsync");
 }
 
-/** It could not take this one thing, or it failed. */
+/** Whether the disk refused a single operation, or has failed. */
 export function isDiskRefusal(error: unknown): boolean {
   return causesOf(error).some((cause) => hasCode(cause, ...REFUSED, ...FAILED));
 }
 
-/** A failure of the disk as people may see it; anything else as it is. */
+/** Translates a disk error into an error that clients can see; returns any other error unchanged. */
 export function toDiskError(error: unknown): unknown {
   if (error instanceof AppError || !hasCode(error, ...REFUSED, ...FAILED)) return error;
   if (hasCode(error, ...FULL)) return noSpace(error);
-  return unavailable("The server cannot use its disk. Its administrator finds the reason in the log.", 60, error);
+  return unavailable("The server cannot use its disk. Its administrator can find the reason in the log.", 60, error);
 }
 
 function causesOf(error: unknown): unknown[] {
@@ -45,11 +45,11 @@ function causesOf(error: unknown): unknown[] {
 }
 
 export function noSpace(cause?: unknown): AppError {
-  return new AppError("no-space", "The server's disk is full. Its administrator has to make room.", { cause });
+  return new AppError("no-space", "The server's disk is full. Its administrator must free space.", { cause });
 }
 
-/** For an upload that announces more than there is room for. */
+/** The error for an upload that announces more bytes than the disk has room for. */
 export function noRoom(announced: number, room: number): AppError {
   const message = `The upload has ${announced} bytes, and the server's disk has room for ${room}.`;
-  return new AppError("no-space", `${message} Its administrator has to make room.`, { members: { limit: room } });
+  return new AppError("no-space", `${message} Its administrator must free space.`, { members: { limit: room } });
 }

@@ -1,4 +1,4 @@
-// Asks a disk whether it takes what the server writes, before somebody's upload has to find out.
+// Checks whether the disk accepts writes, before an upload fails on it.
 
 import { closeSync, constants, fsync, openSync, unlinkSync, write } from "node:fs";
 import { access, mkdir, statfs } from "node:fs/promises";
@@ -9,21 +9,21 @@ import { FOLDERS } from "./keys.ts";
 import { tempName } from "./temp-file.ts";
 
 export type DiskProbe = {
-  /** Bytes that are free for us. */
+  /** Bytes that the server's user can write. */
   free(): Promise<number>;
-  /** Why nothing can be written, as the system says it; undefined when it can. Looks only. */
+  /** Returns the system's reason why writes would fail; undefined when they would not. Writes nothing itself. */
   look(): Promise<string | undefined>;
-  /** The same, by writing a little and waiting for the disk. */
+  /** The same, but writes a few bytes and waits for the disk. */
   write(): Promise<string | undefined>;
 };
 
 export type DiskProbeOptions = {
   readonly root: string;
-  /** Files below the root that are written to, if they are there. */
+  /** Files below the root that must be writable if they exist. */
   readonly files: readonly string[];
 };
 
-/** A disk with less is full: a commit and the files around it need no more, but hardly less. */
+/** A disk with less free space counts as full: a commit and its files need about as much. */
 const FULL_BYTES = 1024 ** 2;
 const PROBE = new Uint8Array(4096).fill(1);
 const [writeTo, syncOf] = [promisify(write), promisify(fsync)];
@@ -31,7 +31,7 @@ const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | con
 
 export function createDiskProbe({ root, files }: DiskProbeOptions): DiskProbe {
   const tmp = join(root, "tmp");
-  const places = [root, tmp, ...[...FOLDERS, "derived", ...files].map((name) => join(root, name))];
+  const paths = [root, tmp, ...[...FOLDERS, "derived", ...files].map((name) => join(root, name))];
 
   async function free(): Promise<number> {
     const { bavail, bsize } = await statfs(root);
@@ -44,27 +44,27 @@ export function createDiskProbe({ root, files }: DiskProbeOptions): DiskProbe {
       reasonOf(async () => {
         const left = await free();
         if (left < FULL_BYTES) throw new Error(`the disk of ${root} is full: ${left} bytes are free`);
-        // What a file system or a mount forbids; to root it is told as well.
-        for (const place of places) await access(place, constants.W_OK).catch(unlessMissing);
+        // Finds what a file system or a mount forbids, even when the server runs as root.
+        for (const path of paths) await access(path, constants.W_OK).catch(unlessMissing);
       }),
     write: () =>
       reasonOf(async () => {
-        // Whoever clears temporary files may have taken the folder along.
+        // A cleaner of temporary files may have removed the folder.
         await mkdir(tmp, 0o700).catch((error: unknown) => {
           if (!hasCode(error, "EEXIST")) throw error;
         });
-        await writeNameless(join(tmp, tempName()));
+        await writeUnlinked(join(tmp, tempName()));
       }),
   };
 }
 
-/** Nameless at once, so that nobody meets the file and a crash leaves nothing. */
-async function writeNameless(path: string): Promise<void> {
+/** Unlinks the file before writing, so that no other process finds it and a crash leaves nothing. */
+async function writeUnlinked(path: string): Promise<void> {
   const file = openSync(path, NEW_FILE, 0o600);
   try {
     unlinkSync(path);
     const { bytesWritten } = await writeTo(file, PROBE);
-    if (bytesWritten < PROBE.byteLength) throw new Error(`the disk of ${path} takes no more bytes`);
+    if (bytesWritten < PROBE.byteLength) throw new Error(`the disk of ${path} accepts no more bytes`);
     await syncOf(file);
   } finally {
     closeSync(file);

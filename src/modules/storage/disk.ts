@@ -1,4 +1,4 @@
-// Blobs as files of one folder. What `promote()` and `put()` have answered survives a power cut.
+// Stores blobs as files of one folder. Content survives a power failure once `promote()` or `put()` has returned.
 
 import { lstatSync, mkdirSync, realpathSync, statfsSync, type Stats } from "node:fs";
 import { copyFile, link, open, readdir, rename, rm, rmdir } from "node:fs/promises";
@@ -11,17 +11,17 @@ import { checkKey, checkPrefix, FOLDERS, isBlobKey } from "./keys.ts";
 import { createTempFile, tempName, type TempFile } from "./temp-file.ts";
 
 export type DiskStoreOptions = {
-  /** The data folder; made when it is missing. */
+  /** The data folder; created when missing. */
   readonly root: string;
-  /** Bytes of the disk that uploads leave free. */
+  /** Bytes of the disk that uploads must leave free. */
   readonly reserve: number;
-  /** Throws when the root is not the folder it was: asked before anything is written. */
+  /** Throws when the root is not the original folder any more; called before each write. */
   readonly requireFiles?: (() => void) | undefined;
-  /** Told of every durable step of an upload as it has been taken. */
+  /** Called after every durable step of an upload. */
   readonly failpoint?: ((name: string) => void) | undefined;
 };
 
-/** What the parts of one store share. */
+/** The state shared by the functions of one store. */
 type Disk = {
   readonly root: string;
   readonly tmp: string;
@@ -30,13 +30,13 @@ type Disk = {
   readonly failpoint: (name: string) => void;
   /** Names of the temporary files of this process. */
   readonly live: Set<string>;
-  /** What the uploads under way have announced. */
+  /** The announced sizes of the uploads in progress. */
   readonly claims: Set<Claim>;
-  /** Bytes before the reserve is reached, which is below 0 then. */
+  /** Bytes that can be written before the reserve is reached; negative once it is in use. */
   readonly left: () => number;
 };
 
-/** Bytes that a file will have, of which some are written already. */
+/** The bytes that a file will have, and the bytes already written. */
 type Claim = { readonly announced: number; written: number };
 
 /** Errors: `usage` when the folder spans file systems or has links in it. */
@@ -53,7 +53,7 @@ export function createDiskStore(options: DiskStoreOptions): BlobStore {
     free: async () => Math.max(0, disk.left()),
     stage: async (atLeast = 0) => {
       const announced = Math.max(0, atLeast);
-      // Nothing is awaited between the look and the claim, so no two can be given the same space.
+      // No await between the check and the claim, so two uploads cannot claim the same space.
       const room = disk.left() - claimed(disk);
       if (room <= 0) throw noSpace();
       if (room < announced) throw noRoom(announced, room);
@@ -73,8 +73,8 @@ export function createDiskStore(options: DiskStoreOptions): BlobStore {
         throw error;
       }
     },
-    put: async (key, content) => await writeWhole(disk, pathOf(key), content, "durable"),
-    putDerived: async (key, content) => await writeWhole(disk, pathOf(key), content, "quick"),
+    put: async (key, content) => await writeFile(disk, pathOf(key), content, "durable"),
+    putDerived: async (key, content) => await writeFile(disk, pathOf(key), content, "quick"),
     stat: async (key) => {
       const info = await infoOf(pathOf(key));
       return info && { size: info.size, modified: Math.floor(info.mtimeMs) };
@@ -85,7 +85,7 @@ export function createDiskStore(options: DiskStoreOptions): BlobStore {
       const file = Bun.file(path);
       return range ? file.slice(range.start, range.end + 1) : file;
     },
-    // Not made durable: a blob that comes back after a power cut is an orphan, and orphans are collected.
+    // Not durable: a blob that reappears after a power failure is an orphan, which the collector removes.
     delete: async (key) => {
       await rm(pathOf(key), { force: true });
       await removeEmptyFolders(root, key);
@@ -99,7 +99,7 @@ export function createDiskStore(options: DiskStoreOptions): BlobStore {
   };
 }
 
-/** Makes the data folder, and refuses one in which a rename could fail or lead elsewhere. */
+/** Creates the data folder; refuses a folder in which a rename could fail or lead outside it. */
 function prepare(options: DiskStoreOptions): Disk {
   mkdirSync(options.root, { recursive: true, mode: 0o700 });
   const root = realpathSync(options.root);
@@ -121,7 +121,7 @@ function prepare(options: DiskStoreOptions): Disk {
   return { root, tmp, folders, requireFiles, failpoint, live: new Set(), claims: new Set(), left };
 }
 
-/** Of what has been announced and not been written yet. */
+/** Sum of the bytes that uploads have announced and not written yet. */
 function claimed({ claims }: Disk): number {
   let sum = 0;
   for (const { announced, written } of claims) sum += Math.max(0, announced - written);
@@ -137,7 +137,7 @@ function stagedBlob(disk: Disk, { file, claim }: Staged, pathOf: (key: BlobKey) 
       return file.size;
     },
     append: async (chunk) => {
-      // What others have announced is not for one who has announced nothing.
+      // An upload without an announced size must not use the space that others have announced.
       const needed = claim.announced === 0 ? chunk.byteLength + claimed(disk) : chunk.byteLength;
       if (disk.left() < needed) {
         await file.close();
@@ -155,7 +155,7 @@ function stagedBlob(disk: Disk, { file, claim }: Staged, pathOf: (key: BlobKey) 
       if (!file.isDurable) throw new Error("only a synced blob can be promoted");
       disk.requireFiles();
       await inFolderOf(disk, path, async () => {
-        await place(file, path, disk.tmp);
+        await putAt(file, path, disk.tmp);
         disk.failpoint("p4.renamed");
         await disk.folders.sync(dirname(path));
         disk.failpoint("p5.dir_fsynced");
@@ -168,7 +168,7 @@ function stagedBlob(disk: Disk, { file, claim }: Staged, pathOf: (key: BlobKey) 
   };
 }
 
-async function writeWhole(disk: Disk, path: string, content: Uint8Array, how: "durable" | "quick"): Promise<void> {
+async function writeFile(disk: Disk, path: string, content: Uint8Array, how: "durable" | "quick"): Promise<void> {
   const file = await newTempFile(disk);
   try {
     await file.append(content);
@@ -182,7 +182,7 @@ async function writeWhole(disk: Disk, path: string, content: Uint8Array, how: "d
   }
 }
 
-/** Whoever deletes the last blob of a folder removes that too, in another process at any moment: then it is made again. */
+/** Another process can remove the folder at any moment, together with its last blob; then it is created again. */
 const FOLDER_TRIES = 10;
 
 async function inFolderOf(disk: Disk, path: string, work: () => Promise<void>): Promise<void> {
@@ -196,7 +196,7 @@ async function inFolderOf(disk: Disk, path: string, work: () => Promise<void>): 
   }
 }
 
-/** Those between the blob and the first folder of its key, from the inside out. */
+/** Removes the empty folders between the blob and the first folder of its key, innermost first. */
 async function removeEmptyFolders(root: string, key: BlobKey): Promise<void> {
   for (let folder = dirname(key); folder.includes("/"); folder = dirname(folder)) {
     const isRemoved = await rmdir(join(root, folder)).then(
@@ -222,8 +222,8 @@ async function discard(disk: Disk, file: TempFile): Promise<void> {
   disk.live.delete(basename(file.path));
 }
 
-/** Puts a durable file at `target` too: nothing to do if one of the same size is there, any other thing is replaced. */
-async function place(file: TempFile, target: string, tmp: string): Promise<void> {
+/** Links a durable file to `target`; leaves a file of the same size there, and replaces anything else. */
+async function putAt(file: TempFile, target: string, tmp: string): Promise<void> {
   if (await linked(file.path, target)) return;
   if (fileAt(target)?.size === file.size) return;
   const fresh = join(tmp, tempName());
@@ -236,7 +236,7 @@ async function place(file: TempFile, target: string, tmp: string): Promise<void>
   }
 }
 
-/** False when the name is taken, and where the file system has no links or no more of them. */
+/** False when the name exists, or when the file system supports no links or no further link to this file. */
 async function linked(from: string, to: string): Promise<boolean> {
   try {
     await link(from, to);
@@ -257,7 +257,7 @@ async function copyDurably(from: string, to: string): Promise<void> {
   }
 }
 
-/** A regular file only. Synchronous: it takes 3 microseconds, where a trip through the thread pool takes 20. */
+/** Returns regular files only. Synchronous: this takes 3 microseconds, a call through the thread pool takes 20. */
 function fileAt(path: string): Stats | undefined {
   const info = lstatSync(path, { throwIfNoEntry: false });
   return info?.isFile() === true ? info : undefined;

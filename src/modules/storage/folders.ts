@@ -1,4 +1,4 @@
-// The folders of a disk store: made as they are needed, durable, and never a link to somewhere else.
+// The folders of a disk store: created on demand, made durable, and never links.
 
 import { lstat, mkdir, open, realpath } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -6,18 +6,18 @@ import { unavailable } from "../../errors.ts";
 import { hasCode } from "./disk-errors.ts";
 
 export type Folders = {
-  /** Makes a folder below the root, and those above it. Errors: when one of them is a link or a file. */
+  /** Creates a folder below the root and its missing parents. Errors: when one of them is a link or a file. */
   make(folder: string): Promise<void>;
-  /** Makes the entries of a folder durable, and the first time those that lead to it. Errors: for good, once it failed. */
+  /** Makes a folder's entries durable, at first also those of its parents. Errors: every call after one has failed. */
   sync(folder: string): Promise<void>;
-  /** Whether the folder is there, with no link on the way to it. */
+  /** Whether the folder exists and no part of its path is a link. */
   isReal(folder: string): Promise<boolean>;
 };
 
 export function createFolders(root: string): Folders {
-  // Folders known to be no links; true when their own entry is known to be durable.
+  // Folders known not to be links; true when the folder's own entry is durable.
   const known = new Map<string, boolean>();
-  // A second fsync may report success for what the first one lost.
+  // A second fsync can report success for data that the first one lost.
   const failed = new Set<string>();
 
   async function make(folder: string): Promise<void> {
@@ -28,7 +28,7 @@ export function createFolders(root: string): Folders {
       known.set(folder, false);
     } catch (error) {
       if (hasCode(error, "ENOENT") && parent !== root) {
-        // Somebody has removed folders under a running server.
+        // Folders were removed while the server was running.
         known.clear();
         return await make(folder);
       }
@@ -42,7 +42,7 @@ export function createFolders(root: string): Folders {
   async function syncOne(folder: string): Promise<void> {
     if (failed.has(folder)) {
       const cause = new Error(`an fsync of ${folder} failed before`);
-      throw unavailable("The server's disk failed. Its administrator has to restart the server.", 60, cause);
+      throw unavailable("The server's disk failed. Its administrator must restart the server.", 60, cause);
     }
     const handle = await open(folder, "r");
     try {
@@ -58,11 +58,11 @@ export function createFolders(root: string): Folders {
   return {
     make,
     sync: async (folder) => {
-      const fresh: string[] = [];
-      for (let at = folder; at !== root && known.get(at) !== true; at = dirname(at)) fresh.push(at);
-      // Together, since one journal commit of the file system serves them all.
-      await Promise.all([folder, ...fresh.map((entry) => dirname(entry))].map(syncOne));
-      for (const entry of fresh) if (known.has(entry)) known.set(entry, true);
+      const unsynced: string[] = [];
+      for (let at = folder; at !== root && known.get(at) !== true; at = dirname(at)) unsynced.push(at);
+      // In parallel, since one journal commit of the file system covers them all.
+      await Promise.all([folder, ...unsynced.map((entry) => dirname(entry))].map(syncOne));
+      for (const entry of unsynced) if (known.has(entry)) known.set(entry, true);
     },
     isReal: async (folder) => {
       if (known.has(folder)) return true;

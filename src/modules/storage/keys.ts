@@ -1,11 +1,11 @@
-// Every path under which content is kept. Nothing else in the code builds one.
+// Builds every path that content is stored under; no other code builds one.
 //
-//   blobs/aa/bb/{sha256}         a package as it was uploaded; aa and bb are the hash's first four digits
-//   files/aa/bb/{sha256}         the list of the files in that package, under the package's hash
+//   blobs/aa/bb/{sha256}         a package exactly as uploaded; aa and bb are the hash's first four digits
+//   files/aa/bb/{sha256}         the list of files in that package, under the package's hash
 //   shards/{channel}/{sha256}    a shard of a channel, under the hash of its compressed bytes
 //
-// On disk two more lie beside them, which no key reaches: `tmp/`, what is being written, and `derived/`, the documents
-// of `derived-files.ts`.
+// The disk holds two more folders that no key leads to: `tmp/` with files being written, and `derived/` with the
+// documents of `derived-files.ts`.
 
 import type { BlobKey } from "./blob-store.ts";
 
@@ -28,24 +28,24 @@ export function shardKey(channelId: number, sha256: string): BlobKey {
   return checkKey(`shards/${channelPart(channelId)}/${checkHash(sha256)}`);
 }
 
-/** Whether `text` is a key; what drivers ask of files they find. */
+/** Whether `text` is a key. Drivers use this for the files that they find. */
 export function isBlobKey(text: string): text is BlobKey {
   return KEY.test(text);
 }
 
-/** What drivers ask of keys they are given: the type alone stops no cast. */
+/** Checks a key. Drivers call this for every key they receive, since the type does not prevent casts. */
 export function checkKey(text: string): BlobKey {
   if (!isBlobKey(text)) throw new Error(`not a storage key: ${JSON.stringify(text.slice(0, 100))}`);
   return text;
 }
 
-/** A folder of keys, with its final slash. */
+/** Checks a folder of keys, written with a final slash. */
 export function checkPrefix(prefix: string): string {
   if (!PREFIX.test(prefix)) throw new Error(`not a folder of keys: ${JSON.stringify(prefix.slice(0, 100))}`);
   return prefix;
 }
 
-/** Whether `text` is a sha256 as keys hold it. */
+/** Whether `text` is a sha256 in the form that keys contain. */
 export function isHash(text: string): boolean {
   return SHA256.test(text);
 }

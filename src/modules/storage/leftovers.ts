@@ -1,14 +1,14 @@
-// What lies in the data folder beside the blobs, as the collector finds it: temporary files, and documents.
+// Lists the files of the data folder that are not blobs, for the collector: temporary files and index documents.
 
 import { existsSync, rmSync } from "node:fs";
 import { lstat, readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 
 export type Leftover = {
-  /** Below the data folder. */
+  /** The path below the data folder. */
   readonly name: string;
   readonly size: number;
-  /** ms UTC; of a folder, that of the newest file in it. */
+  /** ms UTC; for a folder the time of its newest file. */
   readonly modified: number;
 };
 
@@ -16,11 +16,11 @@ export type DocumentFile = Leftover & {
   readonly channelId: number;
   /** The section, or `channel`. */
   readonly section: string;
-  /** Whether it is whole, and none in its folder is newer. */
+  /** Whether it is the newest finished file of its folder. */
   readonly isNewest: boolean;
 };
 
-const WHOLE = /^[0-9a-f]{64}-\d+$/;
+const FINISHED = /^[0-9a-f]{64}-\d+$/;
 
 export async function listTemporary(root: string): Promise<Leftover[]> {
   const found: Leftover[] = [];
@@ -28,7 +28,7 @@ export async function listTemporary(root: string): Promise<Leftover[]> {
   return found;
 }
 
-/** Folder by folder: `derived/{channel}/{section}/{document}/{hash}-{size}`. */
+/** Yields the files `derived/{channel}/{section}/{document}/{hash}-{size}`, folder by folder. */
 export async function* listDocuments(root: string): AsyncGenerator<DocumentFile, void, undefined> {
   for (const channel of await foldersOf(root, "derived")) {
     for (const section of await foldersOf(root, channel.path)) {
@@ -37,7 +37,7 @@ export async function* listDocuments(root: string): AsyncGenerator<DocumentFile,
         for (const { name } of await entriesOf(join(root, document.path)))
           files.push(...(await leftoverAt(root, `${document.path}/${name}`)));
         files.sort((a, b) => b.modified - a.modified);
-        const newest = files.find(({ name }) => WHOLE.test(name.slice(document.path.length + 1)));
+        const newest = files.find(({ name }) => FINISHED.test(name.slice(document.path.length + 1)));
         for (const file of files)
           yield { ...file, channelId: Number(channel.name), section: section.name, isNewest: file === newest };
       }
@@ -45,26 +45,26 @@ export async function* listDocuments(root: string): AsyncGenerator<DocumentFile,
   }
 }
 
-/** The channels that have a folder of shards. */
+/** Returns the IDs of the channels that have a folder of shards. */
 export async function channelsWithShards(root: string): Promise<number[]> {
   const folders = await foldersOf(root, "shards");
   return folders.flatMap(({ name }) => (/^\d+$/.test(name) ? [Number(name)] : []));
 }
 
-/** Removes it, and the folders that it leaves empty, but for the first. Safe to call for what has gone. */
+/** Removes a file and the parent folders that become empty, except the topmost. Safe to call for a missing file. */
 export async function removeLeftover(root: string, name: string): Promise<void> {
   await rm(join(root, name), { recursive: true, force: true });
   const parts = name.split("/").slice(0, -1);
   try {
     for (; parts.length > 1; parts.pop()) await rmdir(join(root, ...parts));
   } catch {
-    // Not empty, or gone: there is nothing to do.
+    // The folder is not empty, or is already removed.
   }
 }
 
 /**
- * Removes all that is derived from the database, but for shards, which clients ask for without asking whether they are
- * still named. Only while no server runs. False when there was nothing.
+ * Removes everything derived from the database except shards, which clients request without checking that the shard
+ * index still lists them. Call it only while no server runs. False when nothing existed.
  */
 export function dropDerived(root: string): boolean {
   const names = ["index.db", "index.db-wal", "index.db-shm", "derived"].map((name) => join(root, name));

@@ -1,4 +1,4 @@
-// A file being written, under a name nobody can guess.
+// Writes a file under a name that nobody can guess.
 
 import { constants } from "node:fs";
 import { open, rm, type FileHandle } from "node:fs/promises";
@@ -9,7 +9,7 @@ export type TempFile = {
   readonly path: string;
   readonly size: number;
   append(chunk: Uint8Array): Promise<void>;
-  /** Makes the bytes durable and ends the writing. After a failed fsync nothing else is tried on the file. */
+  /** Makes the bytes durable and ends the writing. After a failed fsync the file cannot be used any more. */
   sync(): Promise<void>;
   /** Ends the writing without waiting for the disk. */
   close(): Promise<void>;
@@ -25,7 +25,7 @@ export function tempName(): string {
   return randomHex(16);
 }
 
-/** Errors: `no-space`, of `append()` and `sync()` too. */
+/** Errors: `no-space`, also from `append()` and `sync()`. */
 export async function createTempFile(path: string): Promise<TempFile> {
   const handle = await open(path, NEW_FILE, 0o600).catch((error: unknown) => {
     throw orNoSpace(error);
@@ -33,7 +33,7 @@ export async function createTempFile(path: string): Promise<TempFile> {
   let state: "open" | "durable" | "ended" = "open";
   let size = 0;
 
-  /** Only what succeeds leaves the file usable. */
+  /** A failed step leaves the file unusable. */
   async function step(work: () => Promise<void>, next: typeof state): Promise<void> {
     if (state !== "open") throw new Error(`the temporary file is ${state}`);
     state = "ended";
@@ -68,7 +68,7 @@ export async function createTempFile(path: string): Promise<TempFile> {
     remove: async () => {
       if (state === "open") await handle.close().catch(() => undefined);
       state = "ended";
-      // What cannot be removed now is swept at the next start.
+      // A file that cannot be removed is swept at the next start.
       await rm(path, { force: true }).catch(() => undefined);
     },
   };
@@ -77,7 +77,7 @@ export async function createTempFile(path: string): Promise<TempFile> {
 async function writeAll(handle: FileHandle, chunk: Uint8Array, position: number): Promise<void> {
   for (let written = 0; written < chunk.byteLength;) {
     const { bytesWritten } = await handle.write(chunk, written, chunk.byteLength - written, position + written);
-    if (bytesWritten === 0) throw new Error("the disk takes no more bytes");
+    if (bytesWritten === 0) throw new Error("the disk accepts no more bytes");
     written += bytesWritten;
   }
 }

@@ -1,4 +1,4 @@
-// A document of a channel as an answer: validators of its exact bytes, caching, ranges, gzip for small plain JSON.
+// A document of a channel as a response: ETag, caching, ranges, and gzip for small plain JSON.
 
 import { notFound, unavailable } from "../../errors.ts";
 import { documentCaching } from "../../modules/http/cache-control.ts";
@@ -7,15 +7,15 @@ import { contentTypeOf, type DocumentName } from "../../services/conda/documents
 import type { DocumentKey, GzipForm, Source, SourceDocument } from "../../services/sources/source.ts";
 import { contentResponse, type Asking } from "../ranged.ts";
 
-/** How far an answer may travel: `public` ones are for everyone's caches. */
+/** How a response can be cached: `isPublic` allows shared caches; `maxAge` is in seconds. */
 export type Reach = { readonly isPublic: boolean; readonly maxAge: number };
 
 type CondaDocument = DocumentKey & { readonly name: DocumentName };
 
-/** Larger documents have their `.zst`, which costs nothing at the time of the request. */
+/** Clients read larger documents as `.zst`, which needs no compression at request time. */
 const GZIP_BELOW = 4 * 1024 ** 2;
 
-/** Errors: `not-found` for a document that the channel does not offer, or not to this client. */
+/** Errors: `not-found` for a document that the channel does not offer at all or not to this client. */
 export async function documentResponse(
   asking: Asking,
   source: Source,
@@ -25,7 +25,7 @@ export async function documentResponse(
   const { request } = asking;
   const vary = varyOf(key);
   if (!options.isOffered)
-    throw notFound("The channel does not offer this document to this client: use repodata.json.zst.", { vary });
+    throw notFound("The channel does not offer this document to this client. Use repodata.json.zst.", { vary });
   const headers = documentCaching(options);
   headers.set("content-type", contentTypeOf(key.name));
   if (options.isPublic) headers.set("access-control-allow-origin", "*");
@@ -38,8 +38,8 @@ export async function documentResponse(
   if (gzip) {
     const packed = await gzipResponse(asking, headers, document, gzip);
     if (packed) return packed;
-    // Waiting takes time, in which a document may be replaced.
-    if (!document.exists()) throw unavailable("The document changes right now. Ask again for it.", 1);
+    // The document can be replaced while this request waits for the gzip form.
+    if (!document.exists()) throw unavailable("This index document was just replaced. Retry in a second.", 1);
   }
   return await contentResponse(asking, headers, { etag: strongEtag(document.hash), sendable: document });
 }
@@ -54,7 +54,7 @@ function wantsGzip(request: Request, { name }: CondaDocument, document: SourceDo
   return /(?:^|,)\s*gzip\s*(?:,|;\s*q=(?:1|0?\.[0-9]*[1-9])|$)/i.test(request.headers.get("accept-encoding") ?? "");
 }
 
-/** Undefined when the document has to be sent as it is. */
+/** Undefined when the document must be sent uncompressed. */
 async function gzipResponse(
   asking: Asking,
   headers: Headers,
@@ -64,9 +64,9 @@ async function gzipResponse(
   const { request } = asking;
   const etag = strongEtag(`${hash}-gzip`);
   const isUnchanged = matchesEtag(request.headers.get("if-none-match"), etag);
-  const isMade = request.method === "GET" && !isUnchanged;
-  const packed = isMade ? await gzip.make() : gzip.find();
-  if (isMade && !packed) return undefined;
+  const needsBody = request.method === "GET" && !isUnchanged;
+  const packed = needsBody ? await gzip.make() : gzip.find();
+  if (needsBody && !packed) return undefined;
   if (!isUnchanged) headers.set("content-encoding", "gzip");
   if (packed) return await contentResponse(asking, headers, { etag, sendable: packed });
   headers.set("etag", etag);

@@ -1,4 +1,4 @@
-// The conda routes: one set of handlers under each form of a channel's address.
+// The conda routes: the same handlers under each form of a channel address.
 
 import { Elysia } from "elysia";
 import { notFound } from "../../errors.ts";
@@ -12,14 +12,14 @@ import { readChannel, type ReadParts } from "./read.ts";
 export type CondaParts = ReadParts &
   PublishRouteParts & { readonly defaultOwner: string | undefined; readonly health: Health };
 
-/** Canonical (Gitea and Forgejo), Quetz, with a token, and the short form people are shown. */
+/** Canonical (Gitea and Forgejo), Quetz, with a token in the path, and the short form in messages and hints. */
 export const CONDA_FORMS = ["/api/packages/:owner/conda/*", "/get/*", "/t/*", "/:owner/*"] as const;
 export const CONDA_METHODS = ["GET", "HEAD", "PUT", "DELETE"] as const;
 
 export function condaRoutes(parts: CondaParts, pipeline: Pipeline) {
   const app = new Elysia({ name: "conda" });
   for (const form of CONDA_FORMS) {
-    // The body stays a stream: whatever its type says, it is a package.
+    // The body stays a stream: it is a package, whatever its content type says.
     app.all(form, ({ request }) => pipeline.handle(request, form, (call) => dispatch(parts, call)), { parse: "none" });
   }
   return app;
@@ -29,7 +29,7 @@ async function dispatch(parts: CondaParts, call: Call): Promise<Response> {
   const { method } = call.request;
   requireFolder(parts.health, method);
   const path = parseCondaPath(call.context.path, parts.defaultOwner);
-  if (!path) throw notFound("There is nothing at this address.");
+  if (!path) throw notFound("There is no resource at this address.");
   switch (method) {
     case "GET":
     case "HEAD":

@@ -1,4 +1,4 @@
-// The one splitter: what a raw request path means, before anything is looked up.
+// Splits a raw request path into owner, channel, subdir and file, without reading the database.
 
 import { formatOf } from "../../modules/conda/file-name.ts";
 import { isReservedName } from "../../modules/conda/channel-name.ts";
@@ -6,7 +6,7 @@ import { isKnownSubdir, isSubdir } from "../../modules/conda/subdir.ts";
 import { isOwnerName } from "../../modules/owner-name.ts";
 import { decodePath } from "../raw-path.ts";
 
-/** A path below an owner: its channel part is not settled yet, as that may depend on what exists. */
+/** A path below an owner. Its channel part is still undecided, as it can depend on the existing channels. */
 export type CondaPath = {
   readonly owner: string;
   /** Decoded segments after the owner (and `conda`), at least one. */
@@ -17,18 +17,18 @@ export type ReadTarget =
   | { readonly kind: "channel-file"; readonly channel: string; readonly file: string }
   | { readonly kind: "subdir-file"; readonly channel: string; readonly subdir: string; readonly file: string }
   | { readonly kind: "shard"; readonly channel: string; readonly subdir: string; readonly hash: string }
-  /** Something below a channel that no reader asks for. */
+  /** A path below a channel that is not readable. */
   | { readonly kind: "unknown"; readonly channel: string };
 
 export type PublishTarget = { readonly channel: string; readonly subdir: string | undefined; readonly file: string };
 
-/** For those who may have mistaken an address. */
+/** Added to errors that a wrong address can cause. */
 export const ADDRESS_HELP =
   "A channel's address is /{owner}/{channel}, or /{owner} for the owner's unnamed channel; the subdir comes after it.";
 
 const CHANNEL_FILES = ["channeldata.json", "notices.json", "rss.xml"];
 
-/** Undefined for a path that is no channel path, or that cannot be decoded without doubt. */
+/** Undefined for a path that is not below a channel, or whose decoding is ambiguous. */
 export function parseCondaPath(path: string, defaultOwner: string | undefined): CondaPath | undefined {
   const segments = decodePath(path);
   if (!segments) return undefined;
@@ -41,7 +41,7 @@ export function parseCondaPath(path: string, defaultOwner: string | undefined): 
   return below(first, segments.slice(1));
 }
 
-/** What a reader asks for. */
+/** The target of a GET or HEAD. */
 export function readTarget({ rest }: CondaPath): ReadTarget {
   const file = rest[rest.length - 1] ?? "";
   const subdir = rest[rest.length - 2];
@@ -65,8 +65,8 @@ function shardTarget(rest: CondaPath["rest"], file: string): ReadTarget {
 }
 
 /**
- * What a publisher means: the part before the file is a subdir when it is a known one; when it merely looks like one
- * (`test-channel` does), `isChannel` decides by what exists.
+ * The target of a PUT. The segment before the file is a subdir when it is a known one; when it only has the form of one
+ * (as `test-channel` has), the existing channels decide, through `isChannel`.
  */
 export async function publishTarget(
   { rest }: CondaPath,
@@ -78,15 +78,15 @@ export async function publishTarget(
   if (before === undefined || !isSubdir(before)) return asChannel;
   const asSubdir = { channel: join(rest, 2), subdir: before, file };
   if (isKnownSubdir(before, options.subdirs)) return asSubdir;
-  // The unnamed channel is every other channel's parent, so its existence says nothing.
+  // The unnamed channel is the parent of every other channel, so its existence decides nothing.
   if (asSubdir.channel === "") return asChannel;
-  // Both are looked up whatever the first one says, so that the time it takes says nothing of what exists.
+  // Always look up both, so that the response time does not reveal which channels exist.
   const isBelow = await options.isChannel(asSubdir.channel);
   const isChannel = await options.isChannel(asChannel.channel);
   return isBelow && !isChannel ? asSubdir : asChannel;
 }
 
-/** The file that a `DELETE` names: the subdir is always there. */
+/** The file that a DELETE names; its path always has a subdir. */
 export function deleteTarget({ rest }: CondaPath): { channel: string; subdir: string; file: string } | undefined {
   const subdir = rest[rest.length - 2];
   if (subdir === undefined) return undefined;
@@ -103,7 +103,7 @@ function isOwner(name: string): boolean {
   return isOwnerName(name) && !isReservedName(name, "owner");
 }
 
-/** `/get/{channel}/…`: one segment before the subdir is a flat name of the default owner. */
+/** `/get/{channel}/…`: a single segment before the subdir is a channel of the default owner. */
 function quetzPath(segments: readonly string[], defaultOwner: string | undefined): CondaPath | undefined {
   const [first, second] = segments;
   if (first === undefined || second === undefined) return undefined;

@@ -1,4 +1,4 @@
-// PUT and DELETE below a channel: Gitea's form, and Artifactory's with the subdir in the path.
+// PUT and DELETE below a channel, in the form of Gitea and in that of Artifactory, which has the subdir in the path.
 
 import { AppError, malformed, notFound } from "../../errors.ts";
 import { isSubdir } from "../../modules/conda/subdir.ts";
@@ -36,7 +36,7 @@ export async function putPackage(parts: PublishRouteParts, call: Call, path: Con
   try {
     return publishedResponse(await parts.publish({ ...common, incoming }));
   } catch (error) {
-    // Gitea's own form answers 400 for an invalid package, as its documentation says.
+    // Gitea documents 400 for an invalid package, so its form gets 400 instead of 422.
     const isGiteas = common.anyName && error instanceof AppError && error.code === "invalid";
     throw isGiteas ? malformed(error.message, error.facts) : error;
   }
@@ -45,7 +45,7 @@ export async function putPackage(parts: PublishRouteParts, call: Call, path: Con
 export async function deletePackage(parts: PublishRouteParts, call: Call, path: CondaPath): Promise<Response> {
   const actor = await actorOf(call, { addressHelp: ADDRESS_HELP });
   const target = deleteTarget(path);
-  if (!target || !isSubdir(target.subdir)) throw notFound("A file to delete is named …/{subdir}/{file}.");
+  if (!target || !isSubdir(target.subdir)) throw notFound("The address of a file to delete ends in {subdir}/{file}.");
   await parts.remove({
     actor,
     owner: path.owner,

@@ -55,12 +55,12 @@ export async function readChannel(parts: ReadParts, call: Call, path: CondaPath)
 }
 
 const SHARD_INDEX: DocumentName = "repodata_shards.msgpack.zst";
-/** These do not ask for the index again for a day, whatever they are told. */
-const FORGETFUL_MAMBA = /^mamba\/2\.[678]\b/;
+/** These versions cache the shard index for a day, whatever its cache headers say. */
+const CACHING_MAMBA = /^mamba\/2\.[678]\b/;
 
 function offersShards(policy: "fresh" | "on" | "off", request: Request, hasPathToken: boolean): boolean {
   if (policy !== "fresh") return policy === "on";
-  return hasPathToken || !FORGETFUL_MAMBA.test(request.headers.get("user-agent") ?? "");
+  return hasPathToken || !CACHING_MAMBA.test(request.headers.get("user-agent") ?? "");
 }
 
 async function shardResponse(asking: Asking, source: Source, hash: string, reach: Reach): Promise<Response> {

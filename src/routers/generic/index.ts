@@ -1,4 +1,4 @@
-// The generic routes, as Gitea has them: files by package, version and name, below an owner.
+// The generic routes, compatible with Gitea: files by package, version and name, below an owner.
 // https://docs.gitea.com/usage/packages/generic
 
 import { Elysia } from "elysia";
@@ -38,7 +38,7 @@ export function genericRoutes(parts: GenericParts, pipeline: Pipeline) {
     [VERSION_FORM, ofVersion],
   ] as const;
   for (const [form, dispatch] of routes) {
-    // The body stays a stream: whatever its type says, it is a file.
+    // The body stays a stream: it is a file, whatever its content type says.
     app.all(form, ({ request }) => pipeline.handle(request, form, (call) => dispatch(parts, call)), { parse: "none" });
   }
   return app;
@@ -70,11 +70,11 @@ async function ofVersion(parts: GenericParts, call: Call): Promise<Response> {
   return await remove(parts, call, { ...filePath(call), fileName: undefined });
 }
 
-/** From the path as it was sent: what decodes to something else than one segment is no name. */
+/** Parses the path as sent: each part must decode to exactly one segment. */
 function filePath({ context }: Call): FilePath {
   const [, , owner, , name, version, fileName = ""] = decodePath(context.path) ?? [];
   if (owner === undefined || name === undefined || version === undefined || !isOwnerName(owner.toLowerCase()))
-    throw notFound("There is nothing at this address.");
+    throw notFound("There is no resource at this address.");
   return { owner, name, version, fileName };
 }
 

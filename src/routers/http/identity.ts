@@ -6,8 +6,8 @@ import type { Credential } from "../../services/identities.ts";
 const MAX_HEADER = 8 * 1024;
 
 /**
- * Every credential of the request, as the identity service takes them.
- * Errors: `unauthenticated` for a header that cannot be read: a mistyped credential is never taken for anonymous.
+ * Returns every credential of the request for the identity service.
+ * Errors: `unauthenticated` for a malformed header: a mistyped credential must not count as anonymous.
  */
 export function credentialsOf(request: Request, pathToken: string | undefined): Credential[] {
   const credentials: Credential[] = [];
@@ -26,12 +26,12 @@ function fromAuthorization(header: string): Credential {
   const value = match?.[2] ?? "";
   if (scheme === "bearer" || scheme === "token") return { kind: "token", token: value };
   if (scheme === "basic") return fromBasic(value);
-  throw unauthenticated("The Authorization header must be Basic, Bearer or token.");
+  throw unauthenticated("The Authorization header must use the scheme Basic, Bearer or token.");
 }
 
 function fromBasic(value: string): Credential {
   const refusal = unauthenticated(
-    "The Basic credentials cannot be read: they must be user:password in UTF-8 and base64.",
+    "The Basic credentials are malformed: they must be user:password in UTF-8, encoded as base64.",
   );
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(value)) throw refusal;
   let text: string;

@@ -1,4 +1,4 @@
-// Headers that every answer carries.
+// Headers of every response.
 
 const ALWAYS: readonly (readonly [string, string])[] = [
   ["x-content-type-options", "nosniff"],

@@ -1,8 +1,8 @@
-// What the index is told of conda: its documents, how each is made and checked, and what decides their bytes.
+// The conda format of the index: its documents, how to build and check each, and the codec of their bytes.
 
 import type { IndexFormat } from "../index/format.ts";
 import { checkDocument } from "./check/documents.ts";
-import { builderOf, keptLayouts } from "./documents/builders.ts";
+import { builderOf, storedLayouts } from "./documents/builders.ts";
 import { emptyDocument } from "./documents/empty.ts";
 import { requireDocumentName } from "./documents/names.ts";
 import { requireReadable } from "./documents/unreadable.ts";
@@ -10,7 +10,7 @@ import { CONDA_CODEC, restoreShard } from "./shards/index.ts";
 
 export const condaIndex: IndexFormat = {
   codec: CONDA_CODEC,
-  kept: keptLayouts,
+  kept: storedLayouts,
   builderOf,
   empty: (section, name, address) => emptyDocument(section, requireDocumentName(name), address),
   requireReadable,

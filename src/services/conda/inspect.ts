@@ -1,4 +1,4 @@
-// Asks a worker what a staged package is, within a time that grows with its size.
+// Inspects a staged package in a worker; the time limit grows with the size of the package.
 
 import { invalid, unavailable, type AppError } from "../../errors.ts";
 import type { Clock } from "../../modules/clock.ts";
@@ -10,7 +10,7 @@ import type { Workers } from "../workers.ts";
 
 export type AcceptedPackage = Extract<Inspection, { kind: "accepted" }>;
 
-/** `account` is whose turn it takes. */
+/** `account` is the account whose turn the inspection uses. */
 export type Inspect = (staged: StagedFile, fileName: string, account: string) => Promise<AcceptedPackage>;
 
 export type InspectJobs = {
@@ -19,7 +19,7 @@ export type InspectJobs = {
       readonly path: string;
       readonly fileName: string;
       readonly limits: ArchiveLimits;
-      /** ms UTC, to tell a timestamp of the future. */
+      /** ms UTC, to detect a timestamp in the future. */
       readonly now: number;
     };
     readonly answer: Inspection;
@@ -31,11 +31,11 @@ export type InspectParts = {
   readonly turns: FairTurns;
   readonly limits: ArchiveLimits;
   readonly clock: Clock;
-  /** For the turn and the reading together. */
+  /** Time limit for the wait and the inspection together, in ms. */
   readonly patienceMs: number;
 };
 
-/** Errors of the returned function: `invalid` with the findings; `unavailable` when our own side failed or is busy. */
+/** Errors of the returned function: `invalid` with the findings; `unavailable` when the server failed or is busy. */
 export function createInspect(parts: InspectParts): Inspect {
   const { limits, clock, workers, turns, patienceMs } = parts;
   return async (staged, fileName, account) => {
@@ -44,7 +44,7 @@ export function createInspect(parts: InspectParts): Inspect {
       const job = { kind: "inspect", path: staged.path, fileName, limits, now: clock.now() } as const;
       const read = () => workers.run(job, Math.max(0, patienceMs - (clock.elapsed() - started)));
       const first = await read();
-      // A thread also ends for want of file handles or memory: only a package that ends a second one is to blame.
+      // A thread also crashes without file handles or memory: only a second crash is blamed on the package.
       return first.kind === "crashed" ? await read() : first;
     });
     switch (outcome.kind) {
@@ -52,17 +52,17 @@ export function createInspect(parts: InspectParts): Inspect {
         if (outcome.answer.kind === "refused") throw refusal(outcome.answer.findings);
         return outcome.answer;
       case "timed-out":
-        // The worker itself refuses what takes too much of a processor: this was the load of the machine.
-        throw unavailable("The server is too busy to read the package now. Send it again later.", 60);
+        // The worker itself refuses packages that need too much CPU time: the cause here is the load of the machine.
+        throw unavailable("The server is too busy to inspect the package. Upload it again later.", 60);
       case "crashed":
-        throw refusal([tooExpensive("Reading the package ended the process that read it.")]);
+        throw refusal([tooExpensive("The process that inspected the package crashed.")]);
       case "failed":
-        throw unavailable("The package could not be read because of a fault on the server.", 5, outcome.message);
+        throw unavailable("The server failed to inspect the package. Upload it again later.", 5, outcome.message);
     }
   };
 }
 
-/** The error for a refused package: the worst finding in words, all of them for machines. */
+/** Returns the error for a refused package: its text is the worst finding, its `findings` member has all. */
 export function refusal(findings: readonly Finding[]): AppError {
   const worst = findings[0];
   const where = worst && worst.path !== "" ? ` (${worst.path})` : "";
@@ -77,6 +77,6 @@ function tooExpensive(message: string): Finding {
     level: "refused",
     path: "",
     message,
-    fix: "Build the package anew with the usual tools; if it is honest, split it.",
+    fix: "Rebuild it with a current build tool; if it really is this large, split it.",
   };
 }

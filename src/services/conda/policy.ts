@@ -1,4 +1,4 @@
-// What the owner of a conda channel may choose.
+// The policy settings of a conda channel.
 
 import { z } from "zod";
 import type { ChannelRow } from "../../models/channel.ts";
@@ -10,9 +10,9 @@ export const condaPolicy = z
   .strictObject({
     /** `strict` refuses packages with warnings. */
     validation: z.enum(["standard", "strict"], "validation must be standard or strict.").default("standard"),
-    /** Who is offered shards: all but the mamba versions that would miss new packages for a day, all, or nobody. */
+    /** Clients that get shards: all but the mamba versions that would miss new packages for a day; all; none. */
     shards: z.enum(["fresh", "on", "off"], "shards must be fresh, on or off.").default("fresh"),
-    /** Seconds that clients may use a document without asking again. */
+    /** Seconds that clients can use a cached document without revalidating it. */
     maxAge: z
       .int(`max-age must be a whole number of seconds from 0 to ${LONGEST_AGE}.`)
       .min(0, `max-age must be at least 0 seconds.`)

@@ -1,4 +1,4 @@
-// What conda adds to publishing: the request of each dialect, what a package has to be, and the answer.
+// Publishing conda packages: the request of each dialect, the checks of the package, and the response.
 
 import { malformed } from "../../errors.ts";
 import { formatOf } from "../../modules/conda/file-name.ts";
@@ -20,9 +20,9 @@ export type PublishRequest = {
   readonly channel: string;
   /** The name in the URL. */
   readonly fileName: string;
-  /** The subdir in the URL, when the dialect has one: the package must be of it. */
+  /** The subdir in the URL, when the dialect has one; it must equal the package's subdir. */
   readonly subdir: string | undefined;
-  /** Gitea takes any name with the right extension and stores the rebuilt one; the others want the very name. */
+  /** Gitea accepts any name with a valid extension and stores the rebuilt one; other dialects need the exact name. */
   readonly anyName: boolean;
   readonly incoming: Incoming;
   /** Runs every check and stores nothing. */
@@ -54,7 +54,7 @@ export type PublishParts = {
   readonly publicUrl: string;
 };
 
-/** What the package is, once it is known for certain. */
+/** The package after all checks of request and policy. */
 type Resolved = { readonly accepted: AcceptedPackage; readonly subdir: string; readonly findings: readonly Finding[] };
 type ReadPackage = ReadFile & Resolved;
 
@@ -76,11 +76,11 @@ export function createPublish({ publishing, inspect, publicUrl }: PublishParts):
         return { ...resolved, file: newFile(staged, resolved), fileList: resolved.accepted.fileList, rules };
       },
     });
-    return answer(publicUrl, request, submitted);
+    return publishedOf(publicUrl, request, submitted);
   };
 }
 
-/** Settles what the request and the channel's policy say of the package. */
+/** Applies the request and the channel's policy to the package. */
 function resolve(request: PublishRequest, ref: ChannelRef, accepted: AcceptedPackage): Resolved {
   const { identity } = accepted;
   const findings = [...accepted.findings];
@@ -90,8 +90,8 @@ function resolve(request: PublishRequest, ref: ChannelRef, accepted: AcceptedPac
       finding(
         "subdir-missing",
         "info/index.json",
-        "The package does not say its subdir.",
-        "Add `subdir`, or publish to a URL that has it.",
+        "The package has no subdir.",
+        "Add `subdir` to the file, or publish to a URL with the subdir.",
       ),
     ]);
   }
@@ -100,16 +100,17 @@ function resolve(request: PublishRequest, ref: ChannelRef, accepted: AcceptedPac
       finding(
         "subdir-mismatch",
         request.subdir,
-        `The package is for ${subdir}.`,
+        `The package is for ${subdir}, not for the subdir of the URL.`,
         `Publish it to …/${subdir}/${identity.fileName}.`,
       ),
     ]);
   }
   if (request.fileName !== identity.fileName) {
-    const fix = `Name the file ${identity.fileName}.`;
-    const said = finding("file-name-mismatch", request.fileName, `By its metadata this is ${identity.fileName}.`, fix);
-    if (!request.anyName) throw refusal([said]);
-    findings.push({ ...said, level: "warning" });
+    const message = `The package metadata gives the file name ${identity.fileName}.`;
+    const fix = `Rename the file to ${identity.fileName}.`;
+    const mismatch = finding("file-name-mismatch", request.fileName, message, fix);
+    if (!request.anyName) throw refusal([mismatch]);
+    findings.push({ ...mismatch, level: "warning" });
   }
   if (condaPolicyOf(ref.channel).validation === "strict" && findings.length > 0) throw refusal(findings);
   return { accepted, subdir, findings };
@@ -124,7 +125,7 @@ function newFile(staged: StagedFile, { accepted, subdir, findings }: Resolved): 
   const problem = storedProblem(record, metadata);
   if (problem) throw refusal([problem]);
   const { runExports } = metadata;
-  // A shard of its own is a little more than its entry, and every time that will be written is as long.
+  // A shard of one file slightly exceeds its entry; every timestamp to be written is at most as long as this one.
   const entry = { fileName, record, sha256, md5, size, runExports, indexedTimestamp: Number.MAX_SAFE_INTEGER };
   const weight = composeShard({ entries: [entry], removed: [] }).byteLength;
   return {
@@ -140,7 +141,11 @@ function newFile(staged: StagedFile, { accepted, subdir, findings }: Resolved): 
   };
 }
 
-function answer(publicUrl: string, request: PublishRequest, { read, at, revision }: Submitted<ReadPackage>): Published {
+function publishedOf(
+  publicUrl: string,
+  request: PublishRequest,
+  { read, at, revision }: Submitted<ReadPackage>,
+): Published {
   const { identity } = read.accepted;
   const { subdir } = read;
   const { sha256, md5, size } = read.file.blob;

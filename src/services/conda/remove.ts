@@ -17,7 +17,7 @@ export type Remove = (request: RemoveRequest) => Promise<void>;
 
 export function createRemove({ removing }: { readonly removing: Removing }): Remove {
   return ({ actor, owner, channel, subdir, fileName }) => {
-    // A name that is no file's is a package's as a whole: what a token is bound to is never passed by.
+    // An invalid file name counts as a package name, so that a token bound to packages is always checked.
     const packageName = parseFileName(fileName)?.name ?? fileName;
     return removing({ actor, channel: { owner, channel }, packageName, section: subdir, fileName });
   };

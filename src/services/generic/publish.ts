@@ -1,4 +1,4 @@
-// What the generic type adds to publishing: its names, and no look at the bytes.
+// Publishing generic files: checks the names and does not inspect the bytes.
 
 import { malformed } from "../../errors.ts";
 import { foldedName, genericNameProblem, genericSection, type GenericName } from "../../modules/generic/names.ts";
@@ -27,7 +27,7 @@ export type GenericPublished = {
   readonly revision: number | null;
 };
 
-/** Errors: those of publishing; `malformed` for names that cannot be. */
+/** Errors: those of publishing; `malformed` for an invalid name. */
 export type GenericPublish = (request: GenericPublishRequest) => Promise<GenericPublished>;
 
 export type GenericPublishParts = { readonly publishing: Publishing; readonly publicUrl: string };

@@ -10,7 +10,7 @@ export type GenericRemoveRequest = {
   readonly owner: string;
   readonly name: string;
   readonly version: string;
-  /** The whole version without it. */
+  /** Undefined deletes the complete version. */
   readonly fileName: string | undefined;
 };
 

@@ -1,4 +1,4 @@
-// The generic package type: any files, by package, version and file name. Each owner has one channel of it, without a name.
+// The generic package type: any files, by package, version and file name. Each owner has one unnamed channel of it.
 
 import { z } from "zod";
 import type { PackageType } from "../package-type.ts";

@@ -1,22 +1,22 @@
-// Which document of a channel is meant, in which form it is, and where its files lie.
+// Identifies a document of a channel, its form, and the folder of its files.
 
 import { PLAIN_VIEW, WHOLE_CHANNEL, type IndexScope } from "../../models/index/scope.ts";
 
 export { PLAIN_VIEW, WHOLE_CHANNEL };
 
-/** The channel as people are shown it. */
+/** The title and URL with which documents present the channel. */
 export type ChannelAddress = { readonly title: string; readonly url: string };
 
-/** What a view shows of a channel. */
+/** One view of a channel. */
 export type ChannelView = Pick<IndexScope, "channelId" | "view"> & { readonly address: ChannelAddress };
 
-/** A document of a section, or of the channel as a whole. */
+/** A document of a section, or of the entire channel. */
 export type DocumentKey = Pick<IndexScope, "section"> & { readonly name: string };
 
-/** One text as it is, as one zstd frame, or as one bzip2 stream. */
+/** How the text is encoded: plain, as one zstd frame, or as one bzip2 stream. */
 export type Form = "json" | "zst" | "bz2";
 
-/** The folder of its files. */
+/** The folder of a document's files. */
 export function folderOf(
   { channelId, view }: Pick<IndexScope, "channelId" | "view">,
   { section, name }: DocumentKey,
@@ -24,7 +24,7 @@ export function folderOf(
   return `${channelId}/${section === WHOLE_CHANNEL ? "channel" : section}/${view}.${name}`;
 }
 
-/** In which form a document's text is. */
+/** The form of a document, by its name. */
 export function formOf(name: string): Form {
   if (name.endsWith(".zst")) return "zst";
   return name.endsWith(".bz2") ? "bz2" : "json";

@@ -1,4 +1,4 @@
-// The index, by pull: a reader has the one document it wants brought up to the channel's revision, and then gets it.
+// Serves index documents on demand: a request brings the one document it needs up to the channel's revision.
 
 import { setTimeout as pause } from "node:timers/promises";
 import { unavailable } from "../../errors.ts";
@@ -28,9 +28,9 @@ export type BuiltDocument = SendableDocument & {
   readonly kind: "built";
   /** Identifies the exact bytes. */
   readonly hash: string;
-  /** ms UTC of the newest change of the section; never goes back. */
+  /** ms UTC of the newest change of the section; never decreases. */
   readonly lastModified: number;
-  /** What it is packed from; undefined for one of nothing, which is shorter as it is. */
+  /** The input for gzip; undefined for an empty document, which gzip would make longer. */
   readonly packable: Packable | undefined;
 };
 
@@ -38,13 +38,13 @@ export type AbsentDocument = { readonly kind: "absent"; readonly why: string };
 type DocumentResult = BuiltDocument | AbsentDocument;
 
 export type Engine = {
-  /** The document of a channel without a row, which holds nothing. */
-  ofNothing(address: ChannelAddress, key: DocumentKey): BuiltDocument;
+  /** The empty document of a channel that has no row in the database. */
+  emptyDocument(address: ChannelAddress, key: DocumentKey): BuiltDocument;
   /** The document at the channel's revision or later. */
   document(view: ChannelView, key: DocumentKey): Promise<DocumentResult>;
-  /** The same if it is built already, for HEAD, which never builds. */
+  /** The same document if it is already built, else undefined. For HEAD, which never builds. */
   peek(view: ChannelView, key: DocumentKey): Promise<DocumentResult | undefined>;
-  /** Documents as gzip. */
+  /** Gzip representations of documents. */
   readonly packing: Pick<Packing, "pack" | "packed">;
 };
 
@@ -58,83 +58,83 @@ export type EngineParts = {
   readonly clock: Clock;
   readonly dataFolder: string;
   readonly format: IndexFormat;
-  /** Throws when the data folder is another: a thread that has opened that one builds what is not ours. */
+  /** Throws when the data folder was replaced: a worker thread may have built the document from the new folder. */
   readonly requireFiles: () => void;
 };
 
-type Kept = { readonly point: DatedRevision; readonly document: DocumentResult };
-type Flight = { readonly target: number; readonly landing: Promise<DocumentResult> };
+type CachedDocument = { readonly point: DatedRevision; readonly document: DocumentResult };
+type Flight = { readonly target: number; readonly result: Promise<DocumentResult> };
 
-const KEPT_DOCUMENTS = 10_000;
-const KEPT_BYTES = 64 * 1024 ** 2;
-/** A replaced file may be about to be opened for a reader; one that is open can be read to its end. */
+const CACHED_DOCUMENTS = 10_000;
+const CACHED_BYTES = 64 * 1024 ** 2;
+/** Delay before a replaced file is deleted, as a request may be about to open it. An open file stays readable. */
 const RETIRE_MS = 2000;
 const BUILD_TRIES = 3;
-/** One step of a build has a budget far below this; a worker that takes longer is broken. */
+/** The time budget of a build step is far below this: a worker that takes longer is broken. */
 const STEP_LIMIT_MS = 10 * 60_000;
-/** Bun cuts off whoever waits for 255 s; before that they are told. What has been made is kept for the next who asks. */
-const PATIENCE_MS = 200_000;
-/** Before somebody asks again who waits for something else to end. */
+/** Bun closes a connection that waits for 255 s; the server responds before. The next request continues the build. */
+const MAX_WAIT_MS = 200_000;
+/** Delay before the next step of a build that waits for other work to end. */
 export const PAUSE_MS = 10;
-/** Another process keeps the derived data for a step of a build, or while it mends them; one that stands still for ever. */
+/** Another process locks index.db only for one build step or a repair; one that holds it longer hangs. */
 const BUSY_LIMIT_MS = 60_000;
 
 export function createEngine(parts: EngineParts): Engine {
-  const kept = createLru<string, Kept>({
-    maxEntries: KEPT_DOCUMENTS,
-    maxBytes: KEPT_BYTES,
+  const cache = createLru<string, CachedDocument>({
+    maxEntries: CACHED_DOCUMENTS,
+    maxBytes: CACHED_BYTES,
     sizeOf: ({ document }) => (document.kind === "built" ? document.heldBytes : 0) + 500,
   });
   const flights = new Map<string, Flight>();
   const packing = createPacking(parts);
 
-  /** What is kept, if it is as new as the moment, or if nothing in its section has changed since. */
+  /** The cached document, if it is as new as `point`, or if its section has not changed since it was built. */
   async function current(view: ChannelView, key: DocumentKey, point: DatedRevision) {
     const name = nameOf(view, key);
-    const known = kept.get(name);
-    if (!known || (known.document.kind === "built" && !known.document.exists())) return undefined;
-    if (known.point.revision === point.revision) {
-      return known.point.identity === point.identity ? known.document : undefined;
+    const cached = cache.get(name);
+    if (!cached || (cached.document.kind === "built" && !cached.document.exists())) return undefined;
+    if (cached.point.revision === point.revision) {
+      return cached.point.identity === point.identity ? cached.document : undefined;
     }
-    if (known.point.revision > point.revision) return known.document;
+    if (cached.point.revision > point.revision) return cached.document;
     if (key.section === WHOLE_CHANNEL) return undefined;
     const changed = await sectionRevision(parts.database.read, view.channelId, key.section);
-    if (changed > known.point.revision) return undefined;
-    kept.set(name, { ...known, point });
-    return known.document;
+    if (changed > cached.point.revision) return undefined;
+    cache.set(name, { ...cached, point });
+    return cached.document;
   }
 
-  async function fly(view: ChannelView, key: DocumentKey, point: DatedRevision): Promise<DocumentResult> {
+  async function joinOrBuild(view: ChannelView, key: DocumentKey, point: DatedRevision): Promise<DocumentResult> {
     const name = nameOf(view, key);
     for (;;) {
       const built = await current(view, key, point);
       if (built) return built;
       const flight = flights.get(name);
       if (!flight) break;
-      // A flight that began before this reader's revision may miss it: wait, then look again.
-      if (flight.target >= point.revision) return await flight.landing;
-      await flight.landing.catch(() => undefined);
+      // A flight with an older target can miss this revision: wait for its end, then check again.
+      if (flight.target >= point.revision) return await flight.result;
+      await flight.result.catch(() => undefined);
     }
-    const landing = land(view, key, point.revision).finally(() => flights.delete(name));
-    flights.set(name, { target: point.revision, landing });
-    return await landing;
+    const result = buildAndCache(view, key, point.revision).finally(() => flights.delete(name));
+    flights.set(name, { target: point.revision, result });
+    return await result;
   }
 
-  async function land(view: ChannelView, key: DocumentKey, atLeast: number): Promise<DocumentResult> {
-    if (await isEmpty(parts.database.read, view.channelId, key)) return ofNothing(parts.format, view, key);
+  async function buildAndCache(view: ChannelView, key: DocumentKey, atLeast: number): Promise<DocumentResult> {
+    if (await isEmpty(parts.database.read, view.channelId, key)) return emptyDocument(parts.format, view, key);
     const name = nameOf(view, key);
     const built = await build(parts, view, key, atLeast);
-    const before = kept.get(name)?.document;
-    kept.set(name, built);
+    const before = cache.get(name)?.document;
+    cache.set(name, built);
     if (before?.kind === "built") retire(folderOf(view, key), name, before.hash);
     return built.document;
   }
 
-  /** A file that has been replaced goes once no reader can still be on its way to it, unless it has come back. */
+  /** Deletes a replaced file once no request can be about to open it, unless the file has become current again. */
   function retire(folder: string, name: string, hash: string): void {
     const removal = (): void => {
-      const now = kept.get(name)?.document;
-      if (now?.kind === "built" && now.hash === hash) return;
+      const latest = cache.get(name)?.document;
+      if (latest?.kind === "built" && latest.hash === hash) return;
       parts.files.remove(folder, hash);
       packing.remove(folder, hash);
     };
@@ -143,18 +143,18 @@ export function createEngine(parts: EngineParts): Engine {
 
   return {
     packing,
-    ofNothing: (address, key) => ofNothing(parts.format, { address }, key),
-    document: async (view, key) => await fly(view, key, await latestOf(parts.database.read, view)),
+    emptyDocument: (address, key) => emptyDocument(parts.format, { address }, key),
+    document: async (view, key) => await joinOrBuild(view, key, await latestOf(parts.database.read, view)),
     peek: async (view, key) => await current(view, key, await latestOf(parts.database.read, view)),
   };
 }
 
-/** Places that never held anything: their documents cost nothing, so strangers cannot fill the memory with them. */
+/** Whether a section never had a file. Its documents are not cached, so strangers cannot fill the memory with them. */
 async function isEmpty(reader: Reader, channelId: number, key: DocumentKey): Promise<boolean> {
   return key.section !== WHOLE_CHANNEL && (await sectionRevision(reader, channelId, key.section)) === 0;
 }
 
-function ofNothing(
+function emptyDocument(
   format: IndexFormat,
   { address }: Pick<ChannelView, "address">,
   { section, name }: DocumentKey,
@@ -165,38 +165,43 @@ function ofNothing(
   return { kind: "built", hash, lastModified: 0, packable: undefined, ...sendableBytes(bytes) };
 }
 
-async function build(parts: EngineParts, view: ChannelView, key: DocumentKey, atLeast: number): Promise<Kept> {
+async function build(
+  parts: EngineParts,
+  view: ChannelView,
+  key: DocumentKey,
+  atLeast: number,
+): Promise<CachedDocument> {
   const { channelId } = view;
-  const started = parts.clock.elapsed();
+  const startedAt = parts.clock.elapsed();
   const request = { ...view, ...key, atLeast };
   const job = { kind: "document", dataFolder: parts.dataFolder, request } as const;
   let step: Step = "first";
-  let free = started;
+  let unlockedAt = startedAt;
   for (let failures = 0; ;) {
     const outcome = await parts.turns.run(channelId, step, () => parts.workers.run(job, STEP_LIMIT_MS, step));
     step = "further";
     if (outcome.kind !== "done") {
       const why = outcome.kind === "failed" ? outcome.message : outcome.kind;
       failures += 1;
-      // A worker opens derived data anew after a failure, which mends what was damaged or held by another process.
+      // After a failure the worker reopens the derived data, which repairs damage or finds a lock released.
       if (failures < BUILD_TRIES) continue;
-      throw unavailable("The document could not be built because of a fault on the server.", 5, why);
+      throw unavailable("The document could not be built because of a server fault. Retry in a few seconds.", 5, why);
     }
     const { reply, repaired } = outcome.answer;
     if (repaired !== undefined) parts.events.derivedRepaired(repaired);
     if (reply.kind === "busy") {
-      if (parts.clock.elapsed() - free < BUSY_LIMIT_MS) continue;
-      throw unavailable("Another process keeps the server's index.db busy.", 5, "index.db is locked");
+      if (parts.clock.elapsed() - unlockedAt < BUSY_LIMIT_MS) continue;
+      throw unavailable("Another process has locked the server's index.db. Retry later.", 5, "index.db is locked");
     }
-    free = parts.clock.elapsed();
+    unlockedAt = parts.clock.elapsed();
     if (reply.kind === "more") {
       if (reply.isWaiting) await pause(PAUSE_MS);
-      if (free - started < PATIENCE_MS) continue;
-      throw unavailable("The document is being made from nothing, which takes longer. Ask again for it.", 5);
+      if (unlockedAt - startedAt < MAX_WAIT_MS) continue;
+      throw unavailable("This index document is still being built. Retry in a few seconds.", 5);
     }
     parts.requireFiles();
     const document = documentOf(parts, folderOf(view, key), reply);
-    const seconds = (parts.clock.elapsed() - started) / 1000;
+    const seconds = (parts.clock.elapsed() - startedAt) / 1000;
     const bytes = document.kind === "built" ? document.size : 0;
     parts.events.recordsSkipped(reply.skipped);
     parts.events.documentBuilt({ channel: String(channelId), document: key.name, seconds, bytes });

@@ -1,4 +1,4 @@
-// What a package type tells the index of its documents: which there are, what each is made of, and how to check it.
+// What a package type defines for the index: its documents, how to build each of them, and how to check it.
 
 import type { IndexScope } from "../../models/index/scope.ts";
 import type { CatchUpParts, Progress } from "./catch-up/parts.ts";
@@ -8,40 +8,40 @@ import type { Composition } from "./segments/compose.ts";
 import type { Work } from "./steps/long-work.ts";
 
 export type IndexFormat = {
-  /** What decides bytes: derived data of another codec is never read. See `codecOf`. */
+  /** Identifies what decides document bytes: derived data with another codec is never read. See `codecOf`. */
   readonly codec: string;
-  /** What is kept for the documents of a section, or of the channel as a whole. */
-  kept(section: string): readonly KeptLayout[];
-  /** How a document is made. */
+  /** The layouts stored for the documents of a section, or of the entire channel. */
+  kept(section: string): readonly StoredLayout[];
+  /** The builder of a document. */
   builderOf(name: string): DocumentBuilder;
-  /** A document of a place that never held anything, byte for byte as if all of its files had gone. */
+  /** The document of a section that never had a file: the same bytes as after all of its files were deleted. */
   empty(section: string, name: string, address: ChannelAddress): Composition;
-  /** Throws why no document can hold a file. */
+  /** Throws the reason when no document can represent a file. */
   readonly requireReadable: RequireReadable;
-  /** Writes a shard anew whose file has gone or is damaged; false when it is not known any more what it said. */
+  /** Rewrites a missing or damaged shard file; returns false when its content can no longer be determined. */
   restoreShard(work: ShardWork, shard: { readonly channelId: number; readonly hash: string }): Work<boolean>;
   /** Reads a document back and compares it with the records of its section. */
-  check(rows: SectionRows, document: DocumentToCheck, complain: Complain): Promise<void>;
+  check(rows: SectionRows, document: DocumentToCheck, complain: ReportProblem): Promise<void>;
 };
 
-/** What is kept under one name, and the documents that are made of it. */
-export type KeptLayout = { readonly layout: string; readonly documents: readonly [string, ...string[]] };
+/** A stored layout, and the documents that are built from it. */
+export type StoredLayout = { readonly layout: string; readonly documents: readonly [string, ...string[]] };
 
-/** Of which documents are built. */
+/** The section, view and channel that documents are built for. */
 export type BuildScope = Omit<IndexScope, "layout"> & { readonly address: ChannelAddress };
 
 export type DocumentBuilder = {
-  /** Of what is kept for it. */
+  /** Name of the layout that the document is built from. */
   readonly layout: string;
-  /** One step, inside one snapshot. */
+  /** Runs one step that brings the layout up to date, inside one snapshot. */
   catchUp(work: CatchUpParts, scope: BuildScope): Promise<Progress>;
-  /** Puts the document together, or says why there is none. Nothing of its layout may change until that has ended. */
+  /** Composes the document, or returns why there is none. Its layout must not change until this has ended. */
   compose(work: CatchUpParts, scope: BuildScope): Work<Composition | string>;
 };
 
 export type ShardWork = Pick<CatchUpParts, "records" | "derived" | "blobs" | "large">;
 
-/** The records of a section, as they were at one moment. */
+/** The records of a section in one snapshot. */
 export type SectionRows = SectionScope & { readonly records: Records };
 
 export type DocumentToCheck = {
@@ -50,5 +50,5 @@ export type DocumentToCheck = {
   readShard(hash: string): Uint8Array | undefined;
 };
 
-/** Takes what is wrong with one document. */
-export type Complain = (invariant: "I-6" | "I-7", message: string) => void;
+/** Reports a fault of one document. */
+export type ReportProblem = (invariant: "I-6" | "I-7", message: string) => void;

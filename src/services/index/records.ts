@@ -1,6 +1,6 @@
-// Records as documents hold them: the only reader of rows for documents. It applies, in this order, the state of a file,
-// the view (the plain one shows all files), and what cannot be represented: such records are set aside, and the channel
-// goes on without them.
+// The only reader of package rows for documents. It filters, in this order, by the state of a file, by the view (the
+// plain view shows all files), and by whether documents can represent the record. Unreadable records are skipped, and
+// the channel is served without them.
 
 import type { Reader } from "../../models/database.ts";
 import type { IndexScope } from "../../models/index/scope.ts";
@@ -8,7 +8,6 @@ import type { SkippedRecord } from "../../models/index/db.ts";
 import {
   bytesOfName,
   indexedFile,
-  listSections,
   newestFiles,
   pagesOfName,
   pagesOfSection,
@@ -16,27 +15,28 @@ import {
   type FileKey,
   type IndexedFile,
   type SectionRange,
-} from "../../models/package-file.ts";
+} from "../../models/indexed-file.ts";
+import { listSections } from "../../models/package-file.ts";
 import type { Work } from "./steps/long-work.ts";
 
 /** A section as a view shows it. */
 export type SectionScope = Omit<IndexScope, "layout">;
 
-/** Some records in the order of documents, as many as can be held. */
+/** Some records in document order, as many as fit in memory at a time. */
 export type RecordPage = {
-  /** What documents list. */
+  /** Active files that documents list. */
   readonly listed: readonly IndexedFile[];
   readonly yanked: readonly FileKey[];
-  /** Active files that no document can hold. */
+  /** Active files that no document can represent. */
   readonly unreadable: readonly SkippedRecord[];
-  /** All files up to this one have been looked at. */
+  /** All files up to and including this one have been read. */
   readonly through: FileKey | undefined;
 };
 
 type NameRange = {
-  /** From the file after this one on. */
-  readonly begin?: string | undefined;
-  /** Only files whose names end so. */
+  /** Only files after this one. */
+  readonly after?: string | undefined;
+  /** Only files whose names end with this suffix. */
   readonly ending?: string | undefined;
 };
 
@@ -45,21 +45,21 @@ export type Records = {
     scope: SectionScope,
     range: Pick<SectionRange, "after" | "ending" | "limit">,
   ): AsyncGenerator<RecordPage, void, undefined>;
-  /** Those of a name. */
+  /** The records of a package name. */
   ofName(scope: SectionScope, name: string, range?: NameRange): AsyncGenerator<RecordPage, void, undefined>;
-  /** Bytes of all that is stored of a name, which bounds what is read of it. */
+  /** Bytes stored for a name: an upper bound of what is read for it. */
   bytesOfName(scope: SectionScope, name: string): Promise<number>;
-  /** One that documents list. */
+  /** The record of one file, if documents list it. */
   one(scope: SectionScope, fileName: string): Promise<IndexedFile | undefined>;
-  /** The newest that documents list, of so many that are active. */
+  /** The files that documents list, among the `limit` newest active files. */
   newest(channel: Pick<SectionScope, "channelId" | "view">, limit: number): Promise<IndexedFile[]>;
   /** The names of the yanked files of a section. */
   yanked(scope: SectionScope): Promise<string[]>;
-  /** The sections that hold a file. */
+  /** The sections that have a file. */
   sections(channel: Pick<SectionScope, "channelId" | "view">): Promise<string[]>;
 };
 
-/** Throws why no document can hold a file. */
+/** Throws the reason when no document can represent a file. */
 export type RequireReadable = (file: Pick<IndexedFile, "record" | "metadata" | "stored">) => void;
 
 export function createRecords(reader: Reader, requireReadable: RequireReadable): Records {
@@ -75,11 +75,11 @@ export function createRecords(reader: Reader, requireReadable: RequireReadable):
 
   function pageOf(files: readonly IndexedFile[], through: FileKey | undefined): RecordPage {
     const active = files.filter(({ state }) => state === "active");
-    const judged = active.map((file) => ({ file, problem: problemOf(file) }));
+    const examined = active.map((file) => ({ file, problem: problemOf(file) }));
     return {
-      listed: judged.filter(({ problem }) => !problem).map(({ file }) => file),
+      listed: examined.filter(({ problem }) => !problem).map(({ file }) => file),
       yanked: files.filter(({ state }) => state === "yanked"),
-      unreadable: judged.flatMap(({ problem }) => problem ?? []),
+      unreadable: examined.flatMap(({ problem }) => problem ?? []),
       through,
     };
   }
@@ -89,10 +89,10 @@ export function createRecords(reader: Reader, requireReadable: RequireReadable):
       for await (const { files, through } of pagesOfSection(reader, { ...range, channelId, section }))
         yield pageOf(files, through);
     },
-    ofName: async function* (scope, name, { begin, ending = "" } = {}) {
-      for await (const files of pagesOfName(reader, scope, name, begin)) {
-        const some = files.filter(({ fileName }) => fileName.endsWith(ending));
-        yield pageOf(some, files.at(-1));
+    ofName: async function* (scope, name, { after, ending = "" } = {}) {
+      for await (const files of pagesOfName(reader, scope, name, after)) {
+        const matching = files.filter(({ fileName }) => fileName.endsWith(ending));
+        yield pageOf(matching, files.at(-1));
       }
     },
     bytesOfName: (scope, name) => bytesOfName(reader, scope, name),
@@ -106,7 +106,7 @@ export function createRecords(reader: Reader, requireReadable: RequireReadable):
   };
 }
 
-/** Does something with each record of some pages; answers those that are set aside, as `use` throws for them as well. */
+/** Calls `use` for each listed record. Returns skipped records: unreadable ones, and those for which `use` throws. */
 export async function* eachRecord(
   pages: AsyncIterable<RecordPage>,
   use: (file: IndexedFile) => void,

@@ -1,4 +1,4 @@
-// What a worker thread keeps open to build documents of one data folder.
+// The stores and the builder that a worker thread keeps open for one data folder.
 
 import { listChannels } from "../../models/channel.ts";
 import type { Snapshots } from "../../models/database.ts";
@@ -20,7 +20,7 @@ type InFolder<Request> = { readonly dataFolder: string; readonly request: Reques
 export type DocumentJobs = {
   readonly document: {
     readonly input: InFolder<BuildRequest>;
-    /** `repaired` says why derived data had to be rebuilt since the last answer. */
+    /** `repaired`: why derived data was recreated since the last reply. */
     readonly answer: { readonly reply: BuildReply; readonly repaired: string | undefined };
   };
 };
@@ -28,9 +28,9 @@ export type DocumentJobs = {
 export type ShardJobs = { readonly shard: { readonly input: InFolder<ShardRequest>; readonly answer: RestoreReply } };
 
 export type IndexWorker = {
-  /** Does something with the builder of a data folder. */
+  /** Runs `work` with the builder of a data folder. */
   use<T>(dataFolder: string, work: (builder: IndexBuilder) => Promise<T>): Promise<T>;
-  /** Why derived data had to be begun anew since this was last asked. */
+  /** Why derived data was recreated since the last call; undefined if it was not. */
   takeRepaired(): string | undefined;
 };
 
@@ -38,26 +38,26 @@ export type IndexStores = Pick<IndexBuilderParts, "snapshots" | "derived" | "fil
 
 export type IndexStoresOptions = {
   readonly codec: string;
-  /** Told why derived data is begun anew. */
-  readonly onAnew: (why: string) => void;
+  /** Receives the reason when derived data is recreated. */
+  readonly onRecreated: (why: string) => void;
 };
 
 export type IndexWorkerParts = {
   readonly format: IndexFormat;
   readonly open: (dataFolder: string, options: IndexStoresOptions) => IndexStores;
-  /** Of the databases that lie in a folder: another once one of them was replaced. */
+  /** Identifies the databases in a folder: changes when one of them is replaced. */
   readonly identityOf: (dataFolder: string) => string;
 };
 
 type Opened = {
   readonly folder: string;
-  /** Of the databases, as they were opened. */
+  /** Identity of the databases when they were opened. */
   readonly identity: string;
   readonly builder: IndexBuilder;
   close(): void;
 };
 
-/** Opens the folder at the first request, and keeps it open while the thread lives. */
+/** Opens the folder at the first request, and keeps it open as long as the thread runs. */
 export function createIndexWorker(parts: IndexWorkerParts): IndexWorker {
   let opened: Opened | undefined;
   let repaired: string | undefined;
@@ -75,7 +75,7 @@ export function createIndexWorker(parts: IndexWorkerParts): IndexWorker {
         }
         return await work(opened.builder);
       } catch (error) {
-        // Derived data that cannot be read is opened, and with it mended, anew at the next request.
+        // The next request reopens the derived data, which recreates a damaged file.
         opened?.close();
         opened = undefined;
         throw error;
@@ -84,11 +84,11 @@ export function createIndexWorker(parts: IndexWorkerParts): IndexWorker {
   };
 }
 
-async function open(parts: IndexWorkerParts, folder: string, onAnew: (why: string) => void): Promise<Opened> {
+async function open(parts: IndexWorkerParts, folder: string, onRecreated: (why: string) => void): Promise<Opened> {
   const { format, identityOf } = parts;
-  const { close, ...stores } = parts.open(folder, { codec: format.codec, onAnew });
+  const { close, ...stores } = parts.open(folder, { codec: format.codec, onRecreated });
   try {
-    await forgetChannelsThatHaveGone(stores.snapshots, stores.derived);
+    await discardDeletedChannels(stores.snapshots, stores.derived);
     const builder = createIndexBuilder({ ...stores, clock: systemClock, format });
     return { folder, identity: identityOf(folder), close, builder };
   } catch (error) {
@@ -97,10 +97,10 @@ async function open(parts: IndexWorkerParts, folder: string, onAnew: (why: strin
   }
 }
 
-async function forgetChannelsThatHaveGone(snapshots: Snapshots, derived: Derived): Promise<void> {
-  const known = derived.channelIds();
-  const channels = new Set((await snapshots.snapshot(listChannels)).map(({ id }) => id));
-  for (const channelId of known) {
-    if (!channels.has(channelId)) derived.transact(() => derived.discard({ channelId }));
+async function discardDeletedChannels(snapshots: Snapshots, derived: Derived): Promise<void> {
+  const storedIds = derived.channelIds();
+  const existingIds = new Set((await snapshots.snapshot(listChannels)).map(({ id }) => id));
+  for (const channelId of storedIds) {
+    if (!existingIds.has(channelId)) derived.transact(() => derived.discard({ channelId }));
   }
 }

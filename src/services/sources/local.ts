@@ -1,4 +1,4 @@
-// The channel this server holds itself.
+// The source of a channel that this server stores.
 
 import { unavailable, type AppError } from "../../errors.ts";
 import type { Events } from "../../events.ts";
@@ -31,7 +31,8 @@ export function createLocalSource(parts: LocalSourceParts, ref: ChannelRef): Sou
   const view = channelId === undefined ? undefined : { channelId, view: PLAIN_VIEW, address };
   const { engine } = parts;
   return {
-    document: async (key) => withGzip(engine, view ? await engine.document(view, key) : engine.ofNothing(address, key)),
+    document: async (key) =>
+      withGzip(engine, view ? await engine.document(view, key) : engine.emptyDocument(address, key)),
     peek: async (key) => {
       const document = view && (await engine.peek(view, key));
       return document && withGzip(engine, document);
@@ -48,8 +49,8 @@ export function createLocalSource(parts: LocalSourceParts, ref: ChannelRef): Sou
         state: file.state,
         lastModified: file.publishedAt,
         heldBytes: 0,
-        open: (asked) => parts.bodies.open(stored, asked),
-        again: (asked) => parts.bodies.kept(stored, asked),
+        open: (request) => parts.bodies.open(stored, request),
+        replayable: (request) => parts.bodies.kept(stored, request),
       };
     },
   };
@@ -62,7 +63,7 @@ function withGzip({ packing }: Engine, document: BuiltDocument | AbsentDocument)
   return { ...built, gzip };
 }
 
-/** What is not as long as its row says is no part of a package, and never sent as one. */
+/** Throws when the size of the blob differs from its row: such a blob is never sent as a package. */
 async function storedBlob(
   { blobs, events }: Pick<LocalSourceParts, "blobs" | "events">,
   { sha256, size }: { readonly sha256: string; readonly size: number },
@@ -70,7 +71,7 @@ async function storedBlob(
   const key = blobKey(sha256);
   const missing = (): AppError => {
     events.internalError(new Error(`the blob ${sha256} is missing`), "blobs");
-    return unavailable("The content of this file is missing on the server; its administrator has been told.", 300);
+    return unavailable("The content of this file is missing on the server. The administrator has been notified.", 300);
   };
   const info = await blobs.stat(key);
   if (!info) throw missing();

@@ -1,10 +1,10 @@
-// Where the things of a channel come from. Routes ask a source and never know which kind it is.
+// The source of a channel's documents, shards and files. Routes use it without knowing its kind.
 
 import type { Sendable } from "../bodies.ts";
 
 export { WHOLE_CHANNEL } from "../index/documents.ts";
 
-/** A document of a section, or of the channel as a whole. */
+/** A document of a section, or of the entire channel. */
 export type DocumentKey = { readonly section: string; readonly name: string };
 
 /** One exact representation of a document. */
@@ -12,11 +12,11 @@ export type SourceDocument = Sendable & {
   readonly kind: "built";
   /** Identifies the exact bytes. */
   readonly hash: string;
-  /** ms UTC of the newest change of the section; never goes back. */
+  /** ms UTC of the newest change of the section; never decreases. */
   readonly lastModified: number;
-  /** Whether it can still be read. */
+  /** Whether the document can still be read. */
   exists(): boolean;
-  /** Undefined for one that is shorter as it is. */
+  /** Undefined for a document that gzip does not shorten. */
   readonly gzip: GzipForm | undefined;
 };
 
@@ -25,9 +25,9 @@ export type AbsentDocument = { readonly kind: "absent"; readonly why: string };
 
 /** A document as gzip. */
 export type GzipForm = {
-  /** Undefined when it cannot be had in time, and the document is to be sent as it is. */
+  /** Undefined when it is not ready in time: send the document uncompressed. */
   make(): Promise<Sendable | undefined>;
-  /** The same if it is made already. */
+  /** Returns the gzip form if it already exists. */
   find(): Sendable | undefined;
 };
 
@@ -40,13 +40,13 @@ export type SourceFile = Sendable & {
 
 export type Source = {
   document(key: DocumentKey): Promise<SourceDocument | AbsentDocument>;
-  /** What is built already; undefined otherwise. */
+  /** Returns the document if it is already built; undefined otherwise. */
   peek(key: DocumentKey): Promise<SourceDocument | AbsentDocument | undefined>;
-  /** A shard by the hash of its bytes, also for days after another has replaced it; undefined when there is none. */
+  /** Returns a shard by its hash, also for days after a newer one replaced it; undefined when it does not exist. */
   shard(hash: string): Promise<Sendable | undefined>;
   /**
-   * Undefined when the section has no such file. Errors: `unavailable` when its blob is missing; one that is unexpected
-   * when it has another size than it should have.
+   * Undefined when the section has no such file. Errors: `unavailable` when its blob is missing; an unexpected error
+   * when the size of the blob differs from its row.
    */
   file(section: string, name: string): Promise<SourceFile | undefined>;
 };

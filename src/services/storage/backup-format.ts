@@ -1,9 +1,9 @@
-// How a backup lies in its folder. Nothing of it belongs to one engine.
+// The files of a backup. The format is independent of the database engine.
 //
-//   backup.json                      the manifest, written last: what it names is the newest whole backup
-//   rows/{name}/{table}.jsonl.zst    the rows of a table, a line of JSON each, by the names of the columns
-//   rows/{name}/contents.jsonl.zst   every blob and its file list, in the order of the blobs' hashes
-//   blobs/aa/bb/{sha256}             the packages, files/… their lists of files, as in the data folder
+//   backup.json                      the manifest, written last: it names the files of the newest complete backup
+//   rows/{name}/{table}.jsonl.zst    the rows of a table, one JSON object per line, keyed by column name
+//   rows/{name}/contents.jsonl.zst   every blob and its file list, ordered by the sha256 of the blob
+//   blobs/aa/bb/{sha256}             the packages, with file lists in files/…, as in the data folder
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,10 +11,10 @@ import { z } from "zod";
 import { usage } from "../../errors.ts";
 import { hasCode } from "../../modules/storage/disk-errors.ts";
 
-/** Raised when a reader of the one before would read something wrongly. */
+/** Raised when a release that knows only the previous format would misread a backup. */
 export const BACKUP_FORMAT = 1;
 export const MANIFEST = "backup.json";
-/** There while a backup is being made, and left behind by one that was cut off. */
+/** Exists while a backup is running, and after an interrupted backup. */
 export const UNFINISHED = "unfinished";
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -23,11 +23,11 @@ const rowFile = z.object({ rows: count, bytes: count, sha256 });
 
 const manifest = z.object({
   format: z.int().min(1),
-  /** The version that wrote it. */
+  /** The condarium version that wrote the backup. */
   condarium: z.string(),
-  /** The number of the schema that the rows are of. */
+  /** The schema number of the rows. */
   schema: z.int().min(1),
-  /** ms UTC: the moment that the rows are of. */
+  /** ms UTC: the time of the database snapshot. */
   created: count,
   /** The folder of the rows. */
   rows: z.string().regex(/^rows\/[0-9a-f-]+$/),
@@ -38,9 +38,9 @@ export type Manifest = z.infer<typeof manifest>;
 
 const content = z.object({
   sha256,
-  /** Null for a blob that no file refers to and that had gone. */
+  /** Null for a blob that was not copied: missing or damaged at its source. */
   size: count.nullable(),
-  /** Null where there is none. */
+  /** Null when the blob has no file list. */
   file_list: z.object({ size: count, sha256 }).nullable(),
 });
 /** A line of `contents`. */
@@ -51,7 +51,7 @@ export function rowPath(folder: string, { rows }: Pick<Manifest, "rows">, name: 
   return join(folder, rows, `${name}.jsonl.zst`);
 }
 
-/** Undefined when there is none. Errors: `usage` when it is damaged, or of a newer release. */
+/** The manifest of a folder; undefined when there is none. Errors: `usage` when it is damaged or has a newer format. */
 export async function findManifest(folder: string): Promise<Manifest | undefined> {
   const path = join(folder, MANIFEST);
   let text: string;
@@ -63,7 +63,9 @@ export async function findManifest(folder: string): Promise<Manifest | undefined
   }
   const format = z.object({ format: z.int() }).safeParse(json(text));
   if (format.data && format.data.format > BACKUP_FORMAT)
-    throw usage(`${path} is of format ${format.data.format}; this condarium knows ${BACKUP_FORMAT}. Use a newer one.`);
+    throw usage(
+      `${path} has format ${format.data.format}; this condarium supports ${BACKUP_FORMAT}. Use a newer condarium.`,
+    );
   const result = manifest.safeParse(json(text));
   if (result.success) return result.data;
   throw usage(`${path} is damaged: ${z.prettifyError(result.error)}`);

@@ -1,4 +1,4 @@
-// The folder that a backup goes into: empty or a backup already, private, and used by one at a time.
+// The target folder of a backup: empty or an earlier backup, private, and used by one backup at a time.
 
 import { chmod, mkdir, open, readdir, realpath, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve, sep } from "node:path";
@@ -9,30 +9,30 @@ import { findManifest, MANIFEST, UNFINISHED, type Manifest } from "./backup-form
 
 export type BackupTarget = {
   readonly folder: string;
-  /** The newest whole backup in it. */
+  /** The newest complete backup in the folder. */
   readonly previous: Manifest | undefined;
-  /** Whether the last attempt was cut off, and may have left what no manifest names. */
-  readonly wasCutOff: boolean;
-  /** Makes this the newest backup, durably. */
+  /** Whether the last attempt was interrupted, and may have left files that no manifest names. */
+  readonly wasInterrupted: boolean;
+  /** Writes the manifest durably, which makes this the newest backup. */
   finish(manifest: Manifest): Promise<void>;
-  /** Lets others use the folder. */
+  /** Unlocks the folder. */
   release(): void;
 };
 
-/** Errors: `usage` when the folder cannot be used, `conflict` while another backup goes into it. */
+/** Errors: `usage` when the folder cannot be used, `conflict` while another backup uses it. */
 export async function openTarget(path: string, dataFolder: string): Promise<BackupTarget> {
   const folder = await prepare(path, dataFolder);
   const lock = lockTarget(folder);
   try {
     const previous = await findManifest(folder);
     const names = await readdir(folder);
-    const wasCutOff = names.includes(UNFINISHED);
-    if (!wasCutOff) await writeDurably(join(folder, UNFINISHED), "A backup is being made, or was cut off.\n");
-    await keepRows(folder, previous);
+    const wasInterrupted = names.includes(UNFINISHED);
+    if (!wasInterrupted) await writeDurably(join(folder, UNFINISHED), "A backup is running, or was interrupted.\n");
+    await deleteOtherRows(folder, previous);
     return {
       folder,
       previous,
-      wasCutOff,
+      wasInterrupted,
       finish: (manifest) => writeDurably(join(folder, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`),
       release: lock.release,
     };
@@ -42,8 +42,8 @@ export async function openTarget(path: string, dataFolder: string): Promise<Back
   }
 }
 
-/** Removes the rows of all backups but this one. */
-export async function keepRows(folder: string, manifest: Manifest | undefined): Promise<void> {
+/** Deletes the rows of all backups except this one. */
+export async function deleteOtherRows(folder: string, manifest: Manifest | undefined): Promise<void> {
   for (const name of await readdir(join(folder, "rows")).catch(() => [])) {
     if (`rows/${name}` !== manifest?.rows) await rm(join(folder, "rows", name), { recursive: true, force: true });
   }
@@ -59,24 +59,26 @@ export async function syncFolder(path: string): Promise<void> {
 }
 
 async function prepare(path: string, dataFolder: string): Promise<string> {
-  const wanted = resolve(path);
+  const requested = resolve(path);
   let folder: string;
   try {
-    await mkdir(wanted, { recursive: true, mode: 0o700 });
-    folder = await realpath(wanted);
+    await mkdir(requested, { recursive: true, mode: 0o700 });
+    folder = await realpath(requested);
   } catch (error) {
-    throw usage(`The folder ${wanted} cannot be made: ${error instanceof Error ? error.message : String(error)}.`);
+    throw usage(
+      `The folder ${requested} cannot be created: ${error instanceof Error ? error.message : String(error)}.`,
+    );
   }
   const data = await realpath(dataFolder);
   if (isWithin(folder, data) || isWithin(data, folder))
-    throw usage(`A backup cannot lie in the data folder, nor that in a backup: give a folder outside of ${data}.`);
+    throw usage(`The backup folder and the data folder must not contain each other: use a folder outside of ${data}.`);
   const names = await readdir(folder).catch((error: unknown) => {
     throw usage(`${folder} cannot be read: ${error instanceof Error ? error.message : String(error)}.`);
   });
-  const isOurs = names.includes(MANIFEST) || names.includes(UNFINISHED);
-  if (names.length > 0 && !isOurs)
-    throw usage(`${folder} is not empty, and holds no backup: give an empty folder, or one of an earlier backup.`);
-  // It holds the hashes of passwords and tokens.
+  const isBackup = names.includes(MANIFEST) || names.includes(UNFINISHED);
+  if (names.length > 0 && !isBackup)
+    throw usage(`${folder} is not empty and contains no backup: use an empty folder, or that of an earlier backup.`);
+  // A backup contains the hashes of passwords and tokens.
   await chmod(folder, 0o700).catch(() => undefined);
   return folder;
 }
@@ -89,12 +91,12 @@ function lockTarget(folder: string) {
   try {
     return lockFolder(join(folder, "lock"));
   } catch (error) {
-    if (error instanceof AppError) throw conflict(`Another backup goes into ${folder} at this moment.`);
+    if (error instanceof AppError) throw conflict(`Another backup is writing to ${folder}. Wait until it has ended.`);
     throw error;
   }
 }
 
-/** Whole or not at all. */
+/** Writes the complete file atomically: readers see the old text or the new one. */
 async function writeDurably(path: string, text: string): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.part`);
   await rm(temporary, { force: true });

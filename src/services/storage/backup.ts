@@ -1,4 +1,4 @@
-// Copies everything that cannot be made again, beside a running server: the database first, then every blob that it names.
+// Copies everything that cannot be rebuilt, while the server runs: first the database, then every blob that it names.
 
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -13,27 +13,27 @@ import { createDiskStore } from "../../modules/storage/disk.ts";
 import { blobKey, fileListKey } from "../../modules/storage/keys.ts";
 import type { Problem } from "./verify.ts";
 import { BACKUP_FORMAT, parseContent, rowPath, UNFINISHED, type Content, type Manifest } from "./backup-format.ts";
-import { keepRows, openTarget, syncFolder, type BackupTarget } from "./backup-target.ts";
+import { deleteOtherRows, openTarget, syncFolder, type BackupTarget } from "./backup-target.ts";
 import { leaseBlobs, type BlobsLease } from "./blobs-lease.ts";
 import { sizeAt } from "./check-contents.ts";
 import { createCopying, type Copying } from "./copy-contents.ts";
 import { readRowFile, writeRowFile } from "./row-files.ts";
 
 export type BackupSummary = {
-  /** ms UTC: the moment of the database that it holds. */
+  /** ms UTC: the time of the database snapshot. */
   readonly created: number;
   readonly rows: number;
   readonly packages: number;
   readonly bytes: number;
-  /** What was not there yet. */
+  /** The files that the backup did not contain yet. */
   readonly copiedFiles: number;
   readonly copiedBytes: number;
-  /** Files of earlier backups that are named no more. */
+  /** Files of earlier backups that this backup does not name. */
   readonly removedFiles: number;
   readonly problems: number;
 };
 
-/** Errors: `usage` for a target that cannot be used, `conflict`, `unavailable`, `no-space`. The backup before stays whole. */
+/** Errors: `usage` for an unusable target, `conflict`, `unavailable`, `no-space`. The previous backup stays intact. */
 export type Backup = (options: {
   readonly target: string;
   readonly onProblem: (problem: Problem) => void;
@@ -45,21 +45,21 @@ export type BackupParts = {
   readonly blobs: BlobStore;
   readonly clock: Clock;
   readonly folder: Pick<DataFolder, "root" | "database">;
-  /** Of this program. */
+  /** The version of this program. */
   readonly version: string;
   readonly failpoint?: ((name: string) => void) | undefined;
 };
 
 type Work = BackupParts & {
   readonly target: BackupTarget;
-  /** That of the target. */
+  /** The store of the target. */
   readonly store: BlobStore;
   readonly lease: BlobsLease;
   readonly onProblem: (problem: Problem) => void;
   readonly onProgress: (done: number, total: number, what: string) => void;
 };
-/** The database as it was, which nobody changes. */
-type Moment = { readonly created: number; readonly reader: Reader; readonly source: TableSource };
+/** An unchanging copy of the database. */
+type Copy = { readonly created: number; readonly reader: Reader; readonly source: TableSource };
 
 export function createBackup(parts: BackupParts): Backup {
   return async ({ target: path, onProblem, onProgress = () => undefined }) => {
@@ -81,12 +81,12 @@ export function createBackup(parts: BackupParts): Backup {
 
 async function backUp(work: Work): Promise<BackupSummary> {
   const created = work.clock.now();
-  const copy = join(partsOfFolder(work.target.folder).temporary, "moment.db");
-  copyDatabase(work.folder.database, copy);
-  const snapshots = openSnapshots(copy);
-  const source = openTableSource(copy);
+  const path = join(partsOfFolder(work.target.folder).temporary, "moment.db");
+  copyDatabase(work.folder.database, path);
+  const snapshots = openSnapshots(path);
+  const source = openTableSource(path);
   try {
-    return await snapshots.snapshot((reader) => backUpMoment(work, { created, reader, source }));
+    return await snapshots.snapshot((reader) => backUpCopy(work, { created, reader, source }));
   } finally {
     source.close();
     snapshots.close();
@@ -94,43 +94,43 @@ async function backUp(work: Work): Promise<BackupSummary> {
   }
 }
 
-async function backUpMoment(work: Work, moment: Moment): Promise<BackupSummary> {
+async function backUpCopy(work: Work, copy: Copy): Promise<BackupSummary> {
   const { target, store, blobs, lease } = work;
   let problems = 0;
   const onProblem = (problem: Problem): void => {
     problems += 1;
     work.onProblem(problem);
   };
-  const before = contentsOf(target);
+  const previous = contentsOf(target);
   const copying = createCopying({
-    reader: moment.reader,
+    reader: copy.reader,
     onProgress: work.onProgress,
     onProblem,
     from: blobs,
     to: store,
     sizeOf: (key) => sizeAt(target.folder, key),
-    before: before.lines(),
+    previous: previous.lines(),
     check: lease.check,
   });
-  const manifest = await writeRows(work, moment, copying);
+  const manifest = await writeRows(work, copy, copying);
   await lease.confirm();
   await target.finish(manifest);
   work.failpoint?.("b3.manifest_switched");
-  const removedFiles = await removeOthers(work, moment, copying.gone, before.isKnown() && !target.wasCutOff);
-  await keepRows(target.folder, manifest);
+  const removedFiles = await removeOthers(work, copy, copying.dropped, previous.isKnown() && !target.wasInterrupted);
+  await deleteOtherRows(target.folder, manifest);
   await rm(join(target.folder, UNFINISHED), { force: true });
   const { blobs: packages, blobBytes, fileListBytes, copiedFiles, copiedBytes } = copying.totals;
   const rows = manifest.tables.reduce((sum, table) => sum + table.rows, 0);
   const bytes = blobBytes + fileListBytes;
-  return { created: moment.created, rows, packages, bytes, copiedFiles, copiedBytes, removedFiles, problems };
+  return { created: copy.created, rows, packages, bytes, copiedFiles, copiedBytes, removedFiles, problems };
 }
 
-/** The rows first, and then every blob that they name. */
-async function writeRows(work: Work, { created, source }: Moment, copying: Copying): Promise<Manifest> {
+/** Writes the rows first, then every blob that they name. */
+async function writeRows(work: Work, { created, source }: Copy, copying: Copying): Promise<Manifest> {
   const { folder } = work.target;
   const rows = `rows/${created}-${randomHex(4)}`;
   await mkdir(join(folder, rows), { recursive: true, mode: 0o700 });
-  // Side by side, as each waits for the disk.
+  // In parallel, because each table waits for the disk.
   const tables = await Promise.all(
     source.tables.map(async (name) => {
       const written = await writeRowFile(rowPath(folder, { rows }, name), source.rows(name));
@@ -146,12 +146,12 @@ async function writeRows(work: Work, { created, source }: Moment, copying: Copyi
   return { format: BACKUP_FORMAT, condarium: work.version, schema: source.schema, created, rows, tables, contents };
 }
 
-/** What only earlier backups named; where these do not say all, whatever lies there and is not named. */
+/** Deletes the files of `dropped` blobs. Unless `isComplete`, searches the folder and deletes all files not named. */
 async function removeOthers(
   { store }: Work,
-  { reader }: Moment,
-  gone: readonly string[],
-  isAll: boolean,
+  { reader }: Copy,
+  dropped: readonly string[],
+  isComplete: boolean,
 ): Promise<number> {
   let removed = 0;
   const remove = async (hash: string): Promise<void> => {
@@ -161,8 +161,8 @@ async function removeOthers(
       removed += 1;
     }
   };
-  for (const hash of gone) await remove(hash);
-  if (!isAll) for await (const hash of unnamed(store, reader)) await remove(hash);
+  for (const hash of dropped) await remove(hash);
+  if (!isComplete) for await (const hash of unnamed(store, reader)) await remove(hash);
   return removed;
 }
 
@@ -183,7 +183,7 @@ async function* unnamed(store: BlobStore, reader: Reader): AsyncGenerator<string
   }
 }
 
-/** What the backup before holds. Where that cannot be read, the next begins as if there were none. */
+/** The contents of the previous backup. Contents that cannot be read count as not backed up. */
 function contentsOf({ folder, previous }: BackupTarget) {
   let isKnown = true;
   return {

@@ -1,4 +1,4 @@
-// Keeps the collector away from blobs while they are copied. A process that dies or stands still loses the lease by itself.
+// Stops the collector from deleting blobs while they are copied. The lease of a dead or suspended process expires.
 
 import { unavailable } from "../../errors.ts";
 import type { Database } from "../../models/database.ts";
@@ -8,9 +8,9 @@ import { randomHex } from "../../modules/ids.ts";
 import { BLOBS_LEASE } from "./collect.ts";
 
 export type BlobsLease = {
-  /** Errors: `unavailable` once it has been lost: what is to be copied may have been collected. */
+  /** Errors: `unavailable` once the lease is lost, because blobs to copy may have been collected. */
   check(): void;
-  /** Looks whether it was kept until now. Errors: `unavailable` when it was not. */
+  /** Checks in the database that the lease never expired. Errors: `unavailable` when it did. */
   confirm(): Promise<void>;
   release(): Promise<void>;
 };
@@ -20,18 +20,19 @@ const RENEW_MS = 60_000;
 
 export async function leaseBlobs(parts: { readonly database: Database; readonly clock: Clock }): Promise<BlobsLease> {
   const { database, clock } = parts;
-  const mine = { name: BLOBS_LEASE, holder: randomHex(16) };
-  const lease = () => ({ ...mine, until: clock.now() + LEASE_MS });
+  const own = { name: BLOBS_LEASE, holder: randomHex(16) };
+  const lease = () => ({ ...own, until: clock.now() + LEASE_MS });
   await database.transact((tx) => takeLease(tx, lease()));
   let isLost = false;
   const renew = async (): Promise<void> => {
     isLost ||= !(await database.transact((tx) => renewLease(tx, lease(), clock.now())));
   };
-  // Who cannot write now tries again, long before the lease runs out.
+  // A failed renewal is repeated long before the lease expires.
   const timer = setInterval(() => void renew().catch(() => undefined), RENEW_MS);
   timer.unref();
   const check = (): void => {
-    if (isLost) throw unavailable("This stood still for so long that packages may be missing. Run it again.", 1);
+    if (isLost)
+      throw unavailable("The backup was suspended for so long that packages may be missing. Run it again.", 1);
   };
   return {
     check,
@@ -41,7 +42,7 @@ export async function leaseBlobs(parts: { readonly database: Database; readonly 
     },
     release: async () => {
       clearInterval(timer);
-      await database.transact((tx) => dropLease(tx, mine));
+      await database.transact((tx) => dropLease(tx, own));
     },
   };
 }

@@ -1,4 +1,4 @@
-// Reads a whole backup: the manifest, every row, every byte. From the rows it makes a database, which can be restored.
+// Reads a complete backup: the manifest, every row and every byte. Builds a database from the rows, for a restore.
 
 import { lstat } from "node:fs/promises";
 import { z } from "zod";
@@ -15,7 +15,7 @@ import { readRowFile, type RowFile } from "./row-files.ts";
 
 export type CheckParts = {
   readonly source: string;
-  /** Where the database is made; nothing lies there yet. */
+  /** The path of the database to create; no file must exist there. */
   readonly database: string;
   readonly clock: Clock;
   readonly onProblem: (problem: Problem) => void;
@@ -25,38 +25,38 @@ export type CheckParts = {
 export type CheckedBackup = {
   readonly manifest: Manifest;
   readonly rows: number;
-  /** Of the rows, without which there is no database. */
+  /** Problems of the rows: any of them makes the database unusable. */
   readonly rowProblems: number;
-  /** Of the packages and their lists. */
+  /** Problems of the packages and their file lists. */
   readonly contentProblems: number;
 };
 
-/** Errors: `usage` when there is no backup, or one of a newer release. */
+/** Errors: `usage` when there is no backup, or when a newer release wrote it. */
 export async function checkBackup(parts: CheckParts): Promise<CheckedBackup> {
-  const manifest = await theManifest(parts.source);
+  const manifest = await requireManifest(parts.source);
   const [rows, contents] = [counted(parts.onProblem), counted(parts.onProblem)];
-  const loaded = await loadTables({ ...parts, onProblem: rows.tell }, manifest);
-  const isReadable = await checkRowFile({ ...parts, onProblem: rows.tell }, manifest, "contents", manifest.contents);
+  const loaded = await loadTables({ ...parts, onProblem: rows.report }, manifest);
+  const isReadable = await checkRowFile({ ...parts, onProblem: rows.report }, manifest, "contents", manifest.contents);
   const snapshots = openSnapshots(parts.database);
   try {
     if (isReadable)
-      await snapshots.snapshot((reader) => checkContents({ ...parts, reader, onProblem: contents.tell }, manifest));
+      await snapshots.snapshot((reader) => checkContents({ ...parts, reader, onProblem: contents.report }, manifest));
   } finally {
     snapshots.close();
   }
   return { manifest, rows: loaded, rowProblems: rows.count(), contentProblems: contents.count() };
 }
 
-async function theManifest(source: string): Promise<Manifest> {
+async function requireManifest(source: string): Promise<Manifest> {
   const manifest = await findManifest(source);
-  if (!manifest) throw usage(`${source} holds no backup, or none that was finished.`);
+  if (!manifest) throw usage(`${source} contains no backup, or only an unfinished one.`);
   if (manifest.schema <= SCHEMA_NUMBER) return manifest;
   throw usage(
-    `The backup in ${source} is of condarium ${manifest.condarium} and schema ${manifest.schema}; this one knows ${SCHEMA_NUMBER}. Use a newer one.`,
+    `The backup in ${source} is of condarium ${manifest.condarium} and schema ${manifest.schema}; this condarium supports schema ${SCHEMA_NUMBER}. Use a newer condarium.`,
   );
 }
 
-/** Answers how many rows there are. */
+/** Returns the number of rows. */
 async function loadTables(parts: CheckParts, manifest: Manifest): Promise<number> {
   const target = createTableTarget(parts.database, manifest.schema, parts.clock.now());
   let rows = 0;
@@ -75,7 +75,7 @@ async function loadTables(parts: CheckParts, manifest: Manifest): Promise<number
   return rows;
 }
 
-/** Whether the file is the one that was written. */
+/** Whether the file is unchanged since the backup. */
 async function checkRowFile(
   { source, onProblem }: CheckParts,
   manifest: Manifest,
@@ -83,21 +83,21 @@ async function checkRowFile(
   expected: RowFile,
 ): Promise<boolean> {
   const path = rowPath(source, manifest, name);
-  const tell = (message: string): false => {
+  const report = (message: string): false => {
     onProblem({ invariant: "I-19", subject: path.slice(source.length + 1), message });
     return false;
   };
   const info = await lstat(path).catch(() => undefined);
-  if (info?.isFile() !== true) return tell("it is missing");
-  if (info.size !== expected.bytes) return tell(`it has ${info.size} bytes, not ${expected.bytes}`);
+  if (info?.isFile() !== true) return report("it is missing");
+  if (info.size !== expected.bytes) return report(`it has ${info.size} bytes, not ${expected.bytes}`);
   const hash = createSha256();
   for await (const chunk of Bun.file(path).stream()) hash.update(chunk);
-  return hash.digest("hex") === expected.sha256 || tell("its bytes are not those that were written");
+  return hash.digest("hex") === expected.sha256 || report("its content has changed since the backup");
 }
 
 const row = z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()]));
 
-/** Answers how many rows there are. */
+/** Returns the number of rows. */
 async function loadTable(
   { source, onProblem }: CheckParts,
   manifest: Manifest,
@@ -108,12 +108,12 @@ async function loadTable(
   let rows = 0;
   try {
     const columns = target.columns(name);
-    if (!columns) throw malformed(`There is no table ${name}.`);
-    const wanted = columns.toSorted().join(" ");
+    if (!columns) throw malformed(`This schema has no table ${name}.`);
+    const sortedColumns = columns.toSorted().join(" ");
     for await (const lines of readRowFile(path)) {
       target.insert(
         name,
-        lines.map((line) => parseRow(line, wanted)),
+        lines.map((line) => parseRow(line, sortedColumns)),
       );
       rows += lines.length;
     }
@@ -125,19 +125,19 @@ async function loadTable(
   return rows;
 }
 
-function parseRow(line: unknown, wanted: string): TableRow {
+function parseRow(line: unknown, expected: string): TableRow {
   const parsed = row.parse(line);
   const columns = Object.keys(parsed).toSorted().join(" ");
-  if (columns !== wanted) throw malformed(`A row has the columns ${columns}, not ${wanted}.`);
+  if (columns !== expected) throw malformed(`A row has the columns ${columns}, not ${expected}.`);
   return parsed;
 }
 
-function counted(tell: (problem: Problem) => void) {
+function counted(report: (problem: Problem) => void) {
   let problems = 0;
   return {
-    tell: (problem: Problem): void => {
+    report: (problem: Problem): void => {
       problems += 1;
-      tell(problem);
+      report(problem);
     },
     count: () => problems,
   };

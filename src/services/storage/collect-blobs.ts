@@ -1,5 +1,5 @@
-// Blobs that nothing refers to. One goes inside a write transaction that found no reference to it, so that a publish
-// commits either before, and is seen, or after, and puts the blob back that it finds gone.
+// Deletes unreferenced blobs. A blob is deleted inside a write transaction that found no reference to it: a publish
+// commits either before, and its reference is found, or after, and stores the deleted blob again.
 
 import type { Transaction } from "../../models/database.ts";
 import { isLeased } from "../../models/lease.ts";
@@ -16,59 +16,60 @@ import type { BlobKey } from "../../modules/storage/blob-store.ts";
 import { blobKey, fileListKey, isHash } from "../../modules/storage/keys.ts";
 import { BLOBS_LEASE, type Collected, type Collecting } from "./collect.ts";
 
-/** Rows looked at for a query: each is a look into an index. */
+/** Rows examined per query; each row costs an index lookup. */
 const ROWS = 5000;
-/** So few are taken in a transaction, as publishes wait for it. */
+/** Blobs deleted per transaction: few, because publishes wait for it. */
 const BATCH = 50;
 
-/** Errors: `Leased`, as soon as somebody copies blobs. */
+/** Errors: `Leased` as soon as a process copies blobs. */
 export async function collectBlobs(work: Collecting): Promise<void> {
   await collectRows(work);
   await collectStrays(work, "blobs/");
   await collectStrays(work, "files/");
 }
 
-/** Somebody copies blobs, and must find all that the database names. */
+/** A process copies blobs, and must find every blob that the database names. */
 export class Leased extends Error {
   override readonly name = "Leased";
 }
 
-/** Those with a row. One of before this was noted is noted when it is first found. */
+/** Blobs with a row. Sets `unreferencedAt` where an earlier release has not: the blob is deleted in a later run. */
 async function collectRows(work: Collecting): Promise<void> {
   const { database, clock, onProgress } = work;
   const last = await greatestBlobId(database.read);
   for (let after = 0; after < last; after += ROWS) {
     const idle = await idleBlobs(database.read, { after, through: after + ROWS });
     const due = idle.filter((use) => use.isReferenced || use.unreferencedAt === null || isDue(work, use, clock.now()));
-    for (const some of batchesOf(due)) {
-      const ids = some.map(({ id }) => id);
-      await inBatch(work, async (tx) => await takeRows(work, tx, ids));
+    for (const batch of batchesOf(due)) {
+      const ids = batch.map(({ id }) => id);
+      await inBatch(work, async (tx) => await deleteRows(work, tx, ids));
     }
     onProgress(Math.min(after + ROWS, last), last, "blobs");
   }
 }
 
-async function takeRows(work: Collecting, tx: Transaction | undefined, ids: readonly number[]): Promise<Collected[]> {
+/** A dry run has no transaction, and deletes nothing. */
+async function deleteRows(work: Collecting, tx: Transaction | undefined, ids: readonly number[]): Promise<Collected[]> {
   const now = work.clock.now();
-  const taken: Collected[] = [];
-  const gone: number[] = [];
+  const deleted: Collected[] = [];
+  const rowIds: number[] = [];
   for (const use of await blobUses(tx ?? work.database.read, ids)) {
     if (use.isReferenced) {
       if (tx && use.unreferencedAt !== null) await setUnreferenced(tx, use.id, null);
     } else if (isDue(work, use, now)) {
-      gone.push(use.id);
-      taken.push(...(await takeHash(work, tx, use.sha256)));
+      rowIds.push(use.id);
+      deleted.push(...(await deleteHash(work, tx, use.sha256)));
     } else if (tx && use.unreferencedAt === null) {
       await setUnreferenced(tx, use.id, now);
     }
   }
-  if (!tx) return taken;
+  if (!tx) return deleted;
   work.failpoint("p12.gc_unlinked");
-  await deleteBlobs(tx, gone);
-  return taken;
+  await deleteBlobs(tx, rowIds);
+  return deleted;
 }
 
-/** Blobs and file lists without a row: left by a publish that failed, or by a power cut amid a collection. */
+/** Blobs and file lists without a row: left by a failed publish, or by a power cut during a collection. */
 async function collectStrays(work: Collecting, prefix: "blobs/" | "files/"): Promise<void> {
   let hashes: string[] = [];
   let seen = 0;
@@ -76,7 +77,7 @@ async function collectStrays(work: Collecting, prefix: "blobs/" | "files/"): Pro
     const known = await knownBlobs(work.database.read, hashes);
     const strays: string[] = [];
     for (const hash of hashes) if (!known.has(hash) && (await isStray(work, hash))) strays.push(hash);
-    for (const some of batchesOf(strays)) await inBatch(work, async (tx) => await takeStrays(work, tx, some));
+    for (const batch of batchesOf(strays)) await inBatch(work, async (tx) => await deleteStrays(work, tx, batch));
     hashes = [];
   };
   for await (const key of work.blobs.list(prefix)) {
@@ -90,21 +91,21 @@ async function collectStrays(work: Collecting, prefix: "blobs/" | "files/"): Pro
   await flush();
 }
 
-async function takeStrays(
+async function deleteStrays(
   work: Collecting,
   tx: Transaction | undefined,
   hashes: readonly string[],
 ): Promise<Collected[]> {
   const known = await knownBlobs(tx ?? work.database.read, hashes);
-  const taken: Collected[] = [];
+  const deleted: Collected[] = [];
   for (const hash of hashes) {
-    if (!known.has(hash) && (await isStray(work, hash))) taken.push(...(await takeHash(work, tx, hash)));
+    if (!known.has(hash) && (await isStray(work, hash))) deleted.push(...(await deleteHash(work, tx, hash)));
   }
   if (tx) work.failpoint("p12.gc_unlinked");
-  return taken;
+  return deleted;
 }
 
-/** Of a blob and its list, the younger one counts: a publish writes both. */
+/** The younger of a blob and its file list counts, because a publish writes both. */
 async function isStray({ blobs, clock, graceMs }: Collecting, hash: string): Promise<boolean> {
   const [blob, list] = [await blobs.stat(blobKey(hash)), await blobs.stat(fileListKey(hash))];
   return Math.max(blob?.modified ?? 0, list?.modified ?? 0) <= clock.now() - graceMs;
@@ -114,8 +115,8 @@ function isDue({ graceMs }: Collecting, { unreferencedAt }: BlobUse, now: number
   return (unreferencedAt ?? now) <= now - graceMs;
 }
 
-async function takeHash(work: Collecting, tx: Transaction | undefined, hash: string): Promise<Collected[]> {
-  const taken: Collected[] = [];
+async function deleteHash(work: Collecting, tx: Transaction | undefined, hash: string): Promise<Collected[]> {
+  const deleted: Collected[] = [];
   const keys: readonly (readonly [Collected["kind"], BlobKey])[] = [
     ["blob", blobKey(hash)],
     ["file-list", fileListKey(hash)],
@@ -124,24 +125,24 @@ async function takeHash(work: Collecting, tx: Transaction | undefined, hash: str
     const info = await work.blobs.stat(key);
     if (!info) continue;
     if (tx) await work.blobs.delete(key);
-    taken.push({ kind, name: key, bytes: info.size });
+    deleted.push({ kind, name: key, bytes: info.size });
   }
-  return taken;
+  return deleted;
 }
 
-/** Without a transaction when nothing is to be taken for real. What has been taken is told of when that has committed. */
+/** Runs `work` in a transaction, except in a dry run. Reports the deleted files once the transaction has committed. */
 async function inBatch(
-  work: Collecting,
-  take: (tx: Transaction | undefined) => Promise<readonly Collected[]>,
+  collecting: Collecting,
+  work: (tx: Transaction | undefined) => Promise<readonly Collected[]>,
 ): Promise<void> {
-  const { database, clock, dryRun } = work;
+  const { database, clock, dryRun } = collecting;
   const transaction = async (tx: Transaction): Promise<readonly Collected[]> => {
     if (await isLeased(tx, BLOBS_LEASE, clock.now())) throw new Leased("blobs are being copied");
-    work.failpoint("p11.gc_marked");
-    return await take(tx);
+    collecting.failpoint("p11.gc_marked");
+    return await work(tx);
   };
-  const taken = dryRun ? await take(undefined) : await database.transact(transaction, { evenIfFull: true });
-  for (const collected of taken) work.take(collected);
+  const deleted = dryRun ? await work(undefined) : await database.transact(transaction, { evenIfFull: true });
+  for (const collected of deleted) collecting.onCollected(collected);
 }
 
 function* batchesOf<T>(all: readonly T[]): Generator<readonly T[], void, undefined> {

@@ -1,4 +1,4 @@
-// Temporary files that nobody owns any more, and documents that nobody will read again.
+// Deletes abandoned temporary files and outdated documents.
 
 import { latestRevision, revisionTime } from "../../models/channel.ts";
 import { sectionRevision } from "../../models/index-part.ts";
@@ -11,33 +11,34 @@ import {
 } from "../../modules/storage/leftovers.ts";
 import type { Collected, Collecting } from "./collect.ts";
 
-/** An upload may take an hour; what is older belongs to nobody. */
+/** An upload can take an hour; an older temporary file is abandoned. */
 export const TEMPORARY_MS = 2 * 60 * 60 * 1000;
-/** Whoever was told of a document opens it within this time, and whoever writes one has ended. */
+/** A reader that knows the path of a document opens it within this time. */
 const READER_MS = 2000;
+/** A writer finishes a document within this time. */
 const WRITER_MS = 60 * 60 * 1000;
 
 export async function collectTemporary(work: Collecting): Promise<void> {
   for (const leftover of await listTemporary(work.folder.root)) {
-    if (leftover.modified <= work.clock.now() - TEMPORARY_MS) await takeLeftover(work, leftover, "temporary");
+    if (leftover.modified <= work.clock.now() - TEMPORARY_MS) await deleteLeftover(work, leftover, "temporary");
   }
 }
 
-/** A document is made again by the next who asks, so one that is behind goes when nobody has asked for so long. */
+/** Deletes documents that have been outdated, and so not requested, for `graceMs`: the next request rebuilds them. */
 export async function collectDocuments(work: Collecting): Promise<void> {
-  for (let isAgain = false; ; isAgain = true) {
-    let waits = false;
+  for (let isRetry = false; ; isRetry = true) {
+    let isAnySoon = false;
     for await (const file of listDocuments(work.folder.root)) {
       const due = await dueOf(work, file);
-      if (due === "now") await takeLeftover(work, file, "document");
-      waits ||= due === "soon";
+      if (due === "now") await deleteLeftover(work, file, "document");
+      isAnySoon ||= due === "soon";
     }
-    if (!waits || isAgain || work.dryRun) return;
+    if (!isAnySoon || isRetry || work.dryRun) return;
     await Bun.sleep(READER_MS);
   }
 }
 
-/** `soon` when only a reader may still be on its way to it. */
+/** `soon`: due, but a reader may be about to open the file. */
 async function dueOf(work: Collecting, file: DocumentFile): Promise<"now" | "soon" | "later"> {
   const changed = await changedAt(work, file);
   if (changed === undefined) return "now";
@@ -47,7 +48,7 @@ async function dueOf(work: Collecting, file: DocumentFile): Promise<"now" | "soo
   return changed <= now - READER_MS ? "now" : "soon";
 }
 
-/** When the section last changed; undefined when its channel has gone. */
+/** The time of the section's last change; undefined when its channel was deleted or never changed. */
 async function changedAt({ database }: Collecting, file: DocumentFile): Promise<number | undefined> {
   const { channelId, section } = file;
   const latest = await latestRevision(database.read, channelId);
@@ -56,7 +57,7 @@ async function changedAt({ database }: Collecting, file: DocumentFile): Promise<
   return (await revisionTime(database.read, channelId, revision)) ?? 0;
 }
 
-async function takeLeftover(work: Collecting, { name, size }: Leftover, kind: Collected["kind"]): Promise<void> {
+async function deleteLeftover(work: Collecting, { name, size }: Leftover, kind: Collected["kind"]): Promise<void> {
   if (!work.dryRun) await removeLeftover(work.folder.root, name);
-  work.take({ kind, name, bytes: size });
+  work.onCollected({ kind, name, bytes: size });
 }

@@ -1,5 +1,5 @@
-// Shards that no catalogue names. A catalogue is committed to index.db before it is answered, together with the names of
-// the shards that it replaces; so whoever holds that file knows of each shard whether it was ever answered.
+// Deletes shards that no shard index (CEP 16) names. A shard index is committed to index.db before it is sent, together
+// with the hashes of the shards that it replaces, so index.db records which shards a client can know.
 
 import { listChannels } from "../../models/channel.ts";
 import { DerivedBusy, WHOLE_CHANNEL, type IndexScope } from "../../models/index/scope.ts";
@@ -14,18 +14,18 @@ import { channelsWithShards } from "../../modules/storage/leftovers.ts";
 import { isHash, shardKey } from "../../modules/storage/keys.ts";
 import type { Collecting } from "./collect.ts";
 
-/** Clients use a catalogue for a day without asking, and some ask for its shards after a week. CEP 16. */
+/** Clients use a shard index for a day without revalidation, and some request its shards up to a week later. CEP 16. */
 export const SHARD_MS = 7 * 24 * 60 * 60 * 1000;
-/** Builders wait for the end of each. */
+/** Shards deleted per exclusive step: builders wait for the end of each step. */
 const BATCH = 100;
 const BUSY_TRIES = 100;
 const BUSY_MS = 50;
 
-/** Errors: `DerivedBusy` when a builder keeps index.db for long. */
+/** Errors: `DerivedBusy` when builders keep index.db locked for long. */
 export async function collectShards(work: Collecting): Promise<void> {
   const channels = new Set((await listChannels(work.database.read)).map(({ id }) => id));
   const path = work.folder.index;
-  // Without an index.db of this release nobody knows what is named; the server begins a new one when it is first asked.
+  // Without an index.db of this release the named shards are unknown; the server creates one at the next request.
   const derived =
     kindOfDerived(path, work.codec) === "ours" ? openDerived(path, work.codec, { clock: work.clock }) : undefined;
   try {
@@ -43,7 +43,7 @@ export async function collectShards(work: Collecting): Promise<void> {
   }
 }
 
-/** Forgets what belongs to channels that have gone and to sections that have been emptied, and notes what was replaced. */
+/** Discards the state of deleted channels and of emptied sections, and sets the date of newly replaced shards. */
 async function tidy(work: Collecting, derived: Derived, channels: ReadonlySet<number>): Promise<void> {
   const { database, clock } = work;
   for (const scope of derived.scopes()) {
@@ -57,7 +57,7 @@ async function tidy(work: Collecting, derived: Derived, channels: ReadonlySet<nu
   await locked(derived, async () => derived.ageRetired(clock.now()));
 }
 
-/** Whether a section holds nothing any more, and what is kept for it is of before. */
+/** Whether a section has no files, and its stored state is of an earlier revision. */
 async function isEmptied({ database }: Collecting, derived: Derived, scope: IndexScope): Promise<boolean> {
   const { channelId, section } = scope;
   if (section === WHOLE_CHANNEL || (await listSections(database.read, channelId)).includes(section)) return false;
@@ -66,7 +66,7 @@ async function isEmptied({ database }: Collecting, derived: Derived, scope: Inde
 }
 
 async function collectChannel(work: Collecting, channelId: number): Promise<void> {
-  for await (const key of work.blobs.list(`shards/${channelId}/`)) await takeShard(work, key);
+  for await (const key of work.blobs.list(`shards/${channelId}/`)) await deleteShard(work, key);
 }
 
 async function collectNamed(work: Collecting, derived: Derived, channelId: number): Promise<void> {
@@ -74,10 +74,10 @@ async function collectNamed(work: Collecting, derived: Derived, channelId: numbe
   const flush = async (): Promise<void> => {
     const hashes = unnamed;
     unnamed = [];
-    // Nobody writes a shard or names one meanwhile.
+    // The lock prevents builders from writing or naming a shard meanwhile.
     await locked(derived, async () => {
       for (const hash of hashes)
-        if (await isDue(work, derived, channelId, hash)) await takeShard(work, shardKey(channelId, hash));
+        if (await isDue(work, derived, channelId, hash)) await deleteShard(work, shardKey(channelId, hash));
     });
   };
   for await (const key of work.blobs.list(`shards/${channelId}/`)) {
@@ -96,23 +96,24 @@ async function isDue(work: Collecting, derived: Derived, channelId: number, hash
   if (since !== undefined) return since !== null && since <= limit;
   const info = await work.blobs.stat(shardKey(channelId, hash));
   if (!info) return false;
-  // A power cut may have taken the newest of index.db: what was answered before it is as unknown as before a new one.
-  const known = Math.max(derived.begun, machineStart());
-  return info.modified > known || known <= limit;
+  // A power cut can lose the latest commits of index.db. So index.db knows only the shards sent since the machine
+  // started, and since index.db was created.
+  const knownSince = Math.max(derived.begun, machineStart());
+  return info.modified > knownSince || knownSince <= limit;
 }
 
 function isNamed(derived: Derived, channelId: number, hash: string): boolean {
   return derived.entryEndingIn({ channelId, layout: SHARDS_LAYOUT }, Buffer.from(hash, "hex")) !== undefined;
 }
 
-async function takeShard(work: Collecting, key: BlobKey): Promise<void> {
+async function deleteShard(work: Collecting, key: BlobKey): Promise<void> {
   const info = await work.blobs.stat(key);
   if (!info) return;
   if (!work.dryRun) await work.blobs.delete(key);
-  work.take({ kind: "shard", name: key, bytes: info.size });
+  work.onCollected({ kind: "shard", name: key, bytes: info.size });
 }
 
-/** Builders hold index.db for a step at a time. */
+/** Runs `work` with index.db locked, and waits for builders, which lock it for a step at a time. */
 async function locked(derived: Derived, work: () => Promise<void>): Promise<void> {
   for (let left = BUSY_TRIES; ; left -= 1) {
     try {

@@ -1,4 +1,4 @@
-// What the parts of the collector share: what they work on, and how they tell what they take.
+// The types that the parts of the collector share.
 
 import type { DataFolder } from "../../models/data-folder.ts";
 import type { Database } from "../../models/database.ts";
@@ -10,7 +10,7 @@ export type CollectedKind = (typeof COLLECTED_KINDS)[number];
 
 export type Collected = {
   readonly kind: CollectedKind;
-  /** Where it lies in the data folder. */
+  /** The path in the data folder. */
   readonly name: string;
   readonly bytes: number;
 };
@@ -20,16 +20,16 @@ export type Collecting = {
   readonly blobs: BlobStore;
   readonly clock: Clock;
   readonly folder: Pick<DataFolder, "root" | "index">;
-  /** Of the derived data. */
+  /** The codec of the derived data. */
   readonly codec: string;
-  /** ms for which a blob stays that nothing refers to. */
+  /** ms for which an unreferenced blob is retained. */
   readonly graceMs: number;
-  /** True only tells what would go. */
+  /** True only reports what would be deleted. */
   readonly dryRun: boolean;
-  readonly take: (collected: Collected) => void;
+  readonly onCollected: (collected: Collected) => void;
   readonly onProgress: (done: number, total: number, what: string) => void;
   readonly failpoint: (name: string) => void;
 };
 
-/** Held by whoever copies blobs: none is taken meanwhile. */
+/** A process holds this lease while it copies blobs: no blob is deleted meanwhile. */
 export const BLOBS_LEASE = "blobs";

@@ -1,4 +1,4 @@
-// Copies the blobs that a database names, and their file lists, from one store to another: those that are not there yet.
+// Copies the blobs that a database names, and their file lists, to another store, unless it already contains them.
 
 import { countBlobs, pageOfBlobUses, type BlobUse, type PackageBlobRow } from "../../models/package-blob.ts";
 import type { Reader } from "../../models/database.ts";
@@ -11,23 +11,23 @@ import type { Content } from "./backup-format.ts";
 export type CopyParts = {
   readonly from: Pick<BlobStore, "open">;
   readonly to: Pick<BlobStore, "stage" | "put">;
-  /** Bytes of what lies in it already: asked of each package, whereas most are there. */
+  /** Size of a key in `to`, or undefined. Must be cheap: it is called for every package, and most exist already. */
   readonly sizeOf: (key: BlobKey) => number | undefined;
   readonly reader: Reader;
-  /** What the backup before holds, in the order of the hashes. */
-  readonly before: AsyncIterator<Content>;
-  /** Throws when nothing must be copied any more. */
+  /** The contents of the previous backup, ordered by sha256. */
+  readonly previous: AsyncIterator<Content>;
+  /** Throws when copying must stop. */
   readonly check: () => void;
   readonly onProblem: (problem: Problem) => void;
   readonly onProgress: (done: number, total: number, what: string) => void;
 };
 
 export type Copying = {
-  /** Copies, and tells of what is there then. */
+  /** Copies the blobs, and yields for each blob what the target contains then. */
   lines(): AsyncGenerator<Content, void, undefined>;
   readonly totals: CopyTotals;
-  /** The hashes of what the backup before holds and this one does not name. */
-  readonly gone: readonly string[];
+  /** The hashes that the previous backup contains and this one does not name. */
+  readonly dropped: readonly string[];
 };
 
 export type CopyTotals = {
@@ -40,31 +40,31 @@ export type CopyTotals = {
 
 type Use = BlobUse & Pick<PackageBlobRow, "md5">;
 
-/** Small files wait for the disk side by side. */
+/** Files copied in parallel: small files mostly wait for the disk. */
 const AT_ONCE = 32;
 const PAGE = 16 * AT_ONCE;
 
 export function createCopying(parts: CopyParts): Copying {
   const totals = { blobs: 0, blobBytes: 0, fileListBytes: 0, copiedFiles: 0, copiedBytes: 0 };
-  const gone: string[] = [];
-  const before = followed(parts.before, (hash) => void gone.push(hash));
+  const dropped: string[] = [];
+  const previous = walkPrevious(parts.previous, (hash) => void dropped.push(hash));
   return {
     totals,
-    gone,
+    dropped,
     lines: async function* () {
       const total = await countBlobs(parts.reader);
       let done = 0;
-      for await (const some of batchesOf(parts.reader)) {
+      for await (const batch of batchesOf(parts.reader)) {
         parts.check();
         const known: (Content | undefined)[] = [];
-        for (const { sha256 } of some) known.push(await before.at(sha256));
-        const lines = await Promise.all(some.map((use, at) => copyOne(parts, totals, use, known[at])));
+        for (const { sha256 } of batch) known.push(await previous.at(sha256));
+        const lines = await Promise.all(batch.map((use, at) => copyOne(parts, totals, use, known[at])));
         for (const line of lines) count(totals, line);
         yield* lines;
-        done += some.length;
+        done += batch.length;
         parts.onProgress(done, total, "packages");
       }
-      await before.end();
+      await previous.end();
     },
   };
 }
@@ -76,14 +76,14 @@ async function* batchesOf(reader: Reader): AsyncGenerator<readonly Use[], void, 
   }
 }
 
-/** Goes along what was there before, beside what is there now. */
-function followed(before: AsyncIterator<Content>, onGone: (hash: string) => void) {
+/** Walks through the previous contents in step with the current hashes, and reports the hashes that were dropped. */
+function walkPrevious(previous: AsyncIterator<Content>, onDropped: (hash: string) => void) {
   let waiting: Content | undefined;
   const next = async (): Promise<Content | undefined> => {
-    const found = waiting;
+    const content = waiting;
     waiting = undefined;
-    if (found) return found;
-    const step = await before.next();
+    if (content) return content;
+    const step = await previous.next();
     return step.done === true ? undefined : step.value;
   };
   return {
@@ -95,22 +95,27 @@ function followed(before: AsyncIterator<Content>, onGone: (hash: string) => void
           waiting = content;
           return undefined;
         }
-        onGone(content.sha256);
+        onDropped(content.sha256);
       }
     },
     end: async (): Promise<void> => {
-      for (let content = await next(); content; content = await next()) onGone(content.sha256);
+      for (let content = await next(); content; content = await next()) onDropped(content.sha256);
     },
   };
 }
 
-async function copyOne(parts: CopyParts, totals: CopyTotals, use: Use, before: Content | undefined): Promise<Content> {
+async function copyOne(
+  parts: CopyParts,
+  totals: CopyTotals,
+  use: Use,
+  previous: Content | undefined,
+): Promise<Content> {
   const { sha256 } = use;
   const size = await copyBlob(parts, totals, use);
-  return { sha256, size, file_list: size === null ? null : await copyList(parts, totals, sha256, before?.file_list) };
+  return { sha256, size, file_list: size === null ? null : await copyList(parts, totals, sha256, previous?.file_list) };
 }
 
-/** The size of what is there then; null when there is nothing that is what it should be. */
+/** The size of the blob in the target; null when its source is missing or damaged. */
 async function copyBlob(
   { from, to, sizeOf, onProblem }: CopyParts,
   totals: CopyTotals,
@@ -118,11 +123,11 @@ async function copyBlob(
 ): Promise<number | null> {
   const { sha256, md5, size, isReferenced } = use;
   const key = blobKey(sha256);
-  // What lies there was compared with its name when it was put there.
+  // An existing blob was verified against its hash when it was stored.
   if (sizeOf(key) === size) return size;
   const blob = await from.open(key);
   if (!blob) {
-    if (isReferenced) onProblem({ invariant: "I-2", subject: key, message: "it is missing, and so is not copied" });
+    if (isReferenced) onProblem({ invariant: "I-2", subject: key, message: "it is missing and was not copied" });
     return null;
   }
   const staged = await to.stage();
@@ -134,7 +139,7 @@ async function copyBlob(
     }
     const found = hash.digest();
     if (found.sha256 !== sha256 || found.md5 !== md5) {
-      const message = `it is damaged, and so is not copied: its bytes have the sha256 ${found.sha256}`;
+      const message = `it is damaged and was not copied: its bytes have the sha256 ${found.sha256}`;
       onProblem({ invariant: "I-3", subject: key, message });
       return null;
     }
@@ -152,10 +157,10 @@ async function copyList(
   { from, to, sizeOf }: CopyParts,
   totals: CopyTotals,
   hash: string,
-  before: Content["file_list"] | undefined,
+  previous: Content["file_list"] | undefined,
 ): Promise<Content["file_list"]> {
   const key = fileListKey(hash);
-  if (before && sizeOf(key) === before.size) return before;
+  if (previous && sizeOf(key) === previous.size) return previous;
   const list = await from.open(key);
   if (!list) return null;
   const bytes = new Uint8Array(await list.arrayBuffer());

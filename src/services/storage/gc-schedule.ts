@@ -1,4 +1,4 @@
-// Runs the collector from time to time beside the server, in a thread of its own that ends with the run.
+// Runs the collector periodically beside the server, in a worker thread that ends with the run.
 
 import type { Events } from "../../events.ts";
 import type { Workers } from "../workers.ts";
@@ -7,16 +7,16 @@ import type { GcJobs } from "./gc-worker.ts";
 export type GcSchedule = { stop(): void };
 
 export type GcScheduleParts = {
-  /** A pool of its own for each run. */
+  /** Creates a separate pool for each run. */
   readonly createWorkers: () => Workers<GcJobs>;
   readonly events: Events;
   readonly dataFolder: string;
-  /** 0 for never. */
+  /** 0 disables the schedule. */
   readonly intervalMs: number;
   readonly graceMs: number;
 };
 
-/** A start has enough to do. */
+/** Delay of the first run, because a server start has other work. */
 const FIRST_MS = 10 * 60_000;
 const LIMIT_MS = 12 * 60 * 60_000;
 
@@ -26,12 +26,12 @@ export function scheduleGc(parts: GcScheduleParts): GcSchedule {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let workers: Workers<GcJobs> | undefined;
 
-  function wait(ms: number): void {
-    timer = setTimeout(() => void turn(), ms);
+  function schedule(ms: number): void {
+    timer = setTimeout(() => void run(), ms);
     timer.unref();
   }
 
-  async function turn(): Promise<void> {
+  async function run(): Promise<void> {
     workers = parts.createWorkers();
     try {
       await collect(parts, workers);
@@ -40,10 +40,10 @@ export function scheduleGc(parts: GcScheduleParts): GcSchedule {
     } finally {
       workers.close();
     }
-    if (!isStopped) wait(intervalMs);
+    if (!isStopped) schedule(intervalMs);
   }
 
-  if (intervalMs > 0) wait(Math.min(intervalMs, FIRST_MS));
+  if (intervalMs > 0) schedule(Math.min(intervalMs, FIRST_MS));
   return {
     stop: () => {
       isStopped = true;

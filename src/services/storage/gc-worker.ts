@@ -1,4 +1,4 @@
-// What a worker thread does for the collector: it opens the data folder for one run.
+// The collector in a worker thread: it opens the data folder for one run.
 
 import { createGc, type GcParts, type GcSummary } from "./gc.ts";
 
@@ -8,7 +8,7 @@ type GcJob = { readonly dataFolder: string; readonly graceMs: number };
 export type GcJobs = { readonly gc: { readonly input: GcJob; readonly answer: GcSummary } };
 
 export type GcWorkerParts = {
-  /** Of the derived data. */
+  /** The codec of the derived data. */
   readonly codec: string;
   readonly open: (dataFolder: string) => GcStores;
 };

@@ -1,4 +1,4 @@
-// Gives back the space of what nobody needs: beside a running server, its publishes and its backups.
+// Frees the space of unused files, while the server and its backups run.
 
 import { AppError } from "../../errors.ts";
 import { DerivedBusy } from "../../models/index/scope.ts";
@@ -13,16 +13,16 @@ export type GcTotal = { readonly kind: CollectedKind; readonly count: number; re
 export type GcSummary = {
   readonly totals: readonly GcTotal[];
   readonly bytes: number;
-  /** Bytes by which the database has become smaller. */
+  /** Bytes by which the database has shrunk. */
   readonly databaseBytes: number;
-  /** What had to be left for the next time, for people. */
+  /** The parts left for the next run, and why, in words. */
   readonly left: readonly string[];
 };
 
-/** Errors: `unavailable`, `no-space`. What has been taken by then is gone. */
+/** Errors: `unavailable`, `no-space`. Files deleted before the error stay deleted. */
 export type Gc = (options: {
   readonly graceMs: number;
-  /** Only tells what would go. */
+  /** Only reports what would be deleted. */
   readonly dryRun?: boolean | undefined;
   readonly onCollected?: ((collected: Collected) => void) | undefined;
   readonly onProgress?: Collecting["onProgress"] | undefined;
@@ -40,7 +40,7 @@ export function createGc(parts: GcParts): Gc {
       ...parts,
       graceMs,
       dryRun,
-      take: (collected) => {
+      onCollected: (collected) => {
         tally.add(collected);
         onCollected?.(collected);
       },
@@ -48,18 +48,18 @@ export function createGc(parts: GcParts): Gc {
       failpoint: parts.failpoint ?? (() => undefined),
     };
     const left: string[] = [];
-    // What needs no change of the database comes first: on a full disk that makes the room for the rest.
+    // First the parts that do not change the database: on a full disk they free the space for the others.
     await collectTemporary(work);
     await collectDocuments(work);
-    await unless(
+    await tolerate(
       (error) => error instanceof Leased,
       () => collectBlobs(work),
-      () => left.push("packages, as a backup is under way"),
+      () => left.push("packages, because a backup is running"),
     );
-    await unless(
+    await tolerate(
       (error) => error instanceof DerivedBusy || (error instanceof AppError && error.code === "unavailable"),
       () => collectShards(work),
-      () => left.push("shards, as index.db is busy"),
+      () => left.push("shards, because index.db is busy"),
     );
     const databaseBytes = dryRun ? 0 : await tidyDatabase(work, parts.reserve);
     return { ...tally.summary(), databaseBytes, left };
@@ -73,7 +73,7 @@ async function tidyDatabase({ database, clock }: Collecting, reserve: Reserve): 
   return bytes;
 }
 
-async function unless(
+async function tolerate(
   isExpected: (error: unknown) => boolean,
   work: () => Promise<void>,
   onError: () => void,

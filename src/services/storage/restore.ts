@@ -1,4 +1,4 @@
-// Makes a data folder of a backup. The database comes last and at once, so that half a folder is never taken for a whole.
+// Creates a data folder from a backup. The database is added last and atomically: no server uses a partial folder.
 
 import { existsSync } from "node:fs";
 import { mkdir, open, readdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
@@ -17,9 +17,9 @@ import { contentsOf, readOnlyBlobs, sizeAt } from "./check-contents.ts";
 import { createCopying, type CopyTotals } from "./copy-contents.ts";
 
 export type RestoreSummary = {
-  /** False when something was wrong with the backup: then nothing was changed. */
+  /** False when the backup has problems: then nothing was changed. */
   readonly isRestored: boolean;
-  /** ms UTC: the moment that the backup is of. */
+  /** ms UTC: the time of the database snapshot in the backup. */
   readonly created: number;
   readonly rows: number;
   readonly packages: number;
@@ -29,9 +29,9 @@ export type RestoreSummary = {
 
 export type RestoreOptions = {
   readonly source: string;
-  /** Empty, or left by a restore that was cut off. */
+  /** An empty folder, or one left by an interrupted restore. */
   readonly dataFolder: string;
-  /** Restores the rest when packages are missing or damaged. */
+  /** True restores the rest when packages are missing or damaged. */
   readonly incomplete: boolean;
   readonly clock: Clock;
   readonly onProblem: (problem: Problem) => void;
@@ -39,10 +39,10 @@ export type RestoreOptions = {
   readonly failpoint?: ((name: string) => void) | undefined;
 };
 
-/** In `tmp`, which a server clears, and without a database beside it, which a server refuses. */
+/** A file in `tmp`. A server refuses a folder that has `tmp` and no database, and clears `tmp` once there is one. */
 const UNFINISHED = "restoring";
 
-/** Errors: `usage` when there is no backup, or the folder holds something or is in use; `no-space`. */
+/** Errors: `usage` when there is no backup, or the data folder is not empty or is in use; `no-space`. */
 export async function restore(options: RestoreOptions): Promise<RestoreSummary> {
   const source = resolve(options.source);
   const folder = await prepare(options.dataFolder);
@@ -50,7 +50,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreSummary> 
   try {
     const database = join(folder.temporary, "restored.db");
     const checked = await check({ ...options, source }, folder, database);
-    if (!isFit(checked, options.incomplete)) return summaryOf(checked, undefined);
+    if (!isRestorable(checked, options.incomplete)) return summaryOf(checked, undefined);
     options.failpoint?.("r1.checked");
     const totals = await copyContents({ ...options, source }, folder.root, database, checked);
     options.failpoint?.("r2.contents_copied");
@@ -62,27 +62,27 @@ export async function restore(options: RestoreOptions): Promise<RestoreSummary> 
 }
 
 type Folder = DataFolder & {
-  /** Takes away what was made here, if nothing was here before. */
+  /** Deletes what the restore created, if the folder was empty before. */
   undo(): Promise<void>;
 };
 
-/** Errors: `usage` when the folder holds something, or a server uses it. */
+/** Errors: `usage` when the folder is not empty, or a server uses it. */
 async function prepare(path: string): Promise<Folder> {
   const root = resolve(path);
   const folder = partsOfFolder(root);
   const unfinished = join(folder.temporary, UNFINISHED);
   const isNew = !existsSync(root);
   const names = isNew ? [] : await readdir(root);
-  // What the root of a file system has by itself.
+  // The root of a file system has this folder by default.
   const isEmpty = names.every((name) => name === "lost+found");
-  const isCutOff = !names.includes(basename(folder.database)) && existsSync(unfinished);
-  if (!isEmpty && !isCutOff) {
+  const isInterrupted = !names.includes(basename(folder.database)) && existsSync(unfinished);
+  if (!isEmpty && !isInterrupted) {
     if (names.includes(basename(folder.lock))) lockFolder(folder.lock).release();
-    throw usage(`${root} is not empty, and nothing was restored. Move what it holds away, or give another --data.`);
+    throw usage(`${root} is not empty, so nothing was restored. Move its contents away, or set another --data.`);
   }
   try {
     await mkdir(folder.temporary, { recursive: true, mode: 0o700 });
-    await writeFile(unfinished, "A restore is under way, or was cut off.\n", { mode: 0o600 });
+    await writeFile(unfinished, "A restore is running, or was interrupted.\n", { mode: 0o600 });
   } catch (error) {
     throw usage(`${root} cannot be written: ${error instanceof Error ? error.message : String(error)}.`);
   }
@@ -91,8 +91,8 @@ async function prepare(path: string): Promise<Folder> {
   }
   const undo = async (): Promise<void> => {
     if (!isEmpty) return;
-    const made = [folder.temporary, folder.lock, ...FOLDERS.map((name) => join(root, name))];
-    for (const part of made) await rm(part, { recursive: true, force: true });
+    const created = [folder.temporary, folder.lock, ...FOLDERS.map((name) => join(root, name))];
+    for (const part of created) await rm(part, { recursive: true, force: true });
     if (isNew) await rmdir(root);
   };
   return { ...folder, undo };
@@ -104,12 +104,12 @@ async function check(options: RestoreOptions, folder: Folder, database: string):
     checked = await checkBackup({ ...options, database });
     return checked;
   } finally {
-    if (!checked || !isFit(checked, options.incomplete)) await folder.undo();
+    if (!checked || !isRestorable(checked, options.incomplete)) await folder.undo();
   }
 }
 
-/** Without its rows there is nothing to restore; the rest can do without a package. */
-function isFit({ rowProblems, contentProblems }: CheckedBackup, incomplete: boolean): boolean {
+/** A restore needs every row; with `incomplete` it can do without some packages. */
+function isRestorable({ rowProblems, contentProblems }: CheckedBackup, incomplete: boolean): boolean {
   return rowProblems === 0 && (contentProblems === 0 || incomplete);
 }
 
@@ -127,9 +127,9 @@ async function copyContents(
         to: createDiskStore({ root, reserve: 0 }),
         sizeOf: (key) => sizeAt(root, key),
         reader,
-        before: contentsOf(source, manifest),
+        previous: contentsOf(source, manifest),
         check: () => undefined,
-        // It has been told of already.
+        // `checkBackup` has already reported the problems.
         onProblem: () => undefined,
         onProgress,
       });
@@ -141,7 +141,7 @@ async function copyContents(
   }
 }
 
-/** Until here there is no database, and after it the folder is whole. */
+/** The rename completes the folder: until then it has no database. */
 async function putInPlace(folder: DataFolder, restored: string): Promise<void> {
   const file = await open(restored, "r+");
   try {

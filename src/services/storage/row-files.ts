@@ -1,30 +1,30 @@
-// Rows as lines of JSON in one zstd frame, written and read as they flow.
+// Files of rows: lines of JSON in one zstd frame, written and read as streams.
 
 import { rename } from "node:fs/promises";
 import { createZstdCompress, createZstdDecompress } from "node:zlib";
 import { malformed } from "../../errors.ts";
-import { through } from "../../modules/archive/pipe-through.ts";
+import { pipeThrough } from "../../modules/archive/pipe-through.ts";
 import { createSha256 } from "../../modules/hash.ts";
 import { createTempFile } from "../../modules/storage/temp-file.ts";
 
 export type RowFile = {
   readonly rows: number;
-  /** Of the file as it lies there. */
+  /** Size of the compressed file. */
   readonly bytes: number;
   readonly sha256: string;
 };
 
 const CHUNK = 256 * 1024;
-/** A record, its metadata and the rest of a row are far below that. */
+/** A row, with its record and metadata, is far shorter. */
 const LONGEST_LINE = 256 * 1024 ** 2;
 
-/** Durable when it is answered. */
+/** Writes a file of rows; the file is durable when this resolves. */
 export async function writeRowFile(path: string, rows: Iterable<unknown> | AsyncIterable<unknown>): Promise<RowFile> {
   const file = await createTempFile(`${path}.part`);
   const hash = createSha256();
   const counted = { rows: 0 };
   try {
-    for await (const chunk of through(createZstdCompress(), linesOf(rows, counted), notCompressed)) {
+    for await (const chunk of pipeThrough(createZstdCompress(), linesOf(rows, counted), notCompressed)) {
       hash.update(chunk);
       await file.append(chunk);
     }
@@ -36,18 +36,18 @@ export async function writeRowFile(path: string, rows: Iterable<unknown> | Async
   }
 }
 
-/** Batches of what the lines say. Errors: `malformed` for what is no such file. */
+/** Yields the parsed lines in batches. Errors: `malformed` when this is not a valid file of rows. */
 export async function* readRowFile(path: string): AsyncGenerator<unknown[], void, undefined> {
-  const broken = (): Error => malformed(`${path} cannot be decompressed.`);
+  const notDecompressed = (): Error => malformed(`${path} cannot be decompressed.`);
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let rest = "";
-  for await (const chunk of through(createZstdDecompress(), Bun.file(path).stream(), broken)) {
+  for await (const chunk of pipeThrough(createZstdDecompress(), Bun.file(path).stream(), notDecompressed)) {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
     rest = lines.pop() ?? "";
     if (rest.length > LONGEST_LINE) throw malformed(`${path} has a line of more than ${LONGEST_LINE} characters.`);
     if (lines.length > 0) yield lines.map((line) => parsed(path, line));
   }
-  if (rest !== "") throw malformed(`${path} ends within a line.`);
+  if (rest !== "") throw malformed(`${path} is truncated: its last line is incomplete.`);
 }
 
 function notCompressed(): Error {
@@ -73,6 +73,6 @@ function parsed(path: string, line: string): unknown {
   try {
     return JSON.parse(line);
   } catch {
-    throw malformed(`${path} has a line that is no JSON.`);
+    throw malformed(`${path} has a line that is not JSON.`);
   }
 }

@@ -1,9 +1,9 @@
-// Checks the invariants of what is stored (I-1 to I-7), and repairs nothing.
+// Checks the invariants of the stored data (I-1 to I-7, see `INVARIANTS`), and repairs nothing.
 
 import { basename } from "node:path";
 import type { DataFolder } from "../../models/data-folder.ts";
 import type { Database } from "../../models/database.ts";
-import { listAside } from "../../models/index/copy.ts";
+import { listSkipped } from "../../models/index/copy.ts";
 import {
   countBlobs,
   greatestBlobId,
@@ -21,7 +21,7 @@ import { listTemporary } from "../../modules/storage/leftovers.ts";
 import type { DeepVerify, Report } from "../index/repair/verify.ts";
 import { TEMPORARY_MS } from "./collect-files.ts";
 
-/** `full` also reads every blob and compares its hashes; `deep` also makes every document and reads it back. */
+/** `full` also reads every blob and compares its hashes; `deep` also rebuilds every document and reads it back. */
 export type VerifyLevel = "quick" | "full" | "deep";
 export type Problem = { readonly invariant: string; readonly subject: string; readonly message: string };
 export type Progress = (done: number, total: number, what: "blobs" | "documents") => void;
@@ -37,13 +37,13 @@ export type VerifyParts = {
   readonly blobs: BlobStore;
   readonly clock: Clock;
   readonly folder: Pick<DataFolder, "root" | "database" | "index">;
-  /** ms for which the collector leaves a blob that nothing refers to. */
+  /** ms for which the collector retains an unreferenced blob. */
   readonly graceMs: number;
   readonly deep: DeepVerify;
 };
 
 const PAGE = 500;
-/** What is due stays until the collector runs next, as a rule within a day. */
+/** A blob that is due remains until the next run of the collector, usually within a day. */
 const LATE_MS = 2 * 24 * 60 * 60 * 1000;
 
 export function createVerify(parts: VerifyParts): Verify {
@@ -61,12 +61,12 @@ export function createVerify(parts: VerifyParts): Verify {
     await checkLeftovers(parts, report);
     if (level === "deep")
       await parts.deep({ report, onProgress: (done, total) => onProgress?.(done, total, "documents") });
-    else checkAside(parts, report);
+    else checkSkipped(parts, report);
     return { files, blobs, problems };
   };
 }
 
-/** I-2 from the side of the files: each has a blob of its size. */
+/** I-2: each file has a blob of the recorded size. */
 async function checkFiles(parts: VerifyParts, report: Report): Promise<number> {
   let files = 0;
   let last = 0;
@@ -84,7 +84,7 @@ async function checkFiles(parts: VerifyParts, report: Report): Promise<number> {
   return files;
 }
 
-/** I-3: the bytes are those that were published. */
+/** I-3: each blob has the content that was published. Returns the number of blobs. */
 async function checkBlobs(
   parts: VerifyParts,
   report: Report,
@@ -113,15 +113,15 @@ async function checkContent(parts: VerifyParts, report: Report, row: PackageBlob
   try {
     for await (const chunk of blob.stream()) hash.update(chunk);
   } catch (error) {
-    // One bad place of the disk must not hide the others.
+    // An unreadable blob must not hide the problems of others.
     return report("I-3", row.sha256, `it cannot be read: ${error instanceof Error ? error.message : String(error)}`);
   }
   const { sha256, md5 } = hash.digest();
-  if (sha256 !== row.sha256) report("I-3", row.sha256, `the bytes have the sha256 ${sha256}`);
-  else if (md5 !== row.md5) report("I-3", row.sha256, `the bytes have the md5 ${md5}, not ${row.md5}`);
+  if (sha256 !== row.sha256) report("I-3", row.sha256, `its content has the sha256 ${sha256}`);
+  else if (md5 !== row.md5) report("I-3", row.sha256, `its content has the md5 ${md5}, not ${row.md5}`);
 }
 
-/** I-4: what no file refers to goes in time. */
+/** I-4: unreferenced blobs are deleted in time. */
 async function checkIdle({ database, clock, graceMs }: VerifyParts, report: Report): Promise<void> {
   const last = await greatestBlobId(database.read);
   const limit = clock.now() - graceMs - LATE_MS;
@@ -129,12 +129,12 @@ async function checkIdle({ database, clock, graceMs }: VerifyParts, report: Repo
     for (const use of await idleBlobs(database.read, { after, through: after + PAGE })) {
       if (use.isReferenced || use.unreferencedAt === null || use.unreferencedAt > limit) continue;
       const since = new Date(use.unreferencedAt).toISOString();
-      report("I-4", blobKey(use.sha256), `no file refers to it since ${since}: condarium gc takes it`);
+      report("I-4", blobKey(use.sha256), `no file has referred to it since ${since}: condarium gc deletes it`);
     }
   }
 }
 
-/** I-4: every blob and every list of files has a row, or is young enough to be about to get one. */
+/** I-4: every blob and every file list has a row, or is new enough that its row can still be inserted. */
 async function checkOrphans(parts: VerifyParts, report: Report, prefix: string): Promise<void> {
   let hashes = new Map<string, BlobKey>();
   const flush = async (): Promise<void> => {
@@ -143,30 +143,31 @@ async function checkOrphans(parts: VerifyParts, report: Report, prefix: string):
       if (known.has(hash)) continue;
       const info = await parts.blobs.stat(key);
       if (info && info.modified < parts.clock.now() - parts.graceMs)
-        report("I-4", key, "no file refers to it: condarium gc takes it");
+        report("I-4", key, "no file refers to it: condarium gc deletes it");
     }
     hashes = new Map();
   };
   for await (const key of parts.blobs.list(prefix)) {
     const hash = key.slice(key.lastIndexOf("/") + 1);
     if (isHash(hash)) hashes.set(hash, key);
-    else report("I-4", key, "this is no blob of ours");
+    else report("I-4", key, "it is not a condarium blob: its name is not a sha256");
     if (hashes.size >= PAGE) await flush();
   }
   await flush();
 }
 
-/** I-5: nothing is left of uploads that ended long ago. */
+/** I-5: no temporary file remains of an upload that ended long ago. */
 async function checkLeftovers(parts: VerifyParts, report: Report): Promise<void> {
   for (const { name, modified } of await listTemporary(parts.folder.root)) {
-    if (modified < parts.clock.now() - TEMPORARY_MS) report("I-5", name, "an upload left this behind");
+    if (modified < parts.clock.now() - TEMPORARY_MS)
+      report("I-5", name, "it is left over from an upload: condarium gc deletes it");
   }
 }
 
-/** I-6, as far as the server has found out by itself: records that its documents leave out. */
-function checkAside(parts: VerifyParts, report: Report): void {
-  for (const { channelId, path, reason } of listAside(parts.folder.index))
-    report("I-6", `channel ${channelId} ${path}`, `documents leave it out, as no document can hold it: ${reason}`);
+/** I-6, limited to the records that the server has found to be unreadable and omits from its documents. */
+function checkSkipped(parts: VerifyParts, report: Report): void {
+  for (const { channelId, path, reason } of listSkipped(parts.folder.index))
+    report("I-6", `channel ${channelId} ${path}`, `documents omit it, because no document can contain it: ${reason}`);
 }
 
 function sizeMessage(row: PackageBlobRow, size: number): string {

@@ -1,4 +1,4 @@
-// A process of its own: asks for documents that have to be made from nothing, and prints how long others wait meanwhile.
+// A separate process: requests documents that need a full build, and prints how long other requests wait meanwhile.
 
 import { z } from "zod";
 
@@ -11,14 +11,14 @@ const loadShape = z.object({
   url: z.string(),
   token: z.string(),
   series: z.string(),
-  /** What is made. */
+  /** The documents that are built. */
   paths: z.array(z.string()),
 });
 
 export const besideShape = z.object({
-  /** Until all has been made. */
+  /** Time until all documents are built. */
   seconds: z.number(),
-  /** How often it had to be asked for again. */
+  /** The number of retries. */
   repeats: z.number(),
   /** ms of each request. */
   others: z.array(z.object({ what: z.string(), times: z.array(z.number()) })),
@@ -27,7 +27,7 @@ export const besideShape = z.object({
 export type BesideLoad = z.infer<typeof loadShape>;
 type Other = { readonly what: string; readonly ask: () => Promise<number>; readonly times: number[] };
 
-/** Between two requests of a client: they are to notice the work, not to be it. */
+/** Pause between two requests of a client: the clients must notice the work without being the load. */
 const PAUSE_MS = 20;
 const WARM_UP = 20;
 
@@ -50,7 +50,7 @@ async function run(load: BesideLoad): Promise<z.infer<typeof besideShape>> {
   return { seconds, repeats, others: others.map(({ what, times }) => ({ what, times })) };
 }
 
-/** All of them ask again and again until the work has ended, which has a limit of its own. */
+/** All clients repeat requests until the work has ended; the work has its own time limit. */
 async function askWhile(others: readonly Other[], work: () => Promise<void>): Promise<number> {
   const started = performance.now();
   const done = new AbortController();
@@ -67,7 +67,7 @@ async function askWhile(others: readonly Other[], work: () => Promise<void>): Pr
   return seconds;
 }
 
-/** Of a small channel in which nothing changes any more. */
+/** Requests to a small channel that does not change. */
 async function reads(load: BesideLoad, method: "GET" | "HEAD", client: Client): Promise<Other> {
   const channel = `still-${method.toLowerCase()}`;
   await createPublisher(client, { ...load, channel }).publish();
@@ -83,7 +83,7 @@ async function publishes(load: BesideLoad, client: Client): Promise<Other> {
   return await warm({ what: "publish to a small channel", ask, times: [] });
 }
 
-/** Nearly each of them has something new to read. */
+/** Nearly every request has a new package to read. */
 function readsOfPublished(client: Client): Other {
   const path = documentOf("busy");
   const ask = async (): Promise<number> => await checked(client.call({ path }), path);

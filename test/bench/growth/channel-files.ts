@@ -1,4 +1,4 @@
-// Makes up the files of a large channel, so real in their kind that they compress as such do, in the order of their publishing.
+// Generates the files of a large channel in publish order, realistic enough to compress like real ones.
 
 import type { PackageMetadata } from "../../../src/modules/conda/archive.ts";
 import { canonicalRecord } from "../../../src/modules/conda/record.ts";
@@ -9,26 +9,26 @@ export const SUBDIR = "linux-64";
 
 /** conda-forge has 600,000 records of 31,000 names in this subdir. */
 const RECORDS_PER_NAME = 19.4;
-/** A few names have thousands of records, most a handful: the rank of a name to this power. */
+/** A few names have thousands of records, most a handful: the number is the rank of a name to this power. */
 const STEEPNESS = -0.8;
 const MOST_OF_A_NAME = 4000;
 const PYTHONS = ["39", "310", "311", "312", "313"];
 const SYLLABLES = "al ba cor de en fi gra hy io jas ki lib mo net op py qua re sci ten ur va web xa yo zi".split(" ");
 const LICENSES = ["MIT", "BSD-3-Clause", "Apache-2.0", "GPL-3.0-or-later", "LGPL-2.1-or-later", "MIT OR Apache-2.0"];
 
-/** A name, and what is still to come of it. */
+/** A name, and its files that are not generated yet. */
 type Project = {
   readonly name: string;
   readonly depends: readonly string[];
   readonly license: string;
-  /** One for each of the builds that a version has. */
+  /** One for each build of the version. */
   readonly pythons: readonly (string | undefined)[];
   readonly isLibrary: boolean;
   left: number;
   versions: number;
 };
 
-/** The same files each time; so many of them exactly. */
+/** The same files each time, and exactly this many. */
 export function* channelFiles(records: number): Generator<NewFile, void, undefined> {
   const random = createRandom(1);
   const names = namesOf(random, Math.ceil(records / RECORDS_PER_NAME));
@@ -47,7 +47,7 @@ function namesOf(random: Random, count: number): string[] {
   return [...names];
 }
 
-/** How many records each name has. */
+/** The number of records of each name. */
 function countsOf(names: number, records: number): number[] {
   const weights = Array.from({ length: names }, (_, rank) => ((rank + 0.5) / names) ** STEEPNESS);
   const sum = weights.reduce((total, weight) => total + weight, 0);
@@ -70,7 +70,7 @@ function projectOf(random: Random, names: readonly string[], at: number, left: n
   };
 }
 
-/** The place of a project, once for each version that it will have. */
+/** The project's URL, once for each version that it will have. */
 function releasesOf(projects: readonly Project[]): Uint32Array {
   const versions = projects.map(({ left, pythons }) => Math.ceil(left / pythons.length));
   const releases = new Uint32Array(versions.reduce((total, count) => total + count, 0));

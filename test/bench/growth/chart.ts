@@ -9,13 +9,13 @@ export type Series = {
   readonly label: string;
   readonly color: string;
   readonly points: readonly Point[];
-  /** What is to be kept to: dashed, without marks. `steps` hold back to the one before. */
+  /** The target: a dashed line without marks. `steps` extends each value back to the previous one. */
   readonly target?: "line" | "steps";
 };
 
 export type Panel = {
   readonly title: string;
-  /** Of the upright axis. */
+  /** The label of the vertical axis. */
   readonly unit: string;
   readonly isLog?: boolean;
   readonly series: readonly Series[];
@@ -24,7 +24,7 @@ export type Panel = {
 export type Chart = {
   readonly title: string;
   readonly about: string;
-  /** What the level axis of every panel counts; its scale is logarithmic. */
+  /** The unit of the horizontal axis of every panel; its scale is logarithmic. */
   readonly axis: string;
   readonly panels: readonly Panel[];
 };

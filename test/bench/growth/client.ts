@@ -1,11 +1,11 @@
-// An HTTP client on one kept connection that tells when the head and the end of an answer came, and can forget its body.
+// An HTTP client on one kept connection that times the head and the end of a response, and can discard its body.
 
 export type Call = {
   readonly method?: "GET" | "HEAD" | "PUT" | "DELETE";
   readonly path: string;
   readonly token?: string;
   readonly send?: Uint8Array;
-  /** Whether to keep the body of the answer. */
+  /** Whether to keep the body of the response. */
   readonly keep?: boolean;
 };
 
@@ -15,9 +15,9 @@ export type Answer = {
   readonly headMs: number;
   /** ms from the request to the end of the body. */
   readonly endMs: number;
-  /** Of the body. */
+  /** Bytes of the body. */
   readonly bytes: number;
-  /** Empty unless it was to be kept or tells of a failure. */
+  /** Empty unless it was requested or explains a failure. */
   readonly body: Uint8Array;
 };
 
@@ -31,7 +31,7 @@ type Pending = {
   readonly call: Call;
   readonly started: number;
   readonly settle: { resolve(answer: Answer): void; reject(error: Error): void };
-  /** What has come of the head, until it is whole. */
+  /** The part of the head received so far. */
   head: Buffer;
   answer: { readonly status: number; readonly headMs: number; readonly size: number } | undefined;
   bytes: number;
@@ -89,7 +89,7 @@ export async function connectTo(url: string): Promise<Client> {
   return { call: send, close: () => socket.terminate() };
 }
 
-/** One call on a connection of its own. */
+/** One call on its own connection. */
 export async function callOnce(url: string, call: Call): Promise<Answer> {
   const client = await connectTo(url);
   try {
@@ -99,7 +99,7 @@ export async function callOnce(url: string, call: Call): Promise<Answer> {
   }
 }
 
-/** Asks again when a server has no more patience, as clients do; the times are those of all of it. */
+/** Retries like clients when the server asks for a retry; the times include all attempts. */
 export async function callPatiently(url: string, call: Call): Promise<Answer & { readonly repeats: number }> {
   const started = performance.now();
   for (let repeats = 0; ; repeats += 1) {
@@ -114,12 +114,12 @@ export async function callPatiently(url: string, call: Call): Promise<Answer & {
   }
 }
 
-/** For the name of a row. */
+/** The method and path for the name of a row. */
 export function repeatsText(repeats: number): string {
   return repeats === 0 ? "" : `, asked for again ${repeats} ×`;
 }
 
-/** Errors when the answer has another status, with what it says. */
+/** Errors when the response has another status, with the text of its body. */
 export function expectStatus(answer: Answer, status: number, what: string): void {
   if (answer.status === status) return;
   throw new Error(`${what} was answered ${answer.status} ${Buffer.from(answer.body).toString().slice(0, 200).trim()}`);
@@ -132,7 +132,7 @@ function requestOf(host: string, { method = "GET", path, token, send }: Call): B
   return Buffer.concat([Buffer.from(head), send ?? new Uint8Array()]);
 }
 
-/** The answer, once all of it has come. */
+/** The response, once it has arrived completely. */
 function receive(pending: Pending, chunk: Buffer): Answer | undefined {
   let part = chunk;
   if (!pending.answer) {

@@ -1,4 +1,4 @@
-// A process of its own: many clients that read one document at once and throw it away.
+// A separate process: many clients that read one document concurrently and discard it.
 
 import { z } from "zod";
 
@@ -13,7 +13,7 @@ const loadShape = z.object({
   clients: z.number(),
 });
 
-/** `absent` says why the document is not offered. */
+/** `absent` says why the channel does not offer the document. */
 export const clientsShape = z.object({ absent: z.string().optional() });
 
 export type ClientsLoad = z.infer<typeof loadShape>;

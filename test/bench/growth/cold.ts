@@ -1,4 +1,4 @@
-// How long a server takes from its start to its first answers, when all that documents are made of is there.
+// The time from a server's start to its first responses when all derived data exists.
 
 import { join } from "node:path";
 

@@ -1,15 +1,15 @@
-// The documents that are measured, where they are, and how long a reader of a new package may wait for them.
+// The measured documents, their paths, and the time limit for a reader to see a new package.
 
 import { SUBDIR } from "./channel-files.ts";
 import type { Answer } from "./client.ts";
 
 export type GrowthDocument = {
   readonly name: string;
-  /** Of the channel `admin/main`. */
+  /** Path below the channel `admin/main`. */
   readonly path: string;
   /** Large channels do not offer it. */
   readonly isLimited?: boolean;
-  /** The most ms from a publish to the end of the first read, for 95 of 100, in channels of up to so many records. */
+  /** The most ms from a publish to the end of the first read, for 95 of 100, in channels of up to this size. */
   readonly visible?: readonly { readonly upTo: number; readonly ms: number }[];
 };
 
@@ -31,7 +31,7 @@ export const REPODATA_ZST: GrowthDocument = {
 };
 export const REPODATA: GrowthDocument = ofSubdir("repodata.json");
 
-/** In the order in which they are made from nothing. */
+/** In the order in which a full build produces them. */
 export const DOCUMENTS: readonly GrowthDocument[] = [
   SHARDS,
   REPODATA_ZST,
@@ -51,7 +51,7 @@ export function whyAbsent(
   return isLimited === true && answer.status === 404 ? Buffer.from(answer.body).toString() : undefined;
 }
 
-/** In a channel of so many records; undefined when there is no such target. */
+/** The limit for a channel of this many records; undefined when there is no target. */
 export function mostVisible({ visible }: GrowthDocument, records: number): number | undefined {
   return visible?.find(({ upTo }) => records <= upTo)?.ms;
 }

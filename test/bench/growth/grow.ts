@@ -8,9 +8,9 @@ import { type PublishAndReadLoad, timesShape } from "./publish-and-read.ts";
 import { attempt } from "./rows.ts";
 import type { Site } from "./site.ts";
 
-/** Of the smallest channel, which the others are compared with. */
+/** The size of the smallest channel, the reference for the others. */
 export const REFERENCE_RECORDS = 100;
-/** Of 95 of 100 publishes, to what they take in the small channel by turns. */
+/** The limit of the ratio, for 95 of 100 publishes, to alternate publishes to the small channel. */
 export const PUBLISH_RATIO = 1.3;
 export const PUBLISH_FULL = "publish at 100 %, by turns with the small channel";
 export const PUBLISH_COMPARED = "p95 of these";
@@ -20,7 +20,7 @@ const WARM_UP = 20;
 const PER_STEP = 30;
 const TURNS = 4;
 const PER_TURN = 50;
-/** The size for which the design gives a number, and up. */
+/** This size, for which the design has a number, and larger. */
 const RATIO_FROM = 100_000;
 
 /** `reference` has a channel of `REFERENCE_RECORDS`. Errors when the channel cannot be filled. */
@@ -41,7 +41,7 @@ async function growBeside(site: Site, server: RunningServer, reference: Measured
       .growTo(Math.round((records * step) / STEPS), (done) => bar.update(done, records, "records"))
       .finally(bar.stop);
     seeding += performance.now() - started;
-    // What the disk has still to do is not the publishes'.
+    // Work that the disk has still to do must not count for the publishes.
     await output(["sync"], { timeoutMs: 600_000 });
     const what = `publish at ${(100 / STEPS) * step} %`;
     rows.push(...(await attempt(what, async () => [rowOf(what, await own(PER_STEP))])));
@@ -50,7 +50,7 @@ async function growBeside(site: Site, server: RunningServer, reference: Measured
   return [{ what: "seeding, each record", unit: "ms", samples: [seeding / records] }, ...rows, ...compared];
 }
 
-/** By turns, so that a drift of the machine hits both. */
+/** Alternately, so that a drift of the machine affects both. */
 async function compare(
   { records, nextSeries }: Site,
   own: (count: number) => Promise<number[]>,

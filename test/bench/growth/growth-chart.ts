@@ -1,4 +1,4 @@
-// The chart of this measurement: what a channel's size costs, beside what it may cost.
+// The chart of this measurement: the cost of a channel's size, beside its limit.
 
 import { type Finding, medianOf } from "../report.ts";
 import { drawChart, type Point, type Series } from "./chart.ts";
@@ -96,7 +96,7 @@ function peersOf(findings: readonly Finding[], factor = 1): Point[] {
   return findings.map(({ records = 0, peer }) => [records, factor * medianOf(peer?.samples ?? [])]);
 }
 
-/** The largest of each size. */
+/** The largest value of each size. */
 function largest(findings: readonly Finding[]): Point[] {
   const bySize = Map.groupBy(findings, ({ records = 0 }) => records);
   return [...bySize].map(([records, each]) => [records, Math.max(...each.map(({ value }) => value))]);

@@ -1,4 +1,4 @@
-// `growth`: one channel after the other, each ten times as large, and what its size costs: publishes, documents, memory.
+// `growth`: channels, each ten times as large as the one before, and the cost of size: publishes, documents, memory.
 
 import { createProgressBar } from "../../../src/cli/progress.ts";
 import { type Bench, GB, type Measurement } from "../bench.ts";
@@ -20,7 +20,7 @@ import { visible } from "./visible.ts";
 type Part = { readonly topic: Topic; readonly measure: (site: Site) => Promise<readonly Row[]> };
 
 const SIZES = [100, 1000, 10_000, 100_000, 1_000_000];
-/** The database, what is derived from it, twice while it is made anew, and the largest document some times over. */
+/** The database, its derived data, twice during a rebuild, and several copies of the largest document. */
 const BYTES_PER_RECORD = 14_000;
 
 export const growth: Measurement = {
@@ -71,7 +71,7 @@ async function measureSize(bench: Bench, records: number, { peers, reference }: 
     const site = await openSite(bench, records, bar);
     for (const [at, { topic, measure: part }] of parts.entries()) {
       bar.update(at, parts.length, `parts, ${records} records: ${TOPICS[topic]}`);
-      // Nothing else says anything of a channel that could not be filled.
+      // No other row reports a channel that could not be filled.
       add(topic, topic === "publish" ? await part(site) : await attempt("all of it", () => part(site)));
     }
   } catch (error) {

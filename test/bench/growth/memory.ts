@@ -1,4 +1,4 @@
-// How much memory the server has when many read the same document at once.
+// The memory of the server while many clients read the same document.
 
 import { MB } from "../bench.ts";
 import type { Row } from "../report.ts";
@@ -15,7 +15,7 @@ export const MOST_MEMORY = 300;
 const CLIENTS = 50;
 const MOST = { of: "value", is: "at most", number: MOST_MEMORY } as const;
 
-/** A server for each document: what one leaves behind is not the next one's. */
+/** One server per document: leftovers of one must not count for the next. */
 export async function memory(site: Site): Promise<readonly Row[]> {
   const rows: Row[] = [];
   for (const document of DOCUMENTS) rows.push(...(await attempt(document.name, () => ofDocument(site, document))));

@@ -1,4 +1,4 @@
-// Every document made from nothing: how long, how large, with how much memory, and how near to the smallest it could be.
+// Full builds of every document: time, size, memory, and the ratio to the smallest possible size.
 
 import { MB } from "../bench.ts";
 import type { Row } from "../report.ts";
@@ -15,10 +15,10 @@ export const ZST_SIZE = `size of ${REPODATA_ZST.name}`;
 export const ZST_COMPARED = `${ZST_SIZE}, beside all of it at once`;
 export const PEAK_OF_BUILD = "peak memory for ";
 export const SIZE_RATIO = 1.07;
-/** In smaller channels the few cuts say little. */
+/** In smaller channels the few boundaries say little. */
 const SIZE_FROM = 100_000;
 
-/** One after the other: those of one family share what they are made of. */
+/** One after the other: the documents of one family share their derived data. */
 export async function fromNothing(site: Site): Promise<readonly Row[]> {
   await site.removeIndex();
   return await site.serve(async (server) => {

@@ -1,4 +1,4 @@
-// A process of its own: publishes packages one after the other, reads a document at once after each, and prints the times.
+// A separate process: publishes packages one by one, reads a document after each, and prints the times.
 
 import { decode } from "@msgpack/msgpack";
 import { z } from "zod";
@@ -12,22 +12,22 @@ const loadShape = z.object({
   url: z.string(),
   token: z.string(),
   series: z.string(),
-  /** Nothing is read without it. */
+  /** Without it the process reads nothing. */
   document: z.object({ name: z.string(), path: z.string(), isLimited: z.boolean().optional() }).optional(),
   publishes: z.number(),
-  /** Ends after so many when they have taken longer than `budgetMs`. */
+  /** Ends after this many once they have taken longer than `budgetMs`. */
   least: z.number(),
   budgetMs: z.number(),
 });
 
-/** ms of each; a read begins when the publish has been answered. */
+/** ms of each; a read starts after the response to the publish. */
 export const timesShape = z.object({
   publish: z.array(z.number()),
-  /** To the end of the body; of the shard, after that of the index, where there are shards. */
+  /** Until the end of the body; where there are shards, of the shard that is read after the index. */
   read: z.array(z.number()),
-  /** To the end of the head; of the index alone where there are shards. */
+  /** Until the end of the head; where there are shards, of the index alone. */
   first: z.array(z.number()),
-  /** Why the document is not offered. */
+  /** Why the channel does not offer the document. */
   absent: z.string().optional(),
 });
 
@@ -69,7 +69,7 @@ async function run(load: PublishAndReadLoad): Promise<PublishAndReadTimes> {
   return times;
 }
 
-/** It makes the document, so that what is measured is what a publish adds. */
+/** Builds the document, so that the measured time is what a publish adds. */
 async function firstRead(client: Client, document: Document): Promise<string | undefined> {
   const answer = await client.call({ path: document.path });
   const absent = whyAbsent(document, answer);
@@ -84,7 +84,7 @@ async function readAfter(client: Client, document: Document, made: Package): Pro
   return { read: answer.endMs, first: answer.headMs };
 }
 
-/** The index, and the shard of the new name that is found in it; unpacking them is not counted. */
+/** Reads the index and the shard of the new name in it; unpacking does not count. */
 async function readShard(client: Client, { path }: Document, made: Package): Promise<{ read: number; first: number }> {
   const index = await client.call({ path, keep: true });
   expectStatus(index, 200, path);
@@ -100,7 +100,7 @@ async function readShard(client: Client, { path }: Document, made: Package): Pro
   return { read: index.endMs + shard.endMs, first: index.endMs };
 }
 
-/** Nothing here reads bzip2. */
+/** This process cannot decompress bzip2. */
 async function requireIn(client: Client, { name, path }: Document, made: Package): Promise<void> {
   if (name === SHARDS.name || name.endsWith(".bz2")) return;
   const answer = await client.call({ path, keep: true });

@@ -1,4 +1,4 @@
-// Publishes small packages one by one over a kept connection, and takes them away again.
+// Publishes small packages one by one over a kept connection, and deletes them again.
 
 import { buildPackage } from "../../support/package-builder.ts";
 import { SUBDIR } from "./channel-files.ts";
@@ -6,16 +6,16 @@ import { type Client, expectStatus } from "./client.ts";
 
 export type PublisherOptions = {
   readonly token: string;
-  /** Of `admin`. */
+  /** A token of `admin`. */
   readonly channel: string;
-  /** No two of the same channel have the same. */
+  /** Distinct for each publisher of a channel. */
   readonly series: string;
 };
 
 export type Publisher = {
-  /** Each package has a name that was not there before. */
+  /** Each package has a new name. */
   publish(): Promise<{ readonly name: string; readonly fileName: string; readonly ms: number }>;
-  /** Deletes all that was published, so that the channel is as large as before. */
+  /** Deletes all published packages, so that the channel is as large as before. */
   remove(): Promise<void>;
 };
 
@@ -24,7 +24,7 @@ export function createPublisher(client: Client, { token, channel, series }: Publ
   const published: string[] = [];
   return {
     publish: async () => {
-      // All over the order of names, as those of many publishers are.
+      // Names spread over the alphabet, as those of many publishers are.
       const name = `${Bun.hash(`${series} ${published.length}`).toString(36)}-${series}`;
       const built = buildPackage({ name, version: "1.0", subdir: SUBDIR, depends: ["python >=3.9"] });
       const answer = await client.call({ method: "PUT", path: `${base}/${built.fileName}`, token, send: built.bytes });

@@ -1,10 +1,10 @@
-// Numbers that look random and are the same each time.
+// Pseudorandom numbers that are the same each time.
 
 export type Random = {
   below(limit: number): number;
   pick<T>(items: readonly T[]): T;
   hex(digits: number): string;
-  /** Changes the order in place. */
+  /** Shuffles in place. */
   shuffle(items: Uint32Array): Uint32Array;
 };
 

@@ -1,4 +1,4 @@
-// Making everything from nothing: by the command, and in the server while others want their answers.
+// Full builds of everything: by the command, and in the server beside other requests.
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ const REINDEX = "reindex";
 const BUILD = `${REPODATA_ZST.name} and ${SHARDS.name}`;
 const REINDEX_LIMIT_MS = 20 * 60_000;
 const MOST_MS = 100;
-/** Fewer say nothing of the slowest in a hundred. */
+/** Fewer samples say nothing about the slowest in a hundred. */
 const FEWEST = 20;
 
 export async function rebuild(site: Site): Promise<readonly Row[]> {

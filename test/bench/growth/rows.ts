@@ -1,8 +1,8 @@
-// Rows of the parts of this measurement; a part that fails loses only its own.
+// Rows of the parts of this measurement; a part that fails loses only its own rows.
 
 import type { Row } from "../report.ts";
 
-/** The tables, in their order. */
+/** The tables, in order. */
 export const TOPICS = {
   publish: "publish latency while the channel grows",
   nothing: "documents from nothing",
@@ -17,7 +17,7 @@ const MOST_TEXT = 160;
 
 export type Topic = keyof typeof TOPICS;
 
-/** Gives the rows of `work`; when it fails, a row that says why. */
+/** Returns the rows of `work`; when it fails, a row with the reason. */
 export async function attempt(what: string, work: () => Promise<readonly Row[]>): Promise<readonly Row[]> {
   try {
     return await work();
@@ -26,7 +26,7 @@ export async function attempt(what: string, work: () => Promise<readonly Row[]>)
   }
 }
 
-/** `why` has room in a table. */
+/** `why` must fit into a table cell. */
 export function missingRow(what: string, why: string): Row {
   return { what, unit: "", samples: [], missing: why.replace(/\s+/g, " ").replaceAll("|", "/").slice(0, MOST_TEXT) };
 }

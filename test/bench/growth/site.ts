@@ -1,4 +1,4 @@
-// A channel of one size on a data folder of its own; each part of the measurement starts a server of its own on it.
+// A channel of one size in its own data folder; each part of the measurement starts its own server on it.
 
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -14,16 +14,16 @@ export type Site = {
   readonly place: ServerFolder;
   readonly token: string;
   readonly seed: ChannelSeed;
-  /** How far it is, for whoever watches. */
+  /** Progress messages for a person. */
   readonly bar: ProgressBar;
-  /** What was published to it, so that no two series have the same packages. */
+  /** The names published so far, so that no two series publish the same packages. */
   nextSeries(): string;
   serve<T>(work: (server: RunningServer) => Promise<T>): Promise<T>;
-  /** Removes what documents are made of; no server may run. */
+  /** Removes the derived data; no server must run. */
   removeIndex(): Promise<void>;
 };
 
-/** Its channel is empty at first. */
+/** The channel is empty at first. */
 export async function openSite(bench: Bench, records: number, bar: ProgressBar): Promise<Site> {
   const place = await newFolder(bench);
   const seed = await createSeed(place.dataDir, records);

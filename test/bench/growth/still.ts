@@ -1,4 +1,4 @@
-// Documents that do not change, beside nginx.
+// Unchanged documents, compared with nginx.
 
 import { MB } from "../bench.ts";
 import type { Row } from "../report.ts";
@@ -9,12 +9,12 @@ import { attempt } from "./rows.ts";
 import type { Site } from "./site.ts";
 
 const RATIO = 0.8;
-/** A large document is not read often enough in less. */
+/** A shorter run reads a large document too rarely. */
 const SECONDS = 1;
 const LARGE_SECONDS = 4;
 const LARGE_BYTES = 10 * MB;
 
-/** Smaller documents cost a request and nothing else, which these show as well. */
+/** Smaller documents cost one request and nothing else, which these measure as well. */
 const FROM = 10_000;
 
 export async function still({ bench, records, serve }: Site): Promise<readonly Row[]> {
@@ -25,7 +25,7 @@ export async function still({ bench, records, serve }: Site): Promise<readonly R
       const measured = await attempt(name, async () => {
         const { bytes } = await callOnce(server.url, { path });
         const seconds = bytes > LARGE_BYTES ? LARGE_SECONDS : SECONDS;
-        // These cost the same whatever the document is.
+        // The cost of these does not depend on the document.
         const bodiless = name === REPODATA_ZST.name;
         return await unchangedRows(bench, { url: `${server.url}${path}`, seconds, bodiless, ratio: RATIO });
       });

@@ -1,4 +1,4 @@
-// How long after its publish a package has been read, for each document: read-your-writes, without waiting.
+// The time from a publish until the package has been read, for each document: read-your-writes, without waiting.
 
 import type { Row } from "../report.ts";
 import type { RunningServer } from "../server.ts";
@@ -10,7 +10,7 @@ import type { Site } from "./site.ts";
 
 const PER_RUN = 20;
 const LEAST = 3;
-/** How long one document may take: the larger the channel, the fewer samples. */
+/** The time budget of one document: the larger the channel, the fewer samples. */
 const BUDGET_MS = 5_000;
 const LARGE_BUDGET_MS = 20_000;
 const LARGE = 1_000_000;

@@ -1,4 +1,4 @@
-// A process of its own: reads a document, compresses it whole as well as can be, and prints what came of it.
+// A separate process: reads a document, compresses it as one file at the highest level, and prints the result.
 
 import { z } from "zod";
 

@@ -1,4 +1,4 @@
-// What is kept of one scope is seen in no other: not in another channel, view, section or layout.
+// Rows of one scope are visible in no other channel, view, section or layout.
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -22,7 +22,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** One of each thing that can be kept. */
+/** One row of each kind. */
 function fill(derived: Derived, scope: IndexScope): void {
   const row = { start: "", hash: "hash", size: 1, window: 1, blocks: Buffer.from("text") };
   derived.transact(() => {
@@ -46,7 +46,7 @@ function kept(derived: Derived, scope: IndexScope): unknown[] {
 const ALL = [1, 1, 1, 1, true];
 const NOTHING = [undefined, 0, 0, 0, false];
 
-test.each(OTHERS)("what is kept here is not seen in %j, and goes alone", (other) => {
+test.each(OTHERS)("rows of one scope are invisible in %j and are deleted alone", (other) => {
   const derived = openDerived(join(folder, `${JSON.stringify(other)}.db`), "codec");
   try {
     fill(derived, HERE);
@@ -64,7 +64,7 @@ test.each(OTHERS)("what is kept here is not seen in %j, and goes alone", (other)
   }
 });
 
-test.each(OTHERS)("a copy takes what is kept here, and leaves %j as it was", (other) => {
+test.each(OTHERS)("a copy takes the rows of its scope and leaves %j unchanged", (other) => {
   const [from, to] = ["from", "to"].map((name) => join(folder, `${name} ${JSON.stringify(other)}.db`)) as [
     string,
     string,

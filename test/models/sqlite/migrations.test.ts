@@ -26,7 +26,7 @@ function inDatabase<T>(work: (connection: Connection) => T): T {
   }
 }
 
-/** What this binary knows. */
+/** The migrations of this binary. */
 function newestSchema(): number {
   const connection = new Connection(":memory:");
   migrate(connection, 0);
@@ -39,7 +39,7 @@ function tablesOf(connection: Connection): string[] {
 }
 
 describe("an empty database", () => {
-  test("gets every migration, and each only once", () => {
+  test("gets every migration exactly once", () => {
     const applied = (connection: Connection): unknown => connection.query("SELECT * FROM schema_migration").all();
     inDatabase((connection) => {
       migrate(connection, 1000);
@@ -51,9 +51,9 @@ describe("an empty database", () => {
     });
   });
 
-  test("keeps nothing of a migration that fails in its middle", () => {
+  test("keeps nothing of a migration that fails halfway", () => {
     inDatabase((connection) => {
-      // The name of a table that the first migration makes after others.
+      // The name of a table that the first migration creates after others.
       connection.run("CREATE TABLE audit_event (x)");
       expect(() => migrate(connection, 1000)).toThrow("audit_event");
       expect(tablesOf(connection)).toEqual(["audit_event", "schema_migration"]);
@@ -65,7 +65,7 @@ describe("an empty database", () => {
     });
   });
 
-  test("that another process is writing to is not touched", () => {
+  test("that another process is writing to is left unchanged", () => {
     inDatabase((connection) => {
       inDatabase((other) => {
         other.run("BEGIN IMMEDIATE");
@@ -112,14 +112,14 @@ describe("a database of schema 1", () => {
         [name, disabled],
       );
     }
-    // Ids of users and owners differ, so that nobody takes one for the other.
+    // The ids of users and owners differ, so that a test notices when one is used for the other.
     connection.run("INSERT INTO user (id, owner_id, password_hash) VALUES (11, 1, ''), (12, 2, ''), (13, 3, '')");
     connection.run("INSERT INTO channel (owner_id, type, name, created) VALUES (1, 'conda', 'main', 0)");
     connection.run("INSERT INTO `grant` (user_id, owner_id, role, created) VALUES (12, 1, 'reader', 0)");
     connection.run("INSERT INTO `grant` (user_id, channel_id, role, created) VALUES (13, 1, 'publisher', 0)");
   }
 
-  test("keeps its roles, and hides what disabled users have, as it did before", () => {
+  test("keeps its roles after the upgrade, and hides what disabled users own", () => {
     inDatabase((connection) => {
       ofSchema1(connection);
       migrate(connection, 1000);
@@ -139,7 +139,7 @@ describe("a database of schema 1", () => {
     });
   });
 
-  test("still takes what that release writes, and roles that it gives count after the next upgrade", () => {
+  test("accepts writes of that old release after the upgrade, and roles granted there count after the next upgrade", () => {
     inDatabase((connection) => {
       ofSchema1(connection);
       migrate(connection, 1000);
@@ -172,18 +172,18 @@ describe("a database of a newer release", () => {
     });
   }
 
-  test("that this one still understands is used", async () => {
+  test("that this release still understands is used", async () => {
     await made(1);
     const server = await startTestApp({ folder });
     expect((await server.as("alice").get("/alice/noarch/repodata.json")).status).toBe(200);
     await server.close();
   });
 
-  test("that this one does not understand is refused by the server and by commands, and not changed", async () => {
+  test("that this release does not understand is refused by the server and by commands, and not changed", async () => {
     await made(98);
     const before = await Bun.file(path).bytes();
     const served = await condarium(["serve", "--data", folder, "--listen", "127.0.0.1:0"]);
-    const line = `condarium: The database needs a newer condarium: it asks for schema 98, this binary knows ${newestSchema()}. Nothing was changed.`;
+    const line = `condarium: The database needs a newer condarium: it requires schema 98, this binary supports ${newestSchema()}. Nothing was changed.`;
     expect(served).toEqual({ code: 1, stdout: "", stderr: `${line}\n` });
     const notes: string[] = [];
     const output = { line: () => {}, note: (text: string) => void notes.push(text), rows: () => {} };

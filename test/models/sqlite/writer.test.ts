@@ -11,13 +11,14 @@ import { bytesOf, jsonOf } from "../../support/answers.ts";
 import { startTestApp, type Actor, type TestApp } from "../../support/app.ts";
 import { outcomes, type ModelState, type Step, type StepAnswer } from "../../support/channel-model.ts";
 import { buildPackage } from "../../support/package-builder.ts";
+import { problemsOf } from "../../support/problems.ts";
 
 /** Two files, each in two versions of its bytes. */
 const VARIANTS = ["x", "y"].flatMap((name) =>
   ["first", "second"].map((text) => buildPackage({ name, version: "1", files: { "share/variant": text } })),
 );
 
-describe("units of work", () => {
+describe("write units", () => {
   let folder: string;
   let connection: Connection;
   let writer: Writer<Connection>;
@@ -49,7 +50,7 @@ describe("units of work", () => {
     });
   const commits = (): number => passed.filter((name) => name === "p7.committed").length;
 
-  /** What a stranger to the connection reads: what is committed. */
+  /** A read on a foreign connection: the committed state. */
   function stored(): string[] {
     const reader = new Connection(join(folder, "test.db"), { readonly: true });
     const rows = reader.query<{ name: string }, []>("SELECT name FROM item ORDER BY rowid").all();
@@ -57,7 +58,7 @@ describe("units of work", () => {
     return rows.map(({ name }) => name);
   }
 
-  test("commit nothing once their file is gone, and acknowledge nothing when it goes as they commit", async () => {
+  test("commit and acknowledge nothing once the database file is gone, also when it disappears during the commit", async () => {
     let looks = 0;
     let goneFrom = 1;
     const requireFiles = (): void => {
@@ -75,15 +76,15 @@ describe("units of work", () => {
     expect(stored()).toEqual(["while", "after"]);
   });
 
-  test("that wait at the same moment share a commit, and keep the order in which they came", async () => {
+  test("that wait together share a commit, in order of arrival", async () => {
     const names = Array.from({ length: 130 }, (_, at) => `n${at}`);
     expect(await Promise.all(names.map((name) => add(name)))).toEqual(names);
     expect(stored()).toEqual(names);
-    // 64 at a time; the first may go alone, as nobody waits yet.
+    // 64 at a time; the first can be alone, because no other waits yet.
     expect(commits()).toBeWithin(3, 5);
   });
 
-  test("never overlap, and each sees what those before it did", async () => {
+  test("never overlap, and each sees the changes of those before it", async () => {
     let inside = 0;
     const counts = await Promise.all(
       Array.from({ length: 20 }, (_, at) =>
@@ -100,7 +101,7 @@ describe("units of work", () => {
     expect(counts).toEqual(Array.from({ length: 20 }, (_, at) => at + 1));
   });
 
-  test("that fail take nothing of their neighbours with them", async () => {
+  test("that fail do not affect their neighbors", async () => {
     const failing = writer.run(async (tx) => {
       tx.run("INSERT INTO item VALUES ('half', NULL)");
       await Bun.sleep(1);
@@ -119,13 +120,13 @@ describe("units of work", () => {
     expect(stored()).toEqual(["a", "b", "c"]);
   });
 
-  test("are told of their end only after it is durable", async () => {
+  test("are notified only after their commit is durable", async () => {
     const done = add("a").then(() => passed.push("told"));
     await done;
     expect(passed).toEqual(["p6.in_tx", "p7.committed", "told"]);
   });
 
-  test("all fail when their commit does, leave nothing, and the next ones work", async () => {
+  test("all fail when their commit fails, leave nothing, and the next ones work", async () => {
     fault = "p6.in_tx";
     const failed = await Promise.allSettled([add("a"), add("b"), add("c")]);
     expect(failed.map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
@@ -135,7 +136,7 @@ describe("units of work", () => {
     expect(stored()).toEqual(["b", "d"]);
   });
 
-  test("meet a full disk: what does not fit is told so, and what fits goes on", async () => {
+  test("that do not fit on a full disk are reported as such, and those that fit continue", async () => {
     connection.run("PRAGMA max_page_count = 40");
     const outcome = await Promise.allSettled([add("a", 1000), add("big", 500_000), add("b", 1000)]);
     expect(outcome[1]).toMatchObject({ status: "rejected", reason: { name: "AppError", code: "no-space" } });
@@ -145,7 +146,7 @@ describe("units of work", () => {
     expect(stored()).toEqual([...kept, "c"]);
   });
 
-  test("are refused past ten thousand that wait, and none of those before", async () => {
+  test("are refused past ten thousand waiting, and none of those before", async () => {
     const [begun, held] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     const first = writer.run(async () => {
       begun.resolve();
@@ -161,8 +162,8 @@ describe("units of work", () => {
   });
 });
 
-describe("changes from many sides", () => {
-  test("always end as some order of them would, and documents hold just what can be downloaded", async () => {
+describe("concurrent changes", () => {
+  test("end as some serial order of them would, and documents hold exactly the downloadable files", async () => {
     const server = await startTestApp();
     const alice = await server.addUser("alice");
     let round = 0;
@@ -196,15 +197,13 @@ describe("changes from many sides", () => {
         }),
         { numRuns: 25 },
       );
-      const problems: unknown[] = [];
-      await server.app.verify({ level: "full", onProblem: (problem) => void problems.push(problem) });
-      expect(problems).toEqual([]);
+      expect(await problemsOf(server, "full")).toEqual([]);
     } finally {
       await server.close();
     }
   });
 
-  test("all make what they need together: a channel, a package, a version, a blob", async () => {
+  test("create together what they need: a channel, a package, a version, a blob", async () => {
     const server = await startTestApp();
     const alice = await server.addUser("alice");
     try {
@@ -215,7 +214,7 @@ describe("changes from many sides", () => {
         alice.put(`/api/packages/alice/conda/${channel}/${builds[at]?.fileName}`, builds[at]?.bytes ?? null);
       const first = await Promise.all(builds.map((_, at) => put("first", at)));
       expect(first.map(({ status }) => status)).toEqual(builds.map(() => 201));
-      // The same bytes into many channels at once, while they are deleted from the first.
+      // The same bytes into many channels concurrently, while they are deleted from the first.
       const moving = builds.flatMap((built, at) => [
         put(`to-${at % 3}`, at),
         alice.delete(`/alice/first/noarch/${built.fileName}`),
@@ -252,7 +251,7 @@ async function make(server: TestApp, alice: Actor, step: Step): Promise<StepAnsw
   }
 }
 
-/** What everyone can see of the channels, checked against itself: every document, and every file it names. */
+/** Everything that users can see of the channels, checked for consistency: every document, and every file it names. */
 async function look(server: TestApp, alice: Actor, channels: readonly string[]): Promise<ModelState> {
   const state: Record<string, { isPublic: boolean; files: Record<string, string> }> = {};
   for (const channel of channels) {

@@ -27,9 +27,9 @@ function runs(count: number): Uint8Array {
   return Buffer.concat(parts);
 }
 
-describe("decodes", () => {
+describe("the bzip2 decoder", () => {
   const samples: [string, Uint8Array][] = [
-    ["nothing", new Uint8Array(0)],
+    ["no bytes", new Uint8Array(0)],
     ["one byte", bytes("x")],
     ["text", sample],
     ["all byte values", Uint8Array.from({ length: 70_000 }, (_, index) => (index * index) >> 3)],
@@ -37,26 +37,26 @@ describe("decodes", () => {
     ["several blocks", Uint8Array.from({ length: 350_000 }, (_, index) => (index * 7919) >> 9)],
     ["a run longer than a block", new Uint8Array(3_000_000)],
   ];
-  test.each(samples)("%s", (_, original) => {
+  test.each(samples)("decodes %s", (_, original) => {
     expect(Buffer.compare(decode([bzip2(original)]), original)).toBe(0);
     expect(Buffer.compare(decode([Bzip2.compressFile(original, undefined, 9)]), original)).toBe(0);
   });
 
-  test("chunks of any size", () => {
+  test("decodes chunks of any size", () => {
     const single = Array.from(packed, (byte) => Uint8Array.of(byte));
     expect(decode([new Uint8Array(0), ...single]).equals(sample)).toBe(true);
   });
 
-  test("only as much as is asked for", () => {
+  test("decodes only as much as is requested", () => {
     const decoder = decompressBzip2([Bzip2.compressFile(new Uint8Array(20_000_000), undefined, 9)]);
     expect(decoder.next().value?.length).toBeLessThanOrEqual(1024 ** 2);
     decoder.return();
   });
 });
 
-describe("refuses", () => {
+describe("the bzip2 decoder", () => {
   const cases: [string, string, Uint8Array][] = [
-    ["something else", "bzip2-corrupt", bytes("PK\u0003\u0004")],
+    ["data of another kind", "bzip2-corrupt", bytes("PK\u0003\u0004")],
     ["a block size of zero", "bzip2-corrupt", withByte(packed, 3, 0x30)],
     ["a second stream", "bzip2-several-streams", Buffer.concat([packed, bzip2(bytes("more"))])],
     ["a second stream of nothing", "bzip2-several-streams", Buffer.concat([packed, bzip2(new Uint8Array(0))])],
@@ -68,28 +68,28 @@ describe("refuses", () => {
     ["a wrong checksum of the stream", "bzip2-corrupt", withByte(packed, packed.length - 2, (packed.at(-2) ?? 0) ^ 1)],
     ["a randomised block", "bzip2-corrupt", withByte(packed, 14, (packed[14] ?? 0) | 0x80)],
   ];
-  test.each(cases)("%s", async (_, rule, broken) => {
+  test.each(cases)("refuses %s", async (_, rule, broken) => {
     expect(await ruleOf(() => decode([broken]))).toBe(rule);
   });
 
-  test("a stream that is cut anywhere", async () => {
+  test("refuses a stream truncated anywhere", async () => {
     for (let length = 0; length < packed.length; length += 1) {
       expect([length, await ruleOf(() => decode([packed.subarray(0, length)]))]).toEqual([length, "bzip2-corrupt"]);
     }
   });
 
-  test("a block that uses no byte, and a run without its length, as libbz2 does", () => {
+  test("refuses a block that uses no byte, and a run without its length, as libbz2 does", () => {
     expect(() => decode([oneBlock({ used: "0".repeat(16), symbols: "" })])).toThrow("uses no byte at all");
-    // Four times the one byte: RUNB, RUNA and the end of the block.
+    // Four repetitions of the one byte: RUNB, RUNA and the end of the block.
     const used = `${binary(1 << 9, 16)}${binary(1 << 14, 16)}`;
     expect(() => decode([oneBlock({ used, symbols: "10011" })])).toThrow("a run ends without its length");
   });
 
-  test("a run that never ends, at once", () => {
+  test("refuses an endless run at once", () => {
     expect(() => decode([endlessRun()])).toThrow("a run is longer than a block");
   });
 
-  test("or decodes like compressjs, whatever byte changes", () => {
+  test("refuses a stream with any one byte changed, or decodes it like compressjs", () => {
     const change = fc.record({ at: fc.nat(packed.length - 1), byte: fc.integer({ min: 0, max: 255 }) });
     fc.assert(
       fc.property(change, ({ at, byte }) => {
@@ -117,12 +117,12 @@ function withByte(original: Uint8Array, at: number, byte: number): Uint8Array {
   return changed;
 }
 
-/** A block of nothing but RUNB codes, whose weights would pass 2^31 and come round again. */
+/** A block of only RUNB codes, whose weights would exceed 2^31 and wrap around. */
 function endlessRun(): Uint8Array {
   return oneBlock({ used: binary(1 << 15, 16) + binary(1 << 15, 16), symbols: "10".repeat(5000) });
 }
 
-/** A stream that begins with a block; `used` says which bytes it has, one or none. */
+/** A stream that starts with a block; `used` says which bytes it has, one or none. */
 function oneBlock({ used, symbols }: { used: string; symbols: string }): Uint8Array {
   const table = `${binary(1, 5)}01000`; // lengths: RUNA 1, RUNB 2, end of block 2
   const bits = [

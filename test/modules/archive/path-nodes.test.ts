@@ -5,7 +5,7 @@ import { createPathNodes, type PathNode } from "../../../src/modules/archive/pat
 
 const kinds = ["file", "directory", "symlink", "hardlink", "implied"] as const;
 
-test("nodes are what a map would hold, whatever the paths", () => {
+test("path nodes equal a map of the same paths, for any paths", () => {
   const path = fc.oneof(fc.string({ unit: "grapheme", maxLength: 6 }), fc.constantFrom("a", "a/b", "é", "文件"));
   const entry = fc.record({ path, kind: fc.constantFrom(...kinds), size: fc.nat(2 ** 40) });
   fc.assert(
@@ -24,7 +24,7 @@ test("nodes are what a map would hold, whatever the paths", () => {
   );
 });
 
-test("a path is marked once, and no longer among those without a mark", () => {
+test("a path is marked once, and then is not among the unmarked paths", () => {
   const nodes = createPathNodes();
   nodes.set("a", { kind: "file", size: 1 });
   nodes.set("b", { kind: "symlink", size: 0 });
@@ -34,7 +34,7 @@ test("a path is marked once, and no longer among those without a mark", () => {
   expect(nodes.has("c")).toBe(false);
 });
 
-test("hundreds of thousands of paths are found again, and long ones beside them", () => {
+test("path nodes find hundreds of thousands of paths again, and long ones among them", () => {
   const nodes = createPathNodes();
   const long = `${"é".repeat(4000)}/`;
   for (let at = 0; at < 200_000; at++) nodes.set(`lib/${at}`, { kind: "file", size: at });
@@ -44,7 +44,7 @@ test("hundreds of thousands of paths are found again, and long ones beside them"
   expect(nodes.get("lib/200000")).toBeUndefined();
 });
 
-test("a set of hashes has what was added and nothing else", () => {
+test("a hash set contains the added hashes and nothing else", () => {
   const set = createHashSet();
   const hashOf = (at: number): number => Number(Bun.hash(`path ${at}`));
   for (let at = 0; at < 50_000; at++) {

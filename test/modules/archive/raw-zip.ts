@@ -1,4 +1,4 @@
-// A ZIP writer that can lie: every field of a header may be set apart from what it should be.
+// A ZIP writer that can lie: every header field can be set to a wrong value.
 
 import { crc32 } from "node:zlib";
 
@@ -7,7 +7,7 @@ type RawHeader = {
   readonly name: string | Uint8Array;
   readonly flags: number;
   readonly method: number;
-  /** The version of ZIP that is needed to read the member. */
+  /** The ZIP version that is needed to read the member. */
   readonly version: number;
   readonly crc: number;
   readonly size: number;
@@ -18,7 +18,7 @@ type RawHeader = {
 type RawCentralHeader = RawHeader & {
   readonly comment: string;
   readonly attributes: number;
-  /** Says in its upper byte whose attributes those are: 0 for DOS, 3 for Unix. */
+  /** Its upper byte names the system of the attributes: 0 for DOS, 3 for Unix. */
   readonly madeBy: number;
   readonly disk: number;
   readonly offset: number;
@@ -27,7 +27,7 @@ type RawCentralHeader = RawHeader & {
 export type RawEntry = {
   readonly name: string;
   readonly data: Uint8Array;
-  /** What is written into both headers, then into one of them. */
+  /** The values of both headers, then overrides for one of them. */
   readonly both?: Partial<RawHeader>;
   readonly local?: Partial<RawHeader>;
   readonly central?: Partial<RawCentralHeader>;
@@ -49,10 +49,10 @@ type RawEnd = {
 
 export type RawZipOptions = {
   readonly end?: Partial<RawEnd>;
-  /** Bytes between the members and the directory, and behind everything. */
+  /** Bytes between the members and the directory, and behind the end record. */
   readonly beforeDirectory?: Uint8Array;
   readonly afterEnd?: Uint8Array;
-  /** Adds zip64 end records, which may lie too. */
+  /** Adds zip64 end records, which can lie too. */
   readonly zip64?: Partial<Pick<RawEnd, "count" | "size" | "offset"> & { locator: number }>;
 };
 

@@ -1,4 +1,4 @@
-// What the tests of the archive readers share: files to read from, and the rule of a refusal.
+// Shared by the tests of the archive readers: files to read from, and the rule of a refusal.
 
 import { afterAll } from "bun:test";
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
@@ -17,7 +17,7 @@ export function createReporter(): { warn(rule: string): void; readonly rules: st
   return { warn: (rule) => void rules.push(rule), rules };
 }
 
-/** A folder for the tests of one file; gone when they end. */
+/** A folder for the tests of one file; deleted when they end. */
 export function useTempFolder(): { write(bytes: Uint8Array, name?: string): string } {
   const folder = mkdtempSync(join(tmpdir(), "condarium-archive-"));
   afterAll(() => rmSync(folder, { recursive: true }));
@@ -39,7 +39,7 @@ export async function withOpenFile<T>(path: string, use: (fd: number) => Promise
   }
 }
 
-/** The rule that refuses, or undefined when nothing does; anything else that is thrown goes on. */
+/** The rule that refuses, or undefined when none does; other errors are rethrown. */
 export async function ruleOf(attempt: () => unknown): Promise<string | undefined> {
   try {
     await attempt();
@@ -50,7 +50,7 @@ export async function ruleOf(attempt: () => unknown): Promise<string | undefined
   }
 }
 
-/** Reads a tar as a package is read: with its tree, and with the contents of what `isWanted` names. */
+/** Reads a tar like a package: with its tree, and with the contents of the members that `isWanted` selects. */
 export function readTar(
   chunks: readonly Uint8Array[],
   isWanted: (path: string) => boolean = () => false,

@@ -16,7 +16,7 @@ const rawPax = (data: string, type = "x"): TarMember => ({ path: "pax", type, da
 const gnu = (type: "L" | "K", name: string): TarMember => ({ path: "././@LongLink", type, data: `${name}\0` });
 const symlink = (path: string, link: string): TarMember => ({ path, type: "2", link });
 const hardlink = (path: string, link: string): TarMember => ({ path, type: "1", link });
-/** Writes text into the header, before its checksum is made. */
+/** Writes text into the header before its checksum is computed. */
 const put = (offset: number, text: string): Pick<TarMember, "edit"> => ({
   edit: (header) => header.set(Buffer.from(text, "latin1"), offset),
 });
@@ -24,7 +24,7 @@ const put = (offset: number, text: string): Pick<TarMember, "edit"> => ({
 const magic = (text: string): Pick<TarMember, "edit"> => put(257, text);
 const gnuMagic = magic("ustar  \0");
 const noMagic = magic("\0".repeat(8));
-/** Cut at 100 bytes it ends in `/`, as Python and Rust write it in front of the whole name. */
+/** Truncated at 100 bytes it ends in `/`, as Python and Rust write it in front of the complete name. */
 const cutAtSlash = `${"x".repeat(99)}/file`;
 const base256 = (value: bigint): string => {
   const field = Buffer.alloc(12);
@@ -42,8 +42,8 @@ function pathsOf(members: readonly TarMember[]): string[] {
   return read(members).members.map(({ path }) => path);
 }
 
-describe("reads", () => {
-  test("files, directories and links, with their modes", () => {
+describe("the tar reader", () => {
+  test("reads files, directories and links with their modes", () => {
     const archive = [
       { path: "bin/", mode: 0o700 },
       { ...file, mode: 0o755 },
@@ -135,15 +135,15 @@ describe("reads", () => {
     ["a directory after what is in it", [file, { path: "bin/" }], ["bin/tool", "bin"]],
     ["a hard link to a hard link", [file, hardlink("b", "bin/tool"), hardlink("c", "./b")], ["bin/tool", "b", "c"]],
   ];
-  test.each(paths)("%s", (_, archive, expected) => {
+  test.each(paths)("reads %s", (_, archive, expected) => {
     expect(pathsOf(archive)).toEqual(expected);
   });
 
-  test("zeros behind the end mark, whatever their number", () => {
+  test("reads any number of zeros behind the end mark", () => {
     expect(read([file], new Uint8Array(10_240)).members).toHaveLength(1);
   });
 
-  test("the target of a link from a header before it", () => {
+  test("reads the target of a link from the pax or GNU header before it", () => {
     const byPax = [pax({ linkpath: "x".repeat(200) }), symlink("a", "")];
     expect(read([...byPax, gnu("K", "y".repeat(200)), symlink("b", "")]).members.map(({ link }) => link)).toEqual([
       "x".repeat(200),
@@ -151,7 +151,7 @@ describe("reads", () => {
     ]);
   });
 
-  test("the same whatever the chunks", () => {
+  test("reads the same from chunks of any size", () => {
     const bytes = tar([file, { path: long, data: "x".repeat(1500) }, symlink("a", "b"), { path: "empty" }]);
     const whole = readTar([bytes], () => true);
     const cut = (lengths: readonly number[]): Uint8Array[] => {
@@ -169,7 +169,7 @@ describe("reads", () => {
   });
 });
 
-describe("warns of", () => {
+describe("the tar reader's warnings", () => {
   const cases: [string, string[], TarMember[]][] = [
     ["a link to an absolute path", ["external-link"], [symlink("a", "/usr/lib/a")]],
     ["a link that climbs out", ["external-link"], [symlink("lib/a", "../../a")]],
@@ -195,14 +195,14 @@ describe("warns of", () => {
     ["nothing where directories differ in case", [], [{ path: "Lib/a" }, { path: "lib/b" }]],
     ["nothing where a name only begins like a reserved one", [], [{ path: "console.js" }, { path: "com10" }]],
   ];
-  test.each(cases)("%s", (_, warnings, archive) => {
+  test.each(cases)("report %s", (_, warnings, archive) => {
     expect(read(archive).warnings).toEqual(warnings);
   });
 });
 
-describe("refuses", () => {
+describe("the tar reader", () => {
   const zeros = new Uint8Array(1024);
-  /** Below a magic, something where only some readers look. */
+  /** A value below the magic, at a position that only some readers read. */
   const strays: [what: string, magic: string, offset: number, stray: string][] = [
     ["a prefix in a header of GNU tar", "ustar  \0", 345, "etc"],
     ["a prefix in a header without magic", "\0".repeat(8), 345, "etc"],
@@ -482,27 +482,27 @@ describe("refuses", () => {
     ["a hard link beyond a link", "tar-through-link", [file, symlink("lib", "/etc"), hardlink("lib/a", "bin/tool")]],
   ];
   test.each(cases.map(([name, rule, archive, end = zeros]) => [name, rule, tar(archive, end)] as const))(
-    "%s",
+    "refuses %s",
     async (_, rule, bytes) => {
       expect(await ruleOf(() => readTar([bytes]))).toBe(rule);
     },
   );
 
-  test("an archive that is cut anywhere", async () => {
+  test("refuses an archive truncated anywhere", async () => {
     const bytes = tar([file, { path: long, data: "x" }, gnu("L", long + "2"), { path: "b", data: "y".repeat(600) }]);
     for (let length = 0; length < bytes.length; length += 64) {
       expect([length, await ruleOf(() => readTar([bytes.subarray(0, length)]))]).toEqual([length, "tar-cut"]);
     }
   });
 
-  test("more members than the limit, counting headers that only describe one", async () => {
+  test("refuses more members than the limit, counting headers that only describe a member", async () => {
     const bytes = tar([pax({ mtime: "1" }), file, pax({ mtime: "1" }), { path: "b" }]);
     const attempt = (members: number) => ruleOf(() => readTar([bytes], undefined, { bytes: Infinity, members }));
     expect(await attempt(4)).toBeUndefined();
     expect(await attempt(3)).toBe("member-count");
   });
 
-  test("paths that would fill the memory", async () => {
+  test("refuses paths that would fill the memory", async () => {
     const deep = `${"x".repeat(200)}/`.repeat(19);
     const bytes = tar(Array.from({ length: 9000 }, (_, index) => ({ path: deep + index })));
     expect(await ruleOf(() => readTar([bytes]))).toBe("path-length");

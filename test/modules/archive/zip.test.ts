@@ -19,7 +19,7 @@ const deflated = (text: string, extra: Partial<RawEntry["both"]> = {}): RawEntry
   return { name: "deflated", data: packed, both: { method: 8, size: text.length, crc: crc32(bytes(text)), ...extra } };
 };
 
-/** Reads all members; gives their names and texts, and what was warned of. */
+/** Reads all members; returns their names and texts, and the warnings. */
 function read(zip: Uint8Array): Promise<{ members: Record<string, string>; warnings: string[] }> {
   return withOpenFile(folder.write(zip), async (fd) => {
     const reporter = createReporter();
@@ -33,7 +33,7 @@ function read(zip: Uint8Array): Promise<{ members: Record<string, string>; warni
   });
 }
 
-describe("reads", () => {
+describe("the ZIP reader", () => {
   const both = { "first.txt": "hello", "second.txt": "world, again" };
   const accepted: [string, Uint8Array, Record<string, string>, string[]][] = [
     ["an empty ZIP", rawZip([]), {}, []],
@@ -122,20 +122,20 @@ describe("reads", () => {
         ]),
     ),
   ];
-  test.each(accepted)("%s", async (_, zip, members, warnings) => {
+  test.each(accepted)("reads %s", async (_, zip, members, warnings) => {
     expect(await read(zip)).toEqual({ members, warnings });
   });
 
-  test("a member larger than one chunk, to the last byte", async () => {
+  test("reads a member larger than one chunk to the last byte", async () => {
     const large = Buffer.alloc(2_500_001, "condarium");
     const { members } = await read(rawZip([{ name: "large", data: large }]));
     expect(members.large).toBe(large.toString());
   });
 });
 
-describe("refuses", () => {
+describe("the ZIP reader", () => {
   const cases: [string, string, Uint8Array][] = [
-    ["nothing at all", "zip-no-end", new Uint8Array(0)],
+    ["an empty file", "zip-no-end", new Uint8Array(0)],
     ["bytes behind the end record", "zip-no-end", rawZip([first], { afterEnd: data })],
     ["a comment", "zip-no-end", rawZip([first], { end: { comment: "hi" } })],
     ["a second ZIP behind the first", "zip-gap", Buffer.concat([rawZip([second]), rawZip([first])])],
@@ -316,7 +316,7 @@ describe("refuses", () => {
     ],
     ["a name in an unknown code page", "zip-bad-name", rawZip([{ ...first, name: "é" }])],
   ];
-  test.each(cases)("%s", async (_, rule, zip) => {
+  test.each(cases)("refuses %s", async (_, rule, zip) => {
     expect(await ruleOf(() => read(zip))).toBe(rule);
   });
 });

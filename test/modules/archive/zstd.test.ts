@@ -18,7 +18,7 @@ async function decode(bytes: Uint8Array, options: { step?: number; windowLog?: n
   return Buffer.concat(chunks);
 }
 
-// A source that hands out one buffer again and again, as files are read.
+// A source that reuses one buffer, as reads of a file do.
 async function* cut(bytes: Uint8Array, step: number): AsyncGenerator<Uint8Array> {
   const buffer = new Uint8Array(step);
   for (let at = 0; at < bytes.length; at += step) {
@@ -29,7 +29,7 @@ async function* cut(bytes: Uint8Array, step: number): AsyncGenerator<Uint8Array>
   }
 }
 
-describe("decodes", () => {
+describe("the zstd decoder", () => {
   const samples: [string, Uint8Array, Buffer][] = [
     ["a frame", zstd(sample), sample],
     ["a frame with a checksum", checked(sample), sample],
@@ -37,13 +37,13 @@ describe("decodes", () => {
     ["a run", zstd(new Uint8Array(3_000_000)), Buffer.alloc(3_000_000)],
     ["what cannot be compressed", zstd(noise(400_000)), noise(400_000)],
   ];
-  test.each(samples)("%s", async (_, packed, original) => {
+  test.each(samples)("decodes %s", async (_, packed, original) => {
     for (const step of [packed.length, 1000, 7]) {
       expect(Buffer.compare(await decode(packed, { step }), original)).toBe(0);
     }
   });
 
-  test("only as much as is asked for", async () => {
+  test("decodes only as much as is requested", async () => {
     let asked = 0;
     const large = zstd(randomBytes(4_000_000));
     const step = 4096;
@@ -59,7 +59,7 @@ describe("decodes", () => {
     expect(asked * step).toBeLessThan(large.length / 2);
   });
 
-  test("a short frame with a long text piece by piece", async () => {
+  test("decodes a short frame with a long text chunk by chunk", async () => {
     const bomb = zstd(new Uint8Array(64 * 1024 ** 2));
     const decoder = decompressZstd(cut(bomb, bomb.length), { path: "x", windowLog: 27 });
     const first = await decoder.next();
@@ -68,13 +68,13 @@ describe("decodes", () => {
   });
 });
 
-describe("refuses", () => {
+describe("the zstd decoder", () => {
   const packed = checked(sample);
   const cases: [string, string, Uint8Array, number?][] = [
     ["a second frame", "zstd-several-frames", Buffer.concat([zstd(sample), checked(sample)])],
     ["a second frame of nothing", "zstd-several-frames", Buffer.concat([zstd(sample), zstd(new Uint8Array(0))])],
-    ["nothing", "zstd-corrupt", new Uint8Array(0)],
-    ["something else", "zstd-corrupt", Buffer.from("not zstd at all")],
+    ["an empty file", "zstd-corrupt", new Uint8Array(0)],
+    ["data of another kind", "zstd-corrupt", Buffer.from("not zstd at all")],
     ["a skippable frame in front", "zstd-corrupt", Buffer.concat([skippable, packed])],
     ["a skippable frame behind", "zstd-trailing-data", Buffer.concat([packed, skippable])],
     ["a skippable frame between two", "zstd-trailing-data", Buffer.concat([packed, skippable, packed])],
@@ -89,19 +89,19 @@ describe("refuses", () => {
     ["a broken block", "zstd-corrupt", Buffer.from(zstd(sample)).fill(0xff, 15, 25)],
   ];
   test.each(cases.map(([name, rule, bytes, windowLog = 27]) => [name, rule, bytes, windowLog] as const))(
-    "%s",
+    "refuses %s",
     async (_, rule, bytes, windowLog) => {
       expect(await ruleOf(() => decode(bytes, { windowLog }))).toBe(rule);
     },
   );
 
-  test("a frame that is cut anywhere", async () => {
+  test("refuses a frame truncated anywhere", async () => {
     for (let length = 0; length < packed.length; length += 1) {
       expect([length, await ruleOf(() => decode(packed.subarray(0, length)))]).toEqual([length, "zstd-corrupt"]);
     }
   });
 
-  test("an error of the source as it is", async () => {
+  test("passes on an error of its source unchanged", async () => {
     const options = { path: "x", windowLog: 27 };
     const failure = await Array.fromAsync(decompressZstd(failing(packed.subarray(0, 10)), options)).catch(String);
     expect(failure).toBe("Error: the disk is gone");
@@ -118,7 +118,7 @@ function noise(length: number): Buffer {
   return Buffer.from(Uint8Array.from({ length }, () => (state = (state * 1103515245 + 12345) % 2147483648) >> 16));
 }
 
-/** Compressed without its size, so with a window of its own. */
+/** Compressed without its size, and so with an explicit window. */
 function windowed(log: number): Buffer {
   return Buffer.from(
     zstdCompressSync(noise(200_000), {

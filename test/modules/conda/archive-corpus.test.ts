@@ -25,7 +25,7 @@ const parts: Record<string, Uint8Array> = {
 };
 const [metadata = "", infoName = "", pkgName = ""] = Object.keys(parts);
 
-/** The good parts with some of them replaced; `undefined` leaves one out. */
+/** The good parts with some of them replaced; `undefined` omits one. */
 function conda(changes: Record<string, Uint8Array | undefined>): Uint8Array {
   const members = Object.entries({ ...parts, ...changes });
   return zip(Object.fromEntries(members.flatMap(([name, data]) => (data === undefined ? [] : [[name, data]]))));
@@ -300,23 +300,23 @@ const warned: Case[] = [
   ["another name than the metadata give", good.conda, "package-1.0.conda", "file-name"],
 ];
 
-describe("refuses", () => {
-  test.each(refused)("%s", async (_, bytes, fileName, ...rules) => {
+describe("inspecting a package", () => {
+  test.each(refused)("refuses %s", async (_, bytes, fileName, ...rules) => {
     expect(verdictOf(await inspect(bytes, fileName))).toEqual(["refused", ...rules]);
   });
 });
 
-describe("accepts with a warning", () => {
-  test.each(warned)("%s", async (_, bytes, fileName, ...rules) => {
+describe("inspecting a package", () => {
+  test.each(warned)("accepts with a warning: %s", async (_, bytes, fileName, ...rules) => {
     expect(verdictOf(await inspect(bytes, fileName))).toEqual(["accepted", ...rules]);
   });
 });
 
-test("a .tar.bz2 may have its metadata behind everything else", async () => {
+test("a .tar.bz2 with its metadata behind all other members is accepted", async () => {
   expect(verdictOf(await inspect(bz2(...payload, ...info), bz2Name))).toEqual(["accepted"]);
 });
 
-test("the good packages of this file are good", async () => {
+test("the corpus' unchanged packages are accepted without findings", async () => {
   expect(verdictOf(await inspect(good.conda, condaName))).toEqual(["accepted"]);
   expect(verdictOf(await inspect(good.bz2, bz2Name))).toEqual(["accepted"]);
   const { bytes, fileName } = buildPackage({ name: "demo", version: "1" });

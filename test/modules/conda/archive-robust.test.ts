@@ -35,7 +35,7 @@ const members: TarMember[] = [
 ];
 const payloadTar = tar(members.slice(info.length));
 
-/** What an independent reader finds, in the words of the file list. */
+/** The findings of an independent reader, in the format of the file list. */
 async function listIndependently(bytes: Uint8Array, format: ArchiveFormat): Promise<Omit<ListedFile, "mode">[]> {
   if (format === "tar.bz2") return listTar(Bzip2.decompressFile(bytes, undefined, true));
   configure({ useWebWorkers: false });
@@ -56,7 +56,7 @@ async function listTar(bytes: Uint8Array): Promise<Omit<ListedFile, "mode">[]> {
   });
 }
 
-/** Never an exception, and never another list of members than others see. */
+/** Never an exception, and never a list of members that differs from other readers'. */
 async function checkAgreement(bytes: Uint8Array, format: ArchiveFormat): Promise<boolean> {
   const inspection = await inspect(bytes, `${stem}.${format}`);
   if (inspection.kind === "refused") return false;
@@ -75,7 +75,7 @@ test.each(formats)("a good .%s is read alike by independent readers", async (for
   expect(await checkAgreement(pack[format](), format)).toBe(true);
 });
 
-test.each(formats)("a .%s that is cut at any 64th byte is refused", async (format) => {
+test.each(formats)("a .%s truncated at any 64th byte is refused", async (format) => {
   const bytes = pack[format]();
   for (let length = 0; length < bytes.length; length += 64) {
     const inspection = await inspect(bytes.subarray(0, length), `${stem}.${format}`);
@@ -83,7 +83,7 @@ test.each(formats)("a .%s that is cut at any 64th byte is refused", async (forma
   }
 });
 
-describe("whatever changes, nothing is thrown and no two readers disagree:", () => {
+describe("a random change", () => {
   const edit = fc.record({
     kind: fc.constantFrom("write", "insert", "remove", "repeat"),
     at: fc.nat(),
@@ -91,7 +91,7 @@ describe("whatever changes, nothing is thrown and no two readers disagree:", () 
     bytes: fc.uint8Array({ minLength: 1, maxLength: 4 }),
   });
 
-  test.each(formats)("the bytes of a .%s", async (format) => {
+  test.each(formats)("to the bytes of a .%s never throws, and no two readers disagree", async (format) => {
     const original = pack[format]();
     const edits = fc.array(edit, { minLength: 1, maxLength: 3 });
     await fc.assert(
@@ -102,7 +102,7 @@ describe("whatever changes, nothing is thrown and no two readers disagree:", () 
     );
   });
 
-  test("the headers of a tarball, with checksums made anew", async () => {
+  test("to the headers of a tarball with new checksums never throws, and no two readers disagree", async () => {
     const interesting = [
       "\0",
       " ",
@@ -145,7 +145,7 @@ describe("whatever changes, nothing is thrown and no two readers disagree:", () 
   });
 });
 
-describe("is stopped at its bounds:", () => {
+describe("inspecting a hostile package", () => {
   const bomb = (mebibytes: number): TarMember => ({ path: "bomb", data: zeros(mebibytes) });
   const limits = { unpackedBytes: 32 * 1024 ** 2, unpackedRatio: 2 };
   const bombs: [string, string, Uint8Array, string][] = [
@@ -187,14 +187,14 @@ describe("is stopped at its bounds:", () => {
       "conda",
     ],
   ];
-  test.each(bombs)("%s", async (_, rule, bytes, format) => {
+  test.each(bombs)("stops at its bounds for %s", async (_, rule, bytes, format) => {
     const started = performance.now();
     const inspection = await inspect(bytes, `${stem}.${format}`, { limits: { ...limits, members: 1000 } });
     expect(verdictOf(inspection).slice(0, 2)).toEqual(["refused", rule]);
     expect(performance.now() - started).toBeLessThan(3000);
   });
 
-  test("the time of a processor, to which what comes out adds", async () => {
+  test("stops at the processor time limit, which grows with the unpacked bytes", async () => {
     const { bytes, fileName } = buildPackage({ name: "long", version: "1", files: { a: zeros(8) } });
     const within = { limits: { busyMs: 100 }, busy: () => 101 };
     expect(verdictOf(await inspect(bytes, fileName, within))).toEqual(["accepted"]);
@@ -206,7 +206,7 @@ describe("is stopped at its bounds:", () => {
     expect(verdictOf(await inspect(bytes, fileName, hasTime))).toEqual(["accepted"]);
   });
 
-  test("what its headers announce, before bzip2 has unpacked it", async () => {
+  test("stops at the size its headers announce, before bzip2 unpacks it", async () => {
     const announced = { path: "a", edit: (header: Uint8Array) => header.set(Buffer.from("77777777777"), 124) };
     expect(verdictOf(await inspect(bzip2(tar([...info, announced])), `${stem}.tar.bz2`))).toEqual([
       "refused",
@@ -214,7 +214,7 @@ describe("is stopped at its bounds:", () => {
     ]);
   });
 
-  test("a window larger than the limit", async () => {
+  test("stops at a window larger than the limit", async () => {
     const packed = zstd(tar([{ path: "a", data: zeros(2) }]));
     const bytes = condaBytes({ stem, info, payload: packed });
     expect(verdictOf(await inspect(bytes, `${stem}.conda`, { limits: { zstdWindowLog: 20 } }))).toEqual([
@@ -223,7 +223,7 @@ describe("is stopped at its bounds:", () => {
     ]);
   });
 
-  test("but what is large for its packed size is accepted below the ratio", async () => {
+  test("accepts a package that is large for its packed size but below the ratio", async () => {
     const { bytes, fileName } = buildPackage({ name: "large", version: "1", files: { a: "x".repeat(100_000) } });
     const atRatio = { limits: { unpackedBytes: 0, unpackedRatio: 200 } };
     expect(verdictOf(await inspect(bytes, fileName, atRatio))).toEqual(["accepted"]);
@@ -245,7 +245,7 @@ function applyEdit(original: Uint8Array, { kind, at, length, bytes }: Edit): Uin
   return Buffer.concat([before, after.subarray(0, length), after]);
 }
 
-/** Of a block that was a header before; others stay as they are. */
+/** For a block that was a header before; other blocks stay unchanged. */
 function mendChecksum(block: Uint8Array): void {
   if (Buffer.from(block.subarray(257, 262)).toString() !== "ustar") return;
   block.fill(0x20, 148, 156);
@@ -253,7 +253,7 @@ function mendChecksum(block: Uint8Array): void {
   block.set(Buffer.from(`${sum.toString(8).padStart(6, "0")}\0 `), 148);
 }
 
-/** A deflated member that unpacks to far more than it says. */
+/** A deflated member that unpacks to far more than it announces. */
 function deflateBomb(): Uint8Array {
   const packed = new Uint8Array(deflateRawSync(zeros(64)));
   return rawZip([

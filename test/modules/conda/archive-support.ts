@@ -1,4 +1,4 @@
-// What the tests of the inspection share: bytes in, findings and file list out.
+// Shared by the tests of the inspection: bytes in, findings and file list out.
 
 import { ARCHIVE_LIMITS, type ArchiveLimits, type Inspection } from "../../../src/modules/conda/archive.ts";
 import { inspectArchive } from "../../../src/modules/conda/inspect-archive.ts";

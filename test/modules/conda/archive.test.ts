@@ -66,7 +66,7 @@ describe.each(formats)("a good .%s package", (format) => {
     expect(inspection.unpackedBytes).toBe(listed.reduce((sum, { size }) => sum + size, 0));
   });
 
-  test("gives what its other info files say", async () => {
+  test("gives the contents of its other info files", async () => {
     const inspection = await accept(
       {
         name: "demo",
@@ -111,7 +111,7 @@ describe.each(formats)("a good .%s package", (format) => {
     ]);
   });
 
-  test("may hold many files and a large one", async () => {
+  test("is accepted with many files and a large one", async () => {
     const files: Record<string, string> = { "share/large": "0123456789".repeat(300_000) };
     for (let index = 0; index < 2000; index += 1) files[`lib/module${index % 7}/file_${index}.py`] = `x = ${index}\n`;
     const inspection = await accept({ name: "large", version: "1", files }, format);
@@ -120,7 +120,7 @@ describe.each(formats)("a good .%s package", (format) => {
   });
 });
 
-test("the members of a .conda may come in any order", async () => {
+test("a .conda is accepted with its members in any order", async () => {
   const { stem, info, payload } = packageParts({ name: "demo", version: "1" });
   const members = [
     { name: `info-${stem}.tar.zst`, data: zstd(tar(info)) },
@@ -142,7 +142,7 @@ test("the members of a .conda may come in any order", async () => {
   }
 });
 
-test("a .conda whose headers all have zip64 sizes is as good as any", async () => {
+test("a .conda whose headers all have zip64 sizes is accepted without a finding", async () => {
   const { stem, info, payload } = packageParts({ name: "demo", version: "1" });
   const members = Object.entries({
     "metadata.json": Buffer.from('{"conda_pkg_format_version": 2}'),
@@ -156,7 +156,7 @@ test("a .conda whose headers all have zip64 sizes is as good as any", async () =
   expect(verdictOf(await inspect(rawZip(entries), `${stem}.conda`))).toEqual(["accepted"]);
 });
 
-test("a .conda that is one deflated info tarball is accepted, with a warning for all that is missing", async () => {
+test("a .conda that is one deflated info tarball is accepted, with a warning for each missing part", async () => {
   const index = { name: "test_package", version: "1.0.1", subdir: "linux-64", build: "xxx" };
   const tarball = zstd(tar([{ path: "info/index.json", data: JSON.stringify(index) }]));
   const packed = new Uint8Array(deflateRawSync(tarball));
@@ -184,7 +184,7 @@ test("a .conda that is one deflated info tarball is accepted, with a warning for
   });
 });
 
-test("the payload may write its members with ./ in front", async () => {
+test("a package whose payload members begin with ./ is accepted", async () => {
   const { stem, info, payload } = packageParts({ name: "demo", version: "1" });
   const dotted = [{ path: "./" }, ...payload.map((member) => ({ ...member, path: `./${String(member.path)}` }))];
   const inspection = await inspect(condaBytes({ stem, info, payload: dotted }), `${stem}.conda`);
@@ -192,7 +192,7 @@ test("the payload may write its members with ./ in front", async () => {
   expect(inspection.kind === "accepted" && readFileList(inspection.fileList)[0]?.path).toBe("share/demo.txt");
 });
 
-test("a timestamp is compared with the time that is given", async () => {
+test("a package's timestamp is compared with the given time", async () => {
   const { bytes, fileName } = buildPackage({ name: "demo", version: "1", timestamp: 2_000_000_000_000 });
   expect(verdictOf(await inspect(bytes, fileName, { now: 1_900_000_000_000 }))).toEqual([
     "accepted",
@@ -202,7 +202,7 @@ test("a timestamp is compared with the time that is given", async () => {
   expect(verdictOf(await inspect(bytes, fileName))).toEqual(["accepted"]);
 });
 
-test("findings are fit to be shown", async () => {
+test("findings are short sentences without control characters", async () => {
   const evil = { path: `${"x".repeat(300)}\u001b[2J`, data: "" };
   const inspection = await inspect(bzip2(tar([evil])), "demo-1-0.tar.bz2");
   expect(inspection.kind).toBe("refused");
@@ -215,7 +215,7 @@ test("findings are fit to be shown", async () => {
   }
 });
 
-test("a file that is not there is this machine's fault, so it throws", async () => {
+test("a missing package file throws, as the fault is on this machine", async () => {
   const options = { fileName: "demo-1-0.conda", limits: ARCHIVE_LIMITS };
   const failure = await inspectArchive("/nonexistent/demo", options).catch(String);
   expect(failure).toContain("ENOENT");

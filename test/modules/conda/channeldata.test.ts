@@ -26,7 +26,7 @@ type Document = {
   readonly packages: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 };
 
-/** What the document says of one name. */
+/** The document's entry of one name. */
 function channeldataEntry(files: readonly ChanneldataFile[]): string | undefined {
   const name = createChanneldataName();
   for (const one of files) name.add(one);
@@ -54,11 +54,11 @@ const NO_FLAGS = {
   text_prefix: false,
 };
 
-test("says of an empty channel that it has noarch", () => {
+test("channeldata of an empty channel lists noarch", () => {
   expect(composeChanneldata([])).toBe('{"channeldata_version":1,"packages":{},"subdirs":["noarch"]}');
 });
 
-test("describes a name by its greatest version, whatever came last", () => {
+test("channeldata describes a name by its greatest version, whatever the publish order", () => {
   const old = file(
     { version: "1.9", build: 9, timestamp: 2_000_000_000_999, subdir: "linux-64" },
     { about: { summary: "old" } },
@@ -103,13 +103,13 @@ test.each([
     { timestamp: 1_000_000_000_000, subdir: "win-64" },
     { timestamp: 1_000_000_001, subdir: "osx-64" },
   ],
-])("takes the greater %s of one version", (_, lesser, greater) => {
+])("channeldata takes the greater %s of one version", (_, lesser, greater) => {
   const files = [file(greater, { about: { summary: "greater" } }), file(lesser, { about: { summary: "lesser" } })];
   expect(compose(files).packages.a?.summary).toBe("greater");
   expect(compose(files.toReversed()).packages.a?.summary).toBe("greater");
 });
 
-test("gives the run exports of each version that has some", () => {
+test("channeldata has the run exports of each version that exports something", () => {
   const files = [
     file({ version: "1" }, { runExports: { weak: ["a >=1"] } }),
     file({ version: "2" }),
@@ -118,14 +118,14 @@ test("gives the run exports of each version that has some", () => {
   expect(compose(files).packages.a?.run_exports).toEqual({ "1": { weak: ["a >=1"] }, "3": { strong: ["a >=3"] } });
 });
 
-test("gives texts as texts and leaves out what is none", () => {
+test("channeldata keeps text values as text and omits other values", () => {
   const about = { home: ["h1", "h2"], dev_url: 5, doc_url: [], summary: null, license: "L", source_url: ["s1", "s2"] };
   const { packages } = compose([file({}, { about })]);
   expect(packages.a).toMatchObject({ home: "h1", license: "L", source_url: ["s1", "s2"] });
   for (const key of ["dev_url", "doc_url", "summary"]) expect(packages.a).not.toHaveProperty(key);
 });
 
-test("translates every flag", () => {
+test("channeldata translates every flag", () => {
   const flags = [
     "activate",
     "binary-prefix",
@@ -140,7 +140,7 @@ test("translates every flag", () => {
   for (const key of Object.keys(NO_FLAGS)) expect(entry?.[key]).toBe(true);
 });
 
-test("is the same in whatever order the files come, for any names", () => {
+test("channeldata is the same for any order of the files, for any names", () => {
   const files = ["constructor", "123", "toString", "a"].flatMap((name) =>
     ["1.0", "1.0.0", "2"].flatMap((version) =>
       ["noarch", "linux-64"].map((subdir) => file({ name, version, subdir }, { about: { summary: version + subdir } })),
@@ -155,7 +155,7 @@ test("is the same in whatever order the files come, for any names", () => {
   );
 });
 
-test("is joined from one entry for each name", () => {
+test("channeldata equals the join of one entry for each name", () => {
   const names = ["123", "__proto__", "a-b", "a.b", "b", "constructor"];
   const filesOf = (name: string): ChanneldataFile[] => [
     file({ name, version: "1", subdir: "linux-64" }, { about: { summary: name }, runExports: { weak: [name] } }),
@@ -168,6 +168,6 @@ test("is joined from one entry for each name", () => {
   expect([...channeldataText([], [])].join("")).toBe(composeChanneldata([]));
 });
 
-test("has no entry for a name without files", () => {
+test("channeldata has no entry for a name without files", () => {
   expect(channeldataEntry([])).toBeUndefined();
 });

@@ -27,7 +27,7 @@ function choose(entries: readonly RepodataEntry[]): readonly string[] {
   }
 }
 
-/** The summary of files that are all at hand. */
+/** The summary of files in memory. */
 function summarizeName(files: readonly RepodataEntry[]): string | undefined {
   const summary = createNameSummary();
   for (const file of files) summary.add(file);
@@ -45,8 +45,8 @@ function summariesOf(entries: readonly RepodataEntry[]): Summaries {
 
 const needs = (...depends: string[]): { depends: string[] } => ({ depends });
 
-describe("the newest of a name", () => {
-  test("is its greatest version, in every build of the greatest build number and in both formats", () => {
+describe("the newest files of a name in current_repodata.json", () => {
+  test("are its greatest version, in every build of the greatest build number and in both formats", () => {
     const chosen = choose([
       release("a 1.9 py38_5 5"),
       release("a 1.10 py38_0 0"),
@@ -63,31 +63,31 @@ describe("the newest of a name", () => {
     ]);
   });
 
-  test("is none of revision 3, which solvers that ask for this document cannot read", () => {
+  test("include none of revision 3, which solvers that read this document cannot parse", () => {
     expect(choose([release("a 2", { schema_version: 3 }), release("a 1")])).toEqual(["a-1-0.conda"]);
     expect(choose([release("a 1", { extra_depends: { x: ["b"] } })])).toEqual([]);
     expect(summarizeName([])).toBeUndefined();
   });
 });
 
-describe("what the chosen need", () => {
+describe("the dependencies added to current_repodata.json", () => {
   const OLD_B = [release("b 3"), release("b 2.1 py_0 0"), release("b 2.1 py_1 1"), release("b 1")];
 
   test.each([
-    ["is there when the newest will do", needs("b >=2"), []],
-    ["is the newest that will do", needs("b <3"), ["b-2.1-py_1.conda"]],
-    ["is of the build asked for", needs("b 2.* py_0"), ["b-2.1-py_0.conda"]],
-    ["may be several versions", needs("b <3", "b <2"), ["b-1-0.conda", "b-2.1-py_1.conda"]],
-    ["is not what no file can be", needs("b >4", "c", "__glibc >=2.17"), []],
-    ["is not what cannot be read", needs("b ^1$", "b <<2", "[", "", "b[version=1", "*"), []],
-    ["is also what it constrains itself to", { constrains: ["b <2"] }, ["b-1-0.conda"]],
-    ["is nothing when there are no lists", { depends: null, constrains: [1] }, []],
+    ["are none when the newest file satisfies the spec", needs("b >=2"), []],
+    ["are the newest files that satisfy the spec", needs("b <3"), ["b-2.1-py_1.conda"]],
+    ["have the requested build", needs("b 2.* py_0"), ["b-2.1-py_0.conda"]],
+    ["can be several versions", needs("b <3", "b <2"), ["b-1-0.conda", "b-2.1-py_1.conda"]],
+    ["are none for specs that no file satisfies", needs("b >4", "c", "__glibc >=2.17"), []],
+    ["are none for specs that cannot be parsed", needs("b ^1$", "b <<2", "[", "", "b[version=1", "*"), []],
+    ["include the newest files within constrains", { constrains: ["b <2"] }, ["b-1-0.conda"]],
+    ["are none when the lists are missing", { depends: null, constrains: [1] }, []],
   ])("%s", (_, fields, expected) => {
     const entries = [release("a 1", fields), release("a 0.5", needs("b 2.1 py_0")), ...OLD_B];
     expect(choose(entries)).toEqual(["a-1-0.conda", ...expected, "b-3-0.conda"]);
   });
 
-  test("have their own needs", () => {
+  test("bring their own dependencies", () => {
     const entries = [
       release("a 1", needs("b <2")),
       release("b 2"),
@@ -116,7 +116,7 @@ describe("what the chosen need", () => {
   });
 });
 
-describe("of any channel", () => {
+describe("current_repodata.json of a random channel", () => {
   const NAMES = ["a", "b", "constructor", "123"];
   const name = fc.constantFrom(...NAMES);
   const version = fc.constantFrom("0.9", "1", "1.0", "1.5", "2", "3");
@@ -132,7 +132,7 @@ describe("of any channel", () => {
     )
     .map((all) => [...new Map(all.map((entry) => [entry.fileName, entry])).values()]);
 
-  test("whatever a chosen file needs and any file is, a chosen file is", () => {
+  test("satisfies each dependency of its files that any file of the channel satisfies", () => {
     let added = 0;
     fc.assert(
       fc.property(entries, (all) => {
@@ -149,7 +149,7 @@ describe("of any channel", () => {
     expect(added).toBeGreaterThan(20);
   });
 
-  test("the order of files and names changes nothing", () => {
+  test("does not depend on the order of files and names", () => {
     fc.assert(
       fc.property(entries, fc.infiniteStream(fc.nat()), (all, numbers) => {
         const shuffled = all
@@ -185,15 +185,15 @@ function withoutNeeds(entry: RepodataEntry): RepodataEntry {
   return { ...entry, record: JSON.stringify({ ...JSON.parse(entry.record), depends: [] }) };
 }
 
-describe("too much", () => {
+describe("current_repodata.json", () => {
   const alternatives = (count: number, from = 0): string =>
     Array.from({ length: count }, (_, at) => `==9.${from + at}`).join("|");
   const versions = (count: number): RepodataEntry[] => Array.from({ length: count }, (_, at) => release(`x 1.${at}`));
 
   test.each<[string, RepodataEntry[]]>([
-    ["is a spec of very many alternatives", [release("a 1", needs(`x ${"1|".repeat(CURRENT_LIMITS.spec / 2)}1`))]],
+    ["a spec with very many alternatives", [release("a 1", needs(`x ${"1|".repeat(CURRENT_LIMITS.spec / 2)}1`))]],
     [
-      "are many specs of many alternatives, each a little longer",
+      "many specs with many alternatives, each a little longer",
       Array.from({ length: 30 }, (_, at) =>
         release(
           `d${at} 1`,
@@ -202,27 +202,27 @@ describe("too much", () => {
       ),
     ],
     [
-      "are many versions for many alternatives",
+      "many versions for many alternatives",
       [
         ...versions(2000),
         release("a 1", needs(...Array.from({ length: 60 }, (_, at) => `x ${alternatives(400, 1000 * at)}`))),
       ],
     ],
     [
-      "is a name of very much",
+      "a name with very many bytes of specs",
       Array.from({ length: 450 }, (_, at) => release(`x 1.${at}`, needs(`a ${at}${" ".repeat(10_000)}`))),
     ],
-  ])("%s", (_, entries) => {
-    // Seconds at most, where without a bound some take minutes.
+  ])("is refused as too much work for %s", (_, entries) => {
+    // Seconds at most; without a bound some take minutes.
     expect(choose(entries)).toEqual(["too much"]);
   });
 
-  test("is told by what there is, not by the time it takes: a channel just below the bound has its document", () => {
+  test("is refused by the amount of work, not by the elapsed time: a channel just below the bound has its document", () => {
     const entries = [...versions(200), release("a 1", needs(`x ${alternatives(800)}|1.3`))];
     expect(choose(entries)).toEqual(["a-1-0.conda", "x-1.199-0.conda", "x-1.3-0.conda"]);
   });
 
-  test("is no pattern, however long and however many it is compared with", () => {
+  test("is built despite long patterns that are compared with many versions", () => {
     const patterns = Array.from({ length: 100 }, (_, at) => `x 1${"*1".repeat(3500)}${at} ${"a*".repeat(200)}b`);
     expect(choose([...versions(2000), release("a 1", needs(...patterns))])).toEqual([
       "a-1-0.conda",
@@ -230,7 +230,7 @@ describe("too much", () => {
     ]);
   });
 
-  test("comes in steps, none of which is long", () => {
+  test("is built in many short steps", () => {
     const entries = [
       ...versions(1000),
       release("a 1", needs(...Array.from({ length: 20 }, (_, at) => `x ${alternatives(400, 1000 * at)}`))),

@@ -6,7 +6,7 @@ import { useTempFolder } from "../archive/support.ts";
 const MEBIBYTE = 1024 ** 2;
 const folder = useTempFolder();
 
-/** What a process needs more at its peak while it inspects the package. */
+/** The additional memory of a process at its peak while it inspects the package. */
 async function peakOf(bytes: Uint8Array): Promise<{ kind: string; grown: number }> {
   const path = `${folder.write(bytes)}-1-0.conda`;
   await Bun.write(path, bytes);
@@ -15,7 +15,7 @@ async function peakOf(bytes: Uint8Array): Promise<{ kind: string; grown: number 
 }
 
 test.skipIf(process.platform !== "linux")(
-  "what is small to send is read in little memory: members, entries of paths.json, values of other files",
+  "a small upload with very many members, paths.json entries or values is read in little memory",
   async () => {
     const members = Array.from({ length: 190_000 }, (_, at) => ({ path: `lib/d${at % 100}/${at.toString(36)}` }));
     const entries = Array.from({ length: 350_000 }, (_, at) => `{"_path":"lib/d${at % 100}/${at.toString(36)}"}`);

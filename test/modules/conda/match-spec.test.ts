@@ -12,7 +12,7 @@ function takes(text: string, candidate: string): boolean | undefined {
   return spec && matchesSpec(spec, { version, parsedVersion, build, buildNumber: Number(buildNumber) });
 }
 
-/** The two blocks of CEP 29, and forms that say the same. */
+/** The two blocks of CEP 29, and equivalent forms. */
 const FUZZY = [
   "pkg=1.8",
   "pkg =1.8",
@@ -27,8 +27,8 @@ const FUZZY_IN_BRACKETS = ["pkg[version=1.8.*]", 'pkg[version="1.8.*"]', "pkg[ve
 const EXACT = ["pkg 1.8", "pkg 1.8 *", "pkg==1.8", "pkg=1.8=*", "pkg==1.8=*", "pkg ==1.8 *", "pkg[version=1.8]"];
 const EXACT_IN_BRACKETS = ['pkg[version="1.8"]', "pkg 1.9[version=1.8]", "pkg[ version = '1.8' ]"];
 
-describe("the version", () => {
-  test.each([...FUZZY, ...FUZZY_IN_BRACKETS])("of %s is 1.8 or what begins so", (text) => {
+describe("the version of the MatchSpec", () => {
+  test.each([...FUZZY, ...FUZZY_IN_BRACKETS])("%s means 1.8 or a version that starts with it", (text) => {
     expect(["1.8", "1.8.0", "1.8.3", "1.80", "1.9"].map((version) => takes(text, version))).toEqual([
       true,
       true,
@@ -38,7 +38,7 @@ describe("the version", () => {
     ]);
   });
 
-  test.each([...EXACT, ...EXACT_IN_BRACKETS])("of %s is 1.8", (text) => {
+  test.each([...EXACT, ...EXACT_IN_BRACKETS])("%s means exactly 1.8", (text) => {
     expect(["1.8", "1.8.0", "1.8.3", "1.80", "1.9"].map((version) => takes(text, version))).toEqual([
       true,
       true,
@@ -49,7 +49,7 @@ describe("the version", () => {
   });
 });
 
-describe("a spec", () => {
+describe("the MatchSpec", () => {
   test.each([
     ["pkg", ["1", "2 x 3"], []],
     ["pkg >=1.8,<2", ["1.9"], ["2"]],
@@ -75,7 +75,7 @@ describe("a spec", () => {
     ["pkg 1 # [py3k]", ["1"], ["2"]],
     ['pkg >=1[when="python>=3.10 and __unix", extras=[a, b]]', ["1"], ["0.5"]],
     ["pkg[name=other, md5=12345678901234567890123456789012, version=1]", ["1"], ["2"]],
-  ])("%s takes %p and not %p", (text, taken, left) => {
+  ])("%s matches %p and not %p", (text, taken, left) => {
     expect(parseMatchSpec(text)?.name).toBe("pkg");
     expect(taken.filter((candidate) => takes(text, candidate) !== true)).toEqual([]);
     expect(left.filter((candidate) => takes(text, candidate) !== false)).toEqual([]);
@@ -109,9 +109,9 @@ describe("a spec", () => {
     'pkg[version="1" "2"]',
     "pkg[build='^a$']",
     "pkg[build_number='>']",
-  ])("is not %p", (text) => expect(parseMatchSpec(text)).toBeUndefined());
+  ])("%p is invalid", (text) => expect(parseMatchSpec(text)).toBeUndefined());
 
-  test("has its name in lower case, and may ask for any name", () => {
+  test("has its name in lower case, and can match any name", () => {
     expect(parseMatchSpec("NumPy >=1")?.name).toBe("numpy");
     expect(parseMatchSpec("*[build=a]")?.name).toBe("*");
     expect(parseMatchSpec("__glibc >=2.17,<3.0.a0")?.name).toBe("__glibc");
@@ -127,14 +127,14 @@ describe("a spec", () => {
     ["stars", `pkg 1 ${"*a".repeat(2000)}`],
     ["letters", `${"a".repeat(4000)}^`],
     ["colons", ":".repeat(4000)],
-  ])("takes no longer for a hostile number of %s", (_, text) => {
+  ])("is parsed no slower for a hostile number of %s", (_, text) => {
     const started = performance.now();
     takes(text, `1 ${"a".repeat(63)}b`);
     expect(performance.now() - started).toBeLessThan(50);
   });
 });
 
-test("is taken apart without losing what it says", () => {
+test("the parts of a MatchSpec join back to the same meaning", () => {
   expect(
     splitMatchSpec(`forge::Pkg >=1, <2 py*[when="a \\"b\\"", extras=[x, y], flags='blas:*', build_number=3]`),
   ).toEqual({
@@ -151,7 +151,7 @@ test("is taken apart without losing what it says", () => {
   });
 });
 
-test("a spec of a thousand pieces is read in the time of one, however they are joined", () => {
+test("a MatchSpec of a thousand parts is read in the time of one, however the parts are joined", () => {
   const started = performance.now();
   expect(splitMatchSpec(`a ${">= 1 , ".repeat(30_000)}2`)?.version).toHaveLength(120_001);
   expect(performance.now() - started).toBeLessThan(3000);

@@ -1,4 +1,4 @@
-// Whether a package of the spec's name is one that is meant: its version and its build.
+// Whether a package of the spec's name matches: its version and its build.
 
 import { buildMatcher, type MatchSpec } from "../../../src/modules/conda/match-spec.ts";
 import { matchesVersion } from "../../../src/modules/conda/version-spec.ts";

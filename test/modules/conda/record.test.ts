@@ -12,7 +12,7 @@ function parse(text: string): JsonObject {
   return value;
 }
 
-/** JSON text of objects whose keys are told apart only by their order. */
+/** JSON text of objects whose keys differ only in their order. */
 const { value: anyText } = fc.letrec<{ value: string; object: string }>((tie) => ({
   value: fc.oneof(
     { maxDepth: 4 },
@@ -26,7 +26,7 @@ const { value: anyText } = fc.letrec<{ value: string; object: string }>((tie) =>
 }));
 const anyObject = anyText.map((value) => `{"name": "a", "v": ${value}}`);
 
-describe("the canonical form", () => {
+describe("the canonical form of a record", () => {
   test("sorts the keys at every depth by code unit and has no spaces", () => {
     const index = parse('{"name": "a", "b": {"z": 1, "Z": [ {"b": 1, "a": 2} ], "é": 2, "10": 3, "9": 4}}');
     expect(canonicalRecord(index)).toBe('{"b":{"10":3,"9":4,"Z":[{"a":2,"b":1}],"z":1,"é":2},"name":"a"}');
@@ -50,7 +50,7 @@ describe("the canonical form", () => {
     );
   });
 
-  test("does not change when it is read and written again", () => {
+  test("does not change when it is parsed and written again", () => {
     fc.assert(
       fc.property(anyObject, (text) => {
         const record = canonicalRecord(parse(text));
@@ -61,7 +61,7 @@ describe("the canonical form", () => {
     );
   });
 
-  test("leaves out what is the server's to say, at the top only", () => {
+  test("omits the members that the server sets, at the top level only", () => {
     const left = ["fn", "url", "channel", "md5", "sha256", "size", "indexed_timestamp", "run_exports"];
     const members = left.map((key) => `"${key}":1`).join(",");
     expect(canonicalRecord(parse(`{${members},"name":"a","x":{${members}}}`))).toBe(
@@ -69,14 +69,14 @@ describe("the canonical form", () => {
     );
   });
 
-  test("keeps keys that mean something to JavaScript as data", () => {
+  test("keeps keys with a meaning in JavaScript as data", () => {
     const text = '{"__proto__":{"a":1},"constructor":1,"name":"a","toString":null}';
     expect(canonicalRecord(parse(text))).toBe(text);
     expect(Reflect.get({}, "a")).toBeUndefined();
   });
 });
 
-test("joins the columns of a file to its record", () => {
+test("the columns of a file join to its record", () => {
   const record = canonicalRecord(parse('{"name":"a","size":1,"version":"1"}'));
   const columns = { md5: "0f", sha256: "1e", size: 12, indexedTimestamp: 1_700_000_000_000, runExports: {} };
   const text = recordWith(record, columns);
@@ -91,7 +91,7 @@ test("joins the columns of a file to its record", () => {
   });
 });
 
-test("joins the run exports of a package that has some", () => {
+test("the run exports of a package join to its record when it has some", () => {
   const columns = {
     md5: "0f",
     sha256: "1e",
@@ -104,7 +104,7 @@ test("joins the run exports of a package that has some", () => {
   );
 });
 
-test("sets the subdir in its place, and nothing else", () => {
+test("setting the subdir of a record changes nothing else", () => {
   const record = '{"__proto__":{"b":1},"name":"a","version":"1"}';
   expect(setRecordSubdir(record, "linux-64")).toBe(
     '{"__proto__":{"b":1},"name":"a","subdir":"linux-64","version":"1"}',

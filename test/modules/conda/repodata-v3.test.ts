@@ -20,7 +20,7 @@ const LATER = [
   entryOf({ name: "123", flags: ["cuda"] }, { indexedTimestamp: 4, format: "tar.bz2" }),
 ];
 
-test("the later records stand apart, named without extension, beside the document of every client", () => {
+test("revision 3 records are in their own section, named without extension, beside the document of every client", () => {
   const [first, second, third] = LATER.map(repodataV3Entry);
   const text = [
     repodataHead("linux-64"),

@@ -30,14 +30,14 @@ const FILE_NAMES = [
   "toString-1-0.conda",
 ];
 
-describe("the document", () => {
-  test("of nothing has every part", () => {
+describe("repodata.json", () => {
+  test("of an empty channel has every part", () => {
     expect(composeRepodata("linux-64", [], [])).toBe(
       '{"info":{"subdir":"linux-64"},"packages":{},"packages.conda":{},"removed":[],"repodata_version":1}',
     );
   });
 
-  test("holds each file under its format, in order, with its columns", () => {
+  test("lists each file under its format, in order, with its columns", () => {
     const files = [entry("b-1-0.conda", 7), entry("a-1-0.conda"), entry("a-1-0.tar.bz2")];
     const joined = `"indexed_timestamp":5,"md5":"${"a".repeat(32)}","sha256":"${"b".repeat(64)}"`;
     expect(composeRepodata("noarch", files, ["z-1-0.conda", "c-1-0.conda"])).toBe(
@@ -48,7 +48,7 @@ describe("the document", () => {
     );
   });
 
-  test("is the same in whatever order the files come", () => {
+  test("is the same for any order of the files", () => {
     const shuffled = fc.shuffledSubarray(FILE_NAMES, { minLength: FILE_NAMES.length });
     const expected = composeRepodata(
       "noarch",
@@ -68,7 +68,7 @@ describe("the document", () => {
     );
   });
 
-  test("takes names that mean something to JavaScript", () => {
+  test("keeps names with a meaning in JavaScript", () => {
     const text = composeRepodata(
       "noarch",
       FILE_NAMES.map((fileName) => entry(fileName)),
@@ -81,7 +81,7 @@ describe("the document", () => {
     expect(Object.keys(document["packages.conda"])).toEqual(conda);
   });
 
-  test("is made of its parts, with space allowed between entries", () => {
+  test("is joined from its parts, with space allowed between entries", () => {
     const [a, b] = [entry("a-1-0.conda"), entry("b-1-0.conda")];
     const separator = `,${" ".repeat(17)}`;
     const text = `${repodataHead("noarch")}${REPODATA_MIDDLE}${repodataEntry(a)}${separator}${repodataEntry(b)}${repodataTail([])}`;

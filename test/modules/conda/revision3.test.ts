@@ -5,7 +5,7 @@ import { entryOf } from "./entries.ts";
 
 const recordOf = (fields: Record<string, unknown>): string => entryOf({ name: "a", ...fields }).record;
 
-describe("a record is of revision 3", () => {
+describe("a record", () => {
   test.each<[string, Record<string, unknown>]>([
     ["says so", { schema_version: 3 }],
     ["says more", { schema_version: 4 }],
@@ -16,7 +16,7 @@ describe("a record is of revision 3", () => {
     ["depends on a group", { depends: ["b[version=1, extras=[x]]"] }],
     ["depends on a flag", { depends: ["b[flags=[cuda]]"] }],
     ["constrains under a condition", { constrains: ["b[ when = __unix ]"] }],
-  ])("that %s", (_, fields) => expect(isRevision3(recordOf(fields))).toBe(true));
+  ])("that %s is of revision 3", (_, fields) => expect(isRevision3(recordOf(fields))).toBe(true));
 
   test.each<[string, Record<string, unknown>]>([
     ["plain", {}],
@@ -27,10 +27,10 @@ describe("a record is of revision 3", () => {
     ["with specs in brackets", { depends: ["b[version='>=1',build=py*]"] }],
     ["that depends on words", { depends: ["when >=1", "extras 1.0", "flags"], constrains: ["when=1"] }],
     ["that speaks of these words", { license: "see flags[when=x]", description: "schema_version" }],
-  ])("but not one %s", (_, fields) => expect(isRevision3(recordOf(fields))).toBe(false));
+  ])("%s is not of revision 3", (_, fields) => expect(isRevision3(recordOf(fields))).toBe(false));
 });
 
-describe("its specs", () => {
+describe("revision 3 specs", () => {
   test.each([
     ["b", "b"],
     ["b *", "b"],
@@ -52,7 +52,7 @@ describe("its specs", () => {
     ["b 1[md5=0123]", "b 1[md5=0123]"],
     ["b[", "b["],
     [`b[when="a\\\\b"]`, `b[when="a\\\\b"]`],
-  ])("%s become %s", (spec, expected) => {
+  ])("turn %s into %s", (spec, expected) => {
     const record = recordOf({ depends: [spec], constrains: [spec], extra_depends: { x: [spec] } });
     expect(JSON.parse(revision3Record(record))).toEqual({
       ...JSON.parse(record),

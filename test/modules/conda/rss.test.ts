@@ -11,14 +11,14 @@ const item = (name: string, publishedAt: number): RssItem => ({
   publishedAt,
 });
 
-test("is a feed without items when there is nothing", () => {
+test("the RSS feed of an empty channel has no items", () => {
   expect(composeRss({ ...FEED, items: [] })).toBe(
     '<?xml version="1.0" encoding="UTF-8"?>\n<rss version="2.0"><channel><title>alice/main</title>' +
       "<link>https://host/alice/main</link><description>alice/main</description></channel></rss>\n",
   );
 });
 
-test("has the newest first, dated as feeds are", () => {
+test("the RSS feed has the newest item first, with RFC 822 dates", () => {
   const { description: _, ...plain } = item("b", 0);
   const text = composeRss({ ...FEED, items: [plain, item("a", 1_700_000_000_123)] });
   expect(text).toContain(
@@ -30,7 +30,7 @@ test("has the newest first, dated as feeds are", () => {
   );
 });
 
-test("lets no text out of its element, nor a character into XML that has no place there", () => {
+test("the RSS feed escapes markup and drops characters that XML forbids", () => {
   const hostile = `</title><script>"'&amp;]]>\u0000\u0008\u000b\u001b\u007f\u0085\ufffe\uffff\ud800é\u{1f600}\n\t.`;
   const text = composeRss({ title: hostile, link: "https://h/?a=1&b=<", items: [{ ...item("a", 0), title: hostile }] });
   const safe = "&lt;/title&gt;&lt;script&gt;&quot;&#39;&amp;amp;]]&gt;é\u{1f600}\n\t.";
@@ -40,7 +40,7 @@ test("lets no text out of its element, nor a character into XML that has no plac
   expect(text).not.toContain("<script");
 });
 
-test("is the same in whatever order the items come", () => {
+test("the RSS feed is the same for any order of the items", () => {
   const items = [item("a", 5), item("b", 5), item("c", 6), item("d", 1)];
   const expected = composeRss({ ...FEED, items });
   fc.assert(

@@ -25,11 +25,11 @@ function shardOf(entries: RepodataEntry[], removed: string[] = []): Decoded {
 }
 
 describe("a shard", () => {
-  test("of nothing has every part, and no revision 3", () => {
+  test("of no files has every part, and no revision 3", () => {
     expect(shardOf([])).toEqual({ packages: {}, "packages.conda": {}, removed: [] });
   });
 
-  test("holds each file under its format, hashes as bytes and run exports in any case", () => {
+  test("lists each file under its format, with hashes as bytes and always with run exports", () => {
     const runExports = { weak: ["a >=1"], strong: [] };
     const entries = [
       entryOf({ name: "a", timestamp: 1_600_000_000_001, build_number: 3 }, { format: "tar.bz2", runExports }),
@@ -77,7 +77,7 @@ describe("a shard", () => {
     expect(text).toContain("\xa6sha256\xc4\x20");
   });
 
-  test("has its keys in the order of their bytes", () => {
+  test("sorts its keys by their bytes", () => {
     const keys: string[] = [];
     decode(composeShard({ entries: [entryOf({ name: "a", 9: 1, 10: 1, Z: { b: 1, a: 1 } })], removed: [] }), {
       mapKeyConverter: (key) => {
@@ -100,7 +100,7 @@ describe("a shard", () => {
     ]);
   });
 
-  test("keeps records of revision 3 out of the maps of other clients", () => {
+  test("keeps revision 3 records out of the maps of other clients", () => {
     const shard = shardOf([
       entryOf({ name: "a", version: "1" }),
       entryOf({ name: "a", version: "2", schema_version: 3, depends: ["b >=1", "c"] }),
@@ -115,7 +115,7 @@ describe("a shard", () => {
     expect(Object.keys(shard.v3 ?? {})).toEqual(["conda", "tar.bz2"]);
   });
 
-  test("is the same in whatever order the files come, for any names", () => {
+  test("is the same for any order of the files, for any names", () => {
     const names = ["constructor", "123", "toString", "a-b", "a.b"];
     const entries = names.flatMap((name) => [
       entryOf({ name }),
@@ -136,18 +136,18 @@ describe("a shard", () => {
     );
   });
 
-  test("keeps keys of a record that mean something to JavaScript", () => {
+  test("keeps keys with a meaning in JavaScript", () => {
     const entry = { ...entryOf({ name: "a" }), record: '{"__proto__":{"b":1},"constructor":2,"name":"a"}' };
     const text = Buffer.from(composeShard({ entries: [entry], removed: [] })).toString("latin1");
     expect(text).toContain("\xa9__proto__\x81\xa1b\x01\xabconstructor\x02");
   });
 });
 
-describe("the index", () => {
+describe("the shard index", () => {
   const NAMES = ["123", "__glibc", "a", "constructor", "x".repeat(40), "zz"];
   const hashOf = (name: string): string => new Bun.CryptoHasher("sha256").update(name).digest("hex");
 
-  test("of nothing has every part", () => {
+  test("of an empty channel has every part", () => {
     expect(decode(Buffer.concat(composeShardIndex("linux-64", [], 0)))).toEqual({
       info: { base_url: "", shards_base_url: "./shards/", subdir: "linux-64" },
       shards: {},
@@ -167,7 +167,7 @@ describe("the index", () => {
     expect(Buffer.concat(composeShardIndex("noarch", inTwo, NAMES.length)).equals(index)).toBe(true);
   });
 
-  test("of a large channel takes milliseconds", () => {
+  test("of a large channel is built in milliseconds", () => {
     const entries = Array.from({ length: 31_000 }, (_, at) => shardIndexEntry(`name-${at}`, SHA256));
     const started = performance.now();
     const bytes = Buffer.concat(composeShardIndex("noarch", entries, entries.length));
@@ -177,7 +177,7 @@ describe("the index", () => {
   });
 });
 
-test("is packed in one frame with its size and no checksum", () => {
+test("a shard document is one zstd frame with its size and no checksum", () => {
   for (const length of [0, 1, 300, 70_000, 3_000_000]) {
     const content = Buffer.from("package ".repeat(Math.ceil(length / 8))).subarray(0, length);
     for (const frame of [compressShard(content), compressShardIndex([content.subarray(0, 5), content.subarray(5)])]) {

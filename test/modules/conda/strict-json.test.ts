@@ -17,8 +17,8 @@ function reasonOf(bytes: Uint8Array | string, limits = LIMITS): string {
   return "accepted";
 }
 
-describe("what is JSON", () => {
-  test("reads what JSON.parse reads", () => {
+describe("the strict JSON parser", () => {
+  test("reads everything that JSON.parse reads", () => {
     fc.assert(
       fc.property(fc.jsonValue({ maxDepth: 6, stringUnit: "binary" }), fc.constantFrom(0, 2), (value, indent) => {
         const text = JSON.stringify(value, undefined, indent);
@@ -29,7 +29,7 @@ describe("what is JSON", () => {
     );
   });
 
-  test("refuses what JSON.parse refuses", () => {
+  test("refuses everything that JSON.parse refuses", () => {
     const pieces = fc.array(
       fc.constantFrom("{", "}", "[", "]", ",", ":", '"a"', '"', "1", "-", ".", "e", "true", "nul", " ", "\\"),
       {
@@ -73,7 +73,7 @@ describe("what is JSON", () => {
     "// c\n1",
     "{1:2}",
     "\u00a01",
-  ])("refuses %j as syntax", (text) => expect(reasonOf(text)).toBe("syntax"));
+  ])("refuses %j as a syntax error", (text) => expect(reasonOf(text)).toBe("syntax"));
 
   test.each([
     ["1.10", 1.1],
@@ -89,7 +89,7 @@ describe("what is JSON", () => {
   });
 });
 
-describe("what two readers could understand differently", () => {
+describe("the strict JSON parser on ambiguous text", () => {
   const table: [name: string, bytes: Uint8Array | string, reason: string][] = [
     ["a byte that is no UTF-8", Uint8Array.of(0x22, 0xff, 0x22), "encoding"],
     ["overlong UTF-8", Uint8Array.of(0x22, 0xc0, 0xaf, 0x22), "encoding"],
@@ -122,29 +122,29 @@ describe("what two readers could understand differently", () => {
 
   test.each(table)("refuses %s", (_, bytes, reason) => expect(reasonOf(bytes)).toBe(reason));
 
-  test("takes 32 levels, and the same key in two objects", () => {
+  test("accepts 32 levels, and the same key in two objects", () => {
     expect(reasonOf("[".repeat(32) + "]".repeat(32))).toBe("accepted");
     expect(reasonOf('[{"a":{"a":1}},{"a":1}]')).toBe("accepted");
   });
 });
 
-describe("limits", () => {
-  test("counts the keys of one object", () => {
+describe("the limits of the strict JSON parser", () => {
+  test("count the keys of one object", () => {
     expect(reasonOf(objectOf(3), { maxDepth: 2, maxKeys: 3 })).toBe("accepted");
     expect(reasonOf(objectOf(4), { maxDepth: 2, maxKeys: 3 })).toBe("limit");
     expect(reasonOf(`[${objectOf(3)},${objectOf(3)}]`, { maxDepth: 2, maxKeys: 3 })).toBe("accepted");
   });
 
-  test("measures strings and keys", () => {
+  test("measure strings and keys", () => {
     expect(reasonOf('"abc"', { maxDepth: 2, maxString: 3 })).toBe("accepted");
     expect(reasonOf('"abcd"', { maxDepth: 2, maxString: 3 })).toBe("limit");
     expect(reasonOf('{"abcd":1}', { maxDepth: 2, maxString: 3 })).toBe("limit");
   });
 });
 
-describe("names that mean something to JavaScript", () => {
+describe("names with a meaning in JavaScript", () => {
   test.each(["__proto__", "constructor", "prototype", "toString", "hasOwnProperty", "valueOf"])(
-    "keeps %s as data",
+    "such as %s are kept as data",
     (key) => {
       const object = parse(`{"${key}":{"polluted":true},"other":1}`);
       expect(Object.keys(Object(object))).toEqual([key, "other"]);
@@ -154,14 +154,14 @@ describe("names that mean something to JavaScript", () => {
     },
   );
 
-  test("has nothing that the text does not say", () => {
+  test("add nothing that the text does not contain", () => {
     const object = Object(parse("{}"));
     expect("toString" in object).toBe(false);
     expect(object.constructor).toBeUndefined();
   });
 });
 
-test("reads a paths.json of 100,000 entries within a second", () => {
+test("the strict JSON parser reads a paths.json of 100,000 entries within a second", () => {
   const sha256 = "0".repeat(64);
   const paths = Array.from({ length: 100_000 }, (_, i) => ({
     _path: `lib/${i}.py`,

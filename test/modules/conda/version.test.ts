@@ -3,6 +3,7 @@ import { Version as RattlerVersion } from "@conda-org/rattler";
 import * as fc from "fast-check";
 
 import { compareVersions, largestNumber, parseVersion, type Version } from "../../../src/modules/conda/version.ts";
+import { named } from "../../support/case-name.ts";
 
 function parsed(text: string): Version {
   const version = parseVersion(text);
@@ -12,13 +13,13 @@ function parsed(text: string): Version {
 
 const compare = (a: string, b: string): number => Math.sign(compareVersions(parsed(a), parsed(b)));
 
-describe("the examples of CEP 33", () => {
+describe("the versions of CEP 33", () => {
   test.each([
     ["1.2g.beta15.rc", [[0], [1], [2, "g"], [0, "beta", 15], [0, "rc"]], []],
     ["1!2.15.1_ALPHA", [[1], [2], [15], [1], [0, "alpha"]], []],
     ["1!2.15.1alpha_", [[1], [2], [15], [1, "alpha_"]], []],
     ["1!2.15.1_alpha+1.2.3h123", [[1], [2], [15], [1], [0, "alpha"]], [[1], [2], [3, "h", 123]]],
-  ])("splits %s", (text, main, local) => expect(parsed(text)).toEqual({ main, local }));
+  ])("are split as in the example %s", (text, main, local) => expect(parsed(text)).toEqual({ main, local }));
 
   /** In ascending order; versions of one line are equal. */
   const ASCENDING = [
@@ -50,7 +51,7 @@ describe("the examples of CEP 33", () => {
   ];
   const all = ASCENDING.flatMap((texts, line) => texts.map((text) => ({ text, rank: line })));
 
-  test("are in that order, each against each", () => {
+  test("compare in the order of the example list, each against each", () => {
     for (const a of all) {
       for (const b of all) {
         expect(`${a.text} ${b.text} ${compare(a.text, b.text)}`).toBe(
@@ -69,48 +70,50 @@ describe("the examples of CEP 33", () => {
     ["0.0.0.post105+699b871", "0.0.0.post106+2b4e689", -1],
     ["v0.1", "0.1", -1],
     ["01.02", "1.2", 0],
-  ])("%s and %s compare as %i", (a, b, order) => {
+  ])("compare %s with %s as %i", (a, b, order) => {
     expect(compare(a, b)).toBe(order);
     expect(compare(b, a)).toBe(order === 0 ? 0 : -order);
   });
 });
 
-test.each([
-  "",
-  ".",
-  "_",
-  "1.",
-  ".1",
-  "_1",
-  "1..2",
-  "1._2",
-  "1__",
-  "1.0-1",
-  "1!",
-  "!1",
-  "a!1",
-  "1!2!3",
-  "1.0!2",
-  "+1",
-  "1+",
-  "1+a_",
-  "1+2+3",
-  "1*",
-  " 1",
-  "1\n",
-  "é",
-  "1".repeat(65),
-  "9007199254740992",
-  "1.".repeat(1_000_000),
-])("refuses %#", (text) => expect(parseVersion(text)).toBeUndefined());
+test.each(
+  named([
+    "",
+    ".",
+    "_",
+    "1.",
+    ".1",
+    "_1",
+    "1..2",
+    "1._2",
+    "1__",
+    "1.0-1",
+    "1!",
+    "!1",
+    "a!1",
+    "1!2!3",
+    "1.0!2",
+    "+1",
+    "1+",
+    "1+a_",
+    "1+2+3",
+    "1*",
+    " 1",
+    "1\n",
+    "é",
+    "1".repeat(65),
+    "9007199254740992",
+    "1.".repeat(1_000_000),
+  ]),
+)("the version %s is refused", (_, text) => expect(parseVersion(text)).toBeUndefined());
 
-test("tells the largest number of a version", () => {
+test("the largest number of a version is found", () => {
   expect(largestNumber(parsed("1!2.post3+4"))).toBe(4);
   expect(largestNumber(parsed("v"))).toBe(0);
   expect(largestNumber(parsed("1.2147483648"))).toBe(2_147_483_648);
 });
 
-describe("beside rattler", () => {
+describe("versions compared with rattler", () => {
   // rattler splits `devx` and `a_` in two, where CEP 33 has one text: such words are left out.
   const word = fc.constantFrom("a", "b", "rc", "dev", "post", "alpha", "g", "z");
   const number = fc.constantFrom("0", "1", "2", "10", "01", "2147483647");
@@ -136,7 +139,7 @@ describe("beside rattler", () => {
     })
     .filter((text) => text.length <= 64);
 
-  test("orders any two versions alike", () => {
+  test("have the same order for any two versions", () => {
     fc.assert(
       fc.property(anyVersion, anyVersion, (a, b) => {
         using left = new RattlerVersion(a);
@@ -147,7 +150,7 @@ describe("beside rattler", () => {
     );
   });
 
-  test("reads no version that rattler does not read", () => {
+  test("are never accepted when rattler refuses them", () => {
     const letters = fc.array(fc.constantFrom(..."019az._+!".split(""), "dev", "post"), { minLength: 1, maxLength: 9 });
     fc.assert(
       fc.property(letters, (parts) => {
@@ -160,7 +163,7 @@ describe("beside rattler", () => {
     );
   });
 
-  test("keeps an order: what is less than a lesser one is less", () => {
+  test("have a transitive order", () => {
     fc.assert(
       fc.property(fc.array(anyVersion, { minLength: 3, maxLength: 8 }), (texts) => {
         const sorted = texts.toSorted(compare);

@@ -6,7 +6,7 @@ const DATE = "Tue, 15 Nov 1994 12:45:26 GMT";
 const TIME = Date.UTC(1994, 10, 15, 12, 45, 26);
 
 describe("an entity tag", () => {
-  test("is strong and made of a hash", () => {
+  test("is strong and built from a hash", () => {
     expect(ETAG).toBe('"abc"');
     for (const hash of ["", 'a"b', "a b", "a\r\nb", "ä"]) expect(() => strongEtag(hash)).toThrow();
   });
@@ -21,15 +21,15 @@ describe("an entity tag", () => {
     (header) => expect(matchesEtag(header, ETAG)).toBe(false),
   );
 
-  test("is found in a long list in no time", () => {
+  test("is found at once in a long list", () => {
     const header = '"x",'.repeat(200_000);
     expect(matchesEtag(header, ETAG)).toBe(false);
     expect(matchesEtag(header + ETAG, ETAG)).toBe(true);
   });
 });
 
-describe("a date of HTTP", () => {
-  test("is read in its one form", () => expect(httpDate(DATE)).toBe(TIME));
+describe("an HTTP date", () => {
+  test("is parsed in its one form", () => expect(httpDate(DATE)).toBe(TIME));
 
   test.each([
     null,
@@ -40,5 +40,5 @@ describe("a date of HTTP", () => {
     `${DATE}x`,
     "Tue, 99 Nov 1994 12:45:26 GMT",
     "Tue, 15 Nov 1994 12:45:26 CET",
-  ])("is not %p", (header) => expect(httpDate(header)).toBeUndefined());
+  ])("is not parsed from %p", (header) => expect(httpDate(header)).toBeUndefined());
 });

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { ifRangeHolds, parseRange } from "../../../src/modules/http/range.ts";
+import { named } from "../../support/case-name.ts";
 
 const range = (start: number, end: number) => ({ kind: "range", start, end }) as const;
 
-describe("a range of a file of 1000 bytes", () => {
+describe("of a file of 1000 bytes, the range", () => {
   test.each([
     ["bytes=0-0", range(0, 0)],
     ["bytes=0-", range(0, 999)],
@@ -18,42 +19,44 @@ describe("a range of a file of 1000 bytes", () => {
     ["bytes=-99999999999999999999999999", range(0, 999)],
     ["BYTES=1-2", range(1, 2)],
     [" bytes=1-2 ", range(1, 2)],
-  ])("%j is that part", (header, expected) => expect(parseRange(header, 1000)).toEqual(expected));
+  ])("%j selects that part", (header, expected) => expect(parseRange(header, 1000)).toEqual(expected));
 
   test.each(["bytes=1000-", "bytes=1000-1001", "bytes=-0", "bytes=-000", "bytes=18446744073709551616-"])(
     "%j cannot be satisfied",
     (header) => expect(parseRange(header, 1000)).toEqual({ kind: "unsatisfiable" }),
   );
 
-  test.each([
-    null,
-    "",
-    "bytes",
-    "bytes=",
-    "bytes=-",
-    "bytes=5-4",
-    "bytes=0-1,5-6",
-    "bytes=0-1,",
-    "bytes=a-b",
-    "bytes=1-2x",
-    "bytes=--5",
-    "bytes=1.5-2",
-    "bytes=0x1-2",
-    "bytes = 1-2",
-    "bytes=1 - 2",
-    "items=0-1",
-    "bytes=0-1\nbytes=2-3",
-    `bytes=${"0-1,".repeat(10_000)}`,
-  ])("%j is answered in full", (header) => expect(parseRange(header, 1000)).toEqual({ kind: "none" }));
+  test.each(
+    named([
+      null,
+      "",
+      "bytes",
+      "bytes=",
+      "bytes=-",
+      "bytes=5-4",
+      "bytes=0-1,5-6",
+      "bytes=0-1,",
+      "bytes=a-b",
+      "bytes=1-2x",
+      "bytes=--5",
+      "bytes=1.5-2",
+      "bytes=0x1-2",
+      "bytes = 1-2",
+      "bytes=1 - 2",
+      "items=0-1",
+      "bytes=0-1\nbytes=2-3",
+      `bytes=${"0-1,".repeat(10_000)}`,
+    ]),
+  )("%s selects the complete file", (_, header) => expect(parseRange(header, 1000)).toEqual({ kind: "none" }));
 });
 
-test("an empty file has no part that could be named", () => {
+test("an empty file satisfies no range", () => {
   expect(parseRange("bytes=0-", 0)).toEqual({ kind: "unsatisfiable" });
   expect(parseRange("bytes=0-0", 0)).toEqual({ kind: "unsatisfiable" });
   expect(parseRange("bytes=-5", 0)).toEqual({ kind: "none" });
 });
 
-test("a part always lies within its file", () => {
+test("a selected range is always within its file", () => {
   for (const size of [1, 2, 7]) {
     for (let first = 0; first < 10; first++) {
       for (const header of [`bytes=${first}-`, `bytes=-${first}`, `bytes=${first}-${first + 3}`]) {
@@ -71,7 +74,7 @@ describe("If-Range", () => {
   const date = "Tue, 15 Nov 1994 12:45:26 GMT";
   const time = Date.UTC(1994, 10, 15, 12, 45, 26);
 
-  test("lets the range count without a header, for the very tag and for the very date", () => {
+  test("allows the range without a header, for the exact tag and for the exact date", () => {
     expect(ifRangeHolds(null, '"abc"')).toBe(true);
     expect(ifRangeHolds('"abc"', '"abc"')).toBe(true);
     expect(ifRangeHolds(date, '"abc"', time + 500)).toBe(true);
@@ -86,7 +89,7 @@ describe("If-Range", () => {
     '"abc", "abd"',
     "Tue, 15 Nov 1994 12:45:27 GMT",
     "Tue, 15 Nov 1994 12:45:25 GMT",
-  ])("makes the whole the answer for %j", (header) => expect(ifRangeHolds(header, '"abc"', time)).toBe(false));
+  ])("gives the complete file for %j", (header) => expect(ifRangeHolds(header, '"abc"', time)).toBe(false));
 
-  test("with a date never fits what has none", () => expect(ifRangeHolds(date, '"abc"')).toBe(false));
+  test("with a date never matches a file without a date", () => expect(ifRangeHolds(date, '"abc"')).toBe(false));
 });

@@ -16,7 +16,7 @@ function documentOf(name: string, texts: readonly Uint8Array[]): Document {
   return { name, stream: Buffer.concat([...spliceBzip2(texts.map(compressBzip2Blocks))]), text: Buffer.concat(texts) };
 }
 
-/** `values` letters, in turns mostly one and all alike, without four equal ones in a row: those become other bytes. */
+/** `values` letters, in runs mostly of one, without four equal ones in a row: those become other bytes. */
 function fewLetters(length: number, values: number, seed = 1): Uint8Array {
   const random = createRandom(seed);
   const share = random();
@@ -29,7 +29,7 @@ function fewLetters(length: number, values: number, seed = 1): Uint8Array {
   return bytes;
 }
 
-/** Four of each byte, which bzip2's first coding makes five of: nothing grows more. */
+/** Four of each byte, which bzip2's first coding turns into five: no text grows more. */
 function quadruples(length: number): Uint8Array {
   return Uint8Array.from({ length }, (_, index) => (index >> 2) & 0xff);
 }
@@ -37,7 +37,7 @@ function quadruples(length: number): Uint8Array {
 const segments = repodataSegments(250_000, 60_000);
 const large = Buffer.concat(segments);
 
-/** Found by trying: with as few values, about every tenth text. */
+/** Found by trial: with so few values, about every tenth text. */
 const brokenByEncoder = [
   fewLetters(1000, 3, 4),
   fewLetters(4000, 4, 30),
@@ -70,18 +70,18 @@ const documents: Document[] = [
   documentOf("repodata", [text('{"info":{},"packages":{'), ...segments, text('},"packages.conda":{}}')]),
 ];
 
-describe("one stream that decodes byte for byte", () => {
-  test("by compressjs", () => {
+describe("a spliced bzip2 stream", () => {
+  test("decodes byte for byte with compressjs", () => {
     for (const document of documents) expectSame(Bzip2.decompressFile(document.stream), document);
   });
 
-  test("by the bzip2 command line tool", () => {
+  test("decodes byte for byte with the bzip2 command line tool", () => {
     const bzip2 = findTool("bzip2");
     if (bzip2 === undefined) return;
     for (const document of documents) expectSame(filter([bzip2, "-dc"], document.stream), document);
   });
 
-  test("by Python, to the last byte of the file", () => {
+  test("decodes byte for byte with Python, to the last byte of the file", () => {
     const python = findTool("python3");
     if (python === undefined) return;
     const seen = runPython<unknown>(
@@ -95,7 +95,7 @@ describe("one stream that decodes byte for byte", () => {
     expect(seen).toEqual(wanted);
   });
 
-  test("of any pieces", () => {
+  test("decodes byte for byte from any parts", () => {
     const piece = fc.oneof(
       fc.uint8Array({ maxLength: 60 }),
       fc.tuple(fc.string({ minLength: 1, maxLength: 3 }), fc.nat(600)).map(([each, length]) => repeated(each, length)),
@@ -112,17 +112,17 @@ describe("one stream that decodes byte for byte", () => {
   });
 });
 
-describe("a piece", () => {
-  test("of nothing is nothing", () => {
+describe("the blocks of a spliced bzip2 stream", () => {
+  test("are none for empty text", () => {
     expect(compressBzip2Blocks(NOTHING)).toHaveLength(0);
   });
 
-  test("is refused when it might not fit one block", () => {
+  test("are refused when the text might not fit one block", () => {
     expect(MAX_BZIP2_INPUT).toBeLessThan(900_000);
     expect(() => compressBzip2Blocks(new Uint8Array(MAX_BZIP2_INPUT + 1))).toThrow(String(MAX_BZIP2_INPUT));
   });
 
-  test("of few byte values is more than the encoder alone can do", () => {
+  test("can have fewer distinct byte values than the encoder alone supports", () => {
     const complaints = spyOn(console, "assert").mockImplementation(() => undefined);
     for (const bytes of brokenByEncoder) {
       expect(isSame(Bzip2.compressFile(bytes, undefined, 9), bytes)).toBe(false);
@@ -134,25 +134,25 @@ describe("a piece", () => {
     complaints.mockRestore();
   });
 
-  test("can be several, one after the other", () => {
+  test("can be several for one part, in order", () => {
     const pieces = [text("first"), text("second"), NOTHING, large].map(compressBzip2Blocks);
     expect(
       Buffer.concat([...spliceBzip2([Buffer.concat(pieces)])]).equals(Buffer.concat([...spliceBzip2(pieces)])),
     ).toBe(true);
   });
 
-  test("is the same for the same text", () => {
+  test("are equal for equal text", () => {
     expect(compressBzip2Blocks(large)).toEqual(compressBzip2Blocks(Uint8Array.from(large)));
   });
 
-  test("is refused when it is cut", () => {
+  test("are refused when truncated", () => {
     const piece = compressBzip2Blocks(text("some text"));
     expect(() => [...spliceBzip2([piece.subarray(0, -1)])]).toThrow("ends within a block");
     expect(() => [...spliceBzip2([piece.subarray(0, 3)])]).toThrow();
   });
 });
 
-test("blocks begin at every bit of a byte", () => {
+test("bzip2 blocks can start at every bit of a byte", () => {
   const seen = new Set<number>();
   let bits = 0;
   for (let index = 0; index < 60; index += 1) {
@@ -164,7 +164,7 @@ test("blocks begin at every bit of a byte", () => {
   expectSame(Bzip2.decompressFile(documentOf("", sixty()).stream), { name: "", text: Buffer.concat(sixty()) });
 });
 
-test("a stream is handed out piece by piece", () => {
+test("a bzip2 stream is produced part by part", () => {
   let taken = 0;
   function* pieces(): Generator<Uint8Array> {
     for (;;) {

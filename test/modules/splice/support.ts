@@ -1,4 +1,4 @@
-// What the tests of splicing share: texts that are hard to splice, and the decoders of others.
+// Shared by the tests of splicing: texts that are hard to splice, and independent decoders.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,13 +19,13 @@ export function createRandom(seed: number): Random {
   };
 }
 
-/** Bytes of `values` different values, nothing else being sure of them. */
+/** Bytes of `values` different values, random otherwise. */
 export function noise(length: number, values = 256, seed = 1): Uint8Array {
   const random = createRandom(seed);
   return Uint8Array.from({ length }, () => Math.floor(random() * values) + (values < 64 ? 97 : 0));
 }
 
-/** `pattern` again and again. */
+/** `pattern` repeated. */
 export function repeated(pattern: string, length: number): Uint8Array {
   return Buffer.alloc(length, pattern);
 }
@@ -33,7 +33,7 @@ export function repeated(pattern: string, length: number): Uint8Array {
 const WORDS =
   "numpy scipy lib gcc gfortran boost arrow proj hdf5 netcdf cuda torch text data http yaml xml core tools".split(" ");
 
-/** Segments as in a `repodata.json`: records of many packages, several builds of each, cut near `segmentBytes`. */
+/** Segments as in a `repodata.json`: records of many packages, several builds of each, ending near `segmentBytes`. */
 export function repodataSegments(bytes: number, segmentBytes: number, seed = 7): Uint8Array[] {
   const random = createRandom(seed);
   const upTo = (limit: number): number => Math.floor(random() * limit);
@@ -65,7 +65,7 @@ export function repodataSegments(bytes: number, segmentBytes: number, seed = 7):
   return segments;
 }
 
-/** Finds a program; without it, what it would have shown is left out. */
+/** Finds a program; without it, reports the tests that need it as left out. */
 export function findTool(name: string): string | undefined {
   const path = Bun.which(name);
   if (path === null) leaveOut("splice", `there is no ${name} to decode with`);
@@ -84,7 +84,7 @@ export function findPython(): string | undefined {
   return path;
 }
 
-/** What a filter makes of the bytes; throws what it says when it fails. */
+/** The output of a filter for the bytes; throws its error output when it fails. */
 export function filter(command: readonly string[], bytes: Uint8Array): Buffer {
   const { exitCode, stdout, stderr } = Bun.spawnSync([...command], { stdin: bytes });
   if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${stderr.toString()}`);

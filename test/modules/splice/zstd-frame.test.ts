@@ -54,7 +54,7 @@ const text = (value: string): Uint8Array => Buffer.from(value);
 const segments = repodataSegments(500_000, 100_000);
 const large = Buffer.concat(segments);
 
-/** Texts whose first match is at one of the offsets 1, 4 and 8, which a frame begins with. */
+/** Texts whose first match is at one of the offsets 1, 4 and 8, the initial offsets of a frame. */
 const offsetHungry = ["a", "ab", "abcd", "abcdefgh", "xyzabcde", " ", "        ", ",       "].flatMap((pattern) =>
   [9, 40, 500].map((length) => repeated(pattern, length)),
 );
@@ -82,24 +82,24 @@ const documents: Document[] = [
   documentOf("repodata", [text('{"info":{},"packages":{'), ...segments, text('},"packages.conda":{}}')]),
 ];
 
-describe("one frame that decodes byte for byte", () => {
+describe("a spliced zstd frame", () => {
   const decoders: [string, (frame: Uint8Array) => Promise<Uint8Array> | Uint8Array][] = [
     ["Bun", (frame) => Bun.zstdDecompressSync(frame)],
     ["a stream of node:zlib", decodeStreaming],
     ["fzstd", (frame) => fzstd.decompress(frame)],
     ["fzstd in chunks", decodeFzstdStreaming],
   ];
-  test.each(decoders)("by %s", async (_, decode) => {
+  test.each(decoders)("decodes byte for byte with %s", async (_, decode) => {
     for (const document of documents) expectSame(await decode(document.frame), document);
   });
 
-  test("by the zstd command line tool", () => {
+  test("decodes byte for byte with the zstd command line tool", () => {
     const zstd = findTool("zstd");
     if (zstd === undefined) return;
     for (const document of documents) expectSame(filter([zstd, "-dc"], document.frame), document);
   });
 
-  test("by python-zstandard in one shot and in steps, to the last byte of the file", () => {
+  test("decodes byte for byte with python-zstandard in one shot and in steps, to the last byte of the file", () => {
     const python = findPython();
     if (python === undefined) return;
     const seen = runPython<unknown>(
@@ -114,7 +114,7 @@ describe("one frame that decodes byte for byte", () => {
     expect(seen).toEqual(wanted);
   });
 
-  test("of any pieces, at any level", () => {
+  test("decodes byte for byte from any parts, at any level", () => {
     const piece = fc.oneof(
       fc.uint8Array({ maxLength: 60 }),
       fc.string({ maxLength: 80 }).map(text),
@@ -138,8 +138,8 @@ describe("one frame that decodes byte for byte", () => {
   });
 });
 
-describe("the prefixes", () => {
-  test("are their text", () => {
+describe("the separators of a spliced zstd frame", () => {
+  test("decode to their text", () => {
     expect([SEPARATOR, PAD].map(String)).toEqual([",                 ", "                 "]);
     for (const [prefix, blocks] of [
       [SEPARATOR, SEPARATOR_BLOCKS],
@@ -150,12 +150,12 @@ describe("the prefixes", () => {
     }
   });
 
-  test("leave the repeat offsets 1, 4 and 8, which the piece before has changed", () => {
+  test("restore the repeat offsets 1, 4 and 8 that the part before changed", () => {
     const raw = Uint8Array.of(SEPARATOR.byteLength << 3, 0, 0, ...SEPARATOR);
     expect(copiesOfRepeats(SEPARATOR_BLOCKS)).toEqual(["jjj", "ghi", "cde"]);
     expect(copiesOfRepeats(PAD_BLOCKS)).toEqual(["jjj", "ghi", "cde"]);
     expect(copiesOfRepeats(raw)).not.toContainEqual("jjj");
-    // As they are told by the encoder: a document whose pieces begin with repeats is broken without.
+    // The encoder assumes the initial offsets: without them, a document whose parts start with repeats is broken.
     const { pieces, text: plain } =
       documents.find(({ name }) => name === "first offsets used at once") ?? documentOf("", []);
     const plainJoint = ({ prefix }: ZstdPart): Uint8Array => Uint8Array.of(prefix.byteLength << 3, 0, 0, ...prefix);
@@ -163,7 +163,7 @@ describe("the prefixes", () => {
     expect(isSame(Buffer.concat([frameHeader(plain.length, 2 ** 17), ...body, FRAME_END]), plain)).toBe(false);
   });
 
-  test("are the only thing between pieces", () => {
+  test("are the only state between parts", () => {
     const piece = compressBlocks(text("abc"));
     const splice = (...prefixes: Uint8Array[]): unknown =>
       Buffer.concat([...spliceZstd(prefixes.map((prefix) => ({ ...piece, prefix, open: () => piece })))]);
@@ -175,8 +175,8 @@ describe("the prefixes", () => {
   });
 });
 
-describe("the frame", () => {
-  test("ends with the only block that is marked as the last", () => {
+describe("a spliced zstd frame", () => {
+  test("marks only its final block as the last", () => {
     for (const { frame } of documents) {
       const blocks = [...blocksOf(frame.subarray(14))];
       expect(blocks.map(({ isLast }) => isLast).indexOf(true)).toBe(blocks.length - 1);
@@ -184,25 +184,25 @@ describe("the frame", () => {
     }
   });
 
-  test("uses no table of one piece in another", () => {
+  test("uses no table of one part in another", () => {
     const seen = documents.flatMap(({ pieces }) => pieces.map(countReuse));
     expect(seen.filter(({ isForeign }) => isForeign)).toEqual([]);
-    // Within their piece both occur, so the check above has looked at them.
+    // Both occur inside their part, so the check above has read them.
     expect(seen.reduce((sum, { treeless }) => sum + treeless, 0)).toBeGreaterThan(0);
     expect(seen.reduce((sum, { repeats }) => sum + repeats, 0)).toBeGreaterThan(0);
   });
 
-  test("declares the least window of a power of two, at least 1 KiB and at most 128 MiB", () => {
+  test("declares the smallest window that is a power of two, at least 1 KiB and at most 128 MiB", () => {
     const exponents = [0, 1, 1024, 1025, 131_072, 131_073, 2 ** 27].map((size) => (frameHeader(1, size)[5] ?? 0) >> 3);
     expect(exponents).toEqual([0, 0, 0, 1, 7, 8, 17]);
     expect(() => frameHeader(1, 2 ** 27 + 1)).toThrow("more than decoders accept");
     const exponentOf = (name: string): number => (documents.find((each) => each.name === name)?.frame[5] ?? 0) >> 3;
     expect(exponentOf("pieces larger than a block")).toBe(9);
-    // Level 1 looks back 512 KiB, and the piece is three times as long.
+    // Level 1 looks back 512 KiB, and the part is three times as long.
     expect(exponentOf("pieces larger than the window")).toBe(9);
   });
 
-  test("holds more than 4 GiB", () => {
+  test("can hold more than 4 GiB", () => {
     const piece = compressBlocks(new Uint8Array(2 ** 24), 1);
     const frame = Buffer.concat([...spliceZstd(partsOf(Array.from({ length: 257 }, () => piece)))]);
     const total = 257 * 2 ** 24 + 254 * SEPARATOR.byteLength + 2 * PAD.byteLength;
@@ -217,7 +217,7 @@ describe("the frame", () => {
     expect(() => frameHeader(2 ** 53, 0)).toThrow("cannot hold");
   });
 
-  test("is opened piece by piece", () => {
+  test("is decoded part by part", () => {
     const opened: number[] = [];
     const piece = compressBlocks(text("abc"));
     const parts = partsOf([piece, piece, piece]).map((part, index) => ({
@@ -233,7 +233,7 @@ describe("the frame", () => {
     expect(opened).toEqual([0, 1, 2]);
   });
 
-  test("is not finished with a piece that is not as it was said to be", () => {
+  test("is not finished with a part that differs from its announcement", () => {
     const splice = (said: Partial<ZstdPart>, piece: ZstdBlocks): unknown => [
       ...spliceZstd([{ prefix: NOTHING, size: piece.size, windowSize: piece.windowSize, open: () => piece, ...said }]),
     ];
@@ -243,7 +243,7 @@ describe("the frame", () => {
     expect(() => splice({ windowSize: 1024 }, piece)).toThrow("larger window");
   });
 
-  test("is at most 7 % larger than the whole at level 19", () => {
+  test("is at most 7 % larger than one frame of the same text at level 19", () => {
     const pieces = repodataSegments(1_500_000, 131_072);
     const { frame, text: plain } = documentOf("large", pieces);
     expect(pieces.length).toBeGreaterThan(8);
@@ -251,7 +251,7 @@ describe("the frame", () => {
   });
 });
 
-describe("a frame from elsewhere", () => {
+describe("a foreign zstd frame", () => {
   const params = (values: Record<number, number>) => (bytes: Uint8Array) => zstdCompressSync(bytes, { params: values });
   const encoders: [string, (bytes: Uint8Array) => Uint8Array][] = [
     ["with a checksum", params({ [constants.ZSTD_c_checksumFlag]: 1 })],
@@ -279,21 +279,21 @@ describe("a frame from elsewhere", () => {
     return changed;
   };
   const refused: [string, Uint8Array, string][] = [
-    ["nothing", NOTHING, "ends too early"],
-    ["no frame", Buffer.alloc(40), "does not start like zstd"],
+    ["nothing", NOTHING, "is truncated"],
+    ["no frame", Buffer.alloc(40), "does not start with the zstd magic number"],
     [
       "a skippable frame in front",
       Buffer.from(`502a4d1800000000${good.toString("hex")}`, "hex"),
-      "does not start like",
+      "does not start with the zstd magic number",
     ],
     ["a dictionary", with_(4, (byte) => byte | 1), "needs a dictionary"],
     ["a reserved bit", with_(4, (byte) => byte | 8), "reserved bit"],
     ["a reserved type of block", with_(7, (byte) => byte | 6), "reserved type"],
     ["another size", Bun.zstdCompressSync(large.subarray(0, 999)), "declares another size"],
-    ["a cut end", good.subarray(0, -1), "ends too early"],
-    ["a cut header", good.subarray(0, 8), "ends too early"],
-    ["a second frame", Buffer.concat([good, good]), "something follows"],
-    ["a checksum that is missing", with_(4, (byte) => byte | 4), "ends too early"],
+    ["a cut end", good.subarray(0, -1), "is truncated"],
+    ["a cut header", good.subarray(0, 8), "is truncated"],
+    ["a second frame", Buffer.concat([good, good]), "bytes follow"],
+    ["a checksum that is missing", with_(4, (byte) => byte | 4), "is truncated"],
   ];
   test.each(refused)("with %s is refused", (_, frame, reason) => {
     expect(() => blocksOfFrame(frame, 1000)).toThrow(reason);
@@ -306,7 +306,7 @@ describe("a frame from elsewhere", () => {
     expect(() => blocksOfFrame(Buffer.concat([header, FRAME_END]), size)).toThrow("more than decoders accept");
   });
 
-  test("has the window that its header describes, or its size when that is less", () => {
+  test("has the window of its header, or its size when that is smaller", () => {
     const run = (length: number, isLast: boolean): number[] =>
       [(length << 3) & 0xff, length >> 5, 0, 0].map((byte, index) => (index === 0 ? byte | 2 | Number(isLast) : byte));
     const frame = Uint8Array.of(
@@ -321,11 +321,11 @@ describe("a frame from elsewhere", () => {
     expect(blocksOfFrame(frame, 5000).windowSize).toBe(5000);
   });
 
-  test("of nothing has no block", () => {
+  test("of no bytes has no block", () => {
     expect(compressBlocks(NOTHING)).toEqual({ blocks: NOTHING, size: 0, windowSize: 0 });
   });
 
-  test("is left as it is", () => {
+  test("is not modified", () => {
     const frame = Buffer.from(good);
     blocksOfFrame(frame, 1000);
     expect(frame.equals(good)).toBe(true);
@@ -336,11 +336,11 @@ function expectSame(decoded: Uint8Array, { name, text: plain }: Document): void 
   expect([name, decoded.byteLength, Buffer.compare(decoded, plain)]).toEqual([name, plain.length, 0]);
 }
 
-/** What a block after a piece and a prefix copies when it asks for the first, the second and the third repeat offset. */
+/** What a block after a part and a separator copies when it uses the first, the second and the third repeat offset. */
 function copiesOfRepeats(prefix: Uint8Array): string[] {
   const { blocks, windowSize } = compressBlocks(large.subarray(0, 50_000));
   return [1, 2, 3].map((repeat) => {
-    // Ten literals and one sequence of them all, with tables of one symbol; the bit stream is the offset's value.
+    // Ten literals and one sequence of all of them, with tables of one symbol; the bit stream is the offset's value.
     const content = [10 << 3, ...text("abcdefghij"), 1, 0b01_01_01_00, 10, repeat >> 1, 0, repeat];
     const probe = Uint8Array.of((content.length << 3) | (2 << 1), 0, 0, ...content);
     const header = frameHeader(0, windowSize);
@@ -391,7 +391,7 @@ function* blocksOf(bytes: Uint8Array): Generator<Block> {
   }
 }
 
-/** How often blocks use the tables of blocks before them, and whether one does that no block of the piece has set. */
+/** How often blocks use tables of earlier blocks, and whether one does so before a block of its part has set them. */
 function countReuse(piece: ZstdBlocks): { isForeign: boolean; treeless: number; repeats: number } {
   let [isForeign, treeless, repeats, hasTree, hasTables] = [false, 0, 0, false, false];
   for (const { type, content } of blocksOf(piece.blocks)) {
@@ -412,7 +412,7 @@ function countReuse(piece: ZstdBlocks): { isForeign: boolean; treeless: number; 
   return { isForeign, treeless, repeats };
 }
 
-/** The length of the section of literals that a compressed block begins with. */
+/** The length of the literals section at the start of a compressed block. */
 function literalsLength(content: Buffer): number {
   const first = content[0] ?? 0;
   const format = (first >> 2) & 3;

@@ -19,7 +19,7 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 const contentOf = async (hash: string): Promise<Buffer> =>
   Buffer.from(await Bun.file(files.pathOf(FOLDER, hash, files.size(FOLDER, hash) ?? 0)).arrayBuffer());
 
-test("bytes and stretches of another file follow each other as they were given, also past the size of a batch", async () => {
+test("a derived file has its bytes and extents of another file in order, also past the batch size", async () => {
   const old = Buffer.from(crypto.getRandomValues(new Uint8Array(60_000)))
     .toString("base64")
     .repeat(40);
@@ -53,7 +53,7 @@ test("bytes and stretches of another file follow each other as they were given, 
   expect([files.size(FOLDER, FIRST), files.size(FOLDER, SECOND)]).toEqual([undefined, wanted.length]);
 });
 
-test("a file whose parts cannot be had leaves nothing behind, nor does one whose source has become shorter", () => {
+test("a derived file whose parts are unavailable leaves nothing behind, nor does one whose source shrank", () => {
   files.write(FOLDER, FIRST, [Buffer.from("0123456789")]);
   const source = files.open(FOLDER, FIRST);
   if (!source) throw new Error("the file that was just written is missing");
@@ -67,7 +67,7 @@ test("a file whose parts cannot be had leaves nothing behind, nor does one whose
   expect(readdirSync(join(root, "derived", FOLDER))).toEqual([`${FIRST}-10`]);
 });
 
-test("there is nothing to open where no file is, and names that are none are refused", () => {
+test("a missing derived file opens as missing, and invalid names are refused", () => {
   expect(files.open(FOLDER, FIRST)).toBeUndefined();
   for (const folder of ["..", "1/../2", "1", "x/noarch/repodata.json", "1/.hidden/x", "1//x"])
     expect(() => files.pathOf(folder, FIRST, 1)).toThrow("not the name of a derived file");
@@ -75,19 +75,19 @@ test("there is nothing to open where no file is, and names that are none are ref
     expect(() => files.pathOf(FOLDER, hash, 1)).toThrow("not the name of a derived file");
 });
 
-test("a file that is not as long as it was is not there, and a new one takes its place", async () => {
+test("a derived file of the wrong length counts as missing, and a new one replaces it", async () => {
   const text = Buffer.from("0123456789");
   files.write(FOLDER, FIRST, [text]);
   const path = files.pathOf(FOLDER, FIRST, 10);
   for (const damaged of ["012345678", "", "0123456789x"]) {
     writeFileSync(path, damaged);
     expect([damaged, files.size(FOLDER, FIRST), files.has(FOLDER, FIRST, 10)]).toEqual([damaged, undefined, false]);
-    expect([damaged, files.open(FOLDER, FIRST), files.isCut(FOLDER, FIRST)]).toEqual([damaged, undefined, true]);
+    expect([damaged, files.open(FOLDER, FIRST), files.isTruncated(FOLDER, FIRST)]).toEqual([damaged, undefined, true]);
   }
   files.write(FOLDER, FIRST, [text]);
-  expect([files.size(FOLDER, FIRST), files.isCut(FOLDER, FIRST)]).toEqual([10, false]);
+  expect([files.size(FOLDER, FIRST), files.isTruncated(FOLDER, FIRST)]).toEqual([10, false]);
   expect(await contentOf(FIRST)).toEqual(text);
   expect(readdirSync(join(root, "derived", FOLDER))).toEqual([`${FIRST}-10`]);
   files.remove(FOLDER, FIRST);
-  expect([files.size(FOLDER, FIRST), files.isCut(FOLDER, FIRST)]).toEqual([undefined, false]);
+  expect([files.size(FOLDER, FIRST), files.isTruncated(FOLDER, FIRST)]).toEqual([undefined, false]);
 });

@@ -1,4 +1,4 @@
-// Faults that only the kernel can make: a full disk, a failing fsync, a file system without links.
+// Faults that only the kernel can cause: a full disk, a failing fsync, a file system without links.
 
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
@@ -34,7 +34,7 @@ describe.skipIf(!canMount)("a disk of 4 MiB", () => {
     runs("umount", root);
   });
 
-  test("refuses what does not fit, leaves nothing, still reads, and takes the next that fits", async () => {
+  test("refuses data that does not fit, leaves nothing of it, still reads, and accepts the next that fits", async () => {
     const store = createDiskStore({ root, reserve: 0 });
     await store.put(KEY, new Uint8Array(MIB));
     const staged = await store.stage();
@@ -54,7 +54,7 @@ describe.skipIf(!canMount)("a disk of 4 MiB", () => {
     expect((await store.stat(fileListKey(HASH)))?.size).toBe(2 * MIB);
   });
 
-  test("has no room for a stage once the reserve is reached", async () => {
+  test("refuses a stage once the reserve is reached", async () => {
     const store = createDiskStore({ root, reserve: 3 * MIB });
     await (await store.stage()).discard();
     await store.put(KEY, new Uint8Array(2 * MIB));
@@ -64,7 +64,7 @@ describe.skipIf(!canMount)("a disk of 4 MiB", () => {
     await (await store.stage()).discard();
   });
 
-  test("gives no two uploads the same space: what is announced counts until it is written or given up", async () => {
+  test("promises no two uploads the same space: an announced size counts until it is written or released", async () => {
     const store = createDiskStore({ root, reserve: MIB });
     expect((await errorOf(store.stage(10 * MIB))).message).toContain(String(10 * MIB));
     const many = await Promise.allSettled(Array.from({ length: 10 }, () => store.stage(2 * MIB)));
@@ -80,7 +80,7 @@ describe.skipIf(!canMount)("a disk of 4 MiB", () => {
     await (await store.stage(2 * MIB)).discard();
   });
 
-  test("ends an upload of unknown length at the reserve, and before what others have announced", async () => {
+  test("ends an upload of unknown length at the reserve, and before the space that others announced", async () => {
     runs("mount", "-o", "remount,size=40m", root);
     const store = createDiskStore({ root, reserve: 10 * MIB });
     const announced = await store.stage(12 * MIB);
@@ -97,7 +97,7 @@ describe.skipIf(!canMount)("a disk of 4 MiB", () => {
     expect(await store.free()).toBeGreaterThan(25 * MIB);
   });
 
-  test("cannot hold only a part of the data folder", async () => {
+  test("that holds only a part of the data folder is refused", async () => {
     const store = async (): Promise<unknown> => createDiskStore({ root: join(root, "data"), reserve: 0 });
     await mkdir(join(root, "data", "blobs"), { recursive: true });
     runs("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", join(root, "data", "blobs"));
@@ -110,8 +110,8 @@ describe.skipIf(!canMount)("a disk of 4 MiB", () => {
   });
 });
 
-describe.skipIf(!canTrace)("a system call that fails", () => {
-  test("fsync of the file: the upload fails, and no fsync is tried again", async () => {
+describe.skipIf(!canTrace)("a failing system call", () => {
+  test("fsync of the file fails the upload, and no fsync is retried", async () => {
     const { report, calls } = await promoteTwice(["fsync:error=EIO"]);
     expect(report.outcomes).toEqual(["done", "EIO", "refused", "refused", "refused"]);
     expect(report.size).toBeUndefined();
@@ -119,14 +119,14 @@ describe.skipIf(!canTrace)("a system call that fails", () => {
     expect(readdirSync(join(root, "tmp"))).toEqual([]);
   });
 
-  test("fsync of a folder: the upload fails, and so does every later one into that folder", async () => {
+  test("fsync of a folder fails the upload and every later one into that folder", async () => {
     const { report, calls } = await promoteTwice(["fsync:error=EIO"], ["-P", root]);
     expect(report.outcomes).toEqual(["done", "done", "refused", "EIO", "unavailable"]);
     expect(calls.filter((call) => call.includes("fsync("))).toHaveLength(1);
     expect(readdirSync(join(root, "tmp"))).toEqual([]);
   });
 
-  test("link, on a file system without links: a durable copy is renamed into place", async () => {
+  test("link on a file system without links leads to a durable copy that is renamed", async () => {
     const { report, calls } = await promoteTwice(["link,linkat:error=EPERM"]);
     expect(report).toEqual({ outcomes: ["done", "done", "refused", "done", "done"], size: 100_000, isWhole: true });
     const named = calls.findIndex((call) => /rename.*blobs/.test(call));
@@ -135,18 +135,18 @@ describe.skipIf(!canTrace)("a system call that fails", () => {
     expect(readdirSync(join(root, "tmp"))).toEqual([]);
   });
 
-  test("write that takes only a part: the rest is written after it", async () => {
+  test("write that accepts only a part is followed by a write of the rest", async () => {
     const { calls } = await promoteTwice(["pwrite64:retval=50000:when=1"], ["-e", "trace=pwrite64"]);
     const spans = calls.flatMap((call) => /, (\d+), (\d+)(?:\)| <unfinished)/.exec(call)?.slice(1) ?? []);
     expect(spans).toEqual(["100000", "0", "50000", "50000"]);
   });
 
-  test("write that is interrupted: it is made again", async () => {
+  test("write that is interrupted is repeated", async () => {
     const { report } = await promoteTwice(["pwrite64:error=EINTR:when=1"], ["-e", "trace=pwrite64"]);
     expect(report).toEqual({ outcomes: ["done", "done", "refused", "done", "done"], size: 100_000, isWhole: true });
   });
 
-  test("none: every folder up to the root is made durable after the name is there", async () => {
+  test("the folders up to the root are all synced after the name exists, when no call fails", async () => {
     const { report, calls } = await promoteTwice([]);
     expect(report).toEqual({ outcomes: ["done", "done", "refused", "done", "done"], size: 100_000, isWhole: true });
     const order = calls.flatMap((call) => /(fsync|link)(?:at)?\(/.exec(call)?.[1] ?? []);

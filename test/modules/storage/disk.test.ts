@@ -29,8 +29,8 @@ blobStoreConformance("disk", async () => {
   };
 });
 
-describe("durability", () => {
-  test("takes the steps in order: temporary file, its fsync, the name, the fsync of the folder", async () => {
+describe("the durability of a disk store", () => {
+  test("follows the order: temporary file, its fsync, the name, the fsync of the folder", async () => {
     const seen: { step: string; temporary: number; named: boolean }[] = [];
     const store = createDiskStore({
       root,
@@ -52,31 +52,34 @@ describe("durability", () => {
     expect(namesIn("tmp")).toEqual([]);
   });
 
-  test.each(STEPS)("a failure at %s leaves the blob whole or absent, and the store usable", async (failing) => {
-    let armed = true;
-    const failpoint = (name: string): void => {
-      if (armed && name === failing) throw new Error(`stopped at ${name}`);
-    };
-    const store = createDiskStore({ root, reserve: 0, failpoint });
-    const publish = async (): Promise<void> => {
-      const staged = await store.stage();
-      try {
-        await staged.append(new TextEncoder().encode("content"));
-        await staged.sync();
-        await staged.promote(KEY);
-      } finally {
-        await staged.discard();
-      }
-    };
-    expect((await errorOf(publish())).message).toContain(`stopped at ${failing}`);
-    expect(namesIn("tmp")).toEqual([]);
-    expect(existsSync(join(root, KEY))).toBe(failing >= "p4");
-    armed = false;
-    await publish();
-    expect(await (await store.open(KEY))?.text()).toBe("content");
-  });
+  test.each(STEPS)(
+    "survives a failure at %s: the blob is complete or absent, and the store usable",
+    async (failing) => {
+      let armed = true;
+      const failpoint = (name: string): void => {
+        if (armed && name === failing) throw new Error(`stopped at ${name}`);
+      };
+      const store = createDiskStore({ root, reserve: 0, failpoint });
+      const publish = async (): Promise<void> => {
+        const staged = await store.stage();
+        try {
+          await staged.append(new TextEncoder().encode("content"));
+          await staged.sync();
+          await staged.promote(KEY);
+        } finally {
+          await staged.discard();
+        }
+      };
+      expect((await errorOf(publish())).message).toContain(`stopped at ${failing}`);
+      expect(namesIn("tmp")).toEqual([]);
+      expect(existsSync(join(root, KEY))).toBe(failing >= "p4");
+      armed = false;
+      await publish();
+      expect(await (await store.open(KEY))?.text()).toBe("content");
+    },
+  );
 
-  test("makes folders and files that only their owner can read", async () => {
+  test("keeps folders and files private to their owner", async () => {
     const store = createDiskStore({ root: join(root, "new", "data"), reserve: 0 });
     const staged = await stagedOf(store, "content");
     const modeOf = (path: string): number => lstatSync(path).mode & 0o777;
@@ -98,7 +101,7 @@ describe("durability", () => {
     });
   });
 
-  test("names temporary files so that nobody can guess them", async () => {
+  test("uses temporary names that nobody can guess", async () => {
     const store = createDiskStore({ root, reserve: 0 });
     const staged = await Promise.all([store.stage(), store.stage()]);
     for (const name of namesIn("tmp")) expect(name).toMatch(/^[0-9a-f]{32}$/);
@@ -106,7 +109,7 @@ describe("durability", () => {
     await Promise.all(staged.map((file) => file.discard()));
   });
 
-  test("goes on when its folders were removed under it", async () => {
+  test("continues when its folders are deleted while it runs", async () => {
     const store = createDiskStore({ root, reserve: 0 });
     await store.put(KEY, new Uint8Array(3));
     await rm(join(root, "blobs"), { recursive: true });
@@ -116,7 +119,7 @@ describe("durability", () => {
   });
 });
 
-test("nothing is written once the folder is another", async () => {
+test("a disk store writes nothing once its folder is another one", async () => {
   let exists = true;
   const requireFiles = (): void => {
     if (!exists) throw new Error("another folder");
@@ -135,8 +138,8 @@ test("nothing is written once the folder is another", async () => {
   expect(await readdir(root, { recursive: true })).toEqual(["tmp"]);
 });
 
-describe("links planted in the data folder", () => {
-  test("one in the place of a blob is neither read nor written through", async () => {
+describe("a link planted in the data folder", () => {
+  test("in place of a blob is neither read nor written through", async () => {
     const secret = join(root, "secret");
     await writeFile(secret, "secret");
     const store = createDiskStore({ root: join(root, "data"), reserve: 0 });
@@ -153,7 +156,7 @@ describe("links planted in the data folder", () => {
     expect(await (await store.open(KEY))?.text()).toBe("public");
   });
 
-  test("one in the place of a folder is neither read nor written through", async () => {
+  test("in place of a folder is neither read nor written through", async () => {
     const outside = join(root, "outside");
     await mkdir(join(outside, "ab"), { recursive: true });
     await writeFile(join(outside, "ab", "ab".repeat(32)), "secret");
@@ -168,14 +171,14 @@ describe("links planted in the data folder", () => {
     expect(namesIn("data/tmp")).toEqual([]);
   });
 
-  test.each(["tmp", "blobs"])("one in the place of %s stops the start", async (name) => {
+  test.each(["tmp", "blobs"])("in place of %s stops the start", async (name) => {
     await mkdir(join(root, "outside"));
     await mkdir(join(root, "data"));
     await symlink(join(root, "outside"), join(root, "data", name));
     expect(() => createDiskStore({ root: join(root, "data"), reserve: 0 })).toThrow("must be a folder");
   });
 
-  test("the data folder itself may be one", async () => {
+  test("is accepted as the data folder itself", async () => {
     await mkdir(join(root, "disk"));
     await symlink(join(root, "disk"), join(root, "data"));
     const store = createDiskStore({ root: join(root, "data"), reserve: 0 });
@@ -183,7 +186,7 @@ describe("links planted in the data folder", () => {
     expect((await stat(join(root, "disk", KEY))).size).toBe(3);
   });
 
-  test("sweeping removes one from tmp and not what it points to", async () => {
+  test("in tmp is deleted by the sweep, and its target is kept", async () => {
     await mkdir(join(root, "outside"));
     await writeFile(join(root, "outside", "kept"), "kept");
     const store = createDiskStore({ root: join(root, "data"), reserve: 0 });
@@ -195,8 +198,8 @@ describe("links planted in the data folder", () => {
   });
 });
 
-describe("what else lies in the folder", () => {
-  test("is not listed", async () => {
+describe("a disk store with foreign files", () => {
+  test("does not list them", async () => {
     const store = createDiskStore({ root, reserve: 0 });
     await store.put(KEY, new Uint8Array(3));
     await writeFile(join(root, "blobs", "README.TXT"), "");
@@ -205,7 +208,7 @@ describe("what else lies in the folder", () => {
     expect(await Array.fromAsync(store.list("blobs/"))).toEqual([KEY]);
   });
 
-  test("a folder in the place of a blob is an error and stays", async () => {
+  test("fails on a folder in place of a blob, which stays", async () => {
     const store = createDiskStore({ root, reserve: 0 });
     await mkdir(join(root, KEY, "inside"), { recursive: true });
     const staged = await stagedOf(store, "content");
@@ -216,7 +219,7 @@ describe("what else lies in the folder", () => {
     expect(namesIn(KEY)).toEqual(["inside"]);
   });
 
-  test("a blob is still read to its end after it was replaced and deleted", async () => {
+  test("reads a blob to its end after it was replaced and deleted", async () => {
     const store = createDiskStore({ root, reserve: 0 });
     const size = 5_000_000;
     await store.put(KEY, new Uint8Array(size).fill(7));
@@ -234,8 +237,8 @@ describe("what else lies in the folder", () => {
   });
 });
 
-describe("room", () => {
-  test("refuses to stage when the reserve is reached, and still reads, puts and deletes", async () => {
+describe("the free space of a disk store", () => {
+  test("at the reserve refuses staging, and still allows reads, puts and deletes", async () => {
     const reserve = Number.MAX_SAFE_INTEGER;
     const store = createDiskStore({ root, reserve });
     expect(await store.free()).toBe(0);
@@ -248,15 +251,15 @@ describe("room", () => {
     await store.delete(OTHER);
   });
 
-  test("says how much is free above the reserve", async () => {
+  test("is reported above the reserve", async () => {
     const all = (await createDiskStore({ root, reserve: 0 }).free()) ?? 0;
     const some = (await createDiskStore({ root, reserve: 10_000_000 }).free()) ?? 0;
-    // Others write to the same disk meanwhile.
+    // Other processes write to the same disk meanwhile.
     expect(Math.abs(all - some - 10_000_000)).toBeLessThan(1_000_000_000);
     expect(some).toBeGreaterThan(0);
   });
 
-  test("sees blobs that another process has moved in", async () => {
+  test("includes blobs that another process moved in", async () => {
     const store = createDiskStore({ root, reserve: 0 });
     await mkdir(dirname(join(root, KEY)), { recursive: true });
     await writeFile(join(root, "tmp", "x"), "moved");

@@ -3,7 +3,7 @@ import { blobKey, checkKey, fileListKey, isBlobKey, isHash, shardKey } from "../
 
 const HASH = `abcd${"0".repeat(60)}`;
 
-describe("keys", () => {
+describe("blob keys", () => {
   test("spread hashes over folders of their first digits", () => {
     expect(String(blobKey(HASH))).toBe(`blobs/ab/cd/${HASH}`);
     expect(String(fileListKey(HASH))).toBe(`files/ab/cd/${HASH}`);
@@ -11,7 +11,7 @@ describe("keys", () => {
   });
 
   test.each(["", "abc", HASH.toUpperCase(), `${HASH}0`, ` ${HASH.slice(1)}`, `${HASH}\n`, `../${HASH.slice(3)}`])(
-    "refuses the hash %j",
+    "are refused for the hash %j",
     (hash) => {
       for (const make of [blobKey, fileListKey, (text: string) => shardKey(1, text)]) {
         expect(() => make(hash)).toThrow("not a sha256");
@@ -20,11 +20,11 @@ describe("keys", () => {
     },
   );
 
-  test.each([-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53])("refuses the channel %p", (channel) => {
+  test.each([-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53])("are refused for the channel %p", (channel) => {
     expect(() => shardKey(channel, HASH)).toThrow("not the number of a channel");
   });
 
-  test("are told from other texts", () => {
+  test("are distinguished from other texts", () => {
     expect(isHash(HASH)).toBe(true);
     expect(isBlobKey(blobKey(HASH))).toBe(true);
     expect(isBlobKey(`${blobKey(HASH)}\n`)).toBe(false);

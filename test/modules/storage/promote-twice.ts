@@ -1,4 +1,4 @@
-// Stages and promotes one blob, each durable step twice, and says how it went: a process of its own for the faults that only the kernel can make.
+// Stages and promotes one blob, each durable step twice, and prints the outcome: a separate process for kernel faults.
 
 import { createDiskStore } from "../../../src/modules/storage/disk.ts";
 import { blobKey } from "../../../src/modules/storage/keys.ts";

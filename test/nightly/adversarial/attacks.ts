@@ -1,4 +1,4 @@
-// What somebody who is hostile may do, each alone: what is stored for it first, and what is asked until the time is over.
+// The attacks of a hostile user, each alone: the data stored for it first, and the requests until the time is over.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ export type Attack = {
 type Contents = { readonly [key: string]: unknown } & Partial<PackageDescription>;
 
 const KIB = 1024;
-/** Of what is stored of a file and goes into documents, a little less than a server accepts. */
+/** The budget of stored bytes that a file adds to documents, a little below the server's limit. */
 const MOST_STORED = 240 * KIB;
 
 function noise(bytes: number): Uint8Array {
@@ -29,7 +29,7 @@ function longNoise(bytes: number): Uint8Array {
   return Buffer.concat(Array.from({ length: Math.ceil(bytes / 65_536) }, () => noise(65_536))).subarray(0, bytes);
 }
 
-/** An answer counts whatever it is. */
+/** A response of any status counts. */
 async function put({ url, token }: Target, channel: string, { fileName, bytes }: BuiltPackage, query = "") {
   const address = `${url}/api/packages/mallory/conda/${channel}/${fileName}${query}`;
   const headers = { authorization: `Bearer ${token}` };
@@ -52,7 +52,7 @@ async function read({ url }: Target, path: string): Promise<void> {
   if (answer?.body) for await (const _ of answer.body);
 }
 
-/** Opens that many connections which read nothing, again and again. */
+/** Keeps opening this many connections that read nothing. */
 async function waves({ port }: Target, texts: readonly string[], isOver: () => boolean): Promise<void> {
   while (!isOver()) {
     const open = await unreadAll(port, texts);
@@ -119,7 +119,7 @@ const documents: Attack = {
       depends: Array.from({ length: 60 }, (_, n) => `x${at} ==${n}.${"1".repeat(3900)}`),
     });
     await store(target, "records", numbered(100, record));
-    // One name whose shard is large.
+    // One name with a large shard.
     for (let at = 0; at < 60; at += 1)
       await store(target, "records", [{ name: "one", version: `${at}`, ...record(at) }]);
   },

@@ -1,5 +1,5 @@
-// A process of its own: somebody with a channel of their own, who publishes and reads while others attack. Prints the ms
-// that each request took.
+// A separate process: a user of another channel, who publishes and reads during the attacks. Prints the ms of each
+// request.
 
 import { z } from "zod";
 import { buildPackage } from "../../support/package-builder.ts";
@@ -11,7 +11,7 @@ export const bystanderResult = z.object({
   publishes: z.array(z.number()),
   reads: z.array(z.number()),
   failures: z.array(z.string()),
-  /** What took longest, longest first. */
+  /** The slowest requests, slowest first. */
   slowest: z.array(z.object({ what: z.string(), ms: z.number(), at: z.number() })),
 });
 export type BystanderResult = z.infer<typeof bystanderResult>;

@@ -1,4 +1,4 @@
-// A server that may have so much memory and no more, with a user who is hostile and one who is not.
+// A server with a limit of memory, with a hostile and an honest user.
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -21,7 +21,7 @@ export type Confined = {
 
 const FLAGS = ["--min-free-space", "1MiB"];
 
-/** Undefined where no group of processes with a limit of memory can be made. */
+/** Undefined where no group of processes with a limit of memory can be created. */
 export async function startConfined(bytes: number): Promise<Confined | undefined> {
   const cgroup = createMemoryCgroup(bytes);
   if (!cgroup) return undefined;

@@ -20,7 +20,7 @@ afterEach(() => server?.close());
 const dryRun = (who: Actor, name: string, bytes: Uint8Array): Promise<Response> =>
   who.put(`/api/packages/${who.name}/conda/main/${name}-1-0.tar.bz2?dry_run=true`, bytes);
 
-/** A package whose one large file is a piece of text, again and again: cheap to make, and honest work to read. */
+/** A package whose one large file is a repeated text: cheap to build, and real work to read. */
 function repeated(name: string, piece: Uint8Array, times: number): Uint8Array {
   const { info } = packageParts({ name, version: "1", files: {} });
   const size = (piece.byteLength * times).toString(8).padStart(11, "0");
@@ -38,14 +38,14 @@ function repeated(name: string, piece: Uint8Array, times: number): Uint8Array {
 const words = Array.from({ length: 60_000 }, (_, at) => `${(at * 7919) % 1009} word`).join(" ");
 const text = new TextEncoder().encode(words.slice(0, 384 * 1024));
 
-/** A package with more than the limit of zeros behind its end mark, as bzip2 packs it. */
+/** A package with more zeros behind its end mark than the limit, compressed by bzip2. */
 const BOMB =
   "QlpoOTFBWSZTWYLnHiYFfjXbgMyAUAXlkCAK/3ffSggIMAC5tiKbUwg0NAAANGEEIGo0AGmgaAAARUk0PTUbUAGhoADJ0kfr1RVFVEpFFVFVEr85okJRxKKqKqJANLNhAwUEabJnGfKs9YQug9dZBef3klAKTzIAQccAcadJGtaDlEogE68GIZ3J14ZYtaAoxIZ0pXiZkgL61OtwKQ0QoLyQWOnUk6IxESJsfMmJUSupqvosQVUVUT+YoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprIcE8W+Ar8cgAGAAAAQQABhAJqMhUBLUhUBLmKCskymshwTxb4CvxyAAYAAABBAAGEAmoyFQEtSFQEuYoKyTKayHBPFvgK/HIABgAAAEEAAYQCajIVAS1IVAS5igrJMprNerppgAhXMgAWAAAAgABBAAGGYClNMUVJBsSipIPF3JFOFCQbWWBhQ=";
 
 test.each([
   [1, "is read by another"],
   [2, "is to blame when it ends a second one"],
-])("a package whose thread ends, %i time(s), %s", async (deaths) => {
+])("a package whose thread ends %i time(s) %s", async (deaths) => {
   const folder = await mkdtemp(join(tmpdir(), "condarium-inspect-"));
   const { fileName, bytes } = buildPackage({ name: "a", version: "1" });
   const path = join(folder, fileName);
@@ -56,7 +56,7 @@ test.each([
     (spawned += 1) <= deaths ? new Worker(dying) : new Worker(new URL("../../../src/worker.ts", import.meta.url).href);
   const workers = createWorkers({ spawn, size: 1, queue: 10 });
   const patienceMs = 20_000;
-  const turns = createFairTurns({ places: 1, queue: 10, queueOfOne: 10, patienceMs, now: systemClock.elapsed });
+  const turns = createFairTurns({ slots: 1, queue: 10, queuePerUser: 10, patienceMs, now: systemClock.elapsed });
   const inspect = createInspect({ workers, turns, limits: ARCHIVE_LIMITS, clock: systemClock, patienceMs });
   const nothing = (): Promise<void> => Promise.resolve();
   const staged = { sha256: "", md5: "", size: 1, path, durable: nothing, promote: nothing, discard: nothing };
@@ -71,11 +71,11 @@ test.each([
   }
 });
 
-test("a package that the machine has no time for is to be sent again, and is not refused", async () => {
+test("a package that the machine has no time for gets 503 with Retry-After instead of a refusal", async () => {
   const script = URL.createObjectURL(new Blob([`self.addEventListener("message", () => { for (;;) {} });`]));
   const workers = createWorkers({ spawn: () => new Worker(script), size: 1, queue: 1 });
   const patienceMs = 200;
-  const turns = createFairTurns({ places: 1, queue: 10, queueOfOne: 10, patienceMs, now: systemClock.elapsed });
+  const turns = createFairTurns({ slots: 1, queue: 10, queuePerUser: 10, patienceMs, now: systemClock.elapsed });
   const inspect = createInspect({ workers, turns, limits: ARCHIVE_LIMITS, clock: systemClock, patienceMs });
   const nothing = (): Promise<void> => Promise.resolve();
   const staged = { sha256: "", md5: "", size: 1, path: "", durable: nothing, promote: nothing, discard: nothing };
@@ -87,8 +87,8 @@ test("a package that the machine has no time for is to be sent again, and is not
   }
 });
 
-describe("packages are read", () => {
-  test("in turns that are fair: who asks for much stops nobody else", async () => {
+describe("package inspection", () => {
+  test("is fair: a user with many packages delays no other user", async () => {
     server = await startTestApp();
     const [alice, bob] = [await server.addUser("alice"), await server.addUser("bob")];
     const heavy = repeated("heavy", text, 12);
@@ -108,20 +108,20 @@ describe("packages are read", () => {
     expect(await Promise.all(all)).toEqual(Array.from({ length: 16 }, () => 200));
   }, 30_000);
 
-  test("up to a time of the processor that is a setting, and grows with what comes out", async () => {
+  test("is limited to a configured processor time that grows with the unpacked bytes", async () => {
     const long = repeated("long", text, 4);
     server = await startTestApp({ settings: { "inspection-time": "0s" } });
     const refused = await dryRun(await server.addUser("alice"), "long", long);
     const problem: { detail: string; findings: unknown } = await jsonOf(refused);
     expect(refused.status).toBe(400);
     expect(problem.findings).toMatchObject([{ rule: "inspection-time" }]);
-    expect(problem.detail).toContain("of a processor");
+    expect(problem.detail).toContain("of CPU time");
     await server.close();
     server = await startTestApp({ settings: { "inspection-time": "10s" } });
     expect((await dryRun(await server.addUser("alice"), "long", long)).status).toBe(200);
   }, 30_000);
 
-  test("a bomb in a few bytes is refused before it has cost much", async () => {
+  test("refuses a bomb of a few bytes at little cost", async () => {
     const path = join(tmpdir(), `bomb-${process.pid}-1-0.tar.bz2`);
     await Bun.write(path, Buffer.from(BOMB, "base64"));
     try {

@@ -1,79 +1,53 @@
-// What index.db says is checked when it is read: bytes that are not what was written are never served.
+// The contents of index.db are checked on every read: bytes that differ from what was written are never served.
 
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { readdirSync, rmSync, statSync, utimesSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { startTestApp, type TestApp } from "../../support/app.ts";
 import { builderHere } from "../../support/index-builders.ts";
 import {
-  filledFolder,
+  copiedChannel,
+  deleteIndexDatabase,
+  ONE_SEGMENT,
   publish,
   readDocuments,
   rowsOf,
   runSql,
-  type FilledFolder,
 } from "../../support/indexed-channel.ts";
 
-let filled: FilledFolder;
-beforeAll(async () => {
-  filled = await filledFolder();
-});
-afterAll(() => filled.remove());
+const channel = copiedChannel();
+const { withCopy, restart } = channel;
 
 const LONG_AGO = new Date(0);
-const ONE = "(SELECT min(id) FROM segment WHERE section = 'noarch' AND layout = 'repodata')";
-/** Eight bytes of a value, a little behind its start. */
+/** Eight changed bytes of a value, a little behind its start. */
 const otherBytes = (column: string): string =>
   `CAST(substr(${column}, 1, 40) || x'a1b2c3d4e5f60718' || substr(${column}, 49) AS BLOB)`;
 const DAMAGES: Readonly<Record<string, string>> = {
-  "the bytes of a segment": `UPDATE segment_data SET blocks = ${otherBytes("blocks")} WHERE id = ${ONE}`,
-  "the size of a segment": `UPDATE segment SET size = size + 1 WHERE id = ${ONE}`,
+  "the bytes of a segment": `UPDATE segment_data SET blocks = ${otherBytes("blocks")} WHERE id = ${ONE_SEGMENT}`,
+  "the size of a segment": `UPDATE segment SET size = size + 1 WHERE id = ${ONE_SEGMENT}`,
   "the start of a segment":
     "UPDATE segment SET start = start || 'x' WHERE id IN (SELECT max(id) FROM segment GROUP BY layout, section)",
-  "a segment without its bytes": `DELETE FROM segment_data WHERE id = ${ONE}`,
-  "a piece of bzip2": `UPDATE segment_data SET bzip2 = ${otherBytes("bzip2")} WHERE id = ${ONE}`,
+  "the row of a segment's bytes": `DELETE FROM segment_data WHERE id = ${ONE_SEGMENT}`,
+  "the bzip2 blocks of a segment": `UPDATE segment_data SET bzip2 = ${otherBytes("bzip2")} WHERE id = ${ONE_SEGMENT}`,
   "an entry": "UPDATE entry SET value = CAST(substr(value, 1, 3) || x'00' || substr(value, 5) AS BLOB)",
   "the name of an entry": "UPDATE entry SET name = name || '-other' WHERE name = 'later'",
 };
 
-let server: TestApp;
+const read = (): Promise<Map<string, string>> => readDocuments(channel.server.as("user"));
 
-/** On a copy of the folder, with a server on it. */
-async function withCopy(work: () => Promise<void>): Promise<void> {
-  const folder = await filled.copy();
-  server = await startTestApp({ folder });
-  try {
-    await work();
-  } finally {
-    await server.close();
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
-/** `between` is done while no server runs. */
-async function restart(between: () => Promise<void> | void = () => {}): Promise<void> {
-  await server.close();
-  await between();
-  server = await startTestApp({ folder: server.folder });
-}
-
-const read = (): Promise<Map<string, string>> => readDocuments(server.as("user"));
-
-test.each(Object.keys(DAMAGES))("%s that has changed by itself has the channel made anew", (name) =>
+test.each(Object.keys(DAMAGES))("a channel is rebuilt after damage to %s", (name) =>
   withCopy(async () => {
-    // Files that outlived the start would hide it.
-    rmSync(join(server.folder, "derived"), { recursive: true, force: true });
-    runSql(server, "index.db", DAMAGES[name] ?? "");
-    expect(await read()).toEqual(filled.sound);
-    expect(server.log()).not.toContain("internal-error");
+    // Files that survived the start would hide the damage.
+    rmSync(join(channel.server.folder, "derived"), { recursive: true, force: true });
+    runSql(channel.server, "index.db", DAMAGES[name] ?? "");
+    expect(await read()).toEqual(channel.sound);
+    expect(channel.server.log()).not.toContain("internal-error");
   }),
 );
 
-test("a build from nothing that went past the revision which the database is set back to leaves nothing behind", () =>
+test("a full build that passed the revision which the database is set back to leaves nothing behind", () =>
   withCopy(async () => {
-    const { folder } = server;
+    const { folder } = channel.server;
     const database = join(folder, "condarium.db");
     let elapsed = 0;
     // Every step is late at once.
@@ -99,36 +73,37 @@ test("a build from nothing that went past the revision which the database is set
     let begun = 0;
     await restart(async () => {
       backup = await Bun.file(database).bytes();
-      for (const suffix of ["", "-wal", "-shm"]) rmSync(join(folder, `index.db${suffix}`), { force: true });
+      deleteIndexDatabase(folder);
       const { cursor, revision } = await step();
       expect(cursor).not.toBeNull();
       begun = revision;
     });
-    await publish(server.as("user"), { name: "zzz", version: "1", flags: ["cuda"] });
+    await publish(channel.server.as("user"), { name: "zzz", version: "1", flags: ["cuda"] });
     await restart(async () => {
       let state = await step();
       for (let steps = 0; state.cursor !== null && steps < 100; steps += 1) state = await step();
       expect(state).toEqual({ cursor: null, revision: begun, ahead: begun + 1 });
       await Bun.write(database, backup);
     });
-    expect(await read()).toEqual(filled.sound);
+    expect(await read()).toEqual(channel.sound);
   }));
 
-test("a channel that was deleted leaves nothing in index.db once a server starts anew", () =>
+test("a deleted channel leaves nothing in index.db after a restart", () =>
   withCopy(async () => {
-    const channels = (): unknown[] => rowsOf(server, "index.db", "SELECT DISTINCT channel_id AS id FROM segment");
+    const channels = (): unknown[] =>
+      rowsOf(channel.server, "index.db", "SELECT DISTINCT channel_id AS id FROM segment");
     await read();
     expect(channels()).toHaveLength(1);
-    runSql(server, "index.db", "UPDATE state SET channel_id = 999", "UPDATE segment SET channel_id = 999");
+    runSql(channel.server, "index.db", "UPDATE state SET channel_id = 999", "UPDATE segment SET channel_id = 999");
     await restart();
-    rmSync(join(server.folder, "derived"), { recursive: true, force: true });
-    expect(await read()).toEqual(filled.sound);
+    rmSync(join(channel.server.folder, "derived"), { recursive: true, force: true });
+    expect(await read()).toEqual(channel.sound);
     expect(channels()).toEqual([{ id: 1 }]);
   }));
 
-test("a start keeps the newest file of each document, and none of a channel that has gone or of a machine started anew", () =>
+test("a start keeps the newest file of each document, and none of a deleted channel or an interrupted build", () =>
   withCopy(async () => {
-    const derived = join(server.folder, "derived");
+    const derived = join(channel.server.folder, "derived");
     const files = (): string[] =>
       readdirSync(derived, { recursive: true, withFileTypes: true })
         .filter((entry) => entry.isFile() && entry.name !== "boot")
@@ -146,11 +121,11 @@ test("a start keeps the newest file of each document, and none of a channel that
     await Bun.write(join(derived, "999", "noarch", "repodata.json", "1".repeat(64)), "of nobody");
     await restart();
     expect(files()).toEqual(made);
-    expect(await read()).toEqual(filled.sound);
+    expect(await read()).toEqual(channel.sound);
     expect(made.map((path) => statSync(path).mtimeMs)).toEqual(times);
 
     await Bun.write(join(derived, "boot"), "another start of the machine");
     await restart();
     expect(files()).toEqual([]);
-    expect(await read()).toEqual(filled.sound);
+    expect(await read()).toEqual(channel.sound);
   }));

@@ -1,4 +1,4 @@
-// Whatever happened to a channel, its documents are those of a build from nothing over the records it holds now.
+// Whatever happened to a channel, its documents equal those of a full build over its current records.
 
 import { describe, expect, test } from "bun:test";
 import { rm } from "node:fs/promises";
@@ -26,7 +26,7 @@ const DOCUMENTS = [
 
 describe("documents after a random history", () => {
   for (const seed of [1, 2, 3, 4]) {
-    test(`are those of a build from nothing (seed ${seed})`, async () => {
+    test(`equal those of a full build (seed ${seed})`, async () => {
       let now = Date.UTC(2030, 0, 1);
       const clock = { now: () => (now += 7), elapsed: () => performance.now() };
       const server = await startTestApp({ clock });
@@ -37,7 +37,7 @@ describe("documents after a random history", () => {
         for (let step = 0; step < 60; step++) {
           if (history.held.length > 0 && random() < 0.3) await history.removeOne(random);
           else await history.publishSome(random);
-          // Reading now and then makes the index follow in steps of different sizes.
+          // Reads between the changes make the index catch up in steps of different sizes.
           if (random() < 0.3) await readAll(user);
         }
         const followed = await readAll(user);
@@ -56,7 +56,7 @@ describe("documents after a random history", () => {
   }
 });
 
-test("a name after which documents are cut leaves no boundary behind when it goes while its neighbour changes", async () => {
+test("a name with a segment boundary leaves no boundary when it is deleted while its neighbor changes", async () => {
   let server = await startTestApp();
   try {
     const user = await server.addUser("user");
@@ -83,7 +83,7 @@ test("a name after which documents are cut leaves no boundary behind when it goe
   }
 });
 
-test("two channels that reached the same records in other ways have the same bytes", async () => {
+test("two channels that reached the same records in different ways have the same bytes", async () => {
   let now = 0;
   const server = await startTestApp({ clock: { now: () => now, elapsed: () => performance.now() } });
   try {
@@ -109,7 +109,7 @@ test("two channels that reached the same records in other ways have the same byt
   }
 });
 
-test("a reader that starts after a 201 always sees the package, while others publish and read", async () => {
+test("a reader that starts after a 201 always sees the package during concurrent publishes and reads", async () => {
   const server = await startTestApp();
   try {
     const user = await server.addUser("user");
@@ -128,7 +128,7 @@ test("a reader that starts after a 201 always sees the package, while others pub
   }
 });
 
-test("derived data of another database is thrown away, and damaged data too", async () => {
+test("derived data of another database is discarded, and damaged data too", async () => {
   const server = await startTestApp();
   await server.addUser("user");
   const publish = async (at: TestApp, name: string) => {
@@ -147,7 +147,7 @@ test("derived data of another database is thrown away, and damaged data too", as
   await publish(again, "second");
   expect(await listed(again)).toEqual(["first-1-0.conda", "second-1-0.conda"]);
   again.app.close();
-  // A restored copy, in which another second publish then takes the same revision number.
+  // A restored copy, in which a different second publish then gets the same revision number.
   for (const suffix of ["-wal", "-shm"]) await rm(database + suffix, { force: true });
   await Bun.write(database, older);
   again = await startTestApp({ folder: server.folder });

@@ -1,5 +1,5 @@
-// A build from nothing of a large channel is the business of a worker thread: other requests do not wait for it, and what
-// it makes does not pass through the thread that answers them.
+// A worker thread runs the full build of a large channel: other requests do not wait for it, and its output does not
+// pass through the thread that responds to requests.
 
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -18,7 +18,7 @@ import { buildPackage } from "../../support/package-builder.ts";
 setDefaultTimeout(120_000);
 
 const LARGE = ["linux-64/repodata.json.zst", "linux-64/repodata_shards.msgpack.zst", "channeldata.json"];
-/** More than that lies in a file. */
+/** Larger documents are stored in a file. */
 const SMALL_BYTES = 64 * 1024;
 
 let folder: string;
@@ -57,9 +57,9 @@ async function read(path: string): Promise<void> {
 type Other = {
   readonly what: string;
   send(): Promise<void>;
-  /** ms between two, which are sent whether or not those before have been answered. */
+  /** ms between two requests, which are sent whether or not earlier ones have a response. */
   readonly pace: number;
-  /** So many percent of them take less than this part of the time of building; on a thread that builds it is half and more. */
+  /** This percentage of requests takes less than this part of the build time; on the building thread: half or more. */
   readonly percent: number;
   readonly part: number;
 };
@@ -84,7 +84,7 @@ const OTHERS: readonly Other[] = [
   },
 ];
 
-test("no other request waits while documents of 5,000 records are made from nothing", async () => {
+test("other requests stay fast while documents of 5,000 records are built from scratch", async () => {
   const still = buildPackage({ name: "still", version: "1" });
   expect((await user.put(`/api/packages/user/conda/still/${still.fileName}`, still.bytes)).status).toBe(201);
   // Several at once, so that no thread has to start later.
@@ -101,7 +101,7 @@ test("no other request waits while documents of 5,000 records are made from noth
   }
 });
 
-/** How long each took, from the moment when it was due: a thread that stands still delays all that were due meanwhile. */
+/** The time of each from when it was due: a blocked thread delays all requests that were due meanwhile. */
 async function sendAtPace({ send, pace }: Other, signal: AbortSignal): Promise<number[]> {
   const answers: Promise<number>[] = [];
   for (let due = performance.now(); !signal.aborted; due += pace) {
@@ -111,10 +111,10 @@ async function sendAtPace({ send, pace }: Other, signal: AbortSignal): Promise<n
   return await Promise.all(answers);
 }
 
-test("a large document never comes to the thread that answers requests", async () => {
+test("a large document never enters the thread that responds to requests", async () => {
   const builder = builderInThread(folder);
   const sizes: number[] = [];
-  // Those of bzip2 take the same way, and seconds to make.
+  // bzip2 documents take the same path, and seconds to build.
   for (const name of documentsOf(condaIndex, "linux-64").filter((each) => !each.endsWith(".bz2"))) {
     const address = { title: "admin/main", url: "https://conda.example/admin/main" };
     const request = { channelId: 1, view: PLAIN_VIEW, section: "linux-64", name, address };

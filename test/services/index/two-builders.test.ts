@@ -1,5 +1,5 @@
-// Two builders work on the same derived data, as a server and a command beside it do: whatever they do to each other, each
-// answers documents of the state it tells of, and what they leave is what a build from nothing makes.
+// Two builders work on the same derived data, as a server and a command beside it do: whatever they do to each other,
+// each returns documents of the revision it names, and their stored data equal those of a full build.
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, rmSync } from "node:fs";
@@ -43,9 +43,9 @@ type Built = Extract<BuildReply, { kind: "built" }> & { readonly content: Uint8A
 type Answer = {
   readonly place: Place;
   readonly built: Built;
-  /** The revision when it was asked for. */
+  /** The revision at the request. */
   readonly least: number;
-  /** What it tells of, by the shards that lay there at that moment. */
+  /** Its contents, from the shards that were stored at that time. */
   readonly told: readonly string[] | undefined;
 };
 
@@ -53,16 +53,16 @@ const PLACES: readonly Place[] = [
   ...SUBDIRS.flatMap((section) => documentsOf(condaIndex, section).map((name) => ({ section, name }))),
   { section: WHOLE_CHANNEL, name: "channeldata.json" } as const,
   { section: WHOLE_CHANNEL, name: "rss.xml" } as const,
-  // It takes longest to make: one section has to do.
+  // The slowest to build: one section is enough.
 ].filter(({ section, name }) => section === "noarch" || !name.endsWith(".bz2"));
-/** Documents are cut after the first of each three. */
+/** A segment boundary follows the first of each three. */
 const NAMES = cutting(true, 8).flatMap((name, at) => [name, ...cutting(false, 16).slice(2 * at, 2 * at + 2)]);
 const ADDRESS = { title: "user/channel", url: "https://conda.example/user/channel" };
-/** Alone a builder needs few; one that others put off for so many may never come to an end. */
+/** One builder alone needs few; a builder that others delay for more possibly never ends. */
 const MOST_STEPS = 100;
 
 type Kind = "publish" | "remove" | "yank" | "build" | "reopen" | "forget";
-/** What happens next; the seed decides all the rest. */
+/** The next action; the seed decides everything else. */
 type Step = { readonly kind: Kind; readonly seed: number };
 const KINDS: readonly Kind[] = [
   ...Array.from({ length: 5 }, () => "publish" as const),
@@ -97,7 +97,7 @@ afterAll(async () => {
   await server.close();
 });
 
-test.each(WAYS)("two builders %s make what a build from nothing makes, whatever happens", async (_, numRuns, open) => {
+test.each(WAYS)("two builders %s produce what a full build produces, whatever happens", async (_, numRuns, open) => {
   const histories = fc.array(step, { minLength: 8, maxLength: 25, size: "max" });
   await fc.assert(
     fc.asyncProperty(histories, (steps) => play(steps, open)),
@@ -105,7 +105,7 @@ test.each(WAYS)("two builders %s make what a build from nothing makes, whatever 
   );
 });
 
-describe("a channel of 3,000 records that two builders make from nothing at once", () => {
+describe("a full build of 3,000 records by two builders at once", () => {
   let folder: string;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "condarium-large-"));
@@ -117,7 +117,7 @@ describe("a channel of 3,000 records that two builders make from nothing at once
     ["repodata.json", "repodata.json.zst"],
     ["repodata_shards.msgpack.zst", "repodata_shards.msgpack.zst"],
   ];
-  test.each(pairs.map((names) => ({ names })))("comes to an end: $names", async ({ names }) => {
+  test.each(pairs.map((names) => ({ names })))("completes for $names", async ({ names }) => {
     const tasks = names.map(async (name) => {
       const [builder, place] = [builderInProcess(folder), { section: "linux-64", name }];
       try {
@@ -130,13 +130,13 @@ describe("a channel of 3,000 records that two builders make from nothing at once
   });
 });
 
-/** So many names after which documents are cut, or not. */
-function cutting(isCut: boolean, count: number): string[] {
+/** This many names that end a segment, or do not. */
+function cutting(isTruncated: boolean, count: number): string[] {
   const names = Array.from({ length: 1000 }, (_, at) => `pkg-${at}`);
-  return names.filter((name) => (crc32(name) % BOUNDARY_RULE.nameModulus === 0) === isCut).slice(0, count);
+  return names.filter((name) => (crc32(name) % BOUNDARY_RULE.nameModulus === 0) === isTruncated).slice(0, count);
 }
 
-/** Time passes in leaps, so that steps of builds end at any place. */
+/** The clock jumps, so that build steps end at any point. */
 function leapingClock(random: Random): Clock {
   let elapsed = 0;
   return { now: systemClock.now, elapsed: () => (elapsed += random() < 0.1 ? 100 : 1) };
@@ -145,7 +145,7 @@ function leapingClock(random: Random): Clock {
 type World = {
   readonly channelId: number;
   readonly history: History;
-  /** What the channel held, by revision. */
+  /** The channel's contents, by revision. */
   readonly states: ReadonlyMap<number, readonly Held[]>;
   readonly builders: TestBuilder[];
   readonly answers: Answer[];
@@ -197,7 +197,7 @@ async function take(world: World, kind: Kind, random: Random): Promise<void> {
   }
 }
 
-/** Each builder makes a few documents, the second a moment after the first, while the channel may change. */
+/** Each builder builds a few documents, the second a little after the first, while the channel can change. */
 async function buildAtOnce(world: World, random: Random): Promise<void> {
   const { history, builders } = world;
   const tasks = builders.map(async (builder) => {
@@ -209,7 +209,7 @@ async function buildAtOnce(world: World, random: Random): Promise<void> {
   await Promise.all(tasks);
 }
 
-/** Ends a builder, maybe in the middle of its work, and opens it again. */
+/** Closes a builder, possibly during its work, and opens it again. */
 async function reopen({ builders, open, channelId }: World, at: number, random: Random): Promise<void> {
   const builder = builders[at];
   const work = builder
@@ -222,10 +222,10 @@ async function reopen({ builders, open, channelId }: World, at: number, random: 
   builders[at] = open(below(random, 1000));
 }
 
-/** What is derived can be deleted while nobody has it open. */
+/** Derived data can be deleted while no builder has it open. */
 async function forget({ builders, open }: World, random: Random): Promise<void> {
   for (const builder of builders) await builder.close();
-  // Whoever closes it last takes its log away.
+  // The last process that closes it removes its log.
   openDerived(join(server.folder, "index.db"), condaIndex.codec).close();
   await derivedDataIsLetGo(server.folder);
   rmSync(join(server.folder, "index.db"));
@@ -233,13 +233,13 @@ async function forget({ builders, open }: World, random: Random): Promise<void> 
   for (const at of builders.keys()) builders[at] = open(below(random, 1000));
 }
 
-/** Mostly of the first few, so that these follow many small changes. */
+/** Mostly from the first few, so that these follow many small changes. */
 function anyPlace(random: Random): Place {
   const among = random() < 0.6 ? 4 : PLACES.length;
   return PLACES[below(random, among)] ?? { section: WHOLE_CHANNEL, name: "rss.xml" };
 }
 
-/** Of turns that others take in this thread, or of ms. */
+/** In turns of this thread's other work, or in ms. */
 async function aMoment(random: Random): Promise<void> {
   for (let turns = below(random, 300); turns > 0; turns--) await Promise.resolve();
   if (random() < 0.3) await Bun.sleep(below(random, 5));
@@ -271,7 +271,7 @@ async function make(builder: TestBuilder, folder: string, channelId: number, pla
   throw new Error(`no end of making ${place.section} ${place.name}`);
 }
 
-/** Each is of a state that was, no older than when it was asked for, and one state has one sequence of bytes. */
+/** Each is of an existing revision, no older than its request, and one revision has one sequence of bytes. */
 function checkStates({ states, answers }: World): void {
   const known = new Map<string, string>();
   for (const { place, built, least, told } of answers) {
@@ -307,7 +307,7 @@ async function checkAgainstNothing(
   }
 }
 
-test("a reader is told when another process keeps the derived data for ever, and answered once it does not", async () => {
+test("a reader gets an error while another process locks the derived data, and its document afterwards", async () => {
   let elapsed = 0;
   const hurried = await startTestApp({ clock: { now: () => Date.now(), elapsed: () => (elapsed += 10_000) } });
   const reader = await hurried.addUser("user");

@@ -1,4 +1,4 @@
-// Backups: made beside a busy server, whole or not at all, and restored to the very same documents.
+// Backups: taken beside a busy server, complete or not at all, and restored to exactly the same documents.
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { Database as Connection } from "bun:sqlite";
@@ -15,6 +15,7 @@ import { leaveOut } from "../../support/left-out.ts";
 import { listen } from "../../support/listening.ts";
 import { noise } from "../../support/noise.ts";
 import { buildPackage, type BuiltPackage } from "../../support/package-builder.ts";
+import { problemsOf } from "../../support/problems.ts";
 import { canMountHere, runs } from "../../support/system.ts";
 
 const DOCUMENTS = [
@@ -68,7 +69,7 @@ async function etagsOf(server: TestApp): Promise<Record<string, string | null>> 
   return Object.fromEntries(await Promise.all(tags));
 }
 
-/** Every row that is kept, and the ids that were given. */
+/** Every stored row, and the ids that were assigned. */
 function rowsOf(folder: string): Record<string, string[]> {
   const database = new Connection(join(folder, "condarium.db"), { readonly: true });
   const tables = database.query<{ name: string }, []>(
@@ -85,7 +86,7 @@ function rowsOf(folder: string): Record<string, string[]> {
   return Object.fromEntries(rows);
 }
 
-test("a backup amid publishes restores to the documents of its moment, byte by byte, and to every row", async () => {
+test("a backup during publishes restores to the documents of its snapshot, byte by byte, and to every row", async () => {
   const server = await startTestApp({ folder: join(room, "data") });
   const alice = await server.addUser("alice");
   const seen = new Map<number, Record<string, string | null>>();
@@ -105,7 +106,7 @@ test("a backup amid publishes restores to the documents of its moment, byte by b
   await publishing;
   expect([first.code, second.code]).toEqual([0, 0]);
   const [one, two] = [first, second].map(({ lines }) => JSON.parse(lines.at(-1) ?? "{}"));
-  // Each package and its list; the second time only those that are new.
+  // Each package and its list; the second time only the new ones.
   expect(one.copiedFiles).toBe(2 * one.packages);
   expect(two.copiedFiles).toBe(2 * (two.packages - one.packages));
   const restored = await command("restore", join(room, "backup"), "--data", join(room, "restored"));
@@ -119,10 +120,8 @@ test("a backup amid publishes restores to the documents of its moment, byte by b
     const answer = await again.as("alice").get(`/alice/main/noarch/${fileName}`);
     expect(await answer.bytes()).toEqual(new Uint8Array(bytes));
   }
-  const problems: unknown[] = [];
-  await again.app.verify({ level: "deep", onProblem: (problem) => void problems.push(problem) });
-  expect(problems).toEqual([]);
-  // Both go on from there: ids that were given once are never given again.
+  expect(await problemsOf(again, "deep")).toEqual([]);
+  // Both continue from there: assigned ids are never assigned again.
   const sequence = new Connection(join(room, "restored", "condarium.db"), { readonly: true });
   expect(sequence.query("SELECT seq FROM sqlite_sequence WHERE name = 'channel'").get()).toEqual({ seq: 2 });
   sequence.close();
@@ -133,7 +132,7 @@ test("a backup amid publishes restores to the documents of its moment, byte by b
   expect(rowsOf(join(room, "still"))).toEqual(rowsOf(join(room, "data")));
 }, 120_000);
 
-describe("beside a collector", () => {
+describe("a backup beside a collector", () => {
   async function crossed(
     point: string,
     work: (folder: string) => void,
@@ -156,7 +155,7 @@ describe("beside a collector", () => {
     return { ran, server };
   }
 
-  test("that runs while packages are copied, none is missing that the rows name, whoever deletes it", async () => {
+  test("contains every package that its rows name when the collector runs during the copy", async () => {
     const { ran, server } = await crossed("b1.rows_written", (folder) => {
       change(folder, "DELETE FROM package_file");
       change(folder, "UPDATE package_blob SET unreferenced_at = 1");
@@ -170,22 +169,22 @@ describe("beside a collector", () => {
         folder,
       ];
       const collected = Bun.spawnSync(args, { env: {} });
-      expect(collected.stderr.toString()).toContain("packages, as a backup is under way");
+      expect(collected.stderr.toString()).toContain("packages, because a backup is running");
     });
     expect(await ran).toEqual([]);
     expect((await command("verify", "--backup", join(room, "backup"))).code).toBe(0);
-    // It asks for nothing any more.
+    // It sends no more requests.
     expect((await server.app.gc({ graceMs: 0 })).totals.find(({ kind }) => kind === "blob")?.count).toBe(
       packages.length,
     );
     await server.close();
   });
 
-  test("that no longer waits for it, it fails, and what was there before stays the backup", async () => {
+  test("fails once the collector no longer waits for it, and leaves the backup before it in place", async () => {
     const { ran, server } = await crossed("b2.contents_copied", (folder) => change(folder, "DELETE FROM lease"));
     expect(ran).rejects.toThrow("Run it again");
     await ran.catch(() => undefined);
-    expect((await command("verify", "--backup", join(room, "backup"))).notes.join()).toContain("holds no backup");
+    expect((await command("verify", "--backup", join(room, "backup"))).notes.join()).toContain("contains no backup");
     await server.close();
   });
 });
@@ -210,7 +209,7 @@ describe("a backup of a server at rest", () => {
   });
   afterAll(() => rm(template, { recursive: true, force: true }));
   beforeEach(async () => {
-    // The server has written all into the database, and whoever read it last may take its log away amid the copy.
+    // The server has written everything into the database, and its last reader can remove its log during the copy.
     const filter = (path: string): boolean => !/\.db-(?:wal|shm)$/.test(path);
     for (const name of ["data", "backup"])
       await cp(join(template, name), join(room, name), { recursive: true, filter });
@@ -225,10 +224,10 @@ describe("a backup of a server at rest", () => {
   const rowFile = async (name: string): Promise<string> =>
     join(target, "rows", (await readdir(join(target, "rows")))[0] ?? "", `${name}.jsonl.zst`);
 
-  test("is private, lies by hash, and says in its manifest what its files are", async () => {
+  test("is private, stores blobs by hash, and lists its files in a manifest", async () => {
     const names = await readdir(target, { recursive: true });
     expect(names).toContain(pathOf(theFirst));
-    // The mask of the process is that of the test, so that SQLite makes its own file as it likes.
+    // The process has the test's umask, so that SQLite creates its own file with its defaults.
     for (const name of ["", ...names].filter((one) => one !== "lock")) {
       const info = await lstat(join(target, name));
       expect([name, info.mode & 0o777]).toEqual([name, info.isDirectory() ? 0o700 : 0o600]);
@@ -244,7 +243,7 @@ describe("a backup of a server at rest", () => {
     expect(JSON.parse(users)).toMatchObject({ is_admin: false, must_change_password: false });
   });
 
-  test("of nothing new copies nothing, and drops what is named no more only once the new one is whole", async () => {
+  test("copies nothing when nothing changed, and drops unreferenced files only once the new backup is complete", async () => {
     expect(JSON.parse((await backup()).lines[0] ?? "")).toMatchObject({ copiedFiles: 0, removedFiles: 0 });
     const server = await startTestApp({ folder: data });
     expect((await server.as("alice").delete(`/alice/main/noarch/${theFirst.fileName}`)).status).toBe(204);
@@ -256,7 +255,7 @@ describe("a backup of a server at rest", () => {
     expect((await check()).code).toBe(0);
   });
 
-  test("names each package that is damaged or missing at its source, copies all else, and keeps what it has", async () => {
+  test("names each package that is damaged or missing at its source, copies the rest, and keeps the files it has", async () => {
     target = join(room, "fresh");
     await flip(join(data, pathOf(theFirst)));
     await rm(join(data, pathOf(theSecond)));
@@ -322,7 +321,7 @@ describe("a backup of a server at rest", () => {
       ),
     ],
   ];
-  test.each(damages)("with %s is found out, and not restored", async (_, spoil) => {
+  test.each(damages)("with %s is detected, and not restored", async (_, spoil) => {
     const subject = await spoil();
     const found = await check();
     expect(found.code).toBe(1);
@@ -331,7 +330,7 @@ describe("a backup of a server at rest", () => {
     expect(await readdir(room)).not.toContain("restored");
   });
 
-  /** Rows of a forger, who makes the manifest fit; but for the number of rows. */
+  /** Rows of a forger, who adjusts the manifest, except for the number of rows. */
   async function rewriteRows(
     name: string,
     alter: (row: Record<string, unknown>) => Record<string, unknown> | undefined,
@@ -358,7 +357,7 @@ describe("a backup of a server at rest", () => {
     await Bun.write(join(target, "backup.json"), JSON.stringify(manifest));
   }
 
-  test("of an older schema is brought forward, of a newer one or a newer form is refused", async () => {
+  test("of an older schema is migrated, and one of a newer schema or format is refused", async () => {
     const newer: Readonly<Record<string, readonly string[]>> = {
       package_blob: ["unreferenced_at"],
       user: ["principal_id"],
@@ -375,7 +374,7 @@ describe("a backup of a server at rest", () => {
     });
     expect((await restore()).code).toBe(0);
     const [restored, whole] = [rowsOf(join(room, "restored")), rowsOf(data)];
-    // Who published and who acted was not said by that schema.
+    // That schema did not record who published and who acted.
     for (const name of ["package_file", "audit_event"]) {
       expect(restored[name]?.length).toBe(whole[name]?.length ?? 0);
       delete restored[name];
@@ -386,12 +385,12 @@ describe("a backup of a server at rest", () => {
     for (const newest of [{ schema: 99 }, { schema: 3, format: 99 }]) {
       await changeManifest((manifest) => void Object.assign(manifest, newest));
       const refused = await restore();
-      expect([refused.code, refused.notes.join()]).toEqual([2, expect.stringContaining("Use a newer one.")]);
+      expect([refused.code, refused.notes.join()]).toEqual([2, expect.stringContaining("Use a newer condarium.")]);
       expect(await readdir(room)).not.toContain("restored");
     }
   });
 
-  test("is refused where it would lie in the data, or among other things, and one at a time", async () => {
+  test("is refused inside the data folder, into a folder with other files, and beside another backup", async () => {
     await mkdir(join(room, "busy"));
     await Bun.write(join(room, "busy/letter.txt"), "a person's");
     for (const wrong of [data, join(data, "backup"), room, join(room, "busy"), join(room, "busy/letter.txt")]) {
@@ -402,27 +401,30 @@ describe("a backup of a server at rest", () => {
     expect(await readdir(data)).not.toContain("unfinished");
   });
 
-  test.skipIf(!canMount)("that finds no room says so in a line, and leaves the one before", async () => {
-    const small = join(room, "small");
-    await mkdir(small);
-    expect(runs("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", small)).toBe(true);
-    try {
-      target = join(small, "backup");
-      expect((await backup()).code).toBe(0);
-      const server = await startTestApp({ folder: data });
-      const files = { "share/noise": noise(1024 ** 2) };
-      for (const name of ["large", "larger"])
-        await put(server.as("alice"), buildPackage({ name, version: "1", files }));
-      await server.close();
-      const full = await backup();
-      expect([full.code, full.notes.join()]).toEqual([1, expect.stringMatching(/^condarium: [^\n]* is full[^\n]*$/)]);
-      expect((await check()).code).toBe(0);
-    } finally {
-      runs("umount", "-l", small);
-    }
-  });
+  test.skipIf(!canMount)(
+    "that finds no space says so in one line, and leaves the backup before it in place",
+    async () => {
+      const small = join(room, "small");
+      await mkdir(small);
+      expect(runs("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", small)).toBe(true);
+      try {
+        target = join(small, "backup");
+        expect((await backup()).code).toBe(0);
+        const server = await startTestApp({ folder: data });
+        const files = { "share/noise": noise(1024 ** 2) };
+        for (const name of ["large", "larger"])
+          await put(server.as("alice"), buildPackage({ name, version: "1", files }));
+        await server.close();
+        const full = await backup();
+        expect([full.code, full.notes.join()]).toEqual([1, expect.stringMatching(/^condarium: [^\n]* is full[^\n]*$/)]);
+        expect((await check()).code).toBe(0);
+      } finally {
+        runs("umount", "-l", small);
+      }
+    },
+  );
 
-  test("is restored into an empty folder only, and not under a server", async () => {
+  test("is restored into an empty folder only, and not while a server uses the folder", async () => {
     const refused = await command("restore", target, "--data", data);
     expect([refused.code, refused.notes.join()]).toEqual([2, expect.stringContaining("is not empty")]);
     const server = await listen({ folder: data });
@@ -437,7 +439,7 @@ describe("a backup of a server at rest", () => {
   });
 
   test.each(["b1.rows_written", "b2.contents_copied", "b3.manifest_switched"])(
-    "that is killed at %s leaves a whole backup, and the next one nothing of it",
+    "that is killed at %s leaves a complete backup, and the next one removes its leftovers",
     async (point) => {
       const server = await startTestApp({ folder: data });
       await put(server.as("alice"), buildPackage({ name: "more", version: "1" }));
@@ -445,7 +447,7 @@ describe("a backup of a server at rest", () => {
       const killed = spawnCrashing(["backup", target, "--data", data], `${point}=kill`);
       expect(await killed.exited).toBe(137);
       expect((await check()).code).toBe(0);
-      // A package that was copied, and has gone by the next time.
+      // A package that was copied, and is deleted by the next backup.
       const stray = { ...theFirst, sha256: sha256Hex("stray") };
       await Bun.write(join(target, pathOf(stray)), "of a package that has gone");
       expect((await backup()).code).toBe(0);
@@ -458,13 +460,13 @@ describe("a backup of a server at rest", () => {
   );
 
   test.each(["r1.checked", "r2.contents_copied"])(
-    "whose restore is killed at %s makes no server start, and is restored the next time",
+    "whose restore is killed at %s leaves a folder that no server starts on, and is restored the next time",
     async (point) => {
       const folder = join(room, "restored");
       const killed = spawnCrashing(["restore", target, "--data", folder], `${point}=kill`);
       expect(await killed.exited).toBe(137);
       expect((await command("verify", "--data", folder)).code).toBe(2);
-      expect(startTestApp({ folder })).rejects.toThrow("is gone or empty");
+      expect(startTestApp({ folder })).rejects.toThrow("is missing or empty");
       expect((await restore()).code).toBe(0);
       expect(rowsOf(folder)).toEqual(rowsOf(data));
       expect((await command("verify", "--full", "--data", folder)).code).toBe(0);

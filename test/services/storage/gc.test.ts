@@ -1,4 +1,4 @@
-// What the collector takes, what it leaves, and that it says so before.
+// What the collector deletes, what it keeps, and that a dry run announces the same.
 
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Database as Connection } from "bun:sqlite";
@@ -13,6 +13,7 @@ import { jsonOf } from "../../support/answers.ts";
 import { derivedDataIsLetGo, startTestApp, type Actor, type TestApp } from "../../support/app.ts";
 import { noise } from "../../support/noise.ts";
 import { buildPackage, type BuiltPackage } from "../../support/package-builder.ts";
+import { problemsOf } from "../../support/problems.ts";
 
 const HOUR_MS = 60 * 60 * 1000;
 const DAY_MS = 24 * HOUR_MS;
@@ -48,11 +49,7 @@ async function gc(options: { graceMs?: number; dryRun?: boolean } = {}): Promise
   return { ...summary, names: names.sort() };
 }
 
-async function problems(): Promise<unknown[]> {
-  const found: unknown[] = [];
-  await server.app.verify({ level: "deep", onProblem: (problem) => void found.push(problem) });
-  return found;
-}
+const problems = (): Promise<unknown[]> => problemsOf(server, "deep");
 
 const [one, two] = [buildPackage({ name: "one", version: "1" }), buildPackage({ name: "two", version: "1" })];
 const PROMOTED = { ...one, sha256: sha256Hex("promoted") };
@@ -63,8 +60,8 @@ const takenOf = (built: BuiltPackage): string[] => {
   return [`blob ${blob}`, `file-list ${list}`];
 };
 
-describe("a package", () => {
-  test("of which every file is deleted goes after the grace time, with its list and their folders", async () => {
+describe("a package blob", () => {
+  test("is deleted a grace time after its last file, with its file list and their folders", async () => {
     await publish("main", one, two);
     await publish("copy", one);
     await remove("main", one);
@@ -94,7 +91,7 @@ describe("a package", () => {
     expect((await alice.get(`/alice/main/noarch/${two.fileName}`)).status).toBe(200);
   });
 
-  test("that is published again is in use again, and its time begins anew", async () => {
+  test("of a republished package is in use again, and its grace time restarts", async () => {
     await publish("main", one);
     await remove("main", one);
     ahead = DAY_MS - HOUR_MS;
@@ -114,7 +111,7 @@ describe("a package", () => {
     expect(await problems()).toEqual([]);
   });
 
-  test("that was deleted before this was noted counts from when it is first found", async () => {
+  test("deleted before deletion times were recorded counts from when it is first found", async () => {
     await publish("main", one);
     await remove("main", one);
     change("UPDATE package_blob SET unreferenced_at = NULL");
@@ -127,7 +124,7 @@ describe("a package", () => {
     expect((await gc()).names).toEqual(takenOf(one));
   });
 
-  test("that is in use stays, whatever a release before noted of it", async () => {
+  test("in use stays, whatever an earlier release recorded", async () => {
     await publish("main", one);
     change("UPDATE package_blob SET unreferenced_at = 1");
     expect((await gc({ graceMs: 0 })).names).toEqual([]);
@@ -140,7 +137,7 @@ describe("a package", () => {
   test.each([
     ["again", "INSERT INTO package_file SELECT * FROM kept", one],
     ["for the first time", `INSERT INTO package_blob VALUES (NULL, '${PROMOTED.sha256}', '', 1, 1, NULL)`, PROMOTED],
-  ])("that is published %s while the collector waits for its turn stays", async (_, sql, built) => {
+  ])("stays when it is published %s while the collector waits for its turn", async (_, sql, built) => {
     await publish("main", one);
     const database = new Connection(join(server.folder, "condarium.db"));
     database.run("CREATE TEMP TABLE kept AS SELECT * FROM package_file");
@@ -156,7 +153,7 @@ describe("a package", () => {
     expect(await server.storedFiles()).toContain(keysOf(built)[0] ?? "");
   });
 
-  test("of a clock that was set back does not go before its time", async () => {
+  test("is not deleted early when the clock was set back", async () => {
     await publish("main", one);
     ahead = 10 * DAY_MS;
     await remove("main", one);
@@ -166,19 +163,19 @@ describe("a package", () => {
   });
 });
 
-test("while somebody copies blobs none goes, and all else does; a lease of one that died runs out", async () => {
+test("while blobs are being copied the collector deletes none and all else, and the lease of a dead process expires", async () => {
   await publish("main", one);
   await remove("main", one);
   await Bun.write(join(server.folder, "tmp/old"), "half");
   await age("tmp/old", 3);
   change(`INSERT INTO lease VALUES ('blobs', 'a backup', ${clock.now() + HOUR_MS})`);
   const summary = await gc({ graceMs: 0 });
-  expect([summary.names, summary.left]).toEqual([["temporary tmp/old"], ["packages, as a backup is under way"]]);
+  expect([summary.names, summary.left]).toEqual([["temporary tmp/old"], ["packages, because a backup is running"]]);
   ahead = 2 * HOUR_MS;
   expect((await gc({ graceMs: 0 })).names).toEqual(takenOf(one));
 });
 
-test("blobs and lists without a row go by the time of their files, and what is no blob stays", async () => {
+test("blobs and file lists without a row are deleted by the age of their files, and foreign files stay", async () => {
   await publish("main", one);
   const [old, young] = [sha256Hex("old"), sha256Hex("young")];
   for (const hash of [old, young]) {
@@ -192,7 +189,7 @@ test("blobs and lists without a row go by the time of their files, and what is n
   expect(await Bun.file(join(server.folder, "blobs/notes.txt")).text()).toBe("a person's");
 });
 
-test("temporary files go once no upload can own them, folders by what is newest in them", async () => {
+test("temporary files are deleted once no upload can own them, and folders by the newest file in them", async () => {
   for (const name of ["young", "old", "made/part", "left/part"]) {
     await Bun.write(join(server.folder, "tmp", name), "half");
     await age(`tmp/${name}`, name === "young" || name === "made/part" ? 1.9 : 2.1);
@@ -202,8 +199,8 @@ test("temporary files go once no upload can own them, folders by what is newest 
   expect((await readdir(join(server.folder, "tmp"))).sort()).toEqual(["made", "young"]);
 });
 
-describe("documents", () => {
-  test("that are behind go when nobody asked for so long, and whoever asks gets the new one", async () => {
+describe("outdated documents", () => {
+  test("are deleted when nobody requested them for long, and the next request gets a new one", async () => {
     const summary = "long ".repeat(400);
     const packages = Array.from({ length: 40 }, (_, at) => buildPackage({ name: `p${at}`, version: "1", summary }));
     await publish("main", ...packages);
@@ -238,7 +235,7 @@ describe("a shard", () => {
   const read = async (hash: string): Promise<number> =>
     (await alice.get(`/alice/main/noarch/shards/${hash}.msgpack.zst`)).status;
 
-  /** Publishes another version of the same name, reads the catalogue, and answers the shard that is new. */
+  /** Publishes another version of the same name, reads the shard index, and returns the new shard. */
   async function next(version: number): Promise<string> {
     const before = new Set(await shards());
     await publish("main", buildPackage({ name: "one", version: String(version) }));
@@ -247,7 +244,7 @@ describe("a shard", () => {
     return fresh;
   }
 
-  test("that was replaced can be read for seven days, and then goes", async () => {
+  test("that was replaced can be read for seven days, and is then deleted", async () => {
     const [first, second] = [await next(1), await next(2)];
     expect((await gc({ graceMs: 0 })).names).toEqual([]);
     ahead = 7 * DAY_MS - HOUR_MS;
@@ -260,7 +257,7 @@ describe("a shard", () => {
     expect(await problems()).toEqual([]);
   });
 
-  test("that is named again begins its seven days anew when it is replaced again", async () => {
+  test("that is listed again restarts its seven days when it is replaced again", async () => {
     const first = await next(1);
     const version2 = buildPackage({ name: "one", version: "2" });
     await next(2);
@@ -280,7 +277,7 @@ describe("a shard", () => {
     expect(await shards()).not.toContain(first);
   });
 
-  test("that no answered catalogue named goes at once, one of before a new index.db after seven days", async () => {
+  test("that no served shard index listed is deleted at once, one from before a new index.db after seven days", async () => {
     const [first, second] = [await next(1), await next(2)];
     const stray = sha256Hex("stray");
     await Bun.write(join(server.folder, "shards/1", stray), "left by a crash");
@@ -288,7 +285,7 @@ describe("a shard", () => {
     expect((await gc()).names).toEqual([`shard shards/1/${stray}`]);
     const { folder } = server;
     const kept = await startAgainWithoutIndex();
-    // Nobody has asked yet, so that nothing is named: what was answered stays.
+    // No request yet, so that no shard is named: the served index stays.
     expect((await gc({ graceMs: 0 })).names).toEqual([]);
     expect((await alice.get(index)).status).toBe(200);
     ahead += 7 * DAY_MS - HOUR_MS;
@@ -301,7 +298,7 @@ describe("a shard", () => {
     await rm(folder, { recursive: true });
   });
 
-  test("that may have been answered before a power cut stays", async () => {
+  test("that may have been served before a power failure stays", async () => {
     await next(1);
     const stray = sha256Hex("stray");
     await Bun.write(join(server.folder, "shards/1", stray), "named by what index.db has lost");
@@ -315,7 +312,7 @@ describe("a shard", () => {
     expect((await gc()).names).toEqual([`shard shards/1/${stray}`]);
   });
 
-  test("of a channel that has gone goes at once, and so does all else of it", async () => {
+  test("of a deleted channel is deleted at once, with everything else of the channel", async () => {
     await next(1);
     await remove("main", buildPackage({ name: "one", version: "1" }));
     expect(await run(["channel", "delete", "alice/main", "--data", server.folder])).toBe(0);
@@ -328,7 +325,7 @@ describe("a shard", () => {
   });
 });
 
-test("verify finds what the collector should have taken, and nothing that it takes in time", async () => {
+test("verify finds what the collector should have deleted, and nothing that the collector will delete in time", async () => {
   await publish("main", one);
   await remove("main", one);
   const idle = async (): Promise<unknown[]> => {
@@ -353,7 +350,7 @@ test("verify finds what the collector should have taken, and nothing that it tak
   expect(await idle()).toEqual([["I-4", list]]);
 });
 
-test("of a server from which everything was deleted, less than a twentieth of the space stays", async () => {
+test("a server from which everything was deleted keeps less than a twentieth of the space", async () => {
   const files = { "share/noise": noise(400 * 1024) };
   const packages = Array.from({ length: 60 }, (_, at) => buildPackage({ name: `p${at}`, version: "1", files }));
   await publish("main", ...packages);
@@ -383,7 +380,7 @@ test("the server collects by itself", async () => {
   }
 });
 
-test("--grace and --dry-run mean what they say on the command line, in words and as JSON", async () => {
+test("gc --grace and --dry-run work as documented on the command line, in text and as JSON", async () => {
   await publish("main", one);
   await remove("main", one);
   const command = async (...args: string[]) => {
@@ -401,7 +398,7 @@ test("--grace and --dry-run mean what they say on the command line, in words and
   expect(JSON.parse(blob)).toEqual({ kind: "blob", name: keysOf(one)[0], bytes: one.bytes.byteLength });
   expect(JSON.parse(list)).toMatchObject({ kind: "file-list", name: keysOf(one)[1] });
   expect(JSON.parse(totals)).toMatchObject({ dryRun: true, left: [] });
-  expect(note).toMatch(/^\d+ bytes would be given back\.$/);
+  expect(note).toMatch(/^\d+ bytes would be freed\.$/);
   expect((await command("--grace", "0")).rows).toContainEqual({
     kind: "blob",
     count: 1,
@@ -410,14 +407,14 @@ test("--grace and --dry-run mean what they say on the command line, in words and
   for (const wrong of ["soon", "-1", "9999d"]) expect((await command("--grace", wrong)).code).toBe(2);
 });
 
-/** Bytes on the disk, of folders too. */
+/** Bytes on the disk, including folders. */
 async function spaceOf(folder: string): Promise<number> {
   const names = ["", ...(await readdir(folder, { recursive: true }))];
   const sizes = await Promise.all(names.map(async (name) => (await lstat(join(folder, name))).blocks * 512));
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
-/** The server on the same folder, whose derived data have been lost. */
+/** The server on the same folder, whose derived data were lost. */
 async function startAgainWithoutIndex(): Promise<{ close(): Promise<void> }> {
   const { folder } = server;
   const old = server;

@@ -1,4 +1,4 @@
-// What can happen to a data folder behind the server's back: `verify` finds it, says what it is, and changes nothing.
+// Changes to a data folder behind the server's back: `verify` finds and names each, and changes nothing.
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
@@ -6,6 +6,7 @@ import { cp, lstat, mkdir, mkdtemp, open, readdir, rename, rm, symlink, truncate
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../../../src/cli/index.ts";
+import { INVARIANTS } from "../../../src/services/storage/invariants.ts";
 import type { Problem } from "../../../src/services/storage/verify.ts";
 import { startTestApp } from "../../support/app.ts";
 import { buildPackage } from "../../support/package-builder.ts";
@@ -40,7 +41,7 @@ function blobOf(at: number): string {
   return join(folder, "blobs", hash.slice(0, 2), hash.slice(2, 4), hash);
 }
 
-/** Runs the command, and checks that the folder is afterwards as it was. */
+/** Runs the command, and checks that the folder is unchanged afterwards. */
 async function verify(...flags: string[]): Promise<{ code: number; problems: Problem[]; summary: string }> {
   const before = await inventory();
   const [out, notes]: [string[], string[]] = [[], []];
@@ -85,14 +86,14 @@ async function age(path: string, days: number): Promise<void> {
   await utimes(path, time, time);
 }
 
-test("a folder in order has no problems and exit code 0", async () => {
+test("verify of an intact folder has no problems and exit code 0", async () => {
   for (const flags of [[], ["--full"]]) {
     expect(await verify(...flags)).toEqual({ code: 0, problems: [], summary: "6 files, 3 blobs, 0 problems." });
   }
 });
 
-describe("a blob", () => {
-  test("that is missing is found for each file it belongs to (I-2)", async () => {
+describe("verify", () => {
+  test("finds a missing blob for each file it belongs to (I-2)", async () => {
     await rm(blobOf(0));
     const { code, problems, summary } = await verify();
     expect([code, invariants(problems), summary]).toEqual([1, ["I-2", "I-2"], "6 files, 3 blobs, 2 problems."]);
@@ -100,21 +101,21 @@ describe("a blob", () => {
     expect(problems[0]?.message).toContain(`${packages[0]?.sha256} is missing`);
   });
 
-  test("that is cut short is found by its size (I-2)", async () => {
+  test("finds a truncated blob by its size (I-2)", async () => {
     await truncate(blobOf(1), 10);
     const { code, problems } = await verify();
     expect([code, invariants(problems)]).toEqual([1, ["I-2", "I-2"]]);
     expect(problems[0]?.message).toContain(`has 10 bytes, not ${packages[1]?.bytes.length}`);
   });
 
-  test("with one bit flipped is found by its hash (I-3), which only --full reads", async () => {
+  test("finds a blob with one flipped bit by its hash (I-3), which only --full reads", async () => {
     await rewrite(blobOf(2), (bytes) => (bytes[100] = (bytes[100] ?? 0) ^ 1));
     expect((await verify()).code).toBe(0);
     const { code, problems } = await verify("--full");
     expect([code, invariants(problems), problems[0]?.subject]).toEqual([1, ["I-3"], packages[2]?.sha256 ?? ""]);
   });
 
-  test("that was swapped with another, or filled with zeros, is found (I-3)", async () => {
+  test("finds a blob that was swapped with another, or filled with zeros (I-3)", async () => {
     const skipped = join(folder, "skipped");
     await rename(blobOf(0), skipped);
     await rename(blobOf(1), blobOf(0));
@@ -131,7 +132,7 @@ describe("a blob", () => {
     ]).toEqual([1, hashes]);
   });
 
-  test("that is a link or a folder counts as missing (I-2), and is never served", async () => {
+  test("counts a blob that is a link or a folder as missing (I-2), and the server never serves it", async () => {
     await rename(blobOf(0), join(folder, "elsewhere"));
     await symlink(join(folder, "elsewhere"), blobOf(0));
     await rm(blobOf(1));
@@ -146,7 +147,7 @@ describe("a blob", () => {
     await server.close();
   });
 
-  test("without a file is an orphan once it is older than a day (I-4)", async () => {
+  test("finds a blob without a file as an orphan once it is older than a day (I-4)", async () => {
     const [young, old] = ["ab".repeat(32), "cd".repeat(32)].map((hash) =>
       join(folder, "blobs", hash.slice(0, 2), hash.slice(2, 4), hash),
     );
@@ -159,13 +160,13 @@ describe("a blob", () => {
     expect(problems[0]?.subject).toContain("cd".repeat(32));
   });
 
-  test("with a name that is no hash is none of ours (I-4)", async () => {
+  test("reports a blob whose name is no hash as a foreign file (I-4)", async () => {
     await Bun.write(join(folder, "blobs/notes.txt"), "a person's");
     const { code, problems } = await verify();
     expect([code, problems]).toEqual([1, [expect.objectContaining({ invariant: "I-4", subject: "blobs/notes.txt" })]]);
   });
 
-  test("of a deleted file is left for the collector, and no problem while it is young", async () => {
+  test("leaves the blob of a deleted file to the collector, and reports no problem while it is young", async () => {
     const server = await startTestApp({ folder });
     for (const channel of ["main", "copy"]) {
       expect((await server.as("alice").delete(`/alice/${channel}/noarch/one-1-0.conda`)).status).toBe(204);
@@ -175,7 +176,7 @@ describe("a blob", () => {
   });
 });
 
-test("what an upload left behind is found after two hours (I-5)", async () => {
+test("verify finds the leftovers of an upload after two hours (I-5)", async () => {
   const [young, old] = [join(folder, "tmp/young"), join(folder, "tmp/old")];
   for (const path of [young, old]) await Bun.write(path, "half");
   await age(young, 1 / 24);
@@ -184,7 +185,7 @@ test("what an upload left behind is found after two hours (I-5)", async () => {
   expect([code, problems]).toEqual([1, [expect.objectContaining({ invariant: "I-5", subject: "tmp/old" })]]);
 });
 
-test("a row that points nowhere is found (I-1)", async () => {
+test("verify finds a row with a missing reference (I-1)", async () => {
   const database = new Database(join(folder, "condarium.db"));
   database.run("PRAGMA foreign_keys = OFF");
   database.run("DELETE FROM package_version WHERE id = 1");
@@ -194,7 +195,7 @@ test("a row that points nowhere is found (I-1)", async () => {
   expect(problems[0]?.message).toContain("package_file");
 });
 
-test("a damaged page of the database is found (I-1)", async () => {
+test("verify finds a damaged page of the database (I-1)", async () => {
   const path = join(folder, "condarium.db");
   const database = new Database(path);
   database.run("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -204,7 +205,7 @@ test("a damaged page of the database is found (I-1)", async () => {
   const page = index.get()?.rootpage ?? 0;
   database.close();
   expect(page).toBeGreaterThan(1);
-  // Behind the head of the page.
+  // Behind the page header.
   const file = await open(path, "r+");
   await file.write(new Uint8Array(2000), 0, 2000, (page - 1) * 4096 + 8);
   await file.close();
@@ -212,16 +213,36 @@ test("a damaged page of the database is found (I-1)", async () => {
   expect([code, new Set(invariants(problems))]).toEqual([1, new Set(["I-1"])]);
 });
 
-test("everything at once is told, each by its own line, and a table of people's words without --json", async () => {
+test("verify reports every problem on its own line, and as a table without --json", async () => {
   await rm(blobOf(0));
   await rewrite(blobOf(1), (bytes) => (bytes[0] = 0));
   await Bun.write(join(folder, "tmp/old"), "half");
   await age(join(folder, "tmp/old"), 2);
   const { code, problems } = await verify("--full");
   expect([code, invariants(problems)]).toEqual([1, ["I-2", "I-2", "I-3", "I-5"]]);
-  const lines: string[] = [];
-  const output = { line: (text: string) => void lines.push(text), note() {}, rows() {} };
+  const [lines, notes]: [string[], string[]] = [[], []];
+  const output = {
+    line: (text: string) => void lines.push(text),
+    note: (text: string) => void notes.push(text),
+    rows() {},
+  };
   expect(await run(["verify", "--full", "--data", folder], output)).toBe(1);
   expect(lines).toHaveLength(4);
-  expect(lines).toContainEqual(expect.stringMatching(/^I-5 {2}tmp\/old: an upload left this behind$/));
+  expect(lines).toContainEqual(
+    expect.stringMatching(/^I-5 {2}tmp\/old: it is left over from an upload: condarium gc deletes it$/),
+  );
+  expect(notes).toEqual([
+    "Violated invariants:",
+    ...["I-2", "I-3", "I-5"].map((id) => `  ${id}  ${INVARIANTS[id]}`),
+    "6 files, 3 blobs, 4 problems.",
+  ]);
+});
+
+test("every code of a finding has an explanation", async () => {
+  const codes = new Set<string>();
+  const root = join(import.meta.dir, "../../../src");
+  for await (const path of new Bun.Glob("**/*.ts").scan(root)) {
+    for (const [, code = ""] of (await Bun.file(join(root, path)).text()).matchAll(/"(I-\d+)"/g)) codes.add(code);
+  }
+  expect(Object.keys(INVARIANTS).sort()).toEqual([...codes].sort());
 });

@@ -1,4 +1,4 @@
-// `info/about.json`: what people are shown of a package. Kept as it is. https://conda.org/learn/ceps/cep-0034
+// `info/about.json`: descriptive data for people, stored unchanged. https://conda.org/learn/ceps/cep-0034
 
 import type { Findings } from "../findings.ts";
 import { isJsonObject, type JsonObject } from "../strict-json.ts";
@@ -7,7 +7,7 @@ import { readInfoJson, type InfoLimits } from "./json.ts";
 const PATH = "info/about.json";
 const MAX_KEYS = 10_000;
 
-/** `{}` when there is nothing that can be used. Values are untrusted text: shown escaped, linked only after a check. */
+/** `{}` when the file is unusable. Values are untrusted text: escape them, and check URLs before linking. */
 export function readAbout(bytes: Uint8Array, findings: Findings, limits: InfoLimits): JsonObject {
   const jsonLimits = { maxDepth: limits.jsonDepth, maxKeys: MAX_KEYS };
   const raw = readInfoJson({ path: PATH, need: "optional", limits: jsonLimits }, bytes, findings);

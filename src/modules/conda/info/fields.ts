@@ -1,4 +1,4 @@
-// What each known key of `info/index.json` may hold, so that no record breaks a client that reads it.
+// Allowed values of each known key of `info/index.json`, so that no record breaks a client.
 // https://conda.org/learn/ceps/cep-0034
 
 import { isBuild, isPackageName, isVersionText } from "../file-name.ts";
@@ -8,14 +8,14 @@ import { parseVersion } from "../version.ts";
 import { isInnerPath } from "./paths.ts";
 
 export type FieldRule<T> = {
-  /** What a value must be, in words that follow "must be". */
+  /** Describes the allowed values, in words that follow "must be" or "Set it to". */
   readonly expected: string;
   readonly holds: (value: unknown) => value is T;
 };
 
 const MAX_LIST = 1000;
 const MAX_SPEC = 4096;
-/** The last millisecond of the year 9999, after which Python has no date. */
+/** The last millisecond of the year 9999, the latest date that Python supports. */
 const LAST_MILLISECOND = 253_402_300_799_999;
 const MD5 = /^[0-9a-f]{32}$/;
 const PURL = /^pkg:[a-z][a-z0-9.+-]*\/[!-~]+$/;
@@ -56,9 +56,9 @@ export const SPECS: FieldRule<string[]> = {
   holds: isSpecList,
 };
 
-const TEXT: FieldRule<string> = { expected: "text", holds: (value): value is string => typeof value === "string" };
+const TEXT: FieldRule<string> = { expected: "a string", holds: (value): value is string => typeof value === "string" };
 
-/** Optional keys that need no more than a rule; keys that are not listed are kept as they are. */
+/** Optional keys that only need a rule; keys without a rule stay in the record unchanged. */
 export const OPTIONAL_FIELDS: ReadonlyMap<string, FieldRule<unknown>> = new Map<string, FieldRule<unknown>>([
   ["arch", TEXT],
   ["platform", TEXT],
@@ -67,9 +67,9 @@ export const OPTIONAL_FIELDS: ReadonlyMap<string, FieldRule<unknown>> = new Map<
   ["features", TEXT],
   ["preferred_env", TEXT],
   ["constrains", SPECS],
-  ["track_features", { expected: "text or a list of texts", holds: isFeatures }],
-  ["extra_depends", { expected: "a table of lists of dependencies", holds: isSpecTable }],
-  ["flags", { expected: "a list of texts", holds: isTextList }],
+  ["track_features", { expected: "a string or a list of strings", holds: isFeatures }],
+  ["extra_depends", { expected: "an object whose values are lists of dependencies", holds: isSpecTable }],
+  ["flags", { expected: "a list of strings", holds: isStringList }],
   ["purls", { expected: "a list of package URLs", holds: isPurlList }],
   ["legacy_bz2_size", COUNT],
   ["legacy_bz2_md5", { expected: "32 hexadecimal digits", holds: isMd5 }],
@@ -82,18 +82,18 @@ export const OPTIONAL_FIELDS: ReadonlyMap<string, FieldRule<unknown>> = new Map<
   ],
 ]);
 
-/** Where every client takes null; anywhere else a null is left out of the record. */
+/** Keys that every client accepts as null; a null under another key is removed from the record. */
 export const NULLABLE: readonly string[] = ["arch", "platform", "license", "license_family"];
 
-function isTextList(value: unknown): value is string[] {
+function isStringList(value: unknown): value is string[] {
   return Array.isArray(value) && value.length <= MAX_LIST && value.every((item) => typeof item === "string");
 }
 
 function isSpecList(value: unknown): value is string[] {
-  return isTextList(value) && value.every(isSpec);
+  return isStringList(value) && value.every(isSpec);
 }
 
-/** Nothing of the grammar: only what no reader of a MatchSpec could make sense of. */
+/** Does not check the grammar: refuses only text that no client can parse as a MatchSpec. */
 function isSpec(text: string): boolean {
   return text.length <= MAX_SPEC && text.trim() !== "" && !/[\p{Cc}\u2028\u2029]/u.test(text);
 }
@@ -103,11 +103,11 @@ function isSpecTable(value: unknown): value is Record<string, string[]> {
 }
 
 function isFeatures(value: unknown): value is string | string[] {
-  return typeof value === "string" || isTextList(value);
+  return typeof value === "string" || isStringList(value);
 }
 
 function isPurlList(value: unknown): value is string[] {
-  return isTextList(value) && value.every((item) => PURL.test(item));
+  return isStringList(value) && value.every((item) => PURL.test(item));
 }
 
 function isMd5(value: unknown): value is string {

@@ -1,4 +1,4 @@
-// `info/index.json`: what the package says it is. https://conda.org/learn/ceps/cep-0034
+// `info/index.json`: the identity and the dependencies of the package. https://conda.org/learn/ceps/cep-0034
 
 import type { ArchiveFormat, PackageIdentity } from "../archive.ts";
 import { buildFileName, parseFileName } from "../file-name.ts";
@@ -21,23 +21,23 @@ import {
 } from "./fields.ts";
 import { readInfoJson, type InfoLimits } from "./json.ts";
 
-/** Checked, so that every client reads a record made of it. Without a prototype; unknown keys are kept as data. */
+/** Validated, so that every client can read its record. Has no prototype; unknown keys stay as data. */
 export type IndexJson = Readonly<JsonObject> & {
   readonly name: string;
   readonly version: string;
   readonly build: string;
   readonly build_number: number;
   readonly depends: readonly string[];
-  /** Given or derived; undefined when the package says nothing it could be derived from. */
+  /** Declared or derived; undefined when the package has no keys to derive it from. */
   readonly subdir?: string | undefined;
   readonly noarch?: Noarch | undefined;
-  /** As given: milliseconds, or seconds as old tools wrote them. */
+  /** Unchanged: milliseconds, or seconds from old build tools. */
   readonly timestamp?: number | undefined;
 };
 
 type Noarch = "python" | "generic";
 
-/** Findings about keys of this file, with a memory of whether one of them refuses the package. */
+/** Adds findings about keys of this file; `refused` is true once one of them refuses the package. */
 type Notes = {
   refuse(key: string, problem: string, fix: string): void;
   warn(key: string, problem: string, fix: string): void;
@@ -48,13 +48,13 @@ const PATH = "info/index.json";
 const MAX_KEYS = 1000;
 const MAX_TEXT = 4096;
 const MAX_INT_32 = 2 ** 31 - 1;
-/** conda writes the architecture of a subdir shorter than `arch` does; others are the same in both. */
+/** Architectures that a subdir writes differently from `arch`; all others are equal in both. */
 const ARCH_IN_SUBDIR: ReadonlyMap<string, string> = new Map([
   ["x86_64", "64"],
   ["x86", "32"],
 ]);
 
-/** Undefined when the package is refused; the findings then say all that is wrong. */
+/** Undefined when the package is refused; the findings then list every problem. */
 export function readIndex(bytes: Uint8Array, findings: Findings, limits: InfoLimits): IndexJson | undefined {
   const jsonLimits = { maxDepth: limits.jsonDepth, maxKeys: MAX_KEYS, maxString: MAX_TEXT };
   const raw = readInfoJson({ path: PATH, need: "required", limits: jsonLimits }, bytes, findings);
@@ -66,13 +66,14 @@ export function readIndex(bytes: Uint8Array, findings: Findings, limits: InfoLim
   return readFields(raw, createNotes(findings), limits.now);
 }
 
-/** The names of the package and of its file; refused when the file name would not lead back to them. */
+/** Returns the names of the package and its file. Refuses a file name that does not parse back to the same names. */
 export function identify(index: IndexJson, format: ArchiveFormat, findings: Findings): PackageIdentity | undefined {
   const { name, version, build, subdir, build_number: buildNumber, timestamp = 0 } = index;
   const fileName = buildFileName(index, format);
   const parts = parseFileName(fileName);
   if (parts?.name !== name || parts.version !== version || parts.build !== build) {
-    findings.refuse("index-file-name", PATH, `"${fileName}" is no file name.`, "Use names within CEP 26.");
+    const fix = "Choose a name, version and build string that follow CEP 26.";
+    findings.refuse("index-file-name", PATH, `"${fileName}" is not a valid package file name.`, fix);
     return undefined;
   }
   return { name, version, build, buildNumber, subdir, fileName, timestamp: toMilliseconds(timestamp) };
@@ -97,13 +98,14 @@ function readFields(raw: JsonObject, notes: Notes, now: number | undefined): Ind
 function readField<T>(raw: JsonObject, key: string, rule: FieldRule<T>, notes: Notes): T | undefined {
   const value = raw[key];
   if (rule.holds(value)) return value;
-  notes.refuse(key, `"${key}" is ${describe(value)}.`, `Make "${key}" ${rule.expected}.`);
+  notes.refuse(key, `"${key}" is ${describe(value)}.`, `Set "${key}" to ${rule.expected}.`);
   return undefined;
 }
 
 function readWithDefault<T>(raw: JsonObject, key: string, rule: FieldRule<T>, fallback: T, notes: Notes): T {
   if (!isAbsent(raw[key])) return readField(raw, key, rule, notes) ?? fallback;
-  notes.warn(key, `"${key}" is missing; ${JSON.stringify(fallback)} is taken.`, `Make "${key}" ${rule.expected}.`);
+  const problem = `"${key}" is missing; the server uses ${JSON.stringify(fallback)}.`;
+  notes.warn(key, problem, `Set "${key}" to ${rule.expected}.`);
   return fallback;
 }
 
@@ -111,19 +113,19 @@ function readVersion(raw: JsonObject, notes: Notes): string | undefined {
   const text = readField(raw, "version", VERSION, notes);
   const version = text === undefined ? undefined : parseVersion(text);
   if (version !== undefined && largestNumber(version) > MAX_INT_32) {
-    const fix = "Keep each number of the version below 2^31.";
-    notes.warn("version", `"version" holds a number that not every client can compare.`, fix);
+    const fix = "Keep each number in the version below 2^31.";
+    notes.warn("version", `"version" contains a number that some clients cannot compare.`, fix);
   }
   return text;
 }
 
-/** Old tools wrote true, which clients read as `generic`. */
+/** Old build tools wrote `true`, which clients read as `generic`. */
 function readNoarch(raw: JsonObject, notes: Notes): Noarch | undefined {
   const value = raw.noarch;
   if (isAbsent(value) || value === false || value === "") return undefined;
   if (value === "python" || value === "generic") return value;
-  const fix = `Make "noarch" "python" or "generic", or leave it out.`;
-  if (value === true) notes.warn("noarch", `"noarch" is true; "generic" is taken.`, fix);
+  const fix = `Set "noarch" to "python" or "generic", or remove it.`;
+  if (value === true) notes.warn("noarch", `"noarch" is true; the server uses "generic".`, fix);
   else notes.refuse("noarch", `"noarch" is ${describe(value)}.`, fix);
   return "generic";
 }
@@ -131,8 +133,8 @@ function readNoarch(raw: JsonObject, notes: Notes): Noarch | undefined {
 function readSubdir(raw: JsonObject, noarch: Noarch | undefined, notes: Notes): string | undefined {
   if (!isAbsent(raw.subdir)) return readField(raw, "subdir", SUBDIR, notes);
   const subdir = deriveSubdir(raw, noarch);
-  const taken = subdir === undefined ? "nothing else says it" : `"${subdir}" is taken`;
-  notes.warn("subdir", `"subdir" is missing; ${taken}.`, `Make "subdir" ${SUBDIR.expected}.`);
+  const used = subdir === undefined ? "no other key implies it" : `the server uses "${subdir}"`;
+  notes.warn("subdir", `"subdir" is missing; ${used}.`, `Set "subdir" to ${SUBDIR.expected}.`);
   return subdir;
 }
 
@@ -148,15 +150,15 @@ function readTimestamp(raw: JsonObject, notes: Notes, now = Infinity): number | 
   if (isAbsent(raw.timestamp)) return undefined;
   const timestamp = readField(raw, "timestamp", TIMESTAMP, notes);
   if (timestamp !== undefined && toMilliseconds(timestamp) > now) {
-    notes.warn("timestamp", `"timestamp" is in the future.`, "Check the clock of the machine that builds.");
+    notes.warn("timestamp", `"timestamp" is in the future.`, "Check the clock of the build machine.");
   }
   return timestamp;
 }
 
 function dropAbsent(index: JsonObject): void {
   for (const key of [...OPTIONAL_FIELDS.keys(), "noarch", "subdir", "timestamp"]) {
-    const kept = index[key] === null && NULLABLE.includes(key);
-    if (isAbsent(index[key]) && !kept) delete index[key];
+    const isAllowedNull = index[key] === null && NULLABLE.includes(key);
+    if (isAbsent(index[key]) && !isAllowedNull) delete index[key];
   }
 }
 
@@ -166,7 +168,7 @@ function isAbsent(value: unknown): value is null | undefined {
 
 function describe(value: unknown): string {
   if (value === undefined) return "missing";
-  if (Array.isArray(value)) return "a list that does not fit";
+  if (Array.isArray(value)) return "an invalid list";
   return isJsonObject(value) ? "an object" : JSON.stringify(value);
 }
 

@@ -1,4 +1,4 @@
-// The JSON files of a package's `info/` folder: strict reading, with findings instead of errors.
+// Strict parsing of the JSON files in `info/`, with findings instead of errors.
 
 import type { Findings } from "../findings.ts";
 import {
@@ -11,20 +11,20 @@ import {
 
 export type InfoLimits = {
   readonly jsonDepth: number;
-  /** Milliseconds UTC; when given, a `timestamp` after it is a finding. */
+  /** ms UTC; when present, a later `timestamp` is a finding. */
   readonly now?: number | undefined;
 };
 
-/** A `required` file that cannot be read refuses the package; an `optional` one only when it is hostile. */
+/** An invalid `required` file refuses the package; an `optional` one only when it is hostile. */
 export type InfoFile = {
   readonly path: string;
   readonly need: "required" | "optional";
   readonly limits: StrictJsonLimits;
-  /** A list that is not kept; what was handed on of a file that is not to be used does not count. */
+  /** A list that is passed on item by item, not returned; discard its items when the file is unusable. */
   readonly items?: StrictJsonItems;
 };
 
-/** Undefined, with a finding, when the file is not to be used. */
+/** Undefined, with a finding, when the file is unusable. */
 export function readInfoJson(file: InfoFile, bytes: Uint8Array, findings: Findings): unknown {
   try {
     return parseStrictJson(bytes, file.limits, file.items);
@@ -38,10 +38,10 @@ export function readInfoJson(file: InfoFile, bytes: Uint8Array, findings: Findin
 }
 
 const FIXES: Record<StrictJsonReason, string> = {
-  encoding: "Write the file as UTF-8 without a byte order mark, U+0000 or halves of surrogate pairs.",
-  syntax: "Write the file as JSON.",
-  "duplicate-key": "Write each key once.",
-  number: "Write numbers between -(2^53 - 1) and 2^53 - 1, and text where more digits matter.",
-  depth: "Nest less deeply.",
+  encoding: "Write the file as UTF-8 without a byte order mark, U+0000 or lone surrogates.",
+  syntax: "Write the file as valid JSON.",
+  "duplicate-key": "Write each key once per object.",
+  number: "Use numbers from -(2^53 - 1) to 2^53 - 1, and strings where more digits matter.",
+  depth: "Nest arrays and objects less deeply.",
   limit: "Shorten the file.",
 };

@@ -1,4 +1,4 @@
-// `info/link.json`: the commands a `noarch: python` package gets at install time. https://conda.org/learn/ceps/cep-0034
+// `info/link.json`: commands that clients create for `noarch: python` packages. https://conda.org/learn/ceps/cep-0034
 
 import type { Findings } from "../findings.ts";
 import { isJsonObject } from "../strict-json.ts";
@@ -12,12 +12,12 @@ const MAX_TEXT = 1024;
 const MAX_VALUES = 100_000;
 const FIX = 'Write each entry point as "command = package.module:function".';
 
-// Clients write the command as a file name and the rest into a Python script: only what is harmless in both.
+// Clients use the command as a file name and write the rest into a Python script: allow only text harmless in both.
 const HARMLESS = /^[\p{L}\p{M}\p{N}_.+\-=:,[\] ]*$/u;
 const ENTRY_POINT =
   /^ *[\p{L}\p{N}_][\p{L}\p{M}\p{N}_.+-]* *= *[\p{L}\p{N}_.-]+ *: *[\p{L}\p{N}_.-]+ *(?:\[[\p{L}\p{N}_.,\- ]*\] *)?$/u;
 
-/** Undefined when the file is not to be used; an entry point that could write or run something else refuses the package. */
+/** Undefined when the file is unusable. Refuses entry points that could write another file or run other code. */
 export function readLink(bytes: Uint8Array, findings: Findings, limits: InfoLimits): LinkJson | undefined {
   const jsonLimits = { maxDepth: limits.jsonDepth, maxKeys: MAX_KEYS, maxString: MAX_TEXT, maxValues: MAX_VALUES };
   const raw = readInfoJson({ path: PATH, need: "optional", limits: jsonLimits }, bytes, findings);
@@ -25,7 +25,7 @@ export function readLink(bytes: Uint8Array, findings: Findings, limits: InfoLimi
   const noarch = isJsonObject(raw) ? (raw.noarch ?? {}) : undefined;
   const list = isJsonObject(noarch) ? (noarch.entry_points ?? []) : undefined;
   if (!Array.isArray(list)) {
-    findings.warn("link-shape", PATH, `${PATH} has no table "noarch" with a list "entry_points".`, FIX);
+    findings.warn("link-shape", PATH, `In ${PATH}, "noarch" must be an object whose "entry_points" is a list.`, FIX);
     return undefined;
   }
   const entryPoints = list.filter((item): item is string => isEntryPoint(item, findings));
@@ -35,10 +35,11 @@ export function readLink(bytes: Uint8Array, findings: Findings, limits: InfoLimi
 function isEntryPoint(item: unknown, findings: Findings): boolean {
   if (typeof item !== "string" || !HARMLESS.test(item)) {
     const shown = typeof item === "string" ? item : typeof item;
-    findings.refuse("link-entry-point", PATH, `The entry point "${shown}" could write or run something else.`, FIX);
+    const message = `The entry point "${shown}" could write another file or run other code.`;
+    findings.refuse("link-entry-point", PATH, message, FIX);
     return false;
   }
   if (ENTRY_POINT.test(item)) return true;
-  findings.warn("link-entry-point", PATH, `The entry point "${item}" is malformed and left out.`, FIX);
+  findings.warn("link-entry-point", PATH, `The entry point "${item}" is malformed and ignored.`, FIX);
   return false;
 }

@@ -1,11 +1,11 @@
-// `info/paths.json`: what the package says it installs. https://conda.org/learn/ceps/cep-0034
+// `info/paths.json`: the files that the package installs. https://conda.org/learn/ceps/cep-0034
 
 import { printable, type Findings } from "../findings.ts";
 import { isJsonObject, type JsonObject } from "../strict-json.ts";
 import { readInfoJson, type InfoLimits } from "./json.ts";
 
 export type PathEntry = {
-  /** Below the root of the package, with slashes. */
+  /** Relative to the root of the package, with slashes. */
   readonly path: string;
   readonly type: "hardlink" | "softlink" | "directory";
   /** Bytes. */
@@ -13,21 +13,21 @@ export type PathEntry = {
 };
 
 export type PathsJson = {
-  /** Flags of the package that follow from its paths. */
+  /** Flags of the package, derived from its paths. */
   readonly flags: readonly string[];
 };
 
 const PATH = "info/paths.json";
 const MAX_KEYS = 100;
 const MAX_TEXT = 4096;
-/** In one entry, and around the entries. */
+/** JSON values in one entry, and in the rest of the file. */
 const MAX_VALUES = 1000;
 const SHA256 = /^[0-9a-f]{64}$/;
-const FIX = "Write it as CEP 34 says, e.g. with a current build tool.";
+const FIX = "Write the file as CEP 34 defines it, for example with a current build tool.";
 
 /**
- * Hands each entry to `take`, which tells whether it has had one of that path. Undefined when the file is not to be used,
- * and then nor is what was handed on; a path that leads out of the package refuses the package.
+ * Passes each entry to `take`, which returns whether the path was listed before. Undefined when the file is unusable:
+ * then discard the passed entries too. A path that leads outside the package refuses the package.
  */
 export function readPaths(
   bytes: Uint8Array,
@@ -41,30 +41,30 @@ export function readPaths(
   const raw = readInfoJson({ path: PATH, need: "optional", limits: jsonLimits, items }, bytes, findings);
   if (raw === undefined) return undefined;
   if (!isJsonObject(raw) || !Array.isArray(raw.paths) || raw.paths_version !== 1) {
-    findings.warn("paths-shape", PATH, `${PATH} is no table of version 1 with a list of paths.`, FIX);
+    findings.warn("paths-shape", PATH, `${PATH} is not an object of "paths_version" 1 with a list "paths".`, FIX);
     return undefined;
   }
   return entries.end(findings);
 }
 
-/** Not absolute, no way up, no drive: joined to any folder it stays below it, on every system. */
+/** Whether the path stays below any folder it is joined to, on every system: not absolute, no `..`, no drive. */
 export function isInnerPath(path: string): boolean {
   if (path === "" || /[\p{Cc}]|^[\\/]|^[A-Za-z]:/u.test(path)) return false;
   return !path.split(/[\\/]/).includes("..");
 }
 
-/** Of each kind of trouble only the first is kept, and how often there was one: there may be hundreds of thousands. */
+/** Stores only the first entry of each problem and a count: there can be hundreds of thousands. */
 function createEntries(take: (entry: PathEntry) => boolean): {
   read(item: unknown, index: number): void;
   end(findings: Findings): PathsJson | undefined;
 } {
   const modes = new Set<"binary" | "text">();
   let outside: string | undefined;
-  let sloppy: string | undefined;
-  let sloppyEntries = 0;
+  let firstFaulty: string | undefined;
+  let faultyEntries = 0;
   const note = (where: string): void => {
-    sloppy ??= where;
-    sloppyEntries += 1;
+    firstFaulty ??= where;
+    faultyEntries += 1;
   };
   return {
     read(item, index) {
@@ -83,13 +83,13 @@ function createEntries(take: (entry: PathEntry) => boolean): {
     },
     end(findings) {
       if (outside !== undefined) {
-        const message = "A path leads out of the package.";
-        findings.refuse("paths-outside", outside, message, "List only files of the package.");
+        const message = "The path leads outside the package.";
+        findings.refuse("paths-outside", outside, message, "List only paths inside the package.");
         return undefined;
       }
-      if (sloppy !== undefined) {
-        const message = `${sloppyEntries} entries are incomplete, malformed or listed twice.`;
-        findings.warn("paths-entry", printable(sloppy), message, FIX);
+      if (firstFaulty !== undefined) {
+        const message = `${faultyEntries} entries are incomplete, malformed or listed twice.`;
+        findings.warn("paths-entry", printable(firstFaulty), message, FIX);
       }
       return { flags: (["binary", "text"] as const).filter((mode) => modes.has(mode)).map((mode) => `${mode}-prefix`) };
     },

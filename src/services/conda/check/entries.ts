@@ -1,17 +1,17 @@
-// Compares entries of documents with the rows they are made of, without making any: I-6 and I-7.
+// Compares document entries with their rows, without building entries: invariants I-6 and I-7.
 
-import type { IndexedFile } from "../../../models/package-file.ts";
+import type { IndexedFile } from "../../../models/indexed-file.ts";
 import { formatOf } from "../../../modules/conda/file-name.ts";
 import { canonicalJson, readRecord } from "../../../modules/conda/record.ts";
 import { isRevision3, revision3Record } from "../../../modules/conda/revision3.ts";
 import { isJsonObject, type JsonObject } from "../../../modules/conda/strict-json.ts";
-import type { Complain } from "../../index/format.ts";
+import type { ReportProblem } from "../../index/format.ts";
 import { metadataOf } from "../documents/layouts.ts";
 
-/** JSON has hashes as text and leaves empty run exports out, shards do neither. */
+/** JSON writes hashes as text and omits empty run exports; shards write bytes and always have run exports. */
 export type EntryForm = "json" | "shard";
 
-/** The maps of a document, each by the keys that lead to it. https://conda.org/learn/ceps/cep-0048 */
+/** The maps of a document, as paths of keys. https://conda.org/learn/ceps/cep-0048 */
 export const ENTRY_MAPS = ["packages", "packages.conda", "v3/conda", "v3/tar.bz2"] as const;
 export type EntryMap = (typeof ENTRY_MAPS)[number];
 
@@ -22,23 +22,24 @@ export function mapOf(file: IndexedFile): EntryMap {
   return format === "conda" ? "packages.conda" : "packages";
 }
 
-/** The file that stands in a map under `key`: those of the third revision have lost their extension. */
+/** Returns the file name of a key; keys of revision 3 have no extension. */
 export function fileNameOf(map: EntryMap, key: string): string {
   return map.startsWith("v3/") ? `${key}.${map.slice("v3/".length)}` : key;
 }
 
-export function checkEntry(entry: unknown, file: IndexedFile, form: EntryForm, complain: Complain): void {
+export function checkEntry(entry: unknown, file: IndexedFile, form: EntryForm, complain: ReportProblem): void {
   const { fileName } = file;
-  if (!isJsonObject(entry)) return complain("I-6", `the entry of ${fileName} is no object`);
+  if (!isJsonObject(entry)) return complain("I-6", `the entry of ${fileName} is not an object`);
   const { md5, sha256, size, ...fields } = entry;
   const rebuilt = `${String(fields.name)}-${String(fields.version)}-${String(fields.build)}`;
   if (fileName !== `${rebuilt}.${formatOf(fileName) ?? ""}`)
-    complain("I-7", `the entry of ${fileName} is of ${rebuilt}`);
-  if (!isHash(md5, file.md5, form)) complain("I-7", `the entry of ${fileName} has another md5 than its blob`);
-  if (!isHash(sha256, file.sha256, form)) complain("I-7", `the entry of ${fileName} has another sha256 than its blob`);
-  if (size !== file.size) complain("I-7", `the entry of ${fileName} has another size than its blob`);
+    complain("I-7", `the entry of ${fileName} describes ${rebuilt}`);
+  if (!isHash(md5, file.md5, form)) complain("I-7", `the entry of ${fileName} has a different md5 than its blob`);
+  if (!isHash(sha256, file.sha256, form))
+    complain("I-7", `the entry of ${fileName} has a different sha256 than its blob`);
+  if (size !== file.size) complain("I-7", `the entry of ${fileName} has a different size than its blob`);
   if (canonicalJson(fields) !== canonicalJson(fieldsOf(file, form)))
-    complain("I-6", `the entry of ${fileName} is not what its record says`);
+    complain("I-6", `the entry of ${fileName} differs from its record`);
 }
 
 function isHash(value: unknown, hash: string, form: EntryForm): boolean {
@@ -46,7 +47,7 @@ function isHash(value: unknown, hash: string, form: EntryForm): boolean {
   return value instanceof Uint8Array && Buffer.compare(value, Buffer.from(hash, "hex")) === 0;
 }
 
-/** What an entry says beside the hashes and the size. */
+/** The members of an entry except hashes and size. */
 function fieldsOf(file: IndexedFile, form: EntryForm): JsonObject {
   const fields = readRecord(isRevision3(file.record) ? revision3Record(file.record) : file.record);
   const { runExports } = metadataOf(file);

@@ -1,47 +1,47 @@
-// Goes through what a document lists beside what it should list, both in the order of documents.
+// Merge join of the entries in a document with the files it must list, both in the order of documents.
 
-import type { IndexedFile } from "../../../models/package-file.ts";
+import type { IndexedFile } from "../../../models/indexed-file.ts";
 import { compareText, orderKey } from "../../../modules/conda/file-name.ts";
-import type { Complain } from "../../index/format.ts";
+import type { ReportProblem } from "../../index/format.ts";
 import { fileNameOf, type EntryMap } from "./entries.ts";
 
-export type RollCall = {
-  /** The next entry of the document and its key; it is checked against its file, if there is one. */
-  meet(key: string, entry: unknown): Promise<void>;
-  /** After the last entry. */
+export type MergeJoin = {
+  /** Adds the next entry of the document; checks it against its file, or reports that it has none. */
+  add(key: string, entry: unknown): Promise<void>;
+  /** Call it after the last entry; reports all remaining files as missing. */
   end(): Promise<void>;
 };
 
-export type RollCallParts = {
+export type MergeJoinParts = {
   readonly map: EntryMap;
   readonly expected: AsyncIterator<IndexedFile, unknown>;
   readonly check: (entry: unknown, file: IndexedFile) => void;
-  readonly complain: Complain;
+  readonly complain: ReportProblem;
 };
 
-export function createRollCall({ map, expected, check, complain }: RollCallParts): RollCall {
-  let waiting: IndexedFile | undefined;
-  let begun = false;
+export function createMergeJoin({ map, expected, check, complain }: MergeJoinParts): MergeJoin {
+  let current: IndexedFile | undefined;
+  let isStarted = false;
 
   async function advance(): Promise<void> {
     const next = await expected.next();
-    waiting = next.done === true ? undefined : next.value;
-    begun = true;
+    current = next.done === true ? undefined : next.value;
+    isStarted = true;
   }
 
-  async function passOver(isBefore: (file: IndexedFile) => boolean): Promise<void> {
-    if (!begun) await advance();
-    for (; waiting && isBefore(waiting); await advance()) complain("I-6", `${waiting.fileName} is left out`);
+  async function skipWhile(isBefore: (file: IndexedFile) => boolean): Promise<void> {
+    if (!isStarted) await advance();
+    for (; current && isBefore(current); await advance()) complain("I-6", `${current.fileName} is missing`);
   }
 
   return {
-    meet: async (key, entry) => {
+    add: async (key, entry) => {
       const fileName = fileNameOf(map, key);
-      await passOver((file) => compareText(orderKey(file.fileName), orderKey(fileName)) < 0);
-      if (waiting?.fileName !== fileName) return complain("I-6", `${fileName} is listed, and is no active file`);
-      check(entry, waiting);
+      await skipWhile((file) => compareText(orderKey(file.fileName), orderKey(fileName)) < 0);
+      if (current?.fileName !== fileName) return complain("I-6", `${fileName} is listed but is not an active file`);
+      check(entry, current);
       await advance();
     },
-    end: () => passOver(() => true),
+    end: () => skipWhile(() => true),
   };
 }

@@ -1,20 +1,20 @@
-// How each document is made: what is caught up for it, and what it is put together from.
+// The builder of each document: how its derived data catches up, and how the document is composed.
 
 import { latestRevision } from "../../../models/channel.ts";
 import type { IndexScope } from "../../../models/index/scope.ts";
 import { catchUpSegments } from "../../index/catch-up/segments.ts";
 import { BEFORE_ANY } from "../../index/catch-up/parts.ts";
 import { WHOLE_CHANNEL, type Form } from "../../index/documents.ts";
-import type { BuildScope, DocumentBuilder, KeptLayout } from "../../index/format.ts";
+import type { BuildScope, DocumentBuilder, StoredLayout } from "../../index/format.ts";
 import { catchUpChanneldata, composeChanneldata, composeFeed } from "./channel.ts";
-import { BZIP2_ENTRY_BYTES, composeSegmented, makeBzip2 } from "../../index/segments/compose.ts";
+import { MAX_BZIP2_ENTRY_LENGTH, composeSegmented, makeBzip2 } from "../../index/segments/compose.ts";
 import { catchUpCurrent, composeCurrent } from "./current.ts";
 import type { Layout } from "../../index/segments/layout.ts";
 import { requireDocumentName, type DocumentName } from "./names.ts";
 import { REPODATA, RUN_EXPORTS } from "./layouts.ts";
 import { catchUpShards, composeShardIndexDocument } from "../shards/index.ts";
 
-/** Only old clients ask for bzip2, and they have the other forms. */
+/** Bytes of text. Only old clients request bzip2, and they can use the other forms. */
 const BZIP2_LIMIT = 64 * 1024 ** 2;
 
 const BUILDERS: Readonly<Record<DocumentName, DocumentBuilder>> = {
@@ -25,15 +25,15 @@ const BUILDERS: Readonly<Record<DocumentName, DocumentBuilder>> = {
   "run_exports.json.zst": segmented(RUN_EXPORTS, "zst"),
   "repodata_shards.msgpack.zst": {
     layout: "shards",
-    catchUp: (work, place) => catchUpShards(work, scopeOf(place, "shards")),
-    compose: (work, place) => composeShardIndexDocument(work, scopeOf(place, "shards")),
+    catchUp: (work, scope) => catchUpShards(work, scopeOf(scope, "shards")),
+    compose: (work, scope) => composeShardIndexDocument(work, scopeOf(scope, "shards")),
   },
   "current_repodata.json": current("current_repodata.json"),
   "current_repodata.json.zst": current("current_repodata.json.zst"),
   "channeldata.json": {
     layout: "channeldata",
-    catchUp: (work, place) => catchUpChanneldata(work, scopeOf(place, "channeldata")),
-    compose: (work, place) => composeChanneldata(work, scopeOf(place, "channeldata")),
+    catchUp: (work, scope) => catchUpChanneldata(work, scopeOf(scope, "channeldata")),
+    compose: (work, scope) => composeChanneldata(work, scopeOf(scope, "channeldata")),
   },
   "rss.xml": {
     layout: "feed",
@@ -52,15 +52,15 @@ function scopeOf({ channelId, view, section }: BuildScope, layout: string): Inde
 function segmented(layout: Layout, form: Form): DocumentBuilder {
   return {
     layout: layout.name,
-    catchUp: (work, place) => catchUpSegments(work, scopeOf(place, layout.name), layout),
-    compose: async function* (work, scope) {
-      const place = scopeOf(scope, layout.name);
-      const yanked = await work.records.yanked(place);
-      const composition = composeSegmented(work.derived, place, layout, { form, yanked });
+    catchUp: (work, scope) => catchUpSegments(work, scopeOf(scope, layout.name), layout),
+    compose: async function* (work, buildScope) {
+      const scope = scopeOf(buildScope, layout.name);
+      const yanked = await work.records.yanked(scope);
+      const composition = composeSegmented(work.derived, scope, layout, { form, yanked });
       if (form !== "bz2") return composition;
-      if (composition.textSize > BZIP2_LIMIT) return "The channel is too large for bzip2: use repodata.json.zst.";
-      if (yield* makeBzip2(work.derived, place, layout)) return composition;
-      return `A record has more than ${BZIP2_ENTRY_BYTES} characters, too many for bzip2: use repodata.json.zst.`;
+      if (composition.textSize > BZIP2_LIMIT) return "The document is too large for bzip2: use repodata.json.zst.";
+      if (yield* makeBzip2(work.derived, scope, layout)) return composition;
+      return `A record has more than ${MAX_BZIP2_ENTRY_LENGTH} characters, too many for bzip2: use repodata.json.zst.`;
     },
   };
 }
@@ -68,25 +68,25 @@ function segmented(layout: Layout, form: Form): DocumentBuilder {
 function current(name: DocumentName): DocumentBuilder {
   return {
     layout: "current",
-    catchUp: (work, place) => catchUpCurrent(work, scopeOf(place, "current")),
-    compose: (work, place) => composeCurrent(work, scopeOf(place, "current"), name),
+    catchUp: (work, scope) => catchUpCurrent(work, scopeOf(scope, "current")),
+    compose: (work, scope) => composeCurrent(work, scopeOf(scope, "current"), name),
   };
 }
 
-/** Errors: there is no document of this name. */
+/** Throws when no document has this name. */
 export function builderOf(name: string): DocumentBuilder {
   return BUILDERS[requireDocumentName(name)];
 }
 
-const OF_SECTION: readonly KeptLayout[] = [
+const OF_SECTION: readonly StoredLayout[] = [
   { layout: "repodata", documents: ["repodata.json", "repodata.json.zst", "repodata.json.bz2"] },
   { layout: "run_exports", documents: ["run_exports.json", "run_exports.json.zst"] },
   { layout: "shards", documents: ["repodata_shards.msgpack.zst"] },
   { layout: "current", documents: ["current_repodata.json", "current_repodata.json.zst"] },
 ];
-/** The feed is made of the newest files each time and keeps nothing. */
-const OF_CHANNEL: readonly KeptLayout[] = [{ layout: "channeldata", documents: ["channeldata.json"] }];
+/** The feed is built from the newest files on each request and stores no derived data. */
+const OF_CHANNEL: readonly StoredLayout[] = [{ layout: "channeldata", documents: ["channeldata.json"] }];
 
-export function keptLayouts(section: string): readonly KeptLayout[] {
+export function storedLayouts(section: string): readonly StoredLayout[] {
   return section === WHOLE_CHANNEL ? OF_CHANNEL : OF_SECTION;
 }

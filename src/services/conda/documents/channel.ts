@@ -1,7 +1,7 @@
-// The documents of a channel as a whole: `channeldata.json`, name by name, and the feed of its newest packages.
+// The documents of a channel: `channeldata.json`, built name by name, and the feed of its newest packages.
 
 import type { IndexScope } from "../../../models/index/scope.ts";
-import type { IndexedFile } from "../../../models/package-file.ts";
+import type { IndexedFile } from "../../../models/indexed-file.ts";
 import {
   channeldataText,
   createChanneldataName,
@@ -12,7 +12,7 @@ import { composeRss } from "../../../modules/conda/rss.ts";
 import { eachRecord, type RecordPage } from "../../index/records.ts";
 import { catchUpNames } from "../../index/catch-up/names.ts";
 import type { CatchUpParts, NameValue, Progress } from "../../index/catch-up/parts.ts";
-import { wholeDocument, type Composition } from "../../index/segments/compose.ts";
+import { unsegmentedDocument, type Composition } from "../../index/segments/compose.ts";
 import { folderOf, WHOLE_CHANNEL } from "../../index/documents.ts";
 import type { BuildScope } from "../../index/format.ts";
 import { metadataOf } from "./layouts.ts";
@@ -28,9 +28,9 @@ export async function catchUpChanneldata(work: CatchUpParts, scope: IndexScope):
     for (const section of sections) yield* records.ofName({ ...scope, section }, name);
   }
   async function* valueOf(name: string): Work<NameValue> {
-    const gathered = createChanneldataName();
-    const skipped = yield* eachRecord(pages(name), (file) => gathered.add(channeldataFile(file)));
-    const text = gathered.text();
+    const entry = createChanneldataName();
+    const skipped = yield* eachRecord(pages(name), (file) => entry.add(channeldataFile(file)));
+    const text = entry.text();
     return { value: text === undefined ? undefined : Buffer.from(text), skipped };
   }
   const bytesOf = async (name: string): Promise<number> => {
@@ -49,12 +49,12 @@ export async function* composeChanneldata(work: CatchUpParts, scope: IndexScope)
   const sections = await work.records.sections(scope);
   const draft = () => work.files.draft(folderOf(scope, { section: WHOLE_CHANNEL, name: "channeldata.json" }));
   const text = channeldataText(entriesOf(work, scope), sections);
-  const composition = yield* spoolText(eachOf(text), { draft, form: "json", most: Number.POSITIVE_INFINITY });
-  if (!composition) throw new Error("a document without a limit is too long");
+  const composition = yield* spoolText(toAsync(text), { draft, form: "json", most: Number.POSITIVE_INFINITY });
+  if (!composition) throw new Error("a document without a size limit exceeds its limit");
   return composition;
 }
 
-async function* eachOf(parts: Iterable<string>): AsyncGenerator<string, void, undefined> {
+async function* toAsync(parts: Iterable<string>): AsyncGenerator<string, void, undefined> {
   yield* parts;
 }
 
@@ -76,5 +76,5 @@ export async function* composeFeed(work: CatchUpParts, scope: BuildScope): Work<
     };
   });
   const text = composeRss({ title, link: url, items });
-  return wholeDocument(() => [text], "json");
+  return unsegmentedDocument(() => [text], "json");
 }

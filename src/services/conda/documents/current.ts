@@ -1,4 +1,4 @@
-// `current_repodata.json`: a closure over dependencies, so it is chosen as a whole from one kept summary a name.
+// `current_repodata.json`: a closure over dependencies, so one choice over all stored summaries, one per name.
 
 import { scopeKey, type IndexScope } from "../../../models/index/scope.ts";
 import { chooseInSteps, createNameSummary, type Choice } from "../../../modules/conda/current-repodata.ts";
@@ -15,11 +15,11 @@ import { holding } from "../../index/steps/holds.ts";
 import type { Work } from "../../index/steps/long-work.ts";
 import { spoolText } from "../../index/files/spool.ts";
 
-/** Past this the classic solver, which alone asks for it, is better off with `repodata.json`. */
+/** Only the classic solver requests this document; above this limit `repodata.json` serves it better. */
 export const MOST_NAMES = 20_000;
-/** Bytes of the text, for as many names with a few files each. */
+/** Bytes of the text: enough for that many names with a few files each. */
 const MOST_BYTES = 256 * 1024 ** 2;
-/** A choice that takes more work than this takes memory as well. */
+/** Units of work; a choice above this also needs much memory. */
 const SMALL_WORK = 500_000;
 
 export async function catchUpCurrent(work: CatchUpParts, scope: IndexScope): Promise<Progress> {
@@ -36,16 +36,16 @@ export async function catchUpCurrent(work: CatchUpParts, scope: IndexScope): Pro
   });
 }
 
-/** The document, or why there is none. */
+/** Returns the document, or the reason why it is not offered. */
 export async function* composeCurrent(
   work: CatchUpParts,
   scope: IndexScope,
   name: DocumentName,
 ): Work<Composition | string> {
-  if (work.derived.countEntries(scope) > MOST_NAMES) return `More than ${MOST_NAMES} names: use repodata.json.`;
+  if (work.derived.countEntries(scope) > MOST_NAMES) return `More than ${MOST_NAMES} package names: use repodata.json.`;
   const key = `${scopeKey(scope)} ${name}`;
   const choice = yield* choose(work, scope, key);
-  if (choice === undefined) return "What these packages depend on is too much for this document: use repodata.json.";
+  if (choice === undefined) return "The packages have too many dependencies for this document: use repodata.json.";
   const options = {
     form: name.endsWith(".zst") ? "zst" : "json",
     most: MOST_BYTES,
@@ -76,10 +76,10 @@ async function* choose({ derived, large }: CatchUpParts, scope: IndexScope, key:
   });
 }
 
-/** Characters of what is handed on at a time. */
-const PART = 32 * 1024;
+/** Characters per part of the text. */
+const PART_CHARACTERS = 32 * 1024;
 
-/** As `composeRepodata` makes it, with few records at a time in memory. */
+/** Same text as `composeRepodata`, with few records in memory at once. */
 async function* textOf(
   { records }: CatchUpParts,
   scope: IndexScope,
@@ -97,7 +97,7 @@ async function* textOf(
       if (!file) continue;
       held += comma + repodataEntry(entryOf(file));
       comma = ",";
-      if (held.length < PART) continue;
+      if (held.length < PART_CHARACTERS) continue;
       yield held;
       held = "";
     }

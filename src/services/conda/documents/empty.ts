@@ -1,10 +1,15 @@
-// Documents of places that never held anything: made on the spot, byte for byte as if all of their files had gone.
+// Documents of sections and channels that never had a file: the same bytes as after deleting all files.
 
 import { channeldataText } from "../../../modules/conda/channeldata.ts";
 import { composeRepodata } from "../../../modules/conda/repodata.ts";
 import { composeRss } from "../../../modules/conda/rss.ts";
 import { formOf, PLAIN_VIEW, type ChannelAddress } from "../../index/documents.ts";
-import { composeSegmented, wholeDocument, type Composition, type SegmentSource } from "../../index/segments/compose.ts";
+import {
+  composeSegmented,
+  unsegmentedDocument,
+  type Composition,
+  type SegmentSource,
+} from "../../index/segments/compose.ts";
 import type { Layout } from "../../index/segments/layout.ts";
 import type { DocumentName } from "./names.ts";
 import { REPODATA, RUN_EXPORTS } from "./layouts.ts";
@@ -32,11 +37,11 @@ export function emptyDocument(section: string, name: DocumentName, address: Chan
       return shardIndexOf(section, []);
     case "current_repodata.json":
     case "current_repodata.json.zst":
-      return wholeDocument(() => [composeRepodata(section, [], [])], formOf(name));
+      return unsegmentedDocument(() => [composeRepodata(section, [], [])], formOf(name));
     case "channeldata.json":
-      return wholeDocument(() => channeldataText([], []), "json");
+      return unsegmentedDocument(() => channeldataText([], []), "json");
     case "rss.xml":
-      return wholeDocument(() => [composeRss({ title: address.title, link: address.url, items: [] })], "json");
+      return unsegmentedDocument(() => [composeRss({ title: address.title, link: address.url, items: [] })], "json");
   }
 }
 

@@ -1,6 +1,6 @@
-// The layouts of the segmented documents of conda: which entries stand in which map, and what stands around.
+// Layouts of the segmented conda documents: the entries of each map, and the text around the maps.
 
-import type { IndexedFile } from "../../../models/package-file.ts";
+import type { IndexedFile } from "../../../models/indexed-file.ts";
 import type { PackageMetadata } from "../../../modules/conda/archive.ts";
 import { packageNameOf } from "../../../modules/conda/file-name.ts";
 import {
@@ -26,10 +26,10 @@ import {
 } from "../../../modules/conda/run-exports-json.ts";
 import type { Group, Layout } from "../../index/segments/layout.ts";
 
-// Old clients cannot read records of the third revision: these stand apart. https://conda.org/learn/ceps/cep-0048
+// Old clients cannot read records of revision 3: these are in maps of their own. https://conda.org/learn/ceps/cep-0048
 const legacy = (file: IndexedFile): string | undefined =>
   isRevision3(file.record) ? undefined : repodataEntry(entryOf(file));
-const later = (file: IndexedFile): string | undefined =>
+const revision3 = (file: IndexedFile): string | undefined =>
   isRevision3(file.record) ? repodataV3Entry(entryOf(file)) : undefined;
 
 type FileOf = Group["fileOf"];
@@ -44,8 +44,8 @@ export const REPODATA: Layout = {
   groups: [
     { name: "packages", ending: ".tar.bz2", entry: legacy, fileOf: named, always: true },
     { name: "packages.conda", ending: ".conda", entry: legacy, fileOf: named, always: true },
-    { name: "v3.conda", ending: ".conda", entry: later, fileOf: stem(".conda"), always: false },
-    { name: "v3.tar.bz2", ending: ".tar.bz2", entry: later, fileOf: stem(".tar.bz2"), always: false },
+    { name: "v3.conda", ending: ".conda", entry: revision3, fileOf: stem(".conda"), always: false },
+    { name: "v3.tar.bz2", ending: ".tar.bz2", entry: revision3, fileOf: stem(".tar.bz2"), always: false },
   ],
   frame: (section, yanked, groups) =>
     groups === 2
@@ -64,12 +64,12 @@ export const RUN_EXPORTS: Layout = {
   frame: (section) => [runExportsHead(section), RUN_EXPORTS_MIDDLE, RUN_EXPORTS_TAIL],
 };
 
-/** A stored file as documents write it. */
+/** Converts a stored file to a repodata entry. */
 export function entryOf(file: IndexedFile): RepodataEntry {
   return { ...file, indexedTimestamp: file.publishedAt, runExports: metadataOf(file).runExports };
 }
 
-/** Written by the publish, from checked parts. */
+/** Throws for metadata that no publish wrote. */
 export function metadataOf(file: Pick<IndexedFile, "metadata">): PackageMetadata {
   return readMetadata(file.metadata);
 }

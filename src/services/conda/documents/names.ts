@@ -1,4 +1,4 @@
-// Every document of a channel that is offered: its name in URLs, and its type on the wire.
+// The documents that a channel offers: their names in URLs and their content types.
 
 export type DocumentName =
   | "repodata.json"
@@ -16,7 +16,7 @@ const OF_SECTION: ReadonlyMap<string, DocumentName> = new Map<string, DocumentNa
   ["repodata.json", "repodata.json"],
   ["repodata.json.zst", "repodata.json.zst"],
   ["repodata.json.bz2", "repodata.json.bz2"],
-  // Nothing is patched yet, so what the packages say and what the channel says are the same bytes.
+  // The server applies no repodata patches, so both documents have the same bytes.
   ["repodata_from_packages.json", "repodata.json"],
   ["repodata_from_packages.json.zst", "repodata.json.zst"],
   ["repodata_shards.msgpack.zst", "repodata_shards.msgpack.zst"],
@@ -30,15 +30,15 @@ const OF_CHANNEL: ReadonlyMap<string, DocumentName> = new Map<string, DocumentNa
   ["rss.xml", "rss.xml"],
 ]);
 
-/** The document that a file name in a URL asks for. */
+/** Returns the document of a file name in a URL. */
 export function documentNamed(file: string, scope: "section" | "channel"): DocumentName | undefined {
   return (scope === "section" ? OF_SECTION : OF_CHANNEL).get(file);
 }
 
-/** Errors: there is no document of this name. */
+/** Throws when no document has this name. */
 export function requireDocumentName(name: string): DocumentName {
   const known = OF_SECTION.get(name) ?? OF_CHANNEL.get(name);
-  if (!known) throw new Error(`no document is called ${name}`);
+  if (!known) throw new Error(`no document has the name ${name}`);
   return known;
 }
 

@@ -1,4 +1,4 @@
-// Shards, one per name, and the catalogue that names them. https://conda.org/learn/ceps/cep-0016
+// Shards, one per name, and the shard index that lists them. https://conda.org/learn/ceps/cep-0016
 
 import { scopeKey, type IndexScope } from "../../../models/index/scope.ts";
 import { SHARDS_LAYOUT } from "../../../models/index/shards.ts";
@@ -25,14 +25,14 @@ import { entryOf } from "../documents/layouts.ts";
 import { holding } from "../../index/steps/holds.ts";
 import { settled, type Work } from "../../index/steps/long-work.ts";
 
-/** Of derived data: what decides the bytes of all conda documents. */
+/** Codec of derived data: changes when the bytes of any conda document change. */
 export const CONDA_CODEC = codecOf([SHARD_LEVEL]);
 
-/** Brings the catalogue up to the revision. The shards of changed names are written before any catalogue names them. */
+/** Brings the shard index up to the revision. Writes the shards of changed names before a shard index lists them. */
 export async function catchUpShards(work: CatchUpParts, scope: IndexScope): Promise<Progress> {
   const bytesOf = (name: string): Promise<number> => work.records.bytesOfName(scope, name);
   async function* valueOf(name: string): Work<NameValue> {
-    const { shard, skipped } = yield* makeShard(work, scope, name);
+    const { shard, skipped } = yield* buildShard(work, scope, name);
     const hash = shard && sha256Hex(shard);
     const before = namedHash(work.derived.entry(scope, name));
     if (before !== undefined && before !== hash) work.derived.retire(scope.channelId, before);
@@ -44,24 +44,24 @@ export async function catchUpShards(work: CatchUpParts, scope: IndexScope): Prom
   return await catchUpNames(work, scope, { valueOf, bytesOf, atOnce: 4 });
 }
 
-type MakingParts = Pick<CatchUpParts, "records" | "large">;
-type MadeShard = { readonly shard: Uint8Array | undefined; readonly skipped: readonly SkippedRecord[] };
+type BuildParts = Pick<CatchUpParts, "records" | "large">;
+type BuiltShard = { readonly shard: Uint8Array | undefined; readonly skipped: readonly SkippedRecord[] };
 
-/** Bytes of a shard that are compressed in the time of a step. Longer ones are held one or two at a time. */
+/** Bytes of a shard that is compressed within one step. Only one or two longer shards are in memory at once. */
 const SHORT_BYTES = 1024 ** 2;
-/** What the records of a shard of this size leave behind is worth collecting before it is compressed. */
+/** Above this size, garbage from the records is collected before the shard is compressed. */
 const LARGE_BYTES = 8 * 1024 ** 2;
-/** A publish counts what is stored; a shard says a little more of each file. */
+/** A publish counts stored bytes; a shard has slightly more bytes per file. */
 const MOST_BYTES = NAME_BYTES + NAME_BYTES / 4;
 
-/** The shard of a name, undefined when there is nothing to say of it. */
-async function* makeShard(work: MakingParts, scope: IndexScope, name: string): Work<MadeShard> {
+/** Builds the shard of a name; undefined when the name has no active or yanked file. */
+async function* buildShard(work: BuildParts, scope: IndexScope, name: string): Work<BuiltShard> {
   if ((await work.records.bytesOfName(scope, name)) <= SHORT_BYTES) return yield* composeShard(work, scope, name);
   const key = `${scopeKey(scope)} ${name}`;
   return yield* holding(work.large, "memory", key, () => composeShard(work, scope, name));
 }
 
-async function* composeShard({ records }: MakingParts, scope: IndexScope, name: string): Work<MadeShard> {
+async function* composeShard({ records }: BuildParts, scope: IndexScope, name: string): Work<BuiltShard> {
   const removed: string[] = [];
   const writer = createShardWriter();
   async function* pages(): AsyncGenerator<RecordPage, void, undefined> {
@@ -84,14 +84,14 @@ async function* composeShard({ records }: MakingParts, scope: IndexScope, name: 
   return { shard: yield* settled(compressLongShard(content)), skipped };
 }
 
-/** The hash in which an entry of the catalogue ends. */
+/** Returns the hash at the end of a shard index entry. */
 function namedHash(entry: Uint8Array | undefined): string | undefined {
   return entry && Buffer.from(entry.subarray(-32)).toString("hex");
 }
 
 /**
- * Writes a shard anew whose file has gone or is damaged. False when no catalogue names it, or its name has changed since:
- * what it said then is not known any more.
+ * Rebuilds a shard whose file is missing or damaged. False when no shard index lists it, or when its name has changed
+ * since: the old content is then unknown.
  */
 export async function* restoreShard(
   work: ShardWork,
@@ -100,13 +100,13 @@ export async function* restoreShard(
   const entry = work.derived.entryEndingIn({ channelId, layout: SHARDS_LAYOUT }, Buffer.from(hash, "hex"));
   if (!entry) return false;
   const scope = { channelId, view: entry.view, section: entry.section, layout: SHARDS_LAYOUT };
-  const { shard } = yield* makeShard(work, scope, entry.name);
+  const { shard } = yield* buildShard(work, scope, entry.name);
   if (!shard || sha256Hex(shard) !== hash) return false;
   await work.blobs.putDerived(shardKey(channelId, hash), shard);
   return true;
 }
 
-/** Held in memory by `entries`, as a large catalogue is read far more often than it changes. */
+/** Entries that `entries` caches in memory: a shard index is read far more often than it changes. */
 const MOST_HELD = 100_000;
 
 export async function* composeShardIndexDocument({ derived }: CatchUpParts, scope: IndexScope): Work<Composition> {
@@ -116,23 +116,23 @@ export async function* composeShardIndexDocument({ derived }: CatchUpParts, scop
       scope.section,
       derived.entries(scope).map(({ value }) => value),
     );
-  const pieces: Uint8Array[] = [];
+  const parts: Uint8Array[] = [];
   let held: Uint8Array[] = [];
   for (const { value } of derived.eachEntry(scope)) {
     if (held.push(value) < 1000) continue;
-    pieces.push(Buffer.concat(held));
+    parts.push(Buffer.concat(held));
     held = [];
     yield "step";
   }
-  return shardIndexOf(scope.section, [...pieces, ...held], count);
+  return shardIndexOf(scope.section, [...parts, ...held], count);
 }
 
-/** The catalogue of these entries, each encoded already, or several in one piece. */
+/** Composes the shard index of encoded entries; one fragment can hold several entries. */
 export function shardIndexOf(section: string, fragments: readonly Uint8Array[], count = fragments.length): Composition {
-  const whole = Buffer.concat(composeShardIndex(section, fragments, count));
+  const content = Buffer.concat(composeShardIndex(section, fragments, count));
   return {
-    hash: sha256Hex(Buffer.concat([Buffer.from(CONDA_CODEC), whole])),
-    textSize: whole.byteLength,
-    chunks: () => [chunkOf(compressShardIndex([whole]))],
+    hash: sha256Hex(Buffer.concat([Buffer.from(CONDA_CODEC), content])),
+    textSize: content.byteLength,
+    chunks: () => [chunkOf(compressShardIndex([content]))],
   };
 }

@@ -1,4 +1,4 @@
-// Reads shards: named by their content, which clients keep for ever without checking, so it is checked here.
+// Reads shards. A shard is named by its hash and clients cache it forever unchecked, so the server checks its content.
 
 import { setTimeout as pause } from "node:timers/promises";
 import type { Events } from "../../../events.ts";
@@ -16,8 +16,8 @@ import type { Turns } from "../../index/steps/turns.ts";
 
 export type Shards = {
   /**
-   * Undefined when the channel has no such shard. One whose file has gone or is damaged is made again as long as the
-   * catalogue names it. Errors: `unavailable` when too many are asked for that are not there.
+   * Undefined when the channel has no such shard. Rebuilds a missing or damaged shard as long as the shard index lists
+   * it. Errors: `unavailable` when too many missing shards are requested.
    */
   find(channelId: number, hash: string): Promise<Sendable | undefined>;
 };
@@ -28,26 +28,26 @@ export type ShardsParts = {
   readonly events: Events;
   readonly workers: Pick<Workers<ShardJobs>, "run">;
   readonly turns: Turns;
-  readonly catalogues: DerivedLookup;
+  readonly shardIndexes: DerivedLookup;
   readonly dataFolder: string;
 };
 
-/** Each is checked once after a start, and again when it has another size. */
-const REMEMBERED = 100_000;
-/** Checking reads a shard to its end. */
+/** Shards known as intact: each is checked once after a start, and again when its size differs. */
+const MOST_CHECKED = 100_000;
+/** A check reads the complete shard. */
 const CHECKS_AT_ONCE = 4;
 const CHECKS_WAITING = 10_000;
-/** Of one channel: whoever asks for shards that never were must not keep others waiting. */
+/** Limit per channel: requests for shards that never existed must not block other channels. */
 const RESTORES_WAITING = 50;
 const RESTORE_LIMIT_MS = 60_000;
 
-export function createShards({ blobs, bodies, events, catalogues, ...parts }: ShardsParts): Shards {
-  const checked = createLru<string, number>({ maxEntries: REMEMBERED });
+export function createShards({ blobs, bodies, events, shardIndexes, ...parts }: ShardsParts): Shards {
+  const checked = createLru<string, number>({ maxEntries: MOST_CHECKED });
   const checks = createSemaphore(CHECKS_AT_ONCE, CHECKS_WAITING);
   const checking = new Map<string, Promise<boolean>>();
   const restore = createRestore(parts);
 
-  /** An intact shard; a damaged one is told of and removed. */
+  /** Returns an intact shard; logs and deletes a damaged one. */
   async function load(key: BlobKey, hash: string): Promise<Sendable | undefined> {
     const info = await blobs.stat(key);
     if (!info) return undefined;
@@ -57,12 +57,12 @@ export function createShards({ blobs, bodies, events, catalogues, ...parts }: Sh
     return {
       size,
       heldBytes: 0,
-      open: (asked) => bodies.open(stored, asked),
-      again: (asked) => bodies.kept(stored, asked),
+      open: (request) => bodies.open(stored, request),
+      replayable: (request) => bodies.kept(stored, request),
     };
   }
 
-  /** Once for all who ask at the same time. */
+  /** Concurrent requests share one check. */
   async function check(key: BlobKey, hash: string, size: number): Promise<boolean> {
     const known = checking.get(key);
     if (known) return await known;
@@ -87,7 +87,7 @@ export function createShards({ blobs, bodies, events, catalogues, ...parts }: Sh
 
   async function opened(key: BlobKey, range: ByteRange | undefined): Promise<Blob> {
     const blob = await blobs.open(key, range);
-    if (!blob) throw new Error(`the shard ${key} has gone`);
+    if (!blob) throw new Error(`the shard ${key} is missing`);
     return blob;
   }
 
@@ -96,9 +96,9 @@ export function createShards({ blobs, bodies, events, catalogues, ...parts }: Sh
       const key = shardKey(channelId, hash);
       const shard = await load(key, hash);
       if (shard) return shard;
-      // Most that are not there never were, and cost nobody a turn.
+      // Most missing shards never existed: refuse these without using a turn.
       const end = Buffer.from(hash, "hex");
-      if (catalogues.hasEntryEndingIn({ channelId, layout: "shards" }, end) === false) return undefined;
+      if (shardIndexes.hasEntryEndingIn({ channelId, layout: "shards" }, end) === false) return undefined;
       return (await restore(channelId, key, hash)) ? await load(key, hash) : undefined;
     },
   };
@@ -106,12 +106,12 @@ export function createShards({ blobs, bodies, events, catalogues, ...parts }: Sh
 
 type Restore = (channelId: number, key: BlobKey, hash: string) => Promise<boolean>;
 
-/** Each once, however many ask for it, and one of a channel at a time. */
+/** Concurrent requests share one restore; each channel restores one shard at a time. */
 function createRestore({ workers, turns, dataFolder }: Pick<ShardsParts, "workers" | "turns" | "dataFolder">): Restore {
   const flights = new Map<string, Promise<boolean>>();
   const channels = new Map<number, Semaphore>();
 
-  async function restoreInTurns(channelId: number, hash: string): Promise<boolean> {
+  async function restoreInSteps(channelId: number, hash: string): Promise<boolean> {
     const job = { kind: "shard", dataFolder, request: { channelId, hash } } as const;
     for (let step: Step = "first"; ; step = "further") {
       const outcome = await turns.run(channelId, step, () => workers.run(job, RESTORE_LIMIT_MS));
@@ -125,15 +125,15 @@ function createRestore({ workers, turns, dataFolder }: Pick<ShardsParts, "worker
   return async (channelId, key, hash) => {
     const known = flights.get(key);
     if (known) return await known;
-    const places = channels.get(channelId) ?? createSemaphore(1, RESTORES_WAITING);
-    channels.set(channelId, places);
-    const flight = places.run(() => restoreInTurns(channelId, hash));
+    const slots = channels.get(channelId) ?? createSemaphore(1, RESTORES_WAITING);
+    channels.set(channelId, slots);
+    const flight = slots.run(() => restoreInSteps(channelId, hash));
     flights.set(key, flight);
     try {
       return await flight;
     } finally {
       flights.delete(key);
-      if (places.active === 0) channels.delete(channelId);
+      if (slots.active === 0) channels.delete(channelId);
     }
   };
 }

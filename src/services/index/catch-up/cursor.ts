@@ -1,29 +1,29 @@
-// How far an update of a scope has come, kept as the cursor of its state.
+// The progress of a scope's update, stored as the cursor of its state.
 
 import { z } from "zod";
 import type { DerivedState } from "../../../models/index/db.ts";
 
 const update = z.object({
-  /** What changed after this revision is brought in. */
+  /** The update brings in what changed after this revision. */
   since: z.number(),
-  /** The last name that is done. */
+  /** The last finished name. */
   after: z.string(),
-  /** A name that is done in part, and where it stopped in it. */
+  /** A partly finished name, and where the work on it stopped. */
   within: z.object({ name: z.string(), stop: z.string() }).readonly().optional(),
 });
 
 export type Update = Readonly<z.infer<typeof update>>;
 
-/** The update to go on with, or to begin; undefined while a build from nothing is under way. */
+/** The update to resume or to start; undefined while a full build is in progress. */
 export function updateOf({ revision, cursor }: Pick<DerivedState, "revision" | "cursor">): Update | undefined {
   if (cursor === null) return { since: revision, after: "" };
   if (!cursor.startsWith(PREFIX)) return undefined;
   return update.parse(JSON.parse(cursor.slice(PREFIX.length)));
 }
 
-export function cursorOf(reached: Update): string {
-  return PREFIX + JSON.stringify(reached);
+export function cursorOf(progress: Update): string {
+  return PREFIX + JSON.stringify(progress);
 }
 
-/** No name and no cursor of a build from nothing begins so. */
+/** Marks the cursor of an update: no package name and no cursor of a full build starts like this. */
 const PREFIX = "update ";

@@ -1,4 +1,4 @@
-// Brings what is kept for a scope up to the channel's revision: by what changed, or from nothing, in bounded steps.
+// Brings the derived data of a scope up to the channel's revision in bounded steps: by an update or a full build.
 
 import { latestRevision, revisionIdentity } from "../../../models/channel.ts";
 import type { RevisionPoint, DerivedState } from "../../../models/index/db.ts";
@@ -7,41 +7,41 @@ import { changedNames } from "../../../models/index-part.ts";
 import { updateOf, type Update } from "./cursor.ts";
 import { BEFORE_ANY, type CatchUpParts, type Progress } from "./parts.ts";
 
-/** Where a step has stopped, null at the end; `isWaiting` for something else that has to end first. */
-export type Stop = { readonly cursor: string | null; readonly isWaiting: boolean };
+/** `cursor`: where a step stopped, null at the end. `isWaiting`: other work has to end before the next step. */
+export type StepResult = { readonly cursor: string | null; readonly isWaiting: boolean };
 
-/** What is kept, and how a step of it is made. What a step brings is of `revision` or later. */
-export type Kept = {
-  /** More changed names cost more one by one than a build from nothing. */
-  readonly mostNames: number;
-  /** Goes on from the cursor, at first the empty one. */
-  build(cursor: string, revision: number): Promise<Stop>;
-  /** Brings in the names that have changed, in their order. */
-  update(names: readonly string[], update: Update, revision: number): Promise<Stop>;
+/** The steps that build and update the data of a scope. A step reads records at `revision` or later. */
+export type CatchUpSteps = {
+  /** With more changed names, a full build is cheaper than an update. */
+  readonly maxNames: number;
+  /** One step of a full build, from `cursor` on; the first cursor is empty. */
+  build(cursor: string, revision: number): Promise<StepResult>;
+  /** One step of an update; `names` are all changed names, in order. */
+  update(names: readonly string[], update: Update, revision: number): Promise<StepResult>;
 };
 
-/** One step, inside one snapshot of the main database. */
-export async function catchUp(parts: CatchUpParts, scope: IndexScope, kept: Kept): Promise<Progress> {
+/** Runs one step, inside one snapshot of the main database. */
+export async function catchUp(parts: CatchUpParts, scope: IndexScope, steps: CatchUpSteps): Promise<Progress> {
   const { derived, reader } = parts;
   const point = (await latestRevision(reader, scope.channelId)) ?? BEFORE_ANY;
   const state = await trustedState(parts, scope);
   if (state?.cursor === null && state.revision === point.revision) return { kind: "current", point };
   const update = state && updateOf(state);
   const names = update ? await changedNames(reader, { ...scope, revision: update.since }) : [];
-  const isUpdate = update !== undefined && names.length <= kept.mostNames;
-  // What changes while several steps go on is caught up after the last.
-  const begun = state && state.cursor !== null && isUpdate === (update !== undefined) ? state : undefined;
-  const { revision, identity } = begun ?? point;
-  if (!isUpdate && !begun) derived.transact(() => derived.discard(scope));
+  const isUpdate = update !== undefined && names.length <= steps.maxNames;
+  // Changes that arrive between the steps are caught up after the last step.
+  const resumed = state && state.cursor !== null && isUpdate === (update !== undefined) ? state : undefined;
+  const { revision, identity } = resumed ?? point;
+  if (!isUpdate && !resumed) derived.transact(() => derived.discard(scope));
   const { cursor, isWaiting } = isUpdate
-    ? await kept.update(names, update, revision)
-    : await kept.build(begun?.cursor ?? "", revision);
+    ? await steps.update(names, update, revision)
+    : await steps.build(resumed?.cursor ?? "", revision);
   derived.transact(() => derived.setState(scope, { revision, identity, cursor, highWater: point }));
   if (cursor === null && revision === point.revision) return { kind: "current", point };
   return { kind: "more", isWaiting };
 }
 
-/** The state of a scope, if this database is the one it was derived from; whatever else there is of the channel goes. */
+/** The state of a scope, if it was derived from this database; otherwise discards all derived data of the channel. */
 async function trustedState(parts: CatchUpParts, scope: IndexScope): Promise<DerivedState | undefined> {
   const state = parts.derived.state(scope);
   if (!state) return undefined;
@@ -56,6 +56,6 @@ async function isOfThisDatabase(
   { channelId }: IndexScope,
   { revision, identity }: RevisionPoint,
 ): Promise<boolean> {
-  const known = revision === 0 ? "" : await revisionIdentity(reader, channelId, revision);
-  return known === identity;
+  const expected = revision === 0 ? "" : await revisionIdentity(reader, channelId, revision);
+  return expected === identity;
 }

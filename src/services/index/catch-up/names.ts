@@ -1,4 +1,4 @@
-// Brings scopes that keep one small value a name up to the channel's revision.
+// Brings scopes that store one small value per package name up to the channel's revision.
 
 import { scopeKey, type IndexScope } from "../../../models/index/scope.ts";
 import { nextNames } from "../../../models/index-part.ts";
@@ -8,72 +8,72 @@ import { catchUp } from "./driver.ts";
 import type { CatchUpParts, NameValue, Progress } from "./parts.ts";
 
 export type NameWork = {
-  /** Makes the value. */
+  /** Computes the value of a name. */
   valueOf(name: string): Work<NameValue>;
-  /** Bytes of what it is made of. */
+  /** Bytes of the records from which the value is computed. */
   bytesOf(name: string): Promise<number>;
-  /** How many are made side by side: several where each waits for the disk. */
+  /** How many values are computed concurrently: several where each waits for the disk. */
   readonly atOnce: number;
 };
 
-/** So many names are looked up for a step of a build from nothing, which has time for some of them. */
+/** Names that a step of a full build looks up; its time budget suffices for some of them. */
 const NAMES_A_STEP = 500;
-/** What is made of fewer bytes takes no longer than a step. */
+/** A value computed from at most this many bytes takes no longer than a step. */
 const SHORT_BYTES = 1024 ** 2;
 
 export async function catchUpNames(parts: CatchUpParts, scope: IndexScope, work: NameWork): Promise<Progress> {
   return await catchUp(parts, scope, {
-    mostNames: Number.POSITIVE_INFINITY,
+    maxNames: Number.POSITIVE_INFINITY,
     build: async (cursor, revision) => {
       const names = await nextNames(parts.reader, scope, { after: cursor, limit: NAMES_A_STEP });
       const isLast = names.length < NAMES_A_STEP;
-      const { after, isWaiting } = await makeNames(parts, scope, work, { names, isLast, after: cursor, revision });
+      const { after, isWaiting } = await computeNames(parts, scope, work, { names, isLast, after: cursor, revision });
       return { cursor: after ?? null, isWaiting };
     },
     update: async (changed, update, revision) => {
       const names = changed.filter((name) => name > update.after);
       const todo = { names, isLast: true, after: update.after, revision };
-      const { after, isWaiting } = await makeNames(parts, scope, work, todo);
+      const { after, isWaiting } = await computeNames(parts, scope, work, todo);
       return { cursor: after === undefined ? null : cursorOf({ ...update, after }), isWaiting };
     },
   });
 }
 
-type NamesToMake = {
+type NamesToCompute = {
   readonly names: readonly string[];
-  /** Whether no other names follow these. */
+  /** Whether no other names follow. */
   readonly isLast: boolean;
-  /** The last name that is done. */
+  /** The last finished name. */
   readonly after: string;
   readonly revision: number;
 };
 
-/** Answers the last name that is done, undefined when all are. */
-async function makeNames(
+/** Returns the last finished name; undefined when all are finished. */
+async function computeNames(
   parts: CatchUpParts,
   scope: IndexScope,
   work: NameWork,
-  { names, isLast, after, revision }: NamesToMake,
+  { names, isLast, after, revision }: NamesToCompute,
 ): Promise<{ readonly after: string | undefined; readonly isWaiting: boolean }> {
   const deadline = parts.clock.elapsed() + parts.budget;
   const isLate = (): boolean => parts.clock.elapsed() > deadline;
-  let done = after;
+  let lastDone = after;
   for (let at = 0; at < names.length;) {
-    const some = await namesAtOnce(names.slice(at, at + work.atOnce), work);
-    const values = await valuesOf(parts, { ...scope, revision }, some, work, isLate);
-    if (!("value" in values)) return { after: done, isWaiting: values.isWaiting };
+    const batch = await nextBatch(names.slice(at, at + work.atOnce), work);
+    const values = await valuesOf(parts, { ...scope, revision }, batch, work, isLate);
+    if (!("value" in values)) return { after: lastDone, isWaiting: values.isWaiting };
     store(parts, scope, values.value);
-    at += some.names.length;
-    done = some.names.at(-1) ?? done;
-    if ((at < names.length || !isLast) && isLate()) return { after: done, isWaiting: false };
+    at += batch.names.length;
+    lastDone = batch.names.at(-1) ?? lastDone;
+    if ((at < names.length || !isLast) && isLate()) return { after: lastDone, isWaiting: false };
   }
-  return { after: isLast ? undefined : done, isWaiting: false };
+  return { after: isLast ? undefined : lastDone, isWaiting: false };
 }
 
-type NamesAtOnce = { readonly names: readonly string[]; readonly isLong: boolean };
+type NameBatch = { readonly names: readonly string[]; readonly isLong: boolean };
 
-/** The first of these that together are made of few bytes, or one that is made of many. */
-async function namesAtOnce(names: readonly string[], { bytesOf }: NameWork): Promise<NamesAtOnce> {
+/** The first names that together have at most `SHORT_BYTES`, or the first name alone if it has more. */
+async function nextBatch(names: readonly string[], { bytesOf }: NameWork): Promise<NameBatch> {
   const short: string[] = [];
   let bytes = 0;
   for (const name of names) {
@@ -89,17 +89,17 @@ async function namesAtOnce(names: readonly string[], { bytesOf }: NameWork): Pro
 type NamedValue = NameValue & { readonly name: string };
 
 async function valuesOf(
-  { names: underWay }: CatchUpParts,
+  { names: longNames }: CatchUpParts,
   scope: IndexScope & { readonly revision: number },
-  { names, isLong }: NamesAtOnce,
+  { names, isLong }: NameBatch,
   { valueOf }: NameWork,
   isLate: () => boolean,
 ): Promise<Advance<readonly NamedValue[]>> {
   const [first] = names;
   if (isLong && first !== undefined) {
-    // What it has read is of this revision or later; later changes of the name are caught up after.
+    // The work has read this revision or a later one; later changes of the name are caught up afterwards.
     const key = `${scopeKey(scope)} ${scope.revision} ${first}`;
-    const outcome = await underWay.advance(key, () => valueOf(first), isLate);
+    const outcome = await longNames.advance(key, () => valueOf(first), isLate);
     return outcome.kind === "done" ? { kind: "done", value: [{ name: first, ...outcome.value }] } : outcome;
   }
   const value = await Promise.all(names.map(async (name) => ({ name, ...(await finish(valueOf(name))) })));

@@ -1,4 +1,4 @@
-// What all that brings derived data up to date works with, and how far it came.
+// The dependencies of the steps that bring derived data up to date, and the progress of a step.
 
 import type { Reader } from "../../../models/database.ts";
 import type { Derived, SkippedRecord } from "../../../models/index/db.ts";
@@ -11,7 +11,7 @@ import { createLongWork, type LongWork } from "../steps/long-work.ts";
 
 export type DatedRevision = { readonly revision: number; readonly identity: string; readonly at: number };
 
-/** What is kept of a name, undefined when there is nothing any more, and which of its records that leaves out. */
+/** The stored value of a name, undefined when nothing is left to store, and the records of the name that it skips. */
 export type NameValue = { readonly value: Uint8Array | undefined; readonly skipped: readonly SkippedRecord[] };
 
 export type CatchUpParts = {
@@ -21,24 +21,24 @@ export type CatchUpParts = {
   readonly clock: Clock;
   readonly blobs: Pick<BlobStore, "stat" | "putDerived">;
   readonly files: Pick<DerivedFiles, "draft">;
-  /** Names whose value takes longer than a step. */
+  /** Computations of values that take longer than a step. */
   readonly names: LongWork<NameValue>;
-  /** What takes much memory from one step to the next. */
+  /** Locks for work that holds much memory between its steps. */
   readonly large: Holds;
-  /** How long one step may take, in ms, before others get their turn. */
+  /** Time budget of a step in ms, after which others get their turn. */
   readonly budget: number;
 };
 
-/** `more` asks for another step: when it is `waiting`, in a moment. */
+/** `more`: another step is needed; after a pause if `isWaiting`. */
 export type Progress =
   | { readonly kind: "current"; readonly point: DatedRevision }
   | { readonly kind: "more"; readonly isWaiting: boolean };
 
 export const BEFORE_ANY: DatedRevision = { revision: 0, identity: "", at: 0 };
 
-/** So many large things are under way at a time; each may take some 100 MB. */
-const MOST_LARGE = 2;
+/** Number of memory-intensive computations in progress at a time; each can take about 100 MB. */
+const MAX_LARGE = 2;
 
-export function createUnderWay({ clock }: Pick<CatchUpParts, "clock">): Pick<CatchUpParts, "names" | "large"> {
-  return { names: createLongWork({ clock }), large: createHolds({ clock, most: MOST_LARGE }) };
+export function createOngoingWork({ clock }: Pick<CatchUpParts, "clock">): Pick<CatchUpParts, "names" | "large"> {
+  return { names: createLongWork({ clock }), large: createHolds({ clock, most: MAX_LARGE }) };
 }

@@ -7,11 +7,11 @@ import { updateSegments } from "../segments/update.ts";
 import { catchUp } from "./driver.ts";
 import type { CatchUpParts, Progress } from "./parts.ts";
 
-const MOST_NAMES = 2000;
+const MAX_NAMES = 2000;
 
 export async function catchUpSegments(parts: CatchUpParts, scope: IndexScope, layout: Layout): Promise<Progress> {
   return await catchUp(parts, scope, {
-    mostNames: MOST_NAMES,
+    maxNames: MAX_NAMES,
     build: async (cursor) => ({ cursor: await buildSegments(parts, scope, layout, cursor), isWaiting: false }),
     update: async (names, update) => ({
       cursor: await updateSegments(parts, scope, layout, { names, update }),

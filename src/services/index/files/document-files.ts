@@ -1,5 +1,5 @@
-// Writes documents to files. What a document has in common with the one before is copied from its file, as copying bytes
-// costs far less than making them.
+// Writes documents to files. Chunks that the previous version of a document also has are copied from its file, because
+// copying bytes costs far less than producing them.
 
 import { createLru } from "../../../modules/lru.ts";
 import type { DerivedFiles, DerivedPart, DerivedSource } from "../../../modules/storage/derived-files.ts";
@@ -9,32 +9,32 @@ import type { Pause } from "../steps/long-work.ts";
 export type DocumentFiles = {
   /** Bytes; undefined when there is no such file. */
   size(folder: string, hash: string): number | undefined;
-  /** Answers the bytes. */
+  /** Returns the size in bytes. */
   write(folder: string, composition: Composition): number;
   writeInSteps(folder: string, composition: Composition): Generator<Pause, number, undefined>;
 };
 
-type Stretch = { readonly offset: number; readonly byteLength: number };
-/** Where the chunks of a file lie, by their keys. */
-type Layout = { readonly hash: string; readonly stretches: Map<string, Stretch> };
+type Extent = { readonly offset: number; readonly byteLength: number };
+/** The extents of a file's chunks, by chunk key. */
+type FileLayout = { readonly hash: string; readonly extents: Map<string, Extent> };
 
-const KEPT_BYTES = 32 * 1024 ** 2;
+const CACHED_BYTES = 32 * 1024 ** 2;
 const EXTENT_BYTES = 200;
 
 export function createDocumentFiles({ files }: { readonly files: DerivedFiles }): DocumentFiles {
-  const layouts = createLru<string, Layout>({
+  const layouts = createLru<string, FileLayout>({
     maxEntries: 1000,
-    maxBytes: KEPT_BYTES,
-    sizeOf: ({ stretches }) => stretches.size * EXTENT_BYTES,
+    maxBytes: CACHED_BYTES,
+    sizeOf: ({ extents }) => extents.size * EXTENT_BYTES,
   });
 
   function* writeInSteps(folder: string, { hash, chunks }: Composition): Generator<Pause, number, undefined> {
-    const before = layouts.get(folder);
-    const source = before && files.open(folder, before.hash);
-    const layout: Layout = { hash, stretches: new Map() };
+    const previous = layouts.get(folder);
+    const source = previous && files.open(folder, previous.hash);
+    const layout: FileLayout = { hash, extents: new Map() };
     const draft = files.draft(folder);
     try {
-      for (const part of layOut(chunks(), layout, source && { source, stretches: before.stretches })) {
+      for (const part of copyOrProduce(chunks(), layout, source && { source, extents: previous.extents })) {
         draft.add(part);
         yield "step";
       }
@@ -60,19 +60,19 @@ export function createDocumentFiles({ files }: { readonly files: DerivedFiles })
   };
 }
 
-type Before = { readonly source: DerivedSource; readonly stretches: Layout["stretches"] };
+type PreviousFile = { readonly source: DerivedSource; readonly extents: FileLayout["extents"] };
 
-function* layOut(
+function* copyOrProduce(
   chunks: Iterable<Chunk>,
-  { stretches }: Layout,
-  before: Before | undefined,
+  { extents }: FileLayout,
+  previous: PreviousFile | undefined,
 ): Generator<DerivedPart, void, undefined> {
   let offset = 0;
   for (const { key, bytes } of chunks) {
-    const same = key === undefined ? undefined : before?.stretches.get(key);
-    const part: DerivedPart = before && same ? { source: before.source, ...same } : bytes();
+    const same = key === undefined ? undefined : previous?.extents.get(key);
+    const part: DerivedPart = previous && same ? { source: previous.source, ...same } : bytes();
     const { byteLength } = part;
-    if (key !== undefined) stretches.set(key, { offset, byteLength });
+    if (key !== undefined) extents.set(key, { offset, byteLength });
     offset += byteLength;
     yield part;
   }

@@ -1,10 +1,10 @@
-// Packs documents with gzip, in a worker thread.
+// Compresses documents with gzip in a worker thread.
 
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { createDerivedFiles } from "../../../modules/storage/derived-files.ts";
 
-/** What a worker is asked: with bytes it answers bytes, without it reads one file and writes another. */
+/** With `bytes`, the worker returns bytes; without, it reads the document's file and writes a gzip file. */
 export type PackRequest = {
   readonly dataFolder: string;
   readonly folder: string;
@@ -27,7 +27,7 @@ export function packDocument({ dataFolder, folder, hash, size, bytes }: PackRequ
   return { size: files.write(packedFolder(folder), hash, [packed]), bytes: undefined };
 }
 
-/** Where the gzip of a document of that folder lies. */
+/** The folder of the gzip files of a document folder. */
 export function packedFolder(folder: string): string {
   return `${folder}.gz`;
 }

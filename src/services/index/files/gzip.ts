@@ -1,5 +1,5 @@
-// Documents as gzip, for clients that ask for it: each is packed once, by a worker thread, and then lies beside the
-// document like any other.
+// Gzip representations of documents, for clients that accept gzip. A worker thread compresses each document once; the
+// result is then stored like any other document.
 
 import type { Events } from "../../../events.ts";
 import type { Clock } from "../../../modules/clock.ts";
@@ -11,7 +11,7 @@ import type { Workers } from "../../workers.ts";
 import { packedFolder, type PackJobs, type PackRequest } from "./gzip-worker.ts";
 import { sendableBytes, sendableFile, type SendableDocument } from "./sendable.ts";
 
-/** The document that is packed: a file of this machine, or bytes. */
+/** The document to compress: a local file, or bytes in memory. */
 export type Packable = {
   readonly folder: string;
   readonly hash: string;
@@ -20,11 +20,11 @@ export type Packable = {
 };
 
 export type Packing = {
-  /** Undefined when it cannot be had in time: the document as it is is always right. */
+  /** Undefined when gzip is not available in time: the uncompressed document is always a correct response. */
   pack(document: Packable): Promise<SendableDocument | undefined>;
-  /** What has been packed already. */
+  /** The gzip representation, if it already exists. */
   packed(document: Packable): SendableDocument | undefined;
-  /** Removes what was made of a document that has gone. */
+  /** Deletes the gzip representation of a deleted document. */
   remove(folder: string, hash: string): void;
 };
 
@@ -37,40 +37,40 @@ export type PackingParts = {
   readonly dataFolder: string;
 };
 
-const KEPT = 10_000;
-const KEPT_BYTES = 16 * 1024 ** 2;
-/** The worker builds documents as well: it gets one at a time, and no long queue of them. */
+const CACHED = 10_000;
+const CACHED_BYTES = 16 * 1024 ** 2;
+/** The worker also builds documents: it gets one document at a time to compress, and the queue is short. */
 const AT_ONCE = 1;
 const DOCUMENTS_WAITING = 16;
 const REQUESTS_WAITING = 500;
 const LIMIT_MS = 60_000;
-/** What could not be packed is not tried again before. */
+/** A document that could not be compressed is not retried before this time. */
 const RETRY_MS = 60_000;
 
 export function createPacking(parts: PackingParts): Packing {
   const { files, bodies, workers, events, clock, dataFolder } = parts;
-  const kept = createLru<string, SendableDocument>({
-    maxEntries: KEPT,
-    maxBytes: KEPT_BYTES,
+  const cache = createLru<string, SendableDocument>({
+    maxEntries: CACHED,
+    maxBytes: CACHED_BYTES,
     sizeOf: ({ heldBytes }) => heldBytes + 500,
   });
-  const failed = createLru<string, true>({ maxEntries: KEPT, ttlMs: RETRY_MS, now: clock.elapsed });
+  const failed = createLru<string, true>({ maxEntries: CACHED, ttlMs: RETRY_MS, now: clock.elapsed });
   const flights = new Map<string, Promise<SendableDocument | undefined>>();
   const slots = createSemaphore(AT_ONCE, DOCUMENTS_WAITING);
   let waiting = 0;
 
   function packed({ folder, hash }: Pick<Packable, "folder" | "hash">): SendableDocument | undefined {
     const key = `${folder} ${hash}`;
-    const known = kept.get(key);
-    if (known) return known.exists() ? known : undefined;
+    const cached = cache.get(key);
+    if (cached) return cached.exists() ? cached : undefined;
     const size = files.size(packedFolder(folder), hash);
     if (size === undefined) return undefined;
     const found = sendableFile({ files, bodies }, packedFolder(folder), hash, size);
-    kept.set(key, found);
+    cache.set(key, found);
     return found;
   }
 
-  async function fly(document: Packable): Promise<SendableDocument | undefined> {
+  async function compress(document: Packable): Promise<SendableDocument | undefined> {
     const { folder, hash, size } = document;
     try {
       const bytes = document.bytes && (await document.bytes.bytes());
@@ -80,13 +80,13 @@ export function createPacking(parts: PackingParts): Packing {
       events.documentPacked();
       const { bytes: gzip } = outcome.answer;
       if (!gzip) {
-        // Replaced meanwhile, it would never be removed.
+        // If the document was replaced meanwhile, nothing else would delete this file.
         if (!files.has(folder, hash, size)) files.remove(packedFolder(folder), hash);
         return packed(document);
       }
-      const made = sendableBytes(new Blob([gzip]));
-      kept.set(`${folder} ${hash}`, made);
-      return made;
+      const sendable = sendableBytes(new Blob([gzip]));
+      cache.set(`${folder} ${hash}`, sendable);
+      return sendable;
     } catch (error) {
       failed.set(`${folder} ${hash}`, true);
       events.internalError(error, "gzip");
@@ -97,21 +97,21 @@ export function createPacking(parts: PackingParts): Packing {
   return {
     packed,
     pack: async (document) => {
-      const known = packed(document);
-      if (known) return known;
+      const existing = packed(document);
+      if (existing) return existing;
       const key = `${document.folder} ${document.hash}`;
       let flight = flights.get(key);
       if (failed.get(key) || waiting >= REQUESTS_WAITING || (!flight && slots.waiting >= DOCUMENTS_WAITING))
         return undefined;
       waiting += 1;
       if (!flight) {
-        flight = fly(document).finally(() => flights.delete(key));
+        flight = compress(document).finally(() => flights.delete(key));
         flights.set(key, flight);
       }
       return await flight.finally(() => (waiting -= 1));
     },
     remove: (folder, hash) => {
-      kept.delete(`${folder} ${hash}`);
+      cache.delete(`${folder} ${hash}`);
       files.remove(packedFolder(folder), hash);
     },
   };

@@ -1,4 +1,4 @@
-// What documents are sent from: bytes of their own when they are small, or a derived file, which may be removed by hand.
+// What documents are sent from: bytes in memory for small ones, or a derived file, which can be deleted by hand.
 
 import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
 import type { Bodies, ByteRange, Sendable } from "../../bodies.ts";
@@ -13,7 +13,7 @@ export function sendableBytes(blob: Blob): SendableDocument {
     size: blob.size,
     heldBytes: blob.size,
     exists: () => true,
-    again: () => blob,
+    replayable: () => blob,
     open: async ({ range }) => (range ? blob.slice(range.start, range.end + 1) : blob),
   };
 }
@@ -36,7 +36,7 @@ export function sendableFile(
     heldBytes: 0,
     exists,
     open: (asked) => bodies.open(stored, asked),
-    again: (asked) => {
+    replayable: (asked) => {
       if (!exists()) return undefined;
       return bodies.isSentFromFile(size) ? stored.open() : bodies.kept(stored, asked);
     },

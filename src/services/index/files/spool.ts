@@ -1,5 +1,5 @@
-// Documents that are written from their beginning to their end, and so are identified by their text: it goes to a file in
-// bounded steps, as nothing tells how long it will be.
+// Documents that are written sequentially, and so are identified by their text. The text goes to a file in bounded
+// steps, because its length is not known in advance.
 
 import { once } from "node:events";
 import { constants, createZstdCompress, type ZstdCompress } from "node:zlib";
@@ -7,21 +7,21 @@ import { createSha256 } from "../../../modules/hash.ts";
 import { ZSTD_LEVEL } from "../../../modules/splice/zstd-frame.ts";
 import type { DerivedDraft } from "../../../modules/storage/derived-files.ts";
 import { CODEC } from "../segments/codec.ts";
-import { chunkOf, wholeDocument, type Composition } from "../segments/compose.ts";
+import { chunkOf, unsegmentedDocument, type Composition } from "../segments/compose.ts";
 import type { Work } from "../steps/long-work.ts";
 
 export type SpoolOptions = {
-  /** An empty file of its own. */
+  /** Creates an empty draft file. */
   draft(): DerivedDraft;
   readonly form: "json" | "zst";
-  /** Bytes of the text. */
+  /** Maximum bytes of the text. */
   readonly most: number;
 };
 
-/** Up to here a text is compressed at once, which takes no longer than a step. */
+/** A text up to this size is compressed at once, which takes no longer than a step. */
 const SHORT_BYTES = 256 * 1024;
 
-/** The document of a text that comes in parts; undefined when it is longer than may be. Its draft is the caller's to drop. */
+/** Builds a document from parts of its text; undefined when it is longer than `most`. The caller drops the draft. */
 export async function* spoolText(text: AsyncIterable<string>, options: SpoolOptions): Work<Composition | undefined> {
   const plain = options.draft();
   let result: Composition | undefined;
@@ -35,8 +35,8 @@ export async function* spoolText(text: AsyncIterable<string>, options: SpoolOpti
       yield "step";
     }
     if (options.form === "json") result = fromDraft(plain, { hash: hash.digest("hex"), textSize: plain.byteLength });
-    else if (plain.byteLength <= SHORT_BYTES) return wholeDocument(textOf(plain), "zst");
-    else result = yield* compressed(plain, options);
+    else if (plain.byteLength <= SHORT_BYTES) return unsegmentedDocument(textOf(plain), "zst");
+    else result = yield* compressInSteps(plain, options);
     return result;
   } finally {
     if (result?.draft !== plain) plain.drop();
@@ -56,33 +56,33 @@ function textOf(draft: DerivedDraft): () => string[] {
   return () => [text];
 }
 
-/** One frame with its content size, made piece by piece. */
-async function* compressed(plain: DerivedDraft, options: SpoolOptions): Work<Composition> {
+/** Builds one zstd frame with its content size, chunk by chunk. */
+async function* compressInSteps(plain: DerivedDraft, options: SpoolOptions): Work<Composition> {
   const packed = options.draft();
   const hash = createSha256().update(identityOf("zst in pieces"));
   const level = { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL };
   const encoder = createZstdCompress({ params: level, pledgedSrcSize: plain.byteLength });
   encoder.on("data", (bytes: Uint8Array) => packed.add(bytes));
-  let isDone = false;
+  let isComplete = false;
   try {
-    for (const piece of plain.read()) {
-      hash.update(piece);
-      await write(encoder, piece);
+    for (const chunk of plain.read()) {
+      hash.update(chunk);
+      await write(encoder, chunk);
       yield "step";
     }
     const ended = once(encoder, "end");
     encoder.end();
     await ended;
-    isDone = true;
+    isComplete = true;
     return fromDraft(packed, { hash: hash.digest("hex"), textSize: plain.byteLength });
   } finally {
     encoder.destroy();
-    if (!isDone) packed.drop();
+    if (!isComplete) packed.drop();
   }
 }
 
-async function write(encoder: ZstdCompress, piece: Uint8Array): Promise<void> {
+async function write(encoder: ZstdCompress, chunk: Uint8Array): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    encoder.write(piece, (error) => (error ? reject(error) : resolve()));
+    encoder.write(chunk, (error) => (error ? reject(error) : resolve()));
   });
 }

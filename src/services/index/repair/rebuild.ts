@@ -1,4 +1,4 @@
-// Makes every document of a place from nothing, and compares what is stored with that, at one revision.
+// Rebuilds every document of a section from scratch, and compares the stored data with the result, at one revision.
 
 import { setTimeout as pause } from "node:timers/promises";
 import type { Reader, Snapshots } from "../../../models/database.ts";
@@ -10,10 +10,10 @@ import type { BlobKey, BlobStore } from "../../../modules/storage/blob-store.ts"
 import type { DerivedFiles } from "../../../modules/storage/derived-files.ts";
 import { createFileHash, sha256Hex } from "../../../modules/hash.ts";
 import { bytesOf, type Composition } from "../segments/compose.ts";
-import { createUnderWay, type CatchUpParts, type DatedRevision } from "../catch-up/parts.ts";
+import { createOngoingWork, type CatchUpParts, type DatedRevision } from "../catch-up/parts.ts";
 import { createRecords, type Records } from "../records.ts";
 import { advance, finish, type Work } from "../steps/long-work.ts";
-import type { BuildScope, IndexFormat, KeptLayout } from "../format.ts";
+import type { BuildScope, IndexFormat, StoredLayout } from "../format.ts";
 import type { Scratch, ScratchStore } from "./scratch.ts";
 
 export type RebuildParts = {
@@ -22,11 +22,11 @@ export type RebuildParts = {
   readonly clock: Clock;
   readonly blobs: BlobStore;
   readonly scratch: Scratch;
-  /** The file of derived data that the server reads; undefined when there is none of this release. */
+  /** The server's file of derived data; undefined when there is none of this release. */
   readonly stored: string | undefined;
-  /** Told of every shard that is made from nothing. */
+  /** Called for every rebuilt shard. */
   readonly onShard: (shard: FreshShard) => Promise<void> | void;
-  /** Told of every document that has been made. */
+  /** Called for every rebuilt document. */
   readonly onDocument: () => void;
 };
 
@@ -34,80 +34,80 @@ export type FreshShard = {
   readonly key: BlobKey;
   readonly hash: string;
   readonly content: Uint8Array;
-  /** What lies in its place; `unwritten` where nothing does, and no stored catalogue says that something should. */
+  /** State of the stored blob. `unwritten`: there is none, and no stored shard index names the shard. */
   readonly stored: "same" | "damaged" | "missing" | "unwritten";
 };
 
-type Made =
+type RebuiltDocument =
   | { readonly kind: "absent"; readonly point: DatedRevision; readonly why: string }
   | { readonly kind: "composed"; readonly point: DatedRevision; readonly composition: Composition };
 
-/** All of it is of one moment. */
+/** A consistent snapshot. */
 export type Rebuilt = {
   readonly records: Records;
-  /** Those that are offered. */
+  /** The documents that the channel offers. */
   readonly documents: ReadonlyMap<string, Composition>;
-  /** Those of which something is stored. */
+  /** The documents that have stored data. */
   readonly stored: ReadonlySet<string>;
-  /** What is stored, where it is not what was made from nothing. */
+  /** The stored data that differs from the rebuilt data. */
   readonly differences: readonly StoredDifference[];
 };
 
 export type StoredDifference = {
   readonly scope: IndexScope;
-  /** For people. */
+  /** What differs, in words for people. */
   readonly what: string;
-  /** Those that are made of it. */
+  /** The documents that are affected. */
   readonly documents: readonly string[];
 };
 
-/** What a document of this size leaves behind is worth collecting before the next. */
+/** After a document of this size, garbage is collected before the next document. */
 const LARGE_BYTES = 1024 ** 2;
-/** ms of one step, so that no snapshot keeps the database's log from being emptied for long. */
+/** Time budget of a step in ms, so that no snapshot blocks checkpoints of the write-ahead log for long. */
 const BUDGET_MS = 500;
 
-/** The documents of a section, or of the channel as a whole when it is empty. */
+/** The documents of a section, or of the entire channel when `section` is empty. */
 export function documentsOf(format: IndexFormat, section: string): string[] {
   return format.kept(section).flatMap(({ documents }) => documents);
 }
 
-/** `visit` is told while the snapshot lasts. */
+/** Calls `visit` while the snapshot is open. */
 export async function rebuildScope<T>(
   parts: RebuildParts,
   scope: BuildScope,
   visit: (rebuilt: Rebuilt) => Promise<T>,
 ): Promise<T> {
   const { fresh, copy } = parts.scratch;
-  const kept = parts.format.kept(scope.section);
-  // Copied before the first snapshot, so that what is stored is never newer than what it is compared with.
+  const layouts = parts.format.kept(scope.section);
+  // Copied before the first snapshot, so that the stored data is never newer than the data it is compared with.
   if (parts.stored !== undefined) {
-    const scopes = kept.map(({ layout }) => scopeOf(scope, layout));
+    const scopes = layouts.map(({ layout }) => scopeOf(scope, layout));
     copyScopes({ from: parts.stored, to: copy.path }, scopes);
   }
-  const stored = kept.filter(({ layout }) => copy.derived.state(scopeOf(scope, layout)) !== undefined);
+  const stored = layouts.filter(({ layout }) => copy.derived.state(scopeOf(scope, layout)) !== undefined);
   const shards = scopeOf(scope, SHARDS_LAYOUT);
   const isNamed = (hash: string): boolean => copy.derived.entryEndingIn(shards, Buffer.from(hash, "hex")) !== undefined;
-  const making: Making = { ...parts, scope, store: fresh, shards: shardSink(parts, isNamed) };
-  const following: Making = { ...parts, scope, store: copy, shards: NO_SHARDS };
+  const fullBuild: RebuildWork = { ...parts, scope, store: fresh, shards: shardSink(parts, isNamed) };
+  const copyUpdate: RebuildWork = { ...parts, scope, store: copy, shards: NO_SHARDS };
   for (const name of documentsOf(parts.format, scope.section)) {
-    const made = await makeInSteps(making, name);
-    // The pieces of bzip2 are kept as well, and are made when they are read.
-    if (made.kind === "composed" && name.endsWith(".bz2")) drain(bytesOf(made.composition));
-    forget(made);
+    const built = await buildInSteps(fullBuild, name);
+    // The bzip2 blocks are stored and compared, too: `compose` has built them, and this reads them back.
+    if (built.kind === "composed" && name.endsWith(".bz2")) drain(bytesOf(built.composition));
+    dropDraft(built);
     parts.onDocument();
   }
-  // What is damaged beyond reading fails once more below, and is told of there.
-  for (const { documents } of stored) await makeInSteps(following, documents[0]).then(forget, () => undefined);
-  // What has changed since then is named in the copy, which has followed, and not yet in what is stored.
-  const last: Making = { ...making, shards: shardSink(parts, () => false) };
+  // Unreadable data fails again in `differencesOf`, which reports it.
+  for (const { documents } of stored) await buildInSteps(copyUpdate, documents[0]).then(dropDraft, () => undefined);
+  // Shards that changed since the copy are named in the updated copy, but not yet in the stored data.
+  const finalBuild: RebuildWork = { ...fullBuild, shards: shardSink(parts, () => false) };
   return await parts.snapshots.snapshot(async (reader) => {
     const documents = new Map<string, Composition>();
     for (const name of documentsOf(parts.format, scope.section)) {
-      const made = await makeAtOnce(last, reader, name);
-      if (made.kind === "composed") documents.set(name, made.composition);
+      const built = await buildAtOnce(finalBuild, reader, name);
+      if (built.kind === "composed") documents.set(name, built.composition);
     }
     const differences: StoredDifference[] = [];
-    for (const layout of stored) differences.push(...(await differencesOf(following, reader, fresh, layout)));
+    for (const layout of stored) differences.push(...(await differencesOf(copyUpdate, reader, fresh, layout)));
     const names = new Set(stored.flatMap((layout) => layout.documents));
     return await visit({
       records: createRecords(reader, parts.format.requireReadable),
@@ -118,10 +118,10 @@ export async function rebuildScope<T>(
   });
 }
 
-/** Whether a file of a document lies there and is not what the document is. */
+/** Whether a document has a file whose content is not the document. */
 export async function isFileDamaged(files: DerivedFiles, folder: string, composition: Composition): Promise<boolean> {
   const { hash } = composition;
-  if (files.isCut(folder, hash)) return true;
+  if (files.isTruncated(folder, hash)) return true;
   const size = files.size(folder, hash);
   if (size === undefined) return false;
   const [expected, found] = [createFileHash(), createFileHash()];
@@ -130,7 +130,7 @@ export async function isFileDamaged(files: DerivedFiles, folder: string, composi
   return found.digest().sha256 !== expected.digest().sha256;
 }
 
-type Making = Pick<RebuildParts, "snapshots" | "clock" | "scratch" | "format"> & {
+type RebuildWork = Pick<RebuildParts, "snapshots" | "clock" | "scratch" | "format"> & {
   readonly scope: BuildScope;
   readonly store: ScratchStore;
   readonly shards: CatchUpParts["blobs"];
@@ -140,81 +140,81 @@ function scopeOf({ channelId, view, section }: BuildScope, layout: string): Inde
   return { channelId, view, section, layout };
 }
 
-/** Each step has a snapshot of its own; nobody else changes what is kept. */
-async function makeInSteps(making: Making, name: string): Promise<Made> {
-  const { catchUp, compose } = making.format.builderOf(name);
-  const underWay = createUnderWay(making);
+/** Builds a document in steps, each with its own snapshot. No other process changes the scratch data meanwhile. */
+async function buildInSteps(rebuild: RebuildWork, name: string): Promise<RebuiltDocument> {
+  const { catchUp, compose } = rebuild.format.builderOf(name);
+  const underWay = createOngoingWork(rebuild);
   let composing: { readonly work: Work<Composition | string>; readonly point: DatedRevision } | undefined;
-  const step = async (reader: Reader): Promise<Made | { kind: "more"; isWaiting: boolean }> => {
-    const work = { ...partsOf(making, reader, BUDGET_MS), ...underWay };
+  const step = async (reader: Reader): Promise<RebuiltDocument | { kind: "more"; isWaiting: boolean }> => {
+    const work = { ...partsOf(rebuild, reader, BUDGET_MS), ...underWay };
     if (!composing) {
-      const progress = await catchUp(work, making.scope);
+      const progress = await catchUp(work, rebuild.scope);
       if (progress.kind === "more") return progress;
-      composing = { work: compose(work, making.scope), point: progress.point };
+      composing = { work: compose(work, rebuild.scope), point: progress.point };
     }
-    const deadline = making.clock.elapsed() + BUDGET_MS;
-    const outcome = await advance(composing.work, () => making.clock.elapsed() > deadline);
-    return outcome.kind === "more" ? outcome : collected(madeOf(outcome.value, composing.point));
+    const deadline = rebuild.clock.elapsed() + BUDGET_MS;
+    const outcome = await advance(composing.work, () => rebuild.clock.elapsed() > deadline);
+    return outcome.kind === "more" ? outcome : collectGarbage(toRebuilt(outcome.value, composing.point));
   };
   for (;;) {
-    const made = await making.snapshots.snapshot(step);
-    if (made.kind !== "more") return made;
-    if (made.isWaiting) await pause(1);
+    const built = await rebuild.snapshots.snapshot(step);
+    if (built.kind !== "more") return built;
+    if (built.isWaiting) await pause(1);
   }
 }
 
-async function makeAtOnce(making: Making, reader: Reader, name: string): Promise<Made> {
-  const work = partsOf(making, reader, Number.POSITIVE_INFINITY);
-  const { catchUp, compose } = making.format.builderOf(name);
+async function buildAtOnce(rebuild: RebuildWork, reader: Reader, name: string): Promise<RebuiltDocument> {
+  const work = partsOf(rebuild, reader, Number.POSITIVE_INFINITY);
+  const { catchUp, compose } = rebuild.format.builderOf(name);
   for (;;) {
-    const progress = await catchUp(work, making.scope);
+    const progress = await catchUp(work, rebuild.scope);
     if (progress.kind === "current")
-      return collected(madeOf(await finish(compose(work, making.scope)), progress.point));
+      return collectGarbage(toRebuilt(await finish(compose(work, rebuild.scope)), progress.point));
   }
 }
 
-function madeOf(composed: Composition | string, point: DatedRevision): Made {
+function toRebuilt(composed: Composition | string, point: DatedRevision): RebuiltDocument {
   if (typeof composed === "string") return { kind: "absent", point, why: composed };
   return { kind: "composed", point, composition: composed };
 }
 
-function partsOf({ clock, store, shards, scratch, format }: Making, reader: Reader, budget: number): CatchUpParts {
+function partsOf({ clock, store, shards, scratch, format }: RebuildWork, reader: Reader, budget: number): CatchUpParts {
   const files = { draft: scratch.draft };
   const records = createRecords(reader, format.requireReadable);
   const work = { reader, records, derived: store.derived, clock, blobs: shards, files, budget };
-  return { ...work, ...createUnderWay({ clock }) };
+  return { ...work, ...createOngoingWork({ clock }) };
 }
 
-function collected(made: Made): Made {
-  if (made.kind === "composed" && made.composition.textSize > LARGE_BYTES) Bun.gc(true);
-  return made;
+function collectGarbage(built: RebuiltDocument): RebuiltDocument {
+  if (built.kind === "composed" && built.composition.textSize > LARGE_BYTES) Bun.gc(true);
+  return built;
 }
 
 async function differencesOf(
-  following: Making,
+  copyUpdate: RebuildWork,
   reader: Reader,
   fresh: ScratchStore,
-  { layout, documents }: KeptLayout,
+  { layout, documents }: StoredLayout,
 ): Promise<StoredDifference[]> {
-  const scope = scopeOf(following.scope, layout);
+  const scope = scopeOf(copyUpdate.scope, layout);
   try {
-    forget(await makeAtOnce(following, reader, documents[0]));
+    dropDraft(await buildAtOnce(copyUpdate, reader, documents[0]));
   } catch (error) {
-    return [{ scope, documents, what: `all, which cannot be read: ${error instanceof Error ? error.message : ""}` }];
+    return [{ scope, documents, what: `all, which is unreadable: ${error instanceof Error ? error.message : ""}` }];
   }
-  const { bzip2Blocks, ...parts } = compareScope(fresh.path, following.store.path, scope);
-  const isOther = Object.values(parts).some((count) => count > 0);
-  if (!isOther && bzip2Blocks === 0) return [];
-  const concerned = isOther ? documents : documents.filter((name) => name.endsWith(".bz2"));
-  return [{ scope, documents: concerned, what: describe({ ...parts, bzip2Blocks }) }];
+  const { bzip2Blocks, ...parts } = compareScope(fresh.path, copyUpdate.store.path, scope);
+  const differs = Object.values(parts).some((count) => count > 0);
+  if (!differs && bzip2Blocks === 0) return [];
+  const affected = differs ? documents : documents.filter((name) => name.endsWith(".bz2"));
+  return [{ scope, documents: affected, what: describe({ ...parts, bzip2Blocks }) }];
 }
 
 function describe({ segments, bzip2Blocks, entries, skipped }: ScopeDifference): string {
   const counts = [
     [segments, "segment(s)"],
-    [bzip2Blocks, "piece(s) of bzip2"],
+    [bzip2Blocks, "bzip2 part(s)"],
     [entries, "name(s)"],
-    [skipped, "record(s) set aside"],
+    [skipped, "skipped record(s)"],
   ] as const;
   return counts
     .filter(([count]) => count > 0)
@@ -222,11 +222,14 @@ function describe({ segments, bzip2Blocks, entries, skipped }: ScopeDifference):
     .join(" and ");
 }
 
-/** What is stored is only read here: nobody waits for the shards of its newest names. */
-const NO_SHARDS: Making["shards"] = { stat: () => Promise.resolve(undefined), putDerived: () => Promise.resolve() };
+/** Does not write shards: the copy is only compared, so nobody reads the shards of its newest names. */
+const NO_SHARDS: RebuildWork["shards"] = {
+  stat: () => Promise.resolve(undefined),
+  putDerived: () => Promise.resolve(),
+};
 
-/** `isNamed` tells whether a stored catalogue names a shard. */
-function shardSink({ blobs, onShard }: RebuildParts, isNamed: (hash: string) => boolean): Making["shards"] {
+/** `isNamed`: whether a stored shard index names a shard. */
+function shardSink({ blobs, onShard }: RebuildParts, isNamed: (hash: string) => boolean): RebuildWork["shards"] {
   return {
     stat: () => Promise.resolve(undefined),
     putDerived: async (key, content) => {
@@ -239,9 +242,9 @@ function shardSink({ blobs, onShard }: RebuildParts, isNamed: (hash: string) => 
   };
 }
 
-/** It is made once more when it is needed. */
-function forget(made: Made): void {
-  if (made.kind === "composed") made.composition.draft?.drop();
+/** Drops the draft of a document, which is rebuilt when it is needed. */
+function dropDraft(built: RebuiltDocument): void {
+  if (built.kind === "composed") built.composition.draft?.drop();
 }
 
 function drain(parts: Iterable<Uint8Array>): void {

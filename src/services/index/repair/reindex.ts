@@ -1,4 +1,4 @@
-// Makes every document from nothing, and puts that in the place of what is stored otherwise.
+// Rebuilds every document from scratch, and replaces the stored data that differs.
 
 import { basename } from "node:path";
 import { unavailable } from "../../../errors.ts";
@@ -23,15 +23,15 @@ export type ReindexedDocument = {
   readonly channel: string;
   readonly section: string;
   readonly document: string;
-  /** `unread` ones are made when someone asks for them. */
+  /** `unread`: not built yet (never requested). */
   readonly result: "same" | "mended" | "unread";
-  /** What was wrong. */
+  /** What was wrong; empty if nothing was. */
   readonly detail: string;
 };
 
 /** Errors: `not-found` when there is no such channel. */
 export type Reindex = (options: {
-  /** All channels without it. */
+  /** Without it, all channels. */
   readonly channel?: ChannelName | undefined;
   readonly onDocument: (document: ReindexedDocument) => void;
   readonly onProgress?: (done: number, total: number) => void;
@@ -41,7 +41,7 @@ export function createReindex(parts: RepairParts): Reindex {
   return async ({ channel, onDocument, onProgress }) => {
     const targets = await rebuildTargets(parts.database.read, parts.types, channel);
     const total = countDocuments(parts.format, targets);
-    let made = 0;
+    let built = 0;
     let documents = 0;
     let mended = 0;
     const report = (document: ReindexedDocument): void => {
@@ -51,10 +51,10 @@ export function createReindex(parts: RepairParts): Reindex {
     };
     const stored = storedFile(parts.folder.index, parts.format.codec, report);
     const snapshots = parts.openSnapshots();
-    const onMade = (): void => onProgress?.((made += 1), total);
+    const onBuilt = (): void => onProgress?.((built += 1), total);
     try {
       for (const target of targets) {
-        for (const document of await reindexChannel({ ...parts, snapshots, stored, onMade }, target)) report(document);
+        for (const document of await reindexChannel({ ...parts, snapshots, stored, onBuilt }, target)) report(document);
       }
     } finally {
       snapshots.close();
@@ -66,10 +66,10 @@ export function createReindex(parts: RepairParts): Reindex {
 type Work = RepairParts & {
   readonly snapshots: Snapshots;
   readonly stored: string | undefined;
-  readonly onMade: () => void;
+  readonly onBuilt: () => void;
 };
 
-/** A damaged file is begun anew, as the server does at its start; one of another release is that server's own. */
+/** Recreates a damaged file, as the server does at its start; a file of another release is left to that release. */
 function storedFile(path: string, codec: string, report: (document: ReindexedDocument) => void): string | undefined {
   const kind = kindOfDerived(path, codec);
   if (kind !== "damaged") return kind === "ours" ? path : undefined;
@@ -79,7 +79,7 @@ function storedFile(path: string, codec: string, report: (document: ReindexedDoc
     section: "",
     document: basename(path),
     result: "mended",
-    detail: "it was damaged, and is begun anew",
+    detail: "it was damaged, and was recreated",
   });
   return undefined;
 }
@@ -87,32 +87,32 @@ function storedFile(path: string, codec: string, report: (document: ReindexedDoc
 async function reindexChannel(work: Work, target: RebuildTarget): Promise<ReindexedDocument[]> {
   return await withScratch(work.folder.temporary, work.format.codec, async (scratch) => {
     const documents: ReindexedDocument[] = [];
-    const wrong: IndexScope[] = [];
+    const differing: IndexScope[] = [];
     for (const section of target.sections) {
       const scope = { channelId: target.channelId, view: PLAIN_VIEW, section, address: { title: "", url: "" } };
       let shards = 0;
       const onShard = async (shard: FreshShard): Promise<void> => {
-        if (await mendShard(work.blobs, shard, hasShardIndex(scratch, scope))) shards += 1;
+        if (await repairShard(work.blobs, shard, hasShardIndex(scratch, scope))) shards += 1;
       };
-      const parts = { ...work, scratch, onShard, onDocument: work.onMade };
+      const parts = { ...work, scratch, onShard, onDocument: work.onBuilt };
       await rebuildScope(parts, scope, async (rebuilt) => {
-        wrong.push(...rebuilt.differences.map((difference) => difference.scope));
+        differing.push(...rebuilt.differences.map((difference) => difference.scope));
         for (const name of rebuilt.documents.keys()) {
-          const faults = await mendDocument(work, { ...rebuilt, ...scope }, name);
+          const faults = await repairDocument(work, { ...rebuilt, ...scope }, name);
           if (namesShards(work.format, section, name) && shards > 0)
             faults.push(`${shards} of its shards were missing or damaged`);
-          const sound = rebuilt.stored.has(name) ? "same" : "unread";
-          const result = faults.length > 0 ? "mended" : sound;
+          const unrepaired = rebuilt.stored.has(name) ? "same" : "unread";
+          const result = faults.length > 0 ? "mended" : unrepaired;
           documents.push({ channel: target.label, section, document: name, result, detail: faults.join(", ") });
         }
       });
     }
-    if (wrong.length > 0) await replace(work, scratch, wrong);
+    if (differing.length > 0) await replaceStored(work, scratch, differing);
     return documents;
   });
 }
 
-/** Each waits some seconds for the server to let go of the file. */
+/** Each attempt waits some seconds for the server to unlock the file. */
 const ATTEMPTS = 3;
 
 function namesShards(format: IndexFormat, section: string, name: string): boolean {
@@ -123,15 +123,15 @@ function hasShardIndex({ copy }: Scratch, scope: Omit<IndexScope, "layout">): bo
   return copy.derived.state({ ...scope, layout: SHARDS_LAYOUT }) !== undefined;
 }
 
-/** Whether something was wrong. A catalogue that is about to be put in place must find all of its shards. */
-async function mendShard(blobs: BlobStore, shard: FreshShard, isStored: boolean): Promise<boolean> {
+/** Whether the shard was missing or damaged. A shard index that replaces the stored one must find all of its shards. */
+async function repairShard(blobs: BlobStore, shard: FreshShard, isStored: boolean): Promise<boolean> {
   if (shard.stored === "same" || (shard.stored === "unwritten" && !isStored)) return false;
   await blobs.put(shard.key, shard.content);
   return shard.stored !== "unwritten";
 }
 
-/** What was wrong with a document. Its file is mended here, what it is made of after all of the channel has been read. */
-async function mendDocument({ files }: Work, rebuilt: Rebuilt & BuildScope, name: string): Promise<string[]> {
+/** Returns the faults of a document. Repairs its file; its derived data is replaced once the entire channel is read. */
+async function repairDocument({ files }: Work, rebuilt: Rebuilt & BuildScope, name: string): Promise<string[]> {
   const faults = rebuilt.differences
     .filter(({ documents }) => documents.includes(name))
     .map(({ what }) => `it differed in ${what}`);
@@ -143,12 +143,12 @@ async function mendDocument({ files }: Work, rebuilt: Rebuilt & BuildScope, name
 }
 
 /**
- * Puts what was made from nothing in place, in one transaction. A revision that changes nothing then has a running server
- * make the documents again that it keeps in memory.
+ * Replaces stored scopes by the rebuilt ones, in one transaction. A revision without changes then makes a running
+ * server rebuild the documents that it has in memory.
  */
-async function replace(work: Work, scratch: Scratch, scopes: readonly IndexScope[]): Promise<void> {
+async function replaceStored(work: Work, scratch: Scratch, scopes: readonly IndexScope[]): Promise<void> {
   if (work.stored === undefined) return;
-  putInPlace({ from: scratch.fresh.path, to: work.stored }, scopes);
+  copyToStored({ from: scratch.fresh.path, to: work.stored }, scopes);
   const at = work.clock.now();
   const sections = new Set(scopes.map(({ section }) => section));
   const [channelId = 0] = scopes.map((scope) => scope.channelId);
@@ -162,13 +162,13 @@ async function replace(work: Work, scratch: Scratch, scopes: readonly IndexScope
   });
 }
 
-function putInPlace(files: { readonly from: string; readonly to: string }, scopes: readonly IndexScope[]): void {
+function copyToStored(files: { readonly from: string; readonly to: string }, scopes: readonly IndexScope[]): void {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return copyScopes(files, scopes);
     } catch (error) {
       if (!(error instanceof DerivedBusy)) throw error;
-      if (attempt === ATTEMPTS) throw unavailable("The server keeps index.db busy. Run this again later.", 5, error);
+      if (attempt === ATTEMPTS) throw unavailable("The server has locked index.db. Run this again later.", 5, error);
     }
   }
 }

@@ -1,4 +1,4 @@
-// A place beside the stored derived data, in which documents are made from nothing. It goes when the work ends.
+// A folder apart from the stored derived data, in which documents are rebuilt. It is deleted when the work ends.
 
 import { closeSync, existsSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -11,23 +11,23 @@ import { createDerivedFiles, type DerivedDraft } from "../../../modules/storage/
 export type ScratchStore = { readonly path: string; readonly derived: Derived };
 
 export type Scratch = {
-  /** Made from nothing. */
+  /** Built from scratch. */
   readonly fresh: ScratchStore;
-  /** What is stored, as it was copied, brought up to the revision. */
+  /** A copy of the stored data, brought up to the revision. */
   readonly copy: ScratchStore;
   readonly shards: ShardFile;
-  /** An empty file of its own for a document. */
+  /** Creates an empty draft file for a document. */
   draft(folder: string): DerivedDraft;
 };
 
-/** Shards by their hashes, one after the other in a file: as files of their own they would be many. */
+/** Shards by hash, one after the other in one file, as separate files would be too many. */
 export type ShardFile = {
   add(hash: string, content: Uint8Array): void;
   read(hash: string): Uint8Array | undefined;
   close(): void;
 };
 
-/** In the folder of temporary files; `codec` is that of the derived data. */
+/** Creates the folder among the `temporary` files; `codec` is that of the derived data. */
 export async function withScratch<T>(
   temporary: string,
   codec: string,
@@ -47,34 +47,34 @@ export async function withScratch<T>(
     opened.push(shards);
     const files = createDerivedFiles(folder);
     const draft = (name: string): DerivedDraft => {
-      const one = files.draft(name);
-      opened.push({ close: one.drop });
-      return one;
+      const created = files.draft(name);
+      opened.push({ close: created.drop });
+      return created;
     };
     return await work({ fresh: store("fresh.db"), copy: store("copy.db"), shards, draft });
   } catch (error) {
     if (existsSync(folder)) throw error;
-    throw unavailable("A server was started meanwhile and has cleared the temporary files. Run this again.", 0, error);
+    throw unavailable("A server started meanwhile and deleted the temporary files. Run this again.", 0, error);
   } finally {
-    for (const part of opened) part.close();
+    for (const resource of opened) resource.close();
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
 function createShardFile(path: string): ShardFile {
   const file = openSync(path, "wx+", 0o600);
-  const places = new Map<string, { readonly at: number; readonly size: number }>();
+  const extents = new Map<string, { readonly offset: number; readonly size: number }>();
   let end = 0;
   return {
     add: (hash, content) => {
-      if (places.has(hash)) return;
+      if (extents.has(hash)) return;
       for (let written = 0; written < content.byteLength;) written += writeSync(file, content, written);
-      places.set(hash, { at: end, size: content.byteLength });
+      extents.set(hash, { offset: end, size: content.byteLength });
       end += content.byteLength;
     },
     read: (hash) => {
-      const place = places.get(hash);
-      return place && readAt(file, place.at, place.size);
+      const extent = extents.get(hash);
+      return extent && readAt(file, extent.offset, extent.size);
     },
     close: () => closeSync(file),
   };

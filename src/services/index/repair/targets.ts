@@ -1,4 +1,4 @@
-// What there is to make from nothing: the channels, the largest first, and in each its sections and itself.
+// Lists what to rebuild: the channels, largest first, each with its sections and the entire channel.
 
 import { notFound } from "../../../errors.ts";
 import { listChannels } from "../../../models/channel.ts";
@@ -15,7 +15,7 @@ import { WHOLE_CHANNEL } from "../documents.ts";
 import type { IndexFormat } from "../format.ts";
 import { documentsOf } from "./rebuild.ts";
 
-/** What checking and repairing work on. */
+/** The dependencies of checking and repairing. */
 export type RepairParts = {
   readonly database: Database;
   readonly blobs: BlobStore;
@@ -29,10 +29,10 @@ export type RepairParts = {
 
 export type RebuildTarget = {
   readonly channelId: number;
-  /** As people write it. */
+  /** The channel reference as people write it. */
   readonly label: string;
   readonly files: number;
-  /** And the channel as a whole. */
+  /** Includes `WHOLE_CHANNEL`. */
   readonly sections: readonly string[];
 };
 
@@ -48,7 +48,7 @@ export async function rebuildTargets(
   for (const { id: channelId, type, name, owner } of await listChannels(reader)) {
     if (!types.named(type).hasDocuments || (onlyType && onlyType.name !== type)) continue;
     if (only && (only.owner.toLowerCase() !== owner.name || (only.channel ?? name) !== name)) continue;
-    // A section that lost its last file still has documents, and one that no change tells of should have none.
+    // A section that lost its last file still has documents; one with files but without a recorded change is a fault.
     const sections = new Set([
       ...(await changedSections(reader, channelId)),
       ...(await listSections(reader, channelId)),
@@ -66,7 +66,7 @@ export function countDocuments(format: IndexFormat, targets: readonly RebuildTar
   return targets.flatMap(({ sections }) => sections.flatMap((section) => documentsOf(format, section))).length;
 }
 
-/** A document as people write it. */
+/** The name of a document for people. */
 export function documentLabel(target: RebuildTarget, section: string, document: string): string {
   return `${target.label} ${section === WHOLE_CHANNEL ? "" : `${section}/`}${document}`;
 }

@@ -1,20 +1,20 @@
-// Checks the documents of every channel (I-6, I-7): what is made from nothing by reading it back beside the rows, what is
-// stored by comparing it with that. Nothing of it is written to.
+// Checks the documents of every channel (I-6, I-7): compares rebuilt documents with the rows by reading them back, and
+// stored data with the rebuilt data. It does not write to stored data.
 
 import { basename } from "node:path";
 import { Decompress } from "fzstd";
 import type { Snapshots } from "../../../models/database.ts";
-import { kindOfDerived, listAside } from "../../../models/index/copy.ts";
+import { kindOfDerived, listSkipped } from "../../../models/index/copy.ts";
 import { decompressBzip2 } from "../../../modules/archive/bzip2.ts";
 import { createFileHash } from "../../../modules/hash.ts";
 import { folderOf, formOf, PLAIN_VIEW } from "../documents.ts";
-import type { Complain, IndexFormat, SectionRows } from "../format.ts";
+import type { ReportProblem, IndexFormat, SectionRows } from "../format.ts";
 import { bytesOf, type Composition } from "../segments/compose.ts";
 import { documentsOf, isFileDamaged, rebuildScope, type FreshShard, type Rebuilt } from "./rebuild.ts";
 import { countDocuments, documentLabel, rebuildTargets, type RebuildTarget, type RepairParts } from "./targets.ts";
 import { withScratch, type Scratch } from "./scratch.ts";
 
-/** Takes what is wrong, by the name of the invariant and of what it is about. */
+/** Reports a fault: the name of the invariant, the subject, and what is wrong. */
 export type Report = (invariant: string, subject: string, message: string) => void;
 
 export type DeepVerify = (options: {
@@ -22,23 +22,23 @@ export type DeepVerify = (options: {
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }) => Promise<void>;
 
-/** One mistake can be wrong in every entry: so many tell what it is. */
-const MOST_COMPLAINTS = 20;
+/** Faults reported per document: one mistake can affect every entry, and this many show what it is. */
+const MAX_COMPLAINTS = 20;
 
 export function createDeepVerify(parts: RepairParts): DeepVerify {
   return async ({ report, onProgress }) => {
     const targets = await rebuildTargets(parts.database.read, parts.types);
     const total = countDocuments(parts.format, targets);
-    let made = 0;
-    const onMade = (): void => onProgress?.((made += 1), total);
+    let built = 0;
+    const onBuilt = (): void => onProgress?.((built += 1), total);
     const path = parts.folder.index;
     const kind = kindOfDerived(path, parts.format.codec);
-    if (kind === "damaged") report("I-6", basename(path), "it is damaged: condarium reindex begins it anew");
+    if (kind === "damaged") report("I-6", basename(path), "it is damaged: run condarium reindex to recreate it");
     const snapshots = parts.openSnapshots();
     try {
       for (const target of targets) {
         const stored = kind === "ours" ? path : undefined;
-        await verifyChannel({ ...parts, snapshots, stored, onMade, report }, target);
+        await verifyChannel({ ...parts, snapshots, stored, onBuilt, report }, target);
       }
     } finally {
       snapshots.close();
@@ -49,7 +49,7 @@ export function createDeepVerify(parts: RepairParts): DeepVerify {
 type Work = RepairParts & {
   readonly snapshots: Snapshots;
   readonly stored: string | undefined;
-  readonly onMade: () => void;
+  readonly onBuilt: () => void;
   readonly report: Report;
 };
 
@@ -64,13 +64,13 @@ async function verifyChannel(work: Work, target: RebuildTarget): Promise<void> {
         work.report(
           "I-7",
           subject,
-          stored === "missing" ? "it is missing" : "its bytes do not have the hash of its name",
+          stored === "missing" ? "it is missing" : "its content does not have the hash in its name",
         );
       };
-      const parts = { ...work, scratch, onShard, onDocument: work.onMade };
+      const parts = { ...work, scratch, onShard, onDocument: work.onBuilt };
       await rebuildScope(parts, scope, (rebuilt) => checkScope(work, { target, section, scratch, rebuilt }));
     }
-    for (const { path, reason } of listAside(scratch.fresh.path))
+    for (const { path, reason } of listSkipped(scratch.fresh.path))
       work.report("I-6", `${target.label} ${path}`, `no document can hold it: ${reason}`);
   });
 }
@@ -98,7 +98,7 @@ async function checkScope(work: Work, { target, section, scratch, rebuilt }: Sco
       complaints.add("I-6", `it cannot be read: ${error instanceof Error ? error.message : String(error)}`);
     }
     for (const { documents, what } of rebuilt.differences) {
-      if (documents.includes(name)) complaints.add("I-6", `what is stored for it differs in ${what}`);
+      if (documents.includes(name)) complaints.add("I-6", `its stored data differs in ${what}`);
     }
     if (await isFileDamaged(work.files, folderOf(rows, { section, name }), composition))
       complaints.add("I-6", "its file is damaged");
@@ -110,7 +110,7 @@ type DocumentCheck = {
   readonly name: string;
   readonly composition: Composition;
   readonly scratch: Scratch;
-  /** The hash of each text, by the name it has as plain JSON. */
+  /** The hash of each text, by the document's name as plain JSON. */
   readonly texts: Map<string, string>;
 };
 
@@ -118,17 +118,17 @@ async function checkDocument(
   format: IndexFormat,
   rows: SectionRows,
   { name, composition, scratch, texts }: DocumentCheck,
-  complain: Complain,
+  complain: ReportProblem,
 ): Promise<void> {
   const bytes = (): Iterable<Uint8Array> => bytesOf(composition);
   await format.check(rows, { name, bytes, readShard: scratch.shards.read }, complain);
   const plain = name.replace(/\.(?:zst|bz2)$/, "");
   const hash = textHash(name, composition);
-  if ((texts.get(plain) ?? hash) !== hash) complain("I-6", `it does not hold the text of ${plain}`);
+  if ((texts.get(plain) ?? hash) !== hash) complain("I-6", `its text differs from that of ${plain}`);
   texts.set(plain, hash);
 }
 
-/** The hash of a document's text, read by decoders that share nothing with what wrote it. */
+/** The hash of a document's text. The decoders share no code with the encoders. */
 function textHash(name: string, composition: Composition): string {
   const hash = createFileHash();
   const update = (chunk: Uint8Array): void => hash.update(chunk);
@@ -149,15 +149,15 @@ function textHash(name: string, composition: Composition): string {
   return hash.digest().sha256;
 }
 
-function createComplaints(tell: Complain): { add: Complain; end(): void } {
+function createComplaints(report: ReportProblem): { add: ReportProblem; end(): void } {
   let count = 0;
   return {
     add: (invariant, message) => {
       count += 1;
-      if (count <= MOST_COMPLAINTS) tell(invariant, message);
+      if (count <= MAX_COMPLAINTS) report(invariant, message);
     },
     end: () => {
-      if (count > MOST_COMPLAINTS) tell("I-6", `there are ${count - MOST_COMPLAINTS} more things wrong with it`);
+      if (count > MAX_COMPLAINTS) report("I-6", `it has ${count - MAX_COMPLAINTS} more faults`);
     },
   };
 }

@@ -1,4 +1,4 @@
-// Makes the segments of a scope from nothing, in steps that take a bounded time.
+// Builds all segments of a scope from scratch, in steps of bounded time.
 
 import { z } from "zod";
 import type { IndexScope } from "../../../models/index/scope.ts";
@@ -6,21 +6,21 @@ import type { GroupScope, SegmentRow } from "../../../models/index/segments.ts";
 import type { CatchUpParts } from "../catch-up/parts.ts";
 import type { Group, Layout } from "./layout.ts";
 import { entryOf, skipRecords } from "./entries.ts";
-import { compressed } from "./encode.ts";
-import { createChunker, FIRST, keyOf, placeOfKey, type Segment } from "./chunking.ts";
+import { encodeSegment } from "./encode.ts";
+import { createChunker, FIRST, keyOf, parseKey, type Segment } from "./chunking.ts";
 
-/** Where a build goes on: with the entries after `after`, of which the first is in the segment that begins at `start`. */
-const stopAt = z.object({ group: z.number(), start: z.string(), after: z.string() });
-type Stop = Readonly<z.infer<typeof stopAt>>;
-/** `elsewhere`: the endings of files that have had no entry so far, and so may have one in a group that follows. */
-const cursorAt = stopAt.extend({ elsewhere: z.array(z.string()) });
+/** Where a build resumes: with the entries after `after`; the first is in the segment that starts at `start`. */
+const resumePoint = z.object({ group: z.number(), start: z.string(), after: z.string() });
+type ResumePoint = Readonly<z.infer<typeof resumePoint>>;
+/** `elsewhere`: suffixes of files that had no entry in a group so far, and so can have one in a later group. */
+const cursorSchema = resumePoint.extend({ elsewhere: z.array(z.string()) });
 
-const BEGINNING: Stop = { group: 0, start: FIRST, after: "" };
+const BEGINNING: ResumePoint = { group: 0, start: FIRST, after: "" };
 const PAGE = 250;
 
 type BuildParts = Pick<CatchUpParts, "records" | "derived" | "clock" | "budget">;
 
-/** Goes on from `cursor`, at first the empty one, one group after the other; answers the next, null at the end. */
+/** Resumes at `cursor` (empty at first), one group after the other. Returns the next cursor, null at the end. */
 export async function buildSegments(
   parts: BuildParts,
   scope: IndexScope,
@@ -28,13 +28,14 @@ export async function buildSegments(
   cursor: string | null,
 ): Promise<string | null> {
   const deadline = parts.clock.elapsed() + parts.budget;
-  const begin = cursor ? cursorAt.parse(JSON.parse(cursor)) : { ...BEGINNING, elsewhere: [] };
-  const elsewhere = new Set(begin.elsewhere);
-  for (let at: Stop = begin; at.group < layout.groups.length; at = { ...BEGINNING, group: at.group + 1 }) {
-    const group = layout.groups[at.group];
-    // What few channels have is not worth a pass through all that is of another kind.
+  const resumed = cursor ? cursorSchema.parse(JSON.parse(cursor)) : { ...BEGINNING, elsewhere: [] };
+  const elsewhere = new Set(resumed.elsewhere);
+  let from: ResumePoint = resumed;
+  for (; from.group < layout.groups.length; from = { ...BEGINNING, group: from.group + 1 }) {
+    const group = layout.groups[from.group];
+    // Few channels need an optional group: it costs a pass through all files, so do it only if one has no entry so far.
     if (!group || !(group.always || elsewhere.has(group.ending))) continue;
-    const stop = await buildGroup(parts, { ...scope, group: group.name }, { group, at, elsewhere, deadline });
+    const stop = await buildGroup(parts, { ...scope, group: group.name }, { group, from, elsewhere, deadline });
     if (stop) return JSON.stringify({ ...stop, elsewhere: [...elsewhere] });
   }
   return null;
@@ -42,26 +43,26 @@ export async function buildSegments(
 
 type GroupBuild = {
   readonly group: Group;
-  readonly at: Stop;
+  readonly from: ResumePoint;
   readonly elsewhere: Set<string>;
   readonly deadline: number;
 };
 
-/** Writes a group's segments until its end or the deadline; answers where it stopped. */
+/** Writes a group's segments until its end or the deadline. Returns where it stopped, undefined at the end. */
 async function buildGroup(
   parts: BuildParts,
   scope: GroupScope,
-  { group, at, elsewhere, deadline }: GroupBuild,
-): Promise<Stop | undefined> {
+  { group, from, elsewhere, deadline }: GroupBuild,
+): Promise<ResumePoint | undefined> {
   const { derived, clock, records } = parts;
   const { ending } = group;
   const write = (segment: Segment): void => {
-    const row = compressed(segment, NOTHING_KNOWN);
+    const row = encodeSegment(segment, NO_KNOWN_ROWS);
     derived.transact(() => derived.replaceSegments(scope, { from: row.start, until: undefined }, [row]));
   };
-  const chunker = createChunker(at.start);
+  const chunker = createChunker(from.start);
   let isEmpty = true;
-  const range = { after: placeOfKey(at.after), ending, limit: PAGE };
+  const range = { after: parseKey(from.after), ending, limit: PAGE };
   for await (const { listed, unreadable, through } of records.ofSection(scope, range)) {
     skipRecords(derived, scope, unreadable);
     for (const file of listed) {
@@ -75,13 +76,13 @@ async function buildGroup(
       if (!segment) continue;
       write(segment);
       const { start } = chunker;
-      if (clock.elapsed() > deadline) return { ...at, start, after: start };
+      if (clock.elapsed() > deadline) return { ...from, start, after: start };
     }
-    if (isEmpty && through && clock.elapsed() > deadline) return { ...at, after: keyOf(through) };
+    if (isEmpty && through && clock.elapsed() > deadline) return { ...from, after: keyOf(through) };
   }
-  const rest = chunker.end();
-  if (rest) write(rest);
+  const last = chunker.end();
+  if (last) write(last);
   return undefined;
 }
 
-const NOTHING_KNOWN: ReadonlyMap<string, SegmentRow> = new Map();
+const NO_KNOWN_ROWS: ReadonlyMap<string, SegmentRow> = new Map();

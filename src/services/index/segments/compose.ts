@@ -1,4 +1,4 @@
-// Joins segments into a document: one text, in three forms, identified without being read.
+// Joins segments into a document in one of three forms, and computes its hash without reading the text.
 
 import type { IndexScope } from "../../../models/index/scope.ts";
 import type { DerivedSegments, SegmentSummary } from "../../../models/index/segments.ts";
@@ -25,24 +25,24 @@ import type { Layout } from "./layout.ts";
 import type { Pause } from "../steps/long-work.ts";
 import { entriesIn } from "./entries.ts";
 
-/** Where segments come from. */
+/** The store of the segments. */
 export type SegmentSource = Pick<DerivedSegments, "segments" | "blocks" | "withoutBzip2" | "bzip2" | "setBzip2">;
 
-/** An extent of a document. One of the same document with the same key has the same bytes. */
+/** A chunk of a document's bytes. Chunks of the same document with the same key have the same bytes. */
 export type Chunk = { readonly key: string | undefined; bytes(): Uint8Array };
 
 export type Composition = {
-  /** Of codec, segments and frame: it stands for the exact bytes. */
+  /** Hash of the codec, form, segments and frame: identifies the exact bytes. */
   readonly hash: string;
   /** Bytes of the text. */
   readonly textSize: number;
-  /** The document from its beginning to its end, each chunk made when it is asked for. */
+  /** The chunks of the document in order, each produced on demand. */
   chunks(): Iterable<Chunk>;
-  /** A file that holds the document already. */
+  /** A file that already contains the document. */
   readonly draft?: DerivedDraft;
 };
 
-/** The document's bytes, made as they are asked for. */
+/** The document's bytes, produced on demand. */
 export function* bytesOf({ chunks }: Pick<Composition, "chunks">): Generator<Uint8Array, void, undefined> {
   for (const chunk of chunks()) yield chunk.bytes();
 }
@@ -72,8 +72,8 @@ export function composeSegmented(
   };
 }
 
-/** A document that is made as a whole, and so is identified by its text, of which `parts` are the same each time. */
-export function wholeDocument(parts: () => Iterable<string>, form: Form): Composition {
+/** A document without segments, identified by its text. `parts` must return the same text each time. */
+export function unsegmentedDocument(parts: () => Iterable<string>, form: Form): Composition {
   const hash = createSha256().update(JSON.stringify([CODEC, form]));
   let textSize = 0;
   for (const part of parts()) {
@@ -88,7 +88,7 @@ function* wholeChunks(parts: Iterable<string>, form: Form): Generator<Chunk, voi
   else yield chunkOf(packed(Buffer.from([...parts].join("")), form));
 }
 
-/** Such as stands where no other document has it. */
+/** A chunk without a key, which never has an equal chunk in a previous file. */
 export function chunkOf(bytes: Uint8Array): Chunk {
   return { key: undefined, bytes: () => bytes };
 }
@@ -108,9 +108,9 @@ function partsOf(derived: SegmentSource, scope: IndexScope, layout: Layout, yank
       .segments({ ...scope, group: group.name })
       .map((row): Part => ({ kind: "segment", row, isFirst: row.start === "" })),
   );
-  // The maps that not every document has come last.
-  const isWhole = layout.groups.some((group, at) => !group.always && (segments[at]?.length ?? 0) > 0);
-  const shown = isWhole ? layout.groups.length : layout.groups.filter((group) => group.always).length;
+  // Optional groups come last: if one of them has entries, all are shown.
+  const hasOptional = layout.groups.some((group, at) => !group.always && (segments[at]?.length ?? 0) > 0);
+  const shown = hasOptional ? layout.groups.length : layout.groups.filter((group) => group.always).length;
   return layout
     .frame(scope.section, yanked, shown)
     .flatMap((text, at): Part[] => [{ kind: "text", text, isFirst: at === 0 }, ...(segments[at] ?? [])]);
@@ -118,7 +118,7 @@ function partsOf(derived: SegmentSource, scope: IndexScope, layout: Layout, yank
 
 const NOTHING = new Uint8Array(0);
 
-/** What stands before a part: a comma between two segments of a group, white space elsewhere, nothing at the start. */
+/** The bytes before a part: a comma between two segments of a group, white space elsewhere, nothing at the start. */
 function prefix(part: Part): Uint8Array {
   if (part.kind === "text") return part.isFirst ? NOTHING : PAD;
   return part.isFirst ? PAD : SEPARATOR;
@@ -128,12 +128,12 @@ function sizeOf(part: Part): number {
   return part.kind === "text" ? Buffer.byteLength(part.text) : part.row.size;
 }
 
-/** Texts are short and differ from one document to the next. */
+/** Frame texts have no key: they are short, and change often. */
 function keyOf(part: Part): string | undefined {
   return part.kind === "text" ? undefined : `${part.isFirst ? "first" : "later"} ${part.row.hash}`;
 }
 
-function read(derived: SegmentSource, part: Part): ZstdBlocks {
+function blocksOf(derived: SegmentSource, part: Part): ZstdBlocks {
   if (part.kind === "text") return compressBlocks(Buffer.from(part.text));
   const { row } = part;
   return { blocks: derived.blocks(row.id), size: row.size, windowSize: row.window };
@@ -141,7 +141,7 @@ function read(derived: SegmentSource, part: Part): ZstdBlocks {
 
 function jsonChunks(derived: SegmentSource, parts: readonly Part[]): Chunk[] {
   const text = (part: Part): Uint8Array =>
-    part.kind === "text" ? Buffer.from(part.text) : decompressBlocks(read(derived, part));
+    part.kind === "text" ? Buffer.from(part.text) : decompressBlocks(blocksOf(derived, part));
   return parts.map((part) => ({ key: keyOf(part), bytes: () => Buffer.concat([prefix(part), text(part)]) }));
 }
 
@@ -151,7 +151,7 @@ function zstdChunks(derived: SegmentSource, parts: readonly Part[]): Chunk[] {
       prefix: prefix(part),
       size: sizeOf(part),
       windowSize: part.kind === "text" ? sizeOf(part) : part.row.window,
-      open: () => read(derived, part),
+      open: () => blocksOf(derived, part),
     })),
   );
   const keys = [undefined, ...parts.map(keyOf), undefined];
@@ -162,12 +162,12 @@ function* eachAsChunk(parts: Iterable<Uint8Array>): Generator<Chunk, void, undef
   for (const part of parts) yield chunkOf(part);
 }
 
-/** The encoder takes seconds for a segment in which long extents come again, and records are where these end. */
-export const BZIP2_ENTRY_BYTES: number = 16 * 1024;
+/** The encoder takes seconds for a segment with long repeated extents, so this limit on records bounds their length. */
+export const MAX_BZIP2_ENTRY_LENGTH: number = 16 * 1024;
 
 /**
- * Makes the parts of bzip2 that are missing; answers false when there is a record too long for it. A part holds the
- * prefix before it, so that parts are simply put one after the other.
+ * Builds the missing bzip2 blocks of segments; returns false when a record is too long for bzip2. The blocks of a
+ * segment include its prefix, so that composing a document only joins them.
  */
 export function* makeBzip2(
   derived: SegmentSource,
@@ -181,8 +181,8 @@ export function* makeBzip2(
     for (const row of derived.segments(target)) {
       if (!missing.has(row.id)) continue;
       const part: Part = { kind: "segment", row, isFirst: row.start === "" };
-      const text = decompressBlocks(read(derived, part));
-      if (entriesIn(Buffer.from(text).toString(), group).some((entry) => entry.text.length > BZIP2_ENTRY_BYTES))
+      const text = decompressBlocks(blocksOf(derived, part));
+      if (entriesIn(Buffer.from(text).toString(), group).some((entry) => entry.text.length > MAX_BZIP2_ENTRY_LENGTH))
         return false;
       derived.setBzip2(row.id, compressBzip2(Buffer.concat([prefix(part), text])));
       yield "step";
@@ -198,15 +198,15 @@ function bzip2Parts(derived: SegmentSource, parts: readonly Part[]): Iterable<Ui
         yield compressBzip2(Buffer.concat([prefix(part), Buffer.from(part.text)]));
         continue;
       }
-      const known = derived.bzip2(part.row.id);
-      if (!known) throw new Error("a part of bzip2 has not been made");
-      yield known;
+      const blocks = derived.bzip2(part.row.id);
+      if (!blocks) throw new Error("the bzip2 blocks of a segment are not built");
+      yield blocks;
     }
   }
   return spliceBzip2(each());
 }
 
-/** One long record can make a text larger than a block. */
+/** Several blocks if needed: one long record can make a text larger than a block. */
 function compressBzip2(text: Uint8Array): Bzip2Blocks {
   const parts: Bzip2Blocks[] = [];
   for (let at = 0; at < text.byteLength; at += MAX_BZIP2_INPUT) {

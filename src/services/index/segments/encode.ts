@@ -1,12 +1,12 @@
-// Segments as they are stored: compressed, beside what identifies them.
+// Converts segments to and from stored rows: compressed blocks with the hash and size of the text.
 
 import type { SegmentRow } from "../../../models/index/segments.ts";
 import { sha256Hex } from "../../../modules/hash.ts";
 import { compressBlocks, decompressBlocks } from "../../../modules/splice/zstd-frame.ts";
 import type { Segment } from "./chunking.ts";
 
-/** `known` are rows by their hash: a text that is among them is not compressed again. */
-export function compressed(segment: Segment, known: ReadonlyMap<string, SegmentRow>): SegmentRow {
+/** `known`: stored rows by hash; a text that equals one of them is not compressed again. */
+export function encodeSegment(segment: Segment, known: ReadonlyMap<string, SegmentRow>): SegmentRow {
   const { start, text } = segment;
   const bytes = Buffer.from(text);
   const hash = sha256Hex(bytes);

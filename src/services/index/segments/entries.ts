@@ -1,13 +1,13 @@
-// The entries of segments: made of records, and read back from the text of a segment.
+// The entries of segments: built from records, and parsed back from the text of a segment.
 
 import type { IndexScope } from "../../../models/index/scope.ts";
 import type { SkippedRecord, Derived } from "../../../models/index/db.ts";
-import type { IndexedFile } from "../../../models/package-file.ts";
+import type { IndexedFile } from "../../../models/indexed-file.ts";
 import { skippedRecord } from "../records.ts";
 import type { Group } from "./layout.ts";
 import type { Entry } from "./chunking.ts";
 
-/** The entry of a file in a group; undefined where it has none. One that has no text is set aside. */
+/** The entry of a file in a group; undefined if it has none there. A file whose entry cannot be built is skipped. */
 export function entryOf(derived: Derived, scope: IndexScope, group: Group, file: IndexedFile): Entry | undefined {
   const { packageName, fileName } = file;
   let text: string | undefined;
@@ -17,28 +17,28 @@ export function entryOf(derived: Derived, scope: IndexScope, group: Group, file:
     derived.transact(() => derived.skip(scope, skippedRecord(file, error)));
     return undefined;
   }
-  // Damage that was mended by hand leaves no change of the name behind.
+  // A repair by hand does not record a change of the name, so its skip mark is deleted here.
   const path = `${file.section}/${fileName}`;
   if (derived.isSkipped(scope, packageName, path))
     derived.transact(() => derived.clearSkipped(scope, packageName, path));
   return text === undefined ? undefined : { packageName, fileName, text };
 }
 
-/** Notes that a document leaves these out. */
+/** Stores skip marks for records that documents leave out. */
 export function skipRecords(derived: Derived, scope: IndexScope, records: readonly SkippedRecord[]): void {
   if (records.length === 0) return;
   derived.transact(() => records.forEach((record) => derived.skip(scope, record)));
 }
 
-/** The entries that a segment's text was joined of: members of a JSON object, with a comma between two. */
+/** The entries from which a segment's text was joined: members of a JSON object, separated by commas. */
 export function entriesIn(text: string, { fileOf }: Pick<Group, "fileOf">): Entry[] {
   const entries: Entry[] = [];
   let depth = 0;
-  let begin = 0;
+  let entryStart = 0;
   const take = (end: number): void => {
-    const file = fileOf(text.slice(begin + 1, text.indexOf('"', begin + 1)));
-    entries.push({ ...file, text: text.slice(begin, end) });
-    begin = end + 1;
+    const file = fileOf(text.slice(entryStart + 1, text.indexOf('"', entryStart + 1)));
+    entries.push({ ...file, text: text.slice(entryStart, end) });
+    entryStart = end + 1;
   };
   for (let at = 0; at < text.length; at += 1) {
     switch (text.charCodeAt(at)) {
@@ -58,7 +58,7 @@ export function entriesIn(text: string, { fileOf }: Pick<Group, "fileOf">): Entr
         break;
     }
   }
-  if (begin < text.length) take(text.length);
+  if (entryStart < text.length) take(text.length);
   return entries;
 }
 
@@ -70,9 +70,9 @@ const CLOSE_OBJECT = 0x7d;
 const OPEN_ARRAY = 0x5b;
 const CLOSE_ARRAY = 0x5d;
 
-/** Where the string that begins at a quote ends: at the next quote with an even number of backslashes before it. */
-function endOfString(text: string, begin: number): number {
-  for (let end = text.indexOf('"', begin + 1); end !== -1; end = text.indexOf('"', end + 1)) {
+/** The end of a string that starts at a quote: the next quote with an even number of backslashes before it. */
+function endOfString(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
     let backslashes = 0;
     while (text.charCodeAt(end - 1 - backslashes) === BACKSLASH) backslashes += 1;
     if (backslashes % 2 === 0) return end;

@@ -1,22 +1,22 @@
-// How a segmented document is laid out: the groups in which entries stand, what an entry's text is, and the frame around.
+// The layout of a segmented document: the groups of its entries, the text of an entry, and the frame around them.
 
-import type { IndexedFile } from "../../../models/package-file.ts";
+import type { IndexedFile } from "../../../models/indexed-file.ts";
 
 export type Group = {
   readonly name: string;
-  /** How the names of its files end. */
+  /** Suffix of the names of its files. */
   readonly ending: string;
-  /** The text of a file's entry, without a comma; undefined for a file that stands elsewhere. */
+  /** The text of a file's entry, without a comma; undefined for a file that belongs to another group. */
   entry(file: IndexedFile): string | undefined;
-  /** The file of the entry with this key. */
+  /** The file whose entry has this JSON key. */
   fileOf(key: string): { readonly packageName: string; readonly fileName: string };
-  /** Whether the document has its map even when there is nothing in it. */
+  /** Whether the document contains the group even when the group is empty. */
   readonly always: boolean;
 };
 
 export type Layout = {
   readonly name: string;
   readonly groups: readonly Group[];
-  /** The texts before, between and after so many of the groups. */
+  /** The texts before, between and after the first `groups` groups. */
   frame(section: string, yanked: readonly string[], groups: number): readonly string[];
 };

@@ -1,61 +1,61 @@
-// Who may work on something that few can work on at a time, in the order in which they have asked.
+// Locks on resources that have a limited number of holders. Waiting keys get a lock in the order of their requests.
 
 import type { Clock } from "../../../modules/clock.ts";
-import { FORGOTTEN_MS, type Work } from "./long-work.ts";
+import { ABANDON_AFTER_MS, type Work } from "./long-work.ts";
 
 export type Holds = {
-  /** Whether nobody else holds it or has waited longer; otherwise the key waits, and is to ask again. */
-  mayHold(thing: string, key: string): boolean;
-  hold(thing: string, key: string): void;
-  /** Neither holds it nor waits for it any more. */
-  free(thing: string, key: string): void;
+  /** Whether a slot is free for the key and no other has waited longer. Otherwise the key waits and must ask again. */
+  canHold(resource: string, key: string): boolean;
+  hold(resource: string, key: string): void;
+  /** The key stops holding the resource or waiting for it. */
+  free(resource: string, key: string): void;
 };
 
-type Thing = { readonly holders: Set<string>; readonly waiting: Map<string, number> };
+type Resource = { readonly holders: Set<string>; readonly waiting: Map<string, number> };
 
-/** `most` are those that may hold one thing. */
+/** `most`: maximum number of keys that hold one resource at a time. */
 export function createHolds({ clock, most }: { readonly clock: Clock; readonly most: number }): Holds {
-  const things = new Map<string, Thing>();
+  const resources = new Map<string, Resource>();
 
-  function isFirst({ waiting }: Thing, key: string): boolean {
-    for (const [other, asked] of waiting) {
+  function isFirst({ waiting }: Resource, key: string): boolean {
+    for (const [other, askedAt] of waiting) {
       if (other === key) return true;
-      if (asked >= clock.elapsed() - FORGOTTEN_MS) return false;
+      if (askedAt >= clock.elapsed() - ABANDON_AFTER_MS) return false;
       waiting.delete(other);
     }
     return true;
   }
 
   return {
-    mayHold: (thing, key) => {
-      const known = things.get(thing);
+    canHold: (resource, key) => {
+      const known = resources.get(resource);
       if (!known || known.holders.has(key)) return true;
       if (known.holders.size < most && isFirst(known, key)) return true;
       known.waiting.set(key, clock.elapsed());
       return false;
     },
-    hold: (thing, key) => {
-      const known = things.get(thing) ?? { holders: new Set(), waiting: new Map() };
+    hold: (resource, key) => {
+      const known = resources.get(resource) ?? { holders: new Set(), waiting: new Map() };
       known.waiting.delete(key);
       known.holders.add(key);
-      things.set(thing, known);
+      resources.set(resource, known);
     },
-    free: (thing, key) => {
-      const known = things.get(thing);
+    free: (resource, key) => {
+      const known = resources.get(resource);
       known?.holders.delete(key);
       known?.waiting.delete(key);
-      if (known && known.holders.size + known.waiting.size === 0) things.delete(thing);
+      if (known && known.holders.size + known.waiting.size === 0) resources.delete(resource);
     },
   };
 }
 
-/** Does something once it can be held. */
-export async function* holding<T>(holds: Holds, thing: string, key: string, work: () => Work<T>): Work<T> {
+/** Waits until the key can hold the resource, then does the work. */
+export async function* holding<T>(holds: Holds, resource: string, key: string, work: () => Work<T>): Work<T> {
   try {
-    while (!holds.mayHold(thing, key)) yield "waiting";
-    holds.hold(thing, key);
+    while (!holds.canHold(resource, key)) yield "waiting";
+    holds.hold(resource, key);
     return yield* work();
   } finally {
-    holds.free(thing, key);
+    holds.free(resource, key);
   }
 }

@@ -1,11 +1,11 @@
-// Work that takes longer than a step of a build: it is kept from one step to the next, and given up when nobody goes on.
+// Work that takes longer than a step of a build: it is suspended between steps, and abandoned when nobody continues it.
 
 import { setTimeout as pause } from "node:timers/promises";
 import type { Clock } from "../../../modules/clock.ts";
 
-/** `step`: others may have their turn. `waiting`: it can only go on after something else has ended. */
+/** `step`: others can have their turn. `waiting`: the work can continue only after other work has ended. */
 export type Pause = "step" | "waiting";
-/** It may use the reader of its first step in all of them, each with a snapshot of its own. */
+/** The work can use the reader of its first step in all steps; each step has its own snapshot. */
 export type Work<T> = AsyncGenerator<Pause, T, undefined>;
 
 export type Advance<T> =
@@ -13,44 +13,44 @@ export type Advance<T> =
   | { readonly kind: "more"; readonly isWaiting: boolean };
 
 export type LongWork<T> = {
-  /** Goes on with the work of this key, or begins it. */
+  /** Continues the work of this key, or starts it. */
   advance(key: string, begin: () => Work<T>, isLate: () => boolean): Promise<Advance<T>>;
   has(key: string): boolean;
   abandon(key: string): Promise<void>;
-  /** Gives up what nobody has gone on with for long. */
+  /** Abandons work that nobody has continued for `ABANDON_AFTER_MS`. */
   sweep(): Promise<void>;
 };
 
-/** Longer than whoever asks again can have to wait for a turn. */
-export const FORGOTTEN_MS = 60_000;
+/** Longer than any request waits for its next turn. */
+export const ABANDON_AFTER_MS = 60_000;
 
 export function createLongWork<T>({ clock }: { readonly clock: Clock }): LongWork<T> {
-  const underWay = new Map<string, { readonly work: Work<T>; used: number }>();
+  const inProgress = new Map<string, { readonly work: Work<T>; usedAt: number }>();
   const abandon = async (key: string): Promise<void> => {
-    const known = underWay.get(key);
-    underWay.delete(key);
-    // What it holds, it lets go of in its `finally`; there is no result any more.
+    const known = inProgress.get(key);
+    inProgress.delete(key);
+    // The work releases what it holds in its `finally`; it has no result.
     await known?.work[Symbol.asyncDispose]();
   };
   return {
     advance: async (key, begin, isLate) => {
-      const known = underWay.get(key) ?? { work: begin(), used: 0 };
-      known.used = clock.elapsed();
-      underWay.set(key, known);
+      const known = inProgress.get(key) ?? { work: begin(), usedAt: 0 };
+      known.usedAt = clock.elapsed();
+      inProgress.set(key, known);
       try {
         const outcome = await advance(known.work, isLate);
-        if (outcome.kind === "done") underWay.delete(key);
+        if (outcome.kind === "done") inProgress.delete(key);
         return outcome;
       } catch (error) {
-        underWay.delete(key);
+        inProgress.delete(key);
         throw error;
       }
     },
-    has: (key) => underWay.has(key),
+    has: (key) => inProgress.has(key),
     abandon,
     sweep: async () => {
-      const before = clock.elapsed() - FORGOTTEN_MS;
-      for (const [key, { used }] of underWay) if (used < before) await abandon(key);
+      const before = clock.elapsed() - ABANDON_AFTER_MS;
+      for (const [key, { usedAt }] of inProgress) if (usedAt < before) await abandon(key);
     },
   };
 }
@@ -64,7 +64,7 @@ export async function advance<T>(work: Work<T>, isLate: () => boolean): Promise<
   }
 }
 
-/** To the end, without a turn for others. */
+/** Runs the work to its end, without turns for others. */
 export async function finish<T>(work: Work<T>): Promise<T> {
   for (;;) {
     const outcome = await advance(work, () => false);

@@ -1,33 +1,33 @@
-// Whose step of a build is next: the channel that has used the thread least lately, so that those with much to build hold
-// another for one step at most, however many they are.
+// Decides whose build step is next: that of the channel with the least recent use of the thread. Channels with much to
+// build therefore delay another channel by one step at most, however many they are.
 
 import { unavailable } from "../../../errors.ts";
 import { createLru } from "../../../modules/lru.ts";
 import type { Step } from "../../../modules/mutex.ts";
 
 export type Turns = {
-  /** Does `work` alone. Errors: `unavailable` when too many wait; what `work` throws. */
+  /** Runs `work` exclusively. Errors: `unavailable` when too many wait; the errors of `work`. */
   run<T>(channelId: number, step: Step, work: () => Promise<T>): Promise<T>;
 };
 
 export type TurnsParts = {
-  /** How many may wait, of one channel and of all. */
+  /** How many steps can wait: of one channel, and of all. */
   readonly ofOne: number;
   readonly ofAll: number;
-  /** Milliseconds, never going back. */
+  /** Monotonic time in milliseconds. */
   readonly now: () => number;
 };
 
 type Waiters = Record<Step, Set<() => void>> & { last: Step };
 
-/** What a channel has used counts half after this time. */
+/** The use of a channel counts half after this time. */
 const HALF_LIFE_MS = 10_000;
-/** What is less is the same as nothing: then turns go round. */
+/** Less use counts as none: such channels take turns round-robin. */
 const LEAST_MS = 1;
 const REMEMBERED = 1000;
 
 export function createTurns({ ofOne, ofAll, now }: TurnsParts): Turns {
-  // A Map keeps the order of insertion: of channels that have used the same, the one whose turn is longest ago is next.
+  // A Map keeps insertion order: of channels with equal use, the one whose turn is longest ago is next.
   const channels = new Map<number, Waiters>();
   const usage = createUsage(now);
   let isTaken = false;
@@ -39,12 +39,12 @@ export function createTurns({ ofOne, ofAll, now }: TurnsParts): Turns {
       return;
     }
     const waiters = channels.get(channelId) ?? { first: new Set(), further: new Set(), last: "further" };
-    // What has begun goes on: it is the newcomers that are told to come back.
+    // Builds in progress always continue: only new requests are refused.
     if (step === "first" && (waiting >= ofAll || waiters.first.size + waiters.further.size >= ofOne))
-      throw unavailable("Too many requests wait for their turn. Try again in a moment.", 5);
+      throw unavailable("Too many requests are waiting. Retry in a few seconds.", 5);
     channels.set(channelId, waiters);
     waiting += 1;
-    // The turn is handed over, so a newcomer cannot slip in between.
+    // `leave` hands the turn over directly, so a new request cannot take it in between.
     await new Promise<void>((resolve) => void waiters[step].add(resolve));
   }
 
@@ -69,32 +69,32 @@ export function createTurns({ ofOne, ofAll, now }: TurnsParts): Turns {
   return {
     run: async (channelId, step, work) => {
       await enter(channelId, step);
-      const began = now();
+      const startedAt = now();
       try {
         return await work();
       } finally {
-        usage.add(channelId, now() - began);
+        usage.add(channelId, now() - startedAt);
         leave();
       }
     },
   };
 }
 
-/** Milliseconds that channels have used lately. */
+/** Recent use of the thread by each channel, in milliseconds. */
 function createUsage(now: () => number) {
-  const kept = createLru<number, { readonly ms: number; readonly at: number }>({ maxEntries: REMEMBERED });
+  const usages = createLru<number, { readonly ms: number; readonly at: number }>({ maxEntries: REMEMBERED });
   const of = (channelId: number): number => {
-    const known = kept.get(channelId);
+    const known = usages.get(channelId);
     const ms = known ? known.ms * 2 ** ((known.at - now()) / HALF_LIFE_MS) : 0;
     return ms < LEAST_MS ? 0 : ms;
   };
   return {
     of,
-    add: (channelId: number, ms: number): void => kept.set(channelId, { ms: of(channelId) + ms, at: now() }),
+    add: (channelId: number, ms: number): void => usages.set(channelId, { ms: of(channelId) + ms, at: now() }),
   };
 }
 
-/** Within a channel those who have just come and those who go on take turns. */
+/** Within a channel, first steps and further steps alternate. */
 function takeNext(waiters: Waiters): (() => void) | undefined {
   const other = waiters.last === "first" ? "further" : "first";
   const step = waiters[other].size > 0 ? other : waiters.last;

@@ -9,7 +9,7 @@ function read(text: string): { about: Record<string, unknown>; findings: Finding
   return { about, findings: findings.list() };
 }
 
-test("keeps what it is given, as it is", () => {
+test("about.json keeps its values unchanged", () => {
   const text = '{"__proto__":{"polluted":1},"home":"javascript:alert(1)","summary":"<b>\\u202ex\\u200b","tags":["a"]}';
   const { about, findings } = read(text);
   expect(findings).toEqual([]);
@@ -30,7 +30,7 @@ test.each([
     JSON.stringify(Object.fromEntries(Array.from({ length: 10_001 }, (_, i) => [`k${i}`, 1]))),
     "json-limit",
   ],
-])("takes %s as no metadata, with a warning", (_, text, rule) => {
+])("about.json that holds %s counts as no metadata, with a warning", (_, text, rule) => {
   const { about, findings } = read(text);
   expect(Object.keys(about)).toEqual([]);
   expect(findings.map((finding) => [finding.level, finding.rule])).toEqual([["warning", rule]]);
@@ -44,7 +44,7 @@ test.each([
   ["half a surrogate pair", '{"x":"\\ud800"}', "json-encoding"],
   ["a byte order mark", "\ufeff{}", "json-encoding"],
   ["100,000 levels", "[".repeat(100_000), "json-depth"],
-])("refuses %s", (_, text, rule) => {
+])("about.json with %s is refused", (_, text, rule) => {
   const { findings } = read(text);
   expect(findings.map((finding) => [finding.level, finding.rule])).toEqual([["refused", rule]]);
 });

@@ -5,6 +5,7 @@ import * as fc from "fast-check";
 import { createFindings, type Finding } from "../../../../src/modules/conda/findings.ts";
 import { identify, readIndex, type IndexJson } from "../../../../src/modules/conda/info/index.ts";
 import { canonicalRecord } from "../../../../src/modules/conda/record.ts";
+import { namedRows } from "../../../support/case-name.ts";
 
 const GOOD = {
   build: "h1_3",
@@ -18,7 +19,7 @@ const GOOD = {
 
 type Read = { index: IndexJson | undefined; findings: Finding[] };
 
-/** Keys set to undefined are left out; a text is taken as the file itself. */
+/** Keys set to undefined are left out; a text is the complete file. */
 function read(changes: object | string, now?: number): Read {
   const text = typeof changes === "string" ? changes : JSON.stringify({ ...GOOD, ...changes });
   return readBytes(new TextEncoder().encode(text), now);
@@ -32,13 +33,13 @@ function readBytes(bytes: Uint8Array, now?: number): Read {
 
 const rulesOf = ({ findings }: Read): string[] => findings.map(({ level, rule }) => `${level} ${rule}`);
 
-test("takes a good package without a finding and changes nothing", () => {
+test("index.json of a good package gives no finding and is unchanged", () => {
   const { index, findings } = read({});
   expect(findings).toEqual([]);
   expect(canonicalRecord(index ?? {})).toBe(JSON.stringify(GOOD));
 });
 
-test("keeps what it does not know, and no prototype", () => {
+test("index.json keeps unknown keys, and no prototype", () => {
   const text = JSON.stringify(GOOD).replace("{", '{"__proto__":{"polluted":1},"constructor":[null],"app":{"x":1},');
   const { index, findings } = read(text);
   expect(findings).toEqual([]);
@@ -48,7 +49,7 @@ test("keeps what it does not know, and no prototype", () => {
   expect(canonicalRecord(index ?? {})).toContain('"__proto__":{"polluted":1},"app":{"x":1},"build":"h1_3"');
 });
 
-describe("refuses", () => {
+describe("index.json", () => {
   const refused: [what: string, changes: object | string, rule: string][] = [
     ["a name that is missing", { name: undefined }, "index-name"],
     ["a name in capitals", { name: "NumPy" }, "index-name"],
@@ -120,7 +121,7 @@ describe("refuses", () => {
     ["1,001 keys", Object.fromEntries(Array.from({ length: 1001 }, (_, i) => [`k${i}`, 1])), "json-limit"],
   ];
 
-  test.each(refused)("%s", (_, changes, rule) => {
+  test.each(refused)("is refused for %s", (_, changes, rule) => {
     const result = read(changes);
     expect(result.index).toBeUndefined();
     expect(rulesOf(result)).toEqual([`refused ${rule}`]);
@@ -131,13 +132,13 @@ describe("refuses", () => {
     }
   });
 
-  test("bytes that are no UTF-8", () => {
+  test("is refused for bytes that are no UTF-8", () => {
     const bytes = new TextEncoder().encode(JSON.stringify(GOOD));
     bytes[bytes.indexOf("h".charCodeAt(0))] = 0xff;
     expect(rulesOf(readBytes(bytes))).toEqual(["refused json-encoding"]);
   });
 
-  test("with all that is wrong at once", () => {
+  test("is refused with all problems at once", () => {
     expect(rulesOf(read({ name: "A", version: 1, depends: "x", subdir: "?" }))).toEqual([
       "refused index-name",
       "refused index-version",
@@ -147,7 +148,7 @@ describe("refuses", () => {
   });
 });
 
-describe("takes with a warning", () => {
+describe("index.json", () => {
   const warned: [what: string, changes: object, rule: string, kept: object][] = [
     ["no build number", { build_number: undefined }, "index-build-number", { build_number: 0 }],
     ["a build number of null", { build_number: null }, "index-build-number", { build_number: 0 }],
@@ -172,14 +173,14 @@ describe("takes with a warning", () => {
     ],
   ];
 
-  test.each(warned)("%s", (_, changes, rule, kept) => {
+  test.each(warned)("is accepted with a warning for %s", (_, changes, rule, kept) => {
     const result = read(changes);
     expect(rulesOf(result)).toEqual([`warning ${rule}`]);
     expect(JSON.parse(canonicalRecord(result.index ?? {}))).toMatchObject(kept);
   });
 
   test.each([{}, { platform: "linux" }, { platform: null, arch: null }, { platform: "..", arch: "/x" }])(
-    "no subdir when nothing says it: %j",
+    "is accepted with a warning for no subdir when nothing implies it: %j",
     (changes) => {
       const result = read({ ...changes, subdir: undefined });
       expect(rulesOf(result)).toEqual(["warning index-subdir"]);
@@ -187,7 +188,7 @@ describe("takes with a warning", () => {
     },
   );
 
-  test("a timestamp after now", () => {
+  test("is accepted with a warning for a timestamp in the future", () => {
     const now = 1_700_000_000_000;
     expect(rulesOf(read({ timestamp: now }, now))).toEqual([]);
     expect(rulesOf(read({ timestamp: now + 1 }, now))).toEqual(["warning index-timestamp"]);
@@ -197,22 +198,24 @@ describe("takes with a warning", () => {
   });
 });
 
-describe("takes without a word", () => {
-  test.each([
-    [{ track_features: "a b" }, '"track_features":"a b"'],
-    [{ track_features: ["a", "b"] }, '"track_features":["a","b"]'],
-    [{ license: null, arch: null, platform: null }, '"license":null'],
-    [{ noarch: "python" }, '"noarch":"python"'],
-    [{ subdir: "weird-1" }, '"subdir":"weird-1"'],
-    [{ timestamp: 0 }, '"timestamp":0'],
-    [{ timestamp: 1_500_000_000 }, '"timestamp":1500000000'],
-    [{ constrains: ["a <2", "b[version='>=1']"] }, '"constrains":["a <2","b[version=\'>=1\']"]'],
-    [{ depends: ["a*".repeat(2000)] }, '"depends":["a*a*'],
-    [{ depends: Array.from({ length: 1000 }, () => "a") }, '"depends":["a","a"'],
-    [{ python_site_packages_path: "lib/python3.13t/site-packages" }, '"lib/python3.13t/site-packages"'],
-    [{ purls: ["pkg:pypi/requests@2.0"] }, '"pkg:pypi/requests@2.0"'],
-    [{ extra_depends: { test: ["pytest"] } }, '{"test":["pytest"]}'],
-  ])("%#: %j", (changes, text) => {
+describe("index.json", () => {
+  test.each(
+    namedRows<[changes: object, text: string]>([
+      [{ track_features: "a b" }, '"track_features":"a b"'],
+      [{ track_features: ["a", "b"] }, '"track_features":["a","b"]'],
+      [{ license: null, arch: null, platform: null }, '"license":null'],
+      [{ noarch: "python" }, '"noarch":"python"'],
+      [{ subdir: "weird-1" }, '"subdir":"weird-1"'],
+      [{ timestamp: 0 }, '"timestamp":0'],
+      [{ timestamp: 1_500_000_000 }, '"timestamp":1500000000'],
+      [{ constrains: ["a <2", "b[version='>=1']"] }, '"constrains":["a <2","b[version=\'>=1\']"]'],
+      [{ depends: ["a*".repeat(2000)] }, '"depends":["a*a*'],
+      [{ depends: Array.from({ length: 1000 }, () => "a") }, '"depends":["a","a"'],
+      [{ python_site_packages_path: "lib/python3.13t/site-packages" }, '"lib/python3.13t/site-packages"'],
+      [{ purls: ["pkg:pypi/requests@2.0"] }, '"pkg:pypi/requests@2.0"'],
+      [{ extra_depends: { test: ["pytest"] } }, '{"test":["pytest"]}'],
+    ]),
+  )("is accepted without a finding with %s", (_, changes, text) => {
     const { index, findings } = read(changes);
     expect(findings).toEqual([]);
     expect(canonicalRecord(index ?? {})).toContain(text);
@@ -227,13 +230,13 @@ describe("takes without a word", () => {
     { noarch: "" },
     { timestamp: null },
     { legacy_bz2_size: null },
-  ])("but leaves out %j, which breaks some client", (changes) => {
+  ])("is accepted without %j, which breaks some client", (changes) => {
     const { index, findings } = read({ timestamp: undefined, ...changes });
     expect(findings).toEqual([]);
     for (const key of Object.keys(changes)) expect(canonicalRecord(index ?? {})).not.toContain(`"${key}"`);
   });
 
-  test.each(["constructor", "valueof", "123", "t"])("a package named %s", (name) => {
+  test.each(["constructor", "valueof", "123", "t"])("is accepted for a package named %s", (name) => {
     expect(read({ name }).index?.name).toBe(name);
   });
 });
@@ -243,8 +246,8 @@ function identityOf(changes: object): unknown {
   return index === undefined ? undefined : identify(index, "conda", createFindings());
 }
 
-describe("the identity", () => {
-  test("is made of the metadata", () => {
+describe("the identity in index.json", () => {
+  test("is built from the metadata", () => {
     expect(identityOf({})).toEqual({
       name: "a-b",
       version: "1.0",
@@ -276,7 +279,7 @@ describe("the identity", () => {
   });
 });
 
-test("accepts nothing that rattler cannot read as a record", () => {
+test("index.json that rattler cannot read as a record is never accepted", () => {
   const odd = fc.constantFrom<unknown>(
     null,
     true,

@@ -23,7 +23,7 @@ test.each([
   "c++filt = a:b",
   "tool = pkg-x.mod:func [extra1, extra-2]",
   "öffnen = paket.größe:start",
-])("takes %s", (entryPoint) => {
+])("the entry point %s is accepted", (entryPoint) => {
   expect(withEntryPoints(entryPoint)).toEqual({ entryPoints: [entryPoint], findings: [] });
 });
 
@@ -48,12 +48,12 @@ test.each([
   "~a = b:c",
   "a\u202eb = c:d",
   "a\u2028b = c:d",
-])("refuses %j", (entryPoint) => {
+])("the entry point %j is refused", (entryPoint) => {
   const { findings } = withEntryPoints("good = a:b", entryPoint);
   expect(findings.filter(({ level }) => level === "refused").length).toBe(1);
 });
 
-test.each([[1], [null], [["a = b:c"]], [{ a: 1 }]])("refuses %j in the list", (item) => {
+test.each([[1], [null], [["a = b:c"]], [{ a: 1 }]])("an entry point list with %j is refused", (item) => {
   expect(rulesOf(withEntryPoints(item).findings)).toEqual(["refused link-entry-point"]);
 });
 
@@ -70,7 +70,7 @@ test.each([
   "-x = a:b",
   "a = b c:d",
   "a b = c:d",
-])("leaves out %j, with a warning", (entryPoint) => {
+])("the entry point %j is skipped with a warning", (entryPoint) => {
   const { entryPoints, findings } = withEntryPoints("good = a:b", entryPoint);
   expect(entryPoints).toEqual(["good = a:b"]);
   expect(rulesOf(findings)).toEqual(["warning link-entry-point"]);
@@ -80,7 +80,7 @@ test.each([
   [{ noarch: { type: "generic" }, package_metadata_version: 1 }],
   [{ package_metadata_version: 1 }],
   [{ noarch: { type: "python", entry_points: null } }],
-])("finds no entry points in %j", (content) => {
+])("link.json with %j has no entry points", (content) => {
   expect(read(content)).toEqual({ entryPoints: [], findings: [] });
 });
 
@@ -90,13 +90,13 @@ test.each([
   ["noarch as text", { noarch: "python" }, "warning link-shape"],
   ["no JSON", "x", "warning json-syntax"],
   ["a key twice", '{"noarch":{},"noarch":{"entry_points":["a/b = c:d"]}}', "refused json-duplicate-key"],
-])("does not use a file with %s", (_, content, rule) => {
+])("link.json with %s is ignored", (_, content, rule) => {
   const { entryPoints, findings } = read(content);
   expect(entryPoints).toBeUndefined();
   expect(rulesOf(findings)).toEqual([rule]);
 });
 
-test("answers at once for entry points made to be slow", () => {
+test("entry points built to be slow are checked at once", () => {
   const started = performance.now();
   for (const text of [
     " ".repeat(1000),

@@ -24,7 +24,7 @@ const readEntries = (paths: unknown): Read => read({ paths, paths_version: 1 });
 const flagsOf = (...entries: object[]): readonly string[] => readEntries(entries).flags;
 const rulesOf = (findings: Finding[]): string[] => findings.map(({ level, rule }) => `${level} ${rule}`);
 
-test("reads every kind of entry", () => {
+test("paths.json is read with every kind of entry", () => {
   const { entries, findings } = readEntries([
     FILE,
     { ...FILE, _path: "bin/x", file_mode: "text", prefix_placeholder: "/opt/p", no_link: true },
@@ -44,26 +44,29 @@ test("reads every kind of entry", () => {
   ]);
 });
 
-test("tells the flags that follow from prefixes", () => {
+test("paths.json sets the flags that follow from prefixes", () => {
   const entry = (file_mode: string): object => ({ ...FILE, _path: file_mode, file_mode, prefix_placeholder: "/p" });
   expect(flagsOf(FILE)).toEqual([]);
   expect(flagsOf(entry("text"))).toEqual(["text-prefix"]);
   expect(flagsOf(entry("text"), entry("binary"))).toEqual(["binary-prefix", "text-prefix"]);
 });
 
-describe("paths that lead out of the package", () => {
+describe("paths.json", () => {
   const OUTSIDE = ["../x", "a/../../x", "..", "/etc/passwd", "\\x", "C:/x", "c:x", "a\\..\\x", "", "a\nb", "a\u0085b"];
 
-  test.each(OUTSIDE)("refuses %j", (path) => {
+  test.each(OUTSIDE)("is refused for the path %j", (path) => {
     const { entries, findings } = readEntries([FILE, { ...FILE, _path: path }]);
     expect(entries).toBeUndefined();
     expect(rulesOf(findings)).toEqual(["refused paths-outside"]);
     expect(isInnerPath(path)).toBe(false);
   });
 
-  test.each(["a", "..a", "a..", "a/...", "share/man/man3/A::B.3", "lib/systemd/x\\x2dy", "é"])("takes %j", (path) => {
-    expect(readEntries([{ ...FILE, _path: path }]).findings).toEqual([]);
-  });
+  test.each(["a", "..a", "a..", "a/...", "share/man/man3/A::B.3", "lib/systemd/x\\x2dy", "é"])(
+    "is accepted with the path %j",
+    (path) => {
+      expect(readEntries([{ ...FILE, _path: path }]).findings).toEqual([]);
+    },
+  );
 });
 
 test.each([
@@ -75,7 +78,7 @@ test.each([
   ["an unknown kind", [{ ...FILE, path_type: "x" }], 1],
   ["an unknown mode", [{ ...FILE, file_mode: "x" }], 1],
   ["the same path twice", [FILE, FILE], 1],
-])("warns once of entries with %s", (_, entries, kept) => {
+])("paths.json gives one warning for entries with %s", (_, entries, kept) => {
   const { entries: taken, findings } = readEntries(entries);
   expect(rulesOf(findings)).toEqual(["warning paths-entry"]);
   expect(taken?.length).toBe(kept);
@@ -90,19 +93,19 @@ test.each([
   ["a path of 5,000 characters", { paths: [{ _path: "a".repeat(5000) }], paths_version: 1 }, "warning json-limit"],
   ["a key twice", '{"paths":[],"paths":[],"paths_version":1}', "refused json-duplicate-key"],
   ["a size of 1e999", '{"paths":[{"size_in_bytes":1e999}],"paths_version":1}', "refused json-number"],
-])("does not use a file with %s", (_, content, rule) => {
+])("paths.json with %s is ignored", (_, content, rule) => {
   const { entries, findings } = read(content);
   expect(entries).toBeUndefined();
   expect(rulesOf(findings)).toEqual([rule]);
 });
 
-test("reads the entries wherever they stand, and the version behind them", () => {
+test("paths.json is read with its entries in any position and the version behind them", () => {
   const text = JSON.stringify({ x: [1], paths: [FILE], paths_version: 1 });
   expect(read(text).entries?.length).toBe(1);
   expect(read(text.replace('"paths_version":1', '"paths_version":2')).entries).toBeUndefined();
 });
 
-test("counts the entries from the first to the last", () => {
+test("the entries of paths.json are counted from first to last", () => {
   const { findings } = readEntries([FILE, { ...FILE, _path: "b" }, 1, 2]);
   expect(findings).toMatchObject([{ path: "entry 2", message: expect.stringContaining("2 entries") }]);
 });
@@ -110,13 +113,13 @@ test("counts the entries from the first to the last", () => {
 test.each([
   ["around the entries", { x: Array.from({ length: 1001 }, () => ({})), paths: [], paths_version: 1 }],
   ["in an entry", { paths: [{ ...FILE, x: Array.from({ length: 1001 }, () => ({})) }], paths_version: 1 }],
-])("does not hold many values %s", (_, content) => {
+])("paths.json with many values %s is read in little memory", (_, content) => {
   const { entries, findings } = read(content);
   expect(entries).toBeUndefined();
   expect(rulesOf(findings)).toEqual(["warning json-limit"]);
 });
 
-test("reads 100,000 entries within a second", () => {
+test("paths.json of 100,000 entries is read within a second", () => {
   const entries = Array.from({ length: 100_000 }, (_, i) => ({
     ...FILE,
     _path: `lib/python3.12/site-packages/x/${i}.py`,

@@ -27,13 +27,13 @@ test.each([
     },
     { noarch: ["n"], strong: ["s"], strong_constrains: ["sc"], weak: ["w"], weak_constrains: ["wc"] },
   ],
-])("reads %j", (content, expected) => {
+])("run exports are read from %j", (content, expected) => {
   const { runExports, findings } = read(content);
   expect(runExports).toEqual(expected);
   expect(findings).toEqual([]);
 });
 
-test("has the same order whatever the file's", () => {
+test("run exports have one order for any order in the file", () => {
   const one = read({ weak: ["w"], strong: ["s"] }).runExports;
   const other = read({ strong: ["s"], weak: ["w"] }).runExports;
   expect(JSON.stringify(one)).toBe(JSON.stringify(other));
@@ -48,7 +48,7 @@ test.each([
   ["1,001 entries", Array.from({ length: 1001 }, () => "a"), {}, "run-exports-specs"],
   ["text alone", '"a"', {}, "run-exports-shape"],
   ["no JSON", "{", {}, "json-syntax"],
-])("leaves out %s, with a warning", (_, content, expected, rule) => {
+])("run exports skip %s, with a warning", (_, content, expected, rule) => {
   const { runExports, findings } = read(content);
   expect(runExports).toEqual(expected);
   expect(findings.map((finding) => [finding.level, finding.rule])).toEqual([["warning", rule]]);
@@ -57,6 +57,6 @@ test.each([
 test.each([
   ["a kind twice", '{"weak":[],"weak":["a"]}', "json-duplicate-key"],
   ["half a surrogate pair", '["\\ud800"]', "json-encoding"],
-])("refuses %s", (_, content, rule) => {
+])("run exports with %s are refused", (_, content, rule) => {
   expect(read(content).findings.map((finding) => [finding.level, finding.rule])).toEqual([["refused", rule]]);
 });

@@ -1,4 +1,4 @@
-// The check of documents finds what is wrong in one that somebody else has made.
+// The check of documents finds the errors of a document that another program built.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
@@ -45,7 +45,7 @@ afterAll(async () => {
   await server.close();
 });
 
-/** An entry of a name, so that a change has something to change. */
+/** An entry of a name, so that a change has something to modify. */
 function entryOf(entries: Entries, fileName: string): Record<string, unknown> {
   const entry = entries[fileName];
   if (!entry) throw new Error(`${fileName} is not there`);
@@ -55,7 +55,7 @@ function entryOf(entries: Entries, fileName: string): Record<string, unknown> {
 const FIRST = "pkg-1-1.1-0.conda";
 const EXPORTING = "pkg-3-1.3-0.conda";
 
-describe("a repodata.json", () => {
+describe("the check of a repodata.json", () => {
   const complaintsOf = (text: string): Promise<string[]> =>
     snapshots.snapshot(async (reader) => {
       const complaints: string[] = [];
@@ -67,90 +67,84 @@ describe("a repodata.json", () => {
       return complaints;
     });
 
-  test("that the server made is right", async () => {
+  test("accepts the one that the server built", async () => {
     expect(await complaintsOf(repodata)).toEqual([]);
   });
 
   const CHANGES: Readonly<Record<string, readonly [(document: Document) => void, string]>> = {
-    "without an entry": [({ "packages.conda": map }) => delete map[FIRST], `I-6 ${FIRST} is left out`],
-    "without its last entry": [({ v3 }) => delete v3.conda["later-1-0"], "I-6 later-1-0.conda is left out"],
+    "without an entry": [({ "packages.conda": map }) => delete map[FIRST], `I-6 ${FIRST} is missing`],
+    "without its last entry": [({ v3 }) => delete v3.conda["later-1-0"], "I-6 later-1-0.conda is missing"],
     "without an old entry": [
       ({ packages }) => delete packages["pkg-0-1.0-0.tar.bz2"],
-      "I-6 pkg-0-1.0-0.tar.bz2 is left",
+      "I-6 pkg-0-1.0-0.tar.bz2 is miss",
     ],
     "with an entry of no file": [
       ({ v3, "packages.conda": map }) => (v3.conda["z-1-0"] = entryOf(map, FIRST)),
-      "I-6 z-1-0.conda is listed, and is no active file",
+      "I-6 z-1-0.conda is listed but is not an active file",
     ],
     "with another dependency": [
       ({ "packages.conda": map }) => (entryOf(map, FIRST).depends = []),
-      `I-6 the entry of ${FIRST} is not what its record says`,
+      `I-6 the entry of ${FIRST} differs from its record`,
     ],
     "with another time": [
       ({ "packages.conda": map }) => (entryOf(map, FIRST).indexed_timestamp = 1),
-      `I-6 the entry of ${FIRST} is not what its record says`,
+      `I-6 the entry of ${FIRST} differs from its record`,
     ],
-    "with a key more": [
+    "with an extra key": [
       ({ "packages.conda": map }) => (entryOf(map, FIRST).fn = FIRST),
-      `I-6 the entry of ${FIRST} is not what its record says`,
+      `I-6 the entry of ${FIRST} differs from its record`,
     ],
     "without run exports": [
       ({ "packages.conda": map }) => delete entryOf(map, EXPORTING).run_exports,
-      `I-6 the entry of ${EXPORTING} is not what its record says`,
+      `I-6 the entry of ${EXPORTING} differs from its record`,
     ],
     "with another md5": [
       ({ "packages.conda": map }) => (entryOf(map, FIRST).md5 = "0".repeat(32)),
-      `I-7 the entry of ${FIRST} has another md5 than its blob`,
+      `I-7 the entry of ${FIRST} has a different md5 than its blob`,
     ],
     "with another sha256": [
       ({ "packages.conda": map }) => (entryOf(map, FIRST).sha256 = "0".repeat(64)),
-      `I-7 the entry of ${FIRST} has another sha256 than its blob`,
+      `I-7 the entry of ${FIRST} has a different sha256 than its blob`,
     ],
     "with another size": [
       ({ "packages.conda": map }) => (entryOf(map, FIRST).size = "12"),
-      `I-7 the entry of ${FIRST} has another size than its blob`,
+      `I-7 the entry of ${FIRST} has a different size than its blob`,
     ],
     "with an entry that is no object": [
       ({ "packages.conda": map }) => (map[FIRST] = [] as never),
-      `I-6 the entry of ${FIRST} is no`,
+      `I-6 the entry of ${FIRST} is not an`,
     ],
-    "of another subdir": [({ info }) => (info.subdir = "linux-64"), "I-6 it does not say that its subdir is noarch"],
-    "that forgets a yanked file": [
-      (document) => (document.removed = []),
-      `I-6 ${YANKED} is yanked, and not in the list`,
-    ],
-    "that tells of a quarantined file": [
+    "of another subdir": [({ info }) => (info.subdir = "linux-64"), "I-6 info.subdir is not noarch"],
+    "that omits a yanked file": [(document) => (document.removed = []), `I-6 ${YANKED} is yanked but not in removed`],
+    "that lists a quarantined file": [
       (document) => (document.removed = [YANKED, QUARANTINED]),
-      `I-6 ${QUARANTINED} is listed as yanked, and is not`,
+      `I-6 ${QUARANTINED} is in removed but not yanked`,
     ],
-    "whose list of yanked files is a map": [
-      (document) => (document.removed = {}),
-      "I-6 it has no list of removed files",
-    ],
+    "whose list of yanked files is a map": [(document) => (document.removed = {}), "I-6 removed is not a list"],
   };
-  test.each(Object.keys(CHANGES))("%s is not", async (name) => {
+  test.each(Object.keys(CHANGES))("refuses one %s", async (name) => {
     const [change, complaint] = CHANGES[name] ?? [() => undefined, ""];
     const document = JSON.parse(repodata) as Document;
     change(document);
     expect((await complaintsOf(JSON.stringify(document)))[0]).toStartWith(complaint);
   });
 
-  test("that lists a yanked or a quarantined file, or one twice, is not", async () => {
+  test("refuses one that lists a yanked or a quarantined file, or one file twice", async () => {
     for (const fileName of [YANKED, QUARANTINED]) {
       const broken = repodata.replace('"extra-3-0.conda":{', `"${fileName}":{},"extra-3-0.conda":{`);
-      expect(await complaintsOf(broken)).toEqual([`I-6 ${fileName} is listed, and is no active file`]);
+      expect(await complaintsOf(broken)).toEqual([`I-6 ${fileName} is listed but is not an active file`]);
     }
     const twice = repodata.replace('"extra-3-0.conda":{', '"extra-3-0.conda":{},"extra-3-0.conda":{');
-    expect(await complaintsOf(twice)).toContain("I-6 extra-3-0.conda is listed, and is no active file");
+    expect(await complaintsOf(twice)).toContain("I-6 extra-3-0.conda is listed but is not an active file");
   });
 
-  test("that is cut off cannot be read", async () => {
+  test("fails on a truncated one", async () => {
     const reading = complaintsOf(repodata.slice(0, -1)).catch((error: unknown) => error);
     expect(await reading).toBeInstanceOf(SyntaxError);
   });
 });
 
-describe("a shard index", () => {
+describe("the check of a shard index", () => {
   const complaintsOf = (bytes: Uint8Array, shards: ReadonlyMap<string, Uint8Array> = new Map()): Promise<string[]> =>
     snapshots.snapshot(async (reader) => {
       const complaints: string[] = [];
@@ -171,53 +165,50 @@ describe("a shard index", () => {
     return encode(document);
   };
 
-  test("that the server made is right", async () => {
+  test("accepts the one that the server built", async () => {
     expect(await complaintsOf(catalogue)).toEqual([]);
   });
 
   const CHANGES: Readonly<Record<string, readonly [(document: Catalogue) => void, string]>> = {
-    "without a name": [({ shards }) => delete shards.extra, "I-6 extra is left out"],
-    "with a name of no file": [({ shards }) => (shards.ghost = shards.extra), "I-6 ghost is named, and has no file"],
+    "without a name": [({ shards }) => delete shards.extra, "I-6 extra is missing"],
+    "with a name of no file": [({ shards }) => (shards.ghost = shards.extra), "I-6 ghost is listed but has no file"],
     "with a hash as text": [({ shards }) => (shards.extra = "00"), "I-6 the hash of extra is not bytes"],
     "with the hash of no shard": [
       ({ shards }) => (shards.extra = new Uint8Array(32)),
-      "I-6 the shard of extra: there is no 00",
+      `I-6 the shard of extra: blob ${"00".repeat(32)} is missing`,
     ],
     "with the shard of another name": [
       ({ shards }) => (shards.extra = shards["pkg-1"]),
-      "I-6 the shard of extra: extra-3-0.conda is left out",
+      "I-6 the shard of extra: extra-3-0.conda is missing",
     ],
-    "of another subdir": [({ info }) => (info.subdir = "win-64"), "I-6 it does not say that its subdir is noarch"],
+    "of another subdir": [({ info }) => (info.subdir = "win-64"), "I-6 info.subdir is not noarch"],
   };
-  test.each(Object.keys(CHANGES))("%s is not", async (name) => {
+  test.each(Object.keys(CHANGES))("refuses one %s", async (name) => {
     const [change, complaint] = CHANGES[name] ?? [() => undefined, ""];
     const complaints = await complaintsOf(catalogueWith(change));
     expect(complaints).toContainEqual(expect.stringContaining(complaint));
   });
 
   const SHARD_CHANGES: Readonly<Record<string, readonly [(shard: Document) => void, string]>> = {
-    "lacks an entry": [
-      ({ "packages.conda": map }) => delete map[FIRST],
-      `I-6 the shard of pkg-1: ${FIRST} is left out`,
-    ],
+    "lacks an entry": [({ "packages.conda": map }) => delete map[FIRST], `I-6 the shard of pkg-1: ${FIRST} is missing`],
     "has an entry of no file": [
       ({ packages, "packages.conda": map }) => (packages["z-1-0.tar.bz2"] = entryOf(map, FIRST)),
-      "I-6 the shard of pkg-1: z-1-0.tar.bz2 is listed, and is no active file",
+      "I-6 the shard of pkg-1: z-1-0.tar.bz2 is listed but is not an active file",
     ],
     "has a hash as text": [
       ({ "packages.conda": map }) => (entryOf(map, FIRST).md5 = "0".repeat(32)),
-      `I-7 the shard of pkg-1: the entry of ${FIRST} has another md5`,
+      `I-7 the shard of pkg-1: the entry of ${FIRST} has a different md5`,
     ],
     "has no run exports": [
       ({ "packages.conda": map }) => delete entryOf(map, FIRST).run_exports,
-      `I-6 the shard of pkg-1: the entry of ${FIRST} is not what its record says`,
+      `I-6 the shard of pkg-1: the entry of ${FIRST} differs from its record`,
     ],
-    "tells of a yanked file": [
+    "lists a yanked file": [
       (shard) => (shard.removed = ["a-1-0.conda"]),
-      "I-6 the shard of pkg-1: a-1-0.conda is listed as yanked",
+      "I-6 the shard of pkg-1: a-1-0.conda is in removed but not yanked",
     ],
   };
-  test.each(Object.keys(SHARD_CHANGES))("whose shard %s is not right", async (name) => {
+  test.each(Object.keys(SHARD_CHANGES))("refuses one whose shard %s", async (name) => {
     const [change, complaint] = SHARD_CHANGES[name] ?? [() => undefined, ""];
     const hash = Buffer.from((decode(catalogue) as { shards: Record<string, Uint8Array> }).shards["pkg-1"] ?? "");
     const shard = decode(decompress(readFileSync(join(shardFolder, hash.toString("hex"))))) as Document;
@@ -227,8 +218,8 @@ describe("a shard index", () => {
     const changed = catalogueWith(({ shards }) => (shards["pkg-1"] = new Uint8Array(digest)));
     const complaints = await complaintsOf(changed, new Map([[digest.toString("hex"), bytes]]));
     expect(complaints).toContainEqual(expect.stringContaining(complaint));
-    // Bytes under a name that is not their hash are wrong whatever they say.
+    // Bytes under a name that is not their hash are wrong whatever they contain.
     const wrong = await complaintsOf(catalogue, new Map([[hash.toString("hex"), bytes]]));
-    expect(wrong).toEqual([expect.stringContaining("I-7 the shard of pkg-1: its bytes do not have the hash")]);
+    expect(wrong).toEqual([expect.stringContaining("I-7 the shard of pkg-1: its bytes do not match the hash")]);
   });
 });

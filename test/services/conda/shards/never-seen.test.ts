@@ -1,4 +1,4 @@
-// Places that never held anything are answered on the spot: no thread works for them, and nothing is left of them.
+// Requests for channels, subdirs and shards that never existed cost nothing: no thread works, nothing is stored.
 
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
@@ -57,7 +57,7 @@ async function ask(path: string, status: number): Promise<void> {
   }
 }
 
-test("a thousand subdirs, in every document", async () => {
+test("requests for a thousand unknown subdirs, in every document, build and store nothing", async () => {
   const [builds, rows, files] = [await buildsOf(), rowsOf(), await server.storedFiles()];
   expect(builds).toContain("repodata.json");
   for (let at = 0; at < 1000; at += 1) {
@@ -71,16 +71,16 @@ test("a thousand subdirs, in every document", async () => {
   expect([await buildsOf(), rowsOf(), await server.storedFiles()]).toEqual([builds, rows, files]);
 });
 
-test("a thousand shards that never were, and only one that has gone is made again", async () => {
+test("requests for a thousand unknown shards start no job, and only a deleted shard is rebuilt", async () => {
   const spawn = (): Worker => new Worker(new URL("../../../../src/worker.ts", import.meta.url).href);
   const workers = createWorkers<ShardJobs>({ spawn, size: 1, queue: 10 });
-  const catalogues = openDerivedLookup(join(server.folder, "index.db"));
+  const shardIndexes = openDerivedLookup(join(server.folder, "index.db"));
   const blobs = createDiskStore({ root: server.folder, reserve: 0 });
   let jobs = 0;
   const shards = createShards({
     blobs,
     bodies: createBodies(),
-    catalogues,
+    shardIndexes,
     events: createEvents({ log: createLogger({ level: "error", write: () => {} }), metrics: createMetrics() }),
     workers: {
       ...workers,
@@ -103,11 +103,11 @@ test("a thousand shards that never were, and only one that has gone is made agai
     expect(found.map((shard) => shard !== undefined)).toEqual([true, true, false]);
     expect(jobs).toBeGreaterThan(0);
   } finally {
-    catalogues.close();
+    shardIndexes.close();
     workers.close();
   }
 });
 
-test("a form that is not offered is no file at all, where there is something and where there is nothing", async () => {
+test("an unsupported document form is 404, in subdirs with and without packages", async () => {
   for (const section of ["noarch", "aaaa-1"]) await ask(`/user/main/${section}/current_repodata.json.bz2`, 404);
 });

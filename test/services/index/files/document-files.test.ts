@@ -18,7 +18,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
-/** Chunks are told by their text; those in capitals have no key. */
+/** A chunk is identified by its text; one in capitals has no key. */
 function composition(hash: string, ...texts: readonly string[]): Composition {
   return {
     hash: hash.repeat(64),
@@ -43,7 +43,7 @@ async function write(...parts: Parameters<typeof composition>): Promise<string> 
   return text;
 }
 
-test("only what a document does not share with the one before is made", async () => {
+test("a document file writes only what it does not share with the one before", async () => {
   expect(await write("a", "HEAD", "x", "y", "z", "END")).toBe("<HEAD><x><y><z><END>");
   expect(made).toEqual(["HEAD", "x", "y", "z", "END"]);
   expect(await write("b", "HEAD", "new", "z", "y", "x", "END")).toBe("<HEAD><new><z><y><x><END>");
@@ -54,14 +54,14 @@ test("only what a document does not share with the one before is made", async ()
   expect(made).toEqual(["HEAD", "x", "END"]);
 });
 
-test("all is made when the file before has gone", async () => {
+test("a document file is written completely when the one before is missing", async () => {
   await write("a", "HEAD", "x");
   rmSync(join(root, "derived", FOLDER), { recursive: true });
   expect(await write("b", "HEAD", "x", "y")).toBe("<HEAD><x><y>");
   expect(made).toEqual(["HEAD", "x", "y"]);
 });
 
-test("a document that could not be written leaves the next one what was before it", async () => {
+test("a failed write of a document leaves the file before it to the next one", async () => {
   await write("a", "HEAD", "x");
   const failing: Composition = {
     ...composition("b", "HEAD", "x"),

@@ -1,8 +1,7 @@
-// `reindex` leaves sound documents alone, mends what is stored otherwise, and disturbs no server.
+// `reindex` leaves intact documents unchanged, repairs stored data that differs, and does not disturb a running server.
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { readdirSync, rmSync, statSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "../../../../src/cli/index.ts";
 import { openSnapshots } from "../../../../src/models/database.ts";
@@ -18,46 +17,29 @@ import { PLAIN_VIEW } from "../../../../src/services/index/documents.ts";
 import type { ReindexedDocument } from "../../../../src/services/index/repair/reindex.ts";
 import type { Problem } from "../../../../src/services/storage/verify.ts";
 import { bytesOf } from "../../../support/answers.ts";
-import { startTestApp, type TestApp } from "../../../support/app.ts";
 import { filesIn, repodataOf } from "../../../support/documents.ts";
 import {
-  filledFolder,
+  copiedChannel,
+  deleteIndexDatabase,
+  NO_DATABASE,
+  ONE_SEGMENT,
   publish,
   readDocuments,
   rowsOf,
   runSql,
   shardFile,
-  type FilledFolder,
 } from "../../../support/indexed-channel.ts";
+import { problemsOf } from "../../../support/problems.ts";
 
-let filled: FilledFolder;
-let sound: Map<string, string>;
-let server: TestApp;
+const channel = copiedChannel();
+const { withCopy } = channel;
 
-/** One channel is filled and read; every test has a copy of its folder. */
-beforeAll(async () => {
-  filled = await filledFolder();
-  ({ sound } = filled);
-});
-afterAll(() => filled.remove());
-
-async function withCopy(work: () => Promise<void>): Promise<void> {
-  const folder = await filled.copy();
-  server = await startTestApp({ folder });
-  try {
-    await work();
-  } finally {
-    await server.close();
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
-/** What is not as it was, by result. */
+/** The documents that reindex reports, by result. */
 async function reindex(): Promise<Record<string, string[]>> {
   const documents: ReindexedDocument[] = [];
-  const summary = await server.app.reindex({ onDocument: (document) => void documents.push(document) });
+  const summary = await channel.server.app.reindex({ onDocument: (document) => void documents.push(document) });
   expect(
-    readdirSync(join(server.folder, "tmp"), { withFileTypes: true }).filter((entry) => entry.isDirectory()),
+    readdirSync(join(channel.server.folder, "tmp"), { withFileTypes: true }).filter((entry) => entry.isDirectory()),
   ).toEqual([]);
   expect(summary.documents).toBe(documents.length);
   expect(summary.mended).toBe(documents.filter(({ result }) => result === "mended").length);
@@ -78,48 +60,45 @@ const ALL = [
   ...["linux-64", "noarch"].flatMap((section) => OF_A_SECTION.map((name) => `${section}/${name}`)),
 ];
 
-/** All that is stored of documents: rows, and files with the times of their last change. */
+/** Everything stored for documents: rows, and files with the times of their last change. */
 function storedState(): unknown {
   const tables = ["state", "segment", "segment_data", "entry", "skipped"];
   const files = ["shards", "derived"].flatMap((folder) =>
-    readdirSync(join(server.folder, folder), { recursive: true, encoding: "utf8" }).map((name) => {
-      const { size, mtimeMs } = statSync(join(server.folder, folder, name));
+    readdirSync(join(channel.server.folder, folder), { recursive: true, encoding: "utf8" }).map((name) => {
+      const { size, mtimeMs } = statSync(join(channel.server.folder, folder, name));
       return `${folder}/${name} ${size} ${mtimeMs}`;
     }),
   );
-  const revisions = rowsOf(server, "condarium.db", "SELECT revision FROM channel");
+  const revisions = rowsOf(channel.server, "condarium.db", "SELECT revision FROM channel");
   return {
-    rows: tables.map((table) => rowsOf(server, "index.db", `SELECT * FROM ${table}`)),
+    rows: tables.map((table) => rowsOf(channel.server, "index.db", `SELECT * FROM ${table}`)),
     files: files.sort(),
     revisions,
   };
 }
 
-describe("a sound channel", () => {
-  test("is left alone, to the last byte", () =>
+describe("reindex on an intact channel", () => {
+  test("changes nothing, to the last byte", () =>
     withCopy(async () => {
-      await readDocuments(server.as("user"));
+      await readDocuments(channel.server.as("user"));
       const before = storedState();
       expect(await reindex()).toEqual({ same: ALL, mended: [], unread: [] });
       expect(storedState()).toEqual(before);
     }));
 
-  test("may be newer than what is stored, or not be stored at all", () =>
+  test("accepts documents newer than the stored ones, or not stored at all", () =>
     withCopy(async () => {
-      const user = server.as("user");
+      const user = channel.server.as("user");
       await publish(user, { name: "pkg-1", version: "7" });
       await user.delete("/user/main/noarch/pkg-2-1.2-0.conda");
       expect(await reindex()).toEqual({ same: ALL, mended: [], unread: [] });
-      server.app.close();
-      for (const suffix of ["", "-wal", "-shm"]) rmSync(join(server.folder, `index.db${suffix}`), { force: true });
-      server = await startTestApp({ folder: server.folder });
+      await channel.restart(() => deleteIndexDatabase(channel.server.folder));
       expect(await reindex()).toEqual({ same: [], mended: [], unread: ALL });
-      expect(readdirSync(server.folder)).not.toContain("index.db");
+      expect(readdirSync(channel.server.folder)).not.toContain("index.db");
     }));
 });
 
 const NOARCH_REPODATA = ["noarch/repodata.json", "noarch/repodata.json.bz2", "noarch/repodata.json.zst"];
-const ONE_SEGMENT = "(SELECT min(id) FROM segment WHERE section = 'noarch' AND layout = 'repodata')";
 const OTHER_SEGMENT = "(SELECT max(id) FROM segment WHERE section = 'noarch' AND layout = 'repodata')";
 
 type Damage = { readonly damage: () => void | Promise<void>; readonly mended: readonly string[] };
@@ -128,39 +107,40 @@ const DAMAGES: Readonly<Record<string, Damage>> = {
   "a segment with the blocks of another": {
     damage: () =>
       runSql(
-        server,
+        channel.server,
         "index.db",
         `UPDATE segment_data SET blocks = (SELECT blocks FROM segment_data WHERE id = ${OTHER_SEGMENT}) WHERE id = ${ONE_SEGMENT}`,
       ),
     mended: NOARCH_REPODATA,
   },
-  "a segment that has gone": {
-    damage: () => runSql(server, "index.db", `DELETE FROM segment WHERE id = ${ONE_SEGMENT}`),
+  "a missing segment": {
+    damage: () => runSql(channel.server, "index.db", `DELETE FROM segment WHERE id = ${ONE_SEGMENT}`),
     mended: NOARCH_REPODATA,
   },
-  "a piece of bzip2 that is broken": {
-    damage: () => runSql(server, "index.db", `UPDATE segment_data SET bzip2 = x'0000' WHERE id = ${ONE_SEGMENT}`),
+  "broken bzip2 blocks": {
+    damage: () =>
+      runSql(channel.server, "index.db", `UPDATE segment_data SET bzip2 = x'0000' WHERE id = ${ONE_SEGMENT}`),
     mended: ["noarch/repodata.json.bz2"],
   },
-  "a name that has gone": {
-    damage: () => runSql(server, "index.db", "DELETE FROM entry WHERE name = 'later'"),
+  "a missing name": {
+    damage: () => runSql(channel.server, "index.db", "DELETE FROM entry WHERE name = 'later'"),
     mended: ["channeldata.json", "noarch/repodata_shards.msgpack.zst"],
   },
-  "a shard that is broken": {
+  "a broken shard": {
     damage: async () => {
-      const path = await shardFile(server, server.as("user"), "extra");
+      const path = await shardFile(channel.server, channel.server.as("user"), "extra");
       await Bun.write(path, "broken");
     },
     mended: ["noarch/repodata_shards.msgpack.zst"],
   },
-  "all shards gone": {
-    damage: () => rmSync(join(server.folder, "shards"), { recursive: true }),
+  "missing shards": {
+    damage: () => rmSync(join(channel.server.folder, "shards"), { recursive: true }),
     mended: ["linux-64/repodata_shards.msgpack.zst", "noarch/repodata_shards.msgpack.zst"],
   },
 };
 
-describe("reindex mends", () => {
-  test.each(Object.keys(DAMAGES))("%s, and says which documents", (name) =>
+describe("reindex repairs", () => {
+  test.each(Object.keys(DAMAGES))("%s, and names the documents", (name) =>
     withCopy(async () => {
       const { damage, mended } = DAMAGES[name] ?? { damage: () => {}, mended: [] };
       await damage();
@@ -170,33 +150,31 @@ describe("reindex mends", () => {
         unread: [],
       });
       expect(await reindex()).toEqual({ same: ALL, mended: [], unread: [] });
-      expect(await readDocuments(server.as("user"))).toEqual(sound);
-      const problems: Problem[] = [];
-      await server.app.verify({ level: "deep", onProblem: (problem) => void problems.push(problem) });
-      expect(problems).toEqual([]);
+      expect(await readDocuments(channel.server.as("user"))).toEqual(channel.sound);
+      expect(await problemsOf(channel.server, "deep")).toEqual([]);
     }),
   );
 
   test("what the running server has read from damaged data, in files and in memory", () =>
     withCopy(async () => {
-      const user = server.as("user");
+      const user = channel.server.as("user");
       runSql(
-        server,
+        channel.server,
         "index.db",
         "DELETE FROM segment WHERE id IN (SELECT max(id) FROM segment WHERE layout = 'repodata' GROUP BY section)",
         "DELETE FROM entry WHERE layout = 'channeldata' AND name = 'later'",
       );
       const served = await readDocuments(user);
       for (const path of ["channeldata.json", "linux-64/repodata.json", "noarch/repodata.json"])
-        expect(served.get(path)).not.toBe(sound.get(path));
+        expect(served.get(path)).not.toBe(channel.sound.get(path));
       expect((await reindex()).mended).toEqual(ALL.filter((path) => /channeldata|\/repodata\.json/.test(path)));
-      expect(await readDocuments(user)).toEqual(sound);
+      expect(await readDocuments(user)).toEqual(channel.sound);
     }));
 
-  test("a file of a document that has been changed, though what it is made of is sound", () =>
+  test("a changed document file whose source is intact", () =>
     withCopy(async () => {
-      await readDocuments(server.as("user"));
-      const folder = join(server.folder, "derived", "1");
+      await readDocuments(channel.server.as("user"));
+      const folder = join(channel.server.folder, "derived", "1");
       const files = readdirSync(folder, { recursive: true, withFileTypes: true })
         .filter((entry) => entry.isFile())
         .map(({ parentPath, name }) => join(parentPath, name));
@@ -205,31 +183,33 @@ describe("reindex mends", () => {
       const { mended } = await reindex();
       expect(mended).toContain("noarch/repodata.json");
       expect(mended).toHaveLength(files.length);
-      expect(await readDocuments(server.as("user"))).toEqual(sound);
+      expect(await readDocuments(channel.server.as("user"))).toEqual(channel.sound);
     }));
 
-  test("a file of derived data that is none", () =>
+  test("an invalid file of derived data", () =>
     withCopy(async () => {
-      server.app.close();
-      await Bun.write(join(server.folder, "index.db"), "this is no database at all".repeat(1000));
-      for (const suffix of ["-wal", "-shm"]) rmSync(join(server.folder, `index.db${suffix}`), { force: true });
-      server = await startTestApp({ folder: server.folder });
+      await channel.restart(async () => {
+        deleteIndexDatabase(channel.server.folder);
+        await Bun.write(join(channel.server.folder, "index.db"), NO_DATABASE);
+      });
       expect(await reindex()).toEqual({ same: [], mended: ["index.db"], unread: ALL });
-      expect(await readDocuments(server.as("user"))).toEqual(sound);
+      expect(await readDocuments(channel.server.as("user"))).toEqual(channel.sound);
       expect(await reindex()).toEqual({ same: ALL, mended: [], unread: [] });
     }));
 });
 
-describe("beside a server that publishes and is read", () => {
-  test("neither reindex nor the deep check finds anything, and no reader misses anything", () =>
+describe("during publishes and reads", () => {
+  test("reindex and the deep check find nothing, and no reader misses a package", () =>
     withCopy(async () => {
-      const user = server.as("user");
+      const user = channel.server.as("user");
       const over = new AbortController();
       const publishing = (async () => {
         for (let at = 0; !over.signal.aborted; at += 1) {
           const fileName = await publish(user, { name: `busy-${at % 5}`, version: `${at}`, depends: ["pkg-1"] });
           const path = NOARCH_REPODATA[at % 3] ?? "";
-          const listed = filesIn(repodataOf(path, await bytesOf(await user.get(`/user/main/${path}`))));
+          const answer = await user.get(`/user/main/${path}`);
+          expect([path, answer.status]).toEqual([path, 200]);
+          const listed = filesIn(repodataOf(path, await bytesOf(answer)));
           expect(listed).toContain(fileName);
           if (at % 4 === 3) expect((await user.delete(`/user/main/noarch/${fileName}`)).status).toBe(204);
           await Bun.sleep(5);
@@ -238,59 +218,60 @@ describe("beside a server that publishes and is read", () => {
       const problems: Problem[] = [];
       for (let round = 0; round < 2; round += 1) {
         expect((await reindex()).mended).toEqual([]);
-        await server.app.verify({ level: "deep", onProblem: (problem) => void problems.push(problem) });
+        problems.push(...(await problemsOf(channel.server, "deep")));
       }
-      // Mended while the server goes on: its own catching up must not undo it.
-      runSql(server, "index.db", "DELETE FROM entry WHERE layout = 'shards' AND name = 'native'");
+      // Repaired while the server runs: its own catch-up must not undo the repair.
+      runSql(channel.server, "index.db", "DELETE FROM entry WHERE layout = 'shards' AND name = 'native'");
       expect((await reindex()).mended).toEqual(["linux-64/repodata_shards.msgpack.zst"]);
-      await server.app.verify({ level: "deep", onProblem: (problem) => void problems.push(problem) });
+      problems.push(...(await problemsOf(channel.server, "deep")));
       over.abort();
       await publishing;
       expect(problems).toEqual([]);
-      expect(server.log()).not.toContain("internal-error");
+      expect(channel.server.log()).not.toContain("internal-error");
     }));
 
-  test("a step of a build and another process wait for each other, and the answer is right", () =>
+  test("a build step and another process wait for each other, and the response is right", () =>
     withCopy(async () => {
-      await publish(server.as("user"), { name: "pkg-1", version: "7" });
-      server.app.close();
-      const stored = join(server.folder, "index.db");
-      const derived = openDerived(stored, condaIndex.codec);
-      const blobs = createDiskStore({ root: server.folder, reserve: 0 });
-      const elsewhere = join(server.folder, "elsewhere.db");
-      openDerived(elsewhere, condaIndex.codec).close();
-      const scope = { channelId: 1, view: PLAIN_VIEW, section: "noarch", layout: "shards" };
-      copyScopes({ from: stored, to: elsewhere }, [scope]);
-      const revision = derived.state(scope)?.revision ?? 0;
-      expect(revision).toBeGreaterThan(0);
-      let overtaken = 0;
-      const snapshots = openSnapshots(join(server.folder, "condarium.db"));
-      const builder = createIndexBuilder({
-        derived,
-        snapshots,
-        files: createDerivedFiles(server.folder),
-        clock: systemClock,
-        format: condaIndex,
-        blobs: {
-          ...blobs,
-          putDerived: async (key, content) => {
-            if (overtaken++ === 0)
-              expect(() => copyScopes({ from: elsewhere, to: stored }, [scope])).toThrow(DerivedBusy);
-            await blobs.putDerived(key, content);
+      await publish(channel.server.as("user"), { name: "pkg-1", version: "7" });
+      const { folder } = channel.server;
+      await channel.restart(async () => {
+        const stored = join(folder, "index.db");
+        const derived = openDerived(stored, condaIndex.codec);
+        const blobs = createDiskStore({ root: folder, reserve: 0 });
+        const elsewhere = join(folder, "elsewhere.db");
+        openDerived(elsewhere, condaIndex.codec).close();
+        const scope = { channelId: 1, view: PLAIN_VIEW, section: "noarch", layout: "shards" };
+        copyScopes({ from: stored, to: elsewhere }, [scope]);
+        const revision = derived.state(scope)?.revision ?? 0;
+        expect(revision).toBeGreaterThan(0);
+        let overtaken = 0;
+        const snapshots = openSnapshots(join(folder, "condarium.db"));
+        const builder = createIndexBuilder({
+          derived,
+          snapshots,
+          files: createDerivedFiles(folder),
+          clock: systemClock,
+          format: condaIndex,
+          blobs: {
+            ...blobs,
+            putDerived: async (key, content) => {
+              if (overtaken++ === 0)
+                expect(() => copyScopes({ from: elsewhere, to: stored }, [scope])).toThrow(DerivedBusy);
+              await blobs.putDerived(key, content);
+            },
           },
-        },
+        });
+        const request = { ...scope, name: "repodata_shards.msgpack.zst", address: { title: "", url: "" } } as const;
+        const other = openDerived(stored, condaIndex.codec);
+        await other.exclusively(async () => expect((await builder.build(request)).kind).toBe("busy"));
+        other.close();
+        expect([derived.state(scope)?.revision, overtaken]).toEqual([revision, 0]);
+        expect((await builder.build(request)).kind).toBe("built");
+        expect(overtaken).toBeGreaterThan(0);
+        expect(derived.state(scope)?.revision).toBe(revision + 1);
+        snapshots.close();
+        derived.close();
       });
-      const request = { ...scope, name: "repodata_shards.msgpack.zst", address: { title: "", url: "" } } as const;
-      const other = openDerived(stored, condaIndex.codec);
-      await other.exclusively(async () => expect((await builder.build(request)).kind).toBe("busy"));
-      other.close();
-      expect([derived.state(scope)?.revision, overtaken]).toEqual([revision, 0]);
-      expect((await builder.build(request)).kind).toBe("built");
-      expect(overtaken).toBeGreaterThan(0);
-      expect(derived.state(scope)?.revision).toBe(revision + 1);
-      snapshots.close();
-      derived.close();
-      server = await startTestApp({ folder: server.folder });
       expect((await reindex()).mended).toEqual([]);
     }));
 });
@@ -303,19 +284,19 @@ describe("condarium reindex", () => {
       note: (text: string) => void ran.err.push(text),
       rows: () => {},
     };
-    return { code: await run([...args, "--data", server.folder], output), ...ran };
+    return { code: await run([...args, "--data", channel.server.folder], output), ...ran };
   }
 
-  test("says what it found, and its exit code tells whether something was mended", () =>
+  test("reports its findings, and its exit code says whether it repaired something", () =>
     withCopy(async () => {
       const clean = await condarium("reindex");
-      expect([clean.code, clean.err]).toEqual([0, ["17 documents, no byte changed."]]);
-      expect(clean.out).toContain("user/main noarch/repodata.json.zst: no byte changed");
-      runSql(server, "index.db", `UPDATE segment_data SET blocks = x'00' WHERE id = ${ONE_SEGMENT}`);
+      expect([clean.code, clean.err]).toEqual([0, ["17 documents, all unchanged."]]);
+      expect(clean.out).toContain("user/main noarch/repodata.json.zst: unchanged");
+      runSql(channel.server, "index.db", `UPDATE segment_data SET blocks = x'00' WHERE id = ${ONE_SEGMENT}`);
       const found = await condarium("verify", "--deep", "--json");
       expect([found.code, found.out.length]).toEqual([1, 3]);
       const mended = await condarium("reindex", "user/main", "--json");
-      expect([mended.code, mended.err]).toEqual([1, ["17 documents, 3 mended."]]);
+      expect([mended.code, mended.err]).toEqual([1, ["17 documents, 3 repaired."]]);
       expect(mended.out.map((line): unknown => JSON.parse(line))).toContainEqual({
         channel: "user/main",
         section: "noarch",

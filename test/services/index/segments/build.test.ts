@@ -1,4 +1,4 @@
-// A build from nothing that is stopped wherever it can be makes what one without a stop makes.
+// A full build that is interrupted at every possible point equals one without an interruption.
 
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -8,7 +8,7 @@ import { findChannel } from "../../../../src/models/channel.ts";
 import { openSnapshots } from "../../../../src/models/database.ts";
 import { openDerived } from "../../../../src/models/index/db.ts";
 import { findOwner } from "../../../../src/models/owner.ts";
-import { pagesOfSection } from "../../../../src/models/package-file.ts";
+import { pagesOfSection } from "../../../../src/models/indexed-file.ts";
 import { systemClock } from "../../../../src/modules/clock.ts";
 import { REPODATA } from "../../../../src/services/conda/documents/layouts.ts";
 import { requireReadable } from "../../../../src/services/conda/documents/unreadable.ts";
@@ -63,7 +63,7 @@ async function built(budget: number): Promise<{ steps: number; groups: unknown[]
   }
 }
 
-test("the segments are the same however often it is stopped", async () => {
+test("a build gives the same segments however often it is interrupted", async () => {
   const [once, often] = [await built(Number.POSITIVE_INFINITY), await built(-1)];
   expect(often.groups).toEqual(once.groups);
   expect(once.steps).toBe(1);
@@ -80,7 +80,7 @@ test("the segments are the same however often it is stopped", async () => {
   ]);
 });
 
-test("a page that looks for few files among many ends before it has seen all of them", async () => {
+test("a page that looks for few files among many ends before it has read all of them", async () => {
   const snapshots = openSnapshots(join(folder, "condarium.db"));
   const pages = await snapshots.snapshot(async (reader) => {
     const found: { files: string[]; isLast: boolean }[] = [];
@@ -96,7 +96,7 @@ test("a page that looks for few files among many ends before it has seen all of 
   ]);
 });
 
-test("who waits for very long is told to ask again, and what has been made until then is kept", async () => {
+test("a client that waits for very long gets 503 with Retry-After, and the work done so far is kept", async () => {
   let elapsed = 0;
   const server = await startTestApp({ folder, clock: { now: () => Date.now(), elapsed: () => (elapsed += 20_000) } });
   const statuses: number[] = [];

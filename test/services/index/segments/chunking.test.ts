@@ -6,7 +6,7 @@ import {
   keyAfterName,
   keyBeforeName,
   keyOf,
-  placeOfKey,
+  parseKey,
   type Entry,
   type Segment,
 } from "../../../../src/services/index/segments/chunking.ts";
@@ -18,7 +18,7 @@ function cut(entries: readonly Entry[]): Segment[] {
 
 const isFull = ({ text }: Segment): boolean => text.length >= BOUNDARY_RULE.enough;
 
-/** The same by a chunker that is made anew at each cut. */
+/** The same by a chunker that is recreated at each boundary. */
 function cutByTurns(entries: readonly Entry[]): Segment[] {
   const segments: Segment[] = [];
   let chunker = createChunker(FIRST);
@@ -40,12 +40,12 @@ function entry(packageName: string, version: string, length = 20): Entry {
 describe("segments", () => {
   const entries = Array.from({ length: 1600 }, (_, at) => entry(`n${String(at >> 2).padStart(3, "0")}`, `${at & 3}`));
 
-  test("hold every entry once, in order, with commas inside only", () => {
+  test("contain every entry once, in order, with commas between entries only", () => {
     const texts = cut(entries).flatMap(({ text }) => text.split(","));
     expect(texts).toEqual(entries.map(({ text }) => text));
   });
 
-  test("are cut after names that the rule picks, wherever they stand among others", () => {
+  test("end after the names that the rule picks, whatever names are around them", () => {
     const starts = cut(entries)
       .map(({ start }) => start)
       .filter((start) => start !== "");
@@ -56,7 +56,7 @@ describe("segments", () => {
     expect(ofNames.filter((start) => !startsOfFewer.has(start))).toEqual([]);
   });
 
-  test("are cut at the size where no other boundary comes, and fall into step again", () => {
+  test("end at the size limit where no other boundary occurs, and realign afterwards", () => {
     const large = Array.from({ length: 40 }, (_, at) => entry("one-name", `1.${at}`, 10_000));
     const segments = cut([...large, ...entries]);
     expect(segments.some(isFull)).toBe(true);
@@ -65,14 +65,14 @@ describe("segments", () => {
     expect(shifted.at(-1)).toEqual(segments.at(-1) ?? { start: "", text: "" });
   });
 
-  test("are the same when the work is taken up again at any of the cuts", () => {
+  test("are the same when the work resumes at any boundary", () => {
     const large = Array.from({ length: 60 }, (_, at) => entry("one-name", `1.${at}`, 10_000));
     const all = [...large, ...entries];
     expect(cut(all).some(isFull)).toBe(true);
     expect(cutByTurns(all)).toEqual(cut(all));
   });
 
-  test("keys sort as documents do: by package name, then by file name", () => {
+  test("are sorted like documents: by package name, then by file name", () => {
     const names = ["a", "a-b", "a.b", "a0", "aa", "a_b"];
     const keys = names.map((name) => keyOf(entry(name, "1")));
     expect(keys.toSorted()).toEqual(names.toSorted().map((name) => keyOf(entry(name, "1"))));
@@ -80,7 +80,7 @@ describe("segments", () => {
       expect(keyBeforeName(name) < keyOf(entry(name, "1"))).toBe(true);
       expect(keyAfterName(name) > keyOf(entry(name, "9"))).toBe(true);
     }
-    expect(placeOfKey(keyOf(entry("a-b", "1")))).toEqual({ packageName: "a-b", fileName: "a-b-1-0.conda" });
-    expect(placeOfKey("")).toBeUndefined();
+    expect(parseKey(keyOf(entry("a-b", "1")))).toEqual({ packageName: "a-b", fileName: "a-b-1-0.conda" });
+    expect(parseKey("")).toBeUndefined();
   });
 });

@@ -6,7 +6,7 @@ import { entriesIn } from "../../../../src/services/index/segments/entries.ts";
 const [packages, , laterConda, laterTar] = REPODATA.groups;
 const [exported] = RUN_EXPORTS.groups;
 
-test("entries come apart as they were joined, whatever their values hold", () => {
+test("entries split as they were joined, whatever their values contain", () => {
   if (!packages) throw new Error("there is no such group");
   fc.assert(
     fc.property(fc.array(fc.dictionary(fc.string({ unit: "binary" }), fc.jsonValue()), { maxLength: 8 }), (values) => {
@@ -20,7 +20,7 @@ test("entries come apart as they were joined, whatever their values hold", () =>
   );
 });
 
-test("keys of the third revision tell the file with its extension", () => {
+test("keys of revision 3 identify the file with its extension", () => {
   const names = [laterConda, laterTar, packages, exported].map(
     (group) => group && entriesIn('"a-1-0":{"x":"}, \\"b-1-0\\":{"}', group)[0]?.fileName,
   );

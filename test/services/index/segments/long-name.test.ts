@@ -1,4 +1,4 @@
-// A name of which more is said than a step can take is brought up to date bit by bit, and comes out as one made at once.
+// A name with more records than one step can process is updated in parts, and equals one built at once.
 
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -69,7 +69,7 @@ const yank =
   (tx, place) =>
     packages.setState(tx, place(fileName), "yanked", COMMAND_LINE, "a test");
 
-/** Every look at it is late: each step is as small as it can be. */
+/** Every check of the clock is late: each step is as small as possible. */
 function impatientClock(): Clock {
   let elapsed = 0;
   return { ...systemClock, elapsed: () => (elapsed += 30) };
@@ -132,7 +132,7 @@ const HISTORY: readonly (readonly [string, Parameters<typeof change>[0]])[] = [
   ],
 ];
 
-test("whatever changes, in the smallest of steps", async () => {
+test("documents with long names equal a full build after every change, in the smallest steps", async () => {
   const kept = await mkdtemp(join(folder, "kept-"));
   for (const [what, work] of HISTORY) {
     await change(work);
@@ -143,10 +143,10 @@ test("whatever changes, in the smallest of steps", async () => {
   }
 });
 
-test("also when it changes once more between two steps", async () => {
+test("documents with long names equal a full build when a change arrives between two steps", async () => {
   const kept = await mkdtemp(join(folder, "kept-"));
   await buildAll(kept, impatientClock());
-  // While a long name is in part, after one is done, and while documents are put together.
+  // While a long name is partly done, after one is done, and while documents are composed.
   const moments: [name: string, step: number][] = [1, 5, 9, 13, 17, 21, 25].map((step) => ["repodata.json", step]);
   moments.push(["repodata_shards.msgpack.zst", 8], ["repodata_shards.msgpack.zst", 16]);
   for (const [name, step] of moments) {
@@ -157,13 +157,13 @@ test("also when it changes once more between two steps", async () => {
       await change(add(SHORT, `n0${step}`, 0));
     };
     let { hashes } = await buildAll(kept, impatientClock(), { name, step, work });
-    // Those that were made before the change are not as new as it.
+    // Documents built before the change are older than it.
     if (name !== "repodata.json") ({ hashes } = await buildAll(kept, impatientClock()));
     expect([name, step, hashes]).toEqual([name, step, (await fromNothing()).hashes]);
   }
 });
 
-test("nothing that a document is put together of changes until it is there", async () => {
+test("the parts of a document do not change until it is complete", async () => {
   const kept = await mkdtemp(join(folder, "kept-"));
   await buildAll(kept, impatientClock());
   await change(add(WORST, "n1", 500));

@@ -1,4 +1,4 @@
-// Segments that follow changes are those of a build from nothing, whatever is cut where.
+// Segments that follow changes equal those of a full build, wherever the boundaries are.
 
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -25,7 +25,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 type Channel = Map<string, Map<string, Entry>>;
 
-/** Long enough that most segments end where they have enough, some before, and a few at their longest. */
+/** Long enough that most segments end at the minimum size, some before, and a few at the maximum. */
 function anyEntry(packageName: string, random: Random): Entry {
   const fileName = `${packageName}-1.${below(random, 40)}-0.conda`;
   const length = random() < 0.05 ? 90_000 : 4000 + below(random, 9000);
@@ -50,7 +50,7 @@ function entriesOf(channel: Channel, name: string): Entry[] {
   return [...(channel.get(name)?.values() ?? [])].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
 }
 
-test.each([1, 2, 3, 4])("are the same after any changes (seed %i)", (seed) => {
+test.each([1, 2, 3, 4])("rewritten segments equal freshly built ones after any changes (seed %i)", (seed) => {
   const derived = openDerived(join(folder, `${seed}.db`), "codec");
   const random = generator(seed);
   const channel: Channel = new Map();
@@ -69,7 +69,7 @@ test.each([1, 2, 3, 4])("are the same after any changes (seed %i)", (seed) => {
   derived.close();
 });
 
-test("take over all that stands behind the next cut that is where it was", () => {
+test("a rewrite keeps all segments after the next unchanged boundary", () => {
   const derived = openDerived(join(folder, "few.db"), "codec");
   const random = generator(9);
   const channel: Channel = new Map();

@@ -1,34 +1,34 @@
 import { expect, test } from "bun:test";
 import { systemClock } from "../../../../src/modules/clock.ts";
 import { createHolds } from "../../../../src/services/index/steps/holds.ts";
-import { createLongWork, FORGOTTEN_MS, type Work } from "../../../../src/services/index/steps/long-work.ts";
+import { createLongWork, ABANDON_AFTER_MS, type Work } from "../../../../src/services/index/steps/long-work.ts";
 
 function clockAt(time: { now: number }) {
   return { ...systemClock, elapsed: () => time.now };
 }
 
-test("what one holds, others hold in the order in which they have asked", () => {
+test("a held key passes to the waiting holders in request order", () => {
   const holds = createHolds({ clock: systemClock, most: 1 });
-  expect(holds.mayHold("thing", "a")).toBe(true);
+  expect(holds.canHold("thing", "a")).toBe(true);
   holds.hold("thing", "a");
-  expect(["a", "b", "c"].map((key) => holds.mayHold("thing", key))).toEqual([true, false, false]);
-  expect(holds.mayHold("another thing", "b")).toBe(true);
+  expect(["a", "b", "c"].map((key) => holds.canHold("thing", key))).toEqual([true, false, false]);
+  expect(holds.canHold("another thing", "b")).toBe(true);
   holds.free("thing", "a");
-  expect(["a", "c", "b"].map((key) => holds.mayHold("thing", key))).toEqual([false, false, true]);
+  expect(["a", "c", "b"].map((key) => holds.canHold("thing", key))).toEqual([false, false, true]);
 });
 
-test("who waits and never asks again keeps nobody waiting for ever", () => {
+test("a waiting holder that never asks again blocks nobody permanently", () => {
   const time = { now: 0 };
   const holds = createHolds({ clock: clockAt(time), most: 1 });
   holds.hold("thing", "a");
-  expect(holds.mayHold("thing", "gone")).toBe(false);
+  expect(holds.canHold("thing", "gone")).toBe(false);
   holds.free("thing", "a");
-  expect(holds.mayHold("thing", "b")).toBe(false);
-  time.now = FORGOTTEN_MS + 1;
-  expect(holds.mayHold("thing", "b")).toBe(true);
+  expect(holds.canHold("thing", "b")).toBe(false);
+  time.now = ABANDON_AFTER_MS + 1;
+  expect(holds.canHold("thing", "b")).toBe(true);
 });
 
-test("long work goes on where it was, and is given up with all it holds when nobody goes on", async () => {
+test("long work resumes where it was, and is abandoned with all its holds when nobody continues it", async () => {
   const time = { now: 0 };
   const long = createLongWork<number>({ clock: clockAt(time) });
   const log: string[] = [];
@@ -47,10 +47,10 @@ test("long work goes on where it was, and is given up with all it holds when nob
   expect(await long.advance("a", work, isLate)).toEqual({ kind: "more", isWaiting: false });
   expect(await long.advance("a", work, isLate)).toEqual({ kind: "more", isWaiting: true });
   expect(log).toEqual(["step 0", "step 1"]);
-  time.now = FORGOTTEN_MS / 2;
+  time.now = ABANDON_AFTER_MS / 2;
   await long.sweep();
   expect(long.has("a")).toBe(true);
-  time.now = FORGOTTEN_MS * 2;
+  time.now = ABANDON_AFTER_MS * 2;
   await long.sweep();
   expect([long.has("a"), log.at(-1)]).toEqual([false, "let go"]);
   expect(await long.advance("a", work, () => false)).toEqual({ kind: "more", isWaiting: true });

@@ -4,7 +4,7 @@ import { createTurns } from "../../../../src/services/index/steps/turns.ts";
 let time = 0;
 const TURNS = { ofOne: 50, ofAll: 60, now: () => time };
 
-/** Work that is held up until it is let go, and the order in which work began. */
+/** Work that is blocked until it is released, and the order in which the jobs started. */
 function begin(turns = createTurns(TURNS)) {
   const order: string[] = [];
   const gate = Promise.withResolvers<void>();
@@ -14,7 +14,7 @@ function begin(turns = createTurns(TURNS)) {
   return { order, run, open: () => gate.resolve(), held };
 }
 
-test("a channel that asks for many documents holds another for one of them", async () => {
+test("a channel that requests many documents delays another channel by one document", async () => {
   const { order, run, open } = begin();
   const busy = Array.from({ length: 20 }, (_, at) => run(1, `busy ${at}`));
   const others = [run(2, "other"), run(3, "third")];
@@ -24,7 +24,7 @@ test("a channel that asks for many documents holds another for one of them", asy
   expect(order).toHaveLength(22);
 });
 
-test("within a channel newcomers and those who go on take turns, each in the order of their calls", async () => {
+test("within a channel new and continuing requests alternate, each in call order", async () => {
   const { order, run, open } = begin();
   const all = ["a", "b", "c"].map((what) => run(1, `first ${what}`));
   all.push(...["a", "b"].map((what) => run(1, `further ${what}`, "further")));
@@ -33,7 +33,7 @@ test("within a channel newcomers and those who go on take turns, each in the ord
   expect(order).toEqual(["first a", "further a", "first b", "further b", "first c"]);
 });
 
-test("a full queue of one channel refuses nobody else, and nobody who goes on", async () => {
+test("a full queue of one channel refuses no other channel, and no continuing request", async () => {
   const { order, run, open } = begin();
   const busy = Array.from({ length: TURNS.ofOne }, (_, at) => run(1, `busy ${at}`));
   expect(run(1, "one more")).rejects.toMatchObject({ code: "unavailable" });
@@ -47,7 +47,7 @@ test("a full queue of one channel refuses nobody else, and nobody who goes on", 
   expect(order).not.toContain("too many of all");
 });
 
-test("work that fails hands the turn on", async () => {
+test("failing work passes the turn on", async () => {
   const turns = createTurns(TURNS);
   const failing = turns.run(1, "first", () => Promise.reject(new Error("no")));
   const next = turns.run(1, "first", () => Promise.resolve("done"));
@@ -56,7 +56,7 @@ test("work that fails hands the turn on", async () => {
   expect(await turns.run(2, "first", () => Promise.resolve("free"))).toBe("free");
 });
 
-test("a channel that has used little goes before all that have used much, until that is long ago", async () => {
+test("a channel with little use goes before all with much use, until that use is long ago", async () => {
   const turns = createTurns(TURNS);
   for (const channel of [1, 2, 3])
     await turns.run(channel, "first", async () => {

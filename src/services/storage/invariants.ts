@@ -1,0 +1,12 @@
+// The invariants of the stored data, by the codes that findings begin with.
+
+export const INVARIANTS: Readonly<Record<string, string>> = {
+  "I-1": "The database is intact and configured for durable commits.",
+  "I-2": "Every package file has its stored content, of the recorded size.",
+  "I-3": "Stored content is identical to what was published.",
+  "I-4": "Stored content that no package file uses is deleted in time.",
+  "I-5": "Temporary files are deleted once their upload has ended.",
+  "I-6": "Index documents list exactly the packages in the database, with their records.",
+  "I-7": "Index documents and shards match the files that they name: name, hash and size.",
+  "I-19": "A backup contains exactly the rows and contents that it lists.",
+};
