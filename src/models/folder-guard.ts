@@ -2,6 +2,7 @@
 
 import { lstatSync, mkdirSync, type Stats } from "node:fs";
 import { join } from "node:path";
+import { systemClock } from "../modules/clock.ts";
 import type { DataFolder } from "./data-folder.ts";
 
 export type FolderGuard = {
@@ -25,6 +26,18 @@ export function createFolderGuard({
   const blobs = join(root, "blobs");
   const paths = [root, lock, database, `${database}-wal`, `${database}-shm`, blobs];
   const opened = new Map<string, string>();
+  let settled: string | undefined;
+
+  function problem(): FolderProblem | undefined {
+    for (const [path, identity] of opened) {
+      const info = statOrProblem(path);
+      if (typeof info === "string") return { path, what: info };
+      if (fileIdentity(info) !== identity) return { path, what: "was replaced" };
+      if (path === database && info.size === 0) return { path, what: "was emptied" };
+    }
+    return undefined;
+  }
+
   return {
     begin: () => {
       mkdirSync(blobs, { recursive: true, mode: 0o700 });
@@ -34,15 +47,35 @@ export function createFolderGuard({
       }
     },
     problem: () => {
-      for (const [path, identity] of opened) {
-        const info = statOrProblem(path);
-        if (typeof info === "string") return { path, what: info };
-        if (fileIdentity(info) !== identity) return { path, what: "was replaced" };
-        if (path === database && info.size === 0) return { path, what: "was emptied" };
-      }
-      return undefined;
+      if (opened.size === 0) return undefined;
+      const state = stateOf({ root, database, blobs });
+      if (state !== undefined && state === settled) return undefined;
+      const found = problem();
+      settled = !found && isSettled(root) ? state : undefined;
+      return found;
     },
   };
+}
+
+/** File systems store times in steps: the second of two changes within one step can leave the time unchanged. */
+const SETTLED_MS = 2000;
+
+function isSettled(root: string): boolean {
+  const info = statOrProblem(root);
+  return typeof info !== "string" && systemClock.now() - info.ctimeMs > SETTLED_MS;
+}
+
+type Watched = { readonly root: string; readonly database: string; readonly blobs: string };
+
+/**
+ * Three stat calls instead of six: the folder's change time covers its entries. Only a mount over an entry does not change
+ * it, so the two entries that can be mounted are checked too.
+ */
+function stateOf(watched: Watched): string | undefined {
+  const [root, database, blobs] = [statOrProblem(watched.root), statOrProblem(watched.database), statOrProblem(watched.blobs)];
+  if (typeof root === "string" || typeof database === "string" || typeof blobs === "string") return undefined;
+  if (database.size === 0) return undefined;
+  return `${fileIdentity(root)} ${root.ctimeMs} ${fileIdentity(database)} ${fileIdentity(blobs)}`;
 }
 
 /** Identifies a file: unchanged when the file is moved, different for a file that replaces it. */

@@ -2,6 +2,7 @@
 
 import { and, eq } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
+import { placeholders, prepared } from "./prepared.ts";
 import { packageProperty } from "./schema/sqlite.ts";
 
 export type PropertyTarget = { readonly refType: "package" | "version" | "file"; readonly refId: number };
@@ -11,14 +12,20 @@ export type Property = { readonly name: string; readonly value: string };
 const PROPERTIES = 64;
 const VALUE_BYTES = 512;
 
+const insertProperty = prepared((reader) =>
+  reader
+    .insert(packageProperty)
+    .values(placeholders("refType", "refId", "name", "value"))
+    .prepare(),
+);
+
 export async function insertProperties(
   tx: Transaction,
   target: PropertyTarget,
   properties: readonly Property[],
 ): Promise<void> {
   const stored = properties.filter((property) => Buffer.byteLength(property.value) <= VALUE_BYTES).slice(0, PROPERTIES);
-  if (stored.length > 0)
-    await tx.insert(packageProperty).values(stored.map((property) => ({ ...target, ...property })));
+  for (const property of stored) await insertProperty(tx).execute({ ...target, ...property });
 }
 
 export async function deleteProperties(tx: Transaction, target: PropertyTarget): Promise<void> {

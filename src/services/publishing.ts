@@ -10,7 +10,7 @@ import { blobKey, fileListKey } from "../modules/storage/keys.ts";
 import type { Access } from "./access.ts";
 import { tokenOf, userOf, type RequestActor } from "./actor.ts";
 import type { Admission, Upload, Uploader } from "./admission.ts";
-import { channelLabel, findChannelRef, type ChannelRef } from "./channel-ref.ts";
+import { channelLabel, type ChannelRef } from "./channel-ref.ts";
 import type { Channels, OneChannel } from "./channels.ts";
 import type { PackageTypes } from "./package-type.ts";
 import type { NewFile, Packages } from "./packages.ts";
@@ -121,21 +121,16 @@ async function receive<Read extends ReadFile>(
   const staged = await parts.staging.receive(submission.incoming, upload);
   try {
     const read = await submission.read(staged, { ref, account: accountOf(actor) });
-    await parts.access.require(actor, "publish", targetOf(submission, read.file), parts.database.read);
-    await checkFile(parts, submission.channel, read.file);
+    const reader = parts.database.read;
+    // The early look; the transaction checks both again.
+    const { channel } = await parts.access.require(actor, "publish", targetOf(submission, read.file), reader);
+    if (channel) await parts.packages.checkFile(reader, channel, read.file);
     if (submission.dryRun) return { read, at: null, revision: null };
     await staged.durable();
     return { read, ...(await store(parts, submission, { staged, read })) };
   } finally {
     await staged.discard();
   }
-}
-
-/** Refuses an existing file before its bytes are promoted; the transaction checks again. */
-async function checkFile(parts: PublishingParts, name: OneChannel, file: NewFile): Promise<void> {
-  const reader = parts.database.read;
-  const ref = await findChannelRef(reader, name.owner, name.channel, name.type);
-  if (ref?.channel) await parts.packages.checkFile(reader, ref.channel, file);
 }
 
 type Ready = { readonly staged: StagedFile; readonly read: ReadFile };
