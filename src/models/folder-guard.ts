@@ -72,7 +72,11 @@ type Watched = { readonly root: string; readonly database: string; readonly blob
  * it, so the two entries that can be mounted are checked too.
  */
 function stateOf(watched: Watched): string | undefined {
-  const [root, database, blobs] = [statOrProblem(watched.root), statOrProblem(watched.database), statOrProblem(watched.blobs)];
+  const [root, database, blobs] = [
+    statOrProblem(watched.root),
+    statOrProblem(watched.database),
+    statOrProblem(watched.blobs),
+  ];
   if (typeof root === "string" || typeof database === "string" || typeof blobs === "string") return undefined;
   if (database.size === 0) return undefined;
   return `${fileIdentity(root)} ${root.ctimeMs} ${fileIdentity(database)} ${fileIdentity(blobs)}`;
