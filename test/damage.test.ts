@@ -146,12 +146,12 @@ test("damaged derived data is rebuilt, and the log says so", async () => {
   expect((await alice.put(`/api/packages/alice/conda/main/${built.fileName}`, built.bytes)).status).toBe(201);
   await Bun.write(join(folder, "index.db"), "no database. ".repeat(1000));
   expect((await alice.get("/alice/main/noarch/repodata.json")).status).toBe(200);
-  const told = app
+  const reported = app
     .log()
     .split("\n")
     .filter((line) => line.includes('"event":"derived-mended"'));
-  expect(told).toHaveLength(1);
-  expect(told[0]).toContain(join(folder, "index.db"));
+  expect(reported).toHaveLength(1);
+  expect(reported[0]).toContain(join(folder, "index.db"));
   await app.close();
   await rm(folder, { recursive: true, force: true });
 });

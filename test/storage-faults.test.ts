@@ -324,10 +324,10 @@ test("a database locked by another process delays no read, and a publish is told
   const other = new Connection(join(server.folder, "condarium.db"));
   other.run("BEGIN IMMEDIATE");
   const started = performance.now();
-  const told = new AbortController();
-  const publish = server.publish("alice", ROOT, built).finally(() => told.abort());
+  const ended = new AbortController();
+  const publish = server.publish("alice", ROOT, built).finally(() => ended.abort());
   const times: number[] = [];
-  while (!told.signal.aborted) {
+  while (!ended.signal.aborted) {
     const before = performance.now();
     // A read does not wait for the record that its token was used either.
     expect((await fetch(`${server.url}/alice/noarch/repodata.json`, { headers })).status).toBe(200);

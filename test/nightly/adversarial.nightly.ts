@@ -73,7 +73,7 @@ async function attack(attacks: readonly Attack[], seconds: number): Promise<Outc
   return { ...result, resident, peak: confined.cgroup.peak() ?? Number.NaN, isAlive: confined.isAlive() };
 }
 
-function tell(what: string, { publishes, reads, failures, slowest, peak, resident, isAlive }: Outcome): void {
+function report(what: string, { publishes, reads, failures, slowest, peak, resident, isAlive }: Outcome): void {
   const times = (of: readonly number[]): string =>
     `${of.length} (ms: p50 ${percentile(of, 50).toFixed(0)}, p99 ${percentile(of, 99).toFixed(0)}, most ${Math.max(...of).toFixed(0)})`;
   const memory = `resident ${(resident / MIB).toFixed(0)} MiB, group ${(peak / MIB).toFixed(0)} MiB`;
@@ -87,7 +87,7 @@ function tell(what: string, { publishes, reads, failures, slowest, peak, residen
 
 function check(what: string, outcome: Outcome | undefined): void {
   if (!outcome) return;
-  tell(what, outcome);
+  report(what, outcome);
   expect([what, outcome.isAlive]).toEqual([what, true]);
   expect([what, outcome.failures]).toEqual([what, []]);
   expect(percentile([...outcome.publishes, ...outcome.reads], 99)).toBeLessThanOrEqual(LIMIT_MS);

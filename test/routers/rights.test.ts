@@ -508,12 +508,12 @@ describe("a server without channel creation by publish", () => {
         const answer = await strict.as(name).put(`${urlOf(place)}/${built.fileName}`, built.bytes);
         return [answer.status, answer.ok ? "" : await detailOf(answer)];
       };
-      const told = await put("mallory", "nobody/secret");
-      expect(told).toEqual([403, "There is no such owner, or you are not allowed to publish there."]);
+      const refusal = await put("mallory", "nobody/secret");
+      expect(refusal).toEqual([403, "There is no such owner, or you are not allowed to publish there."]);
       for (const place of ["alice/secret", "alice/absent", "alice/secret/absent"])
-        expect(await put("mallory", place)).toEqual(told);
+        expect(await put("mallory", place)).toEqual(refusal);
       // A role on one channel reveals nothing about others.
-      expect(await put("reader", "alice/absent")).toEqual(told);
+      expect(await put("reader", "alice/absent")).toEqual(refusal);
       expect(await put("alice", "alice/absent")).toEqual([
         403,
         "There is no channel alice/absent, and publishing does not create channels on this server. An owner must create it first.",

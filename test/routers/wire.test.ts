@@ -79,10 +79,10 @@ const sent = Array.from({ length: PACKAGES }, (_, at): Sent => {
 const sentBy = new Map(sent.map((one) => [one.fileName, one]));
 
 /** What a document lists: files, or names where it lists no files, or hashes by name. */
-type Told = { readonly files: ReadonlySet<string>; readonly shards: Readonly<Record<string, string>> };
+type Listed = { readonly files: ReadonlySet<string>; readonly shards: Readonly<Record<string, string>> };
 
 /** Throws on a truncated body, and on one that lists something that was never published. */
-function tell(path: string, body: Buffer): Told {
+function parse(path: string, body: Buffer): Listed {
   if (path === INDEX) return { files: new Set(), shards: shardHashes(shardIndexOf(body)) };
   if (path.endsWith(".xml")) {
     expect(textOf(path, body)).toEndWith("</channel></rss>\n");
@@ -109,7 +109,7 @@ function checkRecords(path: string, records: Records): void {
 }
 
 /** The files that a document should list and does not. */
-function missing(path: string, { files, shards }: Told, known: readonly Sent[]): string[] {
+function missing(path: string, { files, shards }: Listed, known: readonly Sent[]): string[] {
   if (path.endsWith(".xml")) return [];
   if (path === INDEX) return known.filter(({ name }) => shards[name] === undefined).map(({ name }) => name);
   if (path === "channeldata.json") return known.filter(({ name }) => !files.has(name)).map(({ name }) => name);
@@ -135,20 +135,20 @@ type Check = (path: string, names: readonly string[]) => Promise<void>;
 
 /** Reads a document, or the index with some shards, and looks for all packages acknowledged before it began. */
 function createCheck(taken: readonly Sent[]): Check {
-  const bodies = new Map<string, { readonly hash: bigint | number; readonly told: Told }>();
+  const bodies = new Map<string, { readonly hash: bigint | number; readonly listed: Listed }>();
   return async (path, names) => {
     const known = [...taken];
     const answer = await fetch(`${server.url}/alice/busy/${path}`);
     expect([path, answer.status]).toEqual([path, 200]);
     const body = await bytesOf(answer);
     const [key, hash] = [`${path} ${answer.headers.get("etag")}`, Bun.hash(body)];
-    const seen = bodies.get(key) ?? { hash, told: tell(path, body) };
+    const seen = bodies.get(key) ?? { hash, listed: parse(path, body) };
     // One tag, one sequence of bytes: a client with the tag holds exactly these.
     expect([path, seen.hash]).toEqual([path, hash]);
     bodies.set(key, seen);
-    expect([path, missing(path, seen.told, known)]).toEqual([path, []]);
+    expect([path, missing(path, seen.listed, known)]).toEqual([path, []]);
     for (const name of names) {
-      const shard = seen.told.shards[name];
+      const shard = seen.listed.shards[name];
       const files = known.filter((one) => one.name === name);
       if (shard !== undefined) await checkShard(shard, files);
     }

@@ -1,4 +1,4 @@
-// Every management call, by every kind of actor, on every kind of target: who is allowed, what a stranger is told,
+// Every management call, by every kind of actor, on every kind of target: who is allowed, what a stranger learns,
 // that a refusal changes no row, and that a change writes its audit row.
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";

@@ -10,7 +10,7 @@ type Told = Pick<Repodata, "packages" | "packages.conda" | "removed"> & LaterMap
  * The files a document lists, with a minus before yanked ones; undefined for a document that omits files for other
  * reasons. `readShard` gets a hash in hexadecimal.
  */
-export function filesTold(
+export function filesListed(
   name: string,
   bytes: Uint8Array,
   readShard: (hash: string) => Uint8Array,
@@ -38,7 +38,7 @@ function filesOf(told: Told): string[] {
 }
 
 /** The expected list for the contents of a channel. */
-export function filesToTell(name: string, section: string | undefined, held: readonly Held[]): string[] {
+export function expectedFiles(name: string, section: string | undefined, held: readonly Held[]): string[] {
   const active = held.filter(({ isYanked }) => !isYanked);
   if (name === "channeldata.json") return [...new Set(active.map((file) => file.name))].sort();
   const files = held.filter(({ subdir }) => subdir === section);

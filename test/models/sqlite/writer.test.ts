@@ -121,9 +121,9 @@ describe("write units", () => {
   });
 
   test("are notified only after their commit is durable", async () => {
-    const done = add("a").then(() => passed.push("told"));
+    const done = add("a").then(() => passed.push("notified"));
     await done;
-    expect(passed).toEqual(["p6.in_tx", "p7.committed", "told"]);
+    expect(passed).toEqual(["p6.in_tx", "p7.committed", "notified"]);
   });
 
   test("all fail when their commit fails, leave nothing, and the next ones work", async () => {

@@ -42,11 +42,11 @@ describe("documents after a random history", () => {
         }
         const followed = await readAll(user);
         await checkAgainst(followed, history.held);
-        const anew = await restartFromNothing(server);
+        const rebuilt = await restartWithoutDerived(server);
         try {
-          expect(await readAll(anew.as("user"))).toEqual(followed);
+          expect(await readAll(rebuilt.as("user"))).toEqual(followed);
         } finally {
-          await anew.close();
+          await rebuilt.close();
         }
       } finally {
         await server.close();
@@ -75,7 +75,7 @@ test("a name with a segment boundary leaves no boundary when it is deleted while
     await publish("a", "2");
     expect((await user.delete(`/user/main/noarch/${gone}`)).status).toBe(204);
     const followed = await readAll(user);
-    server = await restartFromNothing(server);
+    server = await restartWithoutDerived(server);
     expect(await readAll(server.as("user"))).toEqual(followed);
   } finally {
     await server.close();
@@ -119,7 +119,7 @@ test("a reader that starts after a 201 always sees the package during concurrent
       const name = DOCUMENTS[at % 3] ?? "repodata.json";
       const listed = repodataOf(name, await bytesOf(await user.get(`/user/busy/noarch/${name}`)));
       expect(Object.keys(listed["packages.conda"])).toContain(built.fileName);
-      const shards = catalogueOf(await bytesOf(await user.get("/user/busy/noarch/repodata_shards.msgpack.zst")));
+      const shards = shardsOf(await bytesOf(await user.get("/user/busy/noarch/repodata_shards.msgpack.zst")));
       expect(Object.keys(shards)).toContain(`c${at}`);
     });
     await Promise.all(tasks);
@@ -193,7 +193,7 @@ async function checkAgainst(documents: Map<string, string>, held: readonly Held[
       ];
       expect(listed.sort()).toEqual(expected);
     }
-    const names = catalogueOf(contentOf(documents, `${subdir}/repodata_shards.msgpack.zst`));
+    const names = shardsOf(contentOf(documents, `${subdir}/repodata_shards.msgpack.zst`));
     expect(Object.keys(names).sort()).toEqual([...new Set(here.map(({ name }) => name))].sort());
   }
 }
@@ -215,12 +215,12 @@ function repodataOf(name: string, bytes: Buffer): Repodata {
   return JSON.parse(text.toString());
 }
 
-function catalogueOf(bytes: Buffer): Record<string, Uint8Array> {
+function shardsOf(bytes: Buffer): Record<string, Uint8Array> {
   const index = decode(decompress(bytes)) as { shards: Record<string, Uint8Array> };
   return index.shards;
 }
 
-async function restartFromNothing(server: TestApp): Promise<TestApp> {
+async function restartWithoutDerived(server: TestApp): Promise<TestApp> {
   server.app.close();
   for (const name of ["index.db", "index.db-wal", "index.db-shm", "derived"]) {
     await rm(join(server.folder, name), { recursive: true, force: true });

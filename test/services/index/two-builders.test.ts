@@ -23,7 +23,7 @@ import { documentsOf } from "../../../src/services/index/repair/rebuild.ts";
 import { BOUNDARY_RULE } from "../../../src/services/index/segments/chunking.ts";
 import { seedChannel } from "../../bench/channel-seed.ts";
 import { derivedDataIsLetGo, startTestApp, type Actor, type TestApp } from "../../support/app.ts";
-import { filesTold, filesToTell } from "../../support/document-oracle.ts";
+import { filesListed, expectedFiles } from "../../support/document-oracle.ts";
 import {
   below,
   createHistory,
@@ -46,7 +46,7 @@ type Answer = {
   /** The revision at the request. */
   readonly least: number;
   /** Its contents, from the shards that were stored at that time. */
-  readonly told: readonly string[] | undefined;
+  readonly listed: readonly string[] | undefined;
 };
 
 const PLACES: readonly Place[] = [
@@ -126,7 +126,7 @@ describe("a full build of 3,000 records by two builders at once", () => {
         await builder.close();
       }
     });
-    await checkAgainstNothing(folder, 1, await Promise.all(tasks));
+    await checkAgainstFullBuild(folder, 1, await Promise.all(tasks));
   });
 });
 
@@ -158,7 +158,7 @@ async function play(steps: readonly Step[], open: Open): Promise<void> {
     for (const { kind, seed } of steps) await take(world, kind, generator(seed));
     for (const builder of world.builders) for (const place of PLACES) await ask(world, builder, place);
     checkStates(world);
-    await checkAgainstNothing(server.folder, world.channelId, world.answers.slice(-2 * PLACES.length));
+    await checkAgainstFullBuild(server.folder, world.channelId, world.answers.slice(-2 * PLACES.length));
   } finally {
     for (const builder of world.builders) await builder.close();
   }
@@ -248,12 +248,12 @@ async function aMoment(random: Random): Promise<void> {
 async function ask({ channelId, states, answers }: World, builder: TestBuilder, place: Place): Promise<void> {
   const least = Math.max(...states.keys());
   const built = await make(builder, server.folder, channelId, place);
-  const told = filesTold(place.name, built.content, (hash) => {
+  const listed = filesListed(place.name, built.content, (hash) => {
     const shard = readFileSync(join(server.folder, shardKey(channelId, hash)));
     expect(new Bun.CryptoHasher("sha256").update(shard).digest("hex")).toBe(hash);
     return shard;
   });
-  answers.push({ place, built, least, told });
+  answers.push({ place, built, least, listed });
 }
 
 async function make(builder: TestBuilder, folder: string, channelId: number, place: Place): Promise<Built> {
@@ -268,18 +268,19 @@ async function make(builder: TestBuilder, folder: string, channelId: number, pla
     expect([place, content.byteLength]).toEqual([place, size]);
     return { ...reply, content };
   }
-  throw new Error(`no end of making ${place.section} ${place.name}`);
+  throw new Error(`no end of building ${place.section} ${place.name}`);
 }
 
 /** Each is of an existing revision, no older than its request, and one revision has one sequence of bytes. */
 function checkStates({ states, answers }: World): void {
   const known = new Map<string, string>();
-  for (const { place, built, least, told } of answers) {
+  for (const { place, built, least, listed } of answers) {
     const { revision } = built.point;
     expect([place, revision >= least]).toEqual([place, true]);
     const held = states.get(revision);
     if (!held) throw new Error(`there never was a revision ${revision}`);
-    if (told) expect([place, revision, told]).toEqual([place, revision, filesToTell(place.name, place.section, held)]);
+    if (listed)
+      expect([place, revision, listed]).toEqual([place, revision, expectedFiles(place.name, place.section, held)]);
     const here = held.filter(({ subdir }) => place.section === WHOLE_CHANNEL || subdir === place.section);
     const state = JSON.stringify([place, here.map((file) => `${file.serial} ${file.isYanked}`).sort()]);
     const content = `${built.hash} ${Bun.hash(built.content)}`;
@@ -288,7 +289,7 @@ function checkStates({ states, answers }: World): void {
   }
 }
 
-async function checkAgainstNothing(
+async function checkAgainstFullBuild(
   folder: string,
   channelId: number,
   answers: readonly Pick<Answer, "place" | "built">[],

@@ -23,12 +23,12 @@ type Document = {
   removed: unknown;
   v3: { conda: Entries };
 };
-type Catalogue = { info: Record<string, unknown>; shards: Record<string, unknown> };
+type ShardIndex = { info: Record<string, unknown>; shards: Record<string, unknown> };
 
 let server: TestApp;
 let snapshots: ReturnType<typeof openSnapshots>;
 let repodata: string;
-let catalogue: Uint8Array;
+let shardIndex: Uint8Array;
 let shardFolder: string;
 
 beforeAll(async () => {
@@ -36,7 +36,7 @@ beforeAll(async () => {
   const user = await server.addUser("user");
   await fillChannel(server, user);
   repodata = await (await user.get("/user/main/noarch/repodata.json")).text();
-  catalogue = decompress(await bytesOf(await user.get("/user/main/noarch/repodata_shards.msgpack.zst")));
+  shardIndex = decompress(await bytesOf(await user.get("/user/main/noarch/repodata_shards.msgpack.zst")));
   shardFolder = dirname(await shardFile(server, user, "extra"));
   snapshots = openSnapshots(join(server.folder, "condarium.db"));
 });
@@ -159,17 +159,17 @@ describe("the check of a shard index", () => {
       );
       return complaints;
     });
-  const catalogueWith = (change: (document: Catalogue) => void): Uint8Array => {
-    const document = decode(catalogue) as Catalogue;
+  const shardIndexWith = (change: (document: ShardIndex) => void): Uint8Array => {
+    const document = decode(shardIndex) as ShardIndex;
     change(document);
     return encode(document);
   };
 
   test("accepts the one that the server built", async () => {
-    expect(await complaintsOf(catalogue)).toEqual([]);
+    expect(await complaintsOf(shardIndex)).toEqual([]);
   });
 
-  const CHANGES: Readonly<Record<string, readonly [(document: Catalogue) => void, string]>> = {
+  const CHANGES: Readonly<Record<string, readonly [(document: ShardIndex) => void, string]>> = {
     "without a name": [({ shards }) => delete shards.extra, "I-6 extra is missing"],
     "with a name of no file": [({ shards }) => (shards.ghost = shards.extra), "I-6 ghost is listed but has no file"],
     "with a hash as text": [({ shards }) => (shards.extra = "00"), "I-6 the hash of extra is not bytes"],
@@ -185,7 +185,7 @@ describe("the check of a shard index", () => {
   };
   test.each(Object.keys(CHANGES))("refuses one %s", async (name) => {
     const [change, complaint] = CHANGES[name] ?? [() => undefined, ""];
-    const complaints = await complaintsOf(catalogueWith(change));
+    const complaints = await complaintsOf(shardIndexWith(change));
     expect(complaints).toContainEqual(expect.stringContaining(complaint));
   });
 
@@ -210,16 +210,16 @@ describe("the check of a shard index", () => {
   };
   test.each(Object.keys(SHARD_CHANGES))("refuses one whose shard %s", async (name) => {
     const [change, complaint] = SHARD_CHANGES[name] ?? [() => undefined, ""];
-    const hash = Buffer.from((decode(catalogue) as { shards: Record<string, Uint8Array> }).shards["pkg-1"] ?? "");
+    const hash = Buffer.from((decode(shardIndex) as { shards: Record<string, Uint8Array> }).shards["pkg-1"] ?? "");
     const shard = decode(decompress(readFileSync(join(shardFolder, hash.toString("hex"))))) as Document;
     change(shard);
     const bytes = zstd(encode(shard));
     const digest = new Bun.CryptoHasher("sha256").update(bytes).digest();
-    const changed = catalogueWith(({ shards }) => (shards["pkg-1"] = new Uint8Array(digest)));
+    const changed = shardIndexWith(({ shards }) => (shards["pkg-1"] = new Uint8Array(digest)));
     const complaints = await complaintsOf(changed, new Map([[digest.toString("hex"), bytes]]));
     expect(complaints).toContainEqual(expect.stringContaining(complaint));
     // Bytes under a name that is not their hash are wrong whatever they contain.
-    const wrong = await complaintsOf(catalogue, new Map([[hash.toString("hex"), bytes]]));
+    const wrong = await complaintsOf(shardIndex, new Map([[hash.toString("hex"), bytes]]));
     expect(wrong).toEqual([expect.stringContaining("I-7 the shard of pkg-1: its bytes do not match the hash")]);
   });
 });
