@@ -122,7 +122,7 @@ export async function createApp(options: AppOptions): Promise<App> {
   opened.adopt(health.watch(), (watch) => watch.stop());
   opened.adopt(collectInBackground(config, { events, folder }), (gc) => gc.stop());
   const parts = { ...stores, ...threads, health, requireFiles, clock, events, metrics, files, shardIndexes };
-  const router = routerOf(options, parts);
+  const router = opened.adopt(routerOf(options, parts), ({ close }) => close());
   const management = managementOf({ config, stores, clock, failpoint: options.failpoint });
   // From here on, the app closes the opened parts.
   const owned = opened.move();

@@ -29,6 +29,8 @@ export type ErrorFacts = {
   readonly allow?: string;
   /** Request header that the error depends on (`Vary`), so that no cache serves it to other clients. */
   readonly vary?: string | undefined;
+  /** Reason for the server's log alone, where the client must not learn it. */
+  readonly log?: string | undefined;
   readonly cause?: unknown;
 };
 
@@ -43,6 +45,15 @@ export class AppError extends Error {
     this.code = code;
     this.facts = facts;
   }
+}
+
+/** The rules that a refused package breaks. */
+export function rulesOf({ facts }: AppError): string[] {
+  const findings = facts.members?.findings;
+  if (!Array.isArray(findings)) return [];
+  return findings.flatMap((finding: unknown) =>
+    typeof finding === "object" && finding !== null && "rule" in finding ? [String(finding.rule)] : [],
+  );
 }
 
 export const malformed = (message: string, facts?: ErrorFacts): AppError => new AppError("malformed", message, facts);

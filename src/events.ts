@@ -12,10 +12,15 @@ export type RequestSummary = {
   readonly path: string;
   readonly status: number;
   readonly ms: number;
-  readonly bytes: number;
+  /** Undefined for an aborted transfer: nothing reports how much of it was sent. */
+  readonly bytes: number | undefined;
+  readonly aborted?: boolean | undefined;
   readonly address: string;
   readonly user: string | undefined;
   readonly agent: string;
+  /** Why the request was refused, and the rules that its package breaks, separated by spaces. */
+  readonly why?: string | undefined;
+  readonly rules?: string | undefined;
 };
 
 export type PublishSummary = {
@@ -36,6 +41,8 @@ export type CollectionSummary = {
 };
 
 export type Events = {
+  /** Runs the work of a request; every line that it logs carries the request id. */
+  inRequest<T>(requestId: string, work: () => T): T;
   requestAnswered(summary: RequestSummary): void;
   /** A stored response was replayed from memory. */
   responseReplayed(): void;
@@ -87,9 +94,10 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
   const errors = metrics.counter("condarium_internal_errors_total", "Unexpected errors", ["where"]);
   return {
     ...troubleEvents({ log, metrics }),
+    inRequest: (requestId, work) => log.within({ requestId }, work),
     requestAnswered: (summary) => {
       requests.add({ route: summary.route, method: summary.method, status: String(summary.status) });
-      bytesOut.add({}, summary.bytes);
+      bytesOut.add({}, summary.bytes ?? 0);
       log.request({ event: "request", ...summary }, `${summary.method} ${summary.path} ${summary.status}`);
     },
     responseReplayed: () => repeated.add({}),

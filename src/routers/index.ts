@@ -3,11 +3,12 @@
 import { Elysia } from "elysia";
 import { AppError, notFound } from "../errors.ts";
 import type { Unread } from "../modules/unread.ts";
+import { createAccessLog } from "./access-log.ts";
 import { createConnections } from "./connections.ts";
 import { createPipeline, type MountRoutes, type Peer, type PipelineParts } from "./request-pipeline.ts";
 import { opsRoutes, type OpsParts } from "./ops.ts";
 
-export type RouterParts = PipelineParts &
+export type RouterParts = Omit<PipelineParts, "accessLog"> &
   OpsParts & {
     readonly unread: Unread;
     /** One per package type. */
@@ -18,10 +19,13 @@ export type Router = {
   handle(request: Request, peer: Peer): Promise<Response>;
   /** Method and pattern of every route, for tests. */
   readonly routes: readonly { readonly method: string; readonly path: string }[];
+  /** Logs the transfers in progress. */
+  close(): void;
 };
 
 export function createRouter(parts: RouterParts): Router {
-  const pipeline = createPipeline(parts);
+  const accessLog = createAccessLog(parts);
+  const pipeline = createPipeline({ ...parts, accessLog });
   const connections = createConnections(parts);
   // By default Elysia looks for the path after the eleventh character of the URL: wrong for hosts shorter than four.
   const app = new Elysia({ name: "condarium", handler: { standardHostname: false } })
@@ -30,6 +34,7 @@ export function createRouter(parts: RouterParts): Router {
     .use(opsRoutes(parts, pipeline));
   for (const mount of parts.packages) app.use(mount(pipeline));
   return {
+    close: accessLog.close,
     routes: app.routes.map(({ method, path }) => ({ method, path })),
     handle: async (sent, peer) => {
       const request = withHost(sent);

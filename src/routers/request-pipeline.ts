@@ -1,6 +1,7 @@
 // The shared handling around every route: request context, identity, errors, headers and the log line.
 
 import type { AnyElysia } from "elysia";
+import { AppError, rulesOf } from "../errors.ts";
 import type { Events } from "../events.ts";
 import { createRequestId } from "../modules/ids.ts";
 import type { Clock } from "../modules/clock.ts";
@@ -10,7 +11,9 @@ import type { Identities } from "../services/identities.ts";
 import type { CacheKey, CachedResponse, ResponseCache, CachedBody } from "./response-cache.ts";
 import { splitToken } from "./raw-path.ts";
 import { credentialsOf } from "./http/identity.ts";
+import type { AccessLog, Answered, Refusal } from "./access-log.ts";
 import { problemResponse } from "./http/errors.ts";
+import { createRequestBodies, type RequestBodies } from "./http/request-body.ts";
 import { setSecurityHeaders } from "./http/security-headers.ts";
 
 export type RequestContext = {
@@ -28,6 +31,8 @@ export type RequestContext = {
 export type Call = {
   readonly request: Request;
   readonly context: RequestContext;
+  /** The body; leaving its iteration early keeps the rest unread. Null without a body. */
+  body(): AsyncIterable<Uint8Array> | null;
   identify(): Promise<Identity>;
   /** Declares the response valid for identical requests without credentials until the next commit to the database. */
   allowCaching(body: CachedBody): void;
@@ -48,7 +53,7 @@ export type MountRoutes = (pipeline: Pipeline) => AnyElysia;
 
 export type Pipeline = {
   /** Runs a route and returns its finished response, also for an error. `route` is the pattern, for the metrics. */
-  handle(request: Request, route: string, work: (call: Call) => Promise<Response> | Response): Promise<Response>;
+  handle(request: Request, route: string, work: Work): Promise<Response>;
   /** Replays the stored response when an identical request without credentials was answered since the last commit. */
   replay(request: Request): Response | undefined;
   /** Sets the peer of a request; called when the request arrives. */
@@ -60,90 +65,114 @@ export type PipelineParts = {
   readonly events: Events;
   readonly clock: Clock;
   readonly responseCache: ResponseCache;
+  readonly accessLog: AccessLog;
   readonly health: Health;
   /** Addresses of proxies whose `X-Forwarded-For` is trusted. */
   readonly trustedProxies: readonly string[];
 };
 
 export function createPipeline(parts: PipelineParts): Pipeline {
-  const { clock, responseCache } = parts;
-  const peers = new WeakMap<Request, Peer>();
+  const { clock, responseCache, events, accessLog } = parts;
+  const peers = createPeers(parts.trustedProxies);
   const cacheKeys = new WeakMap<Request, CacheKey>();
-  const addressOf = (request: Request): string =>
-    clientAddress(request, peers.get(request)?.address ?? "", parts.trustedProxies);
-  const isOpen = (request: Request): boolean => peers.get(request)?.isOpen() ?? false;
+  const bodies = createRequestBodies({ now: clock.elapsed });
 
-  function finish(answer: Answered): Response {
-    const { request, context, response, route, started, user } = answer;
+  function finish(answer: Omit<Answered, "isOpen">): Response {
+    const { request, context, response } = answer;
     response.headers.set("x-request-id", context.requestId);
-    const ms = Math.round((clock.elapsed() - started) * 10) / 10;
-    parts.events.requestAnswered({ ...summaryOf(request, context, response), route, ms, user });
+    accessLog.write({ ...answer, isOpen: () => peers.isOpen(request) });
     return response;
   }
 
+  async function handle(request: Request, context: RequestContext, { route, work }: Route): Promise<Response> {
+    const started = clock.elapsed();
+    let identity: Identity | undefined;
+    const identify = async (): Promise<Identity> => {
+      identity ??= await parts.identities.identify(credentialsOf(request, context.pathToken), context.address);
+      return identity;
+    };
+    let body: CachedBody | undefined;
+    const allowCaching = (cacheable: CachedBody): void => void (body = cacheable);
+    const call = {
+      request,
+      context,
+      identify,
+      allowCaching,
+      body: () => bodies.of(request),
+      isOpen: () => peers.isOpen(request),
+    };
+    const { response, refusal } = await respond({ ...parts, bodies }, call, { route, work });
+    // Bun exposes no body for a GET and would read a sent one to its end.
+    if (request.body === null && announcesBody(request)) response.headers.set("connection", "close");
+    setSecurityHeaders(response.headers);
+    const key = cacheKeys.get(request);
+    if (key && body) responseCache.set(key, cachedResponseOf(response, body, { route, path: context.path }));
+    const user = identity && identity.kind !== "anonymous" ? identity.user.owner.name : undefined;
+    return finish({ request, context, response, route, started, user, refusal });
+  }
+
   return {
-    // A dual-stack socket reports IPv4 addresses in their IPv6-mapped form.
-    setPeer: (request, peer) => {
-      const { address } = peer;
-      const isMapped = address.startsWith(":");
-      peers.set(request, isMapped ? { ...peer, address: address.replace(/^::ffff:(?=[\d.]+$)/i, "") } : peer);
-    },
-    handle: async (request, route, work) => {
-      const started = clock.elapsed();
-      const context = contextOf(request, addressOf(request));
-      let identity: Identity | undefined;
-      const identify = async (): Promise<Identity> => {
-        identity ??= await parts.identities.identify(credentialsOf(request, context.pathToken), context.address);
-        return identity;
-      };
-      let body: CachedBody | undefined;
-      let response: Response;
-      try {
-        response = await work({
-          request,
-          context,
-          identify,
-          isOpen: () => isOpen(request),
-          allowCaching: (cacheable) => (body = cacheable),
-        });
-      } catch (error) {
-        response = problemResponse(parts.health.explain(error), { request, events: parts.events, route });
-      }
-      // Bun exposes no body for a GET and would read a sent one to its end.
-      if (request.body === null && announcesBody(request)) response.headers.set("connection", "close");
-      setSecurityHeaders(response.headers);
-      const key = cacheKeys.get(request);
-      if (key && body) responseCache.set(key, cachedResponseOf(response, body, { route, path: context.path }));
-      const user = identity && identity.kind !== "anonymous" ? identity.user.owner.name : undefined;
-      return finish({ request, context, response, route, started, user });
+    setPeer: peers.set,
+    handle: (request, route, work) => {
+      const context = contextOf(request, peers.addressOf(request));
+      return events.inRequest(context.requestId, () => handle(request, context, { route, work }));
     },
     replay: (request) => {
       const key = parts.health.isFolderInPlace ? responseCache.keyOf(request) : undefined;
       if (!key) return undefined;
       const started = clock.elapsed();
       const known = responseCache.get(key);
-      const content = known?.content({ isOpen: () => isOpen(request) });
+      const content = known?.content({ isOpen: () => peers.isOpen(request) });
       if (!known || content === undefined) {
         cacheKeys.set(request, key);
         return undefined;
       }
       const { status, headers, route, path } = known;
-      const context = { requestId: createRequestId(), address: addressOf(request), path, pathToken: undefined };
+      const context = { requestId: createRequestId(), address: peers.addressOf(request), path, pathToken: undefined };
       const response = new Response(content, { status, headers });
-      parts.events.responseReplayed();
+      events.responseReplayed();
       return finish({ request, context, response, route, started, user: undefined });
     },
   };
 }
 
-type Answered = {
-  readonly request: Request;
-  readonly context: Omit<RequestContext, "query">;
-  readonly response: Response;
-  readonly route: string;
-  readonly started: number;
-  readonly user: string | undefined;
-};
+function createPeers(trustedProxies: readonly string[]) {
+  const peers = new WeakMap<Request, Peer>();
+  return {
+    // A dual-stack socket reports IPv4 addresses in their IPv6-mapped form.
+    set: (request: Request, peer: Peer): void => {
+      const { address } = peer;
+      const isMapped = address.startsWith(":");
+      peers.set(request, isMapped ? { ...peer, address: address.replace(/^::ffff:(?=[\d.]+$)/i, "") } : peer);
+    },
+    addressOf: (request: Request): string => clientAddress(request, peers.get(request)?.address ?? "", trustedProxies),
+    isOpen: (request: Request): boolean => peers.get(request)?.isOpen() ?? false,
+  };
+}
+
+type Work = (call: Call) => Promise<Response> | Response;
+type Route = { readonly route: string; readonly work: Work };
+
+type Responding = Pick<PipelineParts, "events" | "health"> & { readonly bodies: RequestBodies };
+type Responded = { readonly response: Response; readonly refusal?: Refusal };
+
+async function respond(parts: Responding, call: Call, { route, work }: Route): Promise<Responded> {
+  try {
+    return { response: await work(call) };
+  } catch (error) {
+    const { request } = call;
+    const explained = parts.health.explain(error);
+    const problem = problemResponse(explained, { request, events: parts.events, route });
+    return { response: await parts.bodies.refuse(request, problem), refusal: refusalOf(explained, problem) };
+  }
+}
+
+/** For the log: the reason, which can be more than the client learns, and the rules that the package breaks. */
+function refusalOf(error: unknown, { headers }: Response): Refusal {
+  const bytes = Number(headers.get("content-length"));
+  if (!(error instanceof AppError)) return { why: "internal error", rules: [], bytes };
+  return { why: error.facts.log ?? error.message, rules: rulesOf(error), bytes };
+}
 
 function cachedResponseOf(
   { status, headers }: Response,
@@ -177,16 +206,4 @@ function clientAddress(request: Request, peer: string, trusted: readonly string[
 
 function announcesBody({ headers }: Request): boolean {
   return headers.has("transfer-encoding") || Number(headers.get("content-length") ?? 0) > 0;
-}
-
-function summaryOf(request: Request, context: Answered["context"], response: Response) {
-  return {
-    requestId: context.requestId,
-    method: request.method,
-    path: (context.pathToken === undefined ? context.path : `/t/…${context.path}`).slice(0, 500),
-    status: response.status,
-    bytes: request.method === "HEAD" ? 0 : Number(response.headers.get("content-length") ?? 0),
-    address: context.address,
-    agent: (request.headers.get("user-agent") ?? "").slice(0, 200),
-  };
 }

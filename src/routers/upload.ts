@@ -3,23 +3,24 @@
 import { AppError, malformed } from "../errors.ts";
 import { readMultipart } from "../modules/multipart.ts";
 import type { Incoming } from "../services/staging.ts";
+import type { Call } from "./request-pipeline.ts";
 
 /** Maximum size of a form without its file. */
 const ENVELOPE_BYTES = 1024 ** 2;
 
 /** Errors: `unsupported` for an encoded body, `malformed` for an invalid hash. */
-export function incomingOf(request: Request): Incoming {
+export function incomingOf({ request, body }: Pick<Call, "request" | "body">): Incoming {
   refuseEncoded(request);
   const type = request.headers.get("content-type") ?? "";
   const raw: Incoming = {
-    body: request.body,
+    body: body(),
     length: lengthOf(request),
     expected: { sha256: hashOf(request, "x-checksum-sha256", 64), md5: hashOf(request, "x-checksum-md5", 32) },
   };
   if (!/^multipart\/form-data\b/i.test(type)) return raw;
   // The length of each part is unknown until it has been read.
   const atLeast = raw.length === undefined ? undefined : raw.length - ENVELOPE_BYTES;
-  return { ...raw, body: request.body && readMultipart(request.body, type), length: undefined, atLeast };
+  return { ...raw, body: raw.body && readMultipart(raw.body, type), length: undefined, atLeast };
 }
 
 function refuseEncoded(request: Request): void {

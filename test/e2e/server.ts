@@ -16,6 +16,8 @@ export type ServerOptions = {
   readonly cwd?: string;
   /** The data folder; a new one by default. An explicit `undefined` omits `--data`. */
   readonly dataDir?: string | undefined;
+  /** More arguments of `serve`. */
+  readonly settings?: readonly string[];
 };
 
 export type TestServer = {
@@ -65,7 +67,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   const chosen = "dataDir" in options ? options.dataDir : join(room, "data");
   const dataDir = chosen ?? join(cwd, "data");
   const data = chosen === undefined ? [] : ["--data", chosen];
-  const child = Bun.spawn([...command, "serve", ...data, "--listen", "127.0.0.1:0"], {
+  const child = Bun.spawn([...command, "serve", ...data, "--listen", "127.0.0.1:0", ...(options.settings ?? [])], {
     cwd,
     env: { PATH, HOME: room },
     stdin: "ignore",

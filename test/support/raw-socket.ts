@@ -109,18 +109,18 @@ function createInbox(): Inbox {
   let text = "";
   let closed = false;
   let changed = Promise.withResolvers<void>();
-  const tell = (): void => {
+  const notify = (): void => {
     changed.resolve();
     changed = Promise.withResolvers<void>();
   };
   return {
     add: (chunk) => {
       text += Buffer.from(chunk).toString("latin1");
-      tell();
+      notify();
     },
     close: () => {
       closed = true;
-      tell();
+      notify();
     },
     isClosed: () => closed,
     text: () => text,
@@ -131,7 +131,7 @@ function createInbox(): Inbox {
     },
     waitFor: async (condition, ms) => {
       const end = performance.now() + ms;
-      const timer = setTimeout(tell, ms + 1);
+      const timer = setTimeout(notify, ms + 1);
       while (!condition() && performance.now() < end) await changed.promise;
       clearTimeout(timer);
       return condition();
@@ -150,9 +150,22 @@ async function readAnswer(inbox: Inbox, isHead: boolean): Promise<RawAnswer | un
   const headers = new Headers(lines.map((line): [string, string] => splitHeader(line)));
   const status = Number(first.split(" ")[1]);
   const hasBody = !isHead && status !== 204 && status !== 304;
+  if (hasBody && headers.get("transfer-encoding") === "chunked")
+    return { status, headers, body: await readChunk(inbox) };
   const length = hasBody ? Number(headers.get("content-length") ?? 0) : 0;
   await inbox.waitFor(() => inbox.text().length >= length || inbox.isClosed(), PATIENCE_MS);
   return { status, headers, body: inbox.take(length) };
+}
+
+/** The first chunk, which holds the complete content of a response of this server; its end may follow much later. */
+async function readChunk(inbox: Inbox): Promise<string> {
+  const end = (): number => inbox.text().indexOf("\r\n");
+  await inbox.waitFor(() => end() >= 0 || inbox.isClosed(), PATIENCE_MS);
+  const length = Number.parseInt(inbox.take(end() + 2), 16);
+  await inbox.waitFor(() => inbox.text().length >= length + 2 || inbox.isClosed(), PATIENCE_MS);
+  const body = inbox.take(length);
+  inbox.take(2);
+  return body;
 }
 
 function splitHeader(line: string): [string, string] {

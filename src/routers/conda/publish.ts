@@ -17,13 +17,13 @@ export type PublishRouteParts = {
 };
 
 export async function putPackage(parts: PublishRouteParts, call: Call, path: CondaPath): Promise<Response> {
-  const { request, context } = call;
+  const { context } = call;
   const actor = await actorOf(call, { addressHelp: ADDRESS_HELP });
   const target = await publishTarget(path, {
     subdirs: parts.subdirs,
     isChannel: (name) => parts.channelExists(path.owner, name),
   });
-  const incoming = incomingOf(request);
+  const incoming = incomingOf(call);
   const common = {
     actor,
     owner: path.owner,

@@ -90,7 +90,7 @@ async function getFile(parts: GenericParts, call: Call, path: FilePath): Promise
 
 async function putFile(parts: GenericParts, call: Call, path: FilePath): Promise<Response> {
   const actor = await actorOf(call, { addressHelp: ADDRESS_HELP });
-  const published = await parts.publish({ ...path, actor, incoming: incomingOf(call.request) });
+  const published = await parts.publish({ ...path, actor, incoming: incomingOf(call) });
   const headers = new Headers({ "cache-control": "no-store", location: published.url });
   return Response.json(published, { status: 201, headers });
 }

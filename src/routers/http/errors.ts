@@ -43,10 +43,7 @@ export function problemResponse(error: unknown, context: ProblemContext): Respon
   if (known?.facts.allow !== undefined) headers.set("allow", known.facts.allow);
   if (known?.facts.vary !== undefined) headers.set("vary", known.facts.vary);
   if (known?.facts.retryAfter !== undefined) headers.set("retry-after", String(known.facts.retryAfter));
-  // Otherwise Bun reads the rest of an upload to its end.
-  if (context.request.body !== null) headers.set("connection", "close");
   const text = JSON.stringify(body);
-  if (context.request.method !== "HEAD") return new Response(text, { status, headers });
   headers.set("content-length", String(Buffer.byteLength(text)));
-  return new Response(null, { status, headers });
+  return new Response(context.request.method === "HEAD" ? null : text, { status, headers });
 }
