@@ -29,6 +29,8 @@ export type ErrorFacts = {
   readonly allow?: string;
   /** Request header that the error depends on (`Vary`), so that no cache serves it to other clients. */
   readonly vary?: string | undefined;
+  /** Reason for the server's log alone, where the client must not learn it. */
+  readonly log?: string | undefined;
   readonly cause?: unknown;
 };
 
@@ -46,7 +48,8 @@ export class AppError extends Error {
 }
 
 export const malformed = (message: string, facts?: ErrorFacts): AppError => new AppError("malformed", message, facts);
-export const unauthenticated = (message: string): AppError => new AppError("unauthenticated", message);
+export const unauthenticated = (message: string, facts?: ErrorFacts): AppError =>
+  new AppError("unauthenticated", message, facts);
 export const forbidden = (message: string): AppError => new AppError("forbidden", message);
 export const notFound = (message: string, facts?: ErrorFacts): AppError => new AppError("not-found", message, facts);
 export const conflict = (message: string, facts?: ErrorFacts): AppError => new AppError("conflict", message, facts);

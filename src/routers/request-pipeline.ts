@@ -4,6 +4,7 @@ import type { AnyElysia } from "elysia";
 import type { Events } from "../events.ts";
 import { createRequestId } from "../modules/ids.ts";
 import type { Clock } from "../modules/clock.ts";
+import type { ClientAddress } from "../modules/http/client-address.ts";
 import type { Identity } from "../services/actor.ts";
 import type { Health } from "../services/health.ts";
 import type { Identities } from "../services/identities.ts";
@@ -61,8 +62,7 @@ export type PipelineParts = {
   readonly clock: Clock;
   readonly responseCache: ResponseCache;
   readonly health: Health;
-  /** Addresses of proxies whose `X-Forwarded-For` is trusted. */
-  readonly trustedProxies: readonly string[];
+  readonly clientAddress: ClientAddress;
 };
 
 export function createPipeline(parts: PipelineParts): Pipeline {
@@ -70,7 +70,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
   const peers = new WeakMap<Request, Peer>();
   const cacheKeys = new WeakMap<Request, CacheKey>();
   const addressOf = (request: Request): string =>
-    clientAddress(request, peers.get(request)?.address ?? "", parts.trustedProxies);
+    parts.clientAddress(request.headers.get("x-forwarded-for"), peers.get(request)?.address ?? "");
   const isOpen = (request: Request): boolean => peers.get(request)?.isOpen() ?? false;
 
   function finish(answer: Answered): Response {
@@ -165,14 +165,6 @@ function rawTarget(url: string): [path: string, query: string] {
   const target = start < 0 ? "/" : (url.slice(start).split("#", 1)[0] ?? "/");
   const mark = target.indexOf("?");
   return mark < 0 ? [target, ""] : [target.slice(0, mark), target.slice(mark + 1)];
-}
-
-function clientAddress(request: Request, peer: string, trusted: readonly string[]): string {
-  if (!trusted.includes(peer)) return peer;
-  const hops = (request.headers.get("x-forwarded-for") ?? "").split(",").map((hop) => hop.trim());
-  // The rightmost hop that is not a trusted proxy is the address that a trusted proxy saw.
-  const client = hops.reverse().find((hop) => hop !== "" && !trusted.includes(hop));
-  return client?.slice(0, 64) ?? peer;
 }
 
 function announcesBody({ headers }: Request): boolean {
