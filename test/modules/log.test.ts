@@ -148,7 +148,7 @@ describe("a text from outside", () => {
 
   const token = createToken();
   const encoded = (every: number, times = 1): string =>
-    [...token]
+    Array.from(token)
       .map((letter, at) =>
         at % every === 0 ? `%${"25".repeat(times - 1)}${letter.charCodeAt(0).toString(16)}` : letter,
       )

@@ -59,7 +59,7 @@ describe("failed logins", () => {
     await server.addUser("anna");
     const statuses: number[] = [];
     for (let at = 0; at < 12; at++) statuses.push(await guess("anna", "192.0.2.66", at));
-    expect(statuses).toEqual([...new Array<number>(10).fill(401), 429, 429]);
+    expect(statuses).toEqual([401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 429, 429]);
     expect(await login("anna", PASSWORD, "192.0.2.66")).toBe(429);
     for (const address of ["198.51.100.7", "192.0.2.67", "2001:db8::7"])
       expect([address, await login("anna", PASSWORD, address)]).toEqual([address, 200]);
@@ -185,7 +185,7 @@ describe("failed logins", () => {
     pass();
     const flood = Array.from({ length: 400 }, (_, at) => guess(`x-${at}`, `2001:db8:9::${at.toString(16)}`, at));
     const guests = Array.from({ length: 25 }, (_, at) => login(`guest-${at}`, PASSWORD, `203.0.113.${at}`));
-    expect(await Promise.all(guests)).toEqual(new Array<number>(25).fill(200));
+    expect((await Promise.all(guests)).filter((status) => status !== 200)).toEqual([]);
     const refused = await Promise.all(flood);
     expect(refused.filter((status) => status === 401)).toHaveLength(30);
     expect(refused.filter((status) => status === 429)).toHaveLength(370);
@@ -236,7 +236,8 @@ describe("a password", () => {
       expect((await send(basic(name, password))).status).toBe(401);
     expect(server.log()).toContain('"account":"(no such account)"');
     expect(server.log().toLowerCase()).not.toContain("canary-77");
-    expect(tables.dump().toLowerCase()).not.toContain("canary-77");
+    const stored = tables.dump() + JSON.stringify(tables.all("SELECT * FROM login_failure"));
+    expect(stored.toLowerCase()).not.toContain("canary-77");
     await server.addUser("karl");
     expect(await guess("KARL", "192.0.2.15", 1)).toBe(401);
     expect(server.log()).toContain('"account":"karl"');
