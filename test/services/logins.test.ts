@@ -1,9 +1,10 @@
 // What the log says of refused credentials, and that the client does not learn it.
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import type { SQL } from "drizzle-orm";
 import { AppError } from "../../src/errors.ts";
 import { createEvents } from "../../src/events.ts";
-import { openDatabase, type Database } from "../../src/models/database.ts";
+import { openDatabase, type Database, type Reader } from "../../src/models/database.ts";
 import { systemClock as clock } from "../../src/modules/clock.ts";
 import { createToken } from "../../src/modules/ids.ts";
 import { createLogger } from "../../src/modules/log.ts";
@@ -97,4 +98,32 @@ test("credentials of two identities name both in the log", async () => {
   const error = await refusalOf(tokenOf(secret), password("alice", PASSWORD));
   expect(error.facts.log).toMatch(/^credentials of both token \d+ and user \d+$/);
   expect(await identities.identify([], "192.0.2.1")).toEqual(ANONYMOUS);
+});
+
+/** Rows that are read arrive a little later, so that changes happen in between. */
+function slowly(read: Reader): Reader {
+  type Table = Parameters<ReturnType<Reader["select"]>["from"]>[0];
+  const where = async (table: Table, condition: SQL): Promise<unknown[]> => {
+    const rows = await read.select().from(table).where(condition);
+    await Bun.sleep(3);
+    return rows;
+  };
+  const select = () => ({ from: (table: Table) => ({ where: (condition: SQL) => where(table, condition) }) });
+  return { select } as unknown as Reader;
+}
+
+test.each([0, 1, 5])("a limit holds for checks that end in %i ms, while others read the counts", async (ms) => {
+  const throttle = createThrottle({ database: { ...database, read: slowly(database.read) }, clock });
+  let begun = 0;
+  const attempt = (at: number): Promise<unknown> =>
+    throttle.attempt({ account: `user:90${ms}`, network: `192.0.2.9${ms}`, guess: `${at}` }, async (begin) => {
+      await Bun.sleep(at % 7);
+      await begin();
+      begun += 1;
+      await Bun.sleep(ms);
+      return undefined;
+    });
+  const results = await Promise.allSettled(Array.from({ length: 100 }, (_, at) => attempt(at)));
+  expect(begun).toBe(10);
+  expect(results.filter(({ status }) => status === "rejected")).toHaveLength(90);
 });
