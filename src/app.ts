@@ -11,6 +11,7 @@ import { toOpenError } from "./models/sqlite/errors.ts";
 import { openDerivedLookup, type DerivedLookup } from "./models/index/lookup.ts";
 import { lockFolder } from "./models/lock.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
+import { createClientAddress } from "./modules/http/client-address.ts";
 import type { Logger } from "./modules/log.ts";
 import { createMetrics, type Metrics } from "./modules/metrics.ts";
 import { createDerivedFiles, type DerivedFiles } from "./modules/storage/derived-files.ts";
@@ -29,6 +30,7 @@ import { createFileHashes } from "./services/file-hashes.ts";
 import { createGrants, type Grants } from "./services/grants.ts";
 import { createHealth, type Health } from "./services/health.ts";
 import { createIdentities } from "./services/identities.ts";
+import { createLogins } from "./services/logins.ts";
 import { createBackup, type Backup } from "./services/storage/backup.ts";
 import { createGc, type Gc } from "./services/storage/gc.ts";
 import { scheduleGc } from "./services/storage/gc-schedule.ts";
@@ -173,7 +175,8 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   const { indexers, hashers } = parts;
   const access = accessOf(config, parts);
   const throttle = createThrottle({ database, clock });
-  const identities = createIdentities({ database, throttle, events, clock });
+  const logins = createLogins({ database, throttle, events, clock });
+  const identities = createIdentities({ database, logins, clock });
   const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
   const packages = createPackages({ clock });
   const hashes = createFileHashes({ workers: hashers });
@@ -209,7 +212,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     metrics,
     health: parts.health,
     packages: mountTypes({ ...parts, config, publicUrl, access, publishing, removing, sourceOf }),
-    trustedProxies: config["trusted-proxies"],
+    clientAddress: createClientAddress({ trusted: config["trusted-proxies"], onUntrusted: events.proxyNotTrusted }),
   });
 }
 

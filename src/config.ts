@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import { usage } from "./errors.ts";
+import { isAddressOrNetwork } from "./modules/http/client-address.ts";
 
 /** What a setting accepts: its schema, its form in help texts, and the rule that an error quotes after "must be". */
 type Kind = { readonly schema: z.ZodType; readonly form: string; readonly rule: string };
@@ -59,6 +60,11 @@ const list = {
   schema: z.preprocess(parseList, z.array(z.string().min(1)).max(100)),
   form: "<list>",
   rule: "a list of at most 100 values, separated by commas",
+} as const satisfies Kind;
+const networks = {
+  schema: z.preprocess(parseList, z.array(z.string().refine(isAddressOrNetwork)).max(100)),
+  form: "<list>",
+  rule: "a list of at most 100 IP addresses and networks, separated by commas",
 } as const satisfies Kind;
 const address = {
   schema: z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):\d{1,5}$/),
@@ -130,10 +136,10 @@ export const SETTINGS = {
     help: "address of a second port, which serves /metrics without a login",
   },
   "trusted-proxies": {
-    ...list,
+    ...networks,
     default: "",
-    example: "127.0.0.1,::1",
-    help: "IP addresses of proxies whose X-Forwarded-For is trusted, separated by commas",
+    example: "127.0.0.1,10.0.0.0/8,fd00::/8",
+    help: "addresses and networks whose X-Forwarded-For is trusted, separated by commas",
   },
   "log-level": {
     schema: z.enum(["debug", "info", "warn", "error"]),

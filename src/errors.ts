@@ -57,7 +57,8 @@ export function rulesOf({ facts }: AppError): string[] {
 }
 
 export const malformed = (message: string, facts?: ErrorFacts): AppError => new AppError("malformed", message, facts);
-export const unauthenticated = (message: string): AppError => new AppError("unauthenticated", message);
+export const unauthenticated = (message: string, facts?: ErrorFacts): AppError =>
+  new AppError("unauthenticated", message, facts);
 export const forbidden = (message: string): AppError => new AppError("forbidden", message);
 export const notFound = (message: string, facts?: ErrorFacts): AppError => new AppError("not-found", message, facts);
 export const conflict = (message: string, facts?: ErrorFacts): AppError => new AppError("conflict", message, facts);

@@ -55,7 +55,10 @@ export type Events = {
   recordsSkipped(records: number): void;
   /** Derived data was unusable and was rebuilt. */
   derivedRepaired(why: string): void;
-  loginFailed(attempt: { account: string; address: string }): void;
+  /** `account` is undefined when no account has the name: the text can be a mistyped password. */
+  loginFailed(attempt: { account: string | undefined; address: string }): void;
+  /** `X-Forwarded-For` arrived from an address that is not trusted. */
+  proxyNotTrusted(address: string): void;
   transferStarted(): void;
   transferEnded(bytes: number): void;
   troubleBegan(kind: TroubleKind, reason: string): void;
@@ -88,13 +91,13 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
   const packed = metrics.counter("condarium_documents_packed_total", "Documents compressed with gzip", []);
   let skipped = 0;
   metrics.observe("condarium_records_set_aside", "Unreadable records that documents omit", () => skipped);
-  const failedLogins = metrics.counter("condarium_failed_logins_total", "Logins with a wrong name or password", []);
   const transfers = metrics.gauge("condarium_open_uploads", "Uploads being received", []);
   const collected = metrics.counter("condarium_gc_bytes_total", "Bytes of files deleted by garbage collection", []);
   const errors = metrics.counter("condarium_internal_errors_total", "Unexpected errors", ["where"]);
   return {
     ...troubleEvents({ log, metrics }),
     inRequest: (requestId, work) => log.within({ requestId }, work),
+    ...loginEvents({ log, metrics }),
     requestAnswered: (summary) => {
       requests.add({ route: summary.route, method: summary.method, status: String(summary.status) });
       bytesOut.add({}, summary.bytes ?? 0);
@@ -121,10 +124,6 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
       skipped = records;
     },
     derivedRepaired: (why) => log.warn({ event: "derived-mended" }, why),
-    loginFailed: ({ account, address }) => {
-      failedLogins.add({});
-      log.warn({ event: "login-failed", account: account.slice(0, 64), address }, "a login failed");
-    },
     transferStarted: () => transfers.add({}, 1),
     transferEnded: (bytes) => {
       transfers.add({}, -1);
@@ -138,6 +137,27 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
       errors.add({ where });
       log.error({ event: "internal-error", where, err: error }, `unexpected error in ${where}`);
     },
+  };
+}
+
+function loginEvents(parts: {
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}): Pick<Events, "loginFailed" | "proxyNotTrusted"> {
+  const { log, metrics } = parts;
+  const failedLogins = metrics.counter("condarium_failed_logins_total", "Logins with a wrong name or password", []);
+  return {
+    loginFailed: ({ account, address }) => {
+      failedLogins.add({});
+      log.warn({ event: "login-failed", account: account ?? "(no such account)", address }, "a login failed");
+    },
+    proxyNotTrusted: (address) =>
+      log.warn(
+        { event: "proxy-not-trusted", address },
+        `X-Forwarded-For arrived from ${address}, which is not in trusted-proxies, and is ignored. If a proxy of yours ` +
+          "has this address, add it to trusted-proxies: until then, all clients behind it count as one, and failed " +
+          "logins of one of them block all of them",
+      ),
   };
 }
 

@@ -27,13 +27,17 @@ const MODULE_FRIENDS: Readonly<Record<string, readonly string[]>> = {
   conda: ["archive", "hash.ts", "streams.ts", "msgpack.ts", "stored-budget.ts"],
   archive: ["conda/findings.ts", "conda/archive.ts"],
   storage: ["hash.ts", "streams.ts", "ids.ts"],
-  "passwords.ts": ["mutex.ts"],
+  generic: ["fold-case.ts"],
+  "passwords.ts": ["clock.ts", "fair-turns.ts"],
 };
 
 /** Low to high inside `services/`; a folder without a rank is a package type. */
 const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
-  [/^(actor|channel-ref|channel-policy|token-limits|throttle|admission|bodies|health|hash-worker)\.ts$/, "values"],
-  [/^(identities|access|access-rules|audit)\.ts$/, "access"],
+  [
+    /^(actor|channel-ref|channel-policy|token-limits|throttle|login-limits|admission|bodies|health|hash-worker)\.ts$/,
+    "values",
+  ],
+  [/^(identities|logins|token-state|access|access-rules|audit)\.ts$/, "access"],
   [/^package-type\.ts$/, "package-type"],
   [/^(users|tokens|channels|grants)\.ts$/, "management"],
   [/^(workers|file-hashes|staging|name-weights|packages)\.ts$/, "packages"],

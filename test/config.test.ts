@@ -83,3 +83,25 @@ describe("the configuration", () => {
     }
   });
 });
+
+describe("trusted-proxies", () => {
+  test("takes addresses and networks", () => {
+    const list = "127.0.0.1, 10.0.0.0/8,::1,fd00::/8,::ffff:192.0.2.0/120";
+    expect(load({ flags: { "trusted-proxies": list } }).config["trusted-proxies"]).toEqual(list.split(/, ?/));
+  });
+
+  test.each(["10.0.0.0/33", "proxy.internal", "*", "127.0.0.1,fd00::/129"])(
+    "refuses %s, which can match no address, with an example",
+    (value) => {
+      const sources = [
+        { flags: { "trusted-proxies": value } },
+        { environment: { CONDARIUM_TRUSTED_PROXIES: value } },
+        { file: file(`trusted-proxies = ${JSON.stringify(value.split(","))}`) },
+      ];
+      for (const source of sources) {
+        const message = "IP addresses and networks, separated by commas, for example 127.0.0.1,10.0.0.0/8,fd00::/8.";
+        expect(() => load(source)).toThrow(message);
+      }
+    },
+  );
+});

@@ -448,7 +448,7 @@ describe("a clock that was set back by a day", () => {
 
   test("locks nobody out for a day", async () => {
     const database = new Connection(join(server.folder, "condarium.db"));
-    database.run("INSERT INTO login_failure VALUES ('account:alice', ?, 10)", [now]);
+    database.run("INSERT INTO login_failure VALUES ('address:192.0.2.1', ?, 30)", [now]);
     database.close();
     const login = async (password: string) =>
       (await server.anonymous.get("/alice/noarch/repodata.json", basic("alice", password))).status;
@@ -457,7 +457,9 @@ describe("a clock that was set back by a day", () => {
     // The window starts again, and counts again.
     expect(await login("a-wrong-password")).toBe(401);
     const counted = new Connection(join(server.folder, "condarium.db"), { readonly: true });
-    const row = counted.query("SELECT window_start, failures FROM login_failure WHERE bucket = 'account:alice'").get();
+    const row = counted
+      .query("SELECT window_start, failures FROM login_failure WHERE bucket = 'address:192.0.2.1'")
+      .get();
     counted.close();
     expect(row).toEqual({ window_start: now, failures: 1 });
     now += DAY_MS;

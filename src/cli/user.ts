@@ -1,4 +1,4 @@
-// condarium user create | list | disable | enable | hide | unhide | set-password | delete
+// condarium user create | list | disable | enable | hide | unhide | unlock | set-password | delete
 
 import { Command } from "commander";
 import { COMMAND_LINE } from "../services/actor.ts";
@@ -36,6 +36,12 @@ export function userCommand(output: Output): Command {
     simple("unhide", "show the channels of a hidden user again", async (name, command) => {
       await withManagement(command, ({ users }) => users.setHidden(COMMAND_LINE, name, false));
       output.note(`Channels of ${name} no longer hidden.`);
+    }),
+  );
+  user.addCommand(
+    simple("unlock", "forget a user's failed logins; the next login is accepted again", async (name, command) => {
+      await withManagement(command, ({ users }) => users.unlock(COMMAND_LINE, name));
+      output.note(`Failed logins of ${name} forgotten. A limit of one network for all accounts still applies.`);
     }),
   );
   user.addCommand(setPasswordCommand(output));

@@ -4,6 +4,7 @@ import { and, eq } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
 import { placeholders, prepared } from "./prepared.ts";
 import { fileNameHistory } from "./schema/sqlite.ts";
+import { foldCase } from "../modules/fold-case.ts";
 
 type HistoryKey = {
   readonly channelId: number;
@@ -30,7 +31,7 @@ const upsertName = prepared((reader) =>
 
 export async function recordFileName(tx: Transaction, key: HistoryKey, at: number): Promise<void> {
   const { fileName, ...rest } = key;
-  await upsertName(tx).execute({ ...rest, fileNameFolded: fileName.toLowerCase(), firstSeen: at });
+  await upsertName(tx).execute({ ...rest, fileNameFolded: foldCase(fileName), firstSeen: at });
 }
 
 export async function recordFileDeletion(tx: Transaction, key: HistoryKey, at: number): Promise<void> {
@@ -41,7 +42,7 @@ export async function recordFileDeletion(tx: Transaction, key: HistoryKey, at: n
       and(
         eq(fileNameHistory.channelId, key.channelId),
         eq(fileNameHistory.section, key.section),
-        eq(fileNameHistory.fileNameFolded, key.fileName.toLowerCase()),
+        eq(fileNameHistory.fileNameFolded, foldCase(key.fileName)),
         eq(fileNameHistory.sha256, key.sha256),
       ),
     );

@@ -7,6 +7,7 @@ import type { PackageBlobRow } from "./package-blob.ts";
 import { HAS_FILE_NAME, type FileRef, type PackageFileRow } from "./package-file.ts";
 import { param, prepared } from "./prepared.ts";
 import { packageBlob, packageFile } from "./schema/sqlite.ts";
+import { foldCase } from "../modules/fold-case.ts";
 
 /** The columns that documents are built from. */
 export type IndexedFile = Pick<
@@ -226,7 +227,7 @@ export async function indexedFile(
   reader: Reader,
   { channelId, section, fileName }: FileRef,
 ): Promise<IndexedFile | undefined> {
-  const fileNameFolded = fileName.toLowerCase();
+  const fileNameFolded = foldCase(fileName);
   const [row] = await indexedByName(reader).execute({ channelId, section, fileNameFolded });
   return row;
 }

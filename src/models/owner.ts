@@ -5,6 +5,7 @@ import type { Reader, Transaction } from "./database.ts";
 import { param, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
 import { owner } from "./schema/sqlite.ts";
+import { foldCase } from "../modules/fold-case.ts";
 
 export type OwnerRow = typeof owner.$inferSelect;
 export type Visibility = OwnerRow["visibility"];
@@ -20,7 +21,7 @@ const ownerByName = prepared((reader) =>
 
 /** Names are stored lower-case; the lookup ignores case. */
 export async function findOwner(reader: Reader, name: string): Promise<OwnerRow | undefined> {
-  const rows = await ownerByName(reader).execute({ name: name.toLowerCase() });
+  const rows = await ownerByName(reader).execute({ name: foldCase(name) });
   return rows[0];
 }
 

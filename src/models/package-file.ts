@@ -6,6 +6,7 @@ import type { PackageBlobRow } from "./package-blob.ts";
 import { param, placeholders, prepared } from "./prepared.ts";
 import { eachInTurn, requireRow } from "./rows.ts";
 import { packageBlob, packageFile } from "./schema/sqlite.ts";
+import { foldCase } from "../modules/fold-case.ts";
 
 export type PackageFileRow = typeof packageFile.$inferSelect;
 export type PackageFileWithBlob = PackageFileRow & { readonly blob: PackageBlobRow };
@@ -51,7 +52,7 @@ export async function findFile(reader: Reader, ref: FileRef): Promise<PackageFil
 /** The same lookup, ignoring case. */
 export async function findFileFolded(reader: Reader, ref: FileRef): Promise<PackageFileWithBlob | undefined> {
   const { channelId, section, fileName } = ref;
-  const [row] = await fileByName(reader).execute({ channelId, section, fileNameFolded: fileName.toLowerCase() });
+  const [row] = await fileByName(reader).execute({ channelId, section, fileNameFolded: foldCase(fileName) });
   return row && { ...row.file, blob: row.blob };
 }
 
@@ -59,7 +60,7 @@ export async function insertFile(
   tx: Transaction,
   values: Omit<PackageFileRow, "id" | "state" | "fileNameFolded">,
 ): Promise<{ id: number }> {
-  return requireRow(await insertFileRow(tx).execute({ ...values, fileNameFolded: values.fileName.toLowerCase() }));
+  return requireRow(await insertFileRow(tx).execute({ ...values, fileNameFolded: foldCase(values.fileName) }));
 }
 
 export async function setFileState(tx: Transaction, id: number, state: FileState): Promise<void> {

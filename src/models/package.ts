@@ -5,6 +5,7 @@ import type { Transaction } from "./database.ts";
 import { param, placeholders, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
 import { packageVersion, pkg } from "./schema/sqlite.ts";
+import { foldCase } from "../modules/fold-case.ts";
 
 export type PackageRow = typeof pkg.$inferSelect;
 
@@ -28,7 +29,7 @@ export async function ensurePackage(
   tx: Transaction,
   values: Pick<PackageRow, "channelId" | "name" | "created">,
 ): Promise<PackageRow> {
-  const row = { ...values, nameFolded: values.name.toLowerCase() };
+  const row = { ...values, nameFolded: foldCase(values.name) };
   const [existing] = await packageByName(tx).execute(row);
   return existing ?? requireRow(await insertPackage(tx).execute(row));
 }

@@ -6,6 +6,7 @@ import type { OwnerRow } from "./owner.ts";
 import { param, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
 import { owner, principal, user } from "./schema/sqlite.ts";
+import { foldCase } from "../modules/fold-case.ts";
 
 export type UserRow = typeof user.$inferSelect;
 /** A user with its owner row, which has the name and the flags `disabled` and `hidden`. */
@@ -19,7 +20,9 @@ const userById = prepared((reader) =>
 );
 
 export async function findUser(reader: Reader, name: string): Promise<UserWithOwner | undefined> {
-  const rows = await joined(reader).where(eq(owner.name, name.toLowerCase())).limit(1);
+  const rows = await joined(reader)
+    .where(eq(owner.name, foldCase(name)))
+    .limit(1);
   return rows.map(flatten)[0];
 }
 

@@ -22,6 +22,22 @@ export type FairTurnsOptions = {
   readonly patienceMs: number;
   /** Milliseconds that never go back. */
   readonly now: () => number;
+  /** Default: those for the inspection of packages. */
+  readonly texts?: FairTurnsTexts;
+};
+
+/** What is refused and what to do next: the queue is full, the wait is too long, a user has too many waiting. */
+export type FairTurnsTexts = {
+  readonly full: string;
+  readonly tooLong: string;
+  readonly tooMany: (who: string, limit: number) => string;
+};
+
+const INSPECTION: FairTurnsTexts = {
+  full: "Too many packages are waiting for inspection. Retry in a few seconds.",
+  tooLong: "The server is busy with other packages. Send this package again later.",
+  tooMany: (who, limit) =>
+    `${who} has ${limit} packages waiting for inspection, which is the limit. Send the others later.`,
 };
 
 type Waiter = { readonly since: number; start(): void; refuse(error: AppError): void };
@@ -42,7 +58,7 @@ const HALF_LIFE_MS = 60_000;
 const MAX_USERS = 10_000;
 
 /** The state shared by all turns. */
-type State = FairTurnsOptions & {
+type State = Required<FairTurnsOptions> & {
   readonly users: Map<string, User>;
   /** The users with running or waiting work. */
   readonly present: Set<User>;
@@ -51,16 +67,15 @@ type State = FairTurnsOptions & {
 };
 
 export function createFairTurns(options: FairTurnsOptions): FairTurns {
-  const state: State = { ...options, users: new Map(), present: new Set(), active: 0, waiting: 0 };
+  const state: State = { texts: INSPECTION, ...options, users: new Map(), present: new Set(), active: 0, waiting: 0 };
   return {
     get waiting() {
       return state.waiting;
     },
     run: async (who, work) => {
-      if (state.waiting >= state.queue)
-        throw unavailable("Too many packages are waiting for inspection. Retry in a few seconds.", 5);
+      if (state.waiting >= state.queue) throw unavailable(state.texts.full, 5);
       const user = userOf(state, who);
-      if (user.waiters.size >= state.queuePerUser) throw tooMany(who, state.queuePerUser);
+      if (user.waiters.size >= state.queuePerUser) throw tooMany(state, who);
       const job = await turnOf(state, user);
       try {
         return await work();
@@ -109,8 +124,7 @@ async function turnOf(state: State, user: User): Promise<Job> {
       reject(error);
     };
     const waiter = { since: state.now(), start, refuse };
-    const tooLong = (): void =>
-      refuse(unavailable("The server is busy with other packages. Send this package again later.", 30));
+    const tooLong = (): void => refuse(unavailable(state.texts.tooLong, 30));
     const timer = setTimeout(tooLong, state.patienceMs);
     user.waiters.add(waiter);
     state.waiting += 1;
@@ -148,9 +162,8 @@ function canStart({ active, slots, present }: State, { running }: User): boolean
   return active < slots && running.size < Math.floor(slots / present.size);
 }
 
-function tooMany(who: string, limit: number): AppError {
-  const message = `${who} has ${limit} packages waiting for inspection, which is the limit. Send the others later.`;
-  return new AppError("throttled", message, { retryAfter: 5 });
+function tooMany({ texts, queuePerUser }: State, who: string): AppError {
+  return new AppError("throttled", texts.tooMany(who, queuePerUser), { retryAfter: 5 });
 }
 
 function decayed({ used, usedAt }: User, at: number): number {

@@ -21,16 +21,25 @@ export type LoggerOptions = {
 
 const SECRETS = ["authorization", "cookie", "password", "secret", "token", '["x-api-key"]', '["set-cookie"]'];
 const REDACTED = SECRETS.flatMap((name) => [name, name.startsWith("[") ? `*${name}` : `*.${name}`]);
-// Matches tokens anywhere, as in a path or in another program's error; the redacted text still shows their kind.
-const TOKEN = /cdr-[0-9A-Za-z]{8,}/g;
+// Matches tokens anywhere, as in a path or in another program's error, with any of their characters percent-encoded,
+// also repeatedly; the redacted text still shows their kind.
+const PERCENT = "%(?:25)*";
+const TOKEN_START = ["c63", "d64", "r72", "-2[dD]"].map((text) => `(?:${text[0]}|${PERCENT}${text.slice(1)})`).join("");
+const TOKEN_REST = `(?:[0-9A-Za-z]|${PERCENT}(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])){8,}`;
+const TOKEN = new RegExp(TOKEN_START + TOKEN_REST, "g");
+// JSON leaves these unescaped: DEL and C1 controls, line separators, and invisible characters such as those that
+// change the direction of a text.
+const UNPRINTABLE = /[\u007f-\u009f\u2028\u2029]|\p{Cf}/gu;
 const MAX_TEXT = 8 * 1024;
 const BACKLOG_BYTES = 1024 * 1024;
 const STUCK_MS = 1000;
 
 export function createLogger(options: LoggerOptions): Logger {
   const write = options.write ?? createSink(2);
-  const sink = { write: (line: string) => write(line.replace(TOKEN, "cdr-[redacted]")) };
   const scope = new AsyncLocalStorage<Readonly<Record<string, string>>>();
+  const sink = {
+    write: (line: string) => write(line.replace(TOKEN, "cdr-[redacted]").replace(UNPRINTABLE, jsonEscape)),
+  };
   const log = pino(
     {
       level: options.level,
@@ -51,6 +60,13 @@ export function createLogger(options: LoggerOptions): Logger {
       sink.write(`{"level":"info"${pino.stdTimeFunctions.isoTime()},${line.slice(1)}\n`);
     },
   });
+}
+
+function jsonEscape(text: string): string {
+  // An array of the UTF-16 code units: JSON has no longer escapes.
+  return Array.from({ length: text.length }, (_, at) => `\\u${text.charCodeAt(at).toString(16).padStart(4, "0")}`).join(
+    "",
+  );
 }
 
 /** Name, code, message, stack and causes of an error; not its other members, which can hold anything. */

@@ -1,7 +1,15 @@
 // Passwords: argon2id with 19 MiB and two passes, a few at a time.
 
 import { invalidArgument } from "../errors.ts";
-import { createSemaphore } from "./mutex.ts";
+import { systemClock } from "./clock.ts";
+import { createFairTurns } from "./fair-turns.ts";
+
+/** Who waits for a hash: a network, or the server for its own work. */
+export type HashingTurn = {
+  readonly who: string;
+  /** Called when the turn has come, before the hash. */
+  readonly begin?: () => Promise<void>;
+};
 
 const COST = { algorithm: "argon2id", memoryCost: 19 * 1024, timeCost: 2 } as const;
 const CURRENT = "$argon2id$v=19$m=19456,t=2,p=1$";
@@ -10,27 +18,48 @@ const MAX_BYTES = 1024;
 // The hash of a discarded value, so that the check takes equally long for unknown and known users.
 const NOBODY = `${CURRENT}9ykkITcsZx2zLG22sVcgW0bw+Tg+OXZVHK4vMrietPw$jOBV6BBn9JUcPCtIMCO2ezYX+ORlFS06d4TZNwjaL4w`;
 
-// Each hash takes 19 MiB and a core for a fifth of a second, so a flood of them must wait, in a bounded queue.
-const turns = createSemaphore(3, 64);
+// Each hash takes 19 MiB and a core for a twentieth of a second. Waiting costs little memory, and the network with the
+// least recent work is next, so a long queue delays only the networks that fill it.
+const turns = createFairTurns({
+  slots: 3,
+  queue: 2048,
+  queuePerUser: 32,
+  patienceMs: 30_000,
+  now: systemClock.elapsed,
+  texts: {
+    full: "Too many logins are waiting. Retry in a few seconds.",
+    tooLong: "The server is busy with other logins. Retry later.",
+    tooMany: (_, limit) => `${limit} logins from your network are waiting, which is the limit. Retry in a few seconds.`,
+  },
+});
+const OWN_WORK: HashingTurn = { who: "" };
 
-/** Errors: `invalid-argument` for a password too short, too long or with a NUL; `unavailable` when too many wait. */
-export async function hashPassword(password: string): Promise<string> {
+/**
+ * Errors: `invalid-argument` for a password too short, too long or with a NUL; `throttled` when the network has too
+ * many waiting, `unavailable` when all together have.
+ */
+export async function hashPassword(password: string, turn = OWN_WORK): Promise<string> {
   const text = usableText(password);
   if (text === undefined)
     throw invalidArgument(`A password must have ${MIN_BYTES} to ${MAX_BYTES} bytes and no NUL character.`);
-  return await turns.run(() => Bun.password.hash(text, COST));
+  return await turns.run(turn.who, () => Bun.password.hash(text, COST));
 }
 
-/** False for a wrong password and for a hash that cannot be read. Errors: `unavailable` when too many wait. */
-export async function verifyPassword(password: string, hash: string): Promise<boolean> {
+/**
+ * False for a wrong password and for a hash that cannot be read. Errors: `throttled` and `unavailable` as for
+ * `hashPassword`; what `begin` throws.
+ */
+export async function verifyPassword(password: string, hash: string, turn = OWN_WORK): Promise<boolean> {
   const text = usableText(password);
-  if (text === undefined) return false;
-  return await turns.run(() => Bun.password.verify(text, hash, "argon2id").catch(() => false));
+  return await turns.run(turn.who, async () => {
+    await turn.begin?.();
+    return text !== undefined && (await Bun.password.verify(text, hash, "argon2id").catch(() => false));
+  });
 }
 
 /** Takes as long as `verifyPassword` and always returns false; for a user that does not exist. */
-export async function verifyNobody(password: string): Promise<false> {
-  await verifyPassword(password, NOBODY);
+export async function verifyNobody(password: string, turn = OWN_WORK): Promise<false> {
+  await verifyPassword(password, NOBODY, turn);
   return false;
 }
 

@@ -5,6 +5,7 @@ import { AppError, rulesOf } from "../errors.ts";
 import type { Events } from "../events.ts";
 import { createRequestId } from "../modules/ids.ts";
 import type { Clock } from "../modules/clock.ts";
+import type { ClientAddress } from "../modules/http/client-address.ts";
 import type { Identity } from "../services/actor.ts";
 import type { Health } from "../services/health.ts";
 import type { Identities } from "../services/identities.ts";
@@ -67,13 +68,12 @@ export type PipelineParts = {
   readonly responseCache: ResponseCache;
   readonly accessLog: AccessLog;
   readonly health: Health;
-  /** Addresses of proxies whose `X-Forwarded-For` is trusted. */
-  readonly trustedProxies: readonly string[];
+  readonly clientAddress: ClientAddress;
 };
 
 export function createPipeline(parts: PipelineParts): Pipeline {
   const { clock, responseCache, events, accessLog } = parts;
-  const peers = createPeers(parts.trustedProxies);
+  const peers = createPeers(parts.clientAddress);
   const cacheKeys = new WeakMap<Request, CacheKey>();
   const bodies = createRequestBodies({ now: clock.elapsed });
 
@@ -136,7 +136,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
   };
 }
 
-function createPeers(trustedProxies: readonly string[]) {
+function createPeers(clientAddress: ClientAddress) {
   const peers = new WeakMap<Request, Peer>();
   return {
     // A dual-stack socket reports IPv4 addresses in their IPv6-mapped form.
@@ -145,7 +145,8 @@ function createPeers(trustedProxies: readonly string[]) {
       const isMapped = address.startsWith(":");
       peers.set(request, isMapped ? { ...peer, address: address.replace(/^::ffff:(?=[\d.]+$)/i, "") } : peer);
     },
-    addressOf: (request: Request): string => clientAddress(request, peers.get(request)?.address ?? "", trustedProxies),
+    addressOf: (request: Request): string =>
+      clientAddress(request.headers.get("x-forwarded-for"), peers.get(request)?.address ?? ""),
     isOpen: (request: Request): boolean => peers.get(request)?.isOpen() ?? false,
   };
 }
@@ -194,14 +195,6 @@ function rawTarget(url: string): [path: string, query: string] {
   const target = start < 0 ? "/" : (url.slice(start).split("#", 1)[0] ?? "/");
   const mark = target.indexOf("?");
   return mark < 0 ? [target, ""] : [target.slice(0, mark), target.slice(mark + 1)];
-}
-
-function clientAddress(request: Request, peer: string, trusted: readonly string[]): string {
-  if (!trusted.includes(peer)) return peer;
-  const hops = (request.headers.get("x-forwarded-for") ?? "").split(",").map((hop) => hop.trim());
-  // The rightmost hop that is not a trusted proxy is the address that a trusted proxy saw.
-  const client = hops.reverse().find((hop) => hop !== "" && !trusted.includes(hop));
-  return client?.slice(0, 64) ?? peer;
 }
 
 function announcesBody({ headers }: Request): boolean {

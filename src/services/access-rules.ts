@@ -15,6 +15,7 @@ import {
   narrower,
   type ChannelRef,
 } from "./channel-ref.ts";
+import { foldCase } from "../modules/fold-case.ts";
 
 /** `publish` also creates a missing channel if the actor has the owner role; `create` creates one without a package. */
 export type ChannelAction = "read" | "publish" | "delete" | "replace" | "yank" | "create" | "manage";
@@ -69,7 +70,7 @@ export async function judgeChannel(
   const exists = ref !== undefined && channelExists(ref);
   // `publish` and `create` accept a channel that does not exist yet.
   const found = exists || action === "publish" || action === "create" ? ref : undefined;
-  const what = `channel ${channelLabel(target.owner.toLowerCase(), target.channel, target.type)}`;
+  const what = `channel ${channelLabel(foldCase(target.owner), target.channel, target.type)}`;
   if (actor.kind === "command-line") return found ? allowed(found) : absent(ref ? what : ownerOf(target));
   const { identity } = actor;
   const visibility = ref ? effectiveVisibility(ref.owner, ref.channel) : "private";
@@ -144,7 +145,7 @@ async function roleAndBounds(
       return { role, bounds: `The token "${token.name}" is valid for public channels only.` };
     }
   }
-  const label = channelLabel(target.owner.toLowerCase(), target.channel, target.type);
+  const label = channelLabel(foldCase(target.owner), target.channel, target.type);
   return {
     role,
     bounds: allows(token.channels, label) ? undefined : `The token "${token.name}" is not valid for this channel.`,

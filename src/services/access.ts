@@ -111,7 +111,8 @@ const STRANGER: Partial<Readonly<Record<Action, string>>> = {
 function refusalOf(actor: Actor, action: Action, verdict: Exclude<Verdict<Found>, { kind: "allowed" }>): AppError {
   const why = verdict.kind === "absent" ? `There is no ${verdict.what}.` : verdict.why;
   if (actor.kind === "command-line") return notFound(why);
-  if (actor.identity.kind === "anonymous") return unauthenticated(SIGN_IN[action] ?? "Sign in first.");
+  if (actor.identity.kind === "anonymous")
+    return unauthenticated(SIGN_IN[action] ?? "Sign in first.", { log: `no credentials for ${action}` });
   if (verdict.kind === "refused" && verdict.knows) return forbidden(why);
   if (actor.surface === "management") return notFound(verdict.knows ? why : (STRANGER[action] ?? CANNOT_MANAGE));
   const help = actor.addressHelp === undefined ? "" : ` ${actor.addressHelp}`;

@@ -3,6 +3,7 @@
 import { conflict, forbidden, invalidArgument, notFound } from "../errors.ts";
 import { insertToken, listTokens, revokeToken, type AccessTokenRow } from "../models/access-token.ts";
 import type { Database, Reader } from "../models/database.ts";
+import type { UserWithOwner } from "../models/user.ts";
 import type { Clock } from "../modules/clock.ts";
 import { sha256Hex } from "../modules/hash.ts";
 import { createToken } from "../modules/ids.ts";
@@ -26,8 +27,8 @@ export type TokenInfo = TokenLimits & Pick<AccessTokenRow, "created" | "lastUsed
 /** A user's tokens are managed by the user and by administrators. Errors of all: those of `Access.require()`. */
 export type Tokens = {
   /**
-   * Returns the token text, which cannot be read again. Errors: `conflict`, `invalid-argument`; `forbidden` when it
-   * would outlive the token that the actor used.
+   * Returns the token text, which cannot be read again. Errors: `conflict` when a valid token has the name,
+   * `invalid-argument`; `forbidden` when it would outlive the token that the actor used.
    */
   create(actor: Actor, request: TokenRequest): Promise<string>;
   list(actor: Actor, user: string): Promise<TokenInfo[]>;
@@ -41,12 +42,13 @@ export function createTokens({ database, access, clock }: TokensParts): Tokens {
   return {
     create: (actor, request) =>
       database.transact(async (tx) => {
-        const { id, owner, credentialVersion } = await access.require(actor, "tokens", targetOf(request.user), tx);
+        const user = await access.require(actor, "tokens", targetOf(request.user), tx);
+        const { id, owner, credentialVersion } = user;
         const values = checked(request);
-        if (await liveToken(tx, id, request.name)) {
-          throw conflict(`${request.user} already has a token named ${request.name}.`);
-        }
         const at = clock.now();
+        const namesakes = await unrevokedTokens(tx, id, request.name);
+        if (namesakes.some((row) => isInForce(row, user, at)))
+          throw conflict(`${request.user} already has a token named ${request.name}.`);
         const expires = request.lifetime === undefined ? null : at + request.lifetime;
         refuseLonger(actor, expires);
         const token = createToken();
@@ -72,9 +74,10 @@ export function createTokens({ database, access, clock }: TokensParts): Tokens {
     revoke: async (actor, userName, name) => {
       await database.transact(async (tx) => {
         const user = await access.require(actor, "tokens", targetOf(userName), tx);
-        const row = await liveToken(tx, user.id, name);
-        if (!row) throw notFound(`${userName} has no active token named ${name}.`);
+        const namesakes = await unrevokedTokens(tx, user.id, name);
         const at = clock.now();
+        const row = namesakes.find((one) => isInForce(one, user, at)) ?? namesakes.at(-1);
+        if (!row) throw notFound(`${userName} has no active token named ${name}.`);
         await revokeToken(tx, row.id, at);
         const event = { at, action: "token.revoke", owner: user.owner, detail: { id: row.id, name } } as const;
         await recordAudit(tx, actor, event);
@@ -118,9 +121,14 @@ function isScope(text: string): boolean {
   return SCOPES.some((scope) => scope === text);
 }
 
-async function liveToken(reader: Reader, userId: number, name: string): Promise<AccessTokenRow | undefined> {
+async function unrevokedTokens(reader: Reader, userId: number, name: string): Promise<AccessTokenRow[]> {
   const rows = await listTokens(reader, userId);
-  return rows.find((row) => row.name === name && row.revoked === null);
+  return rows.filter((row) => row.name === name && row.revoked === null);
+}
+
+/** Whether the token is or can become valid: a disabled user can be enabled again. */
+function isInForce(row: AccessTokenRow, { credentialVersion }: UserWithOwner, now: number): boolean {
+  return row.credentialVersion === credentialVersion && (row.expires === null || row.expires > now);
 }
 
 function timesOf(row: AccessTokenRow): Pick<AccessTokenRow, "created" | "lastUsed" | "revoked"> {

@@ -1,4 +1,4 @@
-// Creates, disables, hides and deletes users, and sets their passwords.
+// Creates, disables, hides, unlocks and deletes users, and sets their passwords.
 
 import { conflict, invalidArgument, notFound } from "../errors.ts";
 import type { Database, Reader, Transaction } from "../models/database.ts";
@@ -6,13 +6,14 @@ import { listChannels } from "../models/channel.ts";
 import { deleteOwner, findOwner, insertOwner, updateOwner, type OwnerRow, type Visibility } from "../models/owner.ts";
 import { deleteUser, findUser, insertUser, listUsers, setPassword, type UserWithOwner } from "../models/user.ts";
 import type { Clock } from "../modules/clock.ts";
+import { foldCase } from "../modules/fold-case.ts";
 import { isOwnerName } from "../modules/owner-name.ts";
 import { hashPassword } from "../modules/passwords.ts";
 import type { Access } from "./access.ts";
 import type { Actor } from "./actor.ts";
 import { recordAudit, type AuditAction } from "./audit.ts";
 import type { PackageTypes } from "./package-type.ts";
-import { forgetAccount } from "./throttle.ts";
+import { forgetFailedLogins, forgetLogins } from "./throttle.ts";
 
 export type NewUser = { readonly name: string; readonly password: string; readonly isAdmin: boolean };
 export type UserInfo = {
@@ -36,6 +37,8 @@ export type Users = {
   setPassword(actor: Actor, name: string, password: string): Promise<void>;
   setDisabled(actor: Actor, name: string, disabled: boolean): Promise<void>;
   setHidden(actor: Actor, name: string, hidden: boolean): Promise<void>;
+  /** Forgets the failed logins of the user, so that the next login is not refused because of them. */
+  unlock(actor: Actor, name: string): Promise<void>;
   /** Errors: `conflict` while the user still has channels. */
   remove(actor: Actor, name: string): Promise<void>;
   isEmpty(): Promise<boolean>;
@@ -99,11 +102,17 @@ export function createUsers(parts: UsersParts): Users {
         await updateOwner(tx, user.ownerId, { hidden });
         await record(tx, parts, actor, hidden ? "user.hide" : "user.unhide", user.owner);
       }),
+    unlock: (actor, name) =>
+      change(actor, name, async (tx, user) => {
+        await forgetFailedLogins(tx, user);
+        await record(tx, parts, actor, "user.unlock", user.owner);
+      }),
     remove: (actor, name) =>
       change(actor, name, async (tx, user) => {
         await requireOtherAdministrator(tx, user);
         const channels = await listChannels(tx, user.ownerId);
         if (channels.length > 0) throw conflict(`${name} still has ${channels.length} channel(s). Delete them first.`);
+        await forgetLogins(tx, user);
         await deleteUser(tx, user);
         await deleteOwner(tx, user.ownerId);
         await record(tx, parts, actor, "user.delete", user.owner);
@@ -114,11 +123,10 @@ export function createUsers(parts: UsersParts): Users {
 
 async function insert(tx: Transaction, parts: UsersParts, user: NewUser & { passwordHash: string }): Promise<OwnerRow> {
   if (await findOwner(tx, user.name)) throw conflict(`The name ${user.name} is taken.`);
-  await forgetAccount(tx, user.name);
   const created = parts.clock.now();
   const owner = await insertOwner(tx, {
     kind: "user",
-    name: user.name.toLowerCase(),
+    name: foldCase(user.name),
     visibility: parts.defaultVisibility,
     created,
   });

@@ -289,3 +289,19 @@ async function withStderr(work: () => Promise<Ran>): Promise<{ code: number; out
     process.stderr.write = write;
   }
 }
+
+describe("user unlock", () => {
+  test("accepts the login of a blocked account again, and names the account", async () => {
+    const password = (await condarium("user", "create", "locked")).out[0] ?? "";
+    const login = async (text: string): Promise<number> =>
+      (await server.anonymous.get("/locked/noarch/repodata.json", basic("locked", text))).status;
+    for (let attempt = 0; attempt < 10; attempt++) expect(await login(`wrong-password-${attempt}`)).toBe(401);
+    expect(await login(password)).toBe(429);
+    const unlocked = await condarium("user", "unlock", "locked");
+    expect([unlocked.code, unlocked.out]).toEqual([0, []]);
+    expect(unlocked.err.join()).toContain("Failed logins of locked forgotten");
+    expect(await login(password)).toBe(200);
+    const missing = await condarium("user", "unlock", "no-one");
+    expect([missing.code, missing.err.join()]).toEqual([1, "condarium: There is no user no-one."]);
+  });
+});

@@ -143,4 +143,20 @@ describe("fair turns", () => {
     }
     expect(turns.waiting).toBe(0);
   });
+
+  test("refuse in the words of the caller", async () => {
+    const texts = { full: "all full", tooLong: "too long", tooMany: (who: string, limit: number) => `${who} ${limit}` };
+    const limits = { slots: 1, queue: 2, queuePerUser: 1, patienceMs: 20, now: () => 0 };
+    const turns = createFairTurns({ ...limits, texts });
+    const opened = Promise.withResolvers<void>();
+    const busy = turns.run("alice", () => opened.promise);
+    const waits = errorOf(nothing(turns, "alice"));
+    expect((await errorOf(nothing(turns, "alice"))).message).toBe("alice 1");
+    const spare = turns.run("bob", () => opened.promise);
+    const other = errorOf(nothing(turns, "bob"));
+    expect((await errorOf(nothing(turns, "carol"))).message).toBe("all full");
+    expect([(await waits).message, (await other).message]).toEqual(["too long", "too long"]);
+    opened.resolve();
+    await Promise.all([busy, spare]);
+  });
 });

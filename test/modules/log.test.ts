@@ -138,3 +138,60 @@ describe("standard error", () => {
     expect(JSON.parse(lines.at(-1) ?? "")).toMatchObject({ msg: "after" });
   });
 });
+
+describe("a text from outside", () => {
+  const both = (text: string): string[] =>
+    logged((log) => {
+      log.warn({ text }, text);
+      log.request({ path: text, agent: text }, `GET ${text}`);
+    });
+
+  const token = createToken();
+  const encoded = (every: number, times = 1): string =>
+    Array.from(token)
+      .map((letter, at) =>
+        at % every === 0 ? `%${"25".repeat(times - 1)}${letter.charCodeAt(0).toString(16)}` : letter,
+      )
+      .join("");
+
+  test.each([
+    ["its first letter percent-encoded", `%63${token.slice(1)}`],
+    ["its hyphen percent-encoded", token.replace("-", "%2D")],
+    ["its hyphen percent-encoded in lower case", token.replace("-", "%2d")],
+    ["every character percent-encoded", encoded(1)],
+    ["every third character percent-encoded", encoded(3)],
+    ["characters encoded twice", encoded(2, 2)],
+    ["characters encoded four times", encoded(5, 4)],
+    ["its encoding in capitals", encoded(1).toUpperCase()],
+  ])("shows no token with %s", (_, text) => {
+    for (const line of both(`/%74/${text}/alice?x=${text}`)) {
+      expect(line).toContain("cdr-[redacted]/alice");
+      const decoded = Array.from({ length: 5 }).reduce<string>(
+        (rest) => rest.replaceAll(/%([0-9a-f]{2})/gi, decode),
+        line,
+      );
+      expect(decoded).not.toContain(token.slice(-8));
+    }
+  });
+
+  test("that only resembles a token stays", () => {
+    for (const text of ["cdr-short", "CDR-0123456789", "%63d-0123456789", "cdr-%2f%2e0123456789", "cdr 0123456789"])
+      for (const line of both(text)) expect(line).toContain(text);
+  });
+
+  test("has its control, direction and invisible characters escaped, and is otherwise unchanged", () => {
+    const hidden =
+      "\u0007\u001b\u007f\u0080\u009b\u00ad\u061c\u200b\u200e\u2028\u2029\u202a\u202e\u2066\u2069\ufeff\u{e0041}";
+    const text = `a${hidden}ä日😀"\\z`;
+    for (const line of both(text)) {
+      for (const character of hidden) expect(line.trimEnd()).not.toContain(character);
+      expect(line).toContain("ä日😀");
+      expect(Object.values(JSON.parse(line))).toContain(text);
+      expect(line.trimEnd()).toMatch(/^[\p{L}\p{N}\p{P}\p{S} ]+$/u);
+    }
+  });
+});
+
+function decode(_: string, hex: string): string {
+  return String.fromCharCode(Number.parseInt(hex, 16));
+}

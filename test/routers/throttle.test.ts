@@ -16,7 +16,8 @@ afterAll(() => server.close());
 const login = (user: string, password: string) => server.anonymous.get(PATH, basic(user, password));
 
 test("ten failed logins lock an account for ten minutes, also for the right password and across a restart", async () => {
-  for (let attempt = 0; attempt < 10; attempt++) expect((await login("owner", "wrong-password")).status).toBe(401);
+  for (let attempt = 0; attempt < 10; attempt++)
+    expect((await login("owner", `wrong-password-${attempt}`)).status).toBe(401);
   const refused = await login("owner", PASSWORD);
   expect(refused.status).toBe(429);
   expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(500);
@@ -32,7 +33,7 @@ test("ten failed logins lock an account for ten minutes, also for the right pass
 
 test("a recently verified login continues while strangers fail", async () => {
   expect((await login("owner", PASSWORD)).status).toBe(200);
-  for (let attempt = 0; attempt < 10; attempt++) await login("owner", "wrong-password");
+  for (let attempt = 0; attempt < 10; attempt++) await login("owner", `bad-password-${attempt}`);
   expect((await login("owner", "wrong-password")).status).toBe(429);
   expect((await login("owner", PASSWORD)).status).toBe(200);
 });

@@ -445,6 +445,10 @@ describe("the rights on the server", () => {
         undo: (target) => server.manage.users.setHidden(target, false),
         audit: audit("user.hide"),
       },
+      "unlocking a user": {
+        call: (actor, target) => services.users.unlock(actor, target),
+        audit: audit("user.unlock"),
+      },
       "setting a password": {
         call: (actor, target) => services.users.setPassword(actor, target, PASSWORD),
         audit: audit("user.password"),

@@ -40,12 +40,15 @@ export function openTables(folder: string): Tables {
   const all = (sql: string, ...values: (string | number)[]): Row[] =>
     connection.query<Row, (string | number)[]>(sql).all(...values);
   const names = all("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1");
-  // The use of a token is recorded later, whatever the outcome of the request.
+  // The use of a token and of a password is recorded later, whatever the outcome of the request.
   const columns = (name: string): string =>
     all(`SELECT name FROM pragma_table_info('${name}') WHERE name <> 'last_used'`)
       .map((row) => `"${row.name}"`)
       .join();
-  const dumps = names.map(({ name }) => connection.query<Row, []>(`SELECT ${columns(String(name))} FROM "${name}"`));
+  const counted = (name: string): string => (name === "login_failure" ? "WHERE bucket NOT LIKE 'known:%'" : "");
+  const dumps = names.map(({ name }) =>
+    connection.query<Row, []>(`SELECT ${columns(String(name))} FROM "${name}" ${counted(String(name))}`),
+  );
   return {
     all,
     run: (sql, ...values) => void connection.run(sql, values),

@@ -1,6 +1,8 @@
 // Valid names of generic packages, versions and files: those that Gitea accepts.
 // https://docs.gitea.com/usage/packages/generic
 
+import { foldCase } from "../fold-case.ts";
+
 const PACKAGE_NAME = /^[-_+.A-Za-z0-9]+$/;
 const FILE_NAME = /^[-_+=:;.()[\]{}~!@#$%^& A-Za-z0-9]+$/;
 const LONGEST = 255;
@@ -21,12 +23,12 @@ export function genericNameProblem({ name, version, fileName }: GenericName): st
 
 /** The section of a version. Gitea compares package names and versions case-insensitively. */
 export function genericSection({ name, version }: Pick<GenericName, "name" | "version">): string {
-  return `${foldedName(name)}/${version.toLowerCase()}`;
+  return `${foldedName(name)}/${foldCase(version)}`;
 }
 
 /** The name as stored and as compared with the packages of a token. */
 export function foldedName(name: string): string {
-  return name.toLowerCase();
+  return foldCase(name);
 }
 
 function isPackageName(text: string): boolean {

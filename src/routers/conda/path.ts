@@ -5,6 +5,7 @@ import { isReservedName } from "../../modules/conda/channel-name.ts";
 import { isKnownSubdir, isSubdir } from "../../modules/conda/subdir.ts";
 import { isOwnerName } from "../../modules/owner-name.ts";
 import { decodePath } from "../raw-path.ts";
+import { foldCase } from "../../modules/fold-case.ts";
 
 /** A path below an owner. Its channel part is still undecided, as it can depend on the existing channels. */
 export type CondaPath = {
@@ -95,7 +96,7 @@ export function deleteTarget({ rest }: CondaPath): { channel: string; subdir: st
 
 function below(owner: string | undefined, rest: readonly string[]): CondaPath | undefined {
   const [head, ...tail] = rest;
-  if (owner === undefined || head === undefined || !isOwner(owner.toLowerCase())) return undefined;
+  if (owner === undefined || head === undefined || !isOwner(foldCase(owner))) return undefined;
   return { owner, rest: [head, ...tail] };
 }
 

@@ -18,6 +18,7 @@ import { methodNotAllowed, requireFolder } from "../methods.ts";
 import { packageResponse, readerOf } from "../package-file.ts";
 import { decodePath } from "../raw-path.ts";
 import { incomingOf } from "../upload.ts";
+import { foldCase } from "../../modules/fold-case.ts";
 
 export type GenericParts = {
   readonly access: Access;
@@ -73,7 +74,7 @@ async function ofVersion(parts: GenericParts, call: Call): Promise<Response> {
 /** Parses the path as sent: each part must decode to exactly one segment. */
 function filePath({ context }: Call): FilePath {
   const [, , owner, , name, version, fileName = ""] = decodePath(context.path) ?? [];
-  if (owner === undefined || name === undefined || version === undefined || !isOwnerName(owner.toLowerCase()))
+  if (owner === undefined || name === undefined || version === undefined || !isOwnerName(foldCase(owner)))
     throw notFound("There is no resource at this address.");
   return { owner, name, version, fileName };
 }

@@ -31,16 +31,20 @@ function fromAuthorization(header: string): Credential {
 
 function fromBasic(value: string): Credential {
   const refusal = unauthenticated(
-    "The Basic credentials are malformed: they must be user:password in UTF-8, encoded as base64.",
+    "The Basic credentials are malformed: they must be user:password, encoded as base64.",
   );
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(value)) throw refusal;
-  let text: string;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(Buffer.from(value, "base64"));
-  } catch {
-    throw refusal;
-  }
+  const text = decoded(Buffer.from(value, "base64"));
   const colon = text.indexOf(":");
   if (colon < 0) throw refusal;
   return { kind: "basic", user: text.slice(0, colon), password: text.slice(colon + 1) };
+}
+
+/** Credentials are UTF-8 or, as conda and other programs that use the `requests` library send them, Latin-1. */
+function decoded(bytes: Buffer): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return bytes.toString("latin1");
+  }
 }

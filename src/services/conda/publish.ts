@@ -13,6 +13,7 @@ import type { Publishing, ReadFile, Submitted } from "../publishing.ts";
 import type { Incoming, StagedFile } from "../staging.ts";
 import { refusal, type AcceptedPackage, type Inspect } from "./inspect.ts";
 import { condaPolicyOf } from "./policy.ts";
+import { foldCase } from "../../modules/fold-case.ts";
 
 export type PublishRequest = {
   readonly actor: RequestActor;
@@ -149,7 +150,7 @@ function publishedOf(
   const { identity } = read.accepted;
   const { subdir } = read;
   const { sha256, md5, size } = read.file.blob;
-  const [owner, channel] = [request.owner.toLowerCase(), request.channel];
+  const [owner, channel] = [foldCase(request.owner), request.channel];
   const path = [owner, ...(channel === "" ? [] : channel.split("/")), subdir, identity.fileName];
   return {
     channel: channelLabel(owner, channel),

@@ -7,6 +7,7 @@ import type { NewFile } from "../packages.ts";
 import type { Publishing } from "../publishing.ts";
 import type { Incoming, StagedFile } from "../staging.ts";
 import { GENERIC } from "./type.ts";
+import { foldCase } from "../../modules/fold-case.ts";
 
 export type GenericPublishRequest = GenericName & {
   readonly actor: RequestActor;
@@ -49,7 +50,7 @@ export function createGenericPublish({ publishing, publicUrl }: GenericPublishPa
       read: (staged) => ({ file: newFile(request, staged), rules: [] }),
     });
     const { size, sha256, md5 } = read.file.blob;
-    const path = [owner.toLowerCase(), GENERIC, name, version, fileName].map(encodeURIComponent).join("/");
+    const path = [foldCase(owner), GENERIC, name, version, fileName].map(encodeURIComponent).join("/");
     const url = `${publicUrl}/api/packages/${path}`;
     return { name, version, filename: fileName, size, sha256, md5, url, published_at: at, revision };
   };
@@ -58,7 +59,7 @@ export function createGenericPublish({ publishing, publicUrl }: GenericPublishPa
 function newFile(name: GenericName, { sha256, md5, size }: StagedFile): NewFile {
   return {
     packageName: foldedName(name.name),
-    version: name.version.toLowerCase(),
+    version: foldCase(name.version),
     section: genericSection(name),
     fileName: name.fileName,
     record: "{}",

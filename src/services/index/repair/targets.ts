@@ -14,6 +14,7 @@ import type { PackageTypes } from "../../package-type.ts";
 import { WHOLE_CHANNEL } from "../documents.ts";
 import type { IndexFormat } from "../format.ts";
 import { documentsOf } from "./rebuild.ts";
+import { foldCase } from "../../../modules/fold-case.ts";
 
 /** The dependencies of checking and repairing. */
 export type RepairParts = {
@@ -47,7 +48,7 @@ export async function rebuildTargets(
   const targets: RebuildTarget[] = [];
   for (const { id: channelId, type, name, owner } of await listChannels(reader)) {
     if (!types.named(type).hasDocuments || (onlyType && onlyType.name !== type)) continue;
-    if (only && (only.owner.toLowerCase() !== owner.name || (only.channel ?? name) !== name)) continue;
+    if (only && (foldCase(only.owner) !== owner.name || (only.channel ?? name) !== name)) continue;
     // A section that lost its last file still has documents; one with files but without a recorded change is a fault.
     const sections = new Set([
       ...(await changedSections(reader, channelId)),
