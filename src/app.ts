@@ -210,6 +210,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     health: parts.health,
     packages: mountTypes({ ...parts, config, publicUrl, access, publishing, removing, sourceOf }),
     trustedProxies: config["trusted-proxies"],
+    publicUrl,
   });
 }
 
