@@ -60,7 +60,8 @@ export async function existingInstead(
 
 /** The error of `If-None-Match: *`. */
 function presentError(existing: PackageFileWithBlob, candidate: Candidate): AppError {
-  const message = `${existing.section}/${existing.fileName} already exists, and the request has If-None-Match: *.`;
+  const name = `${existing.section}/${existing.fileName}`;
+  const message = `${name} already exists, and the request has If-None-Match: *. Nothing was changed.`;
   return preconditionFailed(message, { members: membersOf(existing, candidate) });
 }
 

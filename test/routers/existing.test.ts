@@ -122,6 +122,13 @@ for (const { form, path, bytes, fix } of FORMS) {
           first.body.sha256,
         ]);
         expect(refused.body.detail).toContain("already exists, and the request has If-None-Match: *");
+        expect(
+          server
+            .log()
+            .trimEnd()
+            .split("\n")
+            .findLast((line) => line.includes('"event":"publish"')),
+        ).toContain('"result":"conflict"');
       }
       expect((await publish("two", "", { "if-none-match": `"${String(first.body.sha256)}"` })).status).toBe(409);
       expect([tables.dump(), await server.storedFiles()]).toEqual(before);

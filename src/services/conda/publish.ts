@@ -179,8 +179,18 @@ function describeNew(submitted: Extract<Submitted<ReadPackage>, { kind: "new" }>
   const { name, version, build, fileName } = read.accepted.identity;
   const { size, sha256, md5 } = read.file.blob;
   return {
-    ...{ name, version, build, subdir: read.subdir, filename: fileName, size, sha256, md5 },
-    ...{ published_at: at, revision, findings: read.findings, channel_created: channelCreated },
+    name,
+    version,
+    build,
+    subdir: read.subdir,
+    filename: fileName,
+    size,
+    sha256,
+    md5,
+    published_at: at,
+    revision,
+    findings: read.findings,
+    channel_created: channelCreated,
     ...(channelCreated && { similar_channels: similarChannels }),
   };
 }
@@ -190,8 +200,19 @@ function describeStored(file: SkippedFile): StoredDescription {
   const { size, sha256, md5 } = blob;
   const { version = "", build = "" } = parseFileName(fileName) ?? {};
   return {
-    ...{ name: packageName, version, build, subdir: section, filename: fileName, size, sha256, md5 },
-    ...{ published_at: publishedAt, revision, findings: storedFindings(metadata), skipped: true, identical },
+    name: packageName,
+    version,
+    build,
+    subdir: section,
+    filename: fileName,
+    size,
+    sha256,
+    md5,
+    published_at: publishedAt,
+    revision,
+    findings: storedFindings(metadata),
+    skipped: true,
+    identical,
   };
 }
 
