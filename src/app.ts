@@ -213,6 +213,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     health: parts.health,
     packages: mountTypes({ ...parts, config, publicUrl, access, publishing, removing, sourceOf }),
     clientAddress: createClientAddress({ trusted: config["trusted-proxies"], onUntrusted: events.proxyNotTrusted }),
+    publicUrl,
   });
 }
 

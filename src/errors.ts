@@ -10,6 +10,8 @@ export type ErrorCode =
   | "method-not-allowed"
   | "timeout"
   | "conflict"
+  /** The request was only to be done if the file did not exist. */
+  | "precondition-failed"
   | "too-large"
   | "unsupported"
   | "invalid"
@@ -23,6 +25,8 @@ export type ErrorCode =
 export type ErrorFacts = {
   /** Machine-readable members of the response: `findings`, `identical`, `limit`. */
   readonly members?: Readonly<Record<string, unknown>>;
+  /** The rules that a refused package breaks, for the log. */
+  readonly rules?: readonly string[];
   /** Seconds after which a retry can succeed. */
   readonly retryAfter?: number;
   /** Allowed methods, for `method-not-allowed`. */
@@ -62,6 +66,8 @@ export const unauthenticated = (message: string, facts?: ErrorFacts): AppError =
 export const forbidden = (message: string): AppError => new AppError("forbidden", message);
 export const notFound = (message: string, facts?: ErrorFacts): AppError => new AppError("not-found", message, facts);
 export const conflict = (message: string, facts?: ErrorFacts): AppError => new AppError("conflict", message, facts);
+export const preconditionFailed = (message: string, facts?: ErrorFacts): AppError =>
+  new AppError("precondition-failed", message, facts);
 export const invalid = (message: string, facts?: ErrorFacts): AppError => new AppError("invalid", message, facts);
 export const invalidArgument = (message: string): AppError => new AppError("invalid-argument", message);
 export const usage = (message: string): AppError => new AppError("usage", message);

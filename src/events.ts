@@ -26,7 +26,7 @@ export type RequestSummary = {
 export type PublishSummary = {
   readonly channel: string;
   readonly file: string;
-  readonly result: "created" | "checked" | "conflict" | "refused";
+  readonly result: "created" | "checked" | "skipped" | "conflict" | "refused";
   readonly rules: readonly string[];
 };
 

@@ -321,7 +321,7 @@ describe("the server", () => {
     await socket.send(requestText(`HEAD ${FILE}`) + requestText("GET /health/live"));
     expect((await socket.answer({ head: true }))?.headers.get("content-length")).toBe(String(built.bytes.length));
     expect((await socket.answer())?.body).toBe("ok\n");
-    await socket.send(requestText("HEAD /nowhere") + requestText("GET /health/live"));
+    await socket.send(requestText("HEAD /health/nowhere") + requestText("GET /health/live"));
     expect((await socket.answer({ head: true }))?.status).toBe(404);
     expect((await socket.answer())?.body).toBe("ok\n");
     await socket.send(requestText(`GET ${FILE}`, { "if-none-match": etag }) + requestText("GET /health/live"));

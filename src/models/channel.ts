@@ -40,6 +40,21 @@ export async function listChannels(reader: Reader, ownerId?: number): Promise<Ch
   return rows.map((row) => ({ ...row.channel, owner: row.owner }));
 }
 
+/** The names of at most `limit` channels of an owner, in order. */
+export async function channelNames(
+  reader: Reader,
+  { ownerId, type }: Pick<ChannelRow, "ownerId" | "type">,
+  limit: number,
+): Promise<string[]> {
+  const rows = await reader
+    .select({ name: channel.name })
+    .from(channel)
+    .where(and(eq(channel.ownerId, ownerId), eq(channel.type, type)))
+    .orderBy(asc(channel.name))
+    .limit(limit);
+  return rows.map(({ name }) => name);
+}
+
 export async function insertChannel(
   tx: Transaction,
   values: Pick<ChannelRow, "ownerId" | "type" | "name" | "visibility" | "created">,
@@ -125,4 +140,16 @@ export async function revisionIdentity(
 export async function revisionTime(reader: Reader, channelId: number, revision: number): Promise<number | undefined> {
   const rows = await oneRevision(reader).execute({ channelId, revision });
   return rows[0]?.at;
+}
+
+/** The newest revision up to `newest` that is not later than `at` (ms UTC), as times never go back; `newest` if none is. */
+export async function revisionAt(reader: Reader, channelId: number, newest: number, at: number): Promise<number> {
+  let [low, high] = [0, newest];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    const time = await revisionTime(reader, channelId, middle);
+    if (time !== undefined && time <= at) low = middle;
+    else high = middle - 1;
+  }
+  return low === 0 ? newest : low;
 }

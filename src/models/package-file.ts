@@ -140,6 +140,11 @@ export async function listSections(reader: Reader, channelId: number): Promise<s
   return await eachInTurn(async (after) => (await nextSection(reader).execute({ channelId, after }))[0]?.section);
 }
 
+export async function hasFiles(reader: Reader, channelId: number): Promise<boolean> {
+  const rows = await nextSection(reader).execute({ channelId, after: "" });
+  return rows.length > 0;
+}
+
 export async function countFiles(reader: Reader, channelId: number): Promise<number> {
   const rows = await reader
     .select({ files: sql<number>`cast(count(*) as integer)` })

@@ -6,10 +6,12 @@ import type { Unread } from "../modules/unread.ts";
 import { createAccessLog } from "./access-log.ts";
 import { createConnections } from "./connections.ts";
 import { createPipeline, type MountRoutes, type Peer, type PipelineParts } from "./request-pipeline.ts";
+import { otherProtocolRoutes, type OtherProtocolParts } from "./other-protocols.ts";
 import { opsRoutes, type OpsParts } from "./ops.ts";
 
 export type RouterParts = Omit<PipelineParts, "accessLog"> &
-  OpsParts & {
+  OpsParts &
+  OtherProtocolParts & {
     readonly unread: Unread;
     /** One per package type. */
     readonly packages: readonly MountRoutes[];
@@ -31,7 +33,8 @@ export function createRouter(parts: RouterParts): Router {
   const app = new Elysia({ name: "condarium", handler: { standardHostname: false } })
     // First: a hook covers only the routes that are mounted after it.
     .onError(({ request, error, code }) => pipeline.handle(request, "(none)", () => fail(error, code)))
-    .use(opsRoutes(parts, pipeline));
+    .use(opsRoutes(parts, pipeline))
+    .use(otherProtocolRoutes(parts, pipeline));
   for (const mount of parts.packages) app.use(mount(pipeline));
   return {
     close: accessLog.close,
@@ -57,6 +60,7 @@ function withHost(request: Request): Request {
 }
 
 function fail(error: unknown, code: unknown): never {
-  if (code === "NOT_FOUND") throw notFound("There is no resource at this address.");
+  if (code === "NOT_FOUND")
+    throw notFound("There is no resource at this address. A channel's address is /{owner}/{channel}.");
   throw error instanceof AppError ? error : new Error("a request failed outside its route", { cause: error });
 }

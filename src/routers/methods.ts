@@ -3,15 +3,18 @@
 import { AppError } from "../errors.ts";
 import type { Health } from "../services/health.ts";
 
+/** The methods below the address of a channel. */
+export const CHANNEL_METHODS = ["GET", "HEAD", "PUT", "DELETE"] as const;
+
 /** Changes check that the data folder is still there; reads use the result of the last check. */
 export function requireFolder(health: Health, method: string): void {
   if (!health.isFolderInPlace || (method !== "GET" && method !== "HEAD")) health.requireFolder();
 }
 
-export function methodNotAllowed(method: string, allowed: readonly string[]): AppError {
-  return new AppError("method-not-allowed", `${method} is not supported here; use ${listOf(allowed)}.`, {
-    allow: allowed.join(", "),
-  });
+/** `help`: a sentence about what the client may have meant to do. */
+export function methodNotAllowed(method: string, allowed: readonly string[], help?: string): AppError {
+  const message = `${method} is not supported here; use ${listOf(allowed)}.${help === undefined ? "" : ` ${help}`}`;
+  return new AppError("method-not-allowed", message, { allow: allowed.join(", ") });
 }
 
 /** `GET, HEAD or PUT` */

@@ -158,10 +158,11 @@ type Responding = Pick<PipelineParts, "events" | "health"> & { readonly bodies: 
 type Responded = { readonly response: Response; readonly refusal?: Refusal };
 
 async function respond(parts: Responding, call: Call, { route, work }: Route): Promise<Responded> {
+  const { request } = call;
   try {
-    return { response: await work(call) };
+    const response = await work(call);
+    return { response: response.status < 400 ? response : await parts.bodies.refuse(request, response) };
   } catch (error) {
-    const { request } = call;
     const explained = parts.health.explain(error);
     const problem = problemResponse(explained, { request, events: parts.events, route });
     return { response: await parts.bodies.refuse(request, problem), refusal: refusalOf(explained, problem) };

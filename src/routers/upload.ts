@@ -2,6 +2,7 @@
 
 import { AppError, malformed } from "../errors.ts";
 import { readMultipart } from "../modules/multipart.ts";
+import type { IfExists } from "../services/existing-file.ts";
 import type { Incoming } from "../services/staging.ts";
 import type { Call } from "./request-pipeline.ts";
 
@@ -39,4 +40,37 @@ function hashOf(request: Request, header: string, length: number): string | unde
   if (value === null) return undefined;
   if (value.length === length && /^[0-9a-fA-F]+$/.test(value)) return value;
   throw malformed(`${header} must be ${length} hexadecimal digits.`);
+}
+
+/** What the query and the headers of an upload ask for. */
+export type UploadOptions = { readonly dryRun: boolean; readonly ifExists: IfExists };
+
+/** Errors: `malformed` for a value that is neither true nor false. */
+export function uploadOptions({ request, context }: Call): UploadOptions {
+  const dryRun = flagOf(context.query, "dry_run");
+  const skips = flagOf(context.query, "skip_existing");
+  // A precondition counts before the request's own options (RFC 9110, 13.2).
+  const isConditional = (request.headers.get("if-none-match") ?? "").trim() === "*";
+  return { dryRun, ifExists: isConditional ? "require-absent" : skips ? "skip" : "refuse" };
+}
+
+/** An upload that stores a file nobody wanted stored cannot be undone, so a misspelled value is refused. */
+function flagOf(query: URLSearchParams, name: string): boolean {
+  const value = query.get(name);
+  if (value === null) return false;
+  const word = value.trim().toLowerCase();
+  if (["", "1", "true", "yes", "on"].includes(word)) return true;
+  if (["0", "false", "no", "off"].includes(word)) return false;
+  throw malformed(`${name} must be true or false, for example ?${name}=true.`);
+}
+
+/** 201 for a stored file, 200 for a dry run and for a skipped one. */
+export function publishedResponse(published: {
+  readonly url: string;
+  readonly revision: number | null;
+  readonly skipped?: true;
+}): Response {
+  const headers = new Headers({ "cache-control": "no-store", location: published.url });
+  const isStored = published.revision !== null && published.skipped !== true;
+  return Response.json(published, { status: isStored ? 201 : 200, headers });
 }

@@ -78,7 +78,7 @@ export async function judgeChannel(
   if (identity.kind === "anonymous") return refused("Sign in first.", false);
   const { role, bounds } = await roleAndBounds(parts.reader, identity, target, ref);
   const belongs = bounds === undefined && role > 0;
-  if (!found) return absent(what, belongs);
+  if (!found) return absent(ref ? what : ownerOf(target), belongs);
   if (found.owner.hidden && !identity.user.isAdmin) return refused(hiddenText(found.owner), belongs);
   const reads =
     exists && (visibility === "public" || (bounds === undefined && (visibility === "internal" || role >= RANK.reader)));

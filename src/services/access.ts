@@ -91,7 +91,7 @@ async function currentActor(reader: Reader, actor: Actor, now: number): Promise<
 }
 
 const SIGN_IN: Partial<Readonly<Record<Action, string>>> = {
-  read: "Sign in to read this channel, if it exists.",
+  read: "There is no public channel at this address: it does not exist, or only users who sign in can read it.",
   publish: "Sign in to publish.",
   delete: "Sign in to delete.",
   administer: "Sign in as an administrator.",
@@ -111,11 +111,16 @@ const STRANGER: Partial<Readonly<Record<Action, string>>> = {
 function refusalOf(actor: Actor, action: Action, verdict: Exclude<Verdict<Found>, { kind: "allowed" }>): AppError {
   const why = verdict.kind === "absent" ? `There is no ${verdict.what}.` : verdict.why;
   if (actor.kind === "command-line") return notFound(why);
-  if (actor.identity.kind === "anonymous")
-    return unauthenticated(SIGN_IN[action] ?? "Sign in first.", { log: `no credentials for ${action}` });
+  const { help } = actor;
+  if (actor.identity.kind === "anonymous") {
+    const message = sentences(SIGN_IN[action] ?? "Sign in first.", help?.signIn, help?.address);
+    return unauthenticated(message, { log: `no credentials for ${action}` });
+  }
   if (verdict.kind === "refused" && verdict.knows) return forbidden(why);
   if (actor.surface === "management") return notFound(verdict.knows ? why : (STRANGER[action] ?? CANNOT_MANAGE));
-  const help = actor.addressHelp === undefined ? "" : ` ${actor.addressHelp}`;
-  if (verdict.knows) return forbidden(`${why}${help}`);
-  return forbidden(STRANGER[action] ?? `${CANNOT_READ}${help}`);
+  return forbidden(sentences(verdict.knows ? why : (STRANGER[action] ?? CANNOT_READ), help?.address));
+}
+
+function sentences(...parts: readonly (string | undefined)[]): string {
+  return parts.filter((part) => part !== undefined).join(" ");
 }

@@ -44,8 +44,15 @@ export type RequestActor = {
   readonly requestId: string;
   readonly address: string;
   readonly surface: Surface;
+  readonly help?: RouteHelp | undefined;
+};
+
+/** Sentences for refusals. They depend on the route alone, so they say nothing about what exists. */
+export type RouteHelp = {
   /** How URLs are built on this route, for clients that may have used a wrong one. */
-  readonly addressHelp?: string | undefined;
+  readonly address: string;
+  /** How the clients of this route sign in. */
+  readonly signIn: string;
 };
 
 /** A command has write access to the data folder, so it is allowed everything; it is audited like a request. */

@@ -12,7 +12,21 @@ export function policyOf<Policy extends ChannelPolicy>(
   schema: PolicySchema<Policy>,
   channel: ChannelRow | undefined,
 ): Policy {
-  return schema.parse(channel ? JSON.parse(channel.policy) : {});
+  const policy = schema.safeParse(channel ? storedPolicy(channel) : {});
+  if (policy.success) return policy.data;
+  throw damaged(channel);
+}
+
+function storedPolicy(channel: ChannelRow): unknown {
+  try {
+    return JSON.parse(channel.policy);
+  } catch {
+    throw damaged(channel);
+  }
+}
+
+function damaged(channel: ChannelRow | undefined): Error {
+  return new Error(`the stored policy of the channel ${channel?.name ?? ""} is damaged`);
 }
 
 /** The policy after a change of some keys. Errors: `invalid-argument` for an unknown key or an invalid value. */

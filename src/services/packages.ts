@@ -11,7 +11,6 @@ import { ensureBlob, noteUnreferenced } from "../models/package-blob.ts";
 import {
   deleteFile,
   findFile,
-  findFileFolded,
   insertFile,
   setFileState,
   UNWEIGHED_BYTES,
@@ -28,6 +27,7 @@ import { randomHex } from "../modules/ids.ts";
 import { NAME_BYTES } from "../modules/stored-budget.ts";
 import { tokenOf, userOf, type Actor } from "./actor.ts";
 import { recordAudit, type AuditAction } from "./audit.ts";
+import { duplicateError, findExisting } from "./existing-file.ts";
 import { createNameWeights, type NameKey, type NameWeights } from "./name-weights.ts";
 
 export type NewFile = {
@@ -41,6 +41,8 @@ export type NewFile = {
   readonly properties: readonly Property[];
   /** Bytes in the document of its name, equal to `weight` in the metadata; default: an upper bound. */
   readonly weight?: number | undefined;
+  /** What gives a changed file another name, for messages; default: `version`. */
+  readonly changedBy?: string | undefined;
   readonly blob: { readonly sha256: string; readonly md5: string; readonly size: number };
 };
 
@@ -255,14 +257,8 @@ function weightOf({ weight, record, metadata }: NewFile): number {
 }
 
 async function refuseDuplicate(reader: Reader, channel: ChannelRow, file: NewFile): Promise<void> {
-  const fileKey = { channelId: channel.id, section: file.section, fileName: file.fileName };
-  const existing = await findFileFolded(reader, fileKey);
-  if (!existing) return;
-  const identical = existing.blob.sha256 === file.blob.sha256;
-  const sameness = identical ? "with identical bytes: nothing needs to be done" : "with different bytes";
-  throw conflict(`${file.section}/${existing.fileName} already exists ${sameness}.`, {
-    members: { identical, filename: existing.fileName, sha256: existing.blob.sha256 },
-  });
+  const existing = await findExisting(reader, channel, file);
+  if (existing) throw duplicateError(existing, { ...file, sha256: file.blob.sha256 });
 }
 
 async function requireFile(tx: Transaction, fileRef: FileRef): Promise<PackageFileWithBlob> {

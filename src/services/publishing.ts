@@ -1,7 +1,7 @@
 // Publishing for every package type: authorize, stage, let the type read the file, authorize again, promote, commit.
 
 import { AppError, invalidArgument } from "../errors.ts";
-import type { Events } from "../events.ts";
+import type { Events, PublishSummary } from "../events.ts";
 import type { ChannelRow } from "../models/channel.ts";
 import type { Database, Transaction } from "../models/database.ts";
 import { knownBlobs } from "../models/package-blob.ts";
@@ -12,8 +12,10 @@ import { tokenOf, userOf, type RequestActor } from "./actor.ts";
 import type { Admission, Upload, Uploader } from "./admission.ts";
 import { channelLabel, type ChannelRef } from "./channel-ref.ts";
 import type { Channels, OneChannel } from "./channels.ts";
+import { existingInstead, findExisting, type Candidate, type IfExists, type SkippedFile } from "./existing-file.ts";
 import type { PackageTypes } from "./package-type.ts";
 import type { NewFile, Packages } from "./packages.ts";
+import { similarChannels } from "./similar-channels.ts";
 import type { Incoming, StagedFile, Staging } from "./staging.ts";
 
 /** An uploaded file, and how its package type reads it. */
@@ -27,6 +29,9 @@ export type Submission<Read extends ReadFile> = {
   readonly incoming: Incoming;
   /** Run every check, but store nothing. */
   readonly dryRun: boolean;
+  readonly ifExists: IfExists;
+  /** The name to store the file under, where the URL alone decides it. */
+  readonly fixedName?: Candidate | undefined;
   /** Throws if the URL alone is invalid, before any byte of the body is read. */
   refuseAddress(): void;
   /** Reads the package from the bytes; `from.ref` is the channel reference from before the upload. */
@@ -42,14 +47,24 @@ export type ReadFile = {
   readonly rules: readonly string[];
 };
 
-export type Submitted<Read extends ReadFile> = {
-  readonly read: Read;
-  /** ms UTC; null for a dry run, like `revision`. */
-  readonly at: number | null;
-  readonly revision: number | null;
-};
+export type Submitted<Read extends ReadFile> =
+  | {
+      readonly kind: "new";
+      readonly read: Read;
+      /** ms UTC; null for a dry run, like `revision`. */
+      readonly at: number | null;
+      readonly revision: number | null;
+      /** Whether the publish creates the channel; for a dry run, whether it would. */
+      readonly channelCreated: boolean;
+      /** For a created channel: the labels of channels with a similar name. */
+      readonly similarChannels: readonly string[];
+    }
+  | { readonly kind: "skipped"; readonly file: SkippedFile };
 
-/** Errors: those of `Access.require()`, staging, admission and `Packages.checkFile()`, and the refusals of the type. */
+/**
+ * Errors: those of `Access.require()`, staging, admission and `Packages.checkFile()`, and the refusals of the type;
+ * `precondition-failed` when the file exists and must not.
+ */
 export type Publishing = <Read extends ReadFile>(submission: Submission<Read>) => Promise<Submitted<Read>>;
 
 export type PublishingParts = {
@@ -70,21 +85,34 @@ export function createPublishing(parts: PublishingParts): Publishing {
     const { owner, channel: name, type } = submission.channel;
     const channel = channelLabel(owner, name, type);
     try {
+      await refusePresent(parts, submission, ref);
       const submitted = await parts.admit(uploaderOf(submission), (upload) => receive(parts, submission, ref, upload));
-      const { file, rules } = submitted.read;
-      const result = submission.dryRun ? "checked" : "created";
-      parts.events.publishEnded({ channel, file: `${file.section}/${file.fileName}`, result, rules });
+      parts.events.publishEnded({ channel, ...summaryOf(submitted, submission) });
       return submitted;
     } catch (error) {
-      const result = error instanceof AppError && error.code === "conflict" ? "conflict" : "refused";
-      const rules = error instanceof AppError ? [error.code] : ["error"];
-      parts.events.publishEnded({ channel, file: submission.subject, result, rules });
+      const exists = error instanceof AppError && (error.code === "conflict" || error.code === "precondition-failed");
+      const result = exists ? "conflict" : "refused";
+      parts.events.publishEnded({ channel, file: submission.subject, result, rules: rulesOf(error) });
       throw error;
     }
   };
 }
 
 type AnySubmission = Submission<ReadFile>;
+
+function summaryOf(submitted: Submitted<ReadFile>, { dryRun }: AnySubmission): Omit<PublishSummary, "channel"> {
+  const { section, fileName } = submitted.kind === "new" ? submitted.read.file : submitted.file;
+  const file = `${section}/${fileName}`;
+  if (submitted.kind === "skipped") return { file, result: "skipped", rules: [] };
+  return { file, result: dryRun ? "checked" : "created", rules: submitted.read.rules };
+}
+
+/** The rules of the findings of a refused package; for any other error its code. */
+function rulesOf(error: unknown): readonly string[] {
+  if (!(error instanceof AppError)) return ["error"];
+  const rules = error.facts.rules ?? [];
+  return rules.length > 0 ? rules : [error.code];
+}
 
 function uploaderOf({ actor }: AnySubmission): Uploader {
   const account = accountOf(actor);
@@ -102,12 +130,33 @@ function accountOf(actor: RequestActor): string {
 async function authorize(parts: PublishingParts, submission: AnySubmission): Promise<ChannelRef> {
   const ref = await parts.access.require(submission.actor, "publish", targetOf(submission));
   const problem = parts.types.named(ref.type).channelNameProblem(ref.name);
-  if (problem !== undefined) throw invalidArgument(`Invalid channel name: ${problem}.`);
+  if (problem !== undefined)
+    throw invalidArgument(`Invalid channel name: ${problem}. A valid name is, for example, main.`);
   submission.refuseAddress();
   return ref;
 }
 
-function targetOf({ channel, packageName }: AnySubmission, file?: NewFile) {
+/** Refuses before the body is read when the URL alone names a file that must not exist. */
+async function refusePresent(parts: PublishingParts, submission: AnySubmission, ref: ChannelRef): Promise<void> {
+  if (submission.ifExists === "require-absent") await existingEarly(parts, submission, ref.channel, undefined);
+}
+
+/** Looks for the file that the URL alone names; the rights are checked with the name of the stored package. */
+async function existingEarly(
+  { database, access }: PublishingParts,
+  submission: AnySubmission,
+  channel: ChannelRow | undefined,
+  sha256: string | undefined,
+): Promise<SkippedFile | undefined> {
+  const { fixedName, ifExists, actor } = submission;
+  if (!fixedName || ifExists === "refuse") return undefined;
+  const existing = await findExisting(database.read, channel, fixedName);
+  if (!existing) return undefined;
+  const now = await access.require(actor, "publish", targetOf(submission, existing), database.read);
+  return await existingInstead(database.read, ifExists, now.channel, { ...fixedName, sha256 });
+}
+
+function targetOf({ channel, packageName }: AnySubmission, file?: Pick<NewFile, "packageName">) {
   return { kind: "channel", ...channel, packageName: file?.packageName ?? packageName } as const;
 }
 
@@ -120,21 +169,47 @@ async function receive<Read extends ReadFile>(
   const { actor } = submission;
   const staged = await parts.staging.receive(submission.incoming, upload);
   try {
+    const early = await existingEarly(parts, submission, ref.channel, staged.sha256);
+    if (early) return { kind: "skipped", file: early };
     const read = await submission.read(staged, { ref, account: accountOf(actor) });
     const reader = parts.database.read;
     // The early look; the transaction checks both again.
-    const { channel } = await parts.access.require(actor, "publish", targetOf(submission, read.file), reader);
-    if (channel) await parts.packages.checkFile(reader, channel, read.file);
-    if (submission.dryRun) return { read, at: null, revision: null };
-    await staged.durable();
-    return { read, ...(await store(parts, submission, { staged, read })) };
+    const now = await parts.access.require(actor, "publish", targetOf(submission, read.file), reader);
+    const file = await existingInstead(reader, submission.ifExists, now.channel, candidateOf(read));
+    if (file) return { kind: "skipped", file };
+    if (now.channel) await parts.packages.checkFile(reader, now.channel, read.file);
+    if (!submission.dryRun) await staged.durable();
+    const stored = submission.dryRun ? checkedOnly(now) : await store(parts, submission, { staged, read });
+    if (stored.kind === "skipped") return stored;
+    const similar = stored.channelCreated ? await similarChannels({ ...parts, reader }, actor, now) : [];
+    return { ...stored, read, similarChannels: similar };
   } finally {
     await staged.discard();
   }
 }
 
 type Ready = { readonly staged: StagedFile; readonly read: ReadFile };
-type Stored = { readonly revision: number; readonly at: number };
+type Stored =
+  | {
+      readonly kind: "new";
+      readonly revision: number | null;
+      readonly at: number | null;
+      readonly channelCreated: boolean;
+    }
+  | { readonly kind: "skipped"; readonly file: SkippedFile };
+
+function checkedOnly(ref: ChannelRef): Stored {
+  return { kind: "new", at: null, revision: null, channelCreated: isNewChannel(ref) };
+}
+
+/** The unnamed channel exists even without a row. */
+function isNewChannel({ channel, name }: ChannelRef): boolean {
+  return channel === undefined && name !== "";
+}
+
+function candidateOf({ file }: ReadFile): Candidate {
+  return { ...file, sha256: file.blob.sha256 };
+}
 
 async function store(parts: PublishingParts, submission: AnySubmission, ready: Ready): Promise<Stored> {
   const { staged, read } = ready;
@@ -143,7 +218,9 @@ async function store(parts: PublishingParts, submission: AnySubmission, ready: R
       staged.promote(blobKey(staged.sha256)),
       ...(read.fileList ? [parts.blobs.putDerived(fileListKey(staged.sha256), read.fileList)] : []),
     );
-    return await parts.database.transact((tx) => commit(parts, submission, ready, tx));
+    const stored = await parts.database.transact((tx) => commit(parts, submission, ready, tx));
+    if (stored.kind === "skipped") await deleteUnknownBlob(parts, staged.sha256).catch(() => undefined);
+    return stored;
   } catch (error) {
     // Garbage collection deletes blobs that remain here; a busy database is not waited for twice.
     const isBusy = error instanceof AppError && error.code === "unavailable";
@@ -175,10 +252,12 @@ async function commit(
 ): Promise<Stored> {
   const { actor } = submission;
   const ref = await parts.access.require(actor, "publish", targetOf(submission, read.file), tx);
+  const file = await existingInstead(tx, submission.ifExists, ref.channel, candidateOf(read));
+  if (file) return { kind: "skipped", file };
   const channel: ChannelRow = await parts.channels.ensure(tx, ref, actor);
   const change = await parts.packages.addFile(tx, channel, read.file, actor);
   await restoreMissing(parts.blobs, staged, read.fileList);
-  return change;
+  return { kind: "new", ...change, channelCreated: isNewChannel(ref) };
 }
 
 /** Restores files that were collected or damaged since the promotion. */

@@ -42,8 +42,13 @@ function put(path: string, body: Uint8Array<ArrayBuffer>, headers: Record<string
 
 describe("the log line of a refused request", () => {
   test("says why, under the request id of the response", async () => {
-    const refusals: readonly (readonly [() => Promise<Response>, number])[] = [
-      [() => put(`${CONDA}/x-1-0.conda`, new Uint8Array(9), {}), 401],
+    const refusals: readonly (readonly [() => Promise<Response>, number, why?: string])[] = [
+      [() => put(`${CONDA}/x-1-0.conda`, new Uint8Array(9), {}), 401, "no credentials for publish"],
+      [
+        () => put(`${CONDA}/x-1-0.conda`, new Uint8Array(9), basic("alice", "wrong")),
+        401,
+        "login to alice with a wrong password",
+      ],
       [() => put(`${CONDA}/x-1-0.conda`, new Uint8Array(9), basic("bob", PASSWORD)), 403],
       [
         () => put(`${CONDA}/x-1-0.conda`, new Uint8Array(9), { ...basic("alice", PASSWORD), "content-encoding": "br" }),
@@ -51,13 +56,13 @@ describe("the log line of a refused request", () => {
       ],
       [() => fetch(`${server.url}/api/packages/alice/generic/large/1/nothing`), 404],
     ];
-    for (const [send, status] of refusals) {
+    for (const [send, status, why] of refusals) {
       const response = await send();
       const { detail } = z.object({ detail: z.string() }).parse(await response.json());
       const [request] = (await linesWhen(response.headers.get("x-request-id"), 1)).filter(
         ({ event }) => event === "request",
       );
-      expect([response.status, request?.status, request?.why]).toEqual([status, status, detail]);
+      expect([response.status, request?.status, request?.why]).toEqual([status, status, why ?? detail]);
     }
   });
 

@@ -509,7 +509,10 @@ describe("a server without channel creation by publish", () => {
         return [answer.status, answer.ok ? "" : await detailOf(answer)];
       };
       const refusal = await put("mallory", "nobody/secret");
-      expect(refusal).toEqual([403, "There is no such owner, or you are not allowed to publish there."]);
+      const help =
+        "Upload with PUT to /api/packages/{owner}/conda/{channel}/{file}, " +
+        "for example /api/packages/alice/conda/main/tool-1.0-0.conda.";
+      expect(refusal).toEqual([403, `There is no such owner, or you are not allowed to publish there. ${help}`]);
       for (const place of ["alice/secret", "alice/absent", "alice/secret/absent"])
         expect(await put("mallory", place)).toEqual(refusal);
       // A role on one channel reveals nothing about others.

@@ -48,7 +48,7 @@ type Reading = { readonly names: readonly string[]; readonly members: readonly M
 
 const READERS = ["tarfile", "conda", "mamba", "rattler", "rattler-download", "rattler-stream"] as const;
 /** These packages lack a part by which conda finds their contents; each gets a warning, or a strict refusal. */
-const INCOMPLETE = ["conda-stem", "conda-no-payload", "file-name"];
+const INCOMPLETE = ["conda-stem", "conda-no-payload"];
 /** Reading thousands of packages does not wait for the disk there. */
 const MEMORY = "/dev/shm";
 /** rattler unpacks the root as a member, but does not list it. */
@@ -80,7 +80,8 @@ export async function compareReaders(samples: Iterable<Sample>): Promise<Compari
       await Bun.write(path, sample.bytes);
       const inspection = await inspectArchive(path, { fileName, limits: ARCHIVE_LIMITS });
       const warnings = inspection.findings.map(({ rule }) => rule);
-      if (inspection.kind === "accepted" && !warnings.some((rule) => INCOMPLETE.includes(rule))) {
+      const isComplete = !warnings.some((rule) => INCOMPLETE.includes(rule));
+      if (inspection.kind === "accepted" && isComplete && inspection.identity.fileName === fileName) {
         const reading = await readOurselves(path, inspection.format);
         checkFileList(inspection.fileList, reading);
         accepted.set(id, { sample, reading, warnings });

@@ -75,7 +75,7 @@ export type Inspection =
   | { readonly kind: "refused"; readonly findings: readonly Finding[] };
 
 export type InspectOptions = {
-  /** The name of the uploaded file; gives the expected format and is compared with the rebuilt name. */
+  /** The name of the uploaded file; gives the expected format. */
   readonly fileName: string;
   readonly limits: ArchiveLimits;
   /** ms UTC; when present, a later `timestamp` is a warning. */

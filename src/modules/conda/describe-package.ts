@@ -44,7 +44,7 @@ export function describePackage(
     findings.refuse("index-missing", INDEX, `The package has no ${INDEX}.`, "Rebuild it with a build tool.");
   }
   listing.finish(findings, paths !== undefined);
-  if (identity !== undefined) checkNames(identity, container, options.fileName, findings);
+  if (identity !== undefined) checkStems(identity, container, findings);
   if (index === undefined || identity === undefined || findings.refused) {
     return { kind: "refused", findings: findings.list() };
   }
@@ -66,14 +66,9 @@ export function describePackage(
   };
 }
 
-/** File and tarball names are only hints; the metadata decides. */
-function checkNames(identity: PackageIdentity, container: Container, fileName: string, findings: Findings): void {
-  const { name, version, build } = identity;
+/** The names of tarballs are only hints; the metadata decides. The publish compares the name of the file itself. */
+function checkStems({ name, version, build }: PackageIdentity, container: Container, findings: Findings): void {
   const stem = `${name}-${version}-${build}`;
-  if (fileName !== identity.fileName) {
-    const message = `The package metadata gives the file name ${identity.fileName}.`;
-    findings.warn("file-name", fileName, message, `Rename the file to ${identity.fileName}.`);
-  }
   for (const other of container.stems) {
     if (other === stem) continue;
     const fix = `Name the tarballs info-${stem}.tar.zst and pkg-${stem}.tar.zst.`;

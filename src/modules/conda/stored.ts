@@ -27,6 +27,23 @@ export function readMetadata(text: string): PackageMetadata {
   return { about, runExports, flags };
 }
 
+/** The findings in the metadata; none when they cannot be read. */
+export function storedFindings(text: string): readonly Finding[] {
+  try {
+    const stored: unknown = JSON.parse(text);
+    const findings = isJsonObject(stored) ? stored.findings : undefined;
+    return Array.isArray(findings) ? findings.filter((finding) => isFinding(finding)) : [];
+  } catch {
+    return [];
+  }
+}
+
+function isFinding(value: unknown): value is Finding {
+  return (
+    isJsonObject(value) && ["rule", "level", "path", "message", "fix"].every((key) => typeof value[key] === "string")
+  );
+}
+
 function isRunExports(value: unknown): value is PackageMetadata["runExports"] {
   return isJsonObject(value);
 }

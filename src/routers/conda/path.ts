@@ -4,6 +4,7 @@ import { formatOf } from "../../modules/conda/file-name.ts";
 import { isReservedName } from "../../modules/conda/channel-name.ts";
 import { isKnownSubdir, isSubdir } from "../../modules/conda/subdir.ts";
 import { isOwnerName } from "../../modules/owner-name.ts";
+import type { RouteHelp } from "../../services/actor.ts";
 import { decodePath } from "../raw-path.ts";
 import { foldCase } from "../../modules/fold-case.ts";
 
@@ -24,8 +25,24 @@ export type ReadTarget =
 export type PublishTarget = { readonly channel: string; readonly subdir: string | undefined; readonly file: string };
 
 /** Added to errors that a wrong address can cause. */
-export const ADDRESS_HELP =
-  "A channel's address is /{owner}/{channel}, or /{owner} for the owner's unnamed channel; the subdir comes after it.";
+export const READ_HELP: RouteHelp = {
+  address:
+    "A channel's address is /{owner}/{channel}, or /{owner} for the owner's unnamed channel; the subdir comes after it.",
+  signIn: "To sign in, give conda the address /t/TOKEN/{owner}/{channel}, or curl the option --user NAME:TOKEN.",
+};
+export const PUBLISH_HELP: RouteHelp = {
+  address:
+    "Upload with PUT to /api/packages/{owner}/conda/{channel}/{file}, " +
+    "for example /api/packages/alice/conda/main/tool-1.0-0.conda.",
+  signIn:
+    "To sign in, give curl the option --user NAME:TOKEN, or rattler-build upload artifactory the option --token TOKEN.",
+};
+export const DELETE_HELP: RouteHelp = {
+  address:
+    "Delete with DELETE on /api/packages/{owner}/conda/{channel}/{subdir}/{file}, " +
+    "for example /api/packages/alice/conda/main/noarch/tool-1.0-0.conda.",
+  signIn: "To sign in, give curl the option --user NAME:TOKEN.",
+};
 
 const CHANNEL_FILES = ["channeldata.json", "notices.json", "rss.xml"];
 
@@ -40,6 +57,12 @@ export function parseCondaPath(path: string, defaultOwner: string | undefined): 
   }
   if (first === "get") return quetzPath(segments.slice(1), defaultOwner);
   return below(first, segments.slice(1));
+}
+
+/** The owner of `/{owner}` and `/{owner}/`; undefined for any other path. */
+export function parseOwnerPath(path: string): string | undefined {
+  const [owner, ...rest] = decodePath(path.replace(/(?<=.)\/$/, "")) ?? [];
+  return owner !== undefined && rest.length === 0 && isOwner(foldCase(owner)) ? owner : undefined;
 }
 
 /** The target of a GET or HEAD. */

@@ -2,12 +2,12 @@
 
 import { AppError, malformed, notFound } from "../../errors.ts";
 import { isSubdir } from "../../modules/conda/subdir.ts";
-import type { Publish, Published } from "../../services/conda/publish.ts";
+import type { Publish } from "../../services/conda/publish.ts";
 import type { Remove } from "../../services/conda/remove.ts";
 import { actorOf } from "../actor.ts";
 import type { Call } from "../request-pipeline.ts";
-import { incomingOf } from "../upload.ts";
-import { ADDRESS_HELP, deleteTarget, publishTarget, type CondaPath } from "./path.ts";
+import { incomingOf, publishedResponse, uploadOptions } from "../upload.ts";
+import { DELETE_HELP, deleteTarget, PUBLISH_HELP, publishTarget, type CondaPath } from "./path.ts";
 
 export type PublishRouteParts = {
   readonly channelExists: (owner: string, name: string) => Promise<boolean>;
@@ -17,21 +17,20 @@ export type PublishRouteParts = {
 };
 
 export async function putPackage(parts: PublishRouteParts, call: Call, path: CondaPath): Promise<Response> {
-  const { context } = call;
-  const actor = await actorOf(call, { addressHelp: ADDRESS_HELP });
+  const actor = await actorOf(call, { help: PUBLISH_HELP });
   const target = await publishTarget(path, {
     subdirs: parts.subdirs,
     isChannel: (name) => parts.channelExists(path.owner, name),
   });
   const incoming = incomingOf(call);
   const common = {
+    ...uploadOptions(call),
     actor,
     owner: path.owner,
     channel: target.channel,
     fileName: target.file,
     subdir: target.subdir,
     anyName: target.subdir === undefined,
-    dryRun: isTrue(context.query.get("dry_run")),
   };
   try {
     return publishedResponse(await parts.publish({ ...common, incoming }));
@@ -43,9 +42,10 @@ export async function putPackage(parts: PublishRouteParts, call: Call, path: Con
 }
 
 export async function deletePackage(parts: PublishRouteParts, call: Call, path: CondaPath): Promise<Response> {
-  const actor = await actorOf(call, { addressHelp: ADDRESS_HELP });
+  const actor = await actorOf(call, { help: DELETE_HELP });
   const target = deleteTarget(path);
-  if (!target || !isSubdir(target.subdir)) throw notFound("The address of a file to delete ends in {subdir}/{file}.");
+  if (!target || !isSubdir(target.subdir))
+    throw notFound(`The address of a file to delete ends in {subdir}/{file}. ${DELETE_HELP.address}`);
   await parts.remove({
     actor,
     owner: path.owner,
@@ -54,14 +54,4 @@ export async function deletePackage(parts: PublishRouteParts, call: Call, path: 
     fileName: target.file,
   });
   return new Response(null, { status: 204, headers: { "cache-control": "no-store" } });
-}
-
-function publishedResponse(published: Published): Response {
-  const headers = new Headers({ "cache-control": "no-store", location: published.url });
-  const status = published.revision === null ? 200 : 201;
-  return Response.json(published, { status, headers });
-}
-
-function isTrue(value: string | null): boolean {
-  return value !== null && ["", "1", "true", "yes"].includes(value.toLowerCase());
 }

@@ -5,7 +5,8 @@ import { formatOf } from "../../modules/conda/file-name.ts";
 import { shardCaching } from "../../modules/http/cache-control.ts";
 import { strongEtag } from "../../modules/http/etag.ts";
 import type { Access } from "../../services/access.ts";
-import type { ChannelRef } from "../../services/channel-ref.ts";
+import type { RequestActor } from "../../services/actor.ts";
+import { channelLabel, type ChannelRef } from "../../services/channel-ref.ts";
 import { documentNamed, type DocumentName } from "../../services/conda/documents/names.ts";
 import { condaPolicyOf } from "../../services/conda/policy.ts";
 import { WHOLE_CHANNEL, type Source } from "../../services/sources/source.ts";
@@ -14,14 +15,14 @@ import type { Call } from "../request-pipeline.ts";
 import { packageResponse, readerOf } from "../package-file.ts";
 import { contentResponse, type Asking } from "../ranged.ts";
 import { documentResponse, type Reach } from "./document.ts";
-import { ADDRESS_HELP, readTarget, type CondaPath } from "./path.ts";
+import { READ_HELP, readTarget, type CondaPath } from "./path.ts";
 
 export type ReadParts = { readonly access: Access; readonly sourceOf: (ref: ChannelRef) => Source };
 
 export async function readChannel(parts: ReadParts, call: Call, path: CondaPath): Promise<Response> {
   const { request, context } = call;
   const target = readTarget(path);
-  const actor = await actorOf(call, { addressHelp: ADDRESS_HELP });
+  const actor = await actorOf(call, { help: READ_HELP });
   const { channel } = target;
   const ref = await parts.access.require(actor, "read", { kind: "channel", owner: path.owner, channel });
   const source = parts.sourceOf(ref);
@@ -49,9 +50,48 @@ export async function readChannel(parts: ReadParts, call: Call, path: CondaPath)
     case "shard":
       return await shardResponse(asking, source, target.hash, reach);
     case "unknown":
-      break;
+      throw notFound(await unknownText(parts, actor, ref, { source, name: path.rest.join("/") }));
   }
-  throw notFound("The channel has no such file.");
+  throw notFound(await noFileText(ref, source));
+}
+
+/** GET of the address of an owner alone, which is that of its unnamed channel. */
+export async function readOwner(parts: ReadParts, call: Call, owner: string): Promise<never> {
+  const actor = await actorOf(call, { help: READ_HELP });
+  const ref = await parts.access.require(actor, "read", { kind: "channel", owner, channel: "" });
+  throw notFound(await channelText(ref, parts.sourceOf(ref)));
+}
+
+/** The address of a channel itself, as people open it, is distinguished from that of a missing file. */
+async function unknownText(
+  { access, sourceOf }: ReadParts,
+  actor: RequestActor,
+  parent: ChannelRef,
+  { source, name }: { readonly source: Source; readonly name: string },
+): Promise<string> {
+  const target = { kind: "channel", owner: parent.owner.name, channel: name } as const;
+  // A channel that the actor is not allowed to read must look like a missing one.
+  if (!(await access.mayRead(actor, target))) return await noFileText(parent, source);
+  const ref = await access.require(actor, "read", target);
+  return await channelText(ref, sourceOf(ref));
+}
+
+async function channelText(ref: ChannelRef, source: Source): Promise<string> {
+  const url = `/${[ref.owner.name, ref.name].filter((part) => part !== "").join("/")}`;
+  const index = `Its index is below ${url}/{subdir}/, for example ${url}/noarch/repodata.json.`;
+  return `This is the address of ${titleOf(ref)}, for conda and similar tools.${await emptyText(source)} ${index}`;
+}
+
+async function noFileText(ref: ChannelRef, source: Source): Promise<string> {
+  return `There is no such file in ${titleOf(ref)}.${await emptyText(source)} ${READ_HELP.address}`;
+}
+
+async function emptyText(source: Source): Promise<string> {
+  return (await source.isEmpty()) ? " The channel is empty: it contains no packages." : "";
+}
+
+function titleOf({ owner, name }: ChannelRef): string {
+  return name === "" ? `the unnamed channel of ${owner.name}` : `the channel ${channelLabel(owner.name, name)}`;
 }
 
 const SHARD_INDEX: DocumentName = "repodata_shards.msgpack.zst";

@@ -6,6 +6,7 @@ import { notFound } from "../../errors.ts";
 import { genericSection, type GenericName } from "../../modules/generic/names.ts";
 import { isOwnerName } from "../../modules/owner-name.ts";
 import type { Access } from "../../services/access.ts";
+import type { RouteHelp } from "../../services/actor.ts";
 import type { ChannelRef } from "../../services/channel-ref.ts";
 import type { GenericPublish } from "../../services/generic/publish.ts";
 import type { GenericRemove } from "../../services/generic/remove.ts";
@@ -17,8 +18,8 @@ import type { Call, Pipeline } from "../request-pipeline.ts";
 import { methodNotAllowed, requireFolder } from "../methods.ts";
 import { packageResponse, readerOf } from "../package-file.ts";
 import { decodePath } from "../raw-path.ts";
-import { incomingOf } from "../upload.ts";
 import { foldCase } from "../../modules/fold-case.ts";
+import { incomingOf, publishedResponse, uploadOptions } from "../upload.ts";
 
 export type GenericParts = {
   readonly access: Access;
@@ -30,7 +31,12 @@ export type GenericParts = {
 
 const VERSION_FORM = "/api/packages/:owner/generic/:name/:version";
 const FILE_FORM = `${VERSION_FORM}/:file`;
-const ADDRESS_HELP = "A file's address is /api/packages/{owner}/generic/{name}/{version}/{file}.";
+const HELP: RouteHelp = {
+  address:
+    "A file's address is /api/packages/{owner}/generic/{name}/{version}/{file}, " +
+    "for example /api/packages/alice/generic/tool/1.0/tool.zip.",
+  signIn: "To sign in, give curl the option --user NAME:TOKEN.",
+};
 
 export function genericRoutes(parts: GenericParts, pipeline: Pipeline) {
   const app = new Elysia({ name: "generic" });
@@ -60,14 +66,14 @@ async function ofFile(parts: GenericParts, call: Call): Promise<Response> {
     case "DELETE":
       return await remove(parts, call, path);
     default:
-      throw methodNotAllowed(method, ["GET", "HEAD", "PUT", "DELETE"]);
+      throw methodNotAllowed(method, ["GET", "HEAD", "PUT", "DELETE"], HELP.address);
   }
 }
 
 async function ofVersion(parts: GenericParts, call: Call): Promise<Response> {
   const { method } = call.request;
   requireFolder(parts.health, method);
-  if (method !== "DELETE") throw methodNotAllowed(method, ["DELETE"]);
+  if (method !== "DELETE") throw methodNotAllowed(method, ["DELETE"], HELP.address);
   return await remove(parts, call, { ...filePath(call), fileName: undefined });
 }
 
@@ -75,12 +81,12 @@ async function ofVersion(parts: GenericParts, call: Call): Promise<Response> {
 function filePath({ context }: Call): FilePath {
   const [, , owner, , name, version, fileName = ""] = decodePath(context.path) ?? [];
   if (owner === undefined || name === undefined || version === undefined || !isOwnerName(foldCase(owner)))
-    throw notFound("There is no resource at this address.");
+    throw notFound(`There is no resource at this address. ${HELP.address}`);
   return { owner, name, version, fileName };
 }
 
 async function getFile(parts: GenericParts, call: Call, path: FilePath): Promise<Response> {
-  const actor = await actorOf(call, { addressHelp: ADDRESS_HELP });
+  const actor = await actorOf(call, { help: HELP });
   const target = { kind: "channel", type: GENERIC, owner: path.owner, channel: "" } as const;
   const ref = await parts.access.require(actor, "read", target);
   const file = await parts.sourceOf(ref).file(genericSection(path), path.fileName);
@@ -90,10 +96,9 @@ async function getFile(parts: GenericParts, call: Call, path: FilePath): Promise
 }
 
 async function putFile(parts: GenericParts, call: Call, path: FilePath): Promise<Response> {
-  const actor = await actorOf(call, { addressHelp: ADDRESS_HELP });
-  const published = await parts.publish({ ...path, actor, incoming: incomingOf(call) });
-  const headers = new Headers({ "cache-control": "no-store", location: published.url });
-  return Response.json(published, { status: 201, headers });
+  const actor = await actorOf(call, { help: HELP });
+  const options = uploadOptions(call);
+  return publishedResponse(await parts.publish({ ...path, ...options, actor, incoming: incomingOf(call) }));
 }
 
 async function remove(
@@ -102,7 +107,7 @@ async function remove(
   path: Omit<FilePath, "fileName"> & { readonly fileName: string | undefined },
 ): Promise<Response> {
   const { owner, name, version, fileName } = path;
-  const actor = await actorOf(call, { addressHelp: ADDRESS_HELP });
+  const actor = await actorOf(call, { help: HELP });
   await parts.remove({ actor, owner, name, version, fileName });
   return new Response(null, { status: 204, headers: { "cache-control": "no-store" } });
 }

@@ -13,6 +13,7 @@ const STATUS: Readonly<Record<ErrorCode, readonly [status: number, title: string
   "method-not-allowed": [405, "Method not allowed"],
   timeout: [408, "Request timeout"],
   conflict: [409, "Conflict"],
+  "precondition-failed": [412, "Precondition failed"],
   "too-large": [413, "Too large"],
   unsupported: [415, "Unsupported encoding"],
   invalid: [422, "Invalid package"],
@@ -43,7 +44,20 @@ export function problemResponse(error: unknown, context: ProblemContext): Respon
   if (known?.facts.allow !== undefined) headers.set("allow", known.facts.allow);
   if (known?.facts.vary !== undefined) headers.set("vary", known.facts.vary);
   if (known?.facts.retryAfter !== undefined) headers.set("retry-after", String(known.facts.retryAfter));
+  return errorResponse(context.request, { status, headers, body });
+}
+
+/** An error in the form that clients of anaconda.org print. */
+export function anacondaErrorResponse({ code, message, facts }: AppError, request: Request): Response {
+  const headers = new Headers({ "content-type": "application/json", "cache-control": "no-store" });
+  if (facts.allow !== undefined) headers.set("allow", facts.allow);
+  return errorResponse(request, { status: STATUS[code][0], headers, body: { error: message } });
+}
+
+type ErrorParts = { readonly status: number; readonly headers: Headers; readonly body: object };
+
+function errorResponse({ method }: Request, { status, headers, body }: ErrorParts): Response {
   const text = JSON.stringify(body);
   headers.set("content-length", String(Buffer.byteLength(text)));
-  return new Response(context.request.method === "HEAD" ? null : text, { status, headers });
+  return new Response(method === "HEAD" ? null : text, { status, headers });
 }

@@ -68,7 +68,7 @@ export function refusal(findings: readonly Finding[]): AppError {
   const where = worst && worst.path !== "" ? ` (${worst.path})` : "";
   const more = findings.length > 1 ? ` And ${findings.length - 1} more finding(s).` : "";
   const detail = worst ? `${worst.message}${where} ${worst.fix} [${worst.rule}]${more}` : "The package is not valid.";
-  return invalid(detail.slice(0, 500), { members: { findings } });
+  return invalid(detail.slice(0, 500), { members: { findings }, rules: findings.map(({ rule }) => rule) });
 }
 
 function tooExpensive(message: string): Finding {

@@ -1,13 +1,14 @@
 // Publishing conda packages: the request of each dialect, the checks of the package, and the response.
 
 import { malformed } from "../../errors.ts";
-import { formatOf } from "../../modules/conda/file-name.ts";
+import { formatOf, parseFileName } from "../../modules/conda/file-name.ts";
 import type { Finding } from "../../modules/conda/findings.ts";
 import { setRecordSubdir } from "../../modules/conda/record.ts";
 import { composeShard } from "../../modules/conda/shards.ts";
-import { metadataText, storedProblem } from "../../modules/conda/stored.ts";
+import { metadataText, storedFindings, storedProblem } from "../../modules/conda/stored.ts";
 import type { RequestActor } from "../actor.ts";
 import { channelLabel, type ChannelRef } from "../channel-ref.ts";
+import type { IfExists, SkippedFile } from "../existing-file.ts";
 import type { NewFile } from "../packages.ts";
 import type { Publishing, ReadFile, Submitted } from "../publishing.ts";
 import type { Incoming, StagedFile } from "../staging.ts";
@@ -28,6 +29,7 @@ export type PublishRequest = {
   readonly incoming: Incoming;
   /** Runs every check and stores nothing. */
   readonly dryRun: boolean;
+  readonly ifExists: IfExists;
 };
 
 export type Published = {
@@ -45,7 +47,17 @@ export type Published = {
   readonly published_at: number | null;
   readonly revision: number | null;
   readonly findings: readonly Finding[];
-};
+} & Outcome;
+
+type Outcome =
+  | {
+      /** Whether this publish creates the channel; for a dry run, whether a publish would. */
+      readonly channel_created: boolean;
+      /** Only with a created channel: existing channels whose name is similar, perhaps the intended one. */
+      readonly similar_channels?: readonly string[];
+    }
+  /** The file existed; all other members describe the stored file. `identical`: the uploaded bytes are the same. */
+  | { readonly skipped: true; readonly identical: boolean };
 
 export type Publish = (request: PublishRequest) => Promise<Published>;
 
@@ -61,15 +73,19 @@ type ReadPackage = ReadFile & Resolved;
 
 export function createPublish({ publishing, inspect, publicUrl }: PublishParts): Publish {
   return async (request) => {
-    const { actor, owner, channel, incoming, dryRun } = request;
+    const { actor, owner, channel, incoming, dryRun, ifExists, subdir, fileName } = request;
     const submitted = await publishing<ReadPackage>({
       actor,
       channel: { owner, channel },
       subject: `${request.subdir ?? "?"}/${request.fileName}`,
       incoming,
       dryRun,
+      ifExists,
+      fixedName: subdir === undefined || request.anyName ? undefined : { section: subdir, fileName },
       refuseAddress: () => {
-        if (formatOf(request.fileName) === undefined) throw malformed("The file name must end in .conda or .tar.bz2.");
+        if (formatOf(fileName) === undefined) {
+          throw malformed("The file name must end in .conda or .tar.bz2, for example tool-1.0-0.conda.");
+        }
       },
       read: async (staged, { ref, account }) => {
         const resolved = resolve(request, ref, await inspect(staged, request.fileName, account));
@@ -138,34 +154,66 @@ function newFile(staged: StagedFile, { accepted, subdir, findings }: Resolved): 
     metadata: metadataText(metadata, weight),
     properties: [{ name: "conda.build", value: identity.build }],
     weight,
+    changedBy: "version or build number",
     blob: { sha256, md5, size },
   };
 }
 
 function publishedOf(
   publicUrl: string,
-  request: PublishRequest,
-  { read, at, revision }: Submitted<ReadPackage>,
+  { owner, channel }: Pick<PublishRequest, "owner" | "channel">,
+  submitted: Submitted<ReadPackage>,
 ): Published {
-  const { identity } = read.accepted;
-  const { subdir } = read;
-  const { sha256, md5, size } = read.file.blob;
-  const [owner, channel] = [foldCase(request.owner), request.channel];
-  const path = [owner, ...(channel === "" ? [] : channel.split("/")), subdir, identity.fileName];
+  const described = submitted.kind === "new" ? describeNew(submitted) : describeStored(submitted.file);
+  const ownerName = foldCase(owner);
+  const { subdir, filename } = described;
+  const path = [ownerName, ...(channel === "" ? [] : channel.split("/")), subdir, filename];
+  const url = `${publicUrl}/${path.map(encodeURIComponent).join("/")}`;
+  return { channel: channelLabel(ownerName, channel), ...described, url };
+}
+
+type Described = Omit<Extract<Published, { channel_created: boolean }>, "channel" | "url"> | StoredDescription;
+type StoredDescription = Omit<Extract<Published, { skipped: true }>, "channel" | "url">;
+
+function describeNew(submitted: Extract<Submitted<ReadPackage>, { kind: "new" }>): Described {
+  const { read, at, revision, channelCreated, similarChannels } = submitted;
+  const { name, version, build, fileName } = read.accepted.identity;
+  const { size, sha256, md5 } = read.file.blob;
   return {
-    channel: channelLabel(owner, channel),
-    name: identity.name,
-    version: identity.version,
-    build: identity.build,
-    subdir,
-    filename: identity.fileName,
+    name,
+    version,
+    build,
+    subdir: read.subdir,
+    filename: fileName,
     size,
     sha256,
     md5,
-    url: `${publicUrl}/${path.map(encodeURIComponent).join("/")}`,
     published_at: at,
     revision,
     findings: read.findings,
+    channel_created: channelCreated,
+    ...(channelCreated && { similar_channels: similarChannels }),
+  };
+}
+
+function describeStored(file: SkippedFile): StoredDescription {
+  const { packageName, section, fileName, blob, publishedAt, revision, identical, metadata } = file;
+  const { size, sha256, md5 } = blob;
+  const { version = "", build = "" } = parseFileName(fileName) ?? {};
+  return {
+    name: packageName,
+    version,
+    build,
+    subdir: section,
+    filename: fileName,
+    size,
+    sha256,
+    md5,
+    published_at: publishedAt,
+    revision,
+    findings: storedFindings(metadata),
+    skipped: true,
+    identical,
   };
 }
 

@@ -3,6 +3,7 @@
 import { malformed } from "../../errors.ts";
 import { foldedName, genericNameProblem, genericSection, type GenericName } from "../../modules/generic/names.ts";
 import type { RequestActor } from "../actor.ts";
+import type { IfExists } from "../existing-file.ts";
 import type { NewFile } from "../packages.ts";
 import type { Publishing } from "../publishing.ts";
 import type { Incoming, StagedFile } from "../staging.ts";
@@ -13,6 +14,9 @@ export type GenericPublishRequest = GenericName & {
   readonly actor: RequestActor;
   readonly owner: string;
   readonly incoming: Incoming;
+  /** Runs every check and stores nothing. */
+  readonly dryRun: boolean;
+  readonly ifExists: IfExists;
 };
 
 export type GenericPublished = {
@@ -23,9 +27,13 @@ export type GenericPublished = {
   readonly sha256: string;
   readonly md5: string;
   readonly url: string;
-  /** ms UTC */
+  /** ms UTC; null for a dry run, as is `revision`. */
   readonly published_at: number | null;
   readonly revision: number | null;
+  /** Only when the file existed; all other members then describe the stored file. */
+  readonly skipped?: true;
+  /** Only with `skipped`: whether the uploaded bytes are the same. */
+  readonly identical?: boolean;
 };
 
 /** Errors: those of publishing; `malformed` for an invalid name. */
@@ -35,24 +43,31 @@ export type GenericPublishParts = { readonly publishing: Publishing; readonly pu
 
 export function createGenericPublish({ publishing, publicUrl }: GenericPublishParts): GenericPublish {
   return async (request) => {
-    const { actor, owner, incoming, name, version, fileName } = request;
-    const { read, at, revision } = await publishing({
+    const { actor, owner, incoming, name, version, fileName, dryRun, ifExists } = request;
+    const submitted = await publishing({
       actor,
       channel: { type: GENERIC, owner, channel: "" },
       packageName: foldedName(name),
       subject: `${genericSection(request)}/${fileName}`,
       incoming,
-      dryRun: false,
+      dryRun,
+      ifExists,
+      fixedName: { section: genericSection(request), fileName },
       refuseAddress: () => {
         const problem = genericNameProblem(request);
-        if (problem !== undefined) throw malformed(`Invalid name: ${problem}.`);
+        if (problem !== undefined)
+          throw malformed(`Invalid name: ${problem}. A valid address ends, for example, in /tool/1.0/tool.zip.`);
       },
       read: (staged) => ({ file: newFile(request, staged), rules: [] }),
     });
-    const { size, sha256, md5 } = read.file.blob;
-    const path = [foldCase(owner), GENERIC, name, version, fileName].map(encodeURIComponent).join("/");
-    const url = `${publicUrl}/api/packages/${path}`;
-    return { name, version, filename: fileName, size, sha256, md5, url, published_at: at, revision };
+    const file = submitted.kind === "new" ? submitted.read.file : submitted.file;
+    const { size, sha256, md5 } = file.blob;
+    const filename = file.fileName;
+    const path = [foldCase(owner), GENERIC, name, version, filename].map(encodeURIComponent).join("/");
+    const common = { name, version, filename, size, sha256, md5, url: `${publicUrl}/api/packages/${path}` };
+    if (submitted.kind === "new") return { ...common, published_at: submitted.at, revision: submitted.revision };
+    const { publishedAt, revision, identical } = submitted.file;
+    return { ...common, published_at: publishedAt, revision, skipped: true, identical };
   };
 }
 
@@ -65,6 +80,7 @@ function newFile(name: GenericName, { sha256, md5, size }: StagedFile): NewFile 
     record: "{}",
     metadata: "{}",
     properties: [],
+    changedBy: "version or file name",
     blob: { sha256, md5, size },
   };
 }

@@ -3,7 +3,7 @@
 import { unavailable, type AppError } from "../../errors.ts";
 import type { Events } from "../../events.ts";
 import type { Database } from "../../models/database.ts";
-import { findFile } from "../../models/package-file.ts";
+import { findFile, hasFiles } from "../../models/package-file.ts";
 import { channelLabel, type ChannelRef } from "../channel-ref.ts";
 import { PLAIN_VIEW } from "../index/documents.ts";
 import type { BuiltDocument, Engine } from "../index/engine.ts";
@@ -38,6 +38,7 @@ export function createLocalSource(parts: LocalSourceParts, ref: ChannelRef): Sou
       return document && withGzip(engine, document);
     },
     shard: async (hash) => (channelId === undefined ? undefined : await parts.shards.find(channelId, hash)),
+    isEmpty: async () => channelId === undefined || !(await hasFiles(parts.database.read, channelId)),
     file: async (section, fileName) => {
       if (channelId === undefined) return undefined;
       const file = await findFile(parts.database.read, { channelId, section, fileName });

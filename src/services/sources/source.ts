@@ -49,4 +49,6 @@ export type Source = {
    * when the size of the blob differs from its row.
    */
   file(section: string, name: string): Promise<SourceFile | undefined>;
+  /** Whether the channel has no files at all. */
+  isEmpty(): Promise<boolean>;
 };

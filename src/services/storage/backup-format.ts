@@ -8,7 +8,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { usage } from "../../errors.ts";
+import { malformed, usage } from "../../errors.ts";
 import { hasCode } from "../../modules/storage/disk-errors.ts";
 
 /** Raised when a release that knows only the previous format would misread a backup. */
@@ -45,7 +45,20 @@ const content = z.object({
 });
 /** A line of `contents`. */
 export type Content = z.infer<typeof content>;
-export const parseContent = (line: unknown): Content => content.parse(line);
+
+/** Errors: `malformed` for a line that is none. */
+export function parseContent(line: unknown): Content {
+  const result = content.safeParse(line);
+  if (result.success) return result.data;
+  throw malformed(`A line of the contents is not valid: ${problemOf(result.error)}.`);
+}
+
+/** Says where a value differs from its schema, in words for people. */
+export function problemOf({ issues }: z.core.$ZodError): string {
+  const path = issues[0]?.path ?? [];
+  if (path.length === 0) return "it is not a JSON object with the members of this format";
+  return `its member ${path.map(String).join(".").slice(0, 80)} is missing or not valid`;
+}
 
 export function rowPath(folder: string, { rows }: Pick<Manifest, "rows">, name: string): string {
   return join(folder, rows, `${name}.jsonl.zst`);
@@ -68,7 +81,7 @@ export async function findManifest(folder: string): Promise<Manifest | undefined
     );
   const result = manifest.safeParse(json(text));
   if (result.success) return result.data;
-  throw usage(`${path} is damaged: ${z.prettifyError(result.error)}`);
+  throw usage(`${path} is damaged: ${problemOf(result.error)}. Use another backup, or back up into an empty folder.`);
 }
 
 function json(text: string): unknown {

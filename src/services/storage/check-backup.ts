@@ -9,7 +9,7 @@ import { createTableTarget, type TableRow, type TableTarget } from "../../models
 import type { Clock } from "../../modules/clock.ts";
 import { createSha256 } from "../../modules/hash.ts";
 import type { Problem } from "./verify.ts";
-import { findManifest, rowPath, type Manifest } from "./backup-format.ts";
+import { findManifest, problemOf, rowPath, type Manifest } from "./backup-format.ts";
 import { checkContents } from "./check-contents.ts";
 import { readRowFile, type RowFile } from "./row-files.ts";
 
@@ -126,10 +126,11 @@ async function loadTable(
 }
 
 function parseRow(line: unknown, expected: string): TableRow {
-  const parsed = row.parse(line);
-  const columns = Object.keys(parsed).toSorted().join(" ");
+  const parsed = row.safeParse(line);
+  if (!parsed.success) throw malformed(`A row is not valid: ${problemOf(parsed.error)}.`);
+  const columns = Object.keys(parsed.data).toSorted().join(" ");
   if (columns !== expected) throw malformed(`A row has the columns ${columns}, not ${expected}.`);
-  return parsed;
+  return parsed.data;
 }
 
 function counted(report: (problem: Problem) => void) {
