@@ -6,8 +6,9 @@ import type { Finding } from "../../modules/conda/findings.ts";
 import { setRecordSubdir } from "../../modules/conda/record.ts";
 import { composeShard } from "../../modules/conda/shards.ts";
 import { metadataText, storedProblem } from "../../modules/conda/stored.ts";
+import { urlBelow } from "../../modules/http/url.ts";
 import type { RequestActor } from "../actor.ts";
-import { channelLabel, type ChannelRef } from "../channel-ref.ts";
+import { channelLabel, channelUrl, type ChannelRef } from "../channel-ref.ts";
 import type { NewFile } from "../packages.ts";
 import type { Publishing, ReadFile, Submitted } from "../publishing.ts";
 import type { Incoming, StagedFile } from "../staging.ts";
@@ -150,7 +151,6 @@ function publishedOf(
   const { subdir } = read;
   const { sha256, md5, size } = read.file.blob;
   const [owner, channel] = [request.owner.toLowerCase(), request.channel];
-  const path = [owner, ...(channel === "" ? [] : channel.split("/")), subdir, identity.fileName];
   return {
     channel: channelLabel(owner, channel),
     name: identity.name,
@@ -161,7 +161,7 @@ function publishedOf(
     size,
     sha256,
     md5,
-    url: `${publicUrl}/${path.map(encodeURIComponent).join("/")}`,
+    url: urlBelow(channelUrl(publicUrl, owner, channel), subdir, identity.fileName),
     published_at: at,
     revision,
     findings: read.findings,

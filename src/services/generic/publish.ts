@@ -2,6 +2,7 @@
 
 import { malformed } from "../../errors.ts";
 import { foldedName, genericNameProblem, genericSection, type GenericName } from "../../modules/generic/names.ts";
+import { urlBelow } from "../../modules/http/url.ts";
 import type { RequestActor } from "../actor.ts";
 import type { NewFile } from "../packages.ts";
 import type { Publishing } from "../publishing.ts";
@@ -49,8 +50,7 @@ export function createGenericPublish({ publishing, publicUrl }: GenericPublishPa
       read: (staged) => ({ file: newFile(request, staged), rules: [] }),
     });
     const { size, sha256, md5 } = read.file.blob;
-    const path = [owner.toLowerCase(), GENERIC, name, version, fileName].map(encodeURIComponent).join("/");
-    const url = `${publicUrl}/api/packages/${path}`;
+    const url = urlBelow(publicUrl, "api", "packages", owner.toLowerCase(), GENERIC, name, version, fileName);
     return { name, version, filename: fileName, size, sha256, md5, url, published_at: at, revision };
   };
 }
