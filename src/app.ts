@@ -95,9 +95,11 @@ export function openManagement(
 
 /** Errors: `usage` when the folder is in use, foreign or of a newer release; every opened part is closed then. */
 export async function createApp(options: AppOptions): Promise<App> {
-  const { config, clock = systemClock } = options;
+  const { clock = systemClock } = options;
   using opened = new DisposableStack();
-  const folder = openDataFolder(config.data, { create: true });
+  const folder = openDataFolder(options.config.data, { create: true });
+  // Links are followed once: from here on, the server uses the folder itself.
+  const config = { ...options.config, data: folder.root };
   opened.adopt(lockFolder(folder.lock), (lock) => lock.release());
   const metrics = createMetrics();
   const events = createEvents({ log: options.log, metrics });
