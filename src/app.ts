@@ -256,7 +256,7 @@ function managementOf(parts: {
       defaultVisibility: config["default-visibility"],
       types: PACKAGE_TYPES,
     }),
-    tokens: createTokens({ database, access, clock }),
+    tokens: createTokens({ database, access, clock, types: PACKAGE_TYPES }),
     channels,
     grants: createGrants({ database, access, channels, clock }),
     verify: createVerify({ database, blobs, clock, graceMs, folder, deep: createDeepVerify(index) }),

@@ -35,7 +35,7 @@ const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
   [/^(actor|channel-ref|channel-policy|token-limits|throttle|admission|bodies|health|hash-worker)\.ts$/, "values"],
   [/^(identities|access|access-rules|audit)\.ts$/, "access"],
   [/^package-type\.ts$/, "package-type"],
-  [/^(users|tokens|channels|grants)\.ts$/, "management"],
+  [/^(users|tokens|label-patterns|channels|grants)\.ts$/, "management"],
   [/^(workers|file-hashes|staging|name-weights|packages)\.ts$/, "packages"],
   [/^(publishing|removing)\.ts$/, "publishing"],
   [/^index\//, "index"],
