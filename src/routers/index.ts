@@ -5,6 +5,7 @@ import { AppError, notFound } from "../errors.ts";
 import type { Unread } from "../modules/unread.ts";
 import { createConnections } from "./connections.ts";
 import { createPipeline, type MountRoutes, type Peer, type PipelineParts } from "./request-pipeline.ts";
+import { isRead } from "./methods.ts";
 import { opsRoutes, type OpsParts } from "./ops.ts";
 
 export type RouterParts = PipelineParts &
@@ -27,12 +28,17 @@ export function createRouter(parts: RouterParts): Router {
   const app = new Elysia({ name: "condarium", handler: { standardHostname: false } })
     // First: a hook covers only the routes that are mounted after it.
     .onError(({ request, error, code }) => pipeline.handle(request, "(none)", () => fail(error, code)))
-    .use(opsRoutes(parts, pipeline));
-  for (const mount of parts.packages) app.use(mount(pipeline));
+    .use(opsRoutes(parts, pipeline, ""));
+  const { prefix } = parts;
+  if (prefix !== "") app.use(opsRoutes(parts, pipeline, prefix));
+  for (const mount of parts.packages) {
+    app.use(mount(pipeline, ""));
+    if (prefix !== "") app.use(mount(pipeline, prefix));
+  }
   return {
     routes: app.routes.map(({ method, path }) => ({ method, path })),
     handle: async (sent, peer) => {
-      const request = withHost(sent);
+      const request = withSingleSlashes(withHost(sent));
       pipeline.setPeer(request, peer);
       const turn = connections.enter(peer);
       if (turn) await turn;
@@ -49,6 +55,22 @@ function withHost(request: Request): Request {
   if (/^https?:/i.test(request.url)) return request;
   const path = request.url.startsWith("/") ? request.url : "/";
   return new Request(`http://localhost${path}`, request);
+}
+
+/** The longest scheme of a URL with its slashes, `https://`. */
+const SCHEME_LENGTH = 8;
+
+/** In a path of a read, slashes in a row count as one: tools join a path and a base URL that ends in a slash. */
+function withSingleSlashes(request: Request): Request {
+  const { url, method } = request;
+  if (!url.includes("//", SCHEME_LENGTH) || !isRead(method)) return request;
+  const start = url.indexOf("/", SCHEME_LENGTH);
+  const path = url.slice(start).split(/[?#]/, 1)[0] ?? "";
+  const rest = url.slice(start + path.length);
+  return new Request(url.slice(0, start) + path.replaceAll(/\/{2,}/g, "/") + rest, {
+    method,
+    headers: request.headers,
+  });
 }
 
 function fail(error: unknown, code: unknown): never {

@@ -5,7 +5,12 @@ import type { Health } from "../services/health.ts";
 
 /** Changes check that the data folder is still there; reads use the result of the last check. */
 export function requireFolder(health: Health, method: string): void {
-  if (!health.isFolderInPlace || (method !== "GET" && method !== "HEAD")) health.requireFolder();
+  if (!health.isFolderInPlace || !isRead(method)) health.requireFolder();
+}
+
+/** Whether the method changes nothing. */
+export function isRead(method: string): boolean {
+  return method === "GET" || method === "HEAD" || method === "OPTIONS";
 }
 
 export function methodNotAllowed(method: string, allowed: readonly string[]): AppError {

@@ -8,16 +8,16 @@ import type { Identity } from "../services/actor.ts";
 import type { Health } from "../services/health.ts";
 import type { Identities } from "../services/identities.ts";
 import type { CacheKey, CachedResponse, ResponseCache, CachedBody } from "./response-cache.ts";
-import { splitToken } from "./raw-path.ts";
+import { splitPath } from "./raw-path.ts";
 import { credentialsOf } from "./http/identity.ts";
 import { problemResponse } from "./http/errors.ts";
-import { setSecurityHeaders } from "./http/security-headers.ts";
+import { allowAllOrigins, setSecurityHeaders } from "./http/security-headers.ts";
 
 export type RequestContext = {
   readonly requestId: string;
   /** The address of the peer, or the client address that a trusted proxy reports. */
   readonly address: string;
-  /** The raw path, without `/t/{token}`. */
+  /** The raw path, without its token and without the path of `public-url`. */
   readonly path: string;
   readonly query: URLSearchParams;
   /** The token in the path, if any. */
@@ -31,6 +31,8 @@ export type Call = {
   identify(): Promise<Identity>;
   /** Declares the response valid for identical requests without credentials until the next commit to the database. */
   allowCaching(body: CachedBody): void;
+  /** Lets web pages of every origin read the response, also if it becomes an error. */
+  allowOrigins(): void;
   /** Whether the response can still be in transfer. */
   isOpen(): boolean;
 };
@@ -43,8 +45,8 @@ export type Peer = {
   isOpen(): boolean;
 };
 
-/** The routes of a package type. */
-export type MountRoutes = (pipeline: Pipeline) => AnyElysia;
+/** The routes of a package type, below `prefix`: `""`, or the path of `public-url`. */
+export type MountRoutes = (pipeline: Pipeline, prefix: string) => AnyElysia;
 
 export type Pipeline = {
   /** Runs a route and returns its finished response, also for an error. `route` is the pattern, for the metrics. */
@@ -63,6 +65,8 @@ export type PipelineParts = {
   readonly health: Health;
   /** Addresses of proxies whose `X-Forwarded-For` is trusted. */
   readonly trustedProxies: readonly string[];
+  /** The path of `public-url`; every route works with it and without it. */
+  readonly prefix: string;
 };
 
 export function createPipeline(parts: PipelineParts): Pipeline {
@@ -82,21 +86,17 @@ export function createPipeline(parts: PipelineParts): Pipeline {
   }
 
   return {
-    // A dual-stack socket reports IPv4 addresses in their IPv6-mapped form.
-    setPeer: (request, peer) => {
-      const { address } = peer;
-      const isMapped = address.startsWith(":");
-      peers.set(request, isMapped ? { ...peer, address: address.replace(/^::ffff:(?=[\d.]+$)/i, "") } : peer);
-    },
+    setPeer: (request, peer) => void peers.set(request, unmapped(peer)),
     handle: async (request, route, work) => {
       const started = clock.elapsed();
-      const context = contextOf(request, addressOf(request));
+      const context = contextOf(request, { address: addressOf(request), prefix: parts.prefix });
       let identity: Identity | undefined;
       const identify = async (): Promise<Identity> => {
         identity ??= await parts.identities.identify(credentialsOf(request, context.pathToken), context.address);
         return identity;
       };
       let body: CachedBody | undefined;
+      let isForAllOrigins = false;
       let response: Response;
       try {
         response = await work({
@@ -105,6 +105,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
           identify,
           isOpen: () => isOpen(request),
           allowCaching: (cacheable) => (body = cacheable),
+          allowOrigins: () => (isForAllOrigins = true),
         });
       } catch (error) {
         response = problemResponse(parts.health.explain(error), { request, events: parts.events, route });
@@ -112,6 +113,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       // Bun exposes no body for a GET and would read a sent one to its end.
       if (request.body === null && announcesBody(request)) response.headers.set("connection", "close");
       setSecurityHeaders(response.headers);
+      if (isForAllOrigins) allowAllOrigins(response.headers);
       const key = cacheKeys.get(request);
       if (key && body) responseCache.set(key, cachedResponseOf(response, body, { route, path: context.path }));
       const user = identity && identity.kind !== "anonymous" ? identity.user.owner.name : undefined;
@@ -136,6 +138,12 @@ export function createPipeline(parts: PipelineParts): Pipeline {
   };
 }
 
+/** A dual-stack socket reports IPv4 addresses in their IPv6-mapped form. */
+function unmapped(peer: Peer): Peer {
+  const { address } = peer;
+  return address.startsWith(":") ? { ...peer, address: address.replace(/^::ffff:(?=[\d.]+$)/i, "") } : peer;
+}
+
 type Answered = {
   readonly request: Request;
   readonly context: Omit<RequestContext, "query">;
@@ -153,9 +161,12 @@ function cachedResponseOf(
   return { ...body, ...target, status, headers: new Headers(headers) };
 }
 
-function contextOf(request: Request, address: string): RequestContext {
+function contextOf(
+  request: Request,
+  { address, prefix }: { readonly address: string; readonly prefix: string },
+): RequestContext {
   const [target, query] = rawTarget(request.url);
-  const { token, path } = splitToken(target);
+  const { token, path } = splitPath(target, prefix);
   return { requestId: createRequestId(), address, path, query: new URLSearchParams(query), pathToken: token };
 }
 

@@ -14,6 +14,7 @@ import type { Health } from "../../services/health.ts";
 import type { Source } from "../../services/sources/source.ts";
 import { actorOf } from "../actor.ts";
 import type { Call, Pipeline } from "../request-pipeline.ts";
+import { preflightResponse } from "../http/cors.ts";
 import { methodNotAllowed, requireFolder } from "../methods.ts";
 import { packageResponse, readerOf } from "../package-file.ts";
 import { decodePath } from "../raw-path.ts";
@@ -29,17 +30,20 @@ export type GenericParts = {
 
 const VERSION_FORM = "/api/packages/:owner/generic/:name/:version";
 const FILE_FORM = `${VERSION_FORM}/:file`;
+const FILE_METHODS = ["GET", "HEAD", "PUT", "DELETE"] as const;
 const ADDRESS_HELP = "A file's address is /api/packages/{owner}/generic/{name}/{version}/{file}.";
 
-export function genericRoutes(parts: GenericParts, pipeline: Pipeline) {
-  const app = new Elysia({ name: "generic" });
+export function genericRoutes(parts: GenericParts, pipeline: Pipeline, prefix: string) {
+  const app = new Elysia({ name: `generic${prefix}` });
   const routes = [
     [FILE_FORM, ofFile],
     [VERSION_FORM, ofVersion],
   ] as const;
   for (const [form, dispatch] of routes) {
     // The body stays a stream: it is a file, whatever its content type says.
-    app.all(form, ({ request }) => pipeline.handle(request, form, (call) => dispatch(parts, call)), { parse: "none" });
+    const handle = ({ request }: { request: Request }) =>
+      pipeline.handle(request, form, (call) => dispatch(parts, call));
+    app.all(prefix + form, handle, { parse: "none" });
   }
   return app;
 }
@@ -58,8 +62,10 @@ async function ofFile(parts: GenericParts, call: Call): Promise<Response> {
       return await putFile(parts, call, path);
     case "DELETE":
       return await remove(parts, call, path);
+    case "OPTIONS":
+      return await preflightResponse(parts.access, call, channelOf(path), FILE_METHODS);
     default:
-      throw methodNotAllowed(method, ["GET", "HEAD", "PUT", "DELETE"]);
+      throw methodNotAllowed(method, FILE_METHODS);
   }
 }
 
@@ -78,13 +84,16 @@ function filePath({ context }: Call): FilePath {
   return { owner, name, version, fileName };
 }
 
+function channelOf({ owner }: FilePath) {
+  return { kind: "channel", type: GENERIC, owner, channel: "" } as const;
+}
+
 async function getFile(parts: GenericParts, call: Call, path: FilePath): Promise<Response> {
   const actor = await actorOf(call, { addressHelp: ADDRESS_HELP });
-  const target = { kind: "channel", type: GENERIC, owner: path.owner, channel: "" } as const;
-  const ref = await parts.access.require(actor, "read", target);
+  const ref = await parts.access.require(actor, "read", channelOf(path));
+  const { asking, isPublic } = readerOf(call, actor, ref);
   const file = await parts.sourceOf(ref).file(genericSection(path), path.fileName);
   if (!file) throw notFound("There is no such package, version or file.");
-  const { asking, isPublic } = readerOf(call, actor, ref);
   return await packageResponse(asking, path.fileName, file, { isPublic });
 }
 
