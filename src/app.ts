@@ -2,7 +2,7 @@
 
 import { basename } from "node:path";
 import { version } from "../package.json";
-import type { Config } from "./config.ts";
+import { reservedOwner, type Config } from "./config.ts";
 import { createEvents, type Events } from "./events.ts";
 import { listChannels } from "./models/channel.ts";
 import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
@@ -13,6 +13,7 @@ import { lockFolder } from "./models/lock.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
 import { createClientAddress } from "./modules/http/client-address.ts";
 import type { Logger } from "./modules/log.ts";
+import { pathOf } from "./modules/http/url.ts";
 import { createMetrics, type Metrics } from "./modules/metrics.ts";
 import { createDerivedFiles, type DerivedFiles } from "./modules/storage/derived-files.ts";
 import { createDiskProbe } from "./modules/storage/disk-probe.ts";
@@ -47,7 +48,7 @@ import type { Source } from "./services/sources/source.ts";
 import { createStaging } from "./services/staging.ts";
 import { createThrottle } from "./services/throttle.ts";
 import { createTokens, type Tokens } from "./services/tokens.ts";
-import { createUsers, type Users } from "./services/users.ts";
+import { createUsers, refuseTakenName, type Users } from "./services/users.ts";
 import { createVerify, type Verify } from "./services/storage/verify.ts";
 import { createWorkers } from "./services/workers.ts";
 import { closeStores, openStores, type Stores } from "./stores.ts";
@@ -92,14 +93,17 @@ export function openManagement(
 ): Management {
   const { clock = systemClock, failpoint } = options;
   const stores = openStores({ config, clock, create: false, failpoint });
-  return { ...managementOf({ config, stores, clock, failpoint }), close: () => closeStores(stores) };
+  const publicUrl = config["public-url"];
+  return { ...managementOf({ config, publicUrl, stores, clock, failpoint }), close: () => closeStores(stores) };
 }
 
 /** Errors: `usage` when the folder is in use, foreign or of a newer release; every opened part is closed then. */
 export async function createApp(options: AppOptions): Promise<App> {
-  const { config, clock = systemClock } = options;
+  const { clock = systemClock, publicUrl } = options;
   using opened = new DisposableStack();
-  const folder = openDataFolder(config.data, { create: true });
+  const folder = openDataFolder(options.config.data, { create: true });
+  // Links are followed once: from here on, the server uses the folder itself.
+  const config = { ...options.config, data: folder.root };
   opened.adopt(lockFolder(folder.lock), (lock) => lock.release());
   const metrics = createMetrics();
   const events = createEvents({ log: options.log, metrics });
@@ -111,6 +115,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     closeStores,
   );
   const files = createDerivedFiles(folder.root);
+  await refuseTakenName(stores.database.read, reservedOwner(publicUrl));
   await sweep(stores, files);
   metrics.observe(
     "condarium_database_log_bytes",
@@ -125,7 +130,7 @@ export async function createApp(options: AppOptions): Promise<App> {
   opened.adopt(collectInBackground(config, { events, folder }), (gc) => gc.stop());
   const parts = { ...stores, ...threads, health, requireFiles, clock, events, metrics, files, shardIndexes };
   const router = opened.adopt(routerOf(options, parts), ({ close }) => close());
-  const management = managementOf({ config, stores, clock, failpoint: options.failpoint });
+  const management = managementOf({ config, publicUrl, stores, clock, failpoint });
   // From here on, the app closes the opened parts.
   const owned = opened.move();
   return {
@@ -214,6 +219,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     packages: mountTypes({ ...parts, config, publicUrl, access, publishing, removing, sourceOf }),
     clientAddress: createClientAddress({ trusted: config["trusted-proxies"], onUntrusted: events.proxyNotTrusted }),
     publicUrl,
+    prefix: pathOf(publicUrl),
   });
 }
 
@@ -230,11 +236,12 @@ function collectInBackground(config: Config, parts: { readonly events: Events; r
 
 function managementOf(parts: {
   readonly config: Config;
+  readonly publicUrl: string | undefined;
   readonly stores: Stores;
   readonly clock: Clock;
   readonly failpoint: ((name: string) => void) | undefined;
 }): Omit<Management, "close"> {
-  const { config, clock, failpoint } = parts;
+  const { config, publicUrl, clock, failpoint } = parts;
   const { database, blobs, folder, reserve } = parts.stores;
   const graceMs = config["gc-grace"] * 1000;
   const access = accessOf(config, { database, clock });
@@ -257,8 +264,9 @@ function managementOf(parts: {
       clock,
       defaultVisibility: config["default-visibility"],
       types: PACKAGE_TYPES,
+      reservedOwner: publicUrl === undefined ? undefined : reservedOwner(publicUrl),
     }),
-    tokens: createTokens({ database, access, clock }),
+    tokens: createTokens({ database, access, clock, types: PACKAGE_TYPES }),
     channels,
     grants: createGrants({ database, access, channels, clock }),
     verify: createVerify({ database, blobs, clock, graceMs, folder, deep: createDeepVerify(index) }),

@@ -3,6 +3,10 @@
 import { z } from "zod";
 import { usage } from "./errors.ts";
 import { isAddressOrNetwork } from "./modules/http/client-address.ts";
+import { isReservedName } from "./modules/conda/channel-name.ts";
+import { isKnownSubdir, isSubdir } from "./modules/conda/subdir.ts";
+import { pathOf } from "./modules/http/url.ts";
+import { isOwnerName, isPathPrefix } from "./modules/owner-name.ts";
 
 /** What a setting accepts: its schema, its form in help texts, and the rule that an error quotes after "must be". */
 type Kind = { readonly schema: z.ZodType; readonly form: string; readonly rule: string };
@@ -56,11 +60,6 @@ const yesNo = {
   form: "<yes|no>",
   rule: "yes or no",
 } as const satisfies Kind;
-const list = {
-  schema: z.preprocess(parseList, z.array(z.string().min(1)).max(100)),
-  form: "<list>",
-  rule: "a list of at most 100 values, separated by commas",
-} as const satisfies Kind;
 const networks = {
   schema: z.preprocess(parseList, z.array(z.string().refine(isAddressOrNetwork)).max(100)),
   form: "<list>",
@@ -83,9 +82,9 @@ export const SETTINGS = {
   },
   listen: { ...address, default: "127.0.0.1:8080", help: "address to listen on; port 0 picks a free port" },
   "public-url": {
-    schema: z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, "")),
+    schema: z.string().refine(isBaseUrl).transform(baseUrl),
     form: "<url>",
-    rule: "an http or https URL",
+    rule: "an http or https URL without user, query or fragment, whose path, if any, uses no word of the server's own",
     default: undefined,
     example: "https://conda.example.com",
     help: "base URL of all links; without it, http:// and the listen address",
@@ -99,15 +98,17 @@ export const SETTINGS = {
   },
   "create-channels": { ...yesNo, default: "yes", help: "create a missing channel at the first publish to it" },
   "default-owner": {
-    schema: z.string().min(1),
+    schema: z.string().toLowerCase().refine(isUsableOwner),
     form: "<owner>",
-    rule: "the name of an owner",
+    rule: "a name that an owner can have",
     default: undefined,
     example: "alice",
     help: "owner of the channels at /get/CHANNEL, whose addresses name no owner",
   },
   "known-subdirs": {
-    ...list,
+    schema: z.preprocess(parseList, z.array(z.string().refine(isSubdir)).max(100)),
+    form: "<list>",
+    rule: "a list of at most 100 subdirs, separated by commas",
     default: "",
     example: "linux-sparc64,haiku-64",
     help: "subdirs to recognize in upload addresses besides conda's own, separated by commas",
@@ -187,9 +188,11 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
     sources[name] = chosen.source;
     values[name] = chosen.source === "unset" ? undefined : checked(setting, chosen);
   }
+  const config = Object.freeze(values) as Config; // oxlint-disable-line typescript/no-unsafe-type-assertion -- each value has passed its schema
+  refuseContradiction(config);
   const withFailpoints = typeof CONDARIUM_FAILPOINTS_BUILD !== "undefined" && CONDARIUM_FAILPOINTS_BUILD;
   return {
-    config: Object.freeze(values) as Config, // oxlint-disable-line typescript/no-unsafe-type-assertion -- each value has passed its schema
+    config,
     sources,
     failpoints: withFailpoints ? environment.CONDARIUM_TEST_FAILPOINTS : undefined,
   };
@@ -235,6 +238,41 @@ function checked(setting: Setting, { value, label }: Chosen): unknown {
   if (result.success) return result.data;
   const example = setting.example ?? setting.default ?? "";
   throw usage(`${label} must be ${setting.rule}${setting.rule.includes(example) ? "" : `, for example ${example}`}.`);
+}
+
+function refuseContradiction({ "public-url": publicUrl, "default-owner": owner }: Config): void {
+  if (publicUrl === undefined || owner === undefined || reservedOwner(publicUrl) !== owner) return;
+  throw usage(
+    `default-owner must not be ${owner}: public-url has the path ${pathOf(publicUrl)}, so no owner can be named ${owner}.`,
+  );
+}
+
+/** The owner name that the path of the base URL takes; undefined when it has no path. */
+export function reservedOwner(publicUrl: string): string | undefined {
+  return pathOf(publicUrl).split("/")[1]?.toLowerCase();
+}
+
+/** Checks the text as well: a URL object does not show an empty query, fragment or user name. */
+function isBaseUrl(text: string): boolean {
+  return (
+    /^https?:\/\/[^/?#@\\\s]+(?:\/[^?#\\\s]*)?$/i.test(text) && URL.canParse(text) && isPrefixOrNone(baseUrl(text))
+  );
+}
+
+function isPrefixOrNone(url: string): boolean {
+  const path = pathOf(url);
+  const segments = path.split("/").slice(1);
+  return path === "" || (isPathPrefix(segments) && !segments.some((part) => isKnownSubdir(part)));
+}
+
+/** The URL in its normal form, without a slash at its end. */
+function baseUrl(text: string): string {
+  const { origin, pathname } = new URL(text);
+  return origin + pathname.replace(/\/+$/, "");
+}
+
+function isUsableOwner(name: string): boolean {
+  return isOwnerName(name) && !isReservedName(name, "owner");
 }
 
 function parseFile(file: { readonly name: string; readonly text: string }): Readonly<Record<string, unknown>> {

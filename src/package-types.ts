@@ -66,11 +66,12 @@ function mountConda(parts: TypeParts): MountRoutes {
     subdirs: config["known-subdirs"],
     defaultOwner: config["default-owner"],
   };
-  return (pipeline) => condaRoutes(conda, pipeline);
+  return (pipeline, prefix) => condaRoutes(conda, pipeline, prefix);
 }
 
 function mountGeneric(parts: TypeParts): MountRoutes {
   const { publishing, removing, publicUrl } = parts;
   const publish = createGenericPublish({ publishing, publicUrl });
-  return (pipeline) => genericRoutes({ ...parts, publish, remove: createGenericRemove({ removing }) }, pipeline);
+  const generic = { ...parts, publish, remove: createGenericRemove({ removing }) };
+  return (pipeline, prefix) => genericRoutes(generic, pipeline, prefix);
 }

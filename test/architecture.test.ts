@@ -39,7 +39,7 @@ const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
   ],
   [/^(identities|logins|token-state|access|access-rules|audit)\.ts$/, "access"],
   [/^package-type\.ts$/, "package-type"],
-  [/^(users|tokens|channels|grants)\.ts$/, "management"],
+  [/^(users|tokens|label-patterns|channels|grants)\.ts$/, "management"],
   [/^(workers|file-hashes|staging|name-weights|existing-file|packages)\.ts$/, "packages"],
   [/^(publishing|similar-channels|removing)\.ts$/, "publishing"],
   [/^index\//, "index"],

@@ -105,3 +105,53 @@ describe("trusted-proxies", () => {
     },
   );
 });
+
+describe("a setting that can have no effect", () => {
+  test.each([
+    ...[
+      "conda.example.com",
+      "ftp://conda.example.com",
+      "https://",
+      "https://conda.example.com?",
+      "https://conda.example.com/?a=1",
+      "https://conda.example.com/#",
+      "https://user:secret@conda.example.com",
+      "https://@conda.example.com",
+      "https://conda.example.com/a b",
+      "https://conda.example.com//registry",
+      "https://conda.example.com/a/%2e%2fb",
+      "https://conda.example.com/registry/t",
+      "https://conda.example.com/-",
+      ...["t", "api", "API", "get", "health/x", "metrics", "noarch", "x/linux-64"].map((path) => `https://h/${path}`),
+    ].map((value) => ["public-url", value, "https://conda.example.com"] as const),
+    ...["t", "foo bar", "", "api", "get", "noarch", "linux-64", "x.conda", "a/b", "-x", "*"].map(
+      (value) => ["default-owner", value, "alice"] as const,
+    ),
+    ...["foo bar", "t", "Linux-64", "plan9", "linux-64,a/b", "plan9-64,*", "linux_64"].map(
+      (value) => ["known-subdirs", value, "linux-sparc64,haiku-64"] as const,
+    ),
+  ])("is refused with an example: %s %j", (name, value, example) => {
+    const refusal = new RegExp(`^--${name} must be .*, for example ${example}\\.$`);
+    expect(() => load({ flags: { [name]: value } })).toThrow(
+      expect.objectContaining({ code: "usage", message: expect.stringMatching(refusal) }),
+    );
+  });
+
+  test("is refused too when two settings contradict each other", () => {
+    const flags = { "public-url": "https://h/Registry/x", "default-owner": "registry" };
+    expect(() => load({ flags })).toThrow(expect.objectContaining({ code: "usage" }));
+    expect(() => load({ flags: { ...flags, "default-owner": "x" } })).not.toThrow();
+  });
+
+  test.each([
+    ["public-url", "https://Conda.Example.com:443/", "https://conda.example.com"],
+    ["public-url", "http://[::1]:8080", "http://[::1]:8080"],
+    ["public-url", "https://h/registry//", "https://h/registry"],
+    ["public-url", "https://h/conda/x-1.0_y~z", "https://h/conda/x-1.0_y~z"],
+    ["default-owner", "Alice", "alice"],
+    ["known-subdirs", "haiku-64, noarch", ["haiku-64", "noarch"]],
+    ["known-subdirs", "", []],
+  ] as const)("is accepted in its normal form otherwise: %s %j", (name, value, normal) => {
+    expect(load({ flags: { [name]: value } }).config).toMatchObject({ [name]: normal });
+  });
+});

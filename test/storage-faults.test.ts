@@ -261,11 +261,13 @@ describe("a data folder", () => {
   });
 
   const wrong: [string, (folder: string) => Promise<string>, string][] = [
-    ["is a link", async (folder) => await linkTo(folder), "is not a folder"],
+    ["is a link to nothing", async (folder) => await linkTo(join(folder, "none")), "is a link that leads to no folder"],
+    ["is a link to a file", async (folder) => await linkTo(join(folder, "layout")), "cannot be created"],
     ["is a file", async (folder) => (await Bun.write(`${folder}/file`, "x"), `${folder}/file`), "cannot be created"],
     ["cannot be made", () => Promise.resolve("/proc/condarium"), "cannot be created"],
     ["has a link for its tmp", async (folder) => (await swap(folder, "tmp"), folder), "must be a folder, not a link"],
     ["has a link for its blobs", async (folder) => (await swap(folder, "blobs"), folder), "must be a folder"],
+    ["has a link for its database", async (folder) => (await swap(folder, "condarium.db"), folder), "must be a file"],
     ["is of a newer layout", async (folder) => (await Bun.write(`${folder}/layout`, "2\n"), folder), "has layout 2"],
     ["has a damaged layout", async (folder) => (await Bun.write(`${folder}/layout`, "??"), folder), "is damaged"],
     ["lost its database", async (folder) => (await rm(`${folder}/condarium.db`), folder), "is missing or empty"],
@@ -495,3 +497,76 @@ function childrenOf(pid: number): number[] {
   const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
   return text.trim().split(" ").map(Number);
 }
+
+describe("a data folder behind a link", () => {
+  const built = buildPackage({ name: "linked", version: "1" });
+  const FILE = "/alice/main/noarch/kept-1-0.conda";
+  let folder: string;
+  let link: string;
+  let server: Listening;
+  beforeEach(async () => {
+    folder = await usedFolder();
+    link = await linkTo(folder);
+    server = await listen({ folder: link });
+  });
+  afterEach(() => server.stop());
+  const statusOf = async (path: string): Promise<number> => (await fetch(`${server.url}${path}`)).status;
+
+  test("is served, written and managed like the folder itself", async () => {
+    expect([await statusOf(FILE), await statusOf("/health/ready")]).toEqual([200, 200]);
+    expect((await server.publish("alice", ROOT, built)).status).toBe(201);
+    expect(await listed(server)).toEqual(["kept-1-0.conda", "linked-1-0.conda"]);
+    expect((await condarium(["verify", "--full", "--data", link])).code).toBe(0);
+    for (const path of [folder, link]) {
+      const second = await condarium(["serve", "--data", path, "--listen", "127.0.0.1:0"]);
+      expect([second.code, second.stderr]).toEqual([2, expect.stringContaining("is using this data folder")]);
+    }
+  });
+
+  test("is noticed when the folder is moved, and when it comes back", async () => {
+    const away = join(await newFolder(), "away");
+    await rename(folder, away);
+    expect((await server.publish("alice", ROOT, built)).status).toBe(503);
+    expect([await statusOf(FILE), await statusOf("/health/ready")]).toEqual([503, 503]);
+    await rename(away, folder);
+    expect([await statusOf("/health/ready"), await statusOf(FILE)]).toEqual([200, 200]);
+    expect((await server.publish("alice", ROOT, built)).status).toBe(201);
+  });
+
+  test("stays the folder of the running server when the link is repointed: the other folder gets nothing", async () => {
+    const other = await newFolder();
+    await rm(link);
+    await symlink(other, link);
+    expect((await server.publish("alice", ROOT, built)).status).toBe(201);
+    expect([await statusOf("/health/ready"), await statusOf(FILE)]).toEqual([200, 200]);
+    expect(await listed(server)).toEqual(["kept-1-0.conda", "linked-1-0.conda"]);
+    expect((await readdir(folder)).includes("condarium.db")).toBe(true);
+    expect(await readdir(other)).toEqual([]);
+  });
+
+  test("is created below a link to a folder, and restored into through one", async () => {
+    const parent = await newFolder();
+    const toParent = await linkTo(parent);
+    const created = await listen({ folder: join(toParent, "new", "data") });
+    const other = await newFolder();
+    await rm(toParent);
+    await symlink(other, toParent);
+    await created.addUser("alice");
+    // Its document is so large that it is stored in a file.
+    const constrains = Array.from({ length: 1000 }, (_, at) => `${"n".repeat(50)}${at} >=${"1".repeat(50)}`);
+    const large = buildPackage({ name: "large", version: "1", constrains });
+    expect((await created.publish("alice", ROOT, large)).status).toBe(201);
+    expect(await listed(created)).toEqual(["large-1-0.conda"]);
+    await created.stop();
+    expect(await readdir(other)).toEqual([]);
+    expect(await readdir(join(parent, "new", "data"))).toContain("condarium.db");
+
+    const [backup, empty] = [await newFolder(), await newFolder()];
+    expect((await condarium(["backup", backup, "--data", link])).code).toBe(0);
+    const target = await linkTo(empty);
+    expect((await condarium(["restore", backup, "--data", target])).code).toBe(0);
+    expect(await readdir(empty)).toContain("condarium.db");
+    const nowhere = await condarium(["restore", backup, "--data", await linkTo(join(empty, "none"))]);
+    expect([nowhere.code, nowhere.stderr]).toEqual([2, expect.stringContaining("leads to no folder")]);
+  });
+});

@@ -1,7 +1,7 @@
 // condarium health
 
 import { Command, InvalidArgumentError } from "commander";
-import { splitAddress } from "../config.ts";
+import { localUrl } from "./local-url.ts";
 import { configOf, withSettings } from "./options.ts";
 import { EXIT, type Output } from "./output.ts";
 
@@ -12,20 +12,12 @@ export function healthCommand(output: Output, result: { code: number }): Command
     .description("check that a server is ready; exit code 1 when it is not")
     .option("--url <url>", "base URL of the server (default: the address of --listen)", baseUrl)
     .action(async (options: { url?: string }, command: Command) => {
-      const url = `${options.url ?? localUrl(configOf(command).config.listen)}/health/ready`;
+      const url = `${options.url ?? localUrl(configOf(command).config.listen).url}/health/ready`;
       const why = await problemOf(url);
       if (why === undefined) return output.line("ok");
       output.note(`${url}: ${why}`);
       result.code = EXIT.failed;
     });
-}
-
-/** A server that listens on every address is asked on the loopback address. */
-function localUrl(listen: string): string {
-  const { hostname, port } = splitAddress(listen);
-  const everywhere: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "[::1]" };
-  const host = everywhere[hostname] ?? (hostname.includes(":") ? `[${hostname}]` : hostname);
-  return `http://${host}:${port}`;
 }
 
 function baseUrl(text: string): string {

@@ -8,6 +8,7 @@ import { COMMAND_LINE } from "../services/actor.ts";
 import { namingDatabase } from "./management.ts";
 import { configOf, withSettings } from "./options.ts";
 import { EXIT, type Output } from "./output.ts";
+import type { RunningServer } from "./server.ts";
 
 export function serveCommand(output: Output, result: { code: number }): Command {
   return withSettings(new Command("serve"), SETTING_NAMES)
@@ -31,6 +32,7 @@ async function serve(loaded: LoadedConfig, output: Output): Promise<number> {
   const server = await startServer({ config, log, failpoint, onFatal: ending.fail });
   try {
     await firstStart(server.app, server.publicUrl, config, output);
+    if (server.needsPublicUrl) warnOfLinks(server, log, output);
     log.info({ event: "started", url: server.publicUrl, address: server.address }, `listening on ${server.address}`);
     const code = await ending.code;
     await server.stop();
@@ -40,6 +42,15 @@ async function serve(loaded: LoadedConfig, output: Output): Promise<number> {
     await server.stop();
     throw namingDatabase(error, config);
   }
+}
+
+function warnOfLinks({ publicUrl, address }: RunningServer, log: Logger, output: Output): void {
+  const port = address.slice(address.lastIndexOf(":"));
+  const text =
+    `Links begin with ${publicUrl}, which is wrong on other machines, until public-url is set. ` +
+    `Set it to the URL that clients use, for example --public-url http://conda.example.com${port}.`;
+  log.warn({ event: "public-url-missing" }, text);
+  output.line(text);
 }
 
 type Ending = { readonly code: Promise<number>; fail(error: unknown): void };

@@ -8,12 +8,15 @@ import type { Logger } from "../modules/log.ts";
 import type { Peer } from "../routers/request-pipeline.ts";
 import { metricsResponse } from "../routers/ops.ts";
 import { createListener } from "./listener.ts";
+import { localUrl } from "./local-url.ts";
 
 export type RunningServer = {
   readonly app: App;
-  /** `host:port` as bound. */
+  /** `host:port` as bound, with an IPv6 address in brackets. */
   readonly address: string;
   readonly publicUrl: string;
+  /** Whether links are wrong on other machines, because the name of this one is unknown. */
+  readonly needsPublicUrl: boolean;
   /** Stops accepting connections, waits for transfers up to the shutdown timeout, then closes everything. */
   stop(): Promise<void>;
 };
@@ -47,8 +50,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         port,
       }),
   });
-  const address = `${splitAddress(config.listen).hostname}:${listener.port}`;
-  const publicUrl = config["public-url"] ?? `http://${address}`;
+  const { url, address, isEverywhere } = localUrl(config.listen, listener.port);
+  const publicUrl = config["public-url"] ?? url;
+  const needsPublicUrl = isEverywhere && config["public-url"] === undefined;
   let metrics: MetricsPort | undefined;
   try {
     // Both ports are bound before the data folder is opened: a server that cannot listen does not touch the folder.
@@ -58,7 +62,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const servers = [listener, ...(metrics ? [metrics.server] : [])];
     app.metrics.observe("condarium_open_requests", "Requests under way", () => listener.pendingRequests);
     handle = app.handle;
-    return { app, address, publicUrl, stop: () => stop(options, servers, app) };
+    return { app, address, publicUrl, needsPublicUrl, stop: () => stop(options, servers, app) };
   } catch (error) {
     await Promise.all([listener.stop(true), metrics?.server.stop(true)]);
     throw error;

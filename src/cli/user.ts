@@ -55,7 +55,7 @@ export function userCommand(output: Output): Command {
 }
 
 function createCommand(output: Output): Command {
-  return withSettings(new Command("create"), ["data", "default-visibility"])
+  return withSettings(new Command("create"), ["data", "default-visibility", "public-url"])
     .description("create a user and print a generated password")
     .argument("<name>", "1 to 63 characters: a-z, 0-9, dot, dash and underscore")
     .option("--admin", "make the user an administrator")

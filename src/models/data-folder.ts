@@ -8,6 +8,7 @@ import {
   lstatSync,
   mkdirSync,
   readFileSync,
+  realpathSync,
   statSync,
   writeFileSync,
   type Stats,
@@ -50,7 +51,7 @@ const DERIVED = /^(?:index\.db.*|derived|shards)$/;
  * Errors: `usage` when the folder is missing, has a newer layout, or cannot be used or made private.
  */
 export function openDataFolder(path: string, options: { readonly create: boolean }): DataFolder {
-  const root = resolve(path);
+  const root = folderAt(path, options);
   const folder = partsOfFolder(root);
   // `existsSync` is also false for a file in a folder that this user cannot read.
   if (existsSync(root)) requireAccess(root, statOrRefuse(root), "");
@@ -58,16 +59,41 @@ export function openDataFolder(path: string, options: { readonly create: boolean
     refuseLostDatabase(folder);
     throw usage(`There is no condarium data in ${root}. Start the server with this folder once, or set --data.`);
   }
-  try {
-    mkdirSync(root, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw usage(`The data folder ${root} cannot be created: ${reason(error)}`);
-  }
   makePrivate(root);
   for (const name of ENTRIES) checkEntry(root, name);
   checkLayout(join(root, "layout"));
   refuseLostDatabase(folder);
   return folder;
+}
+
+/** The absolute path of a data folder without links; a missing one is created with `create`. */
+function folderAt(path: string, { create }: { readonly create: boolean }): string {
+  const root = resolveLinks(path);
+  if (create) makeFolder(root);
+  // A missing folder can be below a link.
+  return resolveLinks(root);
+}
+
+function makeFolder(root: string): void {
+  try {
+    mkdirSync(root, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw usage(`The data folder ${root} cannot be created: ${reason(error)}`);
+  }
+}
+
+/**
+ * Follows links. A process resolves the path of its data folder once, so that a link that later points elsewhere cannot
+ * mix two folders. Returns the absolute path when nothing is there. Errors: `usage` for a link that leads nowhere.
+ */
+export function resolveLinks(path: string): string {
+  const absolute = resolve(path);
+  try {
+    return realpathSync(absolute);
+  } catch (error) {
+    if (!isLink(absolute)) return absolute;
+    throw usage(`${absolute} is a link that leads to no folder: ${reason(error)}. Create it, or set another --data.`);
+  }
 }
 
 /** Refuses an entry of the wrong kind, which another user put there, and one without access, which would fail later. */
@@ -101,6 +127,14 @@ function whyNot(error: unknown, info: Stats | undefined): string {
   const current = process.getuid?.() ?? "?";
   const fix = info.uid === current ? "Give this user read and write permission." : "Run condarium as that user.";
   return `it belongs to user ${info.uid} and has mode ${mode}, but condarium runs as user ${current}. ${fix}`;
+}
+
+function isLink(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  } catch {
+    return false;
+  }
 }
 
 function statOrRefuse(path: string): Stats | undefined {

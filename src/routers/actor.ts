@@ -1,6 +1,6 @@
 // The actor of a request, as the services take it: its identity, and the request's facts for the audit trail.
 
-import type { RequestActor, RouteHelp, Surface } from "../services/actor.ts";
+import { ANONYMOUS, type RequestActor, type RouteHelp, type Surface } from "../services/actor.ts";
 import type { Call } from "./request-pipeline.ts";
 
 export async function actorOf(
@@ -9,4 +9,10 @@ export async function actorOf(
 ): Promise<RequestActor> {
   const { requestId, address } = context;
   return { kind: "request", identity: await identify(), requestId, address, surface, help };
+}
+
+/** The sender without its credentials. */
+export function anonymousActor({ context }: Call): RequestActor {
+  const { requestId, address } = context;
+  return { kind: "request", identity: ANONYMOUS, requestId, address, surface: "conda" };
 }

@@ -6,6 +6,7 @@ import type { Unread } from "../modules/unread.ts";
 import { createAccessLog } from "./access-log.ts";
 import { createConnections } from "./connections.ts";
 import { createPipeline, type MountRoutes, type Peer, type PipelineParts } from "./request-pipeline.ts";
+import { isRead } from "./methods.ts";
 import { otherProtocolRoutes, type OtherProtocolParts } from "./other-protocols.ts";
 import { opsRoutes, type OpsParts } from "./ops.ts";
 
@@ -33,14 +34,19 @@ export function createRouter(parts: RouterParts): Router {
   const app = new Elysia({ name: "condarium", handler: { standardHostname: false } })
     // First: a hook covers only the routes that are mounted after it.
     .onError(({ request, error, code }) => pipeline.handle(request, "(none)", () => fail(error, code)))
-    .use(opsRoutes(parts, pipeline))
-    .use(otherProtocolRoutes(parts, pipeline));
-  for (const mount of parts.packages) app.use(mount(pipeline));
+    .use(opsRoutes(parts, pipeline, ""))
+    .use(otherProtocolRoutes(parts, pipeline, ""));
+  const { prefix } = parts;
+  if (prefix !== "") app.use(opsRoutes(parts, pipeline, prefix)).use(otherProtocolRoutes(parts, pipeline, prefix));
+  for (const mount of parts.packages) {
+    app.use(mount(pipeline, ""));
+    if (prefix !== "") app.use(mount(pipeline, prefix));
+  }
   return {
     close: accessLog.close,
     routes: app.routes.map(({ method, path }) => ({ method, path })),
     handle: async (sent, peer) => {
-      const request = withHost(sent);
+      const request = withSingleSlashes(withHost(sent));
       pipeline.setPeer(request, peer);
       const turn = connections.enter(peer);
       if (turn) await turn;
@@ -57,6 +63,22 @@ function withHost(request: Request): Request {
   if (/^https?:/i.test(request.url)) return request;
   const path = request.url.startsWith("/") ? request.url : "/";
   return new Request(`http://localhost${path}`, request);
+}
+
+/** The longest scheme of a URL with its slashes, `https://`. */
+const SCHEME_LENGTH = 8;
+
+/** In a path of a read, slashes in a row count as one: tools join a path and a base URL that ends in a slash. */
+function withSingleSlashes(request: Request): Request {
+  const { url, method } = request;
+  if (!url.includes("//", SCHEME_LENGTH) || !isRead(method)) return request;
+  const start = url.indexOf("/", SCHEME_LENGTH);
+  const path = url.slice(start).split(/[?#]/, 1)[0] ?? "";
+  const rest = url.slice(start + path.length);
+  return new Request(url.slice(0, start) + path.replaceAll(/\/{2,}/g, "/") + rest, {
+    method,
+    headers: request.headers,
+  });
 }
 
 function fail(error: unknown, code: unknown): never {

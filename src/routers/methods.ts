@@ -8,7 +8,12 @@ export const CHANNEL_METHODS = ["GET", "HEAD", "PUT", "DELETE"] as const;
 
 /** Changes check that the data folder is still there; reads use the result of the last check. */
 export function requireFolder(health: Health, method: string): void {
-  if (!health.isFolderInPlace || (method !== "GET" && method !== "HEAD")) health.requireFolder();
+  if (!health.isFolderInPlace || !isRead(method)) health.requireFolder();
+}
+
+/** Whether the method changes nothing. */
+export function isRead(method: string): boolean {
+  return method === "GET" || method === "HEAD" || method === "OPTIONS";
 }
 
 /** `help`: a sentence about what the client may have meant to do. */

@@ -9,8 +9,8 @@ import type { Call, Pipeline } from "./request-pipeline.ts";
 
 export type OpsParts = { readonly health: Health; readonly metrics: Metrics; readonly access: Access };
 
-export function opsRoutes(parts: OpsParts, pipeline: Pipeline) {
-  const app = new Elysia({ name: "ops" });
+export function opsRoutes(parts: OpsParts, pipeline: Pipeline, prefix: string) {
+  const app = new Elysia({ name: `ops${prefix}` });
   const routes = [
     ["/", welcome],
     ["/health/live", () => plain(200, "ok")],
@@ -19,7 +19,7 @@ export function opsRoutes(parts: OpsParts, pipeline: Pipeline) {
   ] as const;
   for (const [path, work] of routes) {
     const handle = ({ request }: { request: Request }) => pipeline.handle(request, path, work);
-    app.get(path, handle).head(path, handle);
+    app.get(prefix + path, handle).head(prefix + path, handle);
   }
   return app;
 }

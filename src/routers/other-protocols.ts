@@ -32,12 +32,12 @@ const ROWS: readonly Row[] = [
   ...["files", "packages", "repos"].map((word): Row => ["POST", `/${word}/*`, CLOUDSMITH]),
 ];
 
-export function otherProtocolRoutes({ publicUrl }: OtherProtocolParts, pipeline: Pipeline) {
-  const app = new Elysia({ name: "other-protocols" });
+export function otherProtocolRoutes({ publicUrl }: OtherProtocolParts, pipeline: Pipeline, prefix: string) {
+  const app = new Elysia({ name: `other-protocols${prefix}` });
   const help = uploadHelp(publicUrl);
   for (const [method, path, answer] of ROWS) {
     const handle = ({ request }: { request: Request }) => pipeline.handle(request, path, (call) => answer(call, help));
-    app.route(method, path, handle, { parse: "none" });
+    app.route(method, prefix + path, handle, { parse: "none" });
   }
   return app;
 }

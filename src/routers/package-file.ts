@@ -8,7 +8,10 @@ import type { SourceFile } from "../services/sources/source.ts";
 import type { Call } from "./request-pipeline.ts";
 import { contentResponse, type Asking } from "./ranged.ts";
 
-/** `isPublic`: shared caches can store the response. Public responses to anonymous requests can also be replayed. */
+/**
+ * `isPublic`: shared caches can store the response, and web pages of every origin can read it, also if it becomes an
+ * error. Public responses to anonymous requests can also be replayed.
+ */
 export function readerOf(
   call: Call,
   actor: RequestActor,
@@ -16,6 +19,7 @@ export function readerOf(
 ): { readonly asking: Asking; readonly isPublic: boolean } {
   const { request, context, isOpen } = call;
   const isPublic = context.pathToken === undefined && effectiveVisibility(ref.owner, ref.channel) === "public";
+  if (isPublic) call.allowOrigins();
   const allowCaching = isPublic && actor.identity.kind === "anonymous" ? call.allowCaching : () => {};
   return { asking: { request, isOpen, allowCaching }, isPublic };
 }
@@ -31,7 +35,6 @@ export async function packageResponse(
   headers.set("content-type", "application/octet-stream");
   headers.set("content-disposition", `attachment; filename="${name}"`);
   headers.set("last-modified", new Date(file.lastModified).toUTCString());
-  if (reach.isPublic) headers.set("access-control-allow-origin", "*");
   if (file.state === "yanked") headers.set("warning", '299 condarium "this file was yanked from the channel"');
   return await contentResponse(asking, headers, { etag: strongEtag(file.sha256), sendable: file });
 }

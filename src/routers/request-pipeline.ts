@@ -10,18 +10,18 @@ import type { Identity } from "../services/actor.ts";
 import type { Health } from "../services/health.ts";
 import type { Identities } from "../services/identities.ts";
 import type { CacheKey, CachedResponse, ResponseCache, CachedBody } from "./response-cache.ts";
-import { splitToken } from "./raw-path.ts";
+import { splitPath } from "./raw-path.ts";
 import { credentialsOf } from "./http/identity.ts";
 import type { AccessLog, Answered, Refusal } from "./access-log.ts";
 import { problemResponse } from "./http/errors.ts";
 import { createRequestBodies, type RequestBodies } from "./http/request-body.ts";
-import { setSecurityHeaders } from "./http/security-headers.ts";
+import { allowAllOrigins, setSecurityHeaders } from "./http/security-headers.ts";
 
 export type RequestContext = {
   readonly requestId: string;
   /** The address of the peer, or the client address that a trusted proxy reports. */
   readonly address: string;
-  /** The raw path, without `/t/{token}`. */
+  /** The raw path, without its token and without the path of `public-url`. */
   readonly path: string;
   readonly query: URLSearchParams;
   /** The token in the path, if any. */
@@ -37,6 +37,8 @@ export type Call = {
   identify(): Promise<Identity>;
   /** Declares the response valid for identical requests without credentials until the next commit to the database. */
   allowCaching(body: CachedBody): void;
+  /** Lets web pages of every origin read the response, also if it becomes an error. */
+  allowOrigins(): void;
   /** Whether the response can still be in transfer. */
   isOpen(): boolean;
 };
@@ -49,8 +51,8 @@ export type Peer = {
   isOpen(): boolean;
 };
 
-/** The routes of a package type. */
-export type MountRoutes = (pipeline: Pipeline) => AnyElysia;
+/** The routes of a package type, below `prefix`: `""`, or the path of `public-url`. */
+export type MountRoutes = (pipeline: Pipeline, prefix: string) => AnyElysia;
 
 export type Pipeline = {
   /** Runs a route and returns its finished response, also for an error. `route` is the pattern, for the metrics. */
@@ -69,6 +71,8 @@ export type PipelineParts = {
   readonly accessLog: AccessLog;
   readonly health: Health;
   readonly clientAddress: ClientAddress;
+  /** The path of `public-url`; every route works with it and without it. */
+  readonly prefix: string;
 };
 
 export function createPipeline(parts: PipelineParts): Pipeline {
@@ -92,12 +96,15 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       return identity;
     };
     let body: CachedBody | undefined;
+    let isForAllOrigins = false;
     const allowCaching = (cacheable: CachedBody): void => void (body = cacheable);
+    const allowOrigins = (): void => void (isForAllOrigins = true);
     const call = {
       request,
       context,
       identify,
       allowCaching,
+      allowOrigins,
       body: () => bodies.of(request),
       isOpen: () => peers.isOpen(request),
     };
@@ -105,6 +112,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
     // Bun exposes no body for a GET and would read a sent one to its end.
     if (request.body === null && announcesBody(request)) response.headers.set("connection", "close");
     setSecurityHeaders(response.headers);
+    if (isForAllOrigins) allowAllOrigins(response.headers);
     const key = cacheKeys.get(request);
     if (key && body) responseCache.set(key, cachedResponseOf(response, body, { route, path: context.path }));
     const user = identity && identity.kind !== "anonymous" ? identity.user.owner.name : undefined;
@@ -114,7 +122,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
   return {
     setPeer: peers.set,
     handle: (request, route, work) => {
-      const context = contextOf(request, peers.addressOf(request));
+      const context = contextOf(request, { address: peers.addressOf(request), prefix: parts.prefix });
       return events.inRequest(context.requestId, () => handle(request, context, { route, work }));
     },
     replay: (request) => {
@@ -184,9 +192,12 @@ function cachedResponseOf(
   return { ...body, ...target, status, headers: new Headers(headers) };
 }
 
-function contextOf(request: Request, address: string): RequestContext {
+function contextOf(
+  request: Request,
+  { address, prefix }: { readonly address: string; readonly prefix: string },
+): RequestContext {
   const [target, query] = rawTarget(request.url);
-  const { token, path } = splitToken(target);
+  const { token, path } = splitPath(target, prefix);
   return { requestId: createRequestId(), address, path, query: new URLSearchParams(query), pathToken: token };
 }
 

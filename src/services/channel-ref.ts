@@ -3,6 +3,7 @@
 import { findChannel, type ChannelRow } from "../models/channel.ts";
 import type { Reader } from "../models/database.ts";
 import { findOwner, type OwnerRow, type Visibility } from "../models/owner.ts";
+import { urlBelow } from "../modules/http/url.ts";
 
 /** The package type whose channel labels omit the type. */
 export const DEFAULT_TYPE = "conda";
@@ -68,6 +69,11 @@ export async function inheritedVisibility(
 export function narrower(one: Visibility, other: Visibility): Visibility {
   const width: Readonly<Record<Visibility, number>> = { private: 0, internal: 1, public: 2 };
   return width[one] < width[other] ? one : other;
+}
+
+/** The short URL of a conda channel, which people are shown. */
+export function channelUrl(publicUrl: string, ownerName: string, channelName: string): string {
+  return urlBelow(publicUrl, ownerName, ...(channelName === "" ? [] : channelName.split("/")));
 }
 
 /** `owner/channel`, or `type:owner/channel` for other types than the default: the form in texts and token limits. */

@@ -10,6 +10,8 @@ import { createToken } from "../modules/ids.ts";
 import type { Access } from "./access.ts";
 import { SCOPES, tokenOf, type Actor, type TokenLimits } from "./actor.ts";
 import { recordAudit } from "./audit.ts";
+import type { PackageTypes } from "./package-type.ts";
+import { labelPatternProblem } from "./label-patterns.ts";
 import { patternList, tokenLimits } from "./token-limits.ts";
 
 export type TokenRequest = {
@@ -36,15 +38,20 @@ export type Tokens = {
   revoke(actor: Actor, user: string, name: string): Promise<void>;
 };
 
-export type TokensParts = { readonly database: Database; readonly access: Access; readonly clock: Clock };
+export type TokensParts = {
+  readonly database: Database;
+  readonly access: Access;
+  readonly clock: Clock;
+  readonly types: PackageTypes;
+};
 
-export function createTokens({ database, access, clock }: TokensParts): Tokens {
+export function createTokens({ database, access, clock, types }: TokensParts): Tokens {
   return {
     create: (actor, request) =>
       database.transact(async (tx) => {
         const user = await access.require(actor, "tokens", targetOf(request.user), tx);
         const { id, owner, credentialVersion } = user;
-        const values = checked(request);
+        const values = checked(request, types);
         const at = clock.now();
         const namesakes = await unrevokedTokens(tx, id, request.name);
         if (namesakes.some((row) => isInForce(row, user, at)))
@@ -97,7 +104,10 @@ function refuseLonger(actor: Actor, expires: number | null): void {
   throw forbidden(`The token "${own.name}" expires before the new token would: give that one a shorter lifetime.`);
 }
 
-function checked(request: TokenRequest): Pick<AccessTokenRow, "name" | "scopes" | "channels" | "packages"> {
+function checked(
+  request: TokenRequest,
+  types: PackageTypes,
+): Pick<AccessTokenRow, "name" | "scopes" | "channels" | "packages"> {
   if (!/^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,63}$/u.test(request.name)) {
     throw invalidArgument("A token name must have 1 to 64 letters, digits, spaces, dots, dashes and underscores.");
   }
@@ -108,6 +118,10 @@ function checked(request: TokenRequest): Pick<AccessTokenRow, "name" | "scopes" 
   for (const list of [request.channels, request.packages]) {
     if (!patternList.safeParse(list).success)
       throw invalidArgument("A restriction must have at most 64 patterns of 1 to 256 characters.");
+  }
+  for (const pattern of request.channels) {
+    const problem = labelPatternProblem(pattern, types);
+    if (problem !== undefined) throw invalidArgument(`No channel can match ${JSON.stringify(pattern)}: ${problem}.`);
   }
   return {
     name: request.name,

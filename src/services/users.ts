@@ -1,6 +1,6 @@
 // Creates, disables, hides, unlocks and deletes users, and sets their passwords.
 
-import { conflict, invalidArgument, notFound } from "../errors.ts";
+import { conflict, invalidArgument, notFound, usage } from "../errors.ts";
 import type { Database, Reader, Transaction } from "../models/database.ts";
 import { listChannels } from "../models/channel.ts";
 import { deleteOwner, findOwner, insertOwner, updateOwner, type OwnerRow, type Visibility } from "../models/owner.ts";
@@ -50,6 +50,8 @@ export type UsersParts = {
   readonly clock: Clock;
   readonly defaultVisibility: Visibility;
   readonly types: PackageTypes;
+  /** The name that the path of `public-url` takes from the owners; undefined when the URL has no path. */
+  readonly reservedOwner?: string | undefined;
 };
 
 const SERVER = { kind: "server" } as const;
@@ -65,7 +67,8 @@ export function createUsers(parts: UsersParts): Users {
     create: async (actor, user) => {
       // A hash is slow, so an actor without the right is refused before it.
       await access.require(actor, "administer", SERVER);
-      if (!isOwnerName(user.name) || parts.types.all.some((type) => type.isReservedOwner(user.name))) {
+      const isReserved = user.name === parts.reservedOwner;
+      if (isReserved || !isOwnerName(user.name) || parts.types.all.some((type) => type.isReservedOwner(user.name))) {
         throw invalidArgument(
           `Invalid user name ${JSON.stringify(user.name.slice(0, 80))}: use 1 to 63 of a-z, 0-9, dot, dash and ` +
             "underscore, beginning with a letter or digit, and none of the reserved words.",
@@ -119,6 +122,15 @@ export function createUsers(parts: UsersParts): Users {
       }),
     isEmpty: async () => (await listUsers(database.read)).length === 0,
   };
+}
+
+/** Errors: `usage` when an owner has the name, because the server would mistake its URLs for other ones. */
+export async function refuseTakenName(reader: Reader, reservedOwner: string | undefined): Promise<void> {
+  if (reservedOwner === undefined || !(await findOwner(reader, reservedOwner))) return;
+  throw usage(
+    `The path of public-url begins with /${reservedOwner}, and there is an owner of this name, whose channels would be unreachable. ` +
+      "Set public-url to a URL with another path, or delete the owner.",
+  );
 }
 
 async function insert(tx: Transaction, parts: UsersParts, user: NewUser & { passwordHash: string }): Promise<OwnerRow> {

@@ -129,7 +129,7 @@ describe("names of generic files", () => {
       const bytes = text(path);
       const put = await server.as("alice").put(path, bytes);
       expect(put.status).toBe(201);
-      expect(put.headers.get("location")).toBe(`https://conda.example${path}`);
+      expect(put.headers.get("location")).toBe(`https://conda.example${path.replaceAll("%2B", "+")}`);
       expect(await jsonOf<object>(put)).toMatchObject({
         name,
         version,

@@ -41,6 +41,8 @@ export type TestAppOptions = {
   readonly settings?: Readonly<Record<string, string>>;
   readonly clock?: Clock;
   readonly failpoint?: (name: string) => void;
+  /** Base URL of links; default: https://conda.example. */
+  readonly publicUrl?: string;
   /** Reuses a folder, for restarts; the caller then deletes it. */
   readonly folder?: string;
 };
@@ -61,7 +63,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
     config,
     log,
     failpoint,
-    publicUrl: "https://conda.example",
+    publicUrl: options.publicUrl ?? "https://conda.example",
     ...(clock === undefined ? {} : { clock }),
   });
   const manage = manageAs(app);

@@ -28,7 +28,6 @@ export async function documentResponse(
     throw notFound("The channel does not offer this document to this client. Use repodata.json.zst.", { vary });
   const headers = documentCaching(options);
   headers.set("content-type", contentTypeOf(key.name));
-  if (options.isPublic) headers.set("access-control-allow-origin", "*");
   if (vary !== undefined) headers.set("vary", vary);
   const document = await (request.method === "HEAD" ? source.peek(key) : source.document(key));
   if (!document) return new Response(null, { headers });

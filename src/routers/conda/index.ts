@@ -4,9 +4,10 @@ import { Elysia } from "elysia";
 import { notFound } from "../../errors.ts";
 import type { Health } from "../../services/health.ts";
 import type { Call, Pipeline } from "../request-pipeline.ts";
+import { preflightResponse } from "../http/cors.ts";
 import { CHANNEL_METHODS, methodNotAllowed, requireFolder } from "../methods.ts";
 import { anacondaAnswer, isAnacondaCall, uploadHelp } from "../other-protocols.ts";
-import { DELETE_HELP, parseCondaPath, parseOwnerPath, PUBLISH_HELP, READ_HELP } from "./path.ts";
+import { DELETE_HELP, parseCondaPath, parseOwnerPath, PUBLISH_HELP, READ_HELP, readTarget } from "./path.ts";
 import { deletePackage, putPackage, type PublishRouteParts } from "./publish.ts";
 import { readChannel, readOwner, type ReadParts } from "./read.ts";
 
@@ -19,16 +20,18 @@ export type CondaParts = ReadParts &
 
 /** The address of a channel without anything behind it; only an answer for people is there. */
 const OWNER_FORM = "/:owner";
-/** Canonical (Gitea and Forgejo), Quetz, with a token in the path, and the short form in messages and hints. */
+/** Canonical (Gitea and Forgejo), Quetz, with a token at the front of the path, and the short form in messages and hints. */
 export const CONDA_FORMS = ["/api/packages/:owner/conda/*", "/get/*", "/t/*", "/:owner/*"] as const;
 
-export function condaRoutes(parts: CondaParts, pipeline: Pipeline) {
-  const app = new Elysia({ name: "conda" });
+export function condaRoutes(parts: CondaParts, pipeline: Pipeline, prefix: string) {
+  const app = new Elysia({ name: `conda${prefix}` });
   for (const form of CONDA_FORMS) {
     // The body stays a stream: it is a package, whatever its content type says.
-    app.all(form, ({ request }) => pipeline.handle(request, form, (call) => dispatch(parts, call)), { parse: "none" });
+    const handle = ({ request }: { request: Request }) =>
+      pipeline.handle(request, form, (call) => dispatch(parts, call));
+    app.all(prefix + form, handle, { parse: "none" });
   }
-  app.all(OWNER_FORM, ({ request }) => pipeline.handle(request, OWNER_FORM, (call) => dispatch(parts, call)), {
+  app.all(prefix + OWNER_FORM, ({ request }) => pipeline.handle(request, OWNER_FORM, (call) => dispatch(parts, call)), {
     parse: "none",
   });
   return app;
@@ -48,6 +51,10 @@ async function dispatch(parts: CondaParts, call: Call): Promise<Response> {
       return await putPackage(parts, call, path);
     case "DELETE":
       return await deletePackage(parts, call, path);
+    case "OPTIONS": {
+      const target = { kind: "channel", owner: path.owner, channel: readTarget(path).channel } as const;
+      return await preflightResponse(parts.access, call, target, CHANNEL_METHODS);
+    }
     default:
       throw methodNotAllowed(method, CHANNEL_METHODS, uploadHelp(parts.publicUrl));
   }

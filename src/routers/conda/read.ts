@@ -108,6 +108,5 @@ async function shardResponse(asking: Asking, source: Source, hash: string, reach
   if (!shard) throw notFound("The channel has no such shard.");
   const headers = shardCaching(reach);
   headers.set("content-type", "application/zstd");
-  if (reach.isPublic) headers.set("access-control-allow-origin", "*");
   return await contentResponse(asking, headers, { etag: strongEtag(hash), sendable: shard });
 }

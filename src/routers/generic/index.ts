@@ -15,6 +15,7 @@ import type { Health } from "../../services/health.ts";
 import type { Source } from "../../services/sources/source.ts";
 import { actorOf } from "../actor.ts";
 import type { Call, Pipeline } from "../request-pipeline.ts";
+import { preflightResponse } from "../http/cors.ts";
 import { methodNotAllowed, requireFolder } from "../methods.ts";
 import { packageResponse, readerOf } from "../package-file.ts";
 import { decodePath } from "../raw-path.ts";
@@ -31,6 +32,7 @@ export type GenericParts = {
 
 const VERSION_FORM = "/api/packages/:owner/generic/:name/:version";
 const FILE_FORM = `${VERSION_FORM}/:file`;
+const FILE_METHODS = ["GET", "HEAD", "PUT", "DELETE"] as const;
 const HELP: RouteHelp = {
   address:
     "A file's address is /api/packages/{owner}/generic/{name}/{version}/{file}, " +
@@ -38,15 +40,17 @@ const HELP: RouteHelp = {
   signIn: "To sign in, give curl the option --user NAME:TOKEN.",
 };
 
-export function genericRoutes(parts: GenericParts, pipeline: Pipeline) {
-  const app = new Elysia({ name: "generic" });
+export function genericRoutes(parts: GenericParts, pipeline: Pipeline, prefix: string) {
+  const app = new Elysia({ name: `generic${prefix}` });
   const routes = [
     [FILE_FORM, ofFile],
     [VERSION_FORM, ofVersion],
   ] as const;
   for (const [form, dispatch] of routes) {
     // The body stays a stream: it is a file, whatever its content type says.
-    app.all(form, ({ request }) => pipeline.handle(request, form, (call) => dispatch(parts, call)), { parse: "none" });
+    const handle = ({ request }: { request: Request }) =>
+      pipeline.handle(request, form, (call) => dispatch(parts, call));
+    app.all(prefix + form, handle, { parse: "none" });
   }
   return app;
 }
@@ -65,8 +69,10 @@ async function ofFile(parts: GenericParts, call: Call): Promise<Response> {
       return await putFile(parts, call, path);
     case "DELETE":
       return await remove(parts, call, path);
+    case "OPTIONS":
+      return await preflightResponse(parts.access, call, channelOf(path), FILE_METHODS);
     default:
-      throw methodNotAllowed(method, ["GET", "HEAD", "PUT", "DELETE"], HELP.address);
+      throw methodNotAllowed(method, FILE_METHODS, HELP.address);
   }
 }
 
@@ -85,13 +91,16 @@ function filePath({ context }: Call): FilePath {
   return { owner, name, version, fileName };
 }
 
+function channelOf({ owner }: FilePath) {
+  return { kind: "channel", type: GENERIC, owner, channel: "" } as const;
+}
+
 async function getFile(parts: GenericParts, call: Call, path: FilePath): Promise<Response> {
   const actor = await actorOf(call, { help: HELP });
-  const target = { kind: "channel", type: GENERIC, owner: path.owner, channel: "" } as const;
-  const ref = await parts.access.require(actor, "read", target);
+  const ref = await parts.access.require(actor, "read", channelOf(path));
+  const { asking, isPublic } = readerOf(call, actor, ref);
   const file = await parts.sourceOf(ref).file(genericSection(path), path.fileName);
   if (!file) throw notFound("There is no such package, version or file.");
-  const { asking, isPublic } = readerOf(call, actor, ref);
   return await packageResponse(asking, path.fileName, file, { isPublic });
 }
 

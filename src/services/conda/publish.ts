@@ -6,8 +6,9 @@ import type { Finding } from "../../modules/conda/findings.ts";
 import { setRecordSubdir } from "../../modules/conda/record.ts";
 import { composeShard } from "../../modules/conda/shards.ts";
 import { metadataText, storedFindings, storedProblem } from "../../modules/conda/stored.ts";
+import { urlBelow } from "../../modules/http/url.ts";
 import type { RequestActor } from "../actor.ts";
-import { channelLabel, type ChannelRef } from "../channel-ref.ts";
+import { channelLabel, channelUrl, type ChannelRef } from "../channel-ref.ts";
 import type { IfExists, SkippedFile } from "../existing-file.ts";
 import type { NewFile } from "../packages.ts";
 import type { Publishing, ReadFile, Submitted } from "../publishing.ts";
@@ -167,8 +168,7 @@ function publishedOf(
   const described = submitted.kind === "new" ? describeNew(submitted) : describeStored(submitted.file);
   const ownerName = foldCase(owner);
   const { subdir, filename } = described;
-  const path = [ownerName, ...(channel === "" ? [] : channel.split("/")), subdir, filename];
-  const url = `${publicUrl}/${path.map(encodeURIComponent).join("/")}`;
+  const url = urlBelow(channelUrl(publicUrl, ownerName, channel), subdir, filename);
   return { channel: channelLabel(ownerName, channel), ...described, url };
 }
 

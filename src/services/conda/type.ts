@@ -1,7 +1,8 @@
 // The conda package type.
 
 import { channelNameProblem, isReservedName } from "../../modules/conda/channel-name.ts";
-import { DEFAULT_TYPE } from "../channel-ref.ts";
+import { urlBelow } from "../../modules/http/url.ts";
+import { channelUrl, DEFAULT_TYPE } from "../channel-ref.ts";
 import type { PackageType } from "../package-type.ts";
 import { condaPolicy } from "./policy.ts";
 
@@ -12,7 +13,7 @@ export const condaType: PackageType = {
   policy: condaPolicy,
   hasDocuments: true,
   hints: ({ publicUrl, owner, channel }) => [
-    `curl --user ${owner} --upload-file PACKAGE.conda ${publicUrl}/api/packages/${owner}/conda/${channel}/`,
-    `conda install --channel ${publicUrl}/${owner}/${channel} PACKAGE`,
+    `curl --user ${owner} --upload-file PACKAGE.conda ${urlBelow(publicUrl, "api", "packages", owner, DEFAULT_TYPE, channel)}/`,
+    `conda install --channel ${channelUrl(publicUrl, owner, channel)} PACKAGE`,
   ],
 };

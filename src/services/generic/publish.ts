@@ -2,6 +2,7 @@
 
 import { malformed } from "../../errors.ts";
 import { foldedName, genericNameProblem, genericSection, type GenericName } from "../../modules/generic/names.ts";
+import { urlBelow } from "../../modules/http/url.ts";
 import type { RequestActor } from "../actor.ts";
 import type { IfExists } from "../existing-file.ts";
 import type { NewFile } from "../packages.ts";
@@ -63,8 +64,8 @@ export function createGenericPublish({ publishing, publicUrl }: GenericPublishPa
     const file = submitted.kind === "new" ? submitted.read.file : submitted.file;
     const { size, sha256, md5 } = file.blob;
     const filename = file.fileName;
-    const path = [foldCase(owner), GENERIC, name, version, filename].map(encodeURIComponent).join("/");
-    const common = { name, version, filename, size, sha256, md5, url: `${publicUrl}/api/packages/${path}` };
+    const url = urlBelow(publicUrl, "api", "packages", foldCase(owner), GENERIC, name, version, filename);
+    const common = { name, version, filename, size, sha256, md5, url };
     if (submitted.kind === "new") return { ...common, published_at: submitted.at, revision: submitted.revision };
     const { publishedAt, revision, identical } = submitted.file;
     return { ...common, published_at: publishedAt, revision, skipped: true, identical };

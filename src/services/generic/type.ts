@@ -1,6 +1,7 @@
 // The generic package type: any files, by package, version and file name. Each owner has one unnamed channel of it.
 
 import { z } from "zod";
+import { urlBelow } from "../../modules/http/url.ts";
 import type { PackageType } from "../package-type.ts";
 
 export const GENERIC = "generic";
@@ -12,6 +13,6 @@ export const genericType: PackageType = {
   policy: z.strictObject({}).readonly(),
   hasDocuments: false,
   hints: ({ publicUrl, owner }) => [
-    `curl --user ${owner} --upload-file FILE ${publicUrl}/api/packages/${owner}/generic/NAME/VERSION/FILE`,
+    `curl --user ${owner} --upload-file FILE ${urlBelow(publicUrl, "api", "packages", owner, GENERIC, "NAME", "VERSION", "FILE")}`,
   ],
 };

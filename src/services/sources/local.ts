@@ -4,7 +4,7 @@ import { unavailable, type AppError } from "../../errors.ts";
 import type { Events } from "../../events.ts";
 import type { Database } from "../../models/database.ts";
 import { findFile, hasFiles } from "../../models/package-file.ts";
-import { channelLabel, type ChannelRef } from "../channel-ref.ts";
+import { channelLabel, channelUrl, type ChannelRef } from "../channel-ref.ts";
 import { PLAIN_VIEW } from "../index/documents.ts";
 import type { BuiltDocument, Engine } from "../index/engine.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
@@ -26,8 +26,7 @@ export type LocalSourceParts = {
 export function createLocalSource(parts: LocalSourceParts, ref: ChannelRef): Source {
   const channelId = ref.channel?.id;
   const title = channelLabel(ref.owner.name, ref.name);
-  const path = [ref.owner.name, ...ref.name.split("/")].filter((part) => part !== "").map(encodeURIComponent);
-  const address = { title, url: `${parts.publicUrl}/${path.join("/")}` };
+  const address = { title, url: channelUrl(parts.publicUrl, ref.owner.name, ref.name) };
   const view = channelId === undefined ? undefined : { channelId, view: PLAIN_VIEW, address };
   const { engine } = parts;
   return {

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { mkdir, open, readdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { usage } from "../../errors.ts";
-import { openDataFolder, partsOfFolder, type DataFolder } from "../../models/data-folder.ts";
+import { openDataFolder, partsOfFolder, resolveLinks, type DataFolder } from "../../models/data-folder.ts";
 import { openSnapshots } from "../../models/database.ts";
 import { lockFolder } from "../../models/lock.ts";
 import type { Clock } from "../../modules/clock.ts";
@@ -68,7 +68,7 @@ type Folder = DataFolder & {
 
 /** Errors: `usage` when the folder is not empty, or a server uses it. */
 async function prepare(path: string): Promise<Folder> {
-  const root = resolve(path);
+  const root = resolveLinks(path);
   const folder = partsOfFolder(root);
   const unfinished = join(folder.temporary, UNFINISHED);
   const isNew = !existsSync(root);

@@ -9,6 +9,7 @@ import {
   type ChanneldataFile,
 } from "../../../modules/conda/channeldata.ts";
 import { composeRss } from "../../../modules/conda/rss.ts";
+import { urlBelow } from "../../../modules/http/url.ts";
 import { eachRecord, type RecordPage } from "../../index/records.ts";
 import { catchUpNames } from "../../index/catch-up/names.ts";
 import type { CatchUpParts, NameValue, Progress } from "../../index/catch-up/parts.ts";
@@ -70,7 +71,7 @@ export async function* composeFeed(work: CatchUpParts, scope: BuildScope): Work<
     const { summary } = metadataOf(file).about;
     return {
       title: `${file.section}/${file.fileName}`,
-      link: `${url}/${file.section}/${encodeURIComponent(file.fileName)}`,
+      link: urlBelow(url, file.section, file.fileName),
       description: typeof summary === "string" ? summary : undefined,
       publishedAt: file.publishedAt,
     };
