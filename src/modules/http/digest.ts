@@ -1,16 +1,16 @@
 // Digests of a body that a request declares: `Content-MD5` (RFC 1864), `Digest` (RFC 3230), `Content-Digest` and
 // `Repr-Digest` (RFC 9530). Unknown algorithms are ignored.
 
-import type { HashName } from "../hash.ts";
+type Algorithm = "md5" | "sha1" | "sha256" | "sha512";
 
 export type DeclaredDigest = {
-  readonly algorithm: HashName;
+  readonly algorithm: Algorithm;
   /** Lower-case hexadecimal. */
   readonly hex: string;
 };
 
-const BYTES: Readonly<Record<HashName, number>> = { md5: 16, sha1: 20, sha256: 32, sha512: 64 };
-const ALGORITHMS: ReadonlyMap<string, HashName> = new Map<string, HashName>([
+const BYTES: Readonly<Record<Algorithm, number>> = { md5: 16, sha1: 20, sha256: 32, sha512: 64 };
+const ALGORITHMS: ReadonlyMap<string, Algorithm> = new Map<string, Algorithm>([
   ["md5", "md5"],
   ["sha", "sha1"],
   ["sha-256", "sha256"],
@@ -53,7 +53,7 @@ function parseMembers(header: string, base64Of: (value: string) => string | unde
   return digests;
 }
 
-function hexOf(algorithm: HashName, base64: string | undefined): string | undefined {
+function hexOf(algorithm: Algorithm, base64: string | undefined): string | undefined {
   if (base64 === undefined || !/^[A-Za-z0-9+/]+={0,2}$/.test(base64)) return undefined;
   const bytes = Buffer.from(base64, "base64");
   return bytes.byteLength === BYTES[algorithm] ? bytes.toString("hex") : undefined;

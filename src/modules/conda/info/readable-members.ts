@@ -61,7 +61,7 @@ function membersIn(text: string): string[] | undefined {
   let depth = 0;
   let start = 1;
   for (let at = 0; at < object.length; at += 1) {
-    switch (object[at]) {
+    switch (object.charAt(at)) {
       case '"':
         at = endOfString(object, at);
         break;
