@@ -1,8 +1,8 @@
 // Sends content in full, as a range, or only its headers, as the request demands.
 
 import { matchesEtag } from "../modules/http/etag.ts";
-import { ifRangeHolds, parseRange } from "../modules/http/range.ts";
-import type { Sendable } from "../services/bodies.ts";
+import { ifRangeHolds, parseRange, rangeByBun } from "../modules/http/range.ts";
+import type { Body, Sendable } from "../services/bodies.ts";
 import type { Call } from "./request-pipeline.ts";
 import type { CachedBody } from "./response-cache.ts";
 
@@ -33,8 +33,8 @@ export async function contentResponse(asking: Asking, headers: Headers, content:
     headers.set("content-length", String(size));
     return new Response(null, { headers });
   }
-  const holds = ifRangeHolds(request.headers.get("if-range"), etag);
-  const range = holds ? parseRange(request.headers.get("range"), size) : { kind: "none" as const };
+  const [asked, condition] = [request.headers.get("range"), request.headers.get("if-range")];
+  const range = ifRangeHolds(condition, etag) ? parseRange(asked, size) : { kind: "none" as const };
   switch (range.kind) {
     case "unsatisfiable":
       headers.set("content-range", `bytes */${size}`);
@@ -46,10 +46,29 @@ export async function contentResponse(asking: Asking, headers: Headers, content:
       return new Response(await sendable.open({ range, isOpen }), { status: 206, headers });
     case "none": {
       const body = await sendable.open({ isOpen });
+      const byBun = rangeByBun(asked, condition, etag);
+      if (byBun === "always") return new Response(detached(body), { headers });
+      if (byBun === "by-last-modified") headers.delete("last-modified");
       // Bun sets the same header itself, but too late for the log.
       headers.set("content-length", String(size));
       allowCaching({ content: (next) => sendable.replayable(next), heldBytes: sendable.heldBytes });
       return new Response(body, { headers });
     }
   }
+}
+
+/** Returns the same bytes as a stream that Bun does not recognize as a file; such a response has no length. */
+function detached(body: Body): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const reader = (body instanceof Blob ? body.stream() : body).getReader();
+  return new ReadableStream(
+    {
+      pull: async (controller) => {
+        const { done, value } = await reader.read();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  );
 }

@@ -1,6 +1,8 @@
 // The body of an upload for staging: a file or a form with one file, with the length and hashes from the headers.
 
 import { AppError, malformed } from "../errors.ts";
+import { createHash, equalHex, type HashName } from "../modules/hash.ts";
+import { parseContentMd5, parseDigest, parseDigestField, type DeclaredDigest } from "../modules/http/digest.ts";
 import { readMultipart } from "../modules/multipart.ts";
 import type { IfExists } from "../services/existing-file.ts";
 import type { Incoming } from "../services/staging.ts";
@@ -9,19 +11,20 @@ import type { Call } from "./request-pipeline.ts";
 /** Maximum size of a form without its file. */
 const ENVELOPE_BYTES = 1024 ** 2;
 
-/** Errors: `unsupported` for an encoded body, `malformed` for an invalid hash. */
-export function incomingOf({ request, body }: Pick<Call, "request" | "body">): Incoming {
+/** Errors: `unsupported` for an encoded body, `malformed` for an invalid hash, `hash-mismatch` for contradictory ones. */
+export function incomingOf({ request, body: bodyOf }: Pick<Call, "request" | "body">): Incoming {
   refuseEncoded(request);
   const type = request.headers.get("content-type") ?? "";
-  const raw: Incoming = {
-    body: body(),
-    length: lengthOf(request),
-    expected: { sha256: hashOf(request, "x-checksum-sha256", 64), md5: hashOf(request, "x-checksum-md5", 32) },
-  };
-  if (!/^multipart\/form-data\b/i.test(type)) return raw;
+  const [ofFile, ofBody] = [fileHashes(request), bodyDigests(request)];
+  const body = bodyOf();
+  const length = lengthOf(request);
+  if (!/^multipart\/form-data\b/i.test(type)) {
+    return { body, length, expected: expectedOf([...ofFile, ...ofBody]) };
+  }
   // The length of each part is unknown until it has been read.
-  const atLeast = raw.length === undefined ? undefined : raw.length - ENVELOPE_BYTES;
-  return { ...raw, body: raw.body && readMultipart(raw.body, type), length: undefined, atLeast };
+  const atLeast = length === undefined ? undefined : length - ENVELOPE_BYTES;
+  const file = body && (ofBody.length > 0 ? checkedFile(body, type, ofBody) : readMultipart(body, type));
+  return { body: file, length: undefined, atLeast, expected: expectedOf(ofFile) };
 }
 
 function refuseEncoded(request: Request): void {
@@ -35,11 +38,87 @@ function lengthOf(request: Request): number | undefined {
   return header === null ? undefined : Number(header);
 }
 
-function hashOf(request: Request, header: string, length: number): string | undefined {
-  const value = request.headers.get(header);
-  if (value === null) return undefined;
-  if (value.length === length && /^[0-9a-fA-F]+$/.test(value)) return value;
-  throw malformed(`${header} must be ${length} hexadecimal digits.`);
+/** Headers in the form of Artifactory, which describe the file also when a form contains it. */
+function fileHashes(request: Request): DeclaredDigest[] {
+  const headers = [
+    ["x-checksum-sha256", "sha256", 64],
+    ["x-checksum-sha1", "sha1", 40],
+    ["x-checksum-md5", "md5", 32],
+  ] as const;
+  return headers.flatMap(([header, algorithm, length]) => {
+    const value = request.headers.get(header);
+    if (value === null) return [];
+    if (value.length === length && /^[0-9a-fA-F]+$/.test(value)) return [{ algorithm, hex: value.toLowerCase() }];
+    throw malformed(`${header} must be ${length} hexadecimal digits.`);
+  });
+}
+
+/** Headers of HTTP, which describe the body. */
+function bodyDigests(request: Request): DeclaredDigest[] {
+  const headers = [
+    ["content-md5", parseContentMd5, "the md5 of the body in base64"],
+    ["digest", parseDigest, "a list like sha-256=BASE64"],
+    ["content-digest", parseDigestField, "a list like sha-256=:BASE64:"],
+    ["repr-digest", parseDigestField, "a list like sha-256=:BASE64:"],
+  ] as const;
+  return headers.flatMap(([header, parse, form]) => {
+    const value = request.headers.get(header);
+    const digests = value === null ? [] : parse(value);
+    if (digests) return digests;
+    throw malformed(`${header} must be ${form}.`);
+  });
+}
+
+function expectedOf(digests: readonly DeclaredDigest[]): Incoming["expected"] {
+  const expected: { [name in HashName]?: string } = {};
+  for (const { algorithm, hex } of digests) {
+    const other = (expected[algorithm] ??= hex);
+    if (other !== hex) {
+      throw new AppError("hash-mismatch", `The request declared two values of ${algorithm}: ${other} and ${hex}.`);
+    }
+  }
+  return expected;
+}
+
+/**
+ * Yields the file of a form. A digest in the headers describes the complete form, but some clients declare that of the
+ * file: it must be one of the two.
+ */
+async function* checkedFile(
+  body: AsyncIterable<Uint8Array>,
+  type: string,
+  digests: readonly DeclaredDigest[],
+): AsyncGenerator<Uint8Array> {
+  const names = [...new Set(digests.map(({ algorithm }) => algorithm))];
+  const [ofForm, ofFile] = [createHashes(names), createHashes(names)];
+  async function* observed(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of body) {
+      ofForm.update(chunk);
+      yield chunk;
+    }
+  }
+  for await (const chunk of readMultipart(observed(), type)) {
+    ofFile.update(chunk);
+    yield chunk;
+  }
+  const [form, file] = [ofForm.digest(), ofFile.digest()];
+  for (const { algorithm, hex } of digests) {
+    const [formHash = "", fileHash = ""] = [form.get(algorithm), file.get(algorithm)];
+    if (equalHex(formHash, hex) || equalHex(fileHash, hex)) continue;
+    const found = `The ${algorithm} of the received form is ${formHash}, and of its file ${fileHash}`;
+    throw new AppError("hash-mismatch", `${found}, but the request declared ${hex}.`);
+  }
+}
+
+function createHashes(names: readonly HashName[]): {
+  update(chunk: Uint8Array): void;
+  digest(): ReadonlyMap<HashName, string>;
+} {
+  const hashes = names.map((name) => [name, createHash(name)] as const);
+  return {
+    update: (chunk) => hashes.forEach(([, hash]) => hash.update(chunk)),
+    digest: () => new Map(hashes.map(([name, hash]) => [name, hash.digest("hex")])),
+  };
 }
 
 /** What the query and the headers of an upload ask for. */

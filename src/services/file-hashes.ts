@@ -1,6 +1,6 @@
 // Hashes large uploads in a separate thread, from their growing files: the main thread is busy receiving them.
 
-import { createFileHash, type FileDigest } from "../modules/hash.ts";
+import { createFileHash, type ExtraHash, type FileDigest } from "../modules/hash.ts";
 import { randomHex } from "../modules/ids.ts";
 import type { HashJobs } from "./hash-worker.ts";
 import type { Workers } from "./workers.ts";
@@ -15,7 +15,8 @@ export type FollowedFile = {
   drop(): void;
 };
 
-export type FileHashes = { follow(path: string): FollowedFile };
+/** `extra`: hashes to compute besides the usual ones. */
+export type FileHashes = { follow(path: string, extra?: readonly ExtraHash[]): FollowedFile };
 
 const STEP_BYTES = 4 * 1024 ** 2;
 const MAX_BEHIND_BYTES = 64 * 1024 ** 2;
@@ -24,7 +25,7 @@ const STEP_LIMIT_MS = 60_000;
 /** `workers` must have size one: the state of a hash is in the thread that began it. */
 export function createFileHashes({ workers }: { readonly workers: Pick<Workers<HashJobs>, "run"> }): FileHashes {
   return {
-    follow: (path) => {
+    follow: (path, extra = []) => {
       const id = randomHex(16);
       let sent = 0;
       let done = 0;
@@ -32,7 +33,7 @@ export function createFileHashes({ workers }: { readonly workers: Pick<Workers<H
       let running: Promise<void> | undefined;
 
       async function step(until: number, isLast: boolean): Promise<FileDigest | undefined> {
-        const job = { kind: "hash", id, path, from: sent, until, isLast } as const;
+        const job = { kind: "hash", id, path, from: sent, until, isLast, extra } as const;
         sent = until;
         const outcome = await workers.run(job, STEP_LIMIT_MS).catch(() => undefined);
         hasFailed ||= outcome?.kind !== "done";
@@ -52,7 +53,7 @@ export function createFileHashes({ workers }: { readonly workers: Pick<Workers<H
         end: async (size) => {
           await running;
           const digest = hasFailed ? undefined : await step(size, true);
-          return digest ?? (await digestOf(path));
+          return digest ?? (await digestOf(path, extra));
         },
         drop: () => void step(sent, true),
       };
@@ -61,8 +62,8 @@ export function createFileHashes({ workers }: { readonly workers: Pick<Workers<H
 }
 
 /** Fallback when the thread has ended. */
-async function digestOf(path: string): Promise<FileDigest> {
-  const hash = createFileHash();
+async function digestOf(path: string, extra: readonly ExtraHash[]): Promise<FileDigest> {
+  const hash = createFileHash(extra);
   for await (const chunk of Bun.file(path).stream()) hash.update(chunk);
   return hash.digest();
 }

@@ -2,7 +2,7 @@
 
 import { closeSync, openSync } from "node:fs";
 import { readRange } from "../modules/archive/file-range.ts";
-import { createFileHash, type FileDigest, type FileHash } from "../modules/hash.ts";
+import { createFileHash, type ExtraHash, type FileDigest, type FileHash } from "../modules/hash.ts";
 
 export type HashStep = {
   readonly id: string;
@@ -11,6 +11,7 @@ export type HashStep = {
   readonly from: number;
   readonly until: number;
   readonly isLast: boolean;
+  readonly extra: readonly ExtraHash[];
 };
 
 export type HashJobs = { readonly hash: { readonly input: HashStep; readonly answer: FileDigest | undefined } };
@@ -23,8 +24,8 @@ export type HashWorker = {
 export function createHashWorker(): HashWorker {
   const hashes = new Map<string, FileHash>();
   return {
-    take: ({ id, path, from, until, isLast }) => {
-      const hash = from === 0 ? createFileHash() : hashes.get(id);
+    take: ({ id, path, from, until, isLast, extra }) => {
+      const hash = from === 0 ? createFileHash(extra) : hashes.get(id);
       if (!hash) throw new Error("this worker did not hash the beginning of the file");
       hashes.delete(id);
       if (until > from) hashRange(hash, path, from, until);

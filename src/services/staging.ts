@@ -3,7 +3,14 @@
 import { AppError, malformed } from "../errors.ts";
 import type { Events } from "../events.ts";
 import type { BlobKey, BlobStore, StagedBlob } from "../modules/storage/blob-store.ts";
-import { createFileHash, equalHex, type FileDigest } from "../modules/hash.ts";
+import {
+  createFileHash,
+  equalHex,
+  EXTRA_HASHES,
+  type ExtraHash,
+  type FileDigest,
+  type HashName,
+} from "../modules/hash.ts";
 import { pump } from "../modules/streams.ts";
 import type { FileHashes, FollowedFile } from "./file-hashes.ts";
 
@@ -28,7 +35,7 @@ export type Incoming = {
   /** Minimum bytes of the file, when only the length of the form around it is known. */
   readonly atLeast?: number | undefined;
   /** Hashes of the file that the client declared. */
-  readonly expected: { readonly sha256?: string | undefined; readonly md5?: string | undefined };
+  readonly expected: { readonly [name in HashName]?: string | undefined };
 };
 
 /** Observes how the body arrives, and can end it. */
@@ -79,7 +86,9 @@ async function fill(
   body: NonNullable<Incoming["body"]>,
   incoming: Incoming & { readonly receiving: Receiving | undefined },
 ): Promise<StagedFile> {
-  const hash = createStagedHash(parts.hashes, staged);
+  const { expected } = incoming;
+  const extra = EXTRA_HASHES.filter((name) => expected[name] !== undefined);
+  const hash = createStagedHash(parts.hashes, staged, extra);
   let digest: FileDigest;
   let size: number;
   try {
@@ -101,8 +110,9 @@ async function fill(
     throw error;
   }
   const { sha256, md5 } = digest;
-  compareHash("sha256", incoming.expected.sha256, sha256);
-  compareHash("md5", incoming.expected.md5, md5);
+  compareHash("sha256", expected.sha256, sha256);
+  compareHash("md5", expected.md5, md5);
+  for (const name of extra) compareHash(name, expected[name], digest[name]);
   // The disk syncs while the package is inspected; `durable()` waits for the sync before promotion.
   const synced = staged.sync();
   synced.catch(() => undefined);
@@ -120,8 +130,8 @@ async function fill(
 type StagedHash = { append(chunk: Uint8Array): Promise<void>; end(): Promise<FileDigest>; drop(): void };
 
 /** Hashes the appended chunks: small uploads in this thread, large ones in another. */
-function createStagedHash(hashes: FileHashes, staged: StagedBlob): StagedHash {
-  const hash = createFileHash();
+function createStagedHash(hashes: FileHashes, staged: StagedBlob, extra: readonly ExtraHash[]): StagedHash {
+  const hash = createFileHash(extra);
   let followed: FollowedFile | undefined;
   return {
     append: async (chunk) => {
@@ -129,7 +139,7 @@ function createStagedHash(hashes: FileHashes, staged: StagedBlob): StagedHash {
       const writing = staged.append(chunk);
       if (!followed) hash.update(chunk);
       await writing;
-      if (staged.size >= LARGE_BYTES) followed ??= hashes.follow(staged.path);
+      if (staged.size >= LARGE_BYTES) followed ??= hashes.follow(staged.path, extra);
       await followed?.grown(staged.size);
     },
     end: async () => (followed ? await followed.end(staged.size) : hash.digest()),
@@ -145,10 +155,11 @@ function refuseTooLong(incoming: Incoming, limit: number): void {
   });
 }
 
-function compareHash(name: string, expected: string | undefined, actual: string): void {
-  if (expected === undefined || equalHex(expected, actual)) return;
+/** Errors: `hash-mismatch`. */
+function compareHash(name: HashName, expected: string | undefined, actual: string | undefined): void {
+  if (expected === undefined || equalHex(expected, actual ?? "")) return;
   throw new AppError(
     "hash-mismatch",
-    `The ${name} of the received file is ${actual}, but the request declared ${expected.slice(0, 64)}.`,
+    `The ${name} of the received file is ${actual}, but the request declared ${expected.slice(0, 128)}.`,
   );
 }

@@ -32,7 +32,7 @@ describe.skipIf(!(await haveClients()))("an index read by real clients", () => {
       for (const key of ["packages", "packages.conda"]) {
         const records = packageMap.parse(ours[key]);
         expect(Object.keys(records)).not.toBeEmpty();
-        expect(withoutIndexedTimestamp(records)).toEqual(withExportsOfTwins(theirs, key));
+        expect(withoutIndexedTimestamp(records)).toEqual(withoutRunExports(theirs, key));
         // The server sets the time of publishing, so it is the one field that differs.
         for (const { indexed_timestamp } of Object.values(records)) {
           expect(Number.isInteger(indexed_timestamp)).toBe(true);
@@ -162,6 +162,13 @@ describe.skipIf(!(await haveClients()))("an index read by real clients", () => {
 
 function readsQuiet({ path, method }: LoggedRequest): boolean {
   return method === "GET" && path.startsWith("/alice/quiet/");
+}
+
+/** rattler-index adds `run_exports` that CEP 12 keeps out of repodata; no `index.json` of these packages has them. */
+function withoutRunExports(theirs: z.infer<typeof repodata>, key: string): PackageMap {
+  const records = withoutIndexedTimestamp(packageMap.parse(theirs[key]));
+  for (const one of Object.values(records)) delete one["run_exports"];
+  return records;
 }
 
 /** rattler-index reads `run_exports` of a `.conda` only; those of a `.tar.bz2` have to equal those of its twin. */

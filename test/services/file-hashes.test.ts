@@ -68,3 +68,24 @@ test("a dropped file frees the hash thread for others", async () => {
   rmSync(path);
   await hashed("g", 9 * MIB);
 });
+
+test("extra hashes are computed for a caller that names them, also when the hash thread ends halfway", async () => {
+  const content = crypto.getRandomValues(new Uint8Array(64 * 1024));
+  for (const isEnded of [false, true]) {
+    const path = join(folder, `extra-${isEnded}`);
+    const followed = createFileHashes({ workers }).follow(path, ["sha512", "sha1"]);
+    const whole = Buffer.concat(Array.from({ length: 160 }, () => content));
+    appendFileSync(path, whole.subarray(0, 5 * MIB));
+    await followed.grown(5 * MIB);
+    if (isEnded) threads.at(-1)?.terminate();
+    appendFileSync(path, whole.subarray(5 * MIB));
+    const digest = (name: "sha1" | "sha256" | "sha512" | "md5"): string =>
+      new Bun.CryptoHasher(name).update(whole).digest("hex");
+    expect(await followed.end(whole.length)).toEqual({
+      sha256: digest("sha256"),
+      md5: digest("md5"),
+      sha1: digest("sha1"),
+      sha512: digest("sha512"),
+    });
+  }
+});

@@ -52,8 +52,8 @@ export type PackageMetadata = {
   /** CEP 12 form: `{weak: [...], strong: [...]}`; `{}` when the package exports nothing. */
   readonly runExports: Readonly<Record<string, readonly string[]>>;
   /**
-   * Properties shown to people: `pre-link`, `post-link`, `pre-unlink`, `post-unlink`, `activate`, `entry-points`,
-   * `external-links`, `binary-prefix`, `text-prefix`, `no-payload`.
+   * Properties shown to people: `pre-link`, `post-link`, `pre-unlink`, `post-unlink`, `activate`, `deactivate`,
+   * `entry-points`, `external-links`, `binary-prefix`, `text-prefix`, `no-payload`.
    */
   readonly flags: readonly string[];
 };

@@ -25,28 +25,29 @@ export type ChanneldataName = {
 };
 
 export function createChanneldataName(): ChanneldataName {
-  const releases = new Map<string, Release>();
+  const exporting = new Map<string, Release>();
   const subdirs = new Set<string>();
   let timestamp = 0;
-  let newest: { readonly release: Release; readonly head: readonly Member[] } | undefined;
+  let newest: Newest | undefined;
   return {
     add: (file) => {
       const fields = readRecord(file.record);
       const release = readRelease(file, fields);
-      if (newest === undefined || compareReleases(newest.release, release) < 0)
-        newest = { release, head: headOf(file, fields) };
-      const rival = releases.get(release.version);
-      if (rival === undefined || compareReleases(rival, release) < 0) releases.set(release.version, release);
+      newest = newestOf(newest, release, () => headOf(file, fields), file.metadata.flags);
+      const rival = exporting.get(release.version);
+      // Another file of a version can have run exports when its newest file has none.
+      if (release.runExports !== undefined && (rival === undefined || compareReleases(rival, release) < 0))
+        exporting.set(release.version, release);
       subdirs.add(file.subdir);
       timestamp = Math.max(timestamp, release.timestamp);
     },
     text: () => {
       if (newest === undefined) return undefined;
-      const exports = [...releases.values()].flatMap(({ version, runExports }): Member[] =>
-        runExports === undefined ? [] : [[version, runExports]],
-      );
+      const { head, flags } = newest;
+      const exports = [...exporting].map(([version, { runExports = "{}" }]): Member => [version, runExports]);
       return objectText([
-        ...newest.head,
+        ...head,
+        ...FLAGS.map(([key, flag]): Member => [key, JSON.stringify(flags.has(flag))]),
         ["run_exports", objectText(exports)],
         ["subdirs", JSON.stringify([...subdirs].sort())],
         ["timestamp", JSON.stringify(Math.floor(timestamp / 1000))],
@@ -88,6 +89,9 @@ type Release = {
 /** A key and its value as JSON text. */
 type Member = readonly [key: string, text: string];
 
+/** The newest release, and the flags of all files of its version: a platform can have scripts that another has not. */
+type Newest = { readonly release: Release; readonly head: readonly Member[]; readonly flags: ReadonlySet<string> };
+
 const TEXTS = ["dev_url", "doc_url", "home", "summary"];
 
 /** Flag names: in the document, in the metadata of a package. */
@@ -115,6 +119,20 @@ function readRelease({ fileName, subdir, metadata }: ChanneldataFile, fields: Js
   };
 }
 
+function newestOf(
+  newest: Newest | undefined,
+  release: Release,
+  head: () => readonly Member[],
+  flags: readonly string[],
+): Newest {
+  if (newest === undefined) return { release, head: head(), flags: new Set(flags) };
+  const isOf = compareVersions(newest.release.parsedVersion, release.parsedVersion);
+  if (isOf > 0) return newest;
+  const all = isOf < 0 ? new Set(flags) : new Set([...newest.flags, ...flags]);
+  if (compareReleases(newest.release, release) > 0) return { ...newest, flags: all };
+  return { release, head: head(), flags: all };
+}
+
 function compareReleases(a: Release, b: Release): number {
   return (
     compareVersions(a.parsedVersion, b.parsedVersion) ||
@@ -126,13 +144,11 @@ function compareReleases(a: Release, b: Release): number {
 }
 
 /** The members that the newest release decides. */
-function headOf({ metadata }: ChanneldataFile, { license, version }: JsonObject): Member[] {
-  const { about, flags } = metadata;
+function headOf({ metadata: { about } }: ChanneldataFile, { license, version }: JsonObject): Member[] {
   const entry = emptyObject();
   for (const key of TEXTS) setText(entry, key, about[key]);
   setText(entry, "license", license ?? about.license);
   if (isTexts(about.source_url)) entry.source_url = about.source_url;
-  for (const [key, flag] of FLAGS) entry[key] = flags.includes(flag);
   entry.version = String(version);
   return Object.entries(entry).map(([key, value]): Member => [key, canonicalJson(value)]);
 }

@@ -14,7 +14,7 @@ import { canonicalRecord } from "./record.ts";
 import { storedProblem } from "./stored.ts";
 
 const SCRIPTS = ["pre-link", "post-link", "pre-unlink", "post-unlink"];
-const ACTIVATION = ["etc/conda/activate.d", "etc/conda/deactivate.d"];
+const ACTIVATION = ["activate", "deactivate"];
 
 export function describePackage(
   members: PackageMembers,
@@ -140,7 +140,7 @@ function flagsOf(
   );
   return [
     ...scripts,
-    ...(ACTIVATION.some((path) => nodes.has(path)) ? ["activate"] : []),
+    ...ACTIVATION.filter((action) => nodes.has(`etc/conda/${action}.d`)),
     ...(link !== undefined && link.entryPoints.length > 0 ? ["entry-points"] : []),
     ...(hasExternalLinks ? ["external-links"] : []),
     ...(paths?.flags ?? []),

@@ -12,21 +12,10 @@ export type RecordColumns = {
   readonly size: number;
   /** Milliseconds UTC of the publish. https://conda.org/learn/ceps/cep-0047 */
   readonly indexedTimestamp: number;
-  /** In CEP 12 form; omitted from the entry when the package exports nothing. https://conda.org/learn/ceps/cep-0021 */
-  readonly runExports: Readonly<Record<string, readonly string[]>>;
 };
 
 // The first three break clients when a record has them; the server sets the others.
-const OMITTED: readonly string[] = [
-  "fn",
-  "url",
-  "channel",
-  "md5",
-  "sha256",
-  "size",
-  "indexed_timestamp",
-  "run_exports",
-];
+const OMITTED: readonly string[] = ["fn", "url", "channel", "md5", "sha256", "size", "indexed_timestamp"];
 
 /** Equal content gives equal text; parsing and writing the text again does not change it. */
 export function canonicalRecord(index: Readonly<Record<string, unknown>>): string {
@@ -37,9 +26,8 @@ export function canonicalRecord(index: Readonly<Record<string, unknown>>): strin
 
 /** Returns the text of a repodata entry: a record with its file's columns. */
 export function recordWith(record: string, columns: RecordColumns): string {
-  const { indexedTimestamp, md5, sha256, size, runExports } = columns;
-  const exports = Object.keys(runExports).length > 0 ? `"run_exports":${canonicalJson(runExports)},` : "";
-  const joined = `"indexed_timestamp":${indexedTimestamp},"md5":"${md5}",${exports}"sha256":"${sha256}","size":${size}`;
+  const { indexedTimestamp, md5, sha256, size } = columns;
+  const joined = `"indexed_timestamp":${indexedTimestamp},"md5":"${md5}","sha256":"${sha256}","size":${size}`;
   return `${record.slice(0, -1)},${joined}}`;
 }
 

@@ -1,4 +1,5 @@
 // `repodata.json`, one flat document per subdir: head, entries, tail. https://conda.org/learn/ceps/cep-0036
+// A record has run exports only if its `index.json` has them: those of the package are in `run_exports.json` and in shards.
 
 import type { ArchiveFormat } from "./archive.ts";
 import { compareText, formatOf, orderKey } from "./file-name.ts";

@@ -1,6 +1,7 @@
 // `run_exports.json`: the run exports of the packages of a subdir. https://conda.org/learn/ceps/cep-0012
 
-import { canonicalJson, type RecordColumns } from "./record.ts";
+import type { PackageMetadata } from "./archive.ts";
+import { canonicalJson } from "./record.ts";
 
 /** Separator between the entries of `packages` and those of `packages.conda`. */
 export const RUN_EXPORTS_MIDDLE = '},"packages.conda":{';
@@ -12,6 +13,6 @@ export function runExportsHead(subdir: string): string {
 }
 
 /** A package without run exports has an entry too. */
-export function runExportsEntry(fileName: string, runExports: RecordColumns["runExports"]): string {
+export function runExportsEntry(fileName: string, runExports: PackageMetadata["runExports"]): string {
   return `${JSON.stringify(fileName)}:{"run_exports":${canonicalJson(runExports)}}`;
 }

@@ -1,7 +1,7 @@
 // Sharded repodata: a shard per package name, and the shard index of hashes. https://conda.org/learn/ceps/cep-0016
 
 import { encodeMsgpack, msgpackMapHeader } from "../msgpack.ts";
-import type { ArchiveFormat } from "./archive.ts";
+import type { ArchiveFormat, PackageMetadata } from "./archive.ts";
 import { compareText, formatOf, orderKey } from "./file-name.ts";
 import { readRecord } from "./record.ts";
 import type { RepodataEntry } from "./repodata.ts";
@@ -9,13 +9,16 @@ import { stemOf } from "./repodata-v3.ts";
 import { isRevision3, revision3Record } from "./revision3.ts";
 import type { JsonObject } from "./strict-json.ts";
 
+/** An entry of repodata with the run exports of the package. https://conda.org/learn/ceps/cep-0021 */
+export type ShardEntry = RepodataEntry & Pick<PackageMetadata, "runExports">;
+
 /** The content of one shard: the files of one name in one subdir; `removed` has the names of the yanked files. */
-export type Shard = { readonly entries: Iterable<RepodataEntry>; readonly removed: readonly string[] };
+export type Shard = { readonly entries: Iterable<ShardEntry>; readonly removed: readonly string[] };
 
 /** Builds a shard entry by entry; memory holds little more than the bytes of the shard. */
 export type ShardWriter = {
   /** Throws for an unreadable record and then leaves the shard unchanged. */
-  add(entry: RepodataEntry): void;
+  add(entry: ShardEntry): void;
   /** Encoded bytes of all added entries. */
   readonly bytes: number;
   /** Equal entries give equal bytes, in any order. Frees the entries. */
@@ -122,7 +125,7 @@ export function compressShardIndex(parts: readonly Uint8Array[]): Uint8Array {
 }
 
 /** Always writes `run_exports`: clients treat a missing member as unknown. https://conda.org/learn/ceps/cep-0021 */
-function shardRecord(record: string, entry: RepodataEntry): JsonObject {
+function shardRecord(record: string, entry: ShardEntry): JsonObject {
   const fields = readRecord(record);
   fields.indexed_timestamp = entry.indexedTimestamp;
   fields.md5 = fromHex(entry.md5);

@@ -8,8 +8,11 @@ import { isJsonObject } from "./strict-json.ts";
 /** Data that is stored as JSON beside the record. */
 export type StoredMetadata = PackageMetadata & { readonly findings: readonly Finding[] };
 
-/** Raise it when the meaning of a member changes; text without a version has version 1. */
-const METADATA_VERSION = 1;
+/**
+ * Raise it when the meaning of a member changes; text without a version has version 1, whose flag `activate` says that
+ * the package has activation or deactivation scripts.
+ */
+const METADATA_VERSION = 2;
 
 /** Text to store beside a record. `weight`: bytes of the file in the shard of its name. */
 export function metadataText(metadata: StoredMetadata, weight: number): string {
@@ -20,8 +23,9 @@ export function metadataText(metadata: StoredMetadata, weight: number): string {
 export function readMetadata(text: string): PackageMetadata {
   const stored: unknown = JSON.parse(text);
   if (!isJsonObject(stored)) throw new Error("the metadata is not an object");
-  const { version = METADATA_VERSION, about = {}, runExports, flags = [] } = stored;
-  if (version !== METADATA_VERSION) throw new Error("the metadata has a version that this condarium does not support");
+  const { version = 1, about = {}, runExports, flags = [] } = stored;
+  if (version !== 1 && version !== METADATA_VERSION)
+    throw new Error("the metadata has a version that this condarium does not support");
   if (!isRunExports(runExports)) throw new Error("the metadata has no run exports");
   if (!isJsonObject(about) || !isTextList(flags)) throw new Error("the metadata has an invalid about or flags member");
   return { about, runExports, flags };

@@ -31,6 +31,21 @@ export function ifRangeHolds(header: string | null, etag: string, lastModified?:
   return date !== undefined && lastModified !== undefined && date / 1000 === Math.floor(lastModified / 1000);
 }
 
+/**
+ * How Bun would apply the range of a request to a file that the server sends in full: Bun ignores spaces, reads only the
+ * first of repeated headers, and compares a date with `Last-Modified`.
+ */
+export function rangeByBun(
+  range: string | null,
+  ifRange: string | null,
+  etag: string,
+): "never" | "by-last-modified" | "always" {
+  const [first = ""] = range?.replaceAll(/[\t ]/g, "").split(/,(?=bytes=)/i) ?? [];
+  if (parseRange(first, Number.POSITIVE_INFINITY).kind === "none") return "never";
+  if (ifRange === null || ifRange === "" || ifRange.startsWith(etag)) return "always";
+  return /^(?:W\/)?"/.test(ifRange) ? "never" : "by-last-modified";
+}
+
 /** The last bytes, or all bytes of a shorter file, which readers of archives rely on. */
 function suffix(length: string, size: number): Range {
   if (length === "") return NONE;

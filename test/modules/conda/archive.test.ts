@@ -111,6 +111,19 @@ describe.each(formats)("a good .%s package", (format) => {
     ]);
   });
 
+  test.each([
+    [["activate.d/a.sh"], ["activate"]],
+    [["deactivate.d/a.sh"], ["deactivate"]],
+    [
+      ["activate.d/a.sh", "deactivate.d/a.bat"],
+      ["activate", "deactivate"],
+    ],
+    [["activate.d.sh", "deactivated/a.sh"], []],
+  ])("with the scripts %j is flagged for each kind that it has", async (scripts, flags) => {
+    const files = Object.fromEntries(scripts.map((script) => [`etc/conda/${script}`, ""]));
+    expect((await accept({ name: "demo", version: "1", files }, format)).metadata.flags).toEqual(flags);
+  });
+
   test("is accepted with many files and a large one", async () => {
     const files: Record<string, string> = { "share/large": "0123456789".repeat(300_000) };
     for (let index = 0; index < 2000; index += 1) files[`lib/module${index % 7}/file_${index}.py`] = `x = ${index}\n`;

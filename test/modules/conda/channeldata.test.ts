@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 
 import type { PackageMetadata } from "../../../src/modules/conda/archive.ts";
@@ -170,4 +170,79 @@ test("channeldata equals the join of one entry for each name", () => {
 
 test("channeldata has no entry for a name without files", () => {
   expect(channeldataEntry([])).toBeUndefined();
+});
+
+describe("of the files of a name, channeldata", () => {
+  const flagged = (given: Given, ...flags: string[]): ChanneldataFile => file(given, { flags });
+
+  test("has the flags of every file of the newest version, and of no other version", () => {
+    const files = [
+      flagged({ version: "2", build: 0, subdir: "linux-64" }, "activate", "binary-prefix"),
+      flagged({ version: "2.0", build: 1, subdir: "win-64" }, "deactivate"),
+      flagged({ version: "2", build: 2, timestamp: 2_000_000_000_000 }),
+      flagged({ version: "1", build: 9, timestamp: 2_000_000_000_000 }, "pre-link", "text-prefix"),
+    ];
+    const expected = { ...NO_FLAGS, "activate.d": true, "deactivate.d": true, binary_prefix: true };
+    for (const order of [files, files.toReversed()]) expect(compose(order).packages.a).toMatchObject(expected);
+  });
+
+  test("has the run exports of the newest file of a version that has some", () => {
+    const files = [
+      file({ version: "1", build: 1, subdir: "linux-64" }, { runExports: { weak: ["old"] } }),
+      file({ version: "1", build: 2, subdir: "linux-64" }, { runExports: { weak: ["new"] } }),
+      file({ version: "1", build: 3, subdir: "win-64" }),
+    ];
+    for (const order of [files, files.toReversed()])
+      expect(compose(order).packages.a?.run_exports).toEqual({ "1": { weak: ["new"] } });
+  });
+
+  test("says what a search through all of them says", () => {
+    const FLAG_NAMES = [
+      ["activate", "activate.d"],
+      ["deactivate", "deactivate.d"],
+      ["pre-link", "pre_link"],
+      ["post-link", "post_link"],
+      ["pre-unlink", "pre_unlink"],
+      ["binary-prefix", "binary_prefix"],
+      ["text-prefix", "text_prefix"],
+    ] as const;
+    const one = fc.record({
+      version: fc.integer({ min: 1, max: 12 }),
+      build: fc.integer({ min: 0, max: 4 }),
+      subdir: fc.constantFrom("noarch", "linux-64", "win-64"),
+      flags: fc.subarray(FLAG_NAMES.map(([stored]) => stored as string)),
+      exports: fc.option(fc.constantFrom("x", "y"), { nil: undefined }),
+    });
+    const unique = {
+      selector: (f: { version: number; build: number; subdir: string }) => `${f.version} ${f.build} ${f.subdir}`,
+    };
+    fc.assert(
+      fc.property(fc.uniqueArray(one, { ...unique, minLength: 1, maxLength: 8 }), (files) => {
+        const entry = compose(
+          files.map(({ version, build, subdir, flags, exports }) =>
+            file(
+              { version: String(version), build, subdir },
+              { flags, runExports: exports === undefined ? {} : { weak: [exports] } },
+            ),
+          ),
+        ).packages.a;
+        const newest = Math.max(...files.map(({ version }) => version));
+        const ofNewest = files.filter(({ version }) => version === newest);
+        for (const [stored, shown] of FLAG_NAMES)
+          expect(entry?.[shown]).toBe(ofNewest.some(({ flags }) => flags.includes(stored)));
+        const exporting = Map.groupBy(
+          files.filter(({ exports }) => exports !== undefined),
+          ({ version }) => String(version),
+        );
+        const shown = Object(entry?.run_exports);
+        expect(Object.keys(shown).sort()).toEqual([...exporting.keys()].sort());
+        for (const [version, some] of exporting) {
+          const last = Math.max(...some.map(({ build }) => build));
+          const texts = some.filter(({ build }) => build === last).map(({ exports }) => exports);
+          expect(texts).toContain(shown[version].weak[0]);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
 });

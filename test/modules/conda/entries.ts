@@ -1,7 +1,7 @@
 // Entries of documents as a publish would store them.
 
 import { canonicalRecord } from "../../../src/modules/conda/record.ts";
-import type { RepodataEntry } from "../../../src/modules/conda/repodata.ts";
+import type { ShardEntry } from "../../../src/modules/conda/shards.ts";
 
 type Given = Readonly<Record<string, unknown>> & { readonly name: string };
 
@@ -10,8 +10,8 @@ export const SHA256 = "fedcba9876543210".repeat(4);
 
 export function entryOf(
   { name, version = "1.0", build = "0", ...rest }: Given,
-  columns: Partial<RepodataEntry> & { readonly format?: "conda" | "tar.bz2" } = {},
-): RepodataEntry {
+  columns: Partial<ShardEntry> & { readonly format?: "conda" | "tar.bz2" } = {},
+): ShardEntry {
   const { format = "conda", ...given } = columns;
   return {
     fileName: `${name}-${String(version)}-${String(build)}.${format}`,

@@ -62,10 +62,10 @@ describe("the canonical form of a record", () => {
   });
 
   test("omits the members that the server sets, at the top level only", () => {
-    const left = ["fn", "url", "channel", "md5", "sha256", "size", "indexed_timestamp", "run_exports"];
+    const left = ["fn", "url", "channel", "md5", "sha256", "size", "indexed_timestamp"];
     const members = left.map((key) => `"${key}":1`).join(",");
     expect(canonicalRecord(parse(`{${members},"name":"a","x":{${members}}}`))).toBe(
-      '{"name":"a","x":{"channel":1,"fn":1,"indexed_timestamp":1,"md5":1,"run_exports":1,"sha256":1,"size":1,"url":1}}',
+      '{"name":"a","x":{"channel":1,"fn":1,"indexed_timestamp":1,"md5":1,"sha256":1,"size":1,"url":1}}',
     );
   });
 
@@ -78,7 +78,7 @@ describe("the canonical form of a record", () => {
 
 test("the columns of a file join to its record", () => {
   const record = canonicalRecord(parse('{"name":"a","size":1,"version":"1"}'));
-  const columns = { md5: "0f", sha256: "1e", size: 12, indexedTimestamp: 1_700_000_000_000, runExports: {} };
+  const columns = { md5: "0f", sha256: "1e", size: 12, indexedTimestamp: 1_700_000_000_000 };
   const text = recordWith(record, columns);
   expect(text).toBe('{"name":"a","version":"1","indexed_timestamp":1700000000000,"md5":"0f","sha256":"1e","size":12}');
   expect(reasonless(text)).toEqual({
@@ -91,16 +91,14 @@ test("the columns of a file join to its record", () => {
   });
 });
 
-test("the run exports of a package join to its record when it has some", () => {
-  const columns = {
-    md5: "0f",
-    sha256: "1e",
-    size: 12,
-    indexedTimestamp: 5,
-    runExports: { weak: ["a >=1"], noarch: [] },
-  };
+test("the run exports of a package do not join to its record, which keeps those of index.json", () => {
+  const columns = { md5: "0f", sha256: "1e", size: 12, indexedTimestamp: 5, runExports: { weak: ["a >=1"] } };
   expect(recordWith('{"name":"a"}', columns)).toBe(
-    '{"name":"a","indexed_timestamp":5,"md5":"0f","run_exports":{"noarch":[],"weak":["a >=1"]},"sha256":"1e","size":12}',
+    '{"name":"a","indexed_timestamp":5,"md5":"0f","sha256":"1e","size":12}',
+  );
+  const record = canonicalRecord(parse('{"run_exports":{"weak":["b"],"noarch":[]},"name":"a"}'));
+  expect(recordWith(record, columns)).toBe(
+    '{"name":"a","run_exports":{"noarch":[],"weak":["b"]},"indexed_timestamp":5,"md5":"0f","sha256":"1e","size":12}',
   );
 });
 

@@ -13,7 +13,7 @@ import { parseStrictJson } from "../../../src/modules/conda/strict-json.ts";
 
 function entry(fileName: string, size = 1): RepodataEntry {
   const record = `{"name":"${fileName.split("-")[0]}"}`;
-  return { fileName, record, md5: "a".repeat(32), sha256: "b".repeat(64), size, indexedTimestamp: 5, runExports: {} };
+  return { fileName, record, md5: "a".repeat(32), sha256: "b".repeat(64), size, indexedTimestamp: 5 };
 }
 
 const FILE_NAMES = [

@@ -2,13 +2,13 @@ import { describe, expect, test } from "bun:test";
 import { decode } from "@msgpack/msgpack";
 import * as fc from "fast-check";
 
-import type { RepodataEntry } from "../../../src/modules/conda/repodata.ts";
 import {
   composeShard,
   composeShardIndex,
   compressShard,
   compressShardIndex,
   shardIndexEntry,
+  type ShardEntry,
 } from "../../../src/modules/conda/shards.ts";
 import { entryOf, MD5, SHA256 } from "./entries.ts";
 
@@ -20,7 +20,7 @@ type Decoded = {
   readonly v3?: Readonly<Record<string, Records>>;
 };
 
-function shardOf(entries: RepodataEntry[], removed: string[] = []): Decoded {
+function shardOf(entries: ShardEntry[], removed: string[] = []): Decoded {
   return Object(decode(composeShard({ entries, removed })));
 }
 

@@ -43,11 +43,12 @@ describe("stored metadata", () => {
   test("is parsed as it was written, and has its version", () => {
     const text = metadataText({ ...metadata, findings: [] }, 7);
     expect(readMetadata(text)).toEqual(metadata);
-    expect(JSON.parse(text)).toEqual({ ...metadata, findings: [], weight: 7, version: 1 });
+    expect(JSON.parse(text)).toEqual({ ...metadata, findings: [], weight: 7, version: 2 });
   });
 
   test("of rows without a version is of the first version", () => {
     expect(readMetadata(JSON.stringify({ ...metadata, findings: [] }))).toEqual(metadata);
+    expect(readMetadata(JSON.stringify({ ...metadata, findings: [], version: 1 }))).toEqual(metadata);
     expect(readMetadata('{"runExports":{}}')).toEqual({ about: {}, runExports: {}, flags: [] });
   });
 
@@ -58,7 +59,9 @@ describe("stored metadata", () => {
     [JSON.stringify({ ...metadata, runExports: ["a"] }), "no run exports"],
     [JSON.stringify({ ...metadata, about: "text" }), "an invalid about or flags member"],
     [JSON.stringify({ ...metadata, flags: {} }), "an invalid about or flags member"],
-    [JSON.stringify({ ...metadata, version: 2 }), "a version that this condarium does not support"],
+    [JSON.stringify({ ...metadata, version: 3 }), "a version that this condarium does not support"],
+    [JSON.stringify({ ...metadata, version: 0 }), "a version that this condarium does not support"],
+    [JSON.stringify({ ...metadata, version: "2" }), "a version that this condarium does not support"],
     [JSON.stringify({ ...metadata, version: null }), "a version that this condarium does not support"],
   ])("that no publish can have written is refused: %s", (text, why) => expect(() => readMetadata(text)).toThrow(why));
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { ifRangeHolds, parseRange } from "../../../src/modules/http/range.ts";
+import { ifRangeHolds, parseRange, rangeByBun } from "../../../src/modules/http/range.ts";
 import { named } from "../../support/case-name.ts";
 
 const range = (start: number, end: number) => ({ kind: "range", start, end }) as const;
@@ -92,4 +92,26 @@ describe("If-Range", () => {
   ])("gives the complete file for %j", (header) => expect(ifRangeHolds(header, '"abc"', time)).toBe(false));
 
   test("with a date never matches a file without a date", () => expect(ifRangeHolds(date, '"abc"')).toBe(false));
+});
+
+describe("a range that Bun could apply by itself", () => {
+  const tag = '"abc"';
+  test.each([
+    [null, null, "never"],
+    ["bytes=0-1,4-5", null, "never"],
+    ["items=0-1", null, "never"],
+    ["bytes=9-5", null, "never"],
+    ["bytes=0-9", null, "always"],
+    ["bytes = 0\t- 9", null, "always"],
+    ["bytes=0-9, bytes=5-6", null, "always"],
+    ["bytes=0-9", "", "always"],
+    ["bytes=0-9", tag, "always"],
+    ["bytes=0-9", `${tag}, "other"`, "always"],
+    ["bytes=0-9", '"other"', "never"],
+    ["bytes=0-9", `W/${tag}`, "never"],
+    ["bytes=0-9", "Tue, 15 Nov 1994 12:45:26 GMT", "by-last-modified"],
+    ["bytes=0-1,4-5", "Tue, 15 Nov 1994 12:45:26 GMT", "never"],
+  ] as const)("is recognized in %j with If-Range %j: %s", (asked, ifRange, expected) => {
+    expect(rangeByBun(asked, ifRange, tag)).toBe(expected);
+  });
 });

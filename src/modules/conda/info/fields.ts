@@ -2,7 +2,7 @@
 // https://conda.org/learn/ceps/cep-0034
 
 import { isBuild, isPackageName, isVersionText } from "../file-name.ts";
-import { isJsonObject } from "../strict-json.ts";
+import { isJsonObject, type JsonObject } from "../strict-json.ts";
 import { isSubdir } from "../subdir.ts";
 import { parseVersion } from "../version.ts";
 import { isInnerPath } from "./paths.ts";
@@ -54,6 +54,16 @@ export const TIMESTAMP: FieldRule<number> = {
 export const SPECS: FieldRule<string[]> = {
   expected: `a list of at most ${MAX_LIST} dependencies, each one line of at most ${MAX_SPEC} characters`,
   holds: isSpecList,
+};
+
+/** Kinds of run exports. https://conda.org/learn/ceps/cep-0012 */
+export const RUN_EXPORT_KINDS: readonly string[] = ["noarch", "strong", "strong_constrains", "weak", "weak_constrains"];
+
+/** A list without a kind is valid in `run_exports.json` only: rattler reads no subdir with such a record. */
+export const RUN_EXPORTS: FieldRule<JsonObject> = {
+  expected: `an object of lists of dependencies under ${RUN_EXPORT_KINDS.join(", ")}`,
+  holds: (value): value is JsonObject =>
+    isJsonObject(value) && RUN_EXPORT_KINDS.every((kind) => value[kind] === undefined || isSpecList(value[kind])),
 };
 
 const TEXT: FieldRule<string> = { expected: "a string", holds: (value): value is string => typeof value === "string" };

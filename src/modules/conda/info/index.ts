@@ -13,6 +13,7 @@ import {
   NAME,
   NULLABLE,
   OPTIONAL_FIELDS,
+  RUN_EXPORTS,
   SPECS,
   SUBDIR,
   TIMESTAMP,
@@ -88,6 +89,7 @@ function readFields(raw: JsonObject, notes: Notes, now: number | undefined): Ind
   const noarch = readNoarch(raw, notes);
   const subdir = readSubdir(raw, noarch, notes);
   const timestamp = readTimestamp(raw, notes, now);
+  checkRunExports(raw, notes);
   for (const [key, rule] of OPTIONAL_FIELDS) if (!isAbsent(raw[key])) readField(raw, key, rule, notes);
   if (notes.refused || name === undefined || version === undefined || build === undefined) return undefined;
   const index = Object.assign(raw, { name, version, build, build_number, depends, noarch, subdir, timestamp });
@@ -153,6 +155,16 @@ function readTimestamp(raw: JsonObject, notes: Notes, now = Infinity): number | 
     notes.warn("timestamp", `"timestamp" is in the future.`, "Check the clock of the build machine.");
   }
   return timestamp;
+}
+
+/** `info/run_exports.json` is what build tools read, so an invalid value here is only ignored. */
+function checkRunExports(raw: JsonObject, notes: Notes): void {
+  const { run_exports: value } = raw;
+  if (RUN_EXPORTS.holds(value)) return;
+  delete raw.run_exports;
+  if (isAbsent(value)) return;
+  const fix = `Set "run_exports" to ${RUN_EXPORTS.expected}, or remove it.`;
+  notes.warn("run_exports", `"run_exports" is ${describe(value)}; the server ignores it.`, fix);
 }
 
 function dropAbsent(index: JsonObject): void {

@@ -15,10 +15,13 @@ export type InfoLimits = {
   readonly now?: number | undefined;
 };
 
-/** An invalid `required` file refuses the package; an `optional` one only when it is hostile. */
+/**
+ * An invalid `required` file refuses the package; an `optional` one only when two readers could read it differently;
+ * a `descriptive` one never, because no client acts on its content.
+ */
 export type InfoFile = {
   readonly path: string;
-  readonly need: "required" | "optional";
+  readonly need: "required" | "optional" | "descriptive";
   readonly limits: StrictJsonLimits;
   /** A list that is passed on item by item, not returned; discard its items when the file is unusable. */
   readonly items?: StrictJsonItems;
@@ -31,7 +34,7 @@ export function readInfoJson(file: InfoFile, bytes: Uint8Array, findings: Findin
   } catch (error) {
     if (!(error instanceof StrictJsonError)) throw error;
     const hostile = error.reason !== "syntax" && error.reason !== "limit";
-    const level = file.need === "required" || hostile ? "refuse" : "warn";
+    const level = file.need === "required" || (file.need === "optional" && hostile) ? "refuse" : "warn";
     findings[level](`json-${error.reason}`, file.path, `${file.path} ${error.message}.`, FIXES[error.reason]);
     return undefined;
   }

@@ -2,7 +2,7 @@
 
 import type { Findings } from "../findings.ts";
 import { isJsonObject } from "../strict-json.ts";
-import { SPECS } from "./fields.ts";
+import { RUN_EXPORT_KINDS, SPECS } from "./fields.ts";
 import { readInfoJson, type InfoLimits } from "./json.ts";
 
 /** By kind, in a fixed order; kinds without entries are omitted. */
@@ -11,8 +11,7 @@ export type RunExports = Record<string, string[]>;
 const PATH = "info/run_exports.json";
 const MAX_KEYS = 100;
 const MAX_TEXT = 4096;
-const KINDS = ["noarch", "strong", "strong_constrains", "weak", "weak_constrains"];
-const FIX = `Write a list, or an object of lists under ${KINDS.join(", ")}; each must be ${SPECS.expected}.`;
+const FIX = `Write a list, or an object of lists under ${RUN_EXPORT_KINDS.join(", ")}; each must be ${SPECS.expected}.`;
 
 /** `{}` when the package has no valid run exports. */
 export function readRunExports(bytes: Uint8Array, findings: Findings, limits: InfoLimits): RunExports {
@@ -25,11 +24,11 @@ export function readRunExports(bytes: Uint8Array, findings: Findings, limits: In
     return {};
   }
   for (const key of Object.keys(table)) {
-    if (KINDS.includes(key) || key === "schema_version") continue;
+    if (RUN_EXPORT_KINDS.includes(key) || key === "schema_version") continue;
     findings.warn("run-exports-kind", `${PATH}:${key}`, "This kind of run export is unknown and ignored.", FIX);
   }
   return Object.fromEntries(
-    KINDS.map((kind): [string, string[]] => [kind, readSpecs(kind, table[kind], findings)]).filter(
+    RUN_EXPORT_KINDS.map((kind): [string, string[]] => [kind, readSpecs(kind, table[kind], findings)]).filter(
       ([, specs]) => specs.length > 0,
     ),
   );

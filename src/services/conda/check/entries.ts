@@ -8,7 +8,7 @@ import { isJsonObject, type JsonObject } from "../../../modules/conda/strict-jso
 import type { ReportProblem } from "../../index/format.ts";
 import { metadataOf } from "../documents/layouts.ts";
 
-/** JSON writes hashes as text and omits empty run exports; shards write bytes and always have run exports. */
+/** JSON writes hashes as text and has the run exports of `index.json`; shards write bytes and those of the package. */
 export type EntryForm = "json" | "shard";
 
 /** The maps of a document, as paths of keys. https://conda.org/learn/ceps/cep-0048 */
@@ -50,7 +50,6 @@ function isHash(value: unknown, hash: string, form: EntryForm): boolean {
 /** The members of an entry except hashes and size. */
 function fieldsOf(file: IndexedFile, form: EntryForm): JsonObject {
   const fields = readRecord(isRevision3(file.record) ? revision3Record(file.record) : file.record);
-  const { runExports } = metadataOf(file);
-  const exports = form === "shard" || Object.keys(runExports).length > 0 ? { run_exports: runExports } : {};
+  const exports = form === "shard" ? { run_exports: metadataOf(file).runExports } : {};
   return { ...fields, indexed_timestamp: file.publishedAt, ...exports };
 }

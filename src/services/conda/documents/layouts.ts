@@ -17,6 +17,7 @@ import {
   type RepodataEntry,
 } from "../../../modules/conda/repodata.ts";
 import { isRevision3 } from "../../../modules/conda/revision3.ts";
+import type { ShardEntry } from "../../../modules/conda/shards.ts";
 import { readMetadata } from "../../../modules/conda/stored.ts";
 import {
   RUN_EXPORTS_MIDDLE,
@@ -66,7 +67,12 @@ export const RUN_EXPORTS: Layout = {
 
 /** Converts a stored file to a repodata entry. */
 export function entryOf(file: IndexedFile): RepodataEntry {
-  return { ...file, indexedTimestamp: file.publishedAt, runExports: metadataOf(file).runExports };
+  return { ...file, indexedTimestamp: file.publishedAt };
+}
+
+/** Converts a stored file to an entry of a shard. */
+export function shardEntryOf(file: IndexedFile): ShardEntry {
+  return { ...entryOf(file), runExports: metadataOf(file).runExports };
 }
 
 /** Throws for metadata that no publish wrote. */

@@ -21,7 +21,7 @@ import type { CatchUpParts, NameValue, Progress } from "../../index/catch-up/par
 import { codecOf } from "../../index/segments/codec.ts";
 import type { ShardWork } from "../../index/format.ts";
 import { chunkOf, type Composition } from "../../index/segments/compose.ts";
-import { entryOf } from "../documents/layouts.ts";
+import { shardEntryOf } from "../documents/layouts.ts";
 import { holding } from "../../index/steps/holds.ts";
 import { settled, type Work } from "../../index/steps/long-work.ts";
 
@@ -74,7 +74,7 @@ async function* composeShard({ records }: BuildParts, scope: IndexScope, name: s
   const skipped = yield* eachRecord(pages(), (file) => {
     if (writer.bytes + file.stored > MOST_BYTES)
       throw new Error(`the shard of ${name} would have more than ${MOST_BYTES} bytes before compression`);
-    writer.add(entryOf(file));
+    writer.add(shardEntryOf(file));
     count += 1;
   });
   if (count === 0 && removed.length === 0) return { shard: undefined, skipped };

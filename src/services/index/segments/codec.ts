@@ -4,7 +4,7 @@ import { ZSTD_LEVEL } from "../../../modules/splice/zstd-frame.ts";
 import { BOUNDARY_RULE } from "./chunking.ts";
 
 /** Increment when the text of entries, the composition of documents, or the tables of index.db change. */
-const FORMAT = 8;
+const FORMAT = 9;
 
 export const CODEC = JSON.stringify([FORMAT, BOUNDARY_RULE, ZSTD_LEVEL, process.versions.zstd ?? "", Bun.version]);
 

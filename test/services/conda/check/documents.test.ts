@@ -94,8 +94,8 @@ describe("the check of a repodata.json", () => {
       ({ "packages.conda": map }) => (entryOf(map, FIRST).fn = FIRST),
       `I-6 the entry of ${FIRST} differs from its record`,
     ],
-    "without run exports": [
-      ({ "packages.conda": map }) => delete entryOf(map, EXPORTING).run_exports,
+    "with the run exports of a package": [
+      ({ "packages.conda": map }) => (entryOf(map, EXPORTING).run_exports = { weak: ["lib >=1"] }),
       `I-6 the entry of ${EXPORTING} differs from its record`,
     ],
     "with another md5": [
