@@ -38,10 +38,15 @@ function createCommand(output: Output): Command {
     .action(async (user: string, options: CreateOptions, command: Command) => {
       const { name, scope = [], channel = [], packages = [], expires } = options;
       const request = { user, name, scopes: scope, channels: channel, packages, lifetime: expires };
-      const token = await withManagement(command, ({ tokens }) => tokens.create(COMMAND_LINE, request));
+      const { token, isAdmin } = await withManagement(command, async ({ tokens, users }) => ({
+        token: await tokens.create(COMMAND_LINE, request),
+        isAdmin: (await users.list(COMMAND_LINE)).some(({ name: of, admin }) => admin && of === user.toLowerCase()),
+      }));
       output.line(token);
       if (scope.length === 0)
         output.note("This token can only read. To publish, create one with --scope write:package.");
+      if (scope.includes("read:metrics") && !isAdmin)
+        output.note(`This token cannot read /metrics: ${user} is not an administrator.`);
     });
 }
 

@@ -39,7 +39,7 @@ async function ready({ health }: OpsParts): Promise<Response> {
 }
 
 async function guardedMetrics(parts: OpsParts, call: Call): Promise<Response> {
-  await parts.access.require(await actorOf(call), "administer", { kind: "server" });
+  await parts.access.require(await actorOf(call), "metrics", { kind: "server" });
   return await metricsResponse(parts.metrics);
 }
 

@@ -7,6 +7,7 @@ export const SCOPES = [
   "write:package",
   "delete:package",
   "manage:channel",
+  "read:metrics",
   "all",
   "public-only",
 ] as const;
@@ -47,6 +48,18 @@ export type RequestActor = {
   /** How URLs are built on this route, for clients that may have used a wrong one. */
   readonly addressHelp?: string | undefined;
 };
+
+/**
+ * Whether the identity is a token for the metrics alone, which reads no channel, not even a public one: it is stored
+ * with a monitoring system.
+ */
+export function isForMetricsOnly(identity: Identity): boolean {
+  if (identity.kind !== "token") return false;
+  const { scopes } = identity.token;
+  return (
+    scopes.includes("read:metrics") && scopes.every((scope) => scope === "read:metrics" || scope === "public-only")
+  );
+}
 
 /** A command has write access to the data folder, so it is allowed everything; it is audited like a request. */
 export type Actor = RequestActor | { readonly kind: "command-line" };
