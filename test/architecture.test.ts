@@ -32,7 +32,10 @@ const MODULE_FRIENDS: Readonly<Record<string, readonly string[]>> = {
 
 /** Low to high inside `services/`; a folder without a rank is a package type. */
 const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
-  [/^(actor|channel-ref|channel-policy|token-limits|throttle|admission|bodies|health|hash-worker)\.ts$/, "values"],
+  [
+    /^(actor|channel-ref|channel-policy|token-limits|throttle|admission|bodies|health|server-metrics|hash-worker)\.ts$/,
+    "values",
+  ],
   [/^(identities|access|access-rules|audit)\.ts$/, "access"],
   [/^package-type\.ts$/, "package-type"],
   [/^(users|tokens|channels|grants)\.ts$/, "management"],
