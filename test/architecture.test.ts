@@ -38,7 +38,7 @@ const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
   ],
   [/^(identities|access|access-rules|audit)\.ts$/, "access"],
   [/^package-type\.ts$/, "package-type"],
-  [/^(users|tokens|channels|grants)\.ts$/, "management"],
+  [/^(users|tokens|channels|channel-removal|grants)\.ts$/, "management"],
   [/^(workers|file-hashes|staging|name-weights|packages)\.ts$/, "packages"],
   [/^(publishing|removing)\.ts$/, "publishing"],
   [/^index\//, "index"],

@@ -4,6 +4,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { COMMAND_LINE } from "../services/actor.ts";
 import type { ChannelInfo } from "../services/channels.ts";
 import type { GrantInfo } from "../services/grants.ts";
+import { deleteCommand } from "./channel-delete.ts";
 import { parseChannelName, parseOneChannel, withManagement } from "./management.ts";
 import { withSettings } from "./options.ts";
 import type { Output } from "./output.ts";
@@ -20,7 +21,7 @@ type Role = GrantInfo["role"];
 const CHANNEL = "OWNER/CHANNEL; OWNER/- for the unnamed channel, generic:OWNER/- for the generic packages";
 const CHANNEL_OR_OWNER = `${CHANNEL}; OWNER for everything that the owner has`;
 
-export function channelCommand(output: Output): Command {
+export function channelCommand(output: Output, result: { code: number }): Command {
   return new Command("channel")
     .description("manage channels, their settings and their roles")
     .addCommand(createCommand(output))
@@ -29,7 +30,7 @@ export function channelCommand(output: Output): Command {
     .addCommand(setCommand(output))
     .addCommand(grantCommand(output))
     .addCommand(revokeCommand(output))
-    .addCommand(deleteCommand(output));
+    .addCommand(deleteCommand(output, result, CHANNEL));
 }
 
 function createCommand(output: Output): Command {
@@ -115,15 +116,6 @@ function revokeCommand(output: Output): Command {
         `${user} no longer has a role on ${channel} itself, but is still ${remaining} of all that ${name.owner} has. ` +
           `To remove that role: condarium channel revoke ${name.owner} ${user}`,
       );
-    });
-}
-
-function deleteCommand(output: Output): Command {
-  return command("delete", "delete a channel that has no files")
-    .argument("<channel>", CHANNEL)
-    .action(async (channel: string, _: unknown, self: Command) => {
-      await withManagement(self, ({ channels }) => channels.remove(COMMAND_LINE, parseOneChannel(channel)));
-      output.note(`Channel ${channel} deleted.`);
     });
 }
 

@@ -161,7 +161,7 @@ describe("commands beside a running server", () => {
     expect((await condarium("channel", "list", "jane")).rows).toEqual([
       { channel: "generic:jane/-", visibility: "private", files: 1, revision: 1, description: "" },
     ]);
-    expect((await condarium("channel", "delete", "generic:jane/-")).code).toBe(1);
+    expect((await condarium("channel", "delete", "generic:jane/-")).code).toBe(2);
     expect((await jane.delete("/api/packages/jane/generic/tool/1")).status).toBe(204);
     expect((await condarium("channel", "delete", "generic:jane/-")).code).toBe(0);
     expect((await condarium("channel", "list", "jane")).rows).toEqual([]);
