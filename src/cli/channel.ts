@@ -7,7 +7,7 @@ import type { GrantInfo } from "../services/grants.ts";
 import { deleteCommand } from "./channel-delete.ts";
 import { parseChannelName, parseOneChannel, withManagement } from "./management.ts";
 import { withSettings } from "./options.ts";
-import type { Output } from "./output.ts";
+import { orNull, type Output } from "./output.ts";
 
 type ChangeOptions = {
   readonly visibility?: ChannelInfo["visibility"];
@@ -54,7 +54,7 @@ function listCommand(output: Output): Command {
         visibility,
         files,
         revision,
-        description,
+        description: orNull(description),
       }));
       output.rows(rows, options.json === true);
     });
@@ -67,7 +67,7 @@ function showCommand(output: Output): Command {
     .action(async (channel: string, options: { json?: boolean }, self: Command) => {
       const { type, owner, channel: name } = parseChannelName(channel);
       const info = await withManagement(self, async ({ channels, grants }) => ({
-        ...(name === undefined ? { owner } : await channels.show(COMMAND_LINE, { type, owner, channel: name })),
+        ...(name === undefined ? { owner } : shown(await channels.show(COMMAND_LINE, { type, owner, channel: name }))),
         grants: await grants.list(COMMAND_LINE, { type, owner, channel: name }),
       }));
       if (options.json === true) {
@@ -79,6 +79,10 @@ function showCommand(output: Output): Command {
         false,
       );
     });
+}
+
+function shown(info: ChannelInfo) {
+  return { ...info, description: orNull(info.description) };
 }
 
 function setCommand(output: Output): Command {

@@ -15,8 +15,11 @@ import { problemsOf } from "../support/problems.ts";
 import { openTables, type Row } from "../support/rows.ts";
 
 let server: TestApp;
+let ahead = 0;
+const clock = { now: () => Date.now() + ahead, elapsed: () => performance.now() };
 beforeEach(async () => {
-  server = await startTestApp();
+  ahead = 0;
+  server = await startTestApp({ clock });
   for (const name of ["alice", "bob"]) await server.addUser(name);
 });
 afterEach(() => server.close());
@@ -157,6 +160,10 @@ describe("channel delete, of a channel with files", () => {
     const blob = ({ sha256 }: BuiltPackage): string =>
       join(server.folder, "blobs", sha256.slice(0, 2), sha256.slice(2, 4), sha256);
     expect([one, two, shared].map((built) => existsSync(blob(built)))).toEqual([false, false, true]);
+    // The hashes of shards that clients may still know are forgotten after a week.
+    expect(indexRows(id)).toEqual(["retired"]);
+    ahead = 8 * 24 * 60 * 60 * 1000;
+    await server.app.gc({ graceMs: 0 });
     expect(indexRows(id)).toEqual([]);
   });
 
