@@ -49,18 +49,20 @@ test("a failed fsync is not cleared by later successes, another failure of the d
   });
   const failure = (code: string, syscall: string): Error =>
     Object.assign(new Error(`${code}: the disk failed, ${syscall}`), { code, syscall });
-  expect(await health.isReady()).toBe(true);
-  for (const [error, later] of [
-    [failure("EIO", "write"), true],
-    [failure("EROFS", "open"), true],
-    [failure("EIO", "fsync"), false],
-    [failure("EIO", "write"), false],
+  const isReady = async (): Promise<boolean> => (await health.problems()).length === 0;
+  expect(await isReady()).toBe(true);
+  for (const [error, later, detail] of [
+    [failure("EIO", "write"), true, "refuses or fails writes"],
+    [failure("EROFS", "open"), true, "is read-only: make it writable."],
+    [failure("EIO", "fsync"), false, "repair the disk, then restart the server."],
+    [failure("EIO", "write"), false, "repair the disk, then restart the server."],
   ] as const) {
     expect(health.explain(error)).toMatchObject({ code: "unavailable" });
     elapsed += 4000;
-    expect([error.message, await health.isReady()]).toEqual([error.message, false]);
+    expect([error.message, await isReady()]).toEqual([error.message, false]);
+    expect(await health.problems()).toEqual([{ part: "disk", detail: expect.stringContaining(detail) }]);
     elapsed += 60_000;
-    expect([error.message, await health.isReady()]).toEqual([error.message, later]);
+    expect([error.message, await isReady()]).toEqual([error.message, later]);
   }
   expect(lines.filter((line) => line.includes('"event":"trouble"'))).toHaveLength(3);
   database.close();
