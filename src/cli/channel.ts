@@ -1,6 +1,6 @@
 // condarium channel create | list | show | set | grant | revoke | delete
 
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { COMMAND_LINE } from "../services/actor.ts";
 import type { ChannelInfo } from "../services/channels.ts";
 import type { GrantInfo } from "../services/grants.ts";
@@ -17,6 +17,8 @@ type ChangeOptions = {
   readonly maxAge?: number;
 };
 type Role = GrantInfo["role"];
+
+const ROLES: readonly Role[] = ["reader", "publisher", "maintainer", "owner"];
 
 const CHANNEL = "OWNER/CHANNEL; OWNER/- for the unnamed channel, generic:OWNER/- for the generic packages";
 const CHANNEL_OR_OWNER = `${CHANNEL}; OWNER for everything that the owner has`;
@@ -100,7 +102,7 @@ function grantCommand(output: Output): Command {
   return command("grant", "give a user a role on a channel or owner; replaces the user's role there")
     .argument("<channel>", CHANNEL_OR_OWNER)
     .argument("<user>", "name of the user")
-    .argument("<role>", "reader, publisher, maintainer or owner", roleOf)
+    .addArgument(new Argument("<role>", "what the user can do").choices(ROLES))
     .action(async (channel: string, user: string, role: Role, _: unknown, self: Command) => {
       const name = parseChannelName(channel);
       await withManagement(self, ({ grants }) => grants.set(COMMAND_LINE, name, user, role));
@@ -155,11 +157,4 @@ function changeOf(options: ChangeOptions) {
 function seconds(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("It must be a whole number of seconds, for example 60.");
   return Number(text);
-}
-
-function roleOf(text: string): Role {
-  const roles: readonly Role[] = ["reader", "publisher", "maintainer", "owner"];
-  const role = roles.find((candidate) => candidate === text);
-  if (!role) throw new InvalidArgumentError(`It must be one of ${roles.join(", ")}.`);
-  return role;
 }

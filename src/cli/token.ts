@@ -1,6 +1,6 @@
 // condarium token create | list | revoke
 
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { COMMAND_LINE, SCOPES } from "../services/actor.ts";
 import { withManagement } from "./management.ts";
 import { withSettings } from "./options.ts";
@@ -27,7 +27,12 @@ function createCommand(output: Output): Command {
     .description("create an access token and print it; standard output has only the token")
     .argument("<user>", "user whose rights the token has")
     .requiredOption("--name <name>", "name of the token")
-    .option("--scope <scope>", `what the token can do, repeatable: ${SCOPES.join(", ")} (default: read:package)`, many)
+    .addOption(
+      new Option("--scope <scope>", "what the token can do, repeatable (default: read:package)")
+        .choices(SCOPES)
+        // The service checks them.
+        .argParser(many),
+    )
     .option("--channel <owner/channel>", "only this channel, repeatable; * matches any text (default: all)", many)
     .option(
       "--packages <pattern>",
