@@ -101,10 +101,7 @@ export function createHealth(parts: HealthParts): Health {
       await note(error);
       isUnreadable = true;
     }
-    const found = NOT_READY.filter((part) => troubles.has(part)).map((part) => ({
-      part,
-      detail: troubles.detailOf(part),
-    }));
+    const found = troubles.notReady();
     return found.length === 0 && isUnreadable ? [{ part: "database", detail: DETAILS.unreadable }] : found;
   }
 
@@ -141,8 +138,8 @@ type Troubles = {
   /** Reports when a trouble begins and when it ends; `reason` is undefined when there is no trouble. */
   set(kind: TroubleKind, reason: string | undefined, detail: string): void;
   has(...kinds: readonly TroubleKind[]): boolean;
-  /** Empty when there is no such trouble. */
-  detailOf(kind: TroubleKind): string;
+  /** The troubles that keep the server from being ready. */
+  notReady(): NotReady[];
   /** Stops reporting: after shutdown the folder may belong to another server. */
   close(): void;
 };
@@ -162,7 +159,11 @@ function createTroubles(events: Events): Troubles {
         events.troubleBegan(kind, reason);
       }
     },
-    detailOf: (kind) => known.get(kind) ?? "",
+    notReady: () =>
+      NOT_READY.flatMap((part) => {
+        const detail = known.get(part);
+        return detail === undefined ? [] : [{ part, detail }];
+      }),
     has: (...kinds) => kinds.some((kind) => known.has(kind)),
     close: () => (closed = true),
   };

@@ -223,12 +223,12 @@ describe("deleting a channel of several steps", () => {
   const FILES = 5_000;
 
   /** Copies the row of a published file, in one section and under a name for each ten. */
-  async function multiply(): Promise<void> {
+  async function multiply(count = FILES): Promise<void> {
     await publish("main", one);
     await publish("other", shared);
     const tables = openTables(server.folder);
     tables.run(
-      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${FILES - 1})
+      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count - 1})
        INSERT INTO package_file (version_id, channel_id, blob_id, section, file_name, file_name_folded, package_name, record, metadata, published_at)
        SELECT version_id, channel_id, blob_id, section, 'n' || (i / 10) || '-1-' || i || '.conda', 'n' || (i / 10) || '-1-' || i || '.conda',
          'n' || (i / 10), replace(record, '"one"', '"n' || (i / 10) || '"'), metadata, published_at
@@ -317,8 +317,23 @@ describe("deleting a channel of several steps", () => {
     );
     tables.run("UPDATE channel SET revision = 25000");
     tables.close();
-    await server.app.channels.remove(COMMAND_LINE, MAIN, { withFiles: true });
+    let steps = 0;
+    await server.app.channels.remove(COMMAND_LINE, MAIN, { withFiles: true, onProgress: () => (steps += 1) });
+    // One for the file, two for 10,000 revisions each, and the last one, which is not reported.
+    expect(steps).toBe(3);
     expect(rows("SELECT count(*) AS n FROM channel_revision")).toEqual([{ n: 0 }]);
     expect(rows("SELECT count(*) AS n FROM channel")).toEqual([{ n: 0 }]);
+  });
+
+  test("takes fewer files in a step when their rows are large", async () => {
+    await multiply(150);
+    const tables = openTables(server.folder);
+    tables.run("UPDATE package_file SET metadata = json_object('pad', hex(zeroblob(150000))) WHERE section = 'noarch'");
+    tables.close();
+    const seen: number[] = [];
+    const onProgress = (done: number): void => void seen.push(done);
+    await server.app.channels.remove(COMMAND_LINE, MAIN, { withFiles: true, onProgress });
+    // 55 rows of 300,000 bytes stay within 16 MiB.
+    expect(seen).toEqual([55, 110, 150]);
   });
 });

@@ -15,8 +15,10 @@ import { createLogger } from "../../src/modules/log.ts";
 import { createMetrics } from "../../src/modules/metrics.ts";
 import { createDiskProbe } from "../../src/modules/storage/disk-probe.ts";
 import { createHealth } from "../../src/services/health.ts";
+import { jsonOf } from "../support/answers.ts";
 import { startTestApp } from "../support/app.ts";
 import { leaveOut } from "../support/left-out.ts";
+import { openTables } from "../support/rows.ts";
 import { canMountHere, runs } from "../support/system.ts";
 
 const MIB = 1024 ** 2;
@@ -66,6 +68,21 @@ test("a failed fsync is not cleared by later successes, another failure of the d
   }
   expect(lines.filter((line) => line.includes('"event":"trouble"'))).toHaveLength(3);
   database.close();
+});
+
+test("a database that cannot be read is named, also when nothing else is wrong", async () => {
+  const server = await startTestApp();
+  expect((await server.anonymous.get("/health/ready")).status).toBe(200);
+  const tables = openTables(server.folder);
+  tables.run("ALTER TABLE owner RENAME TO unreadable");
+  const response = await server.anonymous.get("/health/ready");
+  tables.run("ALTER TABLE unreadable RENAME TO owner");
+  tables.close();
+  expect(response.status).toBe(503);
+  const problem = { part: "database", detail: expect.stringContaining("cannot be read now") };
+  expect(await jsonOf(response)).toMatchObject({ detail: "The server is not ready: database.", problems: [problem] });
+  expect((await server.anonymous.get("/health/ready")).status).toBe(200);
+  await server.close();
 });
 
 test("a database log that grew during a long read is truncated, although nobody publishes", async () => {
