@@ -38,6 +38,7 @@ import { scheduleGc } from "./services/storage/gc-schedule.ts";
 import { createDeepVerify } from "./services/index/repair/verify.ts";
 import { createEngine } from "./services/index/engine.ts";
 import { createReindex, type Reindex } from "./services/index/repair/reindex.ts";
+import { observeServer } from "./services/server-metrics.ts";
 import { createShards } from "./services/conda/shards/read.ts";
 import { createTurns } from "./services/index/steps/turns.ts";
 import { createPackages } from "./services/packages.ts";
@@ -122,6 +123,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     "Bytes of the write-ahead log of the database",
     stores.database.logBytes,
   );
+  observeServer({ metrics, reader: stores.database.read, clock, version });
   const shardIndexes = opened.adopt(openDerivedLookup(folder.index), (lookup) => lookup.close());
   const threads = opened.adopt(createThreads(config, { clock, metrics }), ({ close }) => close());
   stores.reserve.refill();

@@ -15,7 +15,12 @@ type Setting = Kind & {
   /** A valid value for error messages; the default if there is none. */
   readonly example?: string;
   readonly help: string;
+  /** The values of a setting that has few, for shell completion; help texts name them already. */
+  readonly choices?: readonly string[];
 };
+
+const VISIBILITIES = ["public", "internal", "private"] as const;
+const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 
 const bytes = {
   schema: z.preprocess(parseBytes, z.int().min(1).max(Number.MAX_SAFE_INTEGER)),
@@ -59,7 +64,8 @@ const yesNo = {
   schema: z.preprocess(parseYesNo, z.boolean()),
   form: "<yes|no>",
   rule: "yes or no",
-} as const satisfies Kind;
+  choices: ["yes", "no"],
+} as const satisfies Kind & Pick<Setting, "choices">;
 const networks = {
   schema: z.preprocess(parseList, z.array(z.string().refine(isAddressOrNetwork)).max(100)),
   form: "<list>",
@@ -90,7 +96,8 @@ export const SETTINGS = {
     help: "base URL of all links; without it, http:// and the listen address",
   },
   "default-visibility": {
-    schema: z.enum(["public", "internal", "private"]),
+    schema: z.enum(VISIBILITIES),
+    choices: VISIBILITIES,
     form: "<visibility>",
     rule: "public, internal or private",
     default: "public",
@@ -143,7 +150,8 @@ export const SETTINGS = {
     help: "addresses and networks whose X-Forwarded-For is trusted, separated by commas",
   },
   "log-level": {
-    schema: z.enum(["debug", "info", "warn", "error"]),
+    schema: z.enum(LOG_LEVELS),
+    choices: LOG_LEVELS,
     form: "<level>",
     rule: "debug, info, warn or error",
     default: "info",

@@ -43,7 +43,8 @@ export type CollectionSummary = {
 export type Events = {
   /** Runs the work of a request; every line that it logs carries the request id. */
   inRequest<T>(requestId: string, work: () => T): T;
-  requestAnswered(summary: RequestSummary): void;
+  /** `readyMs`: until the response was ready, without its transfer. */
+  requestAnswered(summary: RequestSummary, readyMs: number): void;
   /** A stored response was replayed from memory. */
   responseReplayed(): void;
   publishEnded(summary: PublishSummary): void;
@@ -76,11 +77,13 @@ const TROUBLES: Readonly<Record<TroubleKind, readonly [begins: string, ends: str
   space: ["uploads are refused until there is enough free space", "there is enough free space for uploads again"],
 };
 
-export function createEvents(parts: { readonly log: Logger; readonly metrics: Metrics }): Events {
+/** Methods with a label value of their own: a client can send any name as a method. */
+const METHODS = new Set(["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"]);
+/** Few, because each route has all of them: from a replayed document to an upload of minutes. */
+const REQUEST_SECONDS = [0.005, 0.025, 0.1, 0.5, 2.5, 10, 60];
+
+export function createEvents(parts: EventParts): Events {
   const { log, metrics } = parts;
-  const requests = metrics.counter("condarium_requests_total", "Requests answered", ["route", "method", "status"]);
-  const repeated = metrics.counter("condarium_answers_repeated_total", "Responses replayed from memory", []);
-  const bytesOut = metrics.counter("condarium_bytes_out_total", "Bytes of response bodies", []);
   const bytesIn = metrics.counter("condarium_bytes_in_total", "Bytes of uploads received", []);
   const publishes = metrics.counter("condarium_publishes_total", "Publishes by result", ["result"]);
   const deletes = metrics.counter("condarium_deletes_total", "Files deleted", []);
@@ -95,15 +98,10 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
   const collected = metrics.counter("condarium_gc_bytes_total", "Bytes of files deleted by garbage collection", []);
   const errors = metrics.counter("condarium_internal_errors_total", "Unexpected errors", ["where"]);
   return {
+    ...requestEvents({ log, metrics }),
     ...troubleEvents({ log, metrics }),
     inRequest: (requestId, work) => log.within({ requestId }, work),
     ...loginEvents({ log, metrics }),
-    requestAnswered: (summary) => {
-      requests.add({ route: summary.route, method: summary.method, status: String(summary.status) });
-      bytesOut.add({}, summary.bytes ?? 0);
-      log.request({ event: "request", ...summary }, `${summary.method} ${summary.path} ${summary.status}`);
-    },
-    responseReplayed: () => repeated.add({}),
     publishEnded: (summary) => {
       publishes.add({ result: summary.result });
       log.info({ event: "publish", ...summary }, `publish of ${summary.file} to ${summary.channel}: ${summary.result}`);
@@ -140,11 +138,9 @@ export function createEvents(parts: { readonly log: Logger; readonly metrics: Me
   };
 }
 
-function loginEvents(parts: {
-  readonly log: Logger;
-  readonly metrics: Metrics;
-}): Pick<Events, "loginFailed" | "proxyNotTrusted"> {
-  const { log, metrics } = parts;
+type EventParts = { readonly log: Logger; readonly metrics: Metrics };
+
+function loginEvents({ log, metrics }: EventParts): Pick<Events, "loginFailed" | "proxyNotTrusted"> {
   const failedLogins = metrics.counter("condarium_failed_logins_total", "Logins with a wrong name or password", []);
   return {
     loginFailed: ({ account, address }) => {
@@ -161,15 +157,32 @@ function loginEvents(parts: {
   };
 }
 
-function troubleEvents({
-  log,
-  metrics,
-}: {
-  readonly log: Logger;
-  readonly metrics: Metrics;
-}): Pick<Events, "troubleBegan" | "troubleEnded" | "diskMeasured"> {
+function requestEvents({ log, metrics }: EventParts): Pick<Events, "requestAnswered" | "responseReplayed"> {
+  const requests = metrics.counter("condarium_requests_total", "Requests answered", ["route", "method", "status"]);
+  const durations = metrics.histogram(
+    "condarium_request_duration_seconds",
+    "Seconds from a request to its response, without the transfer of the response's body",
+    ["route"],
+    REQUEST_SECONDS,
+  );
+  const repeated = metrics.counter("condarium_answers_repeated_total", "Responses replayed from memory", []);
+  const bytesOut = metrics.counter("condarium_bytes_out_total", "Bytes of response bodies", []);
+  return {
+    requestAnswered: (summary, readyMs) => {
+      const { route, method, status } = summary;
+      requests.add({ route, method: METHODS.has(method) ? method : "other", status: String(status) });
+      durations.observe({ route }, readyMs / 1000);
+      bytesOut.add({}, summary.bytes ?? 0);
+      log.request({ event: "request", ...summary }, `${summary.method} ${summary.path} ${summary.status}`);
+    },
+    responseReplayed: () => repeated.add({}),
+  };
+}
+
+function troubleEvents({ log, metrics }: EventParts): Pick<Events, "troubleBegan" | "troubleEnded" | "diskMeasured"> {
   const troubles = new Set<TroubleKind>();
-  let free = 0;
+  // Undefined until the first check: 0 would look like a full disk.
+  let free: number | undefined;
   const isWritable = (): number => (troubles.has("folder") || troubles.has("disk") ? 0 : 1);
   metrics.observe("condarium_writable", "1 if changes can be stored, else 0", isWritable);
   metrics.observe("condarium_free_bytes", "Free bytes on the disk of the data folder", () => free);

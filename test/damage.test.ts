@@ -7,6 +7,7 @@ import { chmod, chown, mkdtemp, open, readdir, rm, stat } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { blobKey } from "../src/modules/storage/keys.ts";
+import { notReadyParts } from "./support/not-ready.ts";
 import { startTestApp } from "./support/app.ts";
 import { CASES, damageRoom, leftOutDamages, type DamageRoom } from "./support/damage.ts";
 import { leaveOut } from "./support/left-out.ts";
@@ -67,6 +68,9 @@ describe("a damaged database", () => {
       expect(text).not.toMatch(/SQL|condarium\.db|malformed/);
     }
     expect((await fetch(`${server.url}/health/ready`)).status).toBe(503);
+    expect(await notReadyParts(server.url)).toEqual([
+      ["database", "The database is damaged: stop the server and restore the database from a backup."],
+    ]);
     expect((await fetch(`${server.url}/health/live`)).status).toBe(200);
     const troubles = server
       .log()

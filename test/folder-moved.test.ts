@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { cp, mkdir, mkdtemp, readdir, rename, rm, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { notReadyParts } from "./support/not-ready.ts";
 import { basic, PASSWORD, startTestApp } from "./support/app.ts";
 import { listen, type Listening } from "./support/listening.ts";
 import { buildPackage, type BuiltPackage } from "./support/package-builder.ts";
@@ -86,6 +87,9 @@ describe("the server stores and serves nothing, turns unready at once and logs o
     expect(refused.status).toBe(503);
     expect(await refused.text()).toContain("was moved or replaced");
     expect(await statusOf("/health/ready")).toBe(503);
+    expect(await notReadyParts(server.url)).toEqual([
+      ["folder", "The data folder was moved or replaced under the running server: put it back, or restart the server."],
+    ]);
     expect(await statusOf("/health/live")).toBe(200);
     for (const path of [DOCUMENT, FILE]) expect([path, await statusOf(path)]).toEqual([path, 503]);
     const deletion = { method: "DELETE", headers: basic("alice", PASSWORD) };

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { cp, mkdir, mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { notReadyParts } from "./support/not-ready.ts";
 import { basic, PASSWORD, startTestApp } from "./support/app.ts";
 import { leaveOut } from "./support/left-out.ts";
 import { listen, type Listening } from "./support/listening.ts";
@@ -71,6 +72,9 @@ describe.skipIf(!canMount)("a data folder that becomes read-only", () => {
       const path = join(folder, name);
       lock(path);
       expect(await statusOf("/health/ready")).toBe(503);
+      expect(await notReadyParts(server.url)).toEqual([
+        ["disk", "The disk of the data folder is read-only: make it writable."],
+      ]);
       expect(await statusOf("/health/live")).toBe(200);
       for (const read of [DOCUMENT, `/alice/main/noarch/${kept.fileName}`])
         for (const headers of [{}, basic("alice", PASSWORD)])

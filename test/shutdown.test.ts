@@ -1,6 +1,7 @@
 // The start and the end of a server process: signals, exit codes, and open transfers.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -123,13 +124,13 @@ describe("a SIGTERM", () => {
     upload.close();
   });
 
-  test("that arrives twice acts as one", async () => {
+  test("that arrives twice at once acts as one, because npx delivers a Ctrl-C twice", async () => {
     const server = await start();
     const upload = await sending(server, "twice-1-0.conda", { "content-length": 5 }, "hell");
+    // Two signals of different kinds: the system merges equal ones.
     server.child.kill("SIGTERM");
-    await Bun.sleep(100);
-    const ending = server.end("SIGTERM");
-    await Bun.sleep(100);
+    const ending = server.end("SIGINT");
+    await Bun.sleep(400);
     expect(server.child.exitCode).toBeNull();
     await upload.send("o");
     expect((await upload.answer())?.status).toBe(400);
@@ -137,20 +138,96 @@ describe("a SIGTERM", () => {
   });
 });
 
-test("SIGINT ends the server like SIGTERM, and SIGHUP does not", async () => {
-  const server = await start();
-  server.child.kill("SIGHUP");
-  await Bun.sleep(100);
-  expect((await exchange(server.port, requestText("GET /health/ready")))?.status).toBe(200);
-  const { code, ms } = await server.end("SIGINT");
-  expect([code, ms < 1000]).toEqual([0, true]);
+describe("a second signal", () => {
+  test.each([
+    ["SIGTERM", "SIGTERM", 143],
+    ["SIGINT", "SIGINT", 130],
+    ["SIGTERM", "SIGINT", 130],
+    ["SIGHUP", "SIGTERM", 143],
+  ] as const)(
+    "(%s, then %s) ends the server at once with exit code %d, and keeps what was acknowledged",
+    async (first, second, code) => {
+      const server = await start();
+      const built = buildPackage({ name: `before-${first}-${second}`.toLowerCase(), version: "1" });
+      const publish = await sending(server, built.fileName, { "content-length": built.bytes.length });
+      await publish.send(built.bytes);
+      expect((await publish.answer())?.status).toBe(201);
+      const upload = await sending(server, "stuck-1-0.conda", { "content-length": 1000 }, "x".repeat(10));
+      server.child.kill(first);
+      await Bun.sleep(400);
+      expect(server.child.exitCode).toBeNull();
+      const ended = await server.end(second);
+      expect([ended.code, ended.ms < 1000]).toEqual([code, true]);
+      expect(server.stderr()).toMatch(new RegExp(`"event":"stopped-at-once","signal":"${second}"[^\\n]*interrupted`));
+      expect(server.stderr()).not.toContain('"event":"stopped"');
+      upload.close();
+      const next = await start();
+      const response = await exchange(next.port, requestText(`GET /alice/main/noarch/${built.fileName}`));
+      expect([response?.status, response?.body.length]).toEqual([200, built.bytes.length]);
+      expect((await next.end("SIGTERM")).code).toBe(0);
+      expect(await condarium(["verify", "--full", "--data", folder])).toMatchObject({ code: 0, stdout: "" });
+    },
+  );
+
+  test("is not a SIGHUP, which a closed terminal can send twice", async () => {
+    const server = await start();
+    const upload = await sending(server, "hung-1-0.conda", { "content-length": 5 }, "hell");
+    server.child.kill("SIGTERM");
+    await Bun.sleep(400);
+    const ending = server.end("SIGHUP");
+    await Bun.sleep(200);
+    expect(server.child.exitCode).toBeNull();
+    await upload.send("o");
+    expect((await upload.answer())?.status).toBe(400);
+    expect((await ending).code).toBe(0);
+  });
 });
+
+test.each(["SIGINT", "SIGHUP"] as const)("%s ends the server like SIGTERM", async (signal) => {
+  const server = await start();
+  const { code, ms } = await server.end(signal);
+  expect([code, ms < 1000]).toEqual([0, true]);
+  expect(server.stderr()).toContain('"event":"stopped"');
+});
+
+test("SIGHUP ends a server whose output was closed together with its terminal", async () => {
+  const server = await start();
+  await server.closeOutput();
+  expect((await server.end("SIGHUP")).code).toBe(0);
+});
+
+test("SIGHUP does not end a server under nohup", async () => {
+  const server = await serve(folder, [], ["nohup"]);
+  running.push(server);
+  server.child.kill("SIGHUP");
+  await Bun.sleep(300);
+  expect((await exchange(server.port, requestText("GET /health/ready")))?.status).toBe(200);
+  expect((await server.end("SIGTERM")).code).toBe(0);
+});
+
+test.each(["SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGCONT", "SIGWINCH"] as const)(
+  "%s does nothing to a server, and opens no port",
+  async (signal) => {
+    const server = await start();
+    const upload = await sending(server, `during-${signal}-1-0.conda`.toLowerCase(), { "content-length": 5 }, "hell");
+    const before = listeningPorts(server.child.pid);
+    for (let times = 0; times < 3; times++) {
+      server.child.kill(signal);
+      await Bun.sleep(50);
+    }
+    expect((await exchange(server.port, requestText("GET /health/ready")))?.status).toBe(200);
+    expect(listeningPorts(server.child.pid)).toEqual(before);
+    await upload.send("o");
+    expect((await upload.answer())?.status).toBe(400);
+    expect((await server.end("SIGTERM")).code).toBe(0);
+  },
+);
 
 test("a server whose output nobody reads continues", async () => {
   const server = await start();
   await server.closeOutput();
   for (let request = 0; request < 5; request++) {
-    expect((await exchange(server.port, requestText("GET /nowhere")))?.status).toBe(404);
+    expect((await exchange(server.port, requestText("GET /health/nowhere")))?.status).toBe(404);
     await Bun.sleep(10);
   }
   expect((await exchange(server.port, requestText("GET /health/ready")))?.status).toBe(200);
@@ -207,6 +284,25 @@ function slowPackage(): Uint8Array {
   const letters = bzip2(noise(piece).map((byte) => 0x61 + (byte & 1)));
   const repeated = Array.from({ length: pieces }, () => letters);
   return joinBzip2([bzip2(tar(members, new Uint8Array(0))), ...repeated, bzip2(new Uint8Array(1024))]);
+}
+
+/** Inodes of the sockets of the process that listen, from `/proc`; empty on a system without it. */
+function listeningPorts(pid: number): string[] {
+  if (!existsSync("/proc/net/tcp")) return [];
+  const handles = readdirSync(`/proc/${pid}/fd`).map((name) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${name}`);
+    } catch {
+      return "";
+    }
+  });
+  const sockets = new Set(handles.map((target) => /^socket:\[(\d+)\]$/.exec(target)?.[1]));
+  const lines = ["tcp", "tcp6"].flatMap((table) => readFileSync(`/proc/net/${table}`, "utf8").trim().split("\n"));
+  const listening = lines.map((line) => line.trim().split(/\s+/)).filter((columns) => columns[3] === "0A");
+  return listening
+    .map((columns) => columns[9] ?? "")
+    .filter((inode) => sockets.has(inode))
+    .sort();
 }
 
 async function refusesConnections(port: number): Promise<boolean> {

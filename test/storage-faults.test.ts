@@ -19,6 +19,7 @@ import {
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { notReadyParts } from "./support/not-ready.ts";
 import { jsonOf } from "./support/answers.ts";
 import { basic, PASSWORD, startTestApp, type TestApp } from "./support/app.ts";
 import { leaveOut } from "./support/left-out.ts";
@@ -100,6 +101,9 @@ describe.skipIf(!canMount)("a full disk", () => {
     expect(await refused.text()).not.toContain("ENOSPC");
     expect(await server.staged()).toEqual([]);
     expect((await get("/health/ready")).status).toBe(503);
+    expect(await notReadyParts(server.url)).toEqual([
+      ["disk", "The disk of the data folder is full: free some space."],
+    ]);
     expect((await get("/health/live")).status).toBe(200);
     for (const path of [`/alice/main/noarch/${first.fileName}`, "/alice/main/noarch/repodata.json"]) {
       // The use of a token cannot be recorded here, which is no reason to refuse the token.
@@ -391,6 +395,9 @@ test.skipIf(!canTrace)(
       expect(answer.status).toBe(503);
       expect((await fetch(`${server.url}/health/ready`)).status).toBe(503);
     }
+    expect(await notReadyParts(server.url)).toEqual([
+      ["disk", "The disk of the data folder lost writes: repair the disk, then restart the server."],
+    ]);
     expect((await fetch(`${server.url}/alice/main/noarch/kept-1-0.conda`)).status).toBe(200);
     expect(server.stderr().match(/"event":"trouble".*fsync.*restart the server/g)).toHaveLength(1);
     for (const pid of childrenOf(server.child.pid)) process.kill(pid, "SIGTERM");

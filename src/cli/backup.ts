@@ -26,7 +26,7 @@ export function backupCommand(output: Output, result: { code: number }): Command
         }),
       ).finally(bar.stop);
       const { created, packages, bytes, copiedFiles, copiedBytes, removedFiles, problems } = summary;
-      if (json) output.line(JSON.stringify(summary));
+      if (json) output.line(JSON.stringify({ ...summary, created: when(created) }));
       const changes = `${copiedFiles} files (${copiedBytes} bytes) copied, ${removedFiles} removed`;
       output.note(`${packages} packages (${bytes} bytes) as of ${when(created)}; ${changes}; ${problems} problems.`);
       if (problems > 0) result.code = EXIT.failed;

@@ -1,12 +1,13 @@
 // condarium channel create | list | show | set | grant | revoke | delete
 
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { COMMAND_LINE } from "../services/actor.ts";
 import type { ChannelInfo } from "../services/channels.ts";
 import type { GrantInfo } from "../services/grants.ts";
+import { deleteCommand } from "./channel-delete.ts";
 import { parseChannelName, parseOneChannel, withManagement } from "./management.ts";
 import { withSettings } from "./options.ts";
-import type { Output } from "./output.ts";
+import { orNull, type Output } from "./output.ts";
 
 type ChangeOptions = {
   readonly visibility?: ChannelInfo["visibility"];
@@ -17,10 +18,12 @@ type ChangeOptions = {
 };
 type Role = GrantInfo["role"];
 
+const ROLES: readonly Role[] = ["reader", "publisher", "maintainer", "owner"];
+
 const CHANNEL = "OWNER/CHANNEL; OWNER/- for the unnamed channel, generic:OWNER/- for the generic packages";
 const CHANNEL_OR_OWNER = `${CHANNEL}; OWNER for everything that the owner has`;
 
-export function channelCommand(output: Output): Command {
+export function channelCommand(output: Output, result: { code: number }): Command {
   return new Command("channel")
     .description("manage channels, their settings and their roles")
     .addCommand(createCommand(output))
@@ -29,7 +32,7 @@ export function channelCommand(output: Output): Command {
     .addCommand(setCommand(output))
     .addCommand(grantCommand(output))
     .addCommand(revokeCommand(output))
-    .addCommand(deleteCommand(output));
+    .addCommand(deleteCommand(output, result, CHANNEL));
 }
 
 function createCommand(output: Output): Command {
@@ -53,7 +56,7 @@ function listCommand(output: Output): Command {
         visibility,
         files,
         revision,
-        description,
+        description: orNull(description),
       }));
       output.rows(rows, options.json === true);
     });
@@ -66,7 +69,7 @@ function showCommand(output: Output): Command {
     .action(async (channel: string, options: { json?: boolean }, self: Command) => {
       const { type, owner, channel: name } = parseChannelName(channel);
       const info = await withManagement(self, async ({ channels, grants }) => ({
-        ...(name === undefined ? { owner } : await channels.show(COMMAND_LINE, { type, owner, channel: name })),
+        ...(name === undefined ? { owner } : shown(await channels.show(COMMAND_LINE, { type, owner, channel: name }))),
         grants: await grants.list(COMMAND_LINE, { type, owner, channel: name }),
       }));
       if (options.json === true) {
@@ -78,6 +81,10 @@ function showCommand(output: Output): Command {
         false,
       );
     });
+}
+
+function shown(info: ChannelInfo) {
+  return { ...info, description: orNull(info.description) };
 }
 
 function setCommand(output: Output): Command {
@@ -95,7 +102,7 @@ function grantCommand(output: Output): Command {
   return command("grant", "give a user a role on a channel or owner; replaces the user's role there")
     .argument("<channel>", CHANNEL_OR_OWNER)
     .argument("<user>", "name of the user")
-    .argument("<role>", "reader, publisher, maintainer or owner", roleOf)
+    .addArgument(new Argument("<role>", "what the user can do").choices(ROLES))
     .action(async (channel: string, user: string, role: Role, _: unknown, self: Command) => {
       const name = parseChannelName(channel);
       await withManagement(self, ({ grants }) => grants.set(COMMAND_LINE, name, user, role));
@@ -115,15 +122,6 @@ function revokeCommand(output: Output): Command {
         `${user} no longer has a role on ${channel} itself, but is still ${remaining} of all that ${name.owner} has. ` +
           `To remove that role: condarium channel revoke ${name.owner} ${user}`,
       );
-    });
-}
-
-function deleteCommand(output: Output): Command {
-  return command("delete", "delete a channel that has no files")
-    .argument("<channel>", CHANNEL)
-    .action(async (channel: string, _: unknown, self: Command) => {
-      await withManagement(self, ({ channels }) => channels.remove(COMMAND_LINE, parseOneChannel(channel)));
-      output.note(`Channel ${channel} deleted.`);
     });
 }
 
@@ -159,11 +157,4 @@ function changeOf(options: ChangeOptions) {
 function seconds(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("It must be a whole number of seconds, for example 60.");
   return Number(text);
-}
-
-function roleOf(text: string): Role {
-  const roles: readonly Role[] = ["reader", "publisher", "maintainer", "owner"];
-  const role = roles.find((candidate) => candidate === text);
-  if (!role) throw new InvalidArgumentError(`It must be one of ${roles.join(", ")}.`);
-  return role;
 }

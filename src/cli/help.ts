@@ -13,6 +13,11 @@ export function helpCommand(program: Command): Command {
     .action((names: readonly string[]) => commandNamed(program, names).outputHelp());
 }
 
+/** A command with all of its subcommands. */
+export function everyCommand(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(everyCommand)];
+}
+
 function commandNamed(program: Command, names: readonly string[]): Command {
   let found = program;
   for (const name of names) {

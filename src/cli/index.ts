@@ -1,13 +1,13 @@
 // The table of commands. Each command imports its services when it runs, so that `version` starts fast.
 
-import tab from "@bomb.sh/tab/commander";
 import { Command, CommanderError } from "commander";
 import { backupCommand } from "./backup.ts";
 import { channelCommand } from "./channel.ts";
+import { addCompletion } from "./completion.ts";
 import { configCommand } from "./config.ts";
 import { gcCommand } from "./gc.ts";
 import { healthCommand } from "./health.ts";
-import { HELP_OF_COMMAND, helpCommand } from "./help.ts";
+import { everyCommand, HELP_OF_COMMAND, helpCommand } from "./help.ts";
 import { EXIT, reportError, terminal, type Output } from "./output.ts";
 import { reindexCommand } from "./reindex.ts";
 import { restoreCommand } from "./restore.ts";
@@ -36,6 +36,7 @@ const COMMANDS = [
 export async function run(args: readonly string[], output: Output = terminal): Promise<number> {
   const result = { code: EXIT.done as number };
   const program = createProgram(output, result);
+  addCompletion(program, output, args);
   try {
     await program.parseAsync(args.length === 0 ? ["--help"] : [...args], { from: "user" });
     return result.code;
@@ -61,16 +62,10 @@ function createProgram(output: Output, result: { code: number }): Command {
       .showHelpAfterError(`Try '${fullName(command)} --help' for more information.`)
       .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "condarium: ")) });
   }
-  tab(program);
-  program.commands.find((command) => command.name() === "complete")?.description("print a shell completion script");
   return program;
 }
 
 /** `condarium user create` */
 function fullName(command: Command): string {
   return command.parent ? `${fullName(command.parent)} ${command.name()}` : command.name();
-}
-
-function everyCommand(command: Command): Command[] {
-  return [command, ...command.commands.flatMap(everyCommand)];
 }

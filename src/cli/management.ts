@@ -6,8 +6,7 @@ import type { Management } from "../app.ts";
 import type { Config } from "../config.ts";
 import { usage } from "../errors.ts";
 import { toOpenError } from "../models/sqlite/errors.ts";
-import type { ChannelName } from "../services/channel-ref.ts";
-import type { OneChannel } from "../services/channels.ts";
+import type { ChannelName, OneChannel } from "../services/channel-ref.ts";
 import { configOf, failpointOf } from "./options.ts";
 
 /** Runs `work` on the data folder of the command's settings. */

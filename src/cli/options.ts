@@ -15,6 +15,15 @@ export function withSettings(command: Command, names: readonly SettingName[]): C
   return command.option("--config <file>", "read settings from this TOML file");
 }
 
+/** Gives the settings of a command their few values for completion only: their help texts name the values already. */
+export function offerChoices(command: Command): void {
+  for (const name of SETTING_NAMES) {
+    const setting = SETTINGS[name];
+    const option = command.options.find((candidate) => candidate.name() === name);
+    if (option && "choices" in setting) option.argChoices = [...setting.choices];
+  }
+}
+
 /** Loads the configuration with a command's flags; `flagNames` are those not called like their setting. */
 export function configOf(command: Command, flagNames: Readonly<Record<string, string>> = {}): LoadedConfig {
   const options: Readonly<Record<string, unknown>> = command.optsWithGlobals();

@@ -51,9 +51,16 @@ export function problemLine(problem: Problem, json: boolean): string {
   return json ? JSON.stringify(problem) : `${invariant}  ${subject}: ${message}`;
 }
 
-/** Formats ms UTC for people. */
-export function when(ms: number | null): string {
-  return ms === null ? "never" : new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
+/** ms UTC as ISO 8601, in UTC, without fractions; null for a time that does not exist, which tables show as `-`. */
+export function when(ms: number): string;
+export function when(ms: number | null): string | null;
+export function when(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
+}
+
+/** JSON has null for a text that is absent. */
+export function orNull(text: string | undefined): string | null {
+  return text === undefined || text === "" ? null : text;
 }
 
 function table(rows: readonly Readonly<Record<string, unknown>>[]): string {

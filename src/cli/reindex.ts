@@ -4,7 +4,7 @@ import { Command } from "commander";
 import type { ReindexedDocument } from "../services/index/repair/reindex.ts";
 import { parseOneChannel, withManagement } from "./management.ts";
 import { withSettings } from "./options.ts";
-import { EXIT, type Output } from "./output.ts";
+import { EXIT, orNull, type Output } from "./output.ts";
 import { createProgressBar } from "./progress.ts";
 
 export function reindexCommand(output: Output, result: { code: number }): Command {
@@ -19,7 +19,7 @@ export function reindexCommand(output: Output, result: { code: number }): Comman
       const channel = name === undefined ? undefined : parseOneChannel(name);
       const onDocument = (document: ReindexedDocument): void => {
         bar.stop();
-        output.line(options.json === true ? JSON.stringify(document) : lineOf(document));
+        output.line(options.json === true ? jsonOf(document) : lineOf(document));
       };
       const onProgress = (done: number, total: number): void => bar.update(done, total, "documents");
       const summary = await withManagement(command, ({ reindex }) =>
@@ -30,6 +30,12 @@ export function reindexCommand(output: Output, result: { code: number }): Comman
       );
       if (summary.mended > 0) result.code = EXIT.failed;
     });
+}
+
+/** A document of a whole channel has no section, index.db has no channel either, and what is intact has no detail. */
+function jsonOf(document: ReindexedDocument): string {
+  const { channel, section, detail } = document;
+  return JSON.stringify({ ...document, channel: orNull(channel), section: orNull(section), detail: orNull(detail) });
 }
 
 function lineOf({ channel, section, document, result, detail }: ReindexedDocument): string {

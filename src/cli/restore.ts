@@ -33,7 +33,7 @@ export function restoreCommand(output: Output, result: { code: number }): Comman
         onProgress: bar.update,
       }).finally(bar.stop);
       const { isRestored, created, packages, bytes, problems } = summary;
-      if (json) output.line(JSON.stringify(summary));
+      if (json) output.line(JSON.stringify({ ...summary, created: when(created) }));
       if (isRestored)
         output.note(`${packages} packages (${bytes} bytes) as of ${when(created)} restored; ${problems} problems.`);
       else

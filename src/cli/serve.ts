@@ -3,11 +3,11 @@
 import { Command } from "commander";
 import type { App } from "../app.ts";
 import { SETTING_NAMES, type Config, type LoadedConfig } from "../config.ts";
-import type { Logger } from "../modules/log.ts";
 import { COMMAND_LINE } from "../services/actor.ts";
 import { namingDatabase } from "./management.ts";
 import { configOf, withSettings } from "./options.ts";
-import { EXIT, type Output } from "./output.ts";
+import type { Output } from "./output.ts";
+import type { Logger } from "../modules/log.ts";
 import type { RunningServer } from "./server.ts";
 
 export function serveCommand(output: Output, result: { code: number }): Command {
@@ -20,10 +20,11 @@ export function serveCommand(output: Output, result: { code: number }): Command 
 
 /** Runs until a signal or a fatal error; returns the exit code. */
 async function serve(loaded: LoadedConfig, output: Output): Promise<number> {
-  const [{ createLogger }, { createFailpoints }, { startServer }] = await Promise.all([
+  const [{ createLogger }, { createFailpoints }, { startServer }, { endOnSignals }] = await Promise.all([
     import("../modules/log.ts"),
     import("../modules/failpoints.ts"),
     import("./server.ts"),
+    import("./signals.ts"),
   ]);
   const { config } = loaded;
   const log = createLogger({ level: config["log-level"] });
@@ -51,29 +52,6 @@ function warnOfLinks({ publicUrl, address }: RunningServer, log: Logger, output:
     `Set it to the URL that clients use, for example --public-url http://conda.example.com${port}.`;
   log.warn({ event: "public-url-missing" }, text);
   output.line(text);
-}
-
-type Ending = { readonly code: Promise<number>; fail(error: unknown): void };
-
-function endOnSignals(log: Logger): Ending {
-  const { promise, resolve } = Promise.withResolvers<number>();
-  const stop = (signal: string): void => {
-    log.info({ event: "stopping", signal }, `${signal}: finishing open transfers`);
-    resolve(EXIT.done);
-  };
-  process.on("SIGTERM", () => stop("SIGTERM"));
-  process.on("SIGINT", () => stop("SIGINT"));
-  process.on("SIGHUP", () => log.info({ event: "signal" }, "SIGHUP is ignored"));
-  const fail = (error: unknown): void => {
-    log.fatal({ event: "fatal", err: error }, "fatal error: the server stops");
-    resolve(EXIT.failed);
-  };
-  // An unhandled rejection must not end every transfer; an exception outside a request leaves an unknown state.
-  process.on("unhandledRejection", (error) =>
-    log.error({ event: "unhandled-rejection", err: error }, "unhandled promise rejection"),
-  );
-  process.on("uncaughtException", fail);
-  return { code: promise, fail };
 }
 
 /** Creates the administrator of an empty server and prints the first steps. The password is shown only this once. */

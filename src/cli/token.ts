@@ -1,6 +1,6 @@
 // condarium token create | list | revoke
 
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { COMMAND_LINE, SCOPES } from "../services/actor.ts";
 import { withManagement } from "./management.ts";
 import { withSettings } from "./options.ts";
@@ -27,7 +27,12 @@ function createCommand(output: Output): Command {
     .description("create an access token and print it; standard output has only the token")
     .argument("<user>", "user whose rights the token has")
     .requiredOption("--name <name>", "name of the token")
-    .option("--scope <scope>", `what the token can do, repeatable: ${SCOPES.join(", ")} (default: read:package)`, many)
+    .addOption(
+      new Option("--scope <scope>", "what the token can do, repeatable (default: read:package)")
+        .choices(SCOPES)
+        // The service checks them.
+        .argParser(many),
+    )
     .option("--channel <owner/channel>", "only this channel, repeatable; * matches any text (default: all)", many)
     .option(
       "--packages <pattern>",
@@ -38,10 +43,15 @@ function createCommand(output: Output): Command {
     .action(async (user: string, options: CreateOptions, command: Command) => {
       const { name, scope = [], channel = [], packages = [], expires } = options;
       const request = { user, name, scopes: scope, channels: channel, packages, lifetime: expires };
-      const token = await withManagement(command, ({ tokens }) => tokens.create(COMMAND_LINE, request));
+      const { token, isAdmin } = await withManagement(command, async ({ tokens, users }) => ({
+        token: await tokens.create(COMMAND_LINE, request),
+        isAdmin: (await users.list(COMMAND_LINE)).some(({ name: of, admin }) => admin && of === user.toLowerCase()),
+      }));
       output.line(token);
       if (scope.length === 0)
         output.note("This token can only read. To publish, create one with --scope write:package.");
+      if (scope.includes("read:metrics") && !isAdmin)
+        output.note(`This token cannot read /metrics: ${user} is not an administrator.`);
     });
 }
 

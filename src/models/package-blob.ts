@@ -51,6 +51,14 @@ export async function noteUnreferenced(tx: Transaction, id: number, at: number):
   await markUnreferenced(tx).execute({ id, at });
 }
 
+/** The same for many blobs; pass at most a few thousand ids. */
+export async function noteAllUnreferenced(tx: Transaction, ids: readonly number[], at: number): Promise<void> {
+  await tx
+    .update(packageBlob)
+    .set({ unreferencedAt: at })
+    .where(and(inArray(packageBlob.id, [...ids]), sql`NOT ${HAS_FILE}`));
+}
+
 export async function setUnreferenced(tx: Transaction, id: number, at: number | null): Promise<void> {
   await tx.update(packageBlob).set({ unreferencedAt: at }).where(eq(packageBlob.id, id));
 }

@@ -4,15 +4,19 @@ import { Counter, Gauge, Histogram, Registry } from "prom-client";
 
 export type Labels = Readonly<Record<string, string>>;
 export type CounterMetric = { add(labels: Labels, amount?: number): void };
+type Observed = number | undefined;
 export type HistogramMetric = { observe(labels: Labels, value: number): void };
 
 export type Metrics = {
   counter(name: string, help: string, labels: readonly string[]): CounterMetric;
   /** A value that goes up and down; negative amounts lower it. */
   gauge(name: string, help: string, labels: readonly string[]): CounterMetric;
-  histogram(name: string, help: string, labels: readonly string[]): HistogramMetric;
-  /** A gauge whose value is read when the metrics are rendered. */
-  observe(name: string, help: string, read: () => number): void;
+  /** `buckets` are upper bounds, sorted; default: from a millisecond to 30 seconds. */
+  histogram(name: string, help: string, labels: readonly string[], buckets?: readonly number[]): HistogramMetric;
+  /** A gauge whose value is read when the metrics are rendered; it is omitted while the value is undefined. */
+  observe(name: string, help: string, read: () => Observed | Promise<Observed>): void;
+  /** A constant 1 with labels that describe the process. */
+  info(name: string, help: string, labels: Labels): void;
   /** Returns all metrics in the text format of Prometheus. */
   render(): Promise<string>;
   readonly contentType: string;
@@ -42,12 +46,20 @@ export function createMetrics(): Metrics {
       const gauge = new Gauge({ name, help, labelNames: [...labels], registers });
       return { add: (values, amount = 1) => gauge.inc({ ...values }, amount) };
     },
-    histogram: (name, help, labels) => {
-      const histogram = new Histogram({ name, help, labelNames: [...labels], buckets: SECONDS, registers });
+    histogram: (name, help, labels, buckets = SECONDS) => {
+      const histogram = new Histogram({ name, help, labelNames: [...labels], buckets: [...buckets], registers });
       return { observe: (values, value) => histogram.observe({ ...values }, value) };
     },
     observe: (name, help, read) => {
-      const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });
+      const collect = async (): Promise<void> => {
+        const value = await read();
+        if (value === undefined) gauge.remove();
+        else gauge.set(value);
+      };
+      const gauge: Gauge = new Gauge({ name, help, registers, collect });
+    },
+    info: (name, help, labels) => {
+      new Gauge({ name, help, labelNames: Object.keys(labels), registers }).set({ ...labels }, 1);
     },
     render: () => registry.metrics(),
     contentType: registry.contentType,

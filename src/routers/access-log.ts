@@ -40,11 +40,13 @@ export function createAccessLog(parts: { readonly events: Events; readonly clock
   const transfers = new Set<Transfer>();
   let timer: ReturnType<typeof setInterval> | undefined;
 
-  function log({ answered, summary, bytes, isAborted }: Transfer & { readonly isAborted: boolean }): void {
-    const ms = Math.round((parts.clock.elapsed() - answered.started) * 10) / 10;
+  const sinceStart = ({ started }: Answered): number => Math.round((parts.clock.elapsed() - started) * 10) / 10;
+
+  function log({ answered, summary, bytes, readyMs, isAborted }: Transfer & { readonly isAborted: boolean }): void {
+    const ms = sinceStart(answered);
     // Bun does not report how much of an aborted transfer was sent.
     const sent = isAborted ? { bytes: undefined, aborted: true } : { bytes };
-    parts.events.requestAnswered({ ...summary, ...sent, ms });
+    parts.events.requestAnswered({ ...summary, ...sent, ms }, readyMs);
   }
 
   function end(transfer: Transfer): void {
@@ -63,7 +65,8 @@ export function createAccessLog(parts: { readonly events: Events; readonly clock
   return {
     write: (answered) => {
       // Read now: the headers of a response are empty once Bun has sent it.
-      const transfer = { answered, summary: summaryOf(answered), bytes: bytesOf(answered) };
+      const readyMs = sinceStart(answered);
+      const transfer = { answered, summary: summaryOf(answered), bytes: bytesOf(answered), readyMs };
       if (transfer.bytes < TRANSFER_BYTES || !answered.isOpen()) {
         log({ ...transfer, isAborted: false });
         return;
@@ -76,7 +79,12 @@ export function createAccessLog(parts: { readonly events: Events; readonly clock
 }
 
 type Summary = Omit<RequestSummary, "ms" | "bytes" | "aborted">;
-type Transfer = { readonly answered: Answered; readonly summary: Summary; readonly bytes: number };
+type Transfer = {
+  readonly answered: Answered;
+  readonly summary: Summary;
+  readonly bytes: number;
+  readonly readyMs: number;
+};
 
 function bytesOf({ request, response, refusal }: Answered): number {
   if (request.method === "HEAD") return 0;

@@ -35,11 +35,17 @@ function welcome(): Response {
 }
 
 async function ready({ health }: OpsParts): Promise<Response> {
-  return (await health.isReady()) ? plain(200, "ok") : plain(503, "not ready");
+  const problems = await health.problems();
+  if (problems.length === 0) return plain(200, "ok");
+  const parts = problems.map(({ part }) => part).join(", ");
+  const detail = `The server is not ready: ${parts}.`;
+  const body = { type: "about:blank", title: "Not ready", status: 503, detail, problems };
+  const headers = { "content-type": "application/problem+json", "cache-control": "no-store", "retry-after": "5" };
+  return new Response(`${JSON.stringify(body)}\n`, { status: 503, headers });
 }
 
 async function guardedMetrics(parts: OpsParts, call: Call): Promise<Response> {
-  await parts.access.require(await actorOf(call), "administer", { kind: "server" });
+  await parts.access.require(await actorOf(call), "metrics", { kind: "server" });
   return await metricsResponse(parts.metrics);
 }
 

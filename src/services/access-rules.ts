@@ -5,7 +5,7 @@ import { rolesOf, type Role } from "../models/grant.ts";
 import { findOwner, type OwnerRow, type Visibility } from "../models/owner.ts";
 import { findUser, type UserWithOwner } from "../models/user.ts";
 import { matchesPattern } from "../modules/pattern.ts";
-import type { Actor, Identity, Scope } from "./actor.ts";
+import { isForMetricsOnly, type Actor, type Identity, type Scope } from "./actor.ts";
 import {
   channelLabel,
   effectiveVisibility,
@@ -19,7 +19,8 @@ import { foldCase } from "../modules/fold-case.ts";
 
 /** `publish` also creates a missing channel if the actor has the owner role; `create` creates one without a package. */
 export type ChannelAction = "read" | "publish" | "delete" | "replace" | "yank" | "create" | "manage";
-export type Action = ChannelAction | "tokens" | "administer";
+export type ServerAction = "administer" | "metrics";
+export type Action = ChannelAction | "tokens" | ServerAction;
 
 export type ChannelTarget = {
   readonly kind: "channel";
@@ -57,6 +58,7 @@ const NEEDS: Readonly<Record<Action, { readonly role: Role; readonly scopes: rea
   manage: { role: "owner", scopes: ["manage:channel"] },
   tokens: { role: "owner", scopes: ["all"] },
   administer: { role: "owner", scopes: ["all"] },
+  metrics: { role: "owner", scopes: ["read:metrics"] },
 };
 
 /** A refusal costs the same look-ups whether the owner, the channel or only the right is missing. */
@@ -74,9 +76,12 @@ export async function judgeChannel(
   if (actor.kind === "command-line") return found ? allowed(found) : absent(ref ? what : ownerOf(target));
   const { identity } = actor;
   const visibility = ref ? effectiveVisibility(ref.owner, ref.channel) : "private";
-  if (action === "read" && exists && visibility === "public") return allowed(ref);
+  const isForMetrics = isForMetricsOnly(identity);
+  if (action === "read" && exists && visibility === "public" && !isForMetrics) return allowed(ref);
   if (identity.kind === "anonymous") return refused("Sign in first.", false);
   const { role, bounds } = await roleAndBounds(parts.reader, identity, target, ref);
+  // The same refusal for every channel, so it reveals nothing.
+  if (isForMetrics) return refused(metricsOnlyText(identity), true);
   const belongs = bounds === undefined && role > 0;
   if (!found) return absent(ref ? what : ownerOf(target), belongs);
   if (found.owner.hidden && !identity.user.isAdmin) return refused(hiddenText(found.owner), belongs);
@@ -119,12 +124,12 @@ export async function judgeUser(reader: Reader, actor: Actor, name: string): Pro
   return user ? refused("These tokens belong to another user.", administers) : absent(`user ${name}`, administers);
 }
 
-export function judgeServer(actor: Actor): Verdict<undefined> {
+export function judgeServer(actor: Actor, action: Action): Verdict<undefined> {
   if (actor.kind === "command-line") return allowed(undefined);
   const { identity } = actor;
   if (identity.kind === "anonymous") return refused("Sign in as an administrator.", false);
   const why = identity.user.isAdmin
-    ? (scopeRefusal(identity, "administer") ?? restrictionRefusal(identity))
+    ? (scopeRefusal(identity, action) ?? restrictionRefusal(identity))
     : "Only administrators are allowed to do this.";
   return why === undefined ? allowed(undefined) : refused(why, true);
 }
@@ -225,6 +230,11 @@ function absent(what: string, knows = true): Verdict<never> {
 
 function ownerOf(target: { readonly owner: string }): string {
   return `owner ${target.owner}`;
+}
+
+function metricsOnlyText(identity: SignedIn): string {
+  const name = identity.kind === "token" ? identity.token.name : "";
+  return `The token "${name}" can only read /metrics.`;
 }
 
 function hiddenText(owner: OwnerRow): string {

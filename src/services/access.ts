@@ -13,6 +13,7 @@ import {
   type Action,
   type ChannelAction,
   type ChannelTarget,
+  type ServerAction,
   type Verdict,
 } from "./access-rules.ts";
 import type { Actor } from "./actor.ts";
@@ -34,7 +35,7 @@ export type Access = {
     (actor: Actor, action: ChannelAction, target: ChannelTarget, reader?: Reader): Promise<ChannelRef>;
     (actor: Actor, action: "manage", target: OwnerTarget, reader?: Reader): Promise<OwnerRow>;
     (actor: Actor, action: "tokens", target: UserTarget, reader?: Reader): Promise<UserWithOwner>;
-    (actor: Actor, action: "administer", target: ServerTarget, reader?: Reader): Promise<undefined>;
+    (actor: Actor, action: ServerAction, target: ServerTarget, reader?: Reader): Promise<undefined>;
   };
   /** For lists, which omit channels that the actor is not allowed to read. */
   mayRead(actor: Actor, target: ChannelTarget): Promise<boolean>;
@@ -64,14 +65,14 @@ export function createAccess(parts: AccessParts): Access {
       case "user":
         return judgeUser(reader, actor, target.user);
       case "server":
-        return judgeServer(actor);
+        return judgeServer(actor, action);
     }
   }
 
   function require(actor: Actor, action: ChannelAction, target: ChannelTarget, reader?: Reader): Promise<ChannelRef>;
   function require(actor: Actor, action: "manage", target: OwnerTarget, reader?: Reader): Promise<OwnerRow>;
   function require(actor: Actor, action: "tokens", target: UserTarget, reader?: Reader): Promise<UserWithOwner>;
-  function require(actor: Actor, action: "administer", target: ServerTarget, reader?: Reader): Promise<undefined>;
+  function require(actor: Actor, action: ServerAction, target: ServerTarget, reader?: Reader): Promise<undefined>;
   async function require(actor: Actor, action: Action, target: Parameters<typeof judge>[2], reader?: Reader) {
     const current = reader ? await currentActor(reader, actor, parts.clock.now()) : actor;
     const verdict = await judge(current, action, target, reader ?? parts.reader);
@@ -95,6 +96,7 @@ const SIGN_IN: Partial<Readonly<Record<Action, string>>> = {
   publish: "Sign in to publish.",
   delete: "Sign in to delete.",
   administer: "Sign in as an administrator.",
+  metrics: "Sign in as an administrator.",
 };
 const CANNOT_READ = "There is no such channel, or you are not allowed to read it.";
 const CANNOT_MANAGE = "There is no such channel or owner, or you are not allowed to manage it.";

@@ -7,6 +7,7 @@ export const SCOPES = [
   "write:package",
   "delete:package",
   "manage:channel",
+  "read:metrics",
   "all",
   "public-only",
 ] as const;
@@ -54,6 +55,18 @@ export type RouteHelp = {
   /** How the clients of this route sign in. */
   readonly signIn: string;
 };
+
+/**
+ * Whether the identity is a token for the metrics alone, which reads no channel, not even a public one: it is stored
+ * with a monitoring system.
+ */
+export function isForMetricsOnly(identity: Identity): boolean {
+  if (identity.kind !== "token") return false;
+  const { scopes } = identity.token;
+  return (
+    scopes.includes("read:metrics") && scopes.every((scope) => scope === "read:metrics" || scope === "public-only")
+  );
+}
 
 /** A command has write access to the data folder, so it is allowed everything; it is audited like a request. */
 export type Actor = RequestActor | { readonly kind: "command-line" };

@@ -24,6 +24,9 @@ export type ChannelName = {
   readonly channel: string | undefined;
 };
 
+/** The name of one channel, never of an owner alone. */
+export type OneChannel = ChannelName & { readonly channel: string };
+
 /** No row has this id. A look-up with it costs the same for a missing owner as for an existing one. */
 const NO_ID = 0;
 

@@ -1,9 +1,8 @@
 // Creates, changes, shows and deletes channels.
 
 import { conflict, invalidArgument, notFound } from "../errors.ts";
-import { deleteChannel, insertChannel, listChannels, updateChannel, type ChannelRow } from "../models/channel.ts";
+import { insertChannel, listChannels, updateChannel, type ChannelRow } from "../models/channel.ts";
 import type { Database, Transaction } from "../models/database.ts";
-import { deleteIndexParts } from "../models/index-part.ts";
 import { findOwner, updateOwner, type Visibility } from "../models/owner.ts";
 import { countFiles } from "../models/package-file.ts";
 import type { Clock } from "../modules/clock.ts";
@@ -11,20 +10,19 @@ import type { ChannelTarget } from "./access-rules.ts";
 import type { Access } from "./access.ts";
 import type { Actor } from "./actor.ts";
 import { recordAudit } from "./audit.ts";
+import { createChannelRemoval, type ChannelRemoval } from "./channel-removal.ts";
 import {
   channelLabel,
   effectiveVisibility,
   inheritedVisibility,
   type ChannelName,
   type ChannelRef,
+  type OneChannel,
 } from "./channel-ref.ts";
 import { changedPolicy, policyOf, type ChannelPolicy } from "./channel-policy.ts";
 import type { PackageTypes } from "./package-type.ts";
 
 const LONGEST_DESCRIPTION = 1000;
-
-/** The name of one channel, never of an owner alone. */
-export type OneChannel = ChannelName & { readonly channel: string };
 
 export type ChannelInfo = {
   readonly channel: string;
@@ -55,9 +53,7 @@ export type Channels = {
   show(actor: Actor, name: OneChannel): Promise<ChannelInfo>;
   /** The channels that the actor is allowed to read. Errors: `not-found` for an unknown owner. */
   list(actor: Actor, owner?: string): Promise<ChannelInfo[]>;
-  /** Errors: `conflict` while the channel contains files. */
-  remove(actor: Actor, name: OneChannel): Promise<void>;
-};
+} & ChannelRemoval;
 
 export type ChannelsParts = {
   readonly database: Database;
@@ -69,6 +65,7 @@ export type ChannelsParts = {
 export function createChannels(parts: ChannelsParts): Channels {
   const { database, access, clock, types } = parts;
   return {
+    ...createChannelRemoval(parts),
     ensure: async (tx, ref, actor) => {
       if (ref.channel) return ref.channel;
       const at = clock.now();
@@ -97,17 +94,6 @@ export function createChannels(parts: ChannelsParts): Channels {
     show: async (actor, name) =>
       await infoOf(parts, await access.require(actor, "read", { kind: "channel", ...name }, database.read)),
     list: (actor, owner) => list(parts, actor, owner),
-    remove: (actor, name) =>
-      database.transact(async (tx) => {
-        const ref = await access.require(actor, "manage", { kind: "channel", ...name }, tx);
-        const { owner, channel } = ref;
-        if (!channel) throw notFound(`${labelOf(ref)} is empty: there is nothing to delete.`);
-        const files = await countFiles(tx, channel.id);
-        if (files > 0) throw conflict(`The channel still contains ${files} file(s). Delete them first.`);
-        await deleteIndexParts(tx, channel.id);
-        await deleteChannel(tx, channel.id);
-        await recordAudit(tx, actor, { at: clock.now(), action: "channel.delete", owner, channel });
-      }),
   };
 }
 

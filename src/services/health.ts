@@ -7,12 +7,26 @@ import type { Database } from "../models/database.ts";
 import type { FolderGuard } from "../models/folder-guard.ts";
 import { findOwner } from "../models/owner.ts";
 import type { Clock } from "../modules/clock.ts";
-import { isDiskFailure, isDiskRefusal, isSyncFailure, toDiskError } from "../modules/storage/disk-errors.ts";
+import {
+  faultKind,
+  isDiskFailure,
+  isDiskRefusal,
+  isSyncFailure,
+  toDiskError,
+  type DiskFault,
+} from "../modules/storage/disk-errors.ts";
 import type { DiskProbe } from "../modules/storage/disk-probe.ts";
 
+/** A part that keeps the server from being ready, with a sentence that anybody can read: it names no path. */
+export type NotReady = { readonly part: NotReadyPart; readonly detail: string };
+type NotReadyPart = Exclude<TroubleKind, "space">;
+
 export type Health = {
-  /** Whether the server can answer reads and store changes. A lack of space for uploads alone does not count. */
-  isReady(): Promise<boolean>;
+  /**
+   * Why the server is not ready, that is, cannot answer reads and store changes; empty when it is. A lack of space for
+   * uploads alone does not count.
+   */
+  problems(): Promise<NotReady[]>;
   /** Errors: `unavailable` when the data folder is not the one that was opened. */
   requireFolder(): void;
   /** Result of the last check, at most a second old, for frequent calls. */
@@ -34,6 +48,18 @@ export type HealthParts = {
   readonly clock: Clock;
 };
 
+const NOT_READY = ["folder", "database", "disk"] as const satisfies readonly NotReadyPart[];
+/** Sentences for everybody. The reasons of the log are not: they contain paths. */
+const DETAILS: Readonly<Record<"folder" | "database" | "unreadable" | "unsynced" | DiskFault["kind"], string>> = {
+  folder: "The data folder was moved or replaced under the running server: put it back, or restart the server.",
+  database: "The database is damaged: stop the server and restore the database from a backup.",
+  unreadable: "The database cannot be read now; if this lasts, the log of the server has the reason.",
+  full: "The disk of the data folder is full: free some space.",
+  "read-only": "The disk of the data folder is read-only: make it writable.",
+  failing: "The disk of the data folder refuses or fails writes: the log of the server has the path and the reason.",
+  unsynced: "The disk of the data folder lost writes: repair the disk, then restart the server.",
+};
+
 const CHECK_EVERY_MS = 1000;
 const WRITE_EVERY_MS = 5000;
 const LOG_BYTES = 64 * 1024 ** 2;
@@ -45,7 +71,8 @@ export function createHealth(parts: HealthParts): Health {
 
   function isFolderInPlace(): boolean {
     const problem = guard.problem();
-    troubles.set("folder", problem && `${problem.path} ${problem.what} under the running server`);
+    const reason = problem && `${problem.path} ${problem.what} under the running server`;
+    troubles.set("folder", reason, DETAILS.folder);
     return problem === undefined;
   }
 
@@ -55,29 +82,34 @@ export function createHealth(parts: HealthParts): Health {
   }
 
   async function note(fault: unknown): Promise<void> {
-    if (isDatabaseDamaged(fault)) troubles.set("database", `${databasePath} is damaged`);
-    if (isDatabaseDiskFailure(fault)) disk.fail(`${databasePath}: ${messageOf(fault)}`);
+    if (isDatabaseDamaged(fault)) troubles.set("database", `${databasePath} is damaged`, DETAILS.database);
+    const kind = faultKind(fault);
+    if (isDatabaseDiskFailure(fault)) disk.fail({ kind, message: `${databasePath}: ${messageOf(fault)}` });
     else if (isSyncFailure(fault))
-      disk.fail(`${messageOf(fault)}; repair the disk, then restart the server`, "permanently");
-    else if (isDiskFailure(fault)) disk.fail(messageOf(fault));
+      disk.fail({ kind, message: `${messageOf(fault)}; repair the disk, then restart the server` }, "permanently");
+    else if (isDiskFailure(fault)) disk.fail({ kind, message: messageOf(fault) });
     // A large upload can fill the disk briefly, so one refusal proves nothing: test the disk now that its file is gone.
     else if (isDiskRefusal(fault)) await check(0);
+  }
+
+  async function problems(): Promise<NotReady[]> {
+    let isUnreadable = false;
+    try {
+      await check(CHECK_EVERY_MS);
+      if (!troubles.has("folder")) await findOwner(database.read, "admin");
+    } catch (error) {
+      await note(error);
+      isUnreadable = true;
+    }
+    const found = troubles.notReady();
+    return found.length === 0 && isUnreadable ? [{ part: "database", detail: DETAILS.unreadable }] : found;
   }
 
   return {
     get isFolderInPlace() {
       return !troubles.has("folder");
     },
-    isReady: async () => {
-      try {
-        await check(CHECK_EVERY_MS);
-        if (!troubles.has("folder")) await findOwner(database.read, "admin");
-      } catch (error) {
-        await note(error);
-        return false;
-      }
-      return !troubles.has("folder", "disk", "database");
-    },
+    problems,
     requireFolder: () => {
       if (!isFolderInPlace()) throw folderGone();
     },
@@ -104,32 +136,40 @@ export function createHealth(parts: HealthParts): Health {
 
 type Troubles = {
   /** Reports when a trouble begins and when it ends; `reason` is undefined when there is no trouble. */
-  set(kind: TroubleKind, reason: string | undefined): void;
+  set(kind: TroubleKind, reason: string | undefined, detail: string): void;
   has(...kinds: readonly TroubleKind[]): boolean;
+  /** The troubles that keep the server from being ready. */
+  notReady(): NotReady[];
   /** Stops reporting: after shutdown the folder may belong to another server. */
   close(): void;
 };
 
 function createTroubles(events: Events): Troubles {
-  const known = new Set<TroubleKind>();
+  const known = new Map<TroubleKind, string>();
   let closed = false;
   return {
-    set: (kind, reason) => {
+    set: (kind, reason, detail) => {
+      if (reason !== undefined && known.has(kind)) known.set(kind, detail);
       if (closed || known.has(kind) === (reason !== undefined)) return;
       if (reason === undefined) {
         known.delete(kind);
         events.troubleEnded(kind);
       } else {
-        known.add(kind);
+        known.set(kind, detail);
         events.troubleBegan(kind, reason);
       }
     },
+    notReady: () =>
+      NOT_READY.flatMap((part) => {
+        const detail = known.get(part);
+        return detail === undefined ? [] : [{ part, detail }];
+      }),
     has: (...kinds) => kinds.some((kind) => known.has(kind)),
     close: () => (closed = true),
   };
 }
 
-type DiskCheck = { check(age: number): Promise<void>; fail(reason: string, howLong?: "permanently"): void };
+type DiskCheck = { check(age: number): Promise<void>; fail(fault: DiskFault, howLong?: "permanently"): void };
 
 function createDiskCheck(parts: HealthParts, troubles: Troubles): DiskCheck {
   const { disk, events, clock, reserve } = parts;
@@ -140,16 +180,18 @@ function createDiskCheck(parts: HealthParts, troubles: Troubles): DiskCheck {
   async function check(age: number): Promise<void> {
     const free = await disk.free().catch(() => 0);
     events.diskMeasured(free);
-    troubles.set("space", free < reserve ? `${free} bytes are free, but uploads must leave ${reserve}` : undefined);
-    let reason = await disk.look();
+    const lack = free < reserve ? `${free} bytes are free, but uploads must leave ${reserve}` : undefined;
+    troubles.set("space", lack, "");
+    let fault = await disk.look();
     // A disk that failed counts as repaired only after a successful write.
-    if (reason === undefined && (troubles.has("disk") || clock.elapsed() - written >= age)) {
-      reason = await disk.write();
+    if (fault === undefined && (troubles.has("disk") || clock.elapsed() - written >= age)) {
+      fault = await disk.write();
       written = clock.elapsed();
     }
     // One successful test does not cancel a failure that is only seconds old.
-    if (reason === undefined && clock.elapsed() - failed < WRITE_EVERY_MS) return;
-    troubles.set("disk", reason);
+    if (fault === undefined && clock.elapsed() - failed < WRITE_EVERY_MS) return;
+    const isPermanent = failed === Number.POSITIVE_INFINITY;
+    troubles.set("disk", fault?.message, DETAILS[isPermanent ? "unsynced" : (fault?.kind ?? "failing")]);
   }
 
   return {
@@ -157,9 +199,9 @@ function createDiskCheck(parts: HealthParts, troubles: Troubles): DiskCheck {
       checking ??= check(age).finally(() => (checking = undefined));
       await checking;
     },
-    fail: (reason, howLong) => {
+    fail: ({ kind, message }, howLong) => {
       failed = howLong === "permanently" ? Number.POSITIVE_INFINITY : Math.max(failed, clock.elapsed());
-      troubles.set("disk", reason);
+      troubles.set("disk", message, DETAILS[failed === Number.POSITIVE_INFINITY ? "unsynced" : kind]);
     },
   };
 }

@@ -5,8 +5,7 @@ import type { Events } from "../events.ts";
 import type { Database, Transaction } from "../models/database.ts";
 import type { Access } from "./access.ts";
 import type { Actor } from "./actor.ts";
-import { channelLabel } from "./channel-ref.ts";
-import type { OneChannel } from "./channels.ts";
+import { channelLabel, type OneChannel } from "./channel-ref.ts";
 import type { Packages } from "./packages.ts";
 
 export type Removal = {

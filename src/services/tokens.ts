@@ -123,12 +123,22 @@ function checked(
     const problem = labelPatternProblem(pattern, types);
     if (problem !== undefined) throw invalidArgument(`No channel can match ${JSON.stringify(pattern)}: ${problem}.`);
   }
+  refuseUselessMetrics(request);
   return {
     name: request.name,
     scopes: JSON.stringify(request.scopes),
     channels: JSON.stringify(request.channels),
     packages: JSON.stringify(request.packages),
   };
+}
+
+/** The metrics concern the whole server, so a restricted token never reads them. */
+function refuseUselessMetrics({ scopes, channels, packages }: TokenRequest): void {
+  if (!scopes.includes("read:metrics")) return;
+  if (channels.length === 0 && packages.length === 0 && !scopes.includes("public-only")) return;
+  throw invalidArgument(
+    "A token that is limited to channels, packages or public-only cannot read the metrics: create one for them alone.",
+  );
 }
 
 function isScope(text: string): boolean {

@@ -64,7 +64,7 @@ describe("commands beside a running server", () => {
     expect(looksLikeToken(token)).toBe(true);
     expect((await server.withToken(token).get("/dave/noarch/repodata.json")).status).toBe(200);
     const listed = await condarium("token", "list", "dave");
-    expect(listed.rows).toEqual([expect.objectContaining({ name: "ci", scopes: ["write:package"], revoked: "never" })]);
+    expect(listed.rows).toEqual([expect.objectContaining({ name: "ci", scopes: ["write:package"], revoked: null })]);
     expect(JSON.stringify(listed)).not.toContain(token);
     expect((await condarium("token", "revoke", "dave", "ci")).code).toBe(0);
     expect((await server.withToken(token).get("/dave/noarch/repodata.json")).status).toBe(401);
@@ -159,9 +159,9 @@ describe("commands beside a running server", () => {
     expect((await server.anonymous.get(file)).status).toBe(401);
     expect((await server.anonymous.get("/jane/noarch/repodata.json")).status).toBe(200);
     expect((await condarium("channel", "list", "jane")).rows).toEqual([
-      { channel: "generic:jane/-", visibility: "private", files: 1, revision: 1, description: "" },
+      { channel: "generic:jane/-", visibility: "private", files: 1, revision: 1, description: null },
     ]);
-    expect((await condarium("channel", "delete", "generic:jane/-")).code).toBe(1);
+    expect((await condarium("channel", "delete", "generic:jane/-")).code).toBe(2);
     expect((await jane.delete("/api/packages/jane/generic/tool/1")).status).toBe(204);
     expect((await condarium("channel", "delete", "generic:jane/-")).code).toBe(0);
     expect((await condarium("channel", "list", "jane")).rows).toEqual([]);

@@ -15,8 +15,10 @@ import { createLogger } from "../../src/modules/log.ts";
 import { createMetrics } from "../../src/modules/metrics.ts";
 import { createDiskProbe } from "../../src/modules/storage/disk-probe.ts";
 import { createHealth } from "../../src/services/health.ts";
+import { jsonOf } from "../support/answers.ts";
 import { startTestApp } from "../support/app.ts";
 import { leaveOut } from "../support/left-out.ts";
+import { openTables } from "../support/rows.ts";
 import { canMountHere, runs } from "../support/system.ts";
 
 const MIB = 1024 ** 2;
@@ -49,21 +51,38 @@ test("a failed fsync is not cleared by later successes, another failure of the d
   });
   const failure = (code: string, syscall: string): Error =>
     Object.assign(new Error(`${code}: the disk failed, ${syscall}`), { code, syscall });
-  expect(await health.isReady()).toBe(true);
-  for (const [error, later] of [
-    [failure("EIO", "write"), true],
-    [failure("EROFS", "open"), true],
-    [failure("EIO", "fsync"), false],
-    [failure("EIO", "write"), false],
+  const isReady = async (): Promise<boolean> => (await health.problems()).length === 0;
+  expect(await isReady()).toBe(true);
+  for (const [error, later, detail] of [
+    [failure("EIO", "write"), true, "refuses or fails writes"],
+    [failure("EROFS", "open"), true, "is read-only: make it writable."],
+    [failure("EIO", "fsync"), false, "repair the disk, then restart the server."],
+    [failure("EIO", "write"), false, "repair the disk, then restart the server."],
   ] as const) {
     expect(health.explain(error)).toMatchObject({ code: "unavailable" });
     elapsed += 4000;
-    expect([error.message, await health.isReady()]).toEqual([error.message, false]);
+    expect([error.message, await isReady()]).toEqual([error.message, false]);
+    expect(await health.problems()).toEqual([{ part: "disk", detail: expect.stringContaining(detail) }]);
     elapsed += 60_000;
-    expect([error.message, await health.isReady()]).toEqual([error.message, later]);
+    expect([error.message, await isReady()]).toEqual([error.message, later]);
   }
   expect(lines.filter((line) => line.includes('"event":"trouble"'))).toHaveLength(3);
   database.close();
+});
+
+test("a database that cannot be read is named, also when nothing else is wrong", async () => {
+  const server = await startTestApp();
+  expect((await server.anonymous.get("/health/ready")).status).toBe(200);
+  const tables = openTables(server.folder);
+  tables.run("ALTER TABLE owner RENAME TO unreadable");
+  const response = await server.anonymous.get("/health/ready");
+  tables.run("ALTER TABLE unreadable RENAME TO owner");
+  tables.close();
+  expect(response.status).toBe(503);
+  const problem = { part: "database", detail: expect.stringContaining("cannot be read now") };
+  expect(await jsonOf(response)).toMatchObject({ detail: "The server is not ready: database.", problems: [problem] });
+  expect((await server.anonymous.get("/health/ready")).status).toBe(200);
+  await server.close();
 });
 
 test("a database log that grew during a long read is truncated, although nobody publishes", async () => {

@@ -114,6 +114,14 @@ export const packageBlob = sqliteTable(
   (table) => [uniqueIndex("package_blob_sha256").on(table.sha256)],
 );
 
+/** One row, which triggers update. */
+export const storedTotal = sqliteTable("stored_total", {
+  id: integer("id").primaryKey(),
+  files: integer("files").notNull(),
+  blobs: integer("blobs").notNull(),
+  bytes: integer("bytes").notNull(),
+});
+
 export const packageFile = sqliteTable(
   "package_file",
   {

@@ -5,6 +5,7 @@ import { unavailable } from "../../errors.ts";
 import init from "../../../drizzle/sqlite/0001_init.sql" with { type: "text" };
 import gc from "../../../drizzle/sqlite/0002_gc.sql" with { type: "text" };
 import principals from "../../../drizzle/sqlite/0003_principals.sql" with { type: "text" };
+import storedTotals from "../../../drizzle/sqlite/0004_stored_totals.sql" with { type: "text" };
 
 type Migration = {
   /** The schema number after this migration. */
@@ -18,6 +19,7 @@ const MIGRATIONS: readonly Migration[] = [
   { number: 1, minReader: 1, sql: init },
   { number: 2, minReader: 1, sql: gc },
   { number: 3, minReader: 1, sql: principals },
+  { number: 4, minReader: 1, sql: storedTotals },
 ];
 
 /** The schema number that this binary supports. */

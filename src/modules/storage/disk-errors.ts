@@ -31,6 +31,15 @@ export function isDiskRefusal(error: unknown): boolean {
   return causesOf(error).some((cause) => hasCode(cause, ...REFUSED, ...FAILED));
 }
 
+/** Why a disk accepts no writes; `message` is the system's, with paths. */
+export type DiskFault = { readonly kind: "full" | "read-only" | "failing"; readonly message: string };
+
+export function faultKind(error: unknown): DiskFault["kind"] {
+  const causes = causesOf(error);
+  if (causes.some((cause) => hasCode(cause, ...FULL))) return "full";
+  return causes.some((cause) => hasCode(cause, "EROFS")) ? "read-only" : "failing";
+}
+
 /** Translates a disk error into an error that clients can see; returns any other error unchanged. */
 export function toDiskError(error: unknown): unknown {
   if (error instanceof AppError || !hasCode(error, ...REFUSED, ...FAILED)) return error;

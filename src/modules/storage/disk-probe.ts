@@ -4,17 +4,17 @@ import { closeSync, constants, fsync, openSync, unlinkSync, write } from "node:f
 import { access, mkdir, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { hasCode } from "./disk-errors.ts";
+import { faultKind, hasCode, type DiskFault } from "./disk-errors.ts";
 import { FOLDERS } from "./keys.ts";
 import { tempName } from "./temp-file.ts";
 
 export type DiskProbe = {
   /** Bytes that the server's user can write. */
   free(): Promise<number>;
-  /** Returns the system's reason why writes would fail; undefined when they would not. Writes nothing itself. */
-  look(): Promise<string | undefined>;
+  /** Returns why writes would fail; undefined when they would not. Writes nothing itself. */
+  look(): Promise<DiskFault | undefined>;
   /** The same, but writes a few bytes and waits for the disk. */
-  write(): Promise<string | undefined>;
+  write(): Promise<DiskFault | undefined>;
 };
 
 export type DiskProbeOptions = {
@@ -41,14 +41,14 @@ export function createDiskProbe({ root, files }: DiskProbeOptions): DiskProbe {
   return {
     free,
     look: () =>
-      reasonOf(async () => {
+      faultOf(async () => {
         const left = await free();
-        if (left < FULL_BYTES) throw new Error(`the disk of ${root} is full: ${left} bytes are free`);
+        if (left < FULL_BYTES) throw full(`the disk of ${root} is full: ${left} bytes are free`);
         // Finds what a file system or a mount forbids, even when the server runs as root.
         for (const path of paths) await access(path, constants.W_OK).catch(unlessMissing);
       }),
     write: () =>
-      reasonOf(async () => {
+      faultOf(async () => {
         // A cleaner of temporary files may have removed the folder.
         await mkdir(tmp, 0o700).catch((error: unknown) => {
           if (!hasCode(error, "EEXIST")) throw error;
@@ -64,20 +64,24 @@ async function writeUnlinked(path: string): Promise<void> {
   try {
     unlinkSync(path);
     const { bytesWritten } = await writeTo(file, PROBE);
-    if (bytesWritten < PROBE.byteLength) throw new Error(`the disk of ${path} accepts no more bytes`);
+    if (bytesWritten < PROBE.byteLength) throw full(`the disk of ${path} accepts no more bytes`);
     await syncOf(file);
   } finally {
     closeSync(file);
   }
 }
 
-async function reasonOf(work: () => Promise<void>): Promise<string | undefined> {
+async function faultOf(work: () => Promise<void>): Promise<DiskFault | undefined> {
   try {
     await work();
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return { kind: faultKind(error), message: error instanceof Error ? error.message : String(error) };
   }
+}
+
+function full(message: string): Error {
+  return Object.assign(new Error(message), { code: "ENOSPC" });
 }
 
 function unlessMissing(error: unknown): void {
