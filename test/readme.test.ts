@@ -34,6 +34,7 @@ const COVER: Readonly<Record<string, (line: string) => Promise<void> | void>> = 
   docker: useImage,
   install: typeIt,
   mamba: readChannel,
+  mkdir: typeIt,
   mv: typeIt,
   npx: runScript,
   pixi: readChannel,
@@ -75,14 +76,37 @@ describe("README.md, line by line", () => {
 });
 
 test("README.md's lines leave its channels with the promised contents, and no stranger reads the private one", async () => {
-  expect(await namesIn(`${server.url}/alice/main`)).toEqual(["my-package-1.0-0.conda", "my-package-1.2-0.conda"]);
+  expect(await namesIn(`${server.url}/alice/main`)).toEqual([
+    "sample-1.0-0.tar.bz2",
+    "my-package-1.0-0.conda",
+    "my-package-1.2-0.conda",
+  ]);
   expect(passwords.size).toBe(3);
   expect((await fetch(`${server.url}/alice/secret/noarch/repodata.json`)).status).toBe(401);
   expect(server.log()).not.toContain(token);
 });
 
 test("README.md has no code block of an untested language", () => {
-  expect([...new Set(blocks.map(({ language }) => language))].sort()).toEqual(["ini", "json", "nginx", "sh", "toml"]);
+  expect([...new Set(blocks.map(({ language }) => language))].sort()).toEqual([
+    "ini",
+    "json",
+    "nginx",
+    "sh",
+    "text",
+    "toml",
+  ]);
+});
+
+test("README.md's lines for completion name commands that print a script", async () => {
+  const shells = [...theBlock(blocks, "text").matchAll(/condarium complete (\w+)/g)].map((match) => match[1] ?? "");
+  expect(shells).toEqual(["bash", "zsh", "fish"]);
+  for (const shell of shells) expect(await output([builtBinary(), "complete", shell])).toContain("condarium");
+});
+
+test("README.md's curl lines end with an error when the server refuses", () => {
+  const lines = shellLines(blocks).filter((line) => line.startsWith("curl "));
+  expect(lines.length).toBeGreaterThan(10);
+  expect(lines.filter((line) => !line.startsWith("curl --fail-with-body "))).toEqual([]);
 });
 
 test("README.md's table of settings equals the program's settings", () => {
@@ -104,7 +128,7 @@ test("README.md's settings file is accepted", async () => {
 });
 
 test("README.md links only to existing files", async () => {
-  for (const page of ["README.md", "CHANGELOG.md", "src/README.md", "test/README.md", "drizzle/README.md"]) {
+  for (const page of ["README.md", "MOVE.md", "CHANGELOG.md", "src/README.md", "test/README.md", "drizzle/README.md"]) {
     const text = await Bun.file(join(ROOT, page)).text();
     const targets = [...text.matchAll(/\]\(([^):]+)\)/g)].map((match) => join(ROOT, dirname(page), match[1] ?? ""));
     expect(targets.filter((target) => !existsSync(target))).toEqual([]);
