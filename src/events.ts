@@ -104,7 +104,10 @@ export function createEvents(parts: EventParts): Events {
     ...loginEvents({ log, metrics }),
     publishEnded: (summary) => {
       publishes.add({ result: summary.result });
-      log.info({ event: "publish", ...summary }, `publish of ${summary.file} to ${summary.channel}: ${summary.result}`);
+      log.direct(
+        { event: "publish", ...summary },
+        `publish of ${summary.file} to ${summary.channel}: ${summary.result}`,
+      );
     },
     fileDeleted: (channel, file) => {
       deletes.add({});
@@ -173,7 +176,7 @@ function requestEvents({ log, metrics }: EventParts): Pick<Events, "requestAnswe
       requests.add({ route, method: METHODS.has(method) ? method : "other", status: String(status) });
       durations.observe({ route }, readyMs / 1000);
       bytesOut.add({}, summary.bytes ?? 0);
-      log.request({ event: "request", ...summary }, `${summary.method} ${summary.path} ${summary.status}`);
+      log.direct({ event: "request", ...summary }, `${summary.method} ${summary.path} ${summary.status}`);
     },
     responseReplayed: () => repeated.add({}),
   };

@@ -6,11 +6,12 @@ import { write as writeSome, writeSync } from "node:fs";
 import pino from "pino";
 
 export type Logger = Pick<pino.Logger, "debug" | "info" | "warn" | "error" | "fatal"> & {
-  /** Logs the line of a request. Its members are few and known, so they skip the redaction by name. */
-  request(members: Readonly<Record<string, string | number | boolean | undefined>>, text: string): void;
+  /** Logs a frequent line whose members are few and known, so they skip the redaction by name. */
+  direct(members: DirectMembers, text: string): void;
   /** Runs `work`; every line that it logs, also after waiting, gets these members. */
   within<T>(members: Readonly<Record<string, string>>, work: () => T): T;
 };
+type DirectMembers = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
 export type LoggerOptions = {
@@ -54,9 +55,9 @@ export function createLogger(options: LoggerOptions): Logger {
   );
   return Object.assign(log, {
     within: <T>(members: Readonly<Record<string, string>>, work: () => T): T => scope.run(members, work),
-    request: (members: Readonly<Record<string, string | number | boolean | undefined>>, msg: string) => {
+    direct: (members: DirectMembers, msg: string) => {
       if (!log.isLevelEnabled("info")) return;
-      const line = JSON.stringify({ ...members, msg });
+      const line = JSON.stringify({ ...scope.getStore(), ...members, msg });
       sink.write(`{"level":"info"${pino.stdTimeFunctions.isoTime()},${line.slice(1)}\n`);
     },
   });

@@ -6,9 +6,9 @@ import type { Health } from "../services/health.ts";
 /** The methods below the address of a channel. */
 export const CHANNEL_METHODS = ["GET", "HEAD", "PUT", "DELETE"] as const;
 
-/** Changes check that the data folder is still there; reads use the result of the last check. */
-export function requireFolder(health: Health, method: string): void {
-  if (!health.isFolderInPlace || !isRead(method)) health.requireFolder();
+/** Uses the result of the last check, at most a second old; whatever is stored checks again before it is acknowledged. */
+export function requireFolder(health: Health): void {
+  if (!health.isFolderInPlace) health.requireFolder();
 }
 
 /** Whether the method changes nothing. */

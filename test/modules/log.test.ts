@@ -143,7 +143,7 @@ describe("a text from outside", () => {
   const both = (text: string): string[] =>
     logged((log) => {
       log.warn({ text }, text);
-      log.request({ path: text, agent: text }, `GET ${text}`);
+      log.direct({ path: text, agent: text }, `GET ${text}`);
     });
 
   const token = createToken();

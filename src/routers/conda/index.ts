@@ -40,7 +40,7 @@ export function condaRoutes(parts: CondaParts, pipeline: Pipeline, prefix: strin
 async function dispatch(parts: CondaParts, call: Call): Promise<Response> {
   const { method } = call.request;
   if (isAnacondaCall(call.request)) return anacondaAnswer(call, uploadHelp(parts.publicUrl));
-  requireFolder(parts.health, method);
+  requireFolder(parts.health);
   const path = parseCondaPath(call.context.path, parts.defaultOwner);
   if (!path) return await outsideChannels(parts, call);
   switch (method) {

@@ -59,7 +59,7 @@ type FilePath = GenericName & { readonly owner: string };
 
 async function ofFile(parts: GenericParts, call: Call): Promise<Response> {
   const { method } = call.request;
-  requireFolder(parts.health, method);
+  requireFolder(parts.health);
   const path = filePath(call);
   switch (method) {
     case "GET":
@@ -78,7 +78,7 @@ async function ofFile(parts: GenericParts, call: Call): Promise<Response> {
 
 async function ofVersion(parts: GenericParts, call: Call): Promise<Response> {
   const { method } = call.request;
-  requireFolder(parts.health, method);
+  requireFolder(parts.health);
   if (method !== "DELETE") throw methodNotAllowed(method, ["DELETE"], HELP.address);
   return await remove(parts, call, { ...filePath(call), fileName: undefined });
 }

@@ -22,6 +22,10 @@ export const condaPolicy = z
   .readonly();
 type CondaPolicy = z.infer<typeof condaPolicy>;
 
+/** Most channels have it, and every request needs one. */
+const DEFAULT_POLICY: CondaPolicy = condaPolicy.parse({});
+
 export function condaPolicyOf(channel: ChannelRow | undefined): CondaPolicy {
+  if (channel === undefined || channel.policy === "{}") return DEFAULT_POLICY;
   return policyOf<CondaPolicy>(condaPolicy, channel);
 }
