@@ -24,6 +24,7 @@ export type RequestSummary = {
 };
 
 export type PublishSummary = {
+  readonly requestId: string;
   readonly channel: string;
   readonly file: string;
   readonly result: "created" | "checked" | "skipped" | "conflict" | "refused";
@@ -41,14 +42,12 @@ export type CollectionSummary = {
 };
 
 export type Events = {
-  /** Runs the work of a request; every line that it logs carries the request id. */
-  inRequest<T>(requestId: string, work: () => T): T;
   /** `readyMs`: until the response was ready, without its transfer. */
   requestAnswered(summary: RequestSummary, readyMs: number): void;
   /** A stored response was replayed from memory. */
   responseReplayed(): void;
   publishEnded(summary: PublishSummary): void;
-  fileDeleted(channel: string, file: string): void;
+  fileDeleted(summary: { channel: string; file: string; requestId: string | undefined }): void;
   documentBuilt(summary: { channel: string; document: string; seconds: number; bytes: number }): void;
   /** A document was compressed with gzip. */
   documentPacked(): void;
@@ -57,7 +56,7 @@ export type Events = {
   /** Derived data was unusable and was rebuilt. */
   derivedRepaired(why: string): void;
   /** `account` is undefined when no account has the name: the text can be a mistyped password. */
-  loginFailed(attempt: { account: string | undefined; address: string }): void;
+  loginFailed(attempt: { account: string | undefined; address: string; requestId: string }): void;
   /** `X-Forwarded-For` arrived from an address that is not trusted. */
   proxyNotTrusted(address: string): void;
   transferStarted(): void;
@@ -67,7 +66,7 @@ export type Events = {
   /** Free bytes. */
   diskMeasured(free: number): void;
   spaceCollected(summary: CollectionSummary): void;
-  internalError(error: unknown, where: string): void;
+  internalError(error: unknown, where: string, requestId?: string): void;
 };
 
 const TROUBLES: Readonly<Record<TroubleKind, readonly [begins: string, ends: string]>> = {
@@ -100,7 +99,6 @@ export function createEvents(parts: EventParts): Events {
   return {
     ...requestEvents({ log, metrics }),
     ...troubleEvents({ log, metrics }),
-    inRequest: (requestId, work) => log.within({ requestId }, work),
     ...loginEvents({ log, metrics }),
     publishEnded: (summary) => {
       publishes.add({ result: summary.result });
@@ -109,9 +107,9 @@ export function createEvents(parts: EventParts): Events {
         `publish of ${summary.file} to ${summary.channel}: ${summary.result}`,
       );
     },
-    fileDeleted: (channel, file) => {
+    fileDeleted: ({ channel, file, requestId }) => {
       deletes.add({});
-      log.info({ event: "delete", channel, file }, `deleted ${file} from ${channel}`);
+      log.info({ event: "delete", channel, file, requestId }, `deleted ${file} from ${channel}`);
     },
     documentBuilt: ({ channel, document, seconds, bytes }) => {
       built.add({ document });
@@ -134,9 +132,9 @@ export function createEvents(parts: EventParts): Events {
       collected.add({}, summary.bytes);
       log.info({ event: "gc", ...summary }, `deleted ${summary.files} files, ${summary.bytes} bytes in total`);
     },
-    internalError: (error, where) => {
+    internalError: (error, where, requestId) => {
       errors.add({ where });
-      log.error({ event: "internal-error", where, err: error }, `unexpected error in ${where}`);
+      log.error({ event: "internal-error", where, requestId, err: error }, `unexpected error in ${where}`);
     },
   };
 }
@@ -146,9 +144,9 @@ type EventParts = { readonly log: Logger; readonly metrics: Metrics };
 function loginEvents({ log, metrics }: EventParts): Pick<Events, "loginFailed" | "proxyNotTrusted"> {
   const failedLogins = metrics.counter("condarium_failed_logins_total", "Logins with a wrong name or password", []);
   return {
-    loginFailed: ({ account, address }) => {
+    loginFailed: ({ account, ...sender }) => {
       failedLogins.add({});
-      log.warn({ event: "login-failed", account: account ?? "(no such account)", address }, "a login failed");
+      log.warn({ event: "login-failed", account: account ?? "(no such account)", ...sender }, "a login failed");
     },
     proxyNotTrusted: (address) =>
       log.warn(

@@ -1,15 +1,12 @@
 // Log lines: JSON on standard error, without secrets, never blocking and never fatal.
 // Hand-written sink: pino's own, sonic-boom, writes synchronously at exit, which hangs when the log's reader is stuck.
 
-import { AsyncLocalStorage } from "node:async_hooks";
 import { write as writeSome, writeSync } from "node:fs";
 import pino from "pino";
 
 export type Logger = Pick<pino.Logger, "debug" | "info" | "warn" | "error" | "fatal"> & {
   /** Logs a frequent line whose members are few and known, so they skip the redaction by name. */
   direct(members: DirectMembers, text: string): void;
-  /** Runs `work`; every line that it logs, also after waiting, gets these members. */
-  within<T>(members: Readonly<Record<string, string>>, work: () => T): T;
 };
 type DirectMembers = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
@@ -37,7 +34,6 @@ const STUCK_MS = 1000;
 
 export function createLogger(options: LoggerOptions): Logger {
   const write = options.write ?? createSink(2);
-  const scope = new AsyncLocalStorage<Readonly<Record<string, string>>>();
   const sink = {
     write: (line: string) => write(line.replace(TOKEN, "cdr-[redacted]").replace(UNPRINTABLE, jsonEscape)),
   };
@@ -49,15 +45,13 @@ export function createLogger(options: LoggerOptions): Logger {
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: REDACTED, censor: "[redacted]" },
       serializers: { err: describeError },
-      mixin: () => ({ ...scope.getStore() }),
     },
     sink,
   );
   return Object.assign(log, {
-    within: <T>(members: Readonly<Record<string, string>>, work: () => T): T => scope.run(members, work),
     direct: (members: DirectMembers, msg: string) => {
       if (!log.isLevelEnabled("info")) return;
-      const line = JSON.stringify({ ...scope.getStore(), ...members, msg });
+      const line = JSON.stringify({ ...members, msg });
       sink.write(`{"level":"info"${pino.stdTimeFunctions.isoTime()},${line.slice(1)}\n`);
     },
   });

@@ -92,7 +92,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
     const started = clock.elapsed();
     let identity: Identity | undefined;
     const identify = async (): Promise<Identity> => {
-      identity ??= await parts.identities.identify(credentialsOf(request, context.pathToken), context.address);
+      identity ??= await parts.identities.identify(credentialsOf(request, context.pathToken), context);
       return identity;
     };
     let body: CachedBody | undefined;
@@ -123,7 +123,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
     setPeer: peers.set,
     handle: (request, route, work) => {
       const context = contextOf(request, { address: peers.addressOf(request), prefix: parts.prefix });
-      return events.inRequest(context.requestId, () => handle(request, context, { route, work }));
+      return handle(request, context, { route, work });
     },
     replay: (request) => {
       const key = parts.health.isFolderInPlace ? responseCache.keyOf(request) : undefined;
@@ -172,7 +172,12 @@ async function respond(parts: Responding, call: Call, { route, work }: Route): P
     return { response: response.status < 400 ? response : await parts.bodies.refuse(request, response) };
   } catch (error) {
     const explained = parts.health.explain(error);
-    const problem = problemResponse(explained, { request, events: parts.events, route });
+    const problem = problemResponse(explained, {
+      request,
+      requestId: call.context.requestId,
+      events: parts.events,
+      route,
+    });
     return { response: await parts.bodies.refuse(request, problem), refusal: refusalOf(explained, problem) };
   }
 }

@@ -48,6 +48,9 @@ export type RequestActor = {
   readonly help?: RouteHelp | undefined;
 };
 
+/** Where a request comes from, for limits and the log. */
+export type Sender = Pick<RequestActor, "address" | "requestId">;
+
 /** Sentences for refusals. They depend on the route alone, so they say nothing about what exists. */
 export type RouteHelp = {
   /** How URLs are built on this route, for clients that may have used a wrong one. */

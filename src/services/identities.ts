@@ -7,7 +7,7 @@ import { findUserById } from "../models/user.ts";
 import type { Clock } from "../modules/clock.ts";
 import { sha256Hex } from "../modules/hash.ts";
 import { looksLikeToken } from "../modules/ids.ts";
-import { ANONYMOUS, type Identity } from "./actor.ts";
+import { ANONYMOUS, type Identity, type Sender } from "./actor.ts";
 import type { Logins } from "./logins.ts";
 import { tokenLimits } from "./token-limits.ts";
 import { tokenLabel, tokenProblem } from "./token-state.ts";
@@ -22,7 +22,7 @@ export type Identities = {
    * Errors: `unauthenticated` for an invalid credential, or for two credentials of different identities; `throttled`
    * after too many failed logins.
    */
-  identify(credentials: readonly Credential[], address: string): Promise<Identity>;
+  identify(credentials: readonly Credential[], sender: Sender): Promise<Identity>;
 };
 
 export type IdentitiesParts = { readonly database: Database; readonly logins: Logins; readonly clock: Clock };
@@ -56,19 +56,19 @@ export function createIdentities({ database, logins, clock }: IdentitiesParts): 
     return { kind: "token", user, token: tokenLimits(row) };
   }
 
-  async function identifyOne(credential: Credential, address: string): Promise<Identity> {
+  async function identifyOne(credential: Credential, sender: Sender): Promise<Identity> {
     if (credential.kind === "token") return await byToken(credential.token);
     if (looksLikeToken(credential.password)) return await byToken(credential.password);
     if (looksLikeToken(credential.user)) return await byToken(credential.user);
-    const user = await logins.login({ name: credential.user, password: credential.password, address });
+    const user = await logins.login({ name: credential.user, password: credential.password, ...sender });
     return { kind: "user", user };
   }
 
   return {
-    identify: async (credentials, address) => {
+    identify: async (credentials, { address, requestId }) => {
       let identity: Identity = ANONYMOUS;
       for (const credential of credentials) {
-        const found = await identifyOne(credential, address);
+        const found = await identifyOne(credential, { address, requestId });
         if (identity.kind !== "anonymous" && keyOf(identity) !== keyOf(found)) {
           const log = `credentials of both ${keyOf(identity)} and ${keyOf(found)}`;
           throw unauthenticated("The request carries credentials of two different identities.", { log });

@@ -11,9 +11,10 @@ import { networkOf } from "../modules/http/client-address.ts";
 import { createLru } from "../modules/lru.ts";
 import { hashPassword, needsRehash, verifyNobody, verifyPassword, type HashingTurn } from "../modules/passwords.ts";
 import { accountOf, accountOfNobody, type LoginAttempt } from "./login-limits.ts";
+import type { Sender } from "./actor.ts";
 import type { Throttle } from "./throttle.ts";
 
-export type Login = { readonly name: string; readonly password: string; readonly address: string };
+export type Login = Sender & { readonly name: string; readonly password: string };
 
 export type Logins = {
   /** Errors: `unauthenticated` for a wrong name or password; `throttled`. */
@@ -65,7 +66,7 @@ export function createLogins(parts: LoginsParts): Logins {
   }
 
   return {
-    login: async ({ name, password, address }) => {
+    login: async ({ name, password, address, requestId }) => {
       const user = await findUser(database.read, name);
       const network = networkOf(address);
       const guess = guessOf(processKey, password, user ?? name);
@@ -78,7 +79,7 @@ export function createLogins(parts: LoginsParts): Logins {
         return current;
       } catch (error) {
         // A name without an account can be a mistyped password.
-        parts.events.loginFailed({ account: user?.owner.name, address });
+        parts.events.loginFailed({ account: user?.owner.name, address, requestId });
         throw error;
       }
     },

@@ -84,15 +84,16 @@ export function createPublishing(parts: PublishingParts): Publishing {
     const ref = await authorize(parts, submission);
     const { owner, channel: name, type } = submission.channel;
     const channel = channelLabel(owner, name, type);
+    const { requestId } = submission.actor;
     try {
       await refusePresent(parts, submission, ref);
       const submitted = await parts.admit(uploaderOf(submission), (upload) => receive(parts, submission, ref, upload));
-      parts.events.publishEnded({ channel, ...summaryOf(submitted, submission) });
+      parts.events.publishEnded({ requestId, channel, ...summaryOf(submitted, submission) });
       return submitted;
     } catch (error) {
       const exists = error instanceof AppError && (error.code === "conflict" || error.code === "precondition-failed");
       const result = exists ? "conflict" : "refused";
-      parts.events.publishEnded({ channel, file: submission.subject, result, rules: rulesOf(error) });
+      parts.events.publishEnded({ requestId, channel, file: submission.subject, result, rules: rulesOf(error) });
       throw error;
     }
   };
@@ -100,7 +101,10 @@ export function createPublishing(parts: PublishingParts): Publishing {
 
 type AnySubmission = Submission<ReadFile>;
 
-function summaryOf(submitted: Submitted<ReadFile>, { dryRun }: AnySubmission): Omit<PublishSummary, "channel"> {
+function summaryOf(
+  submitted: Submitted<ReadFile>,
+  { dryRun }: AnySubmission,
+): Omit<PublishSummary, "channel" | "requestId"> {
   const { section, fileName } = submitted.kind === "new" ? submitted.read.file : submitted.file;
   const file = `${section}/${fileName}`;
   if (submitted.kind === "skipped") return { file, result: "skipped", rules: [] };

@@ -39,6 +39,7 @@ export function createRemoving({ database, access, packages, events }: RemovingP
       else await packages.removeFile(tx, { channel, section, fileName }, actor);
     };
     await database.transact(change, { evenIfFull: true });
-    events.fileDeleted(channelLabel(name.owner, name.channel, name.type), subject);
+    const requestId = actor.kind === "request" ? actor.requestId : undefined;
+    events.fileDeleted({ channel: channelLabel(name.owner, name.channel, name.type), file: subject, requestId });
   };
 }

@@ -17,6 +17,7 @@ import { PASSWORD, startTestApp, type TestApp } from "../support/app.ts";
 import { newToken } from "../support/manage.ts";
 import { openTables } from "../support/rows.ts";
 
+const SENDER = { address: "192.0.2.1", requestId: "a request" };
 let server: TestApp;
 let database: Database;
 let identities: Identities;
@@ -35,7 +36,7 @@ afterAll(async () => {
 });
 
 async function refusalOf(...credentials: Credential[]): Promise<AppError> {
-  const error = await identities.identify(credentials, "192.0.2.1").catch((reason: unknown) => reason);
+  const error = await identities.identify(credentials, SENDER).catch((reason: unknown) => reason);
   if (!(error instanceof AppError)) throw new Error("the credentials were accepted", { cause: error });
   return error;
 }
@@ -97,7 +98,7 @@ test("credentials of two identities name both in the log", async () => {
   const secret = await newToken(server.manage, { user: "alice", name: "second" });
   const error = await refusalOf(tokenOf(secret), password("alice", PASSWORD));
   expect(error.facts.log).toMatch(/^credentials of both token \d+ and user \d+$/);
-  expect(await identities.identify([], "192.0.2.1")).toEqual(ANONYMOUS);
+  expect(await identities.identify([], SENDER)).toEqual(ANONYMOUS);
 });
 
 /** Rows that are read arrive a little later, so that changes happen in between. */

@@ -28,14 +28,20 @@ const CHALLENGE = 'Basic realm="condarium", charset="UTF-8", Bearer realm="conda
 
 const OUT_OF_HANDLES = unavailable("The server has no free file handles. Retry in a few seconds.", 5);
 
-export type ProblemContext = { readonly request: Request; readonly events: Events; readonly route: string };
+export type ProblemContext = {
+  readonly request: Request;
+  readonly requestId: string;
+  readonly events: Events;
+  readonly route: string;
+};
 
 /** The response for a thrown error. Any error except an `AppError` is reported as a plain 500. */
 export function problemResponse(error: unknown, context: ProblemContext): Response {
   const known = error instanceof AppError ? error : isOutOfHandles(error) ? OUT_OF_HANDLES : undefined;
   const [status, title] = known ? STATUS[known.code] : ([500, "Internal error"] as const);
   // A fault of the server, such as a full disk: the response says little, the log gets the cause.
-  if (!known || (status >= 500 && known.facts.cause !== undefined)) context.events.internalError(error, context.route);
+  if (!known || (status >= 500 && known.facts.cause !== undefined))
+    context.events.internalError(error, context.route, context.requestId);
   const detail =
     known?.message ?? "The server failed. Its log has the details under the x-request-id of this response.";
   const body = { type: "about:blank", title, status, detail, ...known?.facts.members };
