@@ -177,8 +177,10 @@ async function receive<Read extends ReadFile>(
     if (early) return { kind: "skipped", file: early };
     const read = await submission.read(staged, { ref, account: accountOf(actor) });
     const reader = parts.database.read;
-    // The early look; the transaction checks both again.
-    const now = await parts.access.require(actor, "publish", targetOf(submission, read.file), reader);
+    // Before the transaction, which decides again.
+    const now = isNameDecisive(submission)
+      ? await parts.access.require(actor, "publish", targetOf(submission, read.file), reader)
+      : ref;
     const file = await existingInstead(reader, submission.ifExists, now.channel, candidateOf(read));
     if (file) return { kind: "skipped", file };
     if (now.channel) await parts.packages.checkFile(reader, now.channel, read.file);
@@ -190,6 +192,11 @@ async function receive<Read extends ReadFile>(
   } finally {
     await staged.discard();
   }
+}
+
+/** Whether the package name, known only now, can change the verdict, or the response is given without a transaction. */
+function isNameDecisive({ actor, dryRun, ifExists }: AnySubmission): boolean {
+  return dryRun || ifExists !== "refuse" || (tokenOf(actor)?.packages.length ?? 0) > 0;
 }
 
 type Ready = { readonly staged: StagedFile; readonly read: ReadFile };

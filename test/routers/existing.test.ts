@@ -263,3 +263,14 @@ describe("skip_existing", () => {
     expect([tables.dump(), await server.storedFiles()]).toEqual(before);
   });
 });
+
+test("a token bound to packages learns nothing of a file of another name that it uploads under an allowed one", async () => {
+  const other = conda(name, "other");
+  expect((await alice.put(`/alice/main/noarch/${other.fileName}`, other.bytes)).status).toBe(201);
+  const bound = { user: "alice", name, scopes: ["write:package"], packages: ["allowed-*"] } as const;
+  const token = server.withToken(await newToken(server.manage, bound));
+  const before = [tables.dump(), await server.storedFiles()];
+  const answer = await token.put("/api/packages/alice/conda/main/allowed-x-1-0.conda", other.bytes);
+  expect([answer.status, (await bytesOf(answer)).toString().includes(other.sha256)]).toEqual([403, false]);
+  expect([tables.dump(), await server.storedFiles()]).toEqual(before);
+});
