@@ -51,15 +51,6 @@ export class AppError extends Error {
   }
 }
 
-/** The rules that a refused package breaks. */
-export function rulesOf({ facts }: AppError): string[] {
-  const findings = facts.members?.findings;
-  if (!Array.isArray(findings)) return [];
-  return findings.flatMap((finding: unknown) =>
-    typeof finding === "object" && finding !== null && "rule" in finding ? [String(finding.rule)] : [],
-  );
-}
-
 export const malformed = (message: string, facts?: ErrorFacts): AppError => new AppError("malformed", message, facts);
 export const unauthenticated = (message: string, facts?: ErrorFacts): AppError =>
   new AppError("unauthenticated", message, facts);

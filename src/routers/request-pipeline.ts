@@ -1,7 +1,7 @@
 // The shared handling around every route: request context, identity, errors, headers and the log line.
 
 import type { AnyElysia } from "elysia";
-import { AppError, rulesOf } from "../errors.ts";
+import { AppError } from "../errors.ts";
 import type { Events } from "../events.ts";
 import { createRequestId } from "../modules/ids.ts";
 import type { Clock } from "../modules/clock.ts";
@@ -186,7 +186,7 @@ async function respond(parts: Responding, call: Call, { route, work }: Route): P
 function refusalOf(error: unknown, { headers }: Response): Refusal {
   const bytes = Number(headers.get("content-length"));
   if (!(error instanceof AppError)) return { why: "internal error", rules: [], bytes };
-  return { why: error.facts.log ?? error.message, rules: rulesOf(error), bytes };
+  return { why: error.facts.log ?? error.message, rules: error.facts.rules ?? [], bytes };
 }
 
 function cachedResponseOf(

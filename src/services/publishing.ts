@@ -130,7 +130,7 @@ function accountOf(actor: RequestActor): string {
   return userOf(actor)?.owner.name ?? "";
 }
 
-/** Refuses early, before any byte of the body is read. `receive()` checks again with the actual package. */
+/** Refuses early, before any byte of the body is read. The transaction decides again, with the actual package. */
 async function authorize(parts: PublishingParts, submission: AnySubmission): Promise<ChannelRef> {
   const ref = await parts.access.require(submission.actor, "publish", targetOf(submission));
   const problem = parts.types.named(ref.type).channelNameProblem(ref.name);

@@ -1,5 +1,6 @@
 // Uploads that the server refuses before their end, sent by curl: directly, and through nginx as the README sets it up.
 
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,26 +9,48 @@ import { output, run } from "./run.ts";
 import { startServer, type TestServer } from "./server.ts";
 
 /** How curl reaches the server. */
-export const ROUTES = ["directly", "through nginx", "through nginx with TLS"] as const;
-export type RouteName = (typeof ROUTES)[number];
-export const SIZES = [1_000_000, 8_000_000, 40_000_000] as const;
+const ROUTES = ["directly", "through nginx", "through nginx with TLS"] as const;
+type RouteName = (typeof ROUTES)[number];
+const SIZES = [1_000_000, 8_000_000, 40_000_000] as const;
 /** Most of the time is spent waiting. */
 const AT_ONCE = 10;
-export const STATUSES = [400, 401, 403, 404, 405, 409, 413, 415] as const;
+const STATUSES = [400, 401, 403, 404, 405, 409, 413, 415] as const;
 
-export type Refusals = {
+type Refusals = {
   /** The statuses that curl saw, each with its count. */
   send(route: RouteName, status: number, size: number, times: number): Promise<Readonly<Record<string, number>>>;
   stop(): Promise<void>;
 };
 
-export const nginx: string | null = Bun.which("nginx") ?? Bun.which("nginx", { PATH: "/usr/sbin:/usr/local/sbin" });
-export const hasNginx: boolean = nginx !== null && Bun.which("openssl") !== null && Bun.which("curl") !== null;
+const nginx: string | null = Bun.which("nginx") ?? Bun.which("nginx", { PATH: "/usr/sbin:/usr/local/sbin" });
+const hasNginx: boolean = nginx !== null && Bun.which("openssl") !== null && Bun.which("curl") !== null;
 
 /** What curl sends for a status, and where. */
 type Sent = { readonly path: string; readonly options: readonly string[]; readonly method?: string };
 
-export async function startRefusals(): Promise<Refusals> {
+/** Tests that every status arrives on every route, at every size. */
+export function describeRefusals({ times, limitMs }: { readonly times: number; readonly limitMs: number }): void {
+  describe.skipIf(!hasNginx)("the status of a refused upload", () => {
+    let refusals: Refusals;
+    beforeAll(async () => {
+      refusals = await startRefusals();
+    });
+    afterAll(() => refusals.stop());
+
+    for (const route of ROUTES) {
+      test.each(STATUSES)(
+        `%d reaches curl ${route} every time`,
+        async (status) => {
+          for (const size of SIZES)
+            expect([size, await refusals.send(route, status, size, times)]).toEqual([size, { [status]: times }]);
+        },
+        limitMs,
+      );
+    }
+  });
+}
+
+async function startRefusals(): Promise<Refusals> {
   const folder = await mkdtemp(join(tmpdir(), "condarium-refusals-"));
   // The workers of root's nginx are another user.
   await chmod(folder, 0o755);

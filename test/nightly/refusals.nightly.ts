@@ -1,26 +1,5 @@
 // The same as e2e/refusals.test.ts, ten times as often: a status that arrives most of the time is a race.
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describeRefusals } from "../e2e/refusals.ts";
 
-import { hasNginx, type Refusals, ROUTES, SIZES, startRefusals, STATUSES } from "../e2e/refusals.ts";
-
-const TIMES = 100;
-
-describe.skipIf(!hasNginx)("the status of a refused upload", () => {
-  let refusals: Refusals;
-  beforeAll(async () => {
-    refusals = await startRefusals();
-  });
-  afterAll(() => refusals.stop());
-
-  for (const route of ROUTES) {
-    test.each(STATUSES)(
-      `%d reaches curl ${route} every time`,
-      async (status) => {
-        for (const size of SIZES)
-          expect([size, await refusals.send(route, status, size, TIMES)]).toEqual([size, { [status]: TIMES }]);
-      },
-      600_000,
-    );
-  }
-});
+describeRefusals({ times: 100, limitMs: 600_000 });

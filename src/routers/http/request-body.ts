@@ -15,9 +15,9 @@ export type RequestBodies = {
   /** The body of a request, null without one. Leaving the iteration early keeps the rest for `refuse()`. */
   of(request: Request): AsyncIterable<Uint8Array> | null;
   /**
-   * The response to send for a refusal. If a part of the body is unread, the content is sent at once, the connection
-   * is closed after the rest of the body. Closed at once, the system would discard a response that the client has not
-   * read yet: curl would report a broken pipe, and a proxy 502.
+   * Returns the response to send for a refusal. If a part of the body is unread, the content is sent at once, and the
+   * connection is closed after the rest of the body has been dropped. If it were closed at once, the system would discard
+   * what the client has not read yet: curl would report a broken pipe, and a proxy 502.
    */
   refuse(request: Request, refusal: Response): Promise<Response>;
 };
