@@ -1,11 +1,12 @@
 // kill -9 at every step of the write path: acknowledged data exists completely, and nothing exists half.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { cp, mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { basic, derivedDataIsLetGo, startTestApp, PASSWORD, type Actor, type TestApp } from "./support/app.ts";
 import { bytesOf, jsonOf } from "./support/answers.ts";
+import { copyClosedFolder } from "./support/copy-folder.ts";
 import { spawnCrashing } from "./support/crashing.ts";
 import { buildPackage, type BuiltPackage } from "./support/package-builder.ts";
 import { problemsOf } from "./support/problems.ts";
@@ -145,7 +146,7 @@ async function loginIsNoted({ folder }: TestApp, user: Actor): Promise<void> {
 
 async function folderWithUser(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "condarium-crash-"));
-  await cp(template, folder, { recursive: true });
+  await copyClosedFolder(template, folder);
   return folder;
 }
 

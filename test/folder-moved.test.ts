@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { notReadyParts } from "./support/not-ready.ts";
 import { basic, PASSWORD, startTestApp } from "./support/app.ts";
+import { copyClosedFolder } from "./support/copy-folder.ts";
 import { listen, type Listening } from "./support/listening.ts";
 import { buildPackage, type BuiltPackage } from "./support/package-builder.ts";
 
@@ -32,7 +33,7 @@ beforeEach(async () => {
   round += 1;
   folder = join(root, `data-${round}`);
   away = join(root, `away-${round}`);
-  await cp(join(root, "template"), folder, { recursive: true });
+  await copyClosedFolder(join(root, "template"), folder);
   server = await listen({ folder });
   for (const path of [DOCUMENT, FILE]) expect(await statusOf(path)).toBe(200);
 });
@@ -164,7 +165,7 @@ test("a document is never built from another folder's packages, even before the 
 test("a data folder moved during a commit acknowledges nothing, and the client can retry", async () => {
   for (const point of ["p6.in_tx", "p7.committed"]) {
     const [here, there] = [join(root, `at-${point}`), join(root, `gone-${point}`)];
-    await cp(join(root, "template"), here, { recursive: true });
+    await copyClosedFolder(join(root, "template"), here);
     let armed = true;
     const failpoint = (name: string): void => {
       if (name !== point || !armed) return;

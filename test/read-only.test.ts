@@ -1,11 +1,12 @@
 // A disk that turns read-only, completely or in part, while the server runs.
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { cp, mkdir, mkdtemp, rm, stat } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { notReadyParts } from "./support/not-ready.ts";
 import { basic, PASSWORD, startTestApp } from "./support/app.ts";
+import { copyClosedFolder } from "./support/copy-folder.ts";
 import { leaveOut } from "./support/left-out.ts";
 import { listen, type Listening } from "./support/listening.ts";
 import { buildPackage } from "./support/package-builder.ts";
@@ -35,7 +36,7 @@ afterAll(() => rm(root, { recursive: true, force: true }));
 
 beforeEach(async () => {
   folder = join(root, `data-${(round += 1)}`);
-  await cp(join(root, "template"), folder, { recursive: true });
+  await copyClosedFolder(join(root, "template"), folder);
   for (const name of ["files", "shards", "derived"]) await mkdir(join(folder, name), { recursive: true });
   server = await listen({ folder });
   expect(await statusOf(DOCUMENT)).toBe(200);

@@ -2,10 +2,11 @@
 
 import { Database as Connection } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmod, cp, mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startTestApp } from "./support/app.ts";
+import { copyClosedFolder } from "./support/copy-folder.ts";
 import { leaveOut } from "./support/left-out.ts";
 import { condarium, serve, type ServerProcess } from "./support/server-process.ts";
 
@@ -38,7 +39,7 @@ async function start(folder: string, ...args: string[]): Promise<ServerProcess> 
 /** A used folder, with a file that a start sweeps. */
 async function usedFolder(name: string): Promise<string> {
   const folder = join(root, name);
-  await cp(join(root, "template"), folder, { recursive: true });
+  await copyClosedFolder(join(root, "template"), folder);
   await Bun.write(join(folder, "tmp", "left"), "of an upload");
   await Bun.write(join(folder, "derived", "99", "noarch", "left"), "of a channel");
   return folder;

@@ -6,7 +6,6 @@ import { readFileSync } from "node:fs";
 import {
   appendFile,
   chmod,
-  cp,
   mkdir,
   mkdtemp,
   readdir,
@@ -22,6 +21,7 @@ import { join } from "node:path";
 import { notReadyParts } from "./support/not-ready.ts";
 import { jsonOf } from "./support/answers.ts";
 import { basic, PASSWORD, startTestApp, type TestApp } from "./support/app.ts";
+import { copyClosedFolder } from "./support/copy-folder.ts";
 import { leaveOut } from "./support/left-out.ts";
 import { listen, type Listening } from "./support/listening.ts";
 import { newToken } from "./support/manage.ts";
@@ -63,7 +63,7 @@ beforeAll(async () => {
 /** A data folder with the user alice and one package, whose server has ended. */
 async function usedFolder(): Promise<string> {
   const folder = await newFolder();
-  await cp(template, folder, { recursive: true });
+  await copyClosedFolder(template, folder);
   return folder;
 }
 

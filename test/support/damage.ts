@@ -1,9 +1,10 @@
 // Damages one file or folder of a data folder in one way, runs a command on it, and judges how the command ended.
 
-import { chmod, chown, cp, lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, chown, lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { derivedDataIsLetGo, startTestApp } from "./app.ts";
+import { copyClosedFolder } from "./copy-folder.ts";
 import { buildPackage } from "./package-builder.ts";
 import { canMountHere, runs } from "./system.ts";
 
@@ -89,7 +90,7 @@ export async function damageRoom(): Promise<DamageRoom> {
   let round = 0;
   const judgeOne = async (spoiled: Case, command: readonly string[]): Promise<string | undefined> => {
     const folder = join(root, `data-${(round += 1)}`);
-    await cp(template, folder, { recursive: true });
+    await copyClosedFolder(template, folder);
     const path = join(folder, spoiled.entry);
     await DAMAGES[spoiled.damage]?.apply(path, FOLDERS.includes(spoiled.entry));
     const before = await pictureOf(folder);
@@ -107,7 +108,7 @@ export async function damageRoom(): Promise<DamageRoom> {
       const left = [...cases];
       const lane = async (): Promise<void> => {
         for (let spoiled = left.pop(); spoiled; spoiled = left.pop()) {
-          const fault = await judgeOne(spoiled, command);
+          const fault = await judgeOne(spoiled, command).catch((error: unknown) => `failed: ${Bun.inspect(error)}`);
           if (fault !== undefined) wrong.push(`${command.join(" ")} with ${spoiled.entry} ${spoiled.damage}: ${fault}`);
         }
       };

@@ -2,12 +2,13 @@
 
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect } from "bun:test";
-import { cpSync, readdirSync, rmSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { derivedDataIsLetGo, startTestApp, type Actor, type TestApp } from "./app.ts";
 import { bytesOf } from "./answers.ts";
+import { copyClosedFolder } from "./copy-folder.ts";
 import { documentPaths, shardHashes, shardIndexOf } from "./documents.ts";
 import { buildPackage } from "./package-builder.ts";
 import { setState } from "./state.ts";
@@ -37,7 +38,7 @@ export async function filledFolder(): Promise<FilledFolder> {
     sound,
     copy: async () => {
       const folder = await mkdtemp(join(tmpdir(), "condarium-copy-"));
-      cpSync(original, folder, { recursive: true });
+      await copyClosedFolder(original, folder);
       return folder;
     },
     remove: () => rm(original, { recursive: true, force: true }),

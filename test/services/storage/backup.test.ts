@@ -2,7 +2,7 @@
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { Database as Connection } from "bun:sqlite";
-import { cp, lstat, mkdir, mkdtemp, readdir, rm, truncate } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, readdir, rm, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
@@ -10,6 +10,7 @@ import { run } from "../../../src/cli/index.ts";
 import { sha256Hex } from "../../../src/modules/hash.ts";
 import { jsonOf } from "../../support/answers.ts";
 import { startTestApp, type Actor, type TestApp } from "../../support/app.ts";
+import { copyClosedFolder } from "../../support/copy-folder.ts";
 import { spawnCrashing } from "../../support/crashing.ts";
 import { leaveOut } from "../../support/left-out.ts";
 import { listen } from "../../support/listening.ts";
@@ -209,10 +210,7 @@ describe("a backup of a server at rest", () => {
   });
   afterAll(() => rm(template, { recursive: true, force: true }));
   beforeEach(async () => {
-    // The server has written everything into the database, and its last reader can remove its log during the copy.
-    const filter = (path: string): boolean => !/\.db-(?:wal|shm)$/.test(path);
-    for (const name of ["data", "backup"])
-      await cp(join(template, name), join(room, name), { recursive: true, filter });
+    for (const name of ["data", "backup"]) await copyClosedFolder(join(template, name), join(room, name));
     [data, target] = [join(room, "data"), join(room, "backup")];
   });
 

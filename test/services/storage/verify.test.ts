@@ -2,13 +2,14 @@
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
-import { cp, lstat, mkdir, mkdtemp, open, readdir, rename, rm, symlink, truncate, utimes } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, open, readdir, rename, rm, symlink, truncate, utimes } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../../../src/cli/index.ts";
 import { INVARIANTS } from "../../../src/services/storage/invariants.ts";
 import type { Problem } from "../../../src/services/storage/verify.ts";
 import { startTestApp } from "../../support/app.ts";
+import { copyClosedFolder } from "../../support/copy-folder.ts";
 import { buildPackage } from "../../support/package-builder.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -32,7 +33,7 @@ afterAll(() => rm(template, { recursive: true, force: true }));
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "condarium-verify-"));
-  await cp(template, folder, { recursive: true, preserveTimestamps: true });
+  await copyClosedFolder(template, folder);
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
