@@ -25,20 +25,6 @@ export async function findOwner(reader: Reader, name: string): Promise<OwnerRow 
   return rows[0];
 }
 
-const ownerById = prepared((reader) =>
-  reader
-    .select()
-    .from(owner)
-    .where(eq(owner.id, param("id")))
-    .limit(1)
-    .prepare(),
-);
-
-/** The owner that another row refers to. */
-export async function ownerWithId(reader: Reader, id: number): Promise<OwnerRow> {
-  return requireRow(await ownerById(reader).execute({ id }));
-}
-
 export async function insertOwner(
   tx: Transaction,
   values: Pick<OwnerRow, "kind" | "name" | "visibility" | "created">,

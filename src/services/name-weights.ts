@@ -14,6 +14,8 @@ type LastChange = { readonly revision: number; readonly identity: string };
 export type NameWeights = {
   /** Bytes of all files of a name; constant cost, unless another process changed the files. */
   of(tx: Transaction, key: NameKey): Promise<number>;
+  /** The same, for a check before a transaction; the cache is not changed. */
+  peek(reader: Reader, key: NameKey): Promise<number>;
   /** The same, from the cache only; undefined when it is not cached or out of date. */
   known(reader: Reader, key: NameKey): Promise<number | undefined>;
   /** Caches the bytes; `change` and `bytes` must be of the same transaction. */
@@ -26,25 +28,31 @@ export function createNameWeights(): NameWeights {
   const cache = createLru<string, LastChange & { readonly bytes: number }>({ maxEntries: MAX_NAMES });
 
   const keep: NameWeights["keep"] = (key, change, bytes) => cache.set(keyOf(key), { ...change, bytes });
-  const known: NameWeights["known"] = async (reader, key) => {
+  const cached = (key: NameKey, change: LastChange | undefined): number | undefined => {
     const entry = cache.get(keyOf(key));
-    if (entry === undefined) return undefined;
-    const change = await lastChange(reader, key);
-    return change?.revision === entry.revision && change.identity === entry.identity ? entry.bytes : undefined;
+    return entry && change?.revision === entry.revision && change.identity === entry.identity ? entry.bytes : undefined;
   };
 
   return {
     keep,
-    known,
+    known: async (reader, key) =>
+      cache.get(keyOf(key)) === undefined ? undefined : cached(key, await lastChange(reader, key)),
+    peek: async (reader, key) => {
+      const change = await lastChange(reader, key);
+      return cached(key, change) ?? (await sumOf(reader, key, change));
+    },
     of: async (tx, key) => {
-      const bytes = await known(tx, key);
-      if (bytes !== undefined) return bytes;
       const change = await lastChange(tx, key);
-      const sum = await weightOfName(tx, key);
-      if (change) keep(key, change, sum);
-      return sum;
+      const bytes = cached(key, change) ?? (await sumOf(tx, key, change));
+      if (change) keep(key, change, bytes);
+      return bytes;
     },
   };
+}
+
+/** A name that no change has touched has no files. */
+async function sumOf(reader: Reader, key: NameKey, change: LastChange | undefined): Promise<number> {
+  return change === undefined ? 0 : await weightOfName(reader, key);
 }
 
 async function lastChange(reader: Reader, key: NameKey): Promise<LastChange | undefined> {

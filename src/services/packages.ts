@@ -6,7 +6,7 @@ import type { Reader, Transaction } from "../models/database.ts";
 import { recordFileDeletion, recordFileName } from "../models/file-name-history.ts";
 import { touchIndexPart } from "../models/index-part.ts";
 import { filesOfName } from "../models/name-files.ts";
-import { ownerWithId } from "../models/owner.ts";
+import type { OwnerRow } from "../models/owner.ts";
 import { ensureBlob, noteUnreferenced } from "../models/package-blob.ts";
 import {
   deleteFile,
@@ -46,7 +46,9 @@ export type NewFile = {
   readonly blob: { readonly sha256: string; readonly md5: string; readonly size: number };
 };
 
-export type FileRef = { readonly channel: ChannelRow; readonly section: string; readonly fileName: string };
+/** A channel that has a row, and its owner as the transaction of the change reads it. */
+export type StoredChannel = { readonly owner: OwnerRow; readonly channel: ChannelRow };
+export type FileRef = StoredChannel & { readonly section: string; readonly fileName: string };
 export type Change = { readonly revision: number; readonly at: number };
 
 export type Packages = {
@@ -56,13 +58,13 @@ export type Packages = {
    */
   checkFile(reader: Reader, channel: ChannelRow, file: NewFile): Promise<void>;
   /** Creates the package and version if missing. Errors: those of `checkFile()`. */
-  addFile(tx: Transaction, channel: ChannelRow, file: NewFile, actor: Actor): Promise<Change>;
+  addFile(tx: Transaction, to: StoredChannel, file: NewFile, actor: Actor): Promise<Change>;
   /** Errors: `not-found`. */
   removeFile(tx: Transaction, fileRef: FileRef, actor: Actor): Promise<Change>;
   /** Removes all files of a name in a section as one change. Errors: `not-found`, `invalid` for too many files. */
   removeName(
     tx: Transaction,
-    name: { readonly channel: ChannelRow; readonly section: string; readonly packageName: string },
+    name: StoredChannel & { readonly section: string; readonly packageName: string },
     actor: Actor,
   ): Promise<Change>;
   /** Yanks, quarantines or restores a file; `reason` is audited. Errors: `not-found`, `conflict` for the same state. */
@@ -82,18 +84,15 @@ export function createPackages(parts: PackagesParts): Packages {
     checkFile: async (reader, channel, file) => {
       await refuseDuplicate(reader, channel, file);
       const nameKey = nameKeyOf(channel, file);
-      refuseOverweight(
-        file,
-        (await weights.known(reader, nameKey)) ?? (await weightOfName(reader, nameKey)),
-        NAME_BYTES,
-      );
+      refuseOverweight(file, await weights.peek(reader, nameKey), NAME_BYTES);
     },
-    addFile: async (tx, channel, file, actor) => {
+    addFile: async (tx, to, file, actor) => {
+      const { channel } = to;
       await refuseDuplicate(tx, channel, file);
       refuseOverweight(file, await weights.of(tx, nameKeyOf(channel, file)), NAME_BYTES);
       const at = parts.clock.now();
-      const owner = await ensurePackage(tx, { channelId: channel.id, name: file.packageName, created: at });
-      const version = await ensurePackageVersion(tx, { packageId: owner.id, version: file.version, created: at });
+      const pkg = await ensurePackage(tx, { channelId: channel.id, name: file.packageName, created: at });
+      const version = await ensurePackageVersion(tx, { packageId: pkg.id, version: file.version, created: at });
       await insert(tx, { channel, versionId: version.id, file, at }, actor);
       const { packageName, section, fileName } = file;
       const detail = { sha256: file.blob.sha256, size: file.blob.size };
@@ -104,22 +103,22 @@ export function createPackages(parts: PackagesParts): Packages {
         files: [{ fileName, detail }],
         grown: weightOf(file),
       };
-      return await recordChange(tx, channel, change, actor, at);
+      return await recordChange(tx, to, change, actor, at);
     },
     removeFile: async (tx, fileRef, actor) => {
       const file = await requireFile(tx, fileRef);
       const { packageName } = file;
-      const { channel, section } = fileRef;
+      const { owner, channel, section } = fileRef;
       const grown = -(await weightOfFile(tx, file.id));
-      return await remove(tx, { channel, section, packageName, grown }, [file], actor);
+      return await remove(tx, { owner, channel, section, packageName, grown }, [file], actor);
     },
-    removeName: async (tx, { channel, section, packageName }, actor) => {
+    removeName: async (tx, { owner, channel, section, packageName }, actor) => {
       const nameKey = nameKeyOf(channel, { section, packageName });
       const files = await filesOfName(tx, nameKey, MAX_FILES + 1);
       if (files.length === 0) throw notFound(`There is no ${section} in this channel.`);
       if (files.length > MAX_FILES) throw tooMany(section);
       const grown = -(await weightOfName(tx, nameKey));
-      return await remove(tx, { channel, section, packageName, grown }, files, actor);
+      return await remove(tx, { owner, channel, section, packageName, grown }, files, actor);
     },
     setState: async (tx, fileRef, state, actor, reason) => {
       const file = await requireFile(tx, fileRef);
@@ -129,7 +128,7 @@ export function createPackages(parts: PackagesParts): Packages {
       const action = actionTo(state, file.state);
       const files = [{ fileName, detail: { reason } }];
       const change = { action, section, packageName: file.packageName, files, grown: 0 };
-      return await recordChange(tx, fileRef.channel, change, actor, parts.clock.now());
+      return await recordChange(tx, fileRef, change, actor, parts.clock.now());
     },
   };
 }
@@ -147,7 +146,7 @@ type ChangedName = {
 function createRecorder(weights: NameWeights) {
   return async (
     tx: Transaction,
-    channel: ChannelRow,
+    { owner, channel }: StoredChannel,
     change: ChangedName,
     actor: Actor,
     at: number,
@@ -163,7 +162,6 @@ function createRecorder(weights: NameWeights) {
     });
     await touchIndexPart(tx, { ...nameKey, revision });
     if (bytes !== undefined) weights.keep(nameKey, { revision, identity }, bytes + change.grown);
-    const owner = await ownerWithId(tx, channel.ownerId);
     for (const { fileName, detail } of change.files) {
       const subject = `${change.section}/${fileName}`;
       await recordAudit(tx, actor, {
@@ -212,14 +210,14 @@ type Recorder = ReturnType<typeof createRecorder>;
 function createRemover({ clock }: PackagesParts, recordChange: Recorder) {
   return async (
     tx: Transaction,
-    change: Omit<ChangedName, "action" | "files"> & { readonly channel: ChannelRow },
+    change: Omit<ChangedName, "action" | "files"> & StoredChannel,
     files: readonly PackageFileWithBlob[],
     actor: Actor,
   ): Promise<Change> => {
     const at = clock.now();
     for (const file of files) await deleteOne(tx, file, at);
     const deleted = files.map(({ fileName, blob }) => ({ fileName, detail: { sha256: blob.sha256 } }));
-    return await recordChange(tx, change.channel, { ...change, action: "delete", files: deleted }, actor, at);
+    return await recordChange(tx, change, { ...change, action: "delete", files: deleted }, actor, at);
   };
 }
 

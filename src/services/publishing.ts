@@ -266,7 +266,7 @@ async function commit(
   const file = await existingInstead(tx, submission.ifExists, ref.channel, candidateOf(read));
   if (file) return { kind: "skipped", file };
   const channel: ChannelRow = await parts.channels.ensure(tx, ref, actor);
-  const change = await parts.packages.addFile(tx, channel, read.file, actor);
+  const change = await parts.packages.addFile(tx, { owner: ref.owner, channel }, read.file, actor);
   await restoreMissing(parts.blobs, staged, read.fileList);
   return { kind: "new", ...change, channelCreated: isNewChannel(ref) };
 }

@@ -33,10 +33,10 @@ export function createRemoving({ database, access, packages, events }: RemovingP
     const target = { kind: "channel", ...name, packageName } as const;
     await access.require(actor, "delete", target);
     const change = async (tx: Transaction): Promise<void> => {
-      const { channel } = await access.require(actor, "delete", target, tx);
+      const { owner, channel } = await access.require(actor, "delete", target, tx);
       if (!channel) throw notFound(`There is no ${subject} in this channel.`);
-      if (fileName === undefined) await packages.removeName(tx, { channel, section, packageName }, actor);
-      else await packages.removeFile(tx, { channel, section, fileName }, actor);
+      if (fileName === undefined) await packages.removeName(tx, { owner, channel, section, packageName }, actor);
+      else await packages.removeFile(tx, { owner, channel, section, fileName }, actor);
     };
     await database.transact(change, { evenIfFull: true });
     const requestId = actor.kind === "request" ? actor.requestId : undefined;

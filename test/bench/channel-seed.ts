@@ -86,7 +86,8 @@ async function createAdder(database: Database): Promise<(files: readonly NewFile
     await database.transact(async (tx) => {
       const place = await findChannelRef(tx, "admin", "main");
       if (!place?.channel) throw new Error("the channel has gone");
-      for (const file of files) await packages.addFile(tx, place.channel, file, COMMAND_LINE);
+      const { owner, channel } = place;
+      for (const file of files) await packages.addFile(tx, { owner, channel }, file, COMMAND_LINE);
     });
 }
 

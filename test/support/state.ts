@@ -19,9 +19,9 @@ export async function setState(server: TestApp, path: string, state: FileState):
     await database.transact(async (tx) => {
       const ownerRow = await findOwner(tx, owner);
       const row = ownerRow && (await findChannel(tx, ownerRow.id, DEFAULT_TYPE, channel));
-      if (!row) throw new Error(`there is no channel ${owner}/${channel}`);
+      if (!ownerRow || !row) throw new Error(`there is no channel ${owner}/${channel}`);
       const packages = createPackages({ clock: systemClock });
-      await packages.setState(tx, { channel: row, section, fileName }, state, COMMAND_LINE, "a test");
+      await packages.setState(tx, { owner: ownerRow, channel: row, section, fileName }, state, COMMAND_LINE, "a test");
     });
   } finally {
     database.close();

@@ -48,7 +48,8 @@ export async function seedWorstChannel(dataDir: string, worst: WorstChannel): Pr
       await database.transact(async (tx) => {
         const ref = await findChannelRef(tx, "busy", "main");
         if (!ref?.channel) throw new Error("the channel has gone");
-        for (const file of unit) await packages.addFile(tx, ref.channel, file, COMMAND_LINE);
+        const { owner, channel } = ref;
+        for (const file of unit) await packages.addFile(tx, { owner, channel }, file, COMMAND_LINE);
       });
     }
   } finally {

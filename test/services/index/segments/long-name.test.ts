@@ -51,15 +51,15 @@ async function change(
   await database.transact(async (tx) => {
     const found = await findChannelRef(tx, "busy", "main");
     const { channel } = found ?? {};
-    if (!channel) throw new Error("the channel has gone");
-    await work(tx, (fileName) => ({ channel, section: "noarch", fileName }));
+    if (!found || !channel) throw new Error("the channel has gone");
+    await work(tx, (fileName) => ({ owner: found.owner, channel, section: "noarch", fileName }));
   });
 }
 
 const add =
   (worst: WorstChannel, name: string, file: number): Parameters<typeof change>[0] =>
   (tx, place) =>
-    packages.addFile(tx, place("").channel, worstFile(worst, name, file), COMMAND_LINE);
+    packages.addFile(tx, place(""), worstFile(worst, name, file), COMMAND_LINE);
 const remove =
   (fileName: string): Parameters<typeof change>[0] =>
   (tx, place) =>
@@ -127,7 +127,7 @@ const HISTORY: readonly (readonly [string, Parameters<typeof change>[0]])[] = [
     "a long name come back",
     async (tx, place) => {
       for (let file = 0; file < WORST.files; file += 1)
-        await packages.addFile(tx, place("").channel, worstFile(WORST, "n1b", file), COMMAND_LINE);
+        await packages.addFile(tx, place(""), worstFile(WORST, "n1b", file), COMMAND_LINE);
     },
   ],
 ];
