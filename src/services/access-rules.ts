@@ -5,7 +5,7 @@ import { rolesOf, type Role } from "../models/grant.ts";
 import { findOwner, type OwnerRow, type Visibility } from "../models/owner.ts";
 import { findUser, type UserWithOwner } from "../models/user.ts";
 import { matchesPattern } from "../modules/pattern.ts";
-import { isForMetricsOnly, type Actor, type Identity, type Scope } from "./actor.ts";
+import { isForMetricsOnly, tokenOf, type Actor, type Identity, type Scope } from "./actor.ts";
 import {
   channelLabel,
   effectiveVisibility,
@@ -190,6 +190,11 @@ function scopeRefusal(identity: SignedIn, action: Action): string | undefined {
   const { name, scopes } = identity.token;
   const missing = NEEDS[action].scopes.find((scope) => !scopes.includes(scope) && !scopes.includes("all"));
   return missing && `The token "${name}" lacks the scope ${missing}.`;
+}
+
+/** Whether the package name can change the verdict of `packageRefusal()`. */
+export function isBoundToPackages(actor: Actor): boolean {
+  return (tokenOf(actor)?.packages.length ?? 0) > 0;
 }
 
 /** An unknown package name is not refused yet. A token for some packages cannot create or manage a channel. */

@@ -16,6 +16,9 @@ export type ChannelRef = {
   readonly name: string;
 };
 
+/** A channel that has a row, and its owner. */
+export type StoredChannel = { readonly owner: OwnerRow; readonly channel: ChannelRow };
+
 /** An owner alone (everything it has), or one of its channels. */
 export type ChannelName = {
   /** The package type; default: `DEFAULT_TYPE`. */

@@ -6,7 +6,6 @@ import type { Reader, Transaction } from "../models/database.ts";
 import { recordFileDeletion, recordFileName } from "../models/file-name-history.ts";
 import { touchIndexPart } from "../models/index-part.ts";
 import { filesOfName } from "../models/name-files.ts";
-import type { OwnerRow } from "../models/owner.ts";
 import { ensureBlob, noteUnreferenced } from "../models/package-blob.ts";
 import {
   deleteFile,
@@ -15,7 +14,6 @@ import {
   setFileState,
   UNWEIGHED_BYTES,
   weightOfFile,
-  weightOfName,
   type FileState,
   type PackageFileWithBlob,
 } from "../models/package-file.ts";
@@ -27,6 +25,7 @@ import { randomHex } from "../modules/ids.ts";
 import { NAME_BYTES } from "../modules/stored-budget.ts";
 import { tokenOf, userOf, type Actor } from "./actor.ts";
 import { recordAudit, type AuditAction } from "./audit.ts";
+import type { StoredChannel } from "./channel-ref.ts";
 import { duplicateError, findExisting } from "./existing-file.ts";
 import { createNameWeights, type NameKey, type NameWeights } from "./name-weights.ts";
 
@@ -46,8 +45,6 @@ export type NewFile = {
   readonly blob: { readonly sha256: string; readonly md5: string; readonly size: number };
 };
 
-/** A channel that has a row, and its owner as the transaction of the change reads it. */
-export type StoredChannel = { readonly owner: OwnerRow; readonly channel: ChannelRow };
 export type FileRef = StoredChannel & { readonly section: string; readonly fileName: string };
 export type Change = { readonly revision: number; readonly at: number };
 
@@ -89,7 +86,8 @@ export function createPackages(parts: PackagesParts): Packages {
     addFile: async (tx, to, file, actor) => {
       const { channel } = to;
       await refuseDuplicate(tx, channel, file);
-      refuseOverweight(file, await weights.of(tx, nameKeyOf(channel, file)), NAME_BYTES);
+      const before = await weights.of(tx, nameKeyOf(channel, file));
+      refuseOverweight(file, before, NAME_BYTES);
       const at = parts.clock.now();
       const pkg = await ensurePackage(tx, { channelId: channel.id, name: file.packageName, created: at });
       const version = await ensurePackageVersion(tx, { packageId: pkg.id, version: file.version, created: at });
@@ -101,7 +99,7 @@ export function createPackages(parts: PackagesParts): Packages {
         section,
         packageName,
         files: [{ fileName, detail }],
-        grown: weightOf(file),
+        bytes: before + weightOf(file),
       };
       return await recordChange(tx, to, change, actor, at);
     },
@@ -109,25 +107,26 @@ export function createPackages(parts: PackagesParts): Packages {
       const file = await requireFile(tx, fileRef);
       const { packageName } = file;
       const { owner, channel, section } = fileRef;
-      const grown = -(await weightOfFile(tx, file.id));
-      return await remove(tx, { owner, channel, section, packageName, grown }, [file], actor);
+      const before = await weights.known(tx, nameKeyOf(channel, file));
+      const bytes = before === undefined ? undefined : before - (await weightOfFile(tx, file.id));
+      return await remove(tx, { owner, channel, section, packageName, bytes }, [file], actor);
     },
     removeName: async (tx, { owner, channel, section, packageName }, actor) => {
       const nameKey = nameKeyOf(channel, { section, packageName });
       const files = await filesOfName(tx, nameKey, MAX_FILES + 1);
       if (files.length === 0) throw notFound(`There is no ${section} in this channel.`);
       if (files.length > MAX_FILES) throw tooMany(section);
-      const grown = -(await weightOfName(tx, nameKey));
-      return await remove(tx, { owner, channel, section, packageName, grown }, files, actor);
+      return await remove(tx, { owner, channel, section, packageName, bytes: 0 }, files, actor);
     },
     setState: async (tx, fileRef, state, actor, reason) => {
       const file = await requireFile(tx, fileRef);
       if (file.state === state) throw conflict(`${fileRef.fileName} is already ${state}.`);
       await setFileState(tx, file.id, state);
-      const { section, fileName } = fileRef;
+      const { channel, section, fileName } = fileRef;
       const action = actionTo(state, file.state);
       const files = [{ fileName, detail: { reason } }];
-      const change = { action, section, packageName: file.packageName, files, grown: 0 };
+      const bytes = await weights.known(tx, nameKeyOf(channel, file));
+      const change = { action, section, packageName: file.packageName, files, bytes };
       return await recordChange(tx, fileRef, change, actor, parts.clock.now());
     },
   };
@@ -139,8 +138,8 @@ type ChangedName = {
   readonly section: string;
   readonly packageName: string;
   readonly files: readonly { readonly fileName: string; readonly detail: Readonly<Record<string, unknown>> }[];
-  /** Bytes by which the document of the name grows; negative when it shrinks. */
-  readonly grown: number;
+  /** Bytes of all files of the name after the change; undefined when they are not known. */
+  readonly bytes: number | undefined;
 };
 
 function createRecorder(weights: NameWeights) {
@@ -153,7 +152,6 @@ function createRecorder(weights: NameWeights) {
   ): Promise<Change> => {
     const nameKey = nameKeyOf(channel, change);
     const identity = randomHex(16);
-    const bytes = await weights.known(tx, nameKey);
     const revision = await bumpRevision(tx, {
       channelId: channel.id,
       identity,
@@ -161,7 +159,7 @@ function createRecorder(weights: NameWeights) {
       actorId: userOf(actor)?.id ?? null,
     });
     await touchIndexPart(tx, { ...nameKey, revision });
-    if (bytes !== undefined) weights.keep(nameKey, { revision, identity }, bytes + change.grown);
+    if (change.bytes !== undefined) weights.keep(nameKey, { revision, identity }, change.bytes);
     for (const { fileName, detail } of change.files) {
       const subject = `${change.section}/${fileName}`;
       await recordAudit(tx, actor, {

@@ -7,6 +7,7 @@ import type { Database, Transaction } from "../models/database.ts";
 import { knownBlobs } from "../models/package-blob.ts";
 import type { BlobStore } from "../modules/storage/blob-store.ts";
 import { blobKey, fileListKey } from "../modules/storage/keys.ts";
+import { isBoundToPackages } from "./access-rules.ts";
 import type { Access } from "./access.ts";
 import { tokenOf, userOf, type RequestActor } from "./actor.ts";
 import type { Admission, Upload, Uploader } from "./admission.ts";
@@ -177,7 +178,7 @@ async function receive<Read extends ReadFile>(
     if (early) return { kind: "skipped", file: early };
     const read = await submission.read(staged, { ref, account: accountOf(actor) });
     const reader = parts.database.read;
-    // Before the transaction, which decides again.
+    // These checks refuse before the bytes are promoted; the transaction repeats them.
     const now = isNameDecisive(submission)
       ? await parts.access.require(actor, "publish", targetOf(submission, read.file), reader)
       : ref;
@@ -196,7 +197,7 @@ async function receive<Read extends ReadFile>(
 
 /** Whether the package name, known only now, can change the verdict, or the response is given without a transaction. */
 function isNameDecisive({ actor, dryRun, ifExists }: AnySubmission): boolean {
-  return dryRun || ifExists !== "refuse" || (tokenOf(actor)?.packages.length ?? 0) > 0;
+  return dryRun || ifExists !== "refuse" || isBoundToPackages(actor);
 }
 
 type Ready = { readonly staged: StagedFile; readonly read: ReadFile };

@@ -3,8 +3,8 @@
 import { cp } from "node:fs/promises";
 
 /**
- * Copies everything except the log of a database: a closed server has written it into the database, and SQLite removes
- * it during the copy when the garbage collector frees the last reader.
+ * Copies everything except the logs of the databases. A closed server has written each log into its database, and SQLite
+ * deletes the log when the garbage collector frees the last connection, which can happen during the copy.
  */
 export async function copyClosedFolder(from: string, to: string): Promise<void> {
   const filter = (path: string): boolean => !/\.db-(?:wal|shm)$/.test(path);
