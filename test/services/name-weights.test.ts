@@ -3,10 +3,16 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decode } from "@msgpack/msgpack";
+import { openDatabase } from "../../src/models/database.ts";
+import { systemClock } from "../../src/modules/clock.ts";
+import { COMMAND_LINE } from "../../src/services/actor.ts";
+import { findChannelRef } from "../../src/services/channel-ref.ts";
+import { createPackages } from "../../src/services/packages.ts";
 import { bytesOf, jsonOf } from "../support/answers.ts";
 import { startTestApp, type Actor, type TestApp } from "../support/app.ts";
 import type { ShardIndex } from "../support/documents.ts";
 import { buildPackage, type BuiltPackage } from "../support/package-builder.ts";
+import { worstFile } from "../support/worst-channels.ts";
 
 const LIMIT = 32 * 1024 ** 2;
 
@@ -76,4 +82,26 @@ describe("the shard of one name", () => {
     expect((await put(heavy("full", 301))).status).toBe(201);
     expect((await put(heavy("full", 302))).status).toBe(422);
   }, 60_000);
+
+  test("counts a yanked file, so that a restored file never exceeds the limit", async () => {
+    expect((await put(heavy("other", 1, 1))).status).toBe(201);
+    const database = openDatabase({ path: join(folder, "condarium.db"), clock: systemClock, create: false });
+    const packages = createPackages({ clock: systemClock });
+    const change = (work: (...args: Parameters<typeof packages.addFile>) => Promise<unknown>, version: number) =>
+      database.transact(async (tx) => {
+        const { owner, channel } = (await findChannelRef(tx, "alice", "main")) ?? {};
+        if (!owner || !channel) throw new Error("there is no channel alice/main");
+        const file = worstFile({ names: 1, files: 1, record: 100, runExports: 0 }, "held", version);
+        await work(tx, { owner, channel }, { ...file, weight: LIMIT * 0.75 }, COMMAND_LINE);
+      });
+    await change(packages.addFile, 1);
+    await change(
+      (tx, to, { section, fileName }, actor) =>
+        packages.setState(tx, { ...to, section, fileName }, "yanked", actor, "a test"),
+      1,
+    );
+    const refusal: unknown = await change(packages.addFile, 2).catch((error: unknown) => error);
+    expect(String(refusal)).toContain("The records of held in noarch");
+    database.close();
+  });
 });
