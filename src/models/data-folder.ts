@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { join, resolve } from "node:path";
 import { usage } from "../errors.ts";
+import { hasCode } from "../modules/storage/disk-errors.ts";
 import { FOLDERS } from "../modules/storage/keys.ts";
 
 export type DataFolder = {
@@ -115,14 +116,15 @@ function requireAccess(path: string, info: Stats | undefined, remedy: string): v
   try {
     accessSync(path, info?.isDirectory() === true ? R_OK | W_OK | X_OK : R_OK | W_OK);
   } catch (error) {
+    // SQLite deletes a log when the last process closes its database: a missing file needs no access.
+    if (hasCode(error, "ENOENT")) return;
     throw usage(`${path} cannot be used: ${whyNot(error, info)}${remedy}`);
   }
 }
 
 function whyNot(error: unknown, info: Stats | undefined): string {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (code === "EROFS") return "its file system is read-only. Make it writable.";
-  if (code !== "EACCES" || !info) return `${reason(error)}.`;
+  if (hasCode(error, "EROFS")) return "its file system is read-only. Make it writable.";
+  if (!hasCode(error, "EACCES") || !info) return `${reason(error)}.`;
   const mode = (info.mode & 0o777).toString(8).padStart(4, "0");
   const current = process.getuid?.() ?? "?";
   const fix = info.uid === current ? "Give this user read and write permission." : "Run condarium as that user.";

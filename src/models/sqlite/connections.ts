@@ -1,9 +1,10 @@
 // Connections to the main database: how they are opened and configured, and SQLite's checks of the file.
 
 import { Database as Connection } from "bun:sqlite";
-import { closeSync, openSync, readSync, statSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { unavailable } from "../../errors.ts";
 import type { Clock } from "../../modules/clock.ts";
+import { hasCode } from "../../modules/storage/disk-errors.ts";
 import type { Reserve } from "../reserve.ts";
 import { isDatabaseBusy, isDatabaseFull, toOpenError } from "./errors.ts";
 import { migrate, schemaNumber } from "./migrations.ts";
@@ -54,14 +55,23 @@ function requireLog(path: string): void {
 }
 
 function magicOf(path: string): number | undefined {
-  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) < 4) return undefined;
-  const file = openSync(path, "r");
+  const file = openIfPresent(path);
+  if (file === undefined) return undefined;
   try {
     const bytes = Buffer.alloc(4);
-    readSync(file, bytes);
-    return bytes.readUInt32BE();
+    return readSync(file, bytes) < bytes.length ? undefined : bytes.readUInt32BE();
   } finally {
     closeSync(file);
+  }
+}
+
+/** Opens without a look first: another process that closes the database deletes the log. */
+function openIfPresent(path: string): number | undefined {
+  try {
+    return openSync(path, "r");
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return undefined;
+    throw error;
   }
 }
 
