@@ -1,5 +1,6 @@
 // The interface of a package type. Shared code calls it and never checks which type it is.
 
+import type { z } from "zod";
 import { invalidArgument } from "../errors.ts";
 import type { PolicySchema } from "./channel-policy.ts";
 
@@ -10,6 +11,10 @@ export type PackageType = {
   channelNameProblem(name: string): string | undefined;
   /** Whether an owner of this name would be ambiguous with another part of the type's URLs. */
   isReservedOwner(name: string): boolean;
+  /** Whether a file can have this section. */
+  isSection(section: string): boolean;
+  /** What is stored beside the record of a file, parsed. A version has no metadata of its own. */
+  readonly fileMetadata: z.ZodType;
   /** Settings that a channel's owner can choose. */
   readonly policy: PolicySchema;
   /** Whether its channels have index documents. */

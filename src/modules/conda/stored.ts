@@ -1,5 +1,6 @@
 // Limits what is stored of one package: every build of a document reads the record and the metadata again.
 
+import { z } from "zod";
 import type { PackageMetadata } from "./archive.ts";
 import type { Finding } from "./findings.ts";
 import { STORED_BYTES } from "../stored-budget.ts";
@@ -19,15 +20,24 @@ export function metadataText(metadata: StoredMetadata, weight: number): string {
   return JSON.stringify({ ...metadata, weight, version: METADATA_VERSION });
 }
 
-/** Runs for each file of each document, so it checks only the top level. Throws for text that no publish wrote. */
+const objectOf = <Value>(problem: string) => z.custom<Value>((value) => isJsonObject(value), problem);
+
+/** Runs for each file of each document, so it checks only the top level. */
+export const storedMetadata = z.object(
+  {
+    version: z.literal([1, METADATA_VERSION], "has a version that this condarium does not support").default(1),
+    runExports: objectOf<PackageMetadata["runExports"]>("has no run exports"),
+    about: objectOf<PackageMetadata["about"]>("has an invalid about member").default({}),
+    flags: z.custom<readonly string[]>((value) => Array.isArray(value), "has an invalid flags member").default([]),
+  },
+  "is not an object",
+);
+
+/** Throws for text that no publish wrote. */
 export function readMetadata(text: string): PackageMetadata {
-  const stored: unknown = JSON.parse(text);
-  if (!isJsonObject(stored)) throw new Error("the metadata is not an object");
-  const { version = 1, about = {}, runExports, flags = [] } = stored;
-  if (version !== 1 && version !== METADATA_VERSION)
-    throw new Error("the metadata has a version that this condarium does not support");
-  if (!isRunExports(runExports)) throw new Error("the metadata has no run exports");
-  if (!isJsonObject(about) || !isTextList(flags)) throw new Error("the metadata has an invalid about or flags member");
+  const { data, error } = storedMetadata.safeParse(JSON.parse(text));
+  if (!data) throw new Error(`the metadata ${error.issues[0]?.message ?? "is invalid"}`);
+  const { about, runExports, flags } = data;
   return { about, runExports, flags };
 }
 
@@ -46,14 +56,6 @@ function isFinding(value: unknown): value is Finding {
   return (
     isJsonObject(value) && ["rule", "level", "path", "message", "fix"].every((key) => typeof value[key] === "string")
   );
-}
-
-function isRunExports(value: unknown): value is PackageMetadata["runExports"] {
-  return isJsonObject(value);
-}
-
-function isTextList(value: unknown): value is readonly string[] {
-  return Array.isArray(value);
 }
 
 /** Returns the finding that refuses a package above `STORED_BYTES`. */

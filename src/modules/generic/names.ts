@@ -26,6 +26,17 @@ export function genericSection({ name, version }: Pick<GenericName, "name" | "ve
   return `${foldedName(name)}/${foldCase(version)}`;
 }
 
+/** Whether `genericSection()` of valid names returns this text. */
+export function isGenericSection(section: string): boolean {
+  const slash = section.indexOf("/");
+  if (slash === -1) return false;
+  const [name, version] = [section.slice(0, slash), section.slice(slash + 1)];
+  return (
+    genericNameProblem({ name, version, fileName: "file" }) === undefined &&
+    genericSection({ name, version }) === section
+  );
+}
+
 /** The name as stored and as compared with the packages of a token. */
 export function foldedName(name: string): string {
   return foldCase(name);

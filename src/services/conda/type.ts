@@ -1,6 +1,8 @@
 // The conda package type.
 
 import { channelNameProblem, isReservedName } from "../../modules/conda/channel-name.ts";
+import { storedMetadata } from "../../modules/conda/stored.ts";
+import { isSubdir } from "../../modules/conda/subdir.ts";
 import { urlBelow } from "../../modules/http/url.ts";
 import { channelUrl, DEFAULT_TYPE } from "../channel-ref.ts";
 import type { PackageType } from "../package-type.ts";
@@ -10,6 +12,8 @@ export const condaType: PackageType = {
   name: DEFAULT_TYPE,
   channelNameProblem: (name) => channelNameProblem(name),
   isReservedOwner: (name) => isReservedName(name, "owner"),
+  isSection: isSubdir,
+  fileMetadata: storedMetadata,
   policy: condaPolicy,
   hasDocuments: true,
   hints: ({ publicUrl, owner, channel }) => [

@@ -1,6 +1,7 @@
 // The generic package type: any files, by package, version and file name. Each owner has one unnamed channel of it.
 
 import { z } from "zod";
+import { isGenericSection } from "../../modules/generic/names.ts";
 import { urlBelow } from "../../modules/http/url.ts";
 import type { PackageType } from "../package-type.ts";
 
@@ -10,6 +11,8 @@ export const genericType: PackageType = {
   name: GENERIC,
   channelNameProblem: (name) => (name === "" ? undefined : `a generic channel has no name: write ${GENERIC}:OWNER/-`),
   isReservedOwner: () => false,
+  isSection: isGenericSection,
+  fileMetadata: z.strictObject({}).readonly(),
   policy: z.strictObject({}).readonly(),
   hasDocuments: false,
   hints: ({ publicUrl, owner }) => [

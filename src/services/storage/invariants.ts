@@ -8,5 +8,6 @@ export const INVARIANTS: Readonly<Record<string, string>> = {
   "I-5": "Temporary files are deleted once their upload has ended.",
   "I-6": "Index documents list exactly the packages in the database, with their records.",
   "I-7": "Index documents and shards match the files that they name: name, hash and size.",
+  "I-10": "Every package file has a section and metadata that its package type can have.",
   "I-19": "A backup contains exactly the rows and contents that it lists.",
 };

@@ -1,6 +1,7 @@
 // Checks the invariants of the stored data (I-1 to I-7, see `INVARIANTS`), and repairs nothing.
 
 import { basename } from "node:path";
+import { listChannels } from "../../models/channel.ts";
 import type { DataFolder } from "../../models/data-folder.ts";
 import type { Database } from "../../models/database.ts";
 import { listSkipped } from "../../models/index/copy.ts";
@@ -12,12 +13,13 @@ import {
   pageOfBlobs,
   type PackageBlobRow,
 } from "../../models/package-blob.ts";
-import { pageOfFiles } from "../../models/package-file.ts";
+import { pageOfFiles, type PackageFileWithBlob } from "../../models/package-file.ts";
 import type { Clock } from "../../modules/clock.ts";
 import { createFileHash } from "../../modules/hash.ts";
 import type { BlobKey, BlobStore } from "../../modules/storage/blob-store.ts";
 import { blobKey, isHash } from "../../modules/storage/keys.ts";
 import { listTemporary } from "../../modules/storage/leftovers.ts";
+import type { PackageTypes } from "../package-type.ts";
 import type { DeepVerify, Report } from "../index/repair/verify.ts";
 import { TEMPORARY_MS } from "./collect-files.ts";
 
@@ -36,6 +38,7 @@ export type VerifyParts = {
   readonly database: Database;
   readonly blobs: BlobStore;
   readonly clock: Clock;
+  readonly types: PackageTypes;
   readonly folder: Pick<DataFolder, "root" | "database" | "index">;
   /** ms for which the collector retains an unreferenced blob. */
   readonly graceMs: number;
@@ -66,8 +69,9 @@ export function createVerify(parts: VerifyParts): Verify {
   };
 }
 
-/** I-2: each file has a blob of the recorded size. */
+/** I-2 and I-10: each file has a blob of the recorded size, and a row that its package type can read. */
 async function checkFiles(parts: VerifyParts, report: Report): Promise<number> {
+  const typeOf = new Map((await listChannels(parts.database.read)).map(({ id, type }) => [id, type]));
   let files = 0;
   let last = 0;
   for (let page = await pageOfFiles(parts.database.read, 0, PAGE); page.length > 0;) {
@@ -78,10 +82,33 @@ async function checkFiles(parts: VerifyParts, report: Report): Promise<number> {
       const info = await parts.blobs.stat(blobKey(file.blob.sha256));
       if (!info) report("I-2", subject, `its blob ${file.blob.sha256} is missing`);
       else if (info.size !== file.blob.size) report("I-2", subject, sizeMessage(file.blob, info.size));
+      const problem = rowProblem(parts.types.all, typeOf.get(file.channelId), file);
+      if (problem !== undefined) report("I-10", subject, problem);
     }
     page = await pageOfFiles(parts.database.read, last, PAGE);
   }
   return files;
+}
+
+function rowProblem(
+  types: PackageTypes["all"],
+  name: string | undefined,
+  { section, metadata }: Pick<PackageFileWithBlob, "section" | "metadata">,
+): string | undefined {
+  const type = types.find((one) => one.name === name);
+  // A channel that was created after the list was read.
+  if (name === undefined) return undefined;
+  if (!type) return `its channel has the unknown package type ${name}`;
+  if (!type.isSection(section)) return `no ${name} package has the section ${JSON.stringify(section)}`;
+  return type.fileMetadata.safeParse(parsedJson(metadata)).success ? undefined : `its stored metadata is invalid`;
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** I-3: each blob has the content that was published. Returns the number of blobs. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { genericNameProblem, genericSection } from "../../../src/modules/generic/names.ts";
+import { genericNameProblem, genericSection, isGenericSection } from "../../../src/modules/generic/names.ts";
 import { named } from "../../support/case-name.ts";
 
 const problemOf = (name: string, version: string, fileName: string): string | undefined =>
@@ -29,6 +29,14 @@ describe("names of generic packages", () => {
   test.each(named(["", ".", "..", " x", "x ", 'x"', "x,", "x'", "x/y", "x\\y", "x\n", "é", "f".repeat(256)]))(
     "exclude the file %s",
     (_, fileName) => expect(problemOf("a", "1", fileName)).toContain("file name"),
+  );
+
+  test.each(named(["tool/1.0", "a/1/2", "a/latest build"]))("have the section %s", (_, section) =>
+    expect(isGenericSection(section)).toBe(true),
+  );
+  test.each(named(["", "tool", "tool/", "/1", "Tool/1", "tool/1.0-RC", "to ol/1"]))(
+    "do not have the section %s",
+    (_, section) => expect(isGenericSection(section)).toBe(false),
   );
 
   test("map to one section in either case", () => {

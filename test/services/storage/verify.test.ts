@@ -82,6 +82,12 @@ async function rewrite(path: string, change: (bytes: Uint8Array) => void): Promi
   await Bun.write(path, bytes);
 }
 
+function changeFile(change: string): void {
+  const database = new Database(join(folder, "condarium.db"));
+  database.run(`UPDATE package_file SET ${change} WHERE id = 1`);
+  database.close();
+}
+
 async function age(path: string, days: number): Promise<void> {
   const time = new Date(Date.now() - days * DAY_MS);
   await utimes(path, time, time);
@@ -107,6 +113,27 @@ describe("verify", () => {
     const { code, problems } = await verify();
     expect([code, invariants(problems)]).toEqual([1, ["I-2", "I-2"]]);
     expect(problems[0]?.message).toContain(`has 10 bytes, not ${packages[1]?.bytes.length}`);
+  });
+
+  test.each([
+    ["the section", "section = 'Linux'", 'no conda package has the section "Linux"'],
+    ["the section of another type", "section = 'one/1.0'", 'no conda package has the section "one/1.0"'],
+    ["the metadata", "metadata = '{}'", "its stored metadata is invalid"],
+    ["the metadata, which is not JSON,", "metadata = '{'", "its stored metadata is invalid"],
+  ])("finds a file when %s cannot come from its package type (I-10)", async (_what, change, message) => {
+    changeFile(change);
+    const { code, problems } = await verify();
+    expect([code, invariants(problems), problems[0]?.message]).toEqual([1, ["I-10"], message]);
+  });
+
+  test("finds a file of a package type that the server does not have (I-10)", async () => {
+    const database = new Database(join(folder, "condarium.db"));
+    database.run("UPDATE channel SET type = 'debian' WHERE name = 'copy'");
+    database.close();
+    const { problems } = await verify();
+    expect(problems.map(({ message }) => message)).toEqual(
+      packages.map(() => "its channel has the unknown package type debian"),
+    );
   });
 
   test("finds a blob with one flipped bit by its hash (I-3), which only --full reads", async () => {
