@@ -6,8 +6,8 @@ import { reservedOwner, type Config } from "./config.ts";
 import { createEvents, type Events } from "./events.ts";
 import { listChannels } from "./models/channel.ts";
 import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
-import { openSnapshots } from "./models/database.ts";
-import { toOpenError } from "./models/sqlite/errors.ts";
+import { databaseOf, openSnapshots } from "./models/open-database.ts";
+import { toOpenError } from "./models/database-errors.ts";
 import { openDerivedLookup, type DerivedLookup } from "./models/index/lookup.ts";
 import { lockFolder } from "./models/lock.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
@@ -52,8 +52,8 @@ import { createTokens, type Tokens } from "./services/tokens.ts";
 import { createUsers, refuseTakenName, type Users } from "./services/users.ts";
 import { createVerify, type Verify } from "./services/storage/verify.ts";
 import { createWorkers } from "./services/workers.ts";
-import { closeStores, openStores, type Stores } from "./stores.ts";
-import { createThreads, spawn, WAITING, type Threads } from "./threads.ts";
+import { closeStores, databasePlace, openStores, type Stores } from "./stores.ts";
+import { createThreads, spawnFor, WAITING, type Threads } from "./threads.ts";
 
 /** Services of the management commands, which run beside a server: same data, no lock, one short transaction each. */
 export type Management = {
@@ -65,7 +65,7 @@ export type Management = {
   readonly reindex: Reindex;
   readonly gc: Gc;
   readonly backup: Backup;
-  close(): void;
+  close(): Promise<void>;
 };
 
 export type App = Management & {
@@ -88,12 +88,12 @@ export type AppOptions = {
 /** Maximum number of waiting build steps, per channel and in total. */
 const TURNS = { ofOne: WAITING / 5, ofAll: WAITING };
 
-export function openManagement(
+export async function openManagement(
   config: Config,
   options: { readonly clock?: Clock; readonly failpoint?: ((name: string) => void) | undefined } = {},
-): Management {
+): Promise<Management> {
   const { clock = systemClock, failpoint } = options;
-  const stores = openStores({ config, clock, create: false, failpoint });
+  const stores = await openStores({ config, clock, create: false, failpoint });
   const publicUrl = config["public-url"];
   return { ...managementOf({ config, publicUrl, stores, clock, failpoint }), close: () => closeStores(stores) };
 }
@@ -101,8 +101,8 @@ export function openManagement(
 /** Errors: `usage` when the folder is in use, foreign or of a newer release; every opened part is closed then. */
 export async function createApp(options: AppOptions): Promise<App> {
   const { clock = systemClock, publicUrl } = options;
-  using opened = new DisposableStack();
-  const folder = openDataFolder(options.config.data, { create: true });
+  await using opened = new AsyncDisposableStack();
+  const folder = openDataFolder(options.config.data, { create: true, database: databasePlace(options.config) });
   // Links are followed once: from here on, the server uses the folder itself.
   const config = { ...options.config, data: folder.root };
   opened.adopt(lockFolder(folder.lock), (lock) => lock.release());
@@ -112,12 +112,12 @@ export async function createApp(options: AppOptions): Promise<App> {
   const requireFiles = (): void => health?.requireFolder();
   let health: Health | undefined;
   const stores = opened.adopt(
-    openStores({ config, clock, create: true, failpoint, onFatal, requireFiles }),
+    await openStores({ config, clock, create: true, failpoint, onFatal, requireFiles }),
     closeStores,
   );
   const files = createDerivedFiles(folder.root);
   await refuseTakenName(stores.database.read, reservedOwner(publicUrl));
-  await sweep(stores, files);
+  await sweep(stores, files, config);
   metrics.observe(
     "condarium_database_log_bytes",
     "Bytes of the write-ahead log of the database",
@@ -140,19 +140,27 @@ export async function createApp(options: AppOptions): Promise<App> {
     handle: router.handle,
     routes: router.routes,
     metrics,
-    close: () => owned.dispose(),
+    close: () => owned.disposeAsync(),
   };
 }
 
 /** Removes leftovers of earlier server processes. */
-async function sweep({ folder, database, blobs }: Stores, files: DerivedFiles): Promise<void> {
+async function sweep(
+  { folder, database, blobs }: Stores,
+  files: DerivedFiles,
+  { database: url }: Pick<Config, "database">,
+): Promise<void> {
   try {
     await blobs.sweep();
     const channelIds = new Set((await listChannels(database.read)).map(({ id }) => id));
     files.sweep((id) => channelIds.has(id));
   } catch (error) {
-    throw toOpenError(error, folder.database);
+    throw toOpenError(error, databaseOf(folder.database, url));
   }
+}
+
+function databaseFiles({ database }: DataFolder, config: Pick<Config, "database">): string[] {
+  return config.database === undefined ? [database, `${database}-wal`] : [];
 }
 
 function healthOf(config: Config, parts: Stores & { readonly events: Events; readonly clock: Clock }): Health {
@@ -160,7 +168,7 @@ function healthOf(config: Config, parts: Stores & { readonly events: Events; rea
   guard.begin();
   const disk = createDiskProbe({
     root: folder.root,
-    files: [folder.database, `${folder.database}-wal`, folder.index].map((path) => basename(path)),
+    files: [...databaseFiles(folder, config), folder.index].map((path) => basename(path)),
   });
   const databasePath = folder.database;
   return createHealth({ database, databasePath, guard, disk, reserve: config["min-free-space"], events, clock });
@@ -228,7 +236,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
 /** Runs in its own thread, so that no request waits for the collection. */
 function collectInBackground(config: Config, parts: { readonly events: Events; readonly folder: DataFolder }) {
   return scheduleGc({
-    createWorkers: () => createWorkers({ spawn, size: 1, queue: 1 }),
+    createWorkers: () => createWorkers({ spawn: spawnFor(config), size: 1, queue: 1 }),
     events: parts.events,
     dataFolder: parts.folder.root,
     intervalMs: config["gc-interval"] * 1000,
@@ -255,7 +263,7 @@ function managementOf(parts: {
     clock,
     files,
     folder,
-    openSnapshots: () => openSnapshots(folder.database),
+    openSnapshots: () => openSnapshots(databaseOf(folder.database, config.database)),
     format: condaIndex,
     types: PACKAGE_TYPES,
   };

@@ -17,6 +17,8 @@ type Setting = Kind & {
   readonly help: string;
   /** The values of a setting that has few, for shell completion; help texts name them already. */
   readonly choices?: readonly string[];
+  /** Whether the value contains a password: it is never shown. */
+  readonly isSecret?: boolean;
 };
 
 const VISIBILITIES = ["public", "internal", "private"] as const;
@@ -85,6 +87,15 @@ export const SETTINGS = {
     rule: "the path of a folder",
     default: "./data",
     help: "folder of the database and the packages",
+  },
+  database: {
+    schema: z.string().refine(isDatabaseUrl),
+    form: "<url>",
+    rule: "a URL such as postgres://USER:PASSWORD@HOST/NAME",
+    default: undefined,
+    example: "postgres://condarium@db.example.com/condarium",
+    help: "PostgreSQL database (14 or newer) to use instead of a file in the data folder",
+    isSecret: true,
   },
   listen: { ...address, default: "127.0.0.1:8080", help: "address to listen on; port 0 picks a free port" },
   "public-url": {
@@ -184,6 +195,17 @@ export type ConfigInput = {
 
 declare const CONDARIUM_FAILPOINTS_BUILD: boolean;
 
+/**
+ * Hands the database to the models, which choose their tables when they are imported: call it before that, and give the
+ * result to threads as their environment.
+ */
+export function databaseEnvironment({ database }: Pick<Config, "database">): Record<string, string> {
+  if (database === undefined) delete process.env["CONDARIUM_DATABASE"];
+  else process.env["CONDARIUM_DATABASE"] = database;
+  const variables = Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return Object.fromEntries(variables);
+}
+
 /** Errors: `usage` with the flag, variable or key, the rule of the setting, and a valid value. */
 export function loadConfig(input: ConfigInput): LoadedConfig {
   const environment = input.environment ?? process.env;
@@ -261,6 +283,10 @@ export function reservedOwner(publicUrl: string): string | undefined {
 }
 
 /** Checks the text as well: a URL object does not show an empty query, fragment or user name. */
+function isDatabaseUrl(text: string): boolean {
+  return /^postgres(?:ql)?:\/\//.test(text) && URL.canParse(text) && new URL(text).pathname.length > 1;
+}
+
 function isBaseUrl(text: string): boolean {
   return (
     /^https?:\/\/[^/?#@\\\s]+(?:\/[^?#\\\s]*)?$/i.test(text) && URL.canParse(text) && isPrefixOrNone(baseUrl(text))

@@ -4,10 +4,11 @@ import type { Config } from "./config.ts";
 import { AppError } from "./errors.ts";
 import { statSync } from "node:fs";
 import { openDataFolder, partsOfFolder, type DataFolder } from "./models/data-folder.ts";
-import { openDatabase, openSnapshots, type Database } from "./models/database.ts";
+import type { Database } from "./models/database.ts";
 import { createFolderGuard, fileIdentity, type FolderGuard } from "./models/folder-guard.ts";
 import { openDerived } from "./models/index/db.ts";
 import { lockFolder } from "./models/lock.ts";
+import { databaseOf, openDatabase, openSnapshots } from "./models/open-database.ts";
 import { createReserve, type Reserve } from "./models/reserve.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
 import type { BlobStore } from "./modules/storage/blob-store.ts";
@@ -25,6 +26,11 @@ export type Stores = {
   readonly reserve: Reserve;
 };
 
+/** Whether the rows are in a file of the data folder or in a database server. */
+export function databasePlace({ database }: Pick<Config, "database">): "file" | "server" {
+  return database === undefined ? "file" : "server";
+}
+
 type StoresOptions = {
   readonly config: Config;
   readonly clock: Clock;
@@ -36,20 +42,23 @@ type StoresOptions = {
 };
 
 /** A disk can be too full to open the database; then deletes the derived files, which can be rebuilt, and retries. */
-export function openStores(options: StoresOptions): Stores {
+export async function openStores(options: StoresOptions): Promise<Stores> {
   try {
-    return openStoresOnce(options);
+    return await openStoresOnce(options);
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== "no-space") throw error;
-    const { root, lock } = openDataFolder(options.config.data, { create: options.create });
+    const { root, lock } = openDataFolder(options.config.data, {
+      create: options.create,
+      database: databasePlace(options.config),
+    });
     if (!(options.create || isFree(lock)) || !dropDerived(root)) throw error;
-    return openStoresOnce(options);
+    return await openStoresOnce(options);
   }
 }
 
 /** Refills the reserve after closing: closing deletes the log of the database, which frees space on a full disk. */
-export function closeStores({ database, reserve }: Stores): void {
-  database.close();
+export async function closeStores({ database, reserve }: Stores): Promise<void> {
+  await database.close();
   reserve.refill();
 }
 
@@ -62,13 +71,12 @@ function isFree(lock: string): boolean {
   }
 }
 
-function openStoresOnce(options: StoresOptions): Stores {
+async function openStoresOnce(options: StoresOptions): Promise<Stores> {
   const { config, clock, create, failpoint, requireFiles, onFatal } = options;
-  const folder = openDataFolder(config.data, { create });
+  const folder = openDataFolder(config.data, { create, database: databasePlace(config) });
   const reserve = createReserve(folder.database);
-  using opened = new DisposableStack();
-  const database = openDatabase({
-    path: folder.database,
+  await using opened = new AsyncDisposableStack();
+  const database = await openDatabase(databaseOf(folder.database, config.database), {
     clock,
     create,
     failpoint,
@@ -87,15 +95,18 @@ function openStoresOnce(options: StoresOptions): Stores {
 /** Opens the stores that a thread beside the server needs to build documents. */
 export function openIndexStores(dataFolder: string, options: IndexStoresOptions): IndexStores {
   const { database, index } = partsOfFolder(dataFolder);
-  const snapshots = openSnapshots(database);
+  const snapshots = openSnapshots(databaseOf(database));
   try {
     const derived = openDerived(index, options.codec, { onRecreated: options.onRecreated });
-    const close = (): void => [snapshots, derived].forEach((connection) => connection.close());
+    const close = async (): Promise<void> => {
+      derived.close();
+      await snapshots.close();
+    };
     const files = createDerivedFiles(dataFolder);
     // Shards are small and derived: they can use the space that uploads must leave free.
     return { snapshots, derived, files, blobs: createDiskStore({ root: dataFolder, reserve: 0 }), close };
   } catch (error) {
-    snapshots.close();
+    void snapshots.close();
     throw error;
   }
 }
@@ -108,10 +119,10 @@ export function indexIdentity(dataFolder: string): string {
 }
 
 /** Opens the stores that a thread beside the server needs for garbage collection. */
-export function openGcStores(dataFolder: string): GcStores {
+export async function openGcStores(dataFolder: string): Promise<GcStores> {
   const folder = partsOfFolder(dataFolder);
   const [clock, reserve] = [systemClock, createReserve(folder.database)];
-  const database = openDatabase({ path: folder.database, clock, create: false, reserve });
+  const database = await openDatabase(databaseOf(folder.database), { clock, create: false, reserve });
   const blobs = createDiskStore({ root: dataFolder, reserve: 0 });
   return { folder, database, blobs, clock, reserve, close: database.close };
 }

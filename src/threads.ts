@@ -1,6 +1,6 @@
 // Worker threads: one pool per kind of work, and how a thread is started.
 
-import type { Config } from "./config.ts";
+import { databaseEnvironment, type Config } from "./config.ts";
 import { unavailable } from "./errors.ts";
 import type { Clock } from "./modules/clock.ts";
 import { createFairTurns, type FairTurns } from "./modules/fair-turns.ts";
@@ -36,17 +36,21 @@ export const PATIENCE_MS = 200_000;
 const HANDLES_OF_A_THREAD = 24;
 const countHandles = createHandleCount();
 
-/** Errors: `unavailable` while too few file handles are free. */
-export function spawn(options: WorkerOptions = {}): Worker {
-  const handles = countHandles?.();
-  if (handles && handles.limit - handles.open < HANDLES_OF_A_THREAD)
-    throw unavailable("The server has no free file handles. Retry in a few seconds.", 5);
-  return new Worker(new URL("./worker.ts", import.meta.url).href, options);
+/** Starts threads. Errors: `unavailable` while too few file handles are free. */
+export function spawnFor(config: Config, options: WorkerOptions = {}): () => Worker {
+  const env = databaseEnvironment(config);
+  return () => {
+    const handles = countHandles?.();
+    if (handles && handles.limit - handles.open < HANDLES_OF_A_THREAD)
+      throw unavailable("The server has no free file handles. Retry in a few seconds.", 5);
+    return new Worker(new URL("./worker.ts", import.meta.url).href, { ...options, env });
+  };
 }
 
 export function createThreads(config: Config, parts: { readonly clock: Clock; readonly metrics: Metrics }): Threads {
   // A small heap is enough: an inspection releases each archive member before it reads the next.
-  const spawnSmall = (): Worker => spawn({ smol: true });
+  const spawnSmall = spawnFor(config, { smol: true });
+  const spawn = spawnFor(config);
   // One spare thread: the fair turns give it to an account that has no work under way.
   const workers = createWorkers<InspectJobs>({ spawn: spawnSmall, size: config.workers + 1, queue: WAITING });
   const indexers = createWorkers<IndexerJobs>({ spawn, size: INDEXERS, queue: WAITING });

@@ -22,7 +22,7 @@ test.each([
   ["the tables of its database are damaged", 3 * PAGE_BYTES],
 ])("a start that fails because %s releases the data folder, and the next start succeeds", async (_, offset) => {
   const folder = await mkdtemp(join(tmpdir(), "condarium-start-fails-"));
-  (await startTestApp({ folder })).app.close();
+  await (await startTestApp({ folder })).app.close();
   const path = join(folder, "condarium.db");
   const whole = await Bun.file(path).bytes();
   await Bun.write(path, whole.slice().fill(0xa5, offset));
@@ -33,8 +33,8 @@ test.each([
   await Bun.write(path, whole);
   const { app } = await startTestApp({ folder });
   expect(await isLocked(folder)).toBe(true);
-  app.close();
-  app.close();
+  await app.close();
+  await app.close();
   expect(await isLocked(folder)).toBe(false);
   await rm(folder, { recursive: true, force: true });
 });

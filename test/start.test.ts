@@ -22,7 +22,7 @@ beforeAll(async () => {
   await chmod(root, 0o755);
   const app = await startTestApp({ folder: join(root, "template") });
   await app.addUser("alice");
-  app.app.close();
+  await app.app.close();
   first = await start(join(root, "first"), "--metrics-listen", "127.0.0.1:0");
 });
 afterAll(async () => {

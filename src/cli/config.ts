@@ -1,9 +1,11 @@
 // condarium config show
 
 import { Command } from "commander";
-import { environmentName, SETTING_NAMES } from "../config.ts";
+import { environmentName, SETTING_NAMES, SETTINGS } from "../config.ts";
 import { configOf, withSettings } from "./options.ts";
 import type { Output } from "./output.ts";
+
+const HIDDEN = "(hidden)";
 
 export function configCommand(output: Output): Command {
   const show = withSettings(new Command("show"), SETTING_NAMES)
@@ -13,7 +15,7 @@ export function configCommand(output: Output): Command {
       const { config, sources } = configOf(command);
       const rows = SETTING_NAMES.map((setting) => ({
         setting,
-        value: config[setting] ?? null,
+        value: "isSecret" in SETTINGS[setting] && config[setting] !== undefined ? HIDDEN : (config[setting] ?? null),
         source: sources[setting],
         environment: environmentName(setting),
       }));

@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import type { Management } from "../app.ts";
 import type { Config } from "../config.ts";
 import { usage } from "../errors.ts";
-import { toOpenError } from "../models/sqlite/errors.ts";
+import { toOpenError } from "../models/database-errors.ts";
 import type { ChannelName, OneChannel } from "../services/channel-ref.ts";
 import { configOf, failpointOf } from "./options.ts";
 
@@ -13,19 +13,24 @@ import { configOf, failpointOf } from "./options.ts";
 export async function withManagement<T>(command: Command, work: (management: Management) => Promise<T>): Promise<T> {
   const { openManagement } = await import("../app.ts");
   const loaded = configOf(command);
-  const management = openManagement(loaded.config, { failpoint: await failpointOf(loaded) });
+  const management = await openManagement(loaded.config, { failpoint: await failpointOf(loaded) });
   try {
     return await work(management);
   } catch (error) {
     throw namingDatabase(error, loaded.config);
   } finally {
-    management.close();
+    await management.close();
   }
 }
 
-/** Adds the path of the database to an error of it. */
-export function namingDatabase(error: unknown, config: Pick<Config, "data">): unknown {
-  return toOpenError(error, join(resolve(config.data), "condarium.db"));
+/** Adds the place of the database to an error of it. */
+export function namingDatabase(error: unknown, { data, database }: Pick<Config, "data" | "database">): unknown {
+  return toOpenError(
+    error,
+    database === undefined
+      ? { engine: "sqlite", path: join(resolve(data), "condarium.db") }
+      : { engine: "postgres", url: database },
+  );
 }
 
 /**

@@ -2,7 +2,14 @@
 
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
-import { loadConfig, SETTING_NAMES, SETTINGS, type LoadedConfig, type SettingName } from "../config.ts";
+import {
+  databaseEnvironment,
+  loadConfig,
+  SETTING_NAMES,
+  SETTINGS,
+  type LoadedConfig,
+  type SettingName,
+} from "../config.ts";
 import { usage } from "../errors.ts";
 
 /** Adds the named settings as flags, and `--config`. */
@@ -33,7 +40,9 @@ export function configOf(command: Command, flagNames: Readonly<Record<string, st
     if (typeof value === "string") flags[name] = value;
   }
   const file = typeof options.config === "string" ? { name: options.config, text: read(options.config) } : undefined;
-  return loadConfig({ flags, flagNames, file });
+  const loaded = loadConfig({ flags, flagNames, file });
+  databaseEnvironment(loaded.config);
+  return loaded;
 }
 
 /** Undefined except in builds for crash tests. */

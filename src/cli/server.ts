@@ -151,5 +151,5 @@ async function stop(options: ServerOptions, servers: readonly Stoppable[], app: 
   const deadline = setTimeout(force, options.config["shutdown-timeout"] * 1000);
   await Promise.all(servers.map((server) => server.stop()));
   clearTimeout(deadline);
-  app.close();
+  await app.close();
 }

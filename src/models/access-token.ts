@@ -4,25 +4,23 @@ import { and, asc, eq, isNull, lt, or } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import { param, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
-import { accessToken } from "./schema/sqlite.ts";
+import { accessToken } from "./schema/index.ts";
 
 export type AccessTokenRow = typeof accessToken.$inferSelect;
 
-const tokenByHash = prepared((reader) =>
+const tokenByHash = prepared("tokenByHash", (reader) =>
   reader
     .select()
     .from(accessToken)
     .where(eq(accessToken.tokenHash, param("tokenHash")))
-    .limit(1)
-    .prepare(),
+    .limit(1),
 );
-const tokenById = prepared((reader) =>
+const tokenById = prepared("tokenById", (reader) =>
   reader
     .select()
     .from(accessToken)
     .where(eq(accessToken.id, param("id")))
-    .limit(1)
-    .prepare(),
+    .limit(1),
 );
 
 export async function findTokenByHash(reader: Reader, tokenHash: string): Promise<AccessTokenRow | undefined> {

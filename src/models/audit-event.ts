@@ -2,11 +2,11 @@
 
 import type { Transaction } from "./database.ts";
 import { placeholders, prepared } from "./prepared.ts";
-import { auditEvent } from "./schema/sqlite.ts";
+import { auditEvent } from "./schema/index.ts";
 
 export type AuditEventRow = typeof auditEvent.$inferSelect;
 
-const insertEvent = prepared((reader) =>
+const insertEvent = prepared("insertEvent", (reader) =>
   reader
     .insert(auditEvent)
     .values(
@@ -14,8 +14,7 @@ const insertEvent = prepared((reader) =>
         ...(["at", "actor", "actorId", "tokenId", "action", "ownerId", "channelId"] as const),
         ...(["target", "subject", "outcome", "detail", "requestId", "address"] as const),
       ),
-    )
-    .prepare(),
+    ),
 );
 
 export async function insertAuditEvent(tx: Transaction, values: Omit<AuditEventRow, "id">): Promise<void> {

@@ -12,7 +12,7 @@ import {
   packageProperty,
   packageVersion,
   pkg,
-} from "./schema/sqlite.ts";
+} from "./schema/index.ts";
 
 export type ContentTotals = { readonly packages: number; readonly files: number; readonly bytes: number };
 
@@ -30,14 +30,14 @@ export type ChannelFile = {
 export async function countContents(reader: Reader, channelId: number): Promise<ContentTotals> {
   const files = await reader
     .select({
-      files: sql<number>`cast(count(*) as integer)`,
-      bytes: sql<number>`cast(coalesce(sum(${packageBlob.size}), 0) as integer)`,
+      files: sql<number>`count(*)`.mapWith(Number),
+      bytes: sql<number>`coalesce(sum(${packageBlob.size}), 0)`.mapWith(Number),
     })
     .from(packageFile)
     .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
     .where(eq(packageFile.channelId, channelId));
   const packages = await reader
-    .select({ packages: sql<number>`cast(count(*) as integer)` })
+    .select({ packages: sql<number>`count(*)`.mapWith(Number) })
     .from(pkg)
     .where(eq(pkg.channelId, channelId));
   return { ...requireRow(files), ...requireRow(packages) };

@@ -5,19 +5,18 @@ import type { Reader, Transaction } from "./database.ts";
 import type { OwnerRow } from "./owner.ts";
 import { param, placeholders, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
-import { channel, channelRevision, owner } from "./schema/sqlite.ts";
+import { channel, channelRevision, owner } from "./schema/index.ts";
 
 export type ChannelRow = typeof channel.$inferSelect;
 export type ChannelWithOwner = ChannelRow & { readonly owner: OwnerRow };
 export type RevisionRow = typeof channelRevision.$inferSelect;
 
-const channelByName = prepared((reader) =>
+const channelByName = prepared("channelByName", (reader) =>
   reader
     .select()
     .from(channel)
     .where(and(eq(channel.ownerId, param("ownerId")), eq(channel.type, param("type")), eq(channel.name, param("name"))))
-    .limit(1)
-    .prepare(),
+    .limit(1),
 );
 
 export async function findChannel(
@@ -75,19 +74,15 @@ export async function deleteChannel(tx: Transaction, id: number): Promise<void> 
   await tx.delete(channel).where(eq(channel.id, id));
 }
 
-const addRevision = prepared((reader) =>
+const addRevision = prepared("addRevision", (reader) =>
   reader
     .update(channel)
     .set({ revision: sql`${channel.revision} + 1` })
     .where(eq(channel.id, param("channelId")))
-    .returning({ revision: channel.revision })
-    .prepare(),
+    .returning({ revision: channel.revision }),
 );
-const insertRevision = prepared((reader) =>
-  reader
-    .insert(channelRevision)
-    .values(placeholders("channelId", "revision", "identity", "at", "actorId"))
-    .prepare(),
+const insertRevision = prepared("insertRevision", (reader) =>
+  reader.insert(channelRevision).values(placeholders("channelId", "revision", "identity", "at", "actorId")),
 );
 
 /** Increments the revision, inserts its row and returns its number. Times never go back, even when the clock does. */
@@ -102,22 +97,20 @@ export async function bumpRevision(
   return revision;
 }
 
-const newestRevision = prepared((reader) =>
+const newestRevision = prepared("newestRevision", (reader) =>
   reader
     .select()
     .from(channelRevision)
     .where(eq(channelRevision.channelId, param("channelId")))
     .orderBy(desc(channelRevision.revision))
-    .limit(1)
-    .prepare(),
+    .limit(1),
 );
-const oneRevision = prepared((reader) =>
+const oneRevision = prepared("oneRevision", (reader) =>
   reader
     .select()
     .from(channelRevision)
     .where(and(eq(channelRevision.channelId, param("channelId")), eq(channelRevision.revision, param("revision"))))
-    .limit(1)
-    .prepare(),
+    .limit(1),
 );
 
 /** The newest revision of a channel; undefined before the first change. */

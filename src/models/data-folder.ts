@@ -26,6 +26,8 @@ export type DataFolder = {
   /** A folder of temporary files; its contents are not needed after a restart. */
   readonly temporary: string;
   readonly lock: string;
+  /** A file with the number of the layout. */
+  readonly layout: string;
 };
 
 /** The paths of the parts of a data folder; the parts need not exist. */
@@ -36,6 +38,7 @@ export function partsOfFolder(root: string): DataFolder {
     index: join(root, "index.db"),
     temporary: join(root, "tmp"),
     lock: join(root, "lock"),
+    layout: join(root, "layout"),
   };
 }
 
@@ -47,23 +50,31 @@ const FOLDER_NAMES = new Set<string>([...FOLDERS, "derived", "tmp"]);
 const ENTRIES = ["layout", "lock", ...DATABASES, ...FOLDER_NAMES];
 const DERIVED = /^(?:index\.db.*|derived|shards)$/;
 
+type FolderOptions = {
+  readonly create: boolean;
+  /** "server": the rows are in a database server, and the folder has only files. */
+  readonly database?: "file" | "server";
+};
+
 /**
  * Opens a data folder; `create` creates a missing folder, otherwise a missing folder is an error.
  * Errors: `usage` when the folder is missing, has a newer layout, or cannot be used or made private.
  */
-export function openDataFolder(path: string, options: { readonly create: boolean }): DataFolder {
+export function openDataFolder(path: string, options: FolderOptions): DataFolder {
   const root = folderAt(path, options);
   const folder = partsOfFolder(root);
   // `existsSync` is also false for a file in a folder that this user cannot read.
   if (existsSync(root)) requireAccess(root, statOrRefuse(root), "");
-  if (!existsSync(folder.database) && !options.create) {
-    refuseLostDatabase(folder);
+  const { create, database = "file" } = options;
+  if (database === "server") refuseSecondDatabase(folder);
+  if (!existsSync(database === "file" ? folder.database : folder.layout) && !create) {
+    if (database === "file") refuseLostDatabase(folder);
     throw usage(`There is no condarium data in ${root}. Start the server with this folder once, or set --data.`);
   }
   makePrivate(root);
   for (const name of ENTRIES) checkEntry(root, name);
-  checkLayout(join(root, "layout"));
-  refuseLostDatabase(folder);
+  checkLayout(folder.layout);
+  if (database === "file") refuseLostDatabase(folder);
   return folder;
 }
 
@@ -152,6 +163,14 @@ function refuseLostDatabase({ temporary, database }: DataFolder): void {
   if (!existsSync(temporary)) return;
   if ((statSync(database, { throwIfNoEntry: false })?.size ?? 0) > 0) return;
   throw usage(`${database} is missing or empty: restore it from a backup, or start with an empty data folder.`);
+}
+
+/** Its packages would be missing from the other database, and `gc` would delete them. */
+function refuseSecondDatabase({ root, database }: DataFolder): void {
+  if (!existsSync(database)) return;
+  throw usage(
+    `${root} has a database of its own (${database}). To move it to the database server, back it up and restore it with another --data; to use it, start without --database.`,
+  );
 }
 
 function makePrivate(root: string): void {

@@ -3,7 +3,7 @@
 import { and, eq } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
 import { placeholders, prepared } from "./prepared.ts";
-import { fileNameHistory } from "./schema/sqlite.ts";
+import { fileNameHistory } from "./schema/index.ts";
 import { foldCase } from "../modules/fold-case.ts";
 
 type HistoryKey = {
@@ -13,7 +13,7 @@ type HistoryKey = {
   readonly sha256: string;
 };
 
-const upsertName = prepared((reader) =>
+const upsertName = prepared("upsertName", (reader) =>
   reader
     .insert(fileNameHistory)
     .values(placeholders("channelId", "section", "fileNameFolded", "sha256", "firstSeen"))
@@ -25,8 +25,7 @@ const upsertName = prepared((reader) =>
         fileNameHistory.sha256,
       ],
       set: { deletedAt: null },
-    })
-    .prepare(),
+    }),
 );
 
 export async function recordFileName(tx: Transaction, key: HistoryKey, at: number): Promise<void> {

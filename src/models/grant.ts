@@ -3,7 +3,7 @@
 import { and, eq, or } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import { param, prepared } from "./prepared.ts";
-import { owner, roleGrant, user } from "./schema/sqlite.ts";
+import { owner, roleGrant, user } from "./schema/index.ts";
 import type { UserRow } from "./user.ts";
 
 export type GrantRow = typeof roleGrant.$inferSelect;
@@ -12,7 +12,7 @@ export type GrantTarget =
   | { readonly kind: "owner"; readonly ownerId: number }
   | { readonly kind: "channel"; readonly channelId: number };
 
-const rolesOnTargets = prepared((reader) =>
+const rolesOnTargets = prepared("rolesOnTargets", (reader) =>
   reader
     .select({ role: roleGrant.role })
     .from(roleGrant)
@@ -21,8 +21,7 @@ const rolesOnTargets = prepared((reader) =>
         eq(roleGrant.principalId, param("principalId")),
         or(eq(roleGrant.ownerId, param("ownerId")), eq(roleGrant.channelId, param("channelId"))),
       ),
-    )
-    .prepare(),
+    ),
 );
 
 /** The roles of a principal on an owner and on one of its channels together. An unused id such as 0 matches no row. */

@@ -5,35 +5,33 @@ import type { Reader, Transaction } from "./database.ts";
 import { param, placeholders, prepared } from "./prepared.ts";
 import { WHOLE_CHANNEL } from "./index/scope.ts";
 import { eachInTurn } from "./rows.ts";
-import { indexPart } from "./schema/sqlite.ts";
+import { indexPart } from "./schema/index.ts";
 
 type IndexPartRow = typeof indexPart.$inferSelect;
 
-const upsertPart = prepared((reader) =>
+const upsertPart = prepared("upsertPart", (reader) =>
   reader
     .insert(indexPart)
     .values(placeholders("channelId", "section", "name", "revision"))
     .onConflictDoUpdate({
       target: [indexPart.channelId, indexPart.section, indexPart.name],
       set: { revision: sql`excluded.revision` },
-    })
-    .prepare(),
+    }),
 );
-const newestPart = prepared((reader) =>
+const newestPart = prepared("newestPart", (reader) =>
   reader
     .select({ revision: indexPart.revision })
     .from(indexPart)
     .where(and(eq(indexPart.channelId, param("channelId")), eq(indexPart.section, param("section"))))
     .orderBy(desc(indexPart.revision))
-    .limit(1)
-    .prepare(),
+    .limit(1),
 );
 
 export async function touchIndexPart(tx: Transaction, values: IndexPartRow): Promise<void> {
   await upsertPart(tx).execute(values);
 }
 
-const partOfName = prepared((reader) =>
+const partOfName = prepared("partOfName", (reader) =>
   reader
     .select({ revision: indexPart.revision })
     .from(indexPart)
@@ -44,8 +42,7 @@ const partOfName = prepared((reader) =>
         eq(indexPart.name, param("name")),
       ),
     )
-    .limit(1)
-    .prepare(),
+    .limit(1),
 );
 
 /** The newest revision that changed a name in a section; undefined when none did. */
@@ -95,14 +92,13 @@ export async function changedSections(reader: Reader, channelId: number): Promis
   return await eachInTurn(async (after) => (await nextSection(reader).execute({ channelId, after }))[0]?.section);
 }
 
-const nextSection = prepared((reader) =>
+const nextSection = prepared("nextSection", (reader) =>
   reader
     .select({ section: indexPart.section })
     .from(indexPart)
     .where(and(eq(indexPart.channelId, param("channelId")), gt(indexPart.section, param("after"))))
     .orderBy(asc(indexPart.section))
-    .limit(1)
-    .prepare(),
+    .limit(1),
 );
 
 /** The newest revision that changed a section; 0 when none did. */

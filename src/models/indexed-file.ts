@@ -6,7 +6,7 @@ import type { Reader } from "./database.ts";
 import type { PackageBlobRow } from "./package-blob.ts";
 import { HAS_FILE_NAME, type FileRef, type PackageFileRow } from "./package-file.ts";
 import { param, prepared } from "./prepared.ts";
-import { packageBlob, packageFile } from "./schema/sqlite.ts";
+import { packageBlob, packageFile } from "./schema/index.ts";
 import { foldCase } from "../modules/fold-case.ts";
 
 /** The columns that documents are built from. */
@@ -118,7 +118,10 @@ async function boundedPage(reader: Reader, condition: SQL | undefined, limit: nu
     .limit(limit);
   const first = sizes.as("first");
   const [all] = await reader
-    .select({ bytes: sql<number>`coalesce(sum(${first.stored}), 0)`, files: sql<number>`count(*)` })
+    .select({
+      bytes: sql<number>`coalesce(sum(${first.stored}), 0)`.mapWith(Number),
+      files: sql<number>`count(*)`.mapWith(Number),
+    })
     .from(first);
   const { bytes, files: matching } = all ?? { bytes: 0, files: 0 };
   const isShort = bytes <= PAGE_BYTES;
@@ -155,21 +158,19 @@ const HAS_PACKAGE_NAME = and(
   eq(packageFile.packageName, param("packageName")),
 );
 
-const filesByName = prepared((reader) =>
+const filesByName = prepared("filesByName", (reader) =>
   reader
     .select(INDEXED)
     .from(packageFile)
     .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
     .where(HAS_PACKAGE_NAME)
-    .orderBy(asc(packageFile.fileName))
-    .prepare(),
+    .orderBy(asc(packageFile.fileName)),
 );
-const bytesByName = prepared((reader) =>
+const bytesByName = prepared("bytesByName", (reader) =>
   reader
-    .select({ bytes: sql<number>`coalesce(sum(${stored}), 0)` })
+    .select({ bytes: sql<number>`coalesce(sum(${stored}), 0)`.mapWith(Number) })
     .from(packageFile)
-    .where(HAS_PACKAGE_NAME)
-    .prepare(),
+    .where(HAS_PACKAGE_NAME),
 );
 
 type SectionRef = { readonly channelId: number; readonly section: string };
@@ -212,14 +213,13 @@ export async function* pagesOfName(
   }
 }
 
-const indexedByName = prepared((reader) =>
+const indexedByName = prepared("indexedByName", (reader) =>
   reader
     .select(INDEXED)
     .from(packageFile)
     .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
     .where(HAS_FILE_NAME)
-    .limit(1)
-    .prepare(),
+    .limit(1),
 );
 
 /** One file as documents list it; undefined when there is none. The lookup ignores case. */

@@ -2,7 +2,7 @@
 
 import { and, eq, gt, lte } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
-import { lease } from "./schema/sqlite.ts";
+import { lease } from "./schema/index.ts";
 
 type LeaseRow = typeof lease.$inferSelect;
 

@@ -3,10 +3,12 @@
 
 import { and, eq, gte, inArray, like, lt, not, or, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
-import { loginFailure } from "./schema/sqlite.ts";
+import { loginFailure } from "./schema/index.ts";
 
 export type LoginFailureRow = typeof loginFailure.$inferSelect;
 
+/** SQLite needs a limit before an offset. */
+const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 const KNOWN = like(loginFailure.bucket, "known:%");
 
 /** The failures of an account from everywhere. */
@@ -95,7 +97,7 @@ export async function deleteOldRows(
 
 async function deleteAllButNewest(tx: Transaction, kind: ReturnType<typeof and>, limit: number): Promise<void> {
   const { bucket, windowStart } = loginFailure;
-  const surplus = sql`(select ${bucket} from ${loginFailure} where ${kind} order by ${windowStart} desc limit -1 offset ${limit})`;
+  const surplus = sql`(select ${bucket} from ${loginFailure} where ${kind} order by ${windowStart} desc limit ${NO_LIMIT} offset ${limit})`;
   await tx.delete(loginFailure).where(sql`${bucket} in ${surplus}`);
 }
 

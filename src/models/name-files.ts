@@ -3,7 +3,7 @@
 import { and, asc, eq } from "drizzle-orm";
 import type { Reader } from "./database.ts";
 import type { PackageFileWithBlob } from "./package-file.ts";
-import { packageBlob, packageFile } from "./schema/sqlite.ts";
+import { packageBlob, packageFile } from "./schema/index.ts";
 
 /** The first `limit` files by file name, in any state. */
 export async function filesOfName(

@@ -4,19 +4,18 @@ import { eq } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import { param, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
-import { owner } from "./schema/sqlite.ts";
+import { owner } from "./schema/index.ts";
 import { foldCase } from "../modules/fold-case.ts";
 
 export type OwnerRow = typeof owner.$inferSelect;
 export type Visibility = OwnerRow["visibility"];
 
-const ownerByName = prepared((reader) =>
+const ownerByName = prepared("ownerByName", (reader) =>
   reader
     .select()
     .from(owner)
     .where(eq(owner.name, param("name")))
-    .limit(1)
-    .prepare(),
+    .limit(1),
 );
 
 /** Names are stored lower-case; the lookup ignores case. */

@@ -2,26 +2,25 @@
 
 import { and, asc, eq, gt, inArray, isNotNull, lte, or, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
+import { lockBlob } from "./locks.ts";
 import { param, placeholders, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
-import { packageBlob } from "./schema/sqlite.ts";
+import { packageBlob } from "./schema/index.ts";
 
 export type PackageBlobRow = typeof packageBlob.$inferSelect;
 
-const blobByHash = prepared((reader) =>
+const blobByHash = prepared("blobByHash", (reader) =>
   reader
     .select()
     .from(packageBlob)
     .where(eq(packageBlob.sha256, param("sha256")))
-    .limit(1)
-    .prepare(),
+    .limit(1),
 );
-const insertBlob = prepared((reader) =>
+const insertBlob = prepared("insertBlob", (reader) =>
   reader
     .insert(packageBlob)
     .values(placeholders("sha256", "md5", "size", "created"))
-    .returning()
-    .prepare(),
+    .returning(),
 );
 
 /** Returns a blob's row, inserted if missing. Clears `unreferencedAt`: the caller is about to refer to the blob. */
@@ -29,6 +28,7 @@ export async function ensureBlob(
   tx: Transaction,
   values: Pick<PackageBlobRow, "sha256" | "md5" | "size" | "created">,
 ): Promise<PackageBlobRow> {
+  await lockBlob(tx, values.sha256);
   const [existing] = await blobByHash(tx).execute({ sha256: values.sha256 });
   if (!existing) return requireRow(await insertBlob(tx).execute(values));
   if (existing.unreferencedAt !== null) await setUnreferenced(tx, existing.id, null);
@@ -38,12 +38,11 @@ export async function ensureBlob(
 // Raw SQL: drizzle drops the table of a selected column, so `id` would mean the id of the file.
 const HAS_FILE = sql<boolean>`EXISTS (SELECT 1 FROM package_file WHERE package_file.blob_id = package_blob.id)`;
 
-const markUnreferenced = prepared((reader) =>
+const markUnreferenced = prepared("markUnreferenced", (reader) =>
   reader
     .update(packageBlob)
     .set({ unreferencedAt: sql`${param("at")}` })
-    .where(and(eq(packageBlob.id, param("id")), sql`NOT ${HAS_FILE}`))
-    .prepare(),
+    .where(and(eq(packageBlob.id, param("id")), sql`NOT ${HAS_FILE}`)),
 );
 
 /** Stores `at` as the time since which no file refers to the blob; does nothing while a file does. */
@@ -121,7 +120,9 @@ export async function deleteBlobs(tx: Transaction, ids: readonly number[]): Prom
 
 /** The greatest id of a blob; 0 when there are no blobs. */
 export async function greatestBlobId(reader: Reader): Promise<number> {
-  const rows = await reader.select({ id: sql<number | null>`max(${packageBlob.id})` }).from(packageBlob);
+  const rows = await reader
+    .select({ id: sql<number | null>`max(${packageBlob.id})`.mapWith(Number) })
+    .from(packageBlob);
   return rows[0]?.id ?? 0;
 }
 
@@ -136,7 +137,7 @@ export async function pageOfBlobs(reader: Reader, afterId: number, limit: number
 }
 
 export async function countBlobs(reader: Reader): Promise<number> {
-  const rows = await reader.select({ blobs: sql<number>`cast(count(*) as integer)` }).from(packageBlob);
+  const rows = await reader.select({ blobs: sql<number>`count(*)`.mapWith(Number) }).from(packageBlob);
   return rows[0]?.blobs ?? 0;
 }
 

@@ -5,7 +5,8 @@ import type { Reader, Transaction } from "./database.ts";
 import type { PackageBlobRow } from "./package-blob.ts";
 import { param, placeholders, prepared } from "./prepared.ts";
 import { eachInTurn, requireRow } from "./rows.ts";
-import { packageBlob, packageFile } from "./schema/sqlite.ts";
+import { byEngine } from "./schema/engine.ts";
+import { packageBlob, packageFile } from "./schema/index.ts";
 import { foldCase } from "../modules/fold-case.ts";
 
 export type PackageFileRow = typeof packageFile.$inferSelect;
@@ -19,16 +20,15 @@ export const HAS_FILE_NAME = and(
   eq(packageFile.fileNameFolded, param("fileNameFolded")),
 );
 
-const fileByName = prepared((reader) =>
+const fileByName = prepared("fileByName", (reader) =>
   reader
     .select({ file: packageFile, blob: packageBlob })
     .from(packageFile)
     .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
     .where(HAS_FILE_NAME)
-    .limit(1)
-    .prepare(),
+    .limit(1),
 );
-const insertFileRow = prepared((reader) =>
+const insertFileRow = prepared("insertFileRow", (reader) =>
   reader
     .insert(packageFile)
     .values(
@@ -37,8 +37,7 @@ const insertFileRow = prepared((reader) =>
         ...(["record", "metadata", "publisherId", "publishedBy", "publishedAt"] as const),
       ),
     )
-    .returning({ id: packageFile.id })
-    .prepare(),
+    .returning({ id: packageFile.id }),
 );
 
 export type FileRef = { readonly channelId: number; readonly section: string; readonly fileName: string };
@@ -76,12 +75,16 @@ export const UNWEIGHED_BYTES = 512;
 
 /** Bytes of a file in the document of its package name; an upper bound for files without a stored weight. */
 const WEIGHT = sql`coalesce(
-  case when json_valid(${packageFile.metadata}) then ${packageFile.metadata} ->> '$.weight' end,
+  ${byEngine({
+    sqlite: sql`case when json_valid(${packageFile.metadata}) then ${packageFile.metadata} ->> '$.weight' end`,
+    // The weight and the version are the last members, so no text inside the others can match.
+    postgres: sql`cast(substring(${packageFile.metadata} from ',"weight":([0-9]{1,15}),"version":[0-9]+}$') as bigint)`,
+  })},
   octet_length(${packageFile.record}) + octet_length(${packageFile.metadata}) + ${sql.raw(String(UNWEIGHED_BYTES))})`;
 
-const weightByName = prepared((reader) =>
+const weightByName = prepared("weightByName", (reader) =>
   reader
-    .select({ bytes: sql<number>`cast(coalesce(sum(${WEIGHT}), 0) as integer)` })
+    .select({ bytes: sql<number>`coalesce(sum(${WEIGHT}), 0)`.mapWith(Number) })
     .from(packageFile)
     .where(
       and(
@@ -89,15 +92,13 @@ const weightByName = prepared((reader) =>
         eq(packageFile.section, param("section")),
         eq(packageFile.packageName, param("name")),
       ),
-    )
-    .prepare(),
+    ),
 );
-const weightById = prepared((reader) =>
+const weightById = prepared("weightById", (reader) =>
   reader
-    .select({ bytes: sql<number>`cast(${WEIGHT} as integer)` })
+    .select({ bytes: sql<number>`${WEIGHT}`.mapWith(Number) })
     .from(packageFile)
-    .where(eq(packageFile.id, param("id")))
-    .prepare(),
+    .where(eq(packageFile.id, param("id"))),
 );
 
 /** Bytes that all files of a package name in a section take in its document, in any state. */
@@ -125,14 +126,13 @@ export async function pageOfFiles(reader: Reader, afterId: number, limit: number
   return rows.map((row) => ({ ...row.file, blob: row.blob }));
 }
 
-const nextSection = prepared((reader) =>
+const nextSection = prepared("nextSection", (reader) =>
   reader
     .select({ section: packageFile.section })
     .from(packageFile)
     .where(and(eq(packageFile.channelId, param("channelId")), gt(packageFile.section, param("after"))))
     .orderBy(asc(packageFile.section))
-    .limit(1)
-    .prepare(),
+    .limit(1),
 );
 
 /** The sections that contain at least one file, in order. */
@@ -147,7 +147,7 @@ export async function hasFiles(reader: Reader, channelId: number): Promise<boole
 
 export async function countFiles(reader: Reader, channelId: number): Promise<number> {
   const rows = await reader
-    .select({ files: sql<number>`cast(count(*) as integer)` })
+    .select({ files: sql<number>`count(*)`.mapWith(Number) })
     .from(packageFile)
     .where(eq(packageFile.channelId, channelId));
   return rows[0]?.files ?? 0;

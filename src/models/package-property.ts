@@ -3,7 +3,7 @@
 import { and, eq } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
 import { placeholders, prepared } from "./prepared.ts";
-import { packageProperty } from "./schema/sqlite.ts";
+import { packageProperty } from "./schema/index.ts";
 
 export type PropertyTarget = { readonly refType: "package" | "version" | "file"; readonly refId: number };
 export type Property = { readonly name: string; readonly value: string };
@@ -12,11 +12,8 @@ export type Property = { readonly name: string; readonly value: string };
 const PROPERTIES = 64;
 const VALUE_BYTES = 512;
 
-const insertProperty = prepared((reader) =>
-  reader
-    .insert(packageProperty)
-    .values(placeholders("refType", "refId", "name", "value"))
-    .prepare(),
+const insertProperty = prepared("insertProperty", (reader) =>
+  reader.insert(packageProperty).values(placeholders("refType", "refId", "name", "value")),
 );
 
 export async function insertProperties(

@@ -4,24 +4,22 @@ import { and, eq, notExists } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
 import { param, placeholders, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
-import { packageFile, packageVersion } from "./schema/sqlite.ts";
+import { packageFile, packageVersion } from "./schema/index.ts";
 
 export type PackageVersionRow = typeof packageVersion.$inferSelect;
 
-const versionOf = prepared((reader) =>
+const versionOf = prepared("versionOf", (reader) =>
   reader
     .select()
     .from(packageVersion)
     .where(and(eq(packageVersion.packageId, param("packageId")), eq(packageVersion.version, param("version"))))
-    .limit(1)
-    .prepare(),
+    .limit(1),
 );
-const insertVersion = prepared((reader) =>
+const insertVersion = prepared("insertVersion", (reader) =>
   reader
     .insert(packageVersion)
     .values(placeholders("packageId", "version", "created"))
-    .returning()
-    .prepare(),
+    .returning(),
 );
 
 export async function ensurePackageVersion(

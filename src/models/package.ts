@@ -4,25 +4,23 @@ import { and, eq, notExists } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
 import { param, placeholders, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
-import { packageVersion, pkg } from "./schema/sqlite.ts";
+import { packageVersion, pkg } from "./schema/index.ts";
 import { foldCase } from "../modules/fold-case.ts";
 
 export type PackageRow = typeof pkg.$inferSelect;
 
-const packageByName = prepared((reader) =>
+const packageByName = prepared("packageByName", (reader) =>
   reader
     .select()
     .from(pkg)
     .where(and(eq(pkg.channelId, param("channelId")), eq(pkg.nameFolded, param("nameFolded"))))
-    .limit(1)
-    .prepare(),
+    .limit(1),
 );
-const insertPackage = prepared((reader) =>
+const insertPackage = prepared("insertPackage", (reader) =>
   reader
     .insert(pkg)
     .values(placeholders("channelId", "name", "nameFolded", "created"))
-    .returning()
-    .prepare(),
+    .returning(),
 );
 
 export async function ensurePackage(

@@ -3,16 +3,25 @@
 import { sql, type Placeholder } from "drizzle-orm";
 import { preparedFor, type Reader } from "./transaction.ts";
 
-/** Returns a function that prepares the statement once per connection. Errors: a transaction whose unit has ended. */
-export function prepared<Query>(build: (reader: Reader) => Query): (reader: Reader) => Query {
-  const queries = new WeakMap<Reader, Query>();
+/** A query that has not been executed. */
+type Preparable<Statement> = { prepare(name?: string): Statement };
+
+/**
+ * Returns a function that prepares the statement once per connection. `name` is for engines whose prepared statements
+ * have names. Errors: a transaction whose unit has ended.
+ */
+export function prepared<Statement>(
+  name: string,
+  build: (reader: Reader) => Preparable<Statement>,
+): (reader: Reader) => Statement {
+  const statements = new WeakMap<Reader, Statement>();
   return (readerOrTx) => {
     const reader = preparedFor(readerOrTx);
-    const existing = queries.get(reader);
+    const existing = statements.get(reader);
     if (existing !== undefined) return existing;
-    const query = build(reader);
-    queries.set(reader, query);
-    return query;
+    const statement = build(reader).prepare(name);
+    statements.set(reader, statement);
+    return statement;
   };
 }
 

@@ -5,18 +5,17 @@ import type { Reader, Transaction } from "./database.ts";
 import type { OwnerRow } from "./owner.ts";
 import { param, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
-import { owner, principal, user } from "./schema/sqlite.ts";
+import { owner, principal, user } from "./schema/index.ts";
 import { foldCase } from "../modules/fold-case.ts";
 
 export type UserRow = typeof user.$inferSelect;
 /** A user with its owner row, which has the name and the flags `disabled` and `hidden`. */
 export type UserWithOwner = UserRow & { readonly owner: OwnerRow };
 
-const userById = prepared((reader) =>
+const userById = prepared("userById", (reader) =>
   joined(reader)
     .where(eq(user.id, param("id")))
-    .limit(1)
-    .prepare(),
+    .limit(1),
 );
 
 export async function findUser(reader: Reader, name: string): Promise<UserWithOwner | undefined> {

@@ -50,7 +50,8 @@ export function createRouter(parts: RouterParts): Router {
       pipeline.setPeer(request, peer);
       const turn = connections.enter(peer);
       if (turn) await turn;
-      const response = pipeline.replay(request) ?? (await app.handle(request));
+      const replayed = pipeline.replay(request);
+      const response = (replayed instanceof Promise ? await replayed : replayed) ?? (await app.handle(request));
       const closes = connections.mustClose(request, response, peer);
       if (closes !== false && (await closes)) response.headers.set("connection", "close");
       return response;

@@ -58,7 +58,7 @@ export type Pipeline = {
   /** Runs a route and returns its finished response, also for an error. `route` is the pattern, for the metrics. */
   handle(request: Request, route: string, work: Work): Promise<Response>;
   /** Replays the stored response when an identical request without credentials was answered since the last commit. */
-  replay(request: Request): Response | undefined;
+  replay(request: Request): Response | undefined | Promise<Response | undefined>;
   /** Sets the peer of a request; called when the request arrives. */
   setPeer(request: Request, peer: Peer): void;
 };
@@ -87,6 +87,8 @@ export function createPipeline(parts: PipelineParts): Pipeline {
     accessLog.write({ ...answer, isOpen: () => peers.isOpen(request) });
     return response;
   }
+
+  const replaying = { responseCache, events, peers, cacheKeys, finish };
 
   async function handle(request: Request, context: RequestContext, { route, work }: Route): Promise<Response> {
     const started = clock.elapsed();
@@ -126,22 +128,39 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       return handle(request, context, { route, work });
     },
     replay: (request) => {
-      const key = parts.health.isFolderInPlace ? responseCache.keyOf(request) : undefined;
-      if (!key) return undefined;
       const started = clock.elapsed();
-      const known = responseCache.get(key);
-      const content = known?.content({ isOpen: () => peers.isOpen(request) });
-      if (!known || content === undefined) {
-        cacheKeys.set(request, key);
-        return undefined;
-      }
-      const { status, headers, route, path } = known;
-      const context = { requestId: createRequestId(), address: peers.addressOf(request), path, pathToken: undefined };
-      const response = new Response(content, { status, headers });
-      events.responseReplayed();
-      return finish({ request, context, response, route, started, user: undefined });
+      const key = parts.health.isFolderInPlace ? responseCache.keyOf(request) : undefined;
+      if (!(key instanceof Promise)) return replayWith(replaying, request, key, started);
+      return key.then((known) => replayWith(replaying, request, known, started));
     },
   };
+}
+
+type ReplayParts = Pick<PipelineParts, "responseCache" | "events"> & {
+  readonly peers: ReturnType<typeof createPeers>;
+  /** Remembers the key of a request that is not replayed: its response is stored under the key. */
+  readonly cacheKeys: WeakMap<Request, CacheKey>;
+  finish(answer: Omit<Answered, "isOpen">): Response;
+};
+
+function replayWith(
+  { responseCache, events, peers, cacheKeys, finish }: ReplayParts,
+  request: Request,
+  key: CacheKey | undefined,
+  started: number,
+): Response | undefined {
+  if (!key) return undefined;
+  const known = responseCache.get(key);
+  const content = known?.content({ isOpen: () => peers.isOpen(request) });
+  if (!known || content === undefined) {
+    cacheKeys.set(request, key);
+    return undefined;
+  }
+  const { status, headers, route, path } = known;
+  const context = { requestId: createRequestId(), address: peers.addressOf(request), path, pathToken: undefined };
+  const response = new Response(content, { status, headers });
+  events.responseReplayed();
+  return finish({ request, context, response, route, started, user: undefined });
 }
 
 function createPeers(clientAddress: ClientAddress) {

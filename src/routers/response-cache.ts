@@ -21,11 +21,14 @@ export type CachedResponse = CachedBody & {
 };
 
 /** The text that identical requests share, and the database version before the request was handled. */
-export type CacheKey = { readonly text: string; readonly version: number };
+export type CacheKey = { readonly text: string; readonly version: Version };
 
 export type ResponseCache = {
-  /** Call it before reading any data. Undefined for a request whose response is not stored. */
-  keyOf(request: Request): CacheKey | undefined;
+  /**
+   * Call it before reading any data. Undefined for a request whose response is not stored, or while the version is not
+   * known. A promise only if the version is one.
+   */
+  keyOf(request: Request): CacheKey | undefined | Promise<CacheKey | undefined>;
   get(key: CacheKey): CachedResponse | undefined;
   /** Does nothing when the database has changed since `keyOf`. */
   set(key: CacheKey, response: CachedResponse): void;
@@ -37,18 +40,29 @@ const MAX_KEY = 4096;
 /** Headers that are a credential or can identify a caller. */
 const CREDENTIALS = ["authorization", "x-api-key", "cookie", "proxy-authorization"];
 
+/** Equal versions of the database mean equal content. */
+type Version = string | number;
+
+type ResponseCacheParts = {
+  /** See `Database.version()`. */
+  readonly version: () => Version | Promise<Version>;
+};
+
 /** `version` changes with every commit of any process, except commits of data that no anonymous response shows. */
-export function createResponseCache({ version }: { readonly version: () => number }): ResponseCache {
+export function createResponseCache({ version }: ResponseCacheParts): ResponseCache {
   const responses = createLru<string, CachedResponse>({
     maxEntries: MAX_RESPONSES,
     maxBytes: MAX_BYTES,
     sizeOf: ({ heldBytes }) => heldBytes + MAX_KEY,
   });
-  let seen: number | undefined;
+  let seen: Version | undefined;
   return {
     keyOf: (request) => {
       const text = keyText(request);
-      return text === undefined ? undefined : { text, version: version() };
+      if (text === undefined) return undefined;
+      const now = version();
+      if (!(now instanceof Promise)) return { text, version: now };
+      return now.then((known) => ({ text, version: known })).catch(() => undefined);
     },
     get: (key) => {
       if (key.version !== seen) responses.clear();
@@ -56,7 +70,12 @@ export function createResponseCache({ version }: { readonly version: () => numbe
       return responses.get(key.text);
     },
     set: (key, response) => {
-      if (key.version === seen && key.version === version()) responses.set(key.text, response);
+      const store = (now: Version): void => {
+        if (key.version === seen && key.version === now) responses.set(key.text, response);
+      };
+      const now = version();
+      if (now instanceof Promise) void now.then(store).catch(() => undefined);
+      else store(now);
     },
   };
 }

@@ -13,6 +13,7 @@ import {
 } from "../models/channel-contents.ts";
 import { bumpRevision, deleteChannel, type ChannelRow } from "../models/channel.ts";
 import type { Database, Reader, Transaction } from "../models/database.ts";
+import { lockChannel } from "../models/locks.ts";
 import { listGrants } from "../models/grant.ts";
 import { deleteIndexParts, touchIndexPart } from "../models/index-part.ts";
 import { countFiles } from "../models/package-file.ts";
@@ -94,6 +95,7 @@ async function takeStep(tx: Transaction, parts: ChannelRemovalParts, task: Task)
   const ref = await parts.access.require(actor, "manage", { kind: "channel", ...name }, tx);
   const channel = requireChannel(ref);
   const channelId = channel.id;
+  await lockChannel(tx, channelId);
   if (removed.channelId !== undefined && removed.channelId !== channelId)
     throw notFound(`${labelOf(ref)} was deleted by someone else meanwhile, and created again.`);
   const atFirst = removed.atFirst ?? (await countFiles(tx, channelId));
@@ -144,6 +146,7 @@ async function deletePage(
 ): Promise<ContentTotals> {
   const at = clock.now();
   const channelId = channel.id;
+  await lockChannel(tx, channelId);
   const packages = await deleteFiles(tx, files, at);
   const actorId = userOf(actor)?.id ?? null;
   const revision = await bumpRevision(tx, { channelId, identity: randomHex(16), at, actorId });

@@ -2,7 +2,7 @@
 
 import { unavailable, type AppError } from "../errors.ts";
 import type { Events, TroubleKind } from "../events.ts";
-import { isDatabaseDamaged, isDatabaseDiskFailure, toAppError } from "../models/sqlite/errors.ts";
+import { isDatabaseDamaged, isDatabaseDiskFailure, toAppError } from "../models/database-errors.ts";
 import type { Database } from "../models/database.ts";
 import type { FolderGuard } from "../models/folder-guard.ts";
 import { findOwner } from "../models/owner.ts";

@@ -4,6 +4,7 @@ import { AppError, invalidArgument } from "../errors.ts";
 import type { Events, PublishSummary } from "../events.ts";
 import type { ChannelRow } from "../models/channel.ts";
 import type { Database, Transaction } from "../models/database.ts";
+import { lockBlob, lockChannel } from "../models/locks.ts";
 import { knownBlobs } from "../models/package-blob.ts";
 import type { BlobStore } from "../modules/storage/blob-store.ts";
 import { blobKey, fileListKey } from "../modules/storage/keys.ts";
@@ -186,7 +187,7 @@ async function receive<Read extends ReadFile>(
     if (file) return { kind: "skipped", file };
     if (now.channel) await parts.packages.checkFile(reader, now.channel, read.file);
     if (!submission.dryRun) await staged.durable();
-    const stored = submission.dryRun ? checkedOnly(now) : await store(parts, submission, { staged, read });
+    const stored = submission.dryRun ? checkedOnly(now) : await store(parts, submission, { staged, read, from: now });
     if (stored.kind === "skipped") return stored;
     const similar = stored.channelCreated ? await similarChannels({ ...parts, reader }, actor, now) : [];
     return { ...stored, read, similarChannels: similar };
@@ -200,7 +201,8 @@ function isNameDecisive({ actor, dryRun, ifExists }: AnySubmission): boolean {
   return dryRun || ifExists !== "refuse" || isBoundToPackages(actor);
 }
 
-type Ready = { readonly staged: StagedFile; readonly read: ReadFile };
+/** `from` is the channel reference from before the transaction. */
+type Ready = { readonly staged: StagedFile; readonly read: ReadFile; readonly from: ChannelRef };
 type Stored =
   | {
       readonly kind: "new";
@@ -224,13 +226,14 @@ function candidateOf({ file }: ReadFile): Candidate {
 }
 
 async function store(parts: PublishingParts, submission: AnySubmission, ready: Ready): Promise<Stored> {
-  const { staged, read } = ready;
+  const { staged, read, from } = ready;
   try {
     await allOf(
       staged.promote(blobKey(staged.sha256)),
       ...(read.fileList ? [parts.blobs.putDerived(fileListKey(staged.sha256), read.fileList)] : []),
     );
-    const stored = await parts.database.transact((tx) => commit(parts, submission, ready, tx));
+    const expected = from.channel && [from.channel.id];
+    const stored = await parts.database.transact((tx) => commit(parts, submission, ready, tx), { channels: expected });
     if (stored.kind === "skipped") await deleteUnknownBlob(parts, staged.sha256).catch(() => undefined);
     return stored;
   } catch (error) {
@@ -244,6 +247,7 @@ async function store(parts: PublishingParts, submission: AnySubmission, ready: R
 /** In a transaction: a publish of the same bytes has either committed, or finds the blob missing and restores it. */
 async function deleteUnknownBlob({ database, blobs }: PublishingParts, sha256: string): Promise<void> {
   await database.transact(async (tx) => {
+    await lockBlob(tx, sha256);
     if ((await knownBlobs(tx, [sha256])).has(sha256)) return;
     await blobs.delete(blobKey(sha256));
     await blobs.delete(fileListKey(sha256));
@@ -259,11 +263,12 @@ async function allOf(...steps: readonly Promise<void>[]): Promise<void> {
 async function commit(
   parts: PublishingParts,
   submission: AnySubmission,
-  { staged, read }: Ready,
+  { staged, read, from }: Ready,
   tx: Transaction,
 ): Promise<Stored> {
   const { actor } = submission;
   const ref = await parts.access.require(actor, "publish", targetOf(submission, read.file), tx);
+  if (ref.channel && ref.channel.id !== from.channel?.id) await lockChannel(tx, ref.channel.id);
   const file = await existingInstead(tx, submission.ifExists, ref.channel, candidateOf(read));
   if (file) return { kind: "skipped", file };
   const channel: ChannelRow = await parts.channels.ensure(tx, ref, actor);

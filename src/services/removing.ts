@@ -3,6 +3,7 @@
 import { notFound } from "../errors.ts";
 import type { Events } from "../events.ts";
 import type { Database, Transaction } from "../models/database.ts";
+import { lockChannel } from "../models/locks.ts";
 import type { Access } from "./access.ts";
 import type { Actor } from "./actor.ts";
 import { channelLabel, type OneChannel } from "./channel-ref.ts";
@@ -31,14 +32,15 @@ export function createRemoving({ database, access, packages, events }: RemovingP
   return async ({ actor, channel: name, packageName, section, fileName }) => {
     const subject = fileName === undefined ? section : `${section}/${fileName}`;
     const target = { kind: "channel", ...name, packageName } as const;
-    await access.require(actor, "delete", target);
+    const from = await access.require(actor, "delete", target);
     const change = async (tx: Transaction): Promise<void> => {
       const { owner, channel } = await access.require(actor, "delete", target, tx);
       if (!channel) throw notFound(`There is no ${subject} in this channel.`);
+      if (channel.id !== from.channel?.id) await lockChannel(tx, channel.id);
       if (fileName === undefined) await packages.removeName(tx, { owner, channel, section, packageName }, actor);
       else await packages.removeFile(tx, { owner, channel, section, fileName }, actor);
     };
-    await database.transact(change, { evenIfFull: true });
+    await database.transact(change, { evenIfFull: true, channels: from.channel && [from.channel.id] });
     const requestId = actor.kind === "request" ? actor.requestId : undefined;
     events.fileDeleted({ channel: channelLabel(name.owner, name.channel, name.type), file: subject, requestId });
   };

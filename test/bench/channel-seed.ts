@@ -2,7 +2,8 @@
 // Only the database is filled: the records have no packages.
 
 import { openDataFolder } from "../../src/models/data-folder.ts";
-import { openDatabase, type Database } from "../../src/models/database.ts";
+import type { Database } from "../../src/models/database.ts";
+import { openDatabase } from "../../src/models/open-database.ts";
 import { systemClock as clock } from "../../src/modules/clock.ts";
 import { createAccess } from "../../src/services/access.ts";
 import { COMMAND_LINE } from "../../src/services/actor.ts";
@@ -57,11 +58,11 @@ export async function seedChannel(dataDir: string, records: number): Promise<voi
 /** Closing it moves the log's contents into the database, so that no other process has to. */
 async function withDatabase<T>(dataDir: string, work: (database: Database) => Promise<T>): Promise<T> {
   const folder = openDataFolder(dataDir, { create: true });
-  const database = openDatabase({ path: folder.database, clock, create: true });
+  const database = await openDatabase({ engine: "sqlite", path: folder.database }, { clock, create: true });
   try {
     return await work(database);
   } finally {
-    database.close();
+    await database.close();
   }
 }
 

@@ -5,7 +5,8 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AppError } from "../../src/errors.ts";
-import { openDatabase, openSnapshots, type Database, type Transaction } from "../../src/models/database.ts";
+import type { Database, Transaction } from "../../src/models/database.ts";
+import { openDatabase, openSnapshots } from "../../src/models/open-database.ts";
 import { findOwner, insertOwner, type OwnerRow } from "../../src/models/owner.ts";
 import { owner } from "../../src/models/schema/sqlite.ts";
 import { insertUser } from "../../src/models/user.ts";
@@ -18,10 +19,10 @@ let database: Database;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "condarium-database-"));
   path = join(folder, "condarium.db");
-  database = openDatabase({ path, clock: systemClock, create: true });
+  database = await openDatabase({ engine: "sqlite", path }, { clock: systemClock, create: true });
 });
 afterEach(async () => {
-  database.close();
+  await database.close();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -43,17 +44,17 @@ async function whileLocked<T>(work: (release: () => void) => Promise<T>): Promis
 }
 
 describe("the connections of a database", () => {
-  test("have the settings that durability needs", () => {
-    expect(database.integrityProblems()).toEqual([]);
+  test("have the settings that durability needs", async () => {
+    expect(await database.integrityProblems()).toEqual([]);
   });
 
-  test("get the right journal mode at the next start after somebody changed it", () => {
-    database.close();
+  test("get the right journal mode at the next start after somebody changed it", async () => {
+    await database.close();
     const other = new Connection(path);
     other.run("PRAGMA journal_mode = DELETE");
     other.close();
-    database = openDatabase({ path, clock: systemClock, create: false });
-    expect(database.integrityProblems()).toEqual([]);
+    database = await openDatabase({ engine: "sqlite", path }, { clock: systemClock, create: false });
+    expect(await database.integrityProblems()).toEqual([]);
     const reader = new Connection(path);
     expect(reader.query("PRAGMA journal_mode").get()).toEqual({ journal_mode: "wal" });
     reader.close();
@@ -196,7 +197,7 @@ describe("the version of a database", () => {
   });
 
   test("changes with commits of another connection before, between and after unseen commits", async () => {
-    const other = openDatabase({ path, clock: systemClock, create: false });
+    const other = await openDatabase({ engine: "sqlite", path }, { clock: systemClock, create: false });
     const others = (name: string) => other.transact((tx) => addOwner(tx, name), { isUnseen: true });
     const orders: (() => Promise<unknown>)[] = [
       () => others("alice"),
@@ -206,13 +207,13 @@ describe("the version of a database", () => {
       () => Promise.all([unseen("ivan"), others("judy")]),
     ];
     for (const order of orders) expect(await changed(order)).toBe(true);
-    other.close();
+    await other.close();
   });
 });
 
 describe("a snapshot", () => {
   test("reads one revision while others write", async () => {
-    const { snapshot } = openSnapshots(path);
+    const { snapshot } = openSnapshots({ engine: "sqlite", path });
     await snapshot(async (reader) => {
       expect(await findOwner(reader, "alice")).toBeUndefined();
       await database.transact((tx) => addOwner(tx, "alice"));
@@ -222,7 +223,7 @@ describe("a snapshot", () => {
   });
 
   test("that fails does not hold back the next snapshot", async () => {
-    const { snapshot } = openSnapshots(path);
+    const { snapshot } = openSnapshots({ engine: "sqlite", path });
     expect((await errorOf(snapshot(() => Promise.reject(new Error("torn"))))).message).toBe("torn");
     await database.transact((tx) => addOwner(tx, "bob"));
     await snapshot(async (reader) => expect((await findOwner(reader, "bob"))?.name).toBe("bob"));
@@ -240,29 +241,29 @@ describe("closing a database", () => {
     };
     const outcomes = [errorOf(database.transact(work)), errorOf(database.transact((tx) => addOwner(tx, "waiting")))];
     await inside.promise;
-    database.close();
+    await database.close();
     goOn.resolve();
     for (const outcome of outcomes) expect(await outcome).toBeInstanceOf(Error);
-    database = openDatabase({ path, clock: systemClock, create: false });
+    database = await openDatabase({ engine: "sqlite", path }, { clock: systemClock, create: false });
     expect(await findOwner(database.read, "cut")).toBeUndefined();
     expect(await findOwner(database.read, "waiting")).toBeUndefined();
-    expect(database.integrityProblems()).toEqual([]);
+    expect(await database.integrityProblems()).toEqual([]);
   });
 
   test("moves all data into the one file", async () => {
     await database.transact((tx) => addOwner(tx, "alice"));
     expect(Bun.file(`${path}-wal`).size).toBeGreaterThan(0);
-    database.close();
+    await database.close();
     expect(Bun.file(`${path}-wal`).size).toBe(0);
     await Bun.write(`${path}.copy`, Bun.file(path));
-    database = openDatabase({ path: `${path}.copy`, clock: systemClock, create: false });
+    database = await openDatabase({ engine: "sqlite", path: `${path}.copy` }, { clock: systemClock, create: false });
     expect((await findOwner(database.read, "alice"))?.name).toBe("alice");
   });
 });
 
 describe("a file that is no database", () => {
   const open = (file: string, create = true) =>
-    errorOf((async () => openDatabase({ path: file, clock: systemClock, create }))());
+    errorOf((async () => await openDatabase({ engine: "sqlite", path: file }, { clock: systemClock, create }))());
 
   test.each([
     ["garbage", Buffer.from("this is no database, whatever its name says. ".repeat(200))],

@@ -2,7 +2,8 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openDatabase, type Database } from "../../src/models/database.ts";
+import type { Database } from "../../src/models/database.ts";
+import { openDatabase } from "../../src/models/open-database.ts";
 import { countFailure, deleteOldRows, findFailures, noteSuccess } from "../../src/models/login-failure.ts";
 import { systemClock } from "../../src/modules/clock.ts";
 
@@ -10,12 +11,15 @@ const NOW = Date.UTC(2030, 0, 1);
 
 let folder: string;
 let database: Database;
-beforeEach(() => {
+beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), "condarium-failures-"));
-  database = openDatabase({ path: join(folder, "condarium.db"), clock: systemClock, create: true });
+  database = await openDatabase(
+    { engine: "sqlite", path: join(folder, "condarium.db") },
+    { clock: systemClock, create: true },
+  );
 });
-afterEach(() => {
-  database.close();
+afterEach(async () => {
+  await database.close();
   rmSync(folder, { recursive: true });
 });
 

@@ -1,47 +1,86 @@
-import { Database as Connection } from "bun:sqlite";
+// Both engines have the same tables: the queries are written once.
+
 import { expect, test } from "bun:test";
-import { join } from "node:path";
-import { migrate } from "../../src/models/sqlite/migrations.ts";
+import { getTableConfig as postgresConfig, PgTable } from "drizzle-orm/pg-core";
+import { getTableConfig as sqliteConfig, SQLiteTable } from "drizzle-orm/sqlite-core";
+import * as postgres from "../../src/models/schema/postgres.ts";
+import * as sqlite from "../../src/models/schema/sqlite.ts";
 
-const ROOT = join(import.meta.dir, "../..");
+type Described = {
+  readonly columns: readonly unknown[];
+  readonly keys: readonly unknown[];
+  readonly indexes: readonly unknown[];
+};
 
-test("the migrations create exactly the tables that the code declares", async () => {
-  const exported = Bun.spawn(
-    [process.execPath, "x", "drizzle-kit", "export", "--dialect", "sqlite", "--schema", "src/models/schema/sqlite.ts"],
-    { cwd: ROOT, stderr: "ignore" },
-  );
-  const sql = await new Response(exported.stdout).text();
-  const [wanted, made] = [new Connection(":memory:"), new Connection(":memory:")];
-  wanted.run(sql);
-  migrate(made, 0);
-  made.run("DROP TABLE schema_migration");
-  const structure = structureOf(wanted);
-  expect(structure.length).toBeGreaterThan(100);
-  expect(structureOf(made)).toEqual(structure);
+/** Text of PostgreSQL has its own column type, which adds the collation. */
+const KINDS: Readonly<Record<string, string>> = { custom: "string" };
+
+test("the tables of SQLite and PostgreSQL have the same names, columns, defaults, keys and indexes", () => {
+  const [ofSqlite, ofPostgres] = [describeSqlite(), describePostgres()];
+  expect(Object.keys(ofPostgres).sort()).toEqual(Object.keys(ofSqlite).sort());
+  expect(Object.keys(ofSqlite).length).toBeGreaterThan(15);
+  for (const [name, table] of Object.entries(ofSqlite)) expect([name, ofPostgres[name]]).toEqual([name, table]);
 });
 
-/** A line for each column, foreign key and index, sorted: a later migration adds a column at the end. */
-function structureOf(connection: Connection): string[] {
-  const lines: string[] = [];
-  for (const { name } of rowsOf(
-    connection,
-    "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
-  )) {
-    lines.push(`${name}`);
-    for (const { cid: _, ...column } of rowsOf(connection, `PRAGMA table_info("${name}")`)) {
-      lines.push(`${name} ${JSON.stringify(column)}`);
-    }
-    for (const { id: _, ...key } of rowsOf(connection, `PRAGMA foreign_key_list("${name}")`)) {
-      lines.push(`${name} ${JSON.stringify(key)}`);
-    }
-    for (const { name: index, unique } of rowsOf(connection, `PRAGMA index_list("${name}")`)) {
-      const columns = rowsOf(connection, `PRAGMA index_info("${index}")`).map((column) => column.name);
-      lines.push(`${name} ${index} ${unique} ${columns.join()}`);
-    }
-  }
-  return lines.sort();
+function describeSqlite(): Record<string, Described> {
+  return Object.fromEntries(
+    Object.entries(sqlite).flatMap(([name, table]) => {
+      if (!(table instanceof SQLiteTable)) return [];
+      const config = sqliteConfig(table);
+      return [[`${name} ${config.name}`, described(config)]];
+    }),
+  );
 }
 
-function rowsOf(connection: Connection, sql: string): Record<string, string | number | null>[] {
-  return connection.query<Record<string, string | number | null>, []>(sql).all();
+function describePostgres(): Record<string, Described> {
+  return Object.fromEntries(
+    Object.entries(postgres).flatMap(([name, table]) => {
+      if (!(table instanceof PgTable)) return [];
+      const config = postgresConfig(table);
+      return [[`${name} ${config.name}`, described(config)]];
+    }),
+  );
+}
+
+type Column = {
+  readonly name: string;
+  readonly dataType: string;
+  readonly notNull: boolean;
+  readonly primary: boolean;
+  readonly default: unknown;
+};
+type Config = {
+  readonly columns: readonly Column[];
+  readonly primaryKeys: readonly { readonly columns: readonly Column[] }[];
+  readonly indexes: readonly {
+    readonly config: { readonly name?: string; readonly unique?: boolean; readonly columns: readonly object[] };
+  }[];
+  readonly foreignKeys: readonly {
+    readonly onDelete: unknown;
+    reference(): { readonly columns: readonly Column[]; readonly foreignColumns: readonly Column[] };
+  }[];
+};
+
+function described({ columns, primaryKeys, indexes, foreignKeys }: Config): Described {
+  return {
+    columns: columns.map(({ name, dataType, notNull, primary, default: value }) => [
+      name,
+      KINDS[dataType] ?? dataType,
+      notNull,
+      primary,
+      value,
+    ]),
+    keys: [
+      ...primaryKeys.map((key) => key.columns.map(({ name }) => name)),
+      ...foreignKeys.map((key) => {
+        const { columns: from, foreignColumns: to } = key.reference();
+        return [key.onDelete ?? "no action", from.map(({ name }) => name), to.map(({ name }) => name)];
+      }),
+    ],
+    indexes: indexes.map(({ config }) => [
+      config.name,
+      config.unique ?? false,
+      config.columns.map((column) => ("name" in column ? column.name : undefined)),
+    ]),
+  };
 }

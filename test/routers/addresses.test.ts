@@ -213,12 +213,12 @@ describe("the path of public-url", () => {
     );
     const before = await startTestApp();
     await before.addUser("registry");
-    before.app.close();
+    await before.app.close();
     const start = startTestApp({ folder: before.folder, publicUrl: "https://h/Registry" });
     expect(await errorOf(start)).toMatchObject({ code: "usage", message: expect.stringContaining("public-url") });
     const other = await startTestApp({ folder: before.folder, publicUrl: "https://h/other" });
     expect((await other.as("registry").get("/registry/noarch/repodata.json")).status).toBe(200);
-    other.app.close();
+    await other.app.close();
     await before.close().catch(() => undefined);
   });
 });

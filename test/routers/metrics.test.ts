@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { version } from "../../package.json";
 import { run } from "../../src/cli/index.ts";
 import { findTokenByHash } from "../../src/models/access-token.ts";
-import { openSnapshots } from "../../src/models/database.ts";
+import { openSnapshots } from "../../src/models/open-database.ts";
 import { findUser } from "../../src/models/user.ts";
 import { tokenLimits } from "../../src/services/token-limits.ts";
 import { readExposition, type Exposition } from "../support/exposition.ts";
@@ -135,14 +135,14 @@ describe("the totals of stored packages", () => {
     expect(await run(["gc", "--grace", "0s", "--data", server.folder], QUIET)).toBe(0);
     expect(await totals()).toEqual([2, 1, size]);
     const { folder } = server;
-    server.app.close();
+    await server.app.close();
     server = await startTestApp({ folder });
     expect(await totals()).toEqual([2, 1, size]);
   });
 
   test("of a database that an older release filled are counted by the upgrade", async () => {
     const { folder } = server;
-    server.app.close();
+    await server.app.close();
     const tables = openTables(folder);
     for (const name of ["file_added", "file_removed", "blob_added", "blob_removed", "blob_resized"])
       tables.run(`DROP TRIGGER total_${name}`);
@@ -270,12 +270,12 @@ describe("a token with the scope read:metrics", () => {
 
   /** The token as an actor of the services that the command line uses. */
   async function asToken(token: string) {
-    const snapshots = openSnapshots(join(server.folder, "condarium.db"));
+    const snapshots = openSnapshots({ engine: "sqlite", path: join(server.folder, "condarium.db") });
     const [user, row] = await snapshots.snapshot(async (reader) => [
       await findUser(reader, "boss"),
       await findTokenByHash(reader, new Bun.CryptoHasher("sha256").update(token).digest("hex")),
     ]);
-    snapshots.close();
+    await snapshots.close();
     if (!user || !row) throw new Error("there is no such token");
     const identity = { kind: "token", user, token: tokenLimits(row) } as const;
     return { kind: "request", identity, requestId: "r", address: "192.0.2.1", surface: "management" } as const;

@@ -65,8 +65,11 @@ async function remember(path: string, headers: Record<string, string> = {}, meth
 test("a request that could differ between callers is never replayed, and no replayed response is outdated", () => {
   let version = 1;
   const cache = createResponseCache({ version: () => version });
-  const ask = (path: string, headers: Record<string, string> = {}, method = "GET") =>
-    cache.keyOf(new Request(`http://localhost${path}`, { method, headers }));
+  const ask = (path: string, headers: Record<string, string> = {}, method = "GET") => {
+    const key = cache.keyOf(new Request(`http://localhost${path}`, { method, headers }));
+    if (key instanceof Promise) throw new Error("the version is a number here");
+    return key;
+  };
   for (const name of ["authorization", "x-api-key", "cookie", "proxy-authorization"])
     expect([name, ask("/alice/main/noarch/x", { [name]: "anything" })]).toEqual([name, undefined]);
   for (const path of ["/t/token/alice/main/x", "/alice/main/x?token=1"])
@@ -177,9 +180,9 @@ test("a channel that becomes private is private for the next request, whoever ch
   for (const change of [{ visibility: "private" }, { visibility: "internal" }] as const) {
     await server.manage.channels.change({ owner: "alice", channel: "other" }, { visibility: "public" });
     for (const path of paths) await remember(path);
-    const elsewhere = openManagement(config);
+    const elsewhere = await openManagement(config);
     await elsewhere.channels.change(COMMAND_LINE, { owner: "alice", channel: "other" }, change);
-    elsewhere.close();
+    await elsewhere.close();
     for (const path of paths) expect([path, (await read(path)).status]).toEqual([path, 401]);
     for (const path of paths) expect([path, (await read(path, {}, { method: "HEAD" })).status]).toEqual([path, 401]);
   }

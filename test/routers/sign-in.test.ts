@@ -22,7 +22,7 @@ async function start(folder?: string): Promise<void> {
 }
 async function restart(): Promise<void> {
   tables.close();
-  server.app.close();
+  await server.app.close();
   await start(server.folder);
 }
 /** All counts of failures end; successes and remembered passwords stay. */

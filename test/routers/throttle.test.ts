@@ -23,7 +23,7 @@ test("ten failed logins lock an account for ten minutes, also for the right pass
   expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(500);
   expect((await login("other", PASSWORD)).status).toBe(403);
 
-  server.app.close();
+  await server.app.close();
   server = await startTestApp({ clock, folder: server.folder, settings: { "default-visibility": "private" } });
   expect((await login("owner", PASSWORD)).status).toBe(429);
 

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createEvents } from "../../src/events.ts";
 import { openDataFolder } from "../../src/models/data-folder.ts";
-import { openDatabase } from "../../src/models/database.ts";
+import { openDatabase } from "../../src/models/open-database.ts";
 import { createFolderGuard } from "../../src/models/folder-guard.ts";
 import { findOwner, insertOwner } from "../../src/models/owner.ts";
 import { systemClock } from "../../src/modules/clock.ts";
@@ -36,7 +36,7 @@ test("a failed fsync is not cleared by later successes, another failure of the d
   let elapsed = 0;
   const clock = { now: () => 0, elapsed: () => elapsed };
   const folder = openDataFolder(root, { create: true });
-  const database = openDatabase({ path: folder.database, clock, create: true });
+  const database = await openDatabase({ engine: "sqlite", path: folder.database }, { clock, create: true });
   const metrics = createMetrics();
   const lines: string[] = [];
   const log = createLogger({ level: "debug", write: (line) => void lines.push(line) });
@@ -67,7 +67,7 @@ test("a failed fsync is not cleared by later successes, another failure of the d
     expect([error.message, await isReady()]).toEqual([error.message, later]);
   }
   expect(lines.filter((line) => line.includes('"event":"trouble"'))).toHaveLength(3);
-  database.close();
+  await database.close();
 });
 
 test("a database that cannot be read is named, also when nothing else is wrong", async () => {
@@ -111,18 +111,19 @@ test.skipIf(!canMount)(
     folders.push(folder);
     expect(runs("mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder)).toBe(true);
     try {
-      const options = { path: join(folder, "condarium.db"), clock: systemClock, create: true };
-      const database = openDatabase(options);
+      const source = { engine: "sqlite", path: join(folder, "condarium.db") } as const;
+      const options = { clock: systemClock, create: true };
+      const database = await openDatabase(source, options);
       const names = Array.from({ length: 100 }, (_, at) => `owner-${at}${"x".repeat(1000)}`);
       for (const name of names)
         await database.transact((tx) => insertOwner(tx, { kind: "user", name, visibility: "public", created: 0 }));
       for (let left = 4; left > 0; left--)
         await appendFile(join(folder, "filler"), new Uint8Array(MIB)).catch(() => {});
-      database.close();
+      await database.close();
       await rm(join(folder, "filler"));
-      const next = openDatabase(options);
+      const next = await openDatabase(source, options);
       for (const name of names) expect((await findOwner(next.read, name))?.name).toBe(name);
-      next.close();
+      await next.close();
     } finally {
       runs("umount", "-l", folder);
     }

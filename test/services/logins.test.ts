@@ -4,7 +4,8 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { SQL } from "drizzle-orm";
 import { AppError } from "../../src/errors.ts";
 import { createEvents } from "../../src/events.ts";
-import { openDatabase, type Database, type Reader } from "../../src/models/database.ts";
+import type { Database, Reader } from "../../src/models/database.ts";
+import { openDatabase } from "../../src/models/open-database.ts";
 import { systemClock as clock } from "../../src/modules/clock.ts";
 import { createToken } from "../../src/modules/ids.ts";
 import { createLogger } from "../../src/modules/log.ts";
@@ -24,14 +25,14 @@ let identities: Identities;
 
 beforeAll(async () => {
   server = await startTestApp();
-  database = openDatabase({ path: `${server.folder}/condarium.db`, clock, create: false });
+  database = await openDatabase({ engine: "sqlite", path: `${server.folder}/condarium.db` }, { clock, create: false });
   const events = createEvents({ log: createLogger({ level: "silent" }), metrics: createMetrics() });
   const throttle = createThrottle({ database, clock });
   identities = createIdentities({ database, clock, logins: createLogins({ database, clock, events, throttle }) });
   for (const name of ["alice", "bob"]) await server.addUser(name);
 });
 afterAll(async () => {
-  database.close();
+  await database.close();
   await server.close();
 });
 

@@ -4,7 +4,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { AppError } from "../../src/errors.ts";
 import { findToken } from "../../src/models/access-token.ts";
-import { openDatabase, type Database } from "../../src/models/database.ts";
+import type { Database } from "../../src/models/database.ts";
+import { openDatabase } from "../../src/models/open-database.ts";
 import { findUser } from "../../src/models/user.ts";
 import { systemClock } from "../../src/modules/clock.ts";
 import { ANONYMOUS, COMMAND_LINE, type Actor, type Identity } from "../../src/services/actor.ts";
@@ -31,13 +32,16 @@ beforeAll(async () => {
   server = await startTestApp();
   services = server.app;
   tables = openTables(server.folder);
-  database = openDatabase({ path: `${server.folder}/condarium.db`, clock: systemClock, create: false });
+  database = await openDatabase(
+    { engine: "sqlite", path: `${server.folder}/condarium.db` },
+    { clock: systemClock, create: false },
+  );
   await makeScene();
   await makeActors();
 });
 afterAll(async () => {
   tables.close();
-  database.close();
+  await database.close();
   await server.close();
 });
 

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decode } from "@msgpack/msgpack";
-import { openDatabase } from "../../src/models/database.ts";
+import { openDatabase } from "../../src/models/open-database.ts";
 import { systemClock } from "../../src/modules/clock.ts";
 import { COMMAND_LINE } from "../../src/services/actor.ts";
 import { findChannelRef } from "../../src/services/channel-ref.ts";
@@ -85,7 +85,10 @@ describe("the shard of one name", () => {
 
   test("counts a yanked file, so that a restored file never exceeds the limit", async () => {
     expect((await put(heavy("other", 1, 1))).status).toBe(201);
-    const database = openDatabase({ path: join(folder, "condarium.db"), clock: systemClock, create: false });
+    const database = await openDatabase(
+      { engine: "sqlite", path: join(folder, "condarium.db") },
+      { clock: systemClock, create: false },
+    );
     const packages = createPackages({ clock: systemClock });
     const change = (work: (...args: Parameters<typeof packages.addFile>) => Promise<unknown>, version: number) =>
       database.transact(async (tx) => {
@@ -102,6 +105,6 @@ describe("the shard of one name", () => {
     );
     const refusal: unknown = await change(packages.addFile, 2).catch((error: unknown) => error);
     expect(String(refusal)).toContain("The records of held in noarch");
-    database.close();
+    await database.close();
   });
 });

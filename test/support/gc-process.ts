@@ -5,7 +5,7 @@ import { loadConfig } from "../../src/config.ts";
 
 const [folder = ""] = process.argv.slice(2);
 const { config } = loadConfig({ flags: { data: folder, "min-free-space": "1MiB" }, environment: {} });
-const management = openManagement(config);
+const management = await openManagement(config);
 const ending = new AbortController();
 void Bun.stdin.text().then(() => ending.abort());
 let [rounds, blobs] = [0, 0];
@@ -15,5 +15,5 @@ while (!ending.signal.aborted) {
   blobs += totals.find(({ kind }) => kind === "blob")?.count ?? 0;
   await Bun.sleep(1);
 }
-management.close();
+await management.close();
 console.log(JSON.stringify({ rounds, blobs }));

@@ -1,7 +1,7 @@
 // Builders of documents of a data folder, each with its own connections: in this thread, in another, in a process.
 
 import { join } from "node:path";
-import { openSnapshots } from "../../src/models/database.ts";
+import { openSnapshots } from "../../src/models/open-database.ts";
 import { openDerived } from "../../src/models/index/db.ts";
 import type { Clock } from "../../src/modules/clock.ts";
 import { createDerivedFiles } from "../../src/modules/storage/derived-files.ts";
@@ -23,16 +23,15 @@ const LIMIT_MS = 60_000;
 
 /** `from` has the main database, `to` the derived data: the same folder, except for a full build. */
 export function builderHere(from: string, to: string, clock: Clock): TestBuilder {
-  const snapshots = openSnapshots(join(from, "condarium.db"));
+  const snapshots = openSnapshots({ engine: "sqlite", path: join(from, "condarium.db") });
   const derived = openDerived(join(to, "index.db"), condaIndex.codec);
   const [files, blobs] = [createDerivedFiles(to), createDiskStore({ root: to, reserve: 0 })];
   const { build } = createIndexBuilder({ snapshots, derived, files, blobs, clock, format: condaIndex });
   return {
     build,
-    close: () => {
-      snapshots.close();
+    close: async () => {
       derived.close();
-      return Promise.resolve();
+      await snapshots.close();
     },
   };
 }

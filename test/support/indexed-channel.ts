@@ -32,7 +32,7 @@ export async function filledFolder(): Promise<FilledFolder> {
   const user = await first.addUser("user");
   await fillChannel(first, user);
   const sound = await readDocuments(user);
-  first.app.close();
+  await first.app.close();
   await derivedDataIsLetGo(original);
   return {
     sound,

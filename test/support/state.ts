@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { findChannel } from "../../src/models/channel.ts";
-import { openDatabase } from "../../src/models/database.ts";
+import { openDatabase } from "../../src/models/open-database.ts";
 import { findOwner } from "../../src/models/owner.ts";
 import type { FileState } from "../../src/models/package-file.ts";
 import { systemClock } from "../../src/modules/clock.ts";
@@ -14,7 +14,10 @@ import type { TestApp } from "./app.ts";
 /** `path` is `owner/channel/section/file`. */
 export async function setState(server: TestApp, path: string, state: FileState): Promise<void> {
   const [owner = "", channel = "", section = "", fileName = ""] = path.split("/");
-  const database = openDatabase({ path: join(server.folder, "condarium.db"), clock: systemClock, create: false });
+  const database = await openDatabase(
+    { engine: "sqlite", path: join(server.folder, "condarium.db") },
+    { clock: systemClock, create: false },
+  );
   try {
     await database.transact(async (tx) => {
       const ownerRow = await findOwner(tx, owner);
@@ -24,6 +27,6 @@ export async function setState(server: TestApp, path: string, state: FileState):
       await packages.setState(tx, { owner: ownerRow, channel: row, section, fileName }, state, COMMAND_LINE, "a test");
     });
   } finally {
-    database.close();
+    await database.close();
   }
 }

@@ -2,7 +2,7 @@
 // Only the database is filled: the records have no packages.
 
 import { openDataFolder } from "../../src/models/data-folder.ts";
-import { openDatabase } from "../../src/models/database.ts";
+import { openDatabase } from "../../src/models/open-database.ts";
 import { systemClock as clock } from "../../src/modules/clock.ts";
 import { canonicalRecord } from "../../src/modules/conda/record.ts";
 import { sha256Hex } from "../../src/modules/hash.ts";
@@ -32,7 +32,7 @@ const UNIT_BYTES = 8 * 1024 ** 2;
 /** Creates the users `busy` and `other`, and the channel `busy/main` with one subdir `noarch`. */
 export async function seedWorstChannel(dataDir: string, worst: WorstChannel): Promise<void> {
   const folder = openDataFolder(dataDir, { create: true });
-  const database = openDatabase({ path: folder.database, clock, create: true });
+  const database = await openDatabase({ engine: "sqlite", path: folder.database }, { clock, create: true });
   try {
     const access = createAccess({ reader: database.read, clock, createChannels: true });
     const users = createUsers({ database, access, clock, defaultVisibility: "public", types: PACKAGE_TYPES });
@@ -53,7 +53,7 @@ export async function seedWorstChannel(dataDir: string, worst: WorstChannel): Pr
       });
     }
   } finally {
-    database.close();
+    await database.close();
   }
 }
 

@@ -2,16 +2,10 @@
 
 import type { Database as Connection } from "bun:sqlite";
 import { AppError, unavailable } from "../../errors.ts";
+import type { UnitOptions } from "../unit.ts";
 import { isDatabaseBusy, isLogSyncFailure, toAppError } from "./errors.ts";
 
 export type Writer<Tx> = { run<T>(work: (tx: Tx) => Promise<T>, options?: UnitOptions): Promise<T> };
-
-export type UnitOptions = {
-  /** For work that frees space: on a full disk it is retried once, with the reserved disk space. */
-  readonly evenIfFull?: boolean;
-  /** For a change that no anonymous response depends on, such as a failed login: it does not call `onChange`. */
-  readonly isUnseen?: boolean;
-};
 
 export type WriterOptions<Tx> = {
   readonly connection: Connection;

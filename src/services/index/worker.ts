@@ -34,7 +34,9 @@ export type IndexWorker = {
   takeRepaired(): string | undefined;
 };
 
-export type IndexStores = Pick<IndexBuilderParts, "snapshots" | "derived" | "files" | "blobs"> & { close(): void };
+export type IndexStores = Pick<IndexBuilderParts, "snapshots" | "derived" | "files" | "blobs"> & {
+  close(): void | Promise<void>;
+};
 
 export type IndexStoresOptions = {
   readonly codec: string;
@@ -54,7 +56,7 @@ type Opened = {
   /** Identity of the databases when they were opened. */
   readonly identity: string;
   readonly builder: IndexBuilder;
-  close(): void;
+  close(): void | Promise<void>;
 };
 
 /** Opens the folder at the first request, and keeps it open as long as the thread runs. */
@@ -70,13 +72,13 @@ export function createIndexWorker(parts: IndexWorkerParts): IndexWorker {
     use: async (dataFolder, work) => {
       try {
         if (opened?.folder !== dataFolder || opened.identity !== parts.identityOf(dataFolder)) {
-          opened?.close();
+          await opened?.close();
           opened = await open(parts, dataFolder, (why) => (repaired = why));
         }
         return await work(opened.builder);
       } catch (error) {
         // The next request reopens the derived data, which recreates a damaged file.
-        opened?.close();
+        await opened?.close();
         opened = undefined;
         throw error;
       }
@@ -92,7 +94,7 @@ async function open(parts: IndexWorkerParts, folder: string, onRecreated: (why: 
     const builder = createIndexBuilder({ ...stores, clock: systemClock, format });
     return { folder, identity: identityOf(folder), close, builder };
   } catch (error) {
-    close();
+    await close();
     throw error;
   }
 }

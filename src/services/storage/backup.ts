@@ -3,7 +3,8 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { partsOfFolder, type DataFolder } from "../../models/data-folder.ts";
-import { openSnapshots, type Database, type Reader } from "../../models/database.ts";
+import type { Database, Reader } from "../../models/database.ts";
+import { openSnapshots } from "../../models/open-database.ts";
 import { knownBlobs } from "../../models/package-blob.ts";
 import { copyDatabase, openTableSource, type TableSource } from "../../models/sqlite/table-rows.ts";
 import type { Clock } from "../../modules/clock.ts";
@@ -83,13 +84,13 @@ async function backUp(work: Work): Promise<BackupSummary> {
   const created = work.clock.now();
   const path = join(partsOfFolder(work.target.folder).temporary, "moment.db");
   copyDatabase(work.folder.database, path);
-  const snapshots = openSnapshots(path);
+  const snapshots = openSnapshots({ engine: "sqlite", path });
   const source = openTableSource(path);
   try {
     return await snapshots.snapshot((reader) => backUpCopy(work, { created, reader, source }));
   } finally {
     source.close();
-    snapshots.close();
+    await snapshots.close();
     await work.store.sweep();
   }
 }

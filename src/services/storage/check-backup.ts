@@ -3,7 +3,7 @@
 import { lstat } from "node:fs/promises";
 import { z } from "zod";
 import { malformed, usage } from "../../errors.ts";
-import { openSnapshots } from "../../models/database.ts";
+import { openSnapshots } from "../../models/open-database.ts";
 import { SCHEMA_NUMBER } from "../../models/sqlite/migrations.ts";
 import { createTableTarget, type TableRow, type TableTarget } from "../../models/sqlite/table-rows.ts";
 import type { Clock } from "../../modules/clock.ts";
@@ -37,12 +37,12 @@ export async function checkBackup(parts: CheckParts): Promise<CheckedBackup> {
   const [rows, contents] = [counted(parts.onProblem), counted(parts.onProblem)];
   const loaded = await loadTables({ ...parts, onProblem: rows.report }, manifest);
   const isReadable = await checkRowFile({ ...parts, onProblem: rows.report }, manifest, "contents", manifest.contents);
-  const snapshots = openSnapshots(parts.database);
+  const snapshots = openSnapshots({ engine: "sqlite", path: parts.database });
   try {
     if (isReadable)
       await snapshots.snapshot((reader) => checkContents({ ...parts, reader, onProblem: contents.report }, manifest));
   } finally {
-    snapshots.close();
+    await snapshots.close();
   }
   return { manifest, rows: loaded, rowProblems: rows.count(), contentProblems: contents.count() };
 }

@@ -3,6 +3,7 @@
 
 import type { Transaction } from "../../models/database.ts";
 import { isLeased } from "../../models/lease.ts";
+import { lockBlob } from "../../models/locks.ts";
 import {
   blobUses,
   deleteBlobs,
@@ -53,6 +54,11 @@ async function deleteRows(work: Collecting, tx: Transaction | undefined, ids: re
   const now = work.clock.now();
   const deleted: Collected[] = [];
   const rowIds: number[] = [];
+  if (tx)
+    await lockAll(
+      tx,
+      (await blobUses(tx, ids)).map(({ sha256 }) => sha256),
+    );
   for (const use of await blobUses(tx ?? work.database.read, ids)) {
     if (use.isReferenced) {
       if (tx && use.unreferencedAt !== null) await setUnreferenced(tx, use.id, null);
@@ -96,6 +102,7 @@ async function deleteStrays(
   tx: Transaction | undefined,
   hashes: readonly string[],
 ): Promise<Collected[]> {
+  if (tx) await lockAll(tx, hashes);
   const known = await knownBlobs(tx ?? work.database.read, hashes);
   const deleted: Collected[] = [];
   for (const hash of hashes) {
@@ -103,6 +110,11 @@ async function deleteStrays(
   }
   if (tx) work.failpoint("p12.gc_unlinked");
   return deleted;
+}
+
+/** In the order of the hashes, so that two collectors never wait for each other. */
+async function lockAll(tx: Transaction, hashes: readonly string[]): Promise<void> {
+  for (const hash of hashes.toSorted()) await lockBlob(tx, hash);
 }
 
 /** The younger of a blob and its file list counts, because a publish writes both. */

@@ -2,7 +2,7 @@
 
 import { createGc, type GcParts, type GcSummary } from "./gc.ts";
 
-export type GcStores = Omit<GcParts, "codec" | "failpoint"> & { close(): void };
+export type GcStores = Omit<GcParts, "codec" | "failpoint"> & { close(): Promise<void> };
 
 type GcJob = { readonly dataFolder: string; readonly graceMs: number };
 export type GcJobs = { readonly gc: { readonly input: GcJob; readonly answer: GcSummary } };
@@ -10,14 +10,14 @@ export type GcJobs = { readonly gc: { readonly input: GcJob; readonly answer: Gc
 export type GcWorkerParts = {
   /** The codec of the derived data. */
   readonly codec: string;
-  readonly open: (dataFolder: string) => GcStores;
+  readonly open: (dataFolder: string) => Promise<GcStores>;
 };
 
 export async function collectIn(job: GcJob, parts: GcWorkerParts): Promise<GcSummary> {
-  const { close, ...stores } = parts.open(job.dataFolder);
+  const { close, ...stores } = await parts.open(job.dataFolder);
   try {
     return await createGc({ ...stores, codec: parts.codec })({ graceMs: job.graceMs });
   } finally {
-    close();
+    await close();
   }
 }

@@ -5,7 +5,7 @@ import { mkdir, open, readdir, rename, rm, rmdir, writeFile } from "node:fs/prom
 import { basename, join, resolve } from "node:path";
 import { usage } from "../../errors.ts";
 import { openDataFolder, partsOfFolder, resolveLinks, type DataFolder } from "../../models/data-folder.ts";
-import { openSnapshots } from "../../models/database.ts";
+import { openSnapshots } from "../../models/open-database.ts";
 import { lockFolder } from "../../models/lock.ts";
 import type { Clock } from "../../modules/clock.ts";
 import { FOLDERS } from "../../modules/storage/keys.ts";
@@ -119,7 +119,7 @@ async function copyContents(
   database: string,
   { manifest }: CheckedBackup,
 ): Promise<CopyTotals> {
-  const snapshots = openSnapshots(database);
+  const snapshots = openSnapshots({ engine: "sqlite", path: database });
   try {
     return await snapshots.snapshot(async (reader) => {
       const copying = createCopying({
@@ -137,7 +137,7 @@ async function copyContents(
       return copying.totals;
     });
   } finally {
-    snapshots.close();
+    await snapshots.close();
   }
 }
 

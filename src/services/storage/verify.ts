@@ -56,7 +56,8 @@ export function createVerify(parts: VerifyParts): Verify {
       problems += 1;
       onProblem({ invariant, subject, message });
     };
-    for (const message of parts.database.integrityProblems()) report("I-1", basename(parts.folder.database), message);
+    for (const message of await parts.database.integrityProblems())
+      report("I-1", basename(parts.folder.database), message);
     const files = await checkFiles(parts, report);
     const blobs = await checkBlobs(parts, report, level, onProgress);
     await checkIdle(parts, report);

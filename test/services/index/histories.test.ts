@@ -140,13 +140,13 @@ test("derived data of another database is discarded, and damaged data too", asyn
     return Object.keys((await jsonOf<{ "packages.conda": object }>(answer))["packages.conda"]);
   };
   await publish(server, "first");
-  server.app.close();
+  await server.app.close();
   const database = join(server.folder, "condarium.db");
   const older = await Bun.file(database).bytes();
   let again = await startTestApp({ folder: server.folder });
   await publish(again, "second");
   expect(await listed(again)).toEqual(["first-1-0.conda", "second-1-0.conda"]);
-  again.app.close();
+  await again.app.close();
   // A restored copy, in which a different second publish then gets the same revision number.
   for (const suffix of ["-wal", "-shm"]) await rm(database + suffix, { force: true });
   await Bun.write(database, older);
@@ -154,7 +154,7 @@ test("derived data of another database is discarded, and damaged data too", asyn
   expect(await listed(again)).toEqual(["first-1-0.conda"]);
   await publish(again, "other");
   expect(await listed(again)).toEqual(["first-1-0.conda", "other-1-0.conda"]);
-  again.app.close();
+  await again.app.close();
   await Bun.write(join(server.folder, "index.db"), "this is no database at all".repeat(1000));
   again = await startTestApp({ folder: server.folder });
   expect(await listed(again)).toEqual(["first-1-0.conda", "other-1-0.conda"]);
@@ -221,7 +221,7 @@ function shardsOf(bytes: Buffer): Record<string, Uint8Array> {
 }
 
 async function restartWithoutDerived(server: TestApp): Promise<TestApp> {
-  server.app.close();
+  await server.app.close();
   for (const name of ["index.db", "index.db-wal", "index.db-shm", "derived"]) {
     await rm(join(server.folder, name), { recursive: true, force: true });
   }

@@ -6,7 +6,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDataFolder } from "../../../src/models/data-folder.ts";
-import { openSnapshots, type Reader } from "../../../src/models/database.ts";
+import type { Reader } from "../../../src/models/database.ts";
+import { openSnapshots } from "../../../src/models/open-database.ts";
 import { MOST_STORED, pagesOfName, pagesOfSection } from "../../../src/models/indexed-file.ts";
 import { bytesOf } from "../../support/answers.ts";
 import { derivedDataIsLetGo, startTestApp, type TestApp } from "../../support/app.ts";
@@ -79,7 +80,7 @@ test("a row above the size limit is counted, and the check reports its size and 
 });
 
 test("a page contains as many files as fit into a megabyte, and at least one", async () => {
-  const snapshots = openSnapshots(join(folder, "condarium.db"));
+  const snapshots = openSnapshots({ engine: "sqlite", path: join(folder, "condarium.db") });
   const sizes = async (pages: (reader: Reader) => AsyncIterable<readonly { record: string; metadata: string }[]>) =>
     await snapshots.snapshot(async (reader) => {
       const found: { files: number; bytes: number }[] = [];
@@ -96,5 +97,5 @@ test("a page contains as many files as fit into a megabyte, and at least one", a
   expect(ofSection.reduce((sum, { files }) => sum + files, 0)).toBe(24);
   expect(ofName.reduce((sum, { files }) => sum + files, 0)).toBe(8);
   for (const { bytes } of [...ofSection, ...ofName]) expect(bytes).toBeLessThanOrEqual(1024 * KIB);
-  snapshots.close();
+  await snapshots.close();
 });

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import * as fc from "fast-check";
 import { findChannel, latestRevision } from "../../../src/models/channel.ts";
-import { openSnapshots } from "../../../src/models/database.ts";
+import { openSnapshots } from "../../../src/models/open-database.ts";
 import { openDerived } from "../../../src/models/index/db.ts";
 import { findOwner } from "../../../src/models/owner.ts";
 import { systemClock, type Clock } from "../../../src/modules/clock.ts";
@@ -90,10 +90,10 @@ beforeAll(async () => {
   let now = Date.UTC(2030, 0, 1);
   server = await startTestApp({ clock: { now: () => (now += 7), elapsed: () => performance.now() } });
   user = await server.addUser("user");
-  snapshots = openSnapshots(join(server.folder, "condarium.db"));
+  snapshots = openSnapshots({ engine: "sqlite", path: join(server.folder, "condarium.db") });
 });
 afterAll(async () => {
-  snapshots.close();
+  await snapshots.close();
   await server.close();
 });
 

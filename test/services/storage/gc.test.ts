@@ -418,7 +418,7 @@ async function spaceOf(folder: string): Promise<number> {
 async function startAgainWithoutIndex(): Promise<{ close(): Promise<void> }> {
   const { folder } = server;
   const old = server;
-  old.app.close();
+  await old.app.close();
   await derivedDataIsLetGo(folder);
   for (const name of ["index.db", "index.db-wal", "index.db-shm"]) await rm(join(folder, name), { force: true });
   server = await startTestApp({ clock, folder });

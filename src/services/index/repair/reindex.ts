@@ -3,7 +3,7 @@
 import { basename } from "node:path";
 import { unavailable } from "../../../errors.ts";
 import { bumpRevision } from "../../../models/channel.ts";
-import type { Snapshots } from "../../../models/database.ts";
+import type { Snapshots, Transaction } from "../../../models/database.ts";
 import { copyScopes, kindOfDerived } from "../../../models/index/copy.ts";
 import { DerivedBusy, type IndexScope } from "../../../models/index/scope.ts";
 import { SHARDS_LAYOUT } from "../../../models/index/shards.ts";
@@ -57,7 +57,7 @@ export function createReindex(parts: RepairParts): Reindex {
         for (const document of await reindexChannel({ ...parts, snapshots, stored, onBuilt }, target)) report(document);
       }
     } finally {
-      snapshots.close();
+      await snapshots.close();
     }
     return { documents, mended };
   };
@@ -152,14 +152,15 @@ async function replaceStored(work: Work, scratch: Scratch, scopes: readonly Inde
   const at = work.clock.now();
   const sections = new Set(scopes.map(({ section }) => section));
   const [channelId = 0] = scopes.map((scope) => scope.channelId);
-  await work.database.transact(async (tx) => {
+  const replace = async (tx: Transaction): Promise<void> => {
     const revision = await bumpRevision(tx, { channelId, identity: randomHex(16), at, actorId: null });
     for (const section of sections) {
       if (section === WHOLE_CHANNEL) continue;
       const [name] = await changedNames(tx, { channelId, section, revision: -1 });
       if (name !== undefined) await touchIndexPart(tx, { channelId, section, name, revision });
     }
-  });
+  };
+  await work.database.transact(replace, { channels: [channelId] });
 }
 
 function copyToStored(files: { readonly from: string; readonly to: string }, scopes: readonly IndexScope[]): void {

@@ -23,7 +23,7 @@ export type RepairParts = {
   readonly files: DerivedFiles;
   readonly clock: Clock;
   readonly folder: Pick<DataFolder, "index" | "temporary">;
-  readonly openSnapshots: () => Snapshots & { close(): void };
+  readonly openSnapshots: () => Snapshots & { close(): Promise<void> };
   readonly format: IndexFormat;
   readonly types: PackageTypes;
 };

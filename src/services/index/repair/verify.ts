@@ -41,7 +41,7 @@ export function createDeepVerify(parts: RepairParts): DeepVerify {
         await verifyChannel({ ...parts, snapshots, stored, onBuilt, report }, target);
       }
     } finally {
-      snapshots.close();
+      await snapshots.close();
     }
   };
 }

@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { decode, encode } from "@msgpack/msgpack";
 import { decompress } from "fzstd";
-import { openSnapshots } from "../../../../src/models/database.ts";
+import { openSnapshots } from "../../../../src/models/open-database.ts";
 import { condaIndex } from "../../../../src/services/conda/index-format.ts";
 import { PLAIN_VIEW } from "../../../../src/services/index/documents.ts";
 import { createRecords } from "../../../../src/services/index/records.ts";
@@ -38,10 +38,10 @@ beforeAll(async () => {
   repodata = await (await user.get("/user/main/noarch/repodata.json")).text();
   shardIndex = decompress(await bytesOf(await user.get("/user/main/noarch/repodata_shards.msgpack.zst")));
   shardFolder = dirname(await shardFile(server, user, "extra"));
-  snapshots = openSnapshots(join(server.folder, "condarium.db"));
+  snapshots = openSnapshots({ engine: "sqlite", path: join(server.folder, "condarium.db") });
 });
 afterAll(async () => {
-  snapshots.close();
+  await snapshots.close();
   await server.close();
 });
 

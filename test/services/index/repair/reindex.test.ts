@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "../../../../src/cli/index.ts";
-import { openSnapshots } from "../../../../src/models/database.ts";
+import { openSnapshots } from "../../../../src/models/open-database.ts";
 import { DerivedBusy } from "../../../../src/models/index/scope.ts";
 import { copyScopes } from "../../../../src/models/index/copy.ts";
 import { openDerived } from "../../../../src/models/index/db.ts";
@@ -245,7 +245,7 @@ describe("during publishes and reads", () => {
         const revision = derived.state(scope)?.revision ?? 0;
         expect(revision).toBeGreaterThan(0);
         let overtaken = 0;
-        const snapshots = openSnapshots(join(folder, "condarium.db"));
+        const snapshots = openSnapshots({ engine: "sqlite", path: join(folder, "condarium.db") });
         const builder = createIndexBuilder({
           derived,
           snapshots,
@@ -269,7 +269,7 @@ describe("during publishes and reads", () => {
         expect((await builder.build(request)).kind).toBe("built");
         expect(overtaken).toBeGreaterThan(0);
         expect(derived.state(scope)?.revision).toBe(revision + 1);
-        snapshots.close();
+        await snapshots.close();
         derived.close();
       });
       expect((await reindex()).mended).toEqual([]);

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findChannel } from "../../../../src/models/channel.ts";
-import { openSnapshots } from "../../../../src/models/database.ts";
+import { openSnapshots } from "../../../../src/models/open-database.ts";
 import { openDerived } from "../../../../src/models/index/db.ts";
 import { findOwner } from "../../../../src/models/owner.ts";
 import { pagesOfSection } from "../../../../src/models/indexed-file.ts";
@@ -42,7 +42,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
 
 async function built(budget: number): Promise<{ steps: number; groups: unknown[] }> {
-  const snapshots = openSnapshots(join(folder, "condarium.db"));
+  const snapshots = openSnapshots({ engine: "sqlite", path: join(folder, "condarium.db") });
   const derived = openDerived(join(folder, `index-${budget}.db`), "codec");
   try {
     return await snapshots.snapshot(async (reader) => {
@@ -59,7 +59,7 @@ async function built(budget: number): Promise<{ steps: number; groups: unknown[]
     });
   } finally {
     derived.close();
-    snapshots.close();
+    await snapshots.close();
   }
 }
 
@@ -81,7 +81,7 @@ test("a build gives the same segments however often it is interrupted", async ()
 });
 
 test("a page that looks for few files among many ends before it has read all of them", async () => {
-  const snapshots = openSnapshots(join(folder, "condarium.db"));
+  const snapshots = openSnapshots({ engine: "sqlite", path: join(folder, "condarium.db") });
   const pages = await snapshots.snapshot(async (reader) => {
     const found: { files: string[]; isLast: boolean }[] = [];
     const range = { channelId: 1, section: "linux-64", ending: ".tar.bz2", limit: 250 };
@@ -89,7 +89,7 @@ test("a page that looks for few files among many ends before it has read all of 
       found.push({ files: files.map(({ fileName }) => fileName), isLast: through === undefined });
     return found;
   });
-  snapshots.close();
+  await snapshots.close();
   expect(pages).toEqual([
     { files: ["aaa-1-0.tar.bz2"], isLast: false },
     { files: ["zzz-1-0.tar.bz2", "zzzz-1-0.tar.bz2"], isLast: true },

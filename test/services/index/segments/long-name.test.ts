@@ -5,7 +5,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDataFolder } from "../../../../src/models/data-folder.ts";
-import { openDatabase, type Database, type Transaction } from "../../../../src/models/database.ts";
+import type { Database, Transaction } from "../../../../src/models/database.ts";
+import { openDatabase } from "../../../../src/models/open-database.ts";
 import { systemClock, type Clock } from "../../../../src/modules/clock.ts";
 import { COMMAND_LINE } from "../../../../src/services/actor.ts";
 import { findChannelRef } from "../../../../src/services/channel-ref.ts";
@@ -32,14 +33,11 @@ let database: Database;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "condarium-long-"));
   await seedWorstChannel(folder, WORST);
-  database = openDatabase({
-    path: openDataFolder(folder, { create: true }).database,
-    clock: systemClock,
-    create: true,
-  });
+  const { database: path } = openDataFolder(folder, { create: true });
+  database = await openDatabase({ engine: "sqlite", path }, { clock: systemClock, create: true });
 });
 afterAll(async () => {
-  database.close();
+  await database.close();
   await rm(folder, { recursive: true, force: true, maxRetries: 5 });
 });
 

@@ -1,0 +1,31 @@
+// What became of a commit whose answer was lost. https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
+
+import { unavailable } from "../../errors.ts";
+import { systemClock } from "../../modules/clock.ts";
+import type { Pool } from "./client.ts";
+import { isConnectionLost } from "./errors.ts";
+
+const LOOK_MS = 6_000;
+const PAUSE_MS = 100;
+
+/** Errors: `unavailable` when the database cannot tell in time; the client must then look for itself. */
+export async function commitState(pool: Pool, id: string): Promise<"committed" | "aborted"> {
+  const until = systemClock.elapsed() + LOOK_MS;
+  while (systemClock.elapsed() < until) {
+    const state = await stateOf(pool, id);
+    if (state !== undefined) return state;
+    await Bun.sleep(PAUSE_MS);
+  }
+  throw unavailable("The database was lost during the commit: check whether the change was made, then retry.", 5);
+}
+
+/** Undefined while the transaction is in progress, or the database cannot be reached. */
+async function stateOf(pool: Pool, id: string): Promise<"committed" | "aborted" | undefined> {
+  try {
+    const [row] = await pool.unsafe("SELECT pg_xact_status($1::xid8)", [id]).values();
+    return row?.[0] === "committed" || row?.[0] === "aborted" ? row[0] : undefined;
+  } catch (error) {
+    if (isConnectionLost(error)) return undefined;
+    throw error;
+  }
+}

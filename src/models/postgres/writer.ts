@@ -1,0 +1,249 @@
+// Writes to PostgreSQL: units of work that change the same channel share a transaction, and channels do not wait for
+// each other.
+
+import { unavailable } from "../../errors.ts";
+import { systemClock } from "../../modules/clock.ts";
+import type { UnitOptions } from "../unit.ts";
+import type { Connection, Pool } from "./client.ts";
+import { commitState } from "./commit.ts";
+import { isConnectionLost, isRepeatable, toAppError } from "./errors.ts";
+import { LOCKS } from "./locks.ts";
+
+export type Writer<Tx> = { run<T>(work: (tx: Tx) => Promise<T>, options?: UnitOptions): Promise<T> };
+
+/** A place for one transaction at a time; statements are prepared once per slot. */
+export type Slot<Tx> = {
+  use(connection: Connection): void;
+  transactionOf(isOpen: () => boolean): Tx;
+};
+
+export type WriterOptions<Tx> = {
+  readonly pool: Pool;
+  readonly slots: readonly Slot<Tx>[];
+  readonly failpoint?: ((name: string) => void) | undefined;
+  /** Throws when a commit would be lost: called before it, and again before it is acknowledged. */
+  readonly requireFiles?: (() => void) | undefined;
+};
+
+type Unit<Tx> = {
+  readonly work: (tx: Tx) => Promise<unknown>;
+  readonly isUnseen: boolean;
+  readonly since: number;
+  settle(outcome: Outcome): void;
+};
+type Outcome = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: unknown };
+
+/** Units in the order of their arrival, with the statements that lock what they change. */
+type Lane<Tx> = { readonly locks: string; readonly units: Unit<Tx>[]; isScheduled: boolean };
+
+const UNITS_PER_COMMIT = 64;
+const UNITS_WAITING = 10_000;
+const WAIT_MS = 8_000;
+const ATTEMPTS = 5;
+
+export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
+  const lanes = new Map<string, Lane<Tx>>();
+  const ready: string[] = [];
+  const free = [...options.slots];
+  let waiting = 0;
+
+  function schedule(key: string, lane: Lane<Tx>): void {
+    if (lane.isScheduled) return;
+    lane.isScheduled = true;
+    ready.push(key);
+    dispatch();
+  }
+
+  function dispatch(): void {
+    while (free.length > 0 && ready.length > 0) {
+      const [slot, key] = [free.pop(), ready.shift()];
+      if (slot && key !== undefined) void serve(slot, key);
+    }
+  }
+
+  async function serve(slot: Slot<Tx>, key: string): Promise<void> {
+    const lane = lanes.get(key);
+    if (lane) {
+      // Waits one turn of the event loop, so that units which become ready in it join the commit.
+      await new Promise((resolve) => setImmediate(resolve));
+      const units = lane.units.splice(0, UNITS_PER_COMMIT);
+      waiting -= units.length;
+      await commitTogether(options, slot, lane.locks, inTime(units));
+      lane.isScheduled = false;
+      if (lane.units.length > 0) schedule(key, lane);
+      else lanes.delete(key);
+    }
+    free.push(slot);
+    dispatch();
+  }
+
+  return {
+    run: <T>(work: (tx: Tx) => Promise<T>, unit: UnitOptions = {}) =>
+      new Promise<T>((resolve, reject) => {
+        if (waiting >= UNITS_WAITING) {
+          reject(unavailable("Too many changes are waiting for the database. Retry later.", 5));
+          return;
+        }
+        const settle = (outcome: Outcome): void => {
+          // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the value that `work` returned
+          if (outcome.ok) resolve(outcome.value as T);
+          else reject(outcome.error);
+        };
+        const { key, locks } = laneOf(unit);
+        const lane = lanes.get(key) ?? { locks, units: [], isScheduled: false };
+        lanes.set(key, lane);
+        lane.units.push({ work, isUnseen: unit.isUnseen ?? false, since: systemClock.elapsed(), settle });
+        waiting += 1;
+        schedule(key, lane);
+      }),
+  };
+}
+
+/** Channels are locked in the order of their ids, so that two transactions never wait for each other. */
+function laneOf({ channels = [], isUnseen = false }: UnitOptions): { key: string; locks: string } {
+  if (channels.length > 0) {
+    const ids = [...new Set(channels)].sort((a, b) => a - b).join(", ");
+    return { key: ids, locks: `SELECT id FROM channel WHERE id IN (${ids}) ORDER BY id FOR NO KEY UPDATE` };
+  }
+  if (isUnseen) return { key: "unseen", locks: "" };
+  return { key: "management", locks: `SELECT pg_advisory_xact_lock(${LOCKS.management})` };
+}
+
+/** Refuses units that have waited too long: their clients have given up. */
+function inTime<Tx>(units: readonly Unit<Tx>[]): Unit<Tx>[] {
+  const oldest = systemClock.elapsed() - WAIT_MS;
+  const late = unavailable("The database is busy. Retry in a moment.", 1);
+  for (const unit of units) if (unit.since < oldest) unit.settle({ ok: false, error: late });
+  return units.filter((unit) => unit.since >= oldest);
+}
+
+async function commitTogether<Tx>(
+  options: WriterOptions<Tx>,
+  slot: Slot<Tx>,
+  locks: string,
+  units: readonly Unit<Tx>[],
+): Promise<void> {
+  if (units.length === 0) return;
+  let outcomes: readonly Outcome[];
+  try {
+    outcomes = await withAttempts(() => attempt(options, slot, locks, units));
+  } catch (error) {
+    const failure: Outcome = { ok: false, error: toAppError(error) };
+    outcomes = units.map(() => failure);
+  }
+  for (const [position, unit] of units.entries()) {
+    unit.settle(outcomes[position] ?? { ok: false, error: new Error("a unit of work has no outcome") });
+  }
+}
+
+/** Repeats what another transaction or a lost connection has prevented; nothing of it was committed. */
+async function withAttempts<T>(run: () => Promise<T>): Promise<T> {
+  for (let made = 1; ; made += 1) {
+    try {
+      return await run();
+    } catch (error) {
+      const isWorthwhile = isRepeatable(error) || (isConnectionLost(error) && made < 3);
+      if (!isWorthwhile || made >= ATTEMPTS) throw error;
+      await Bun.sleep(Math.random() * 20 * 2 ** made);
+    }
+  }
+}
+
+async function attempt<Tx>(
+  options: WriterOptions<Tx>,
+  slot: Slot<Tx>,
+  locks: string,
+  units: readonly Unit<Tx>[],
+): Promise<readonly Outcome[]> {
+  options.requireFiles?.();
+  const connection = await options.pool.reserve();
+  slot.use(connection);
+  try {
+    await connection.unsafe(`BEGIN; ${locks}`);
+    const outcomes = await runUnits(slot, connection, units);
+    options.failpoint?.("p6.in_tx");
+    await finish(options, connection, units, outcomes);
+    options.failpoint?.("p7.committed");
+    options.requireFiles?.();
+    return outcomes;
+  } catch (error) {
+    await rollback(connection);
+    throw error;
+  } finally {
+    connection.release();
+  }
+}
+
+async function finish<Tx>(
+  { pool }: WriterOptions<Tx>,
+  connection: Connection,
+  units: readonly Unit<Tx>[],
+  outcomes: readonly Outcome[],
+): Promise<void> {
+  if (!outcomes.some(({ ok }) => ok)) return await rollback(connection);
+  const isSeen = units.some((unit, position) => !unit.isUnseen && outcomes[position]?.ok === true);
+  const id = await transactionId(connection, isSeen);
+  try {
+    await connection.unsafe("COMMIT");
+  } catch (error) {
+    if (!isConnectionLost(error) || id === undefined) throw error;
+    // The answer is lost, not the question: the database knows whether the transaction has committed.
+    if ((await commitState(pool, id)) === "committed") return;
+    throw error;
+  }
+}
+
+/** Counts a commit that a response can show. Returns the id of the transaction; undefined when it has written nothing. */
+async function transactionId(connection: Connection, isSeen: boolean): Promise<string | undefined> {
+  const [row] = await connection
+    .unsafe(
+      isSeen
+        ? "UPDATE commit_count SET commits = commits + 1 WHERE slot = pg_backend_pid() % 64 RETURNING pg_current_xact_id()::text"
+        : "SELECT pg_current_xact_id_if_assigned()::text",
+    )
+    .values();
+  return typeof row?.[0] === "string" ? row[0] : undefined;
+}
+
+/** Each unit of several runs in a savepoint, so that a failing unit undoes only itself. */
+async function runUnits<Tx>(
+  slot: Slot<Tx>,
+  connection: Connection,
+  units: readonly Unit<Tx>[],
+): Promise<readonly Outcome[]> {
+  const outcomes: Outcome[] = [];
+  const isShared = units.length > 1;
+  for (const unit of units) {
+    if (isShared) await connection.unsafe("SAVEPOINT unit");
+    const outcome = await runUnit(slot, unit);
+    if (!outcome.ok && mustRepeat(outcome.error)) throw outcome.error;
+    if (isShared && !outcome.ok) await connection.unsafe("ROLLBACK TO SAVEPOINT unit");
+    if (isShared) await connection.unsafe("RELEASE SAVEPOINT unit");
+    outcomes.push(outcome.ok ? outcome : { ok: false, error: toAppError(outcome.error) });
+  }
+  return outcomes;
+}
+
+function mustRepeat(error: unknown): boolean {
+  return isRepeatable(error) || isConnectionLost(error);
+}
+
+/** The transaction refuses use after this returns, even in code that still has a reference to it. */
+async function runUnit<Tx>(slot: Slot<Tx>, unit: Unit<Tx>): Promise<Outcome> {
+  let isOpen = true;
+  try {
+    return { ok: true, value: await unit.work(slot.transactionOf(() => isOpen)) };
+  } catch (error) {
+    return { ok: false, error };
+  } finally {
+    isOpen = false;
+  }
+}
+
+async function rollback(connection: Connection): Promise<void> {
+  try {
+    await connection.unsafe("ROLLBACK");
+  } catch {
+    // A lost connection has already rolled back; the caller reports the first error.
+  }
+}

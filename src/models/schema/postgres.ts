@@ -1,0 +1,282 @@
+// The tables in PostgreSQL: those of sqlite.ts, with the same names. A test compares both.
+
+import { bigint, boolean, customType, index, pgTable, primaryKey, uniqueIndex } from "drizzle-orm/pg-core";
+
+const id = () => integer("id").primaryKey().generatedByDefaultAsIdentity();
+const integer = (name: string) => bigint(name, { mode: "number" });
+const flag = (name: string) => boolean(name);
+/** Compared by bytes, whatever the locale of the server is. */
+const text = customType<{ data: string }>({ dataType: () => 'text COLLATE "C"' });
+
+export const owner = pgTable(
+  "owner",
+  {
+    id: id(),
+    kind: text("kind").notNull(),
+    name: text("name").notNull(),
+    displayName: text("display_name").notNull().default(""),
+    visibility: text("visibility").notNull(),
+    disabled: flag("disabled").notNull().default(false),
+    hidden: flag("hidden").notNull().default(false),
+    created: integer("created").notNull(),
+  },
+  (table) => [uniqueIndex("owner_name").on(table.name)],
+);
+
+/** Holders of roles. */
+export const principal = pgTable("principal", { id: id(), kind: text("kind").notNull() });
+
+export const user = pgTable(
+  "user",
+  {
+    id: id(),
+    principalId: integer("principal_id").references(() => principal.id),
+    ownerId: integer("owner_id")
+      .notNull()
+      .references(() => owner.id, { onDelete: "cascade" }),
+    email: text("email").notNull().default(""),
+    passwordHash: text("password_hash").notNull(),
+    credentialVersion: integer("credential_version").notNull().default(1),
+    isAdmin: flag("is_admin").notNull().default(false),
+    mustChangePassword: flag("must_change_password").notNull().default(false),
+  },
+  (table) => [uniqueIndex("user_owner").on(table.ownerId), uniqueIndex("user_principal").on(table.principalId)],
+);
+
+export const channel = pgTable(
+  "channel",
+  {
+    id: id(),
+    ownerId: integer("owner_id")
+      .notNull()
+      .references(() => owner.id, { onDelete: "restrict" }),
+    type: text("type").notNull(),
+    name: text("name").notNull(),
+    visibility: text("visibility"),
+    revision: integer("revision").notNull().default(0),
+    policy: text("policy").notNull().default("{}"),
+    description: text("description").notNull().default(""),
+    created: integer("created").notNull(),
+  },
+  (table) => [uniqueIndex("channel_name").on(table.ownerId, table.type, table.name)],
+);
+
+export const channelRevision = pgTable(
+  "channel_revision",
+  {
+    channelId: integer("channel_id")
+      .notNull()
+      .references(() => channel.id, { onDelete: "cascade" }),
+    revision: integer("revision").notNull(),
+    identity: text("identity").notNull(),
+    at: integer("at").notNull(),
+    actorId: integer("actor_id"),
+  },
+  (table) => [primaryKey({ columns: [table.channelId, table.revision] })],
+);
+
+export const pkg = pgTable(
+  "package",
+  {
+    id: id(),
+    channelId: integer("channel_id")
+      .notNull()
+      .references(() => channel.id, { onDelete: "restrict" }),
+    name: text("name").notNull(),
+    nameFolded: text("name_folded").notNull(),
+    created: integer("created").notNull(),
+  },
+  (table) => [uniqueIndex("package_name").on(table.channelId, table.nameFolded)],
+);
+
+export const packageVersion = pgTable(
+  "package_version",
+  {
+    id: id(),
+    packageId: integer("package_id")
+      .notNull()
+      .references(() => pkg.id, { onDelete: "restrict" }),
+    version: text("version").notNull(),
+    created: integer("created").notNull(),
+  },
+  (table) => [uniqueIndex("package_version_version").on(table.packageId, table.version)],
+);
+
+export const packageBlob = pgTable(
+  "package_blob",
+  {
+    id: id(),
+    sha256: text("sha256").notNull(),
+    md5: text("md5").notNull(),
+    size: integer("size").notNull(),
+    created: integer("created").notNull(),
+    unreferencedAt: integer("unreferenced_at"),
+  },
+  (table) => [uniqueIndex("package_blob_sha256").on(table.sha256)],
+);
+
+/** One row, which triggers update. */
+export const storedTotal = pgTable("stored_total", {
+  id: integer("id").primaryKey(),
+  files: integer("files").notNull(),
+  blobs: integer("blobs").notNull(),
+  bytes: integer("bytes").notNull(),
+});
+
+export const packageFile = pgTable(
+  "package_file",
+  {
+    id: id(),
+    versionId: integer("version_id")
+      .notNull()
+      .references(() => packageVersion.id, { onDelete: "restrict" }),
+    channelId: integer("channel_id")
+      .notNull()
+      .references(() => channel.id, { onDelete: "restrict" }),
+    blobId: integer("blob_id")
+      .notNull()
+      .references(() => packageBlob.id, { onDelete: "restrict" }),
+    section: text("section").notNull(),
+    fileName: text("file_name").notNull(),
+    fileNameFolded: text("file_name_folded").notNull(),
+    packageName: text("package_name").notNull(),
+    state: text("state").notNull().default("active"),
+    record: text("record").notNull(),
+    metadata: text("metadata").notNull(),
+    publisherId: integer("publisher_id"),
+    publishedBy: text("published_by"),
+    publishedAt: integer("published_at").notNull(),
+  },
+  (table) => [
+    uniqueIndex("package_file_name").on(table.channelId, table.section, table.fileNameFolded),
+    index("package_file_order").on(table.channelId, table.section, table.packageName, table.fileName),
+    index("package_file_state").on(table.channelId, table.section, table.state),
+    index("package_file_published").on(table.channelId, table.publishedAt),
+    index("package_file_version").on(table.versionId),
+    index("package_file_blob").on(table.blobId),
+  ],
+);
+
+export const packageProperty = pgTable(
+  "package_property",
+  {
+    id: id(),
+    refType: text("ref_type").notNull(),
+    refId: integer("ref_id").notNull(),
+    name: text("name").notNull(),
+    value: text("value").notNull(),
+  },
+  (table) => [
+    index("package_property_value").on(table.name, table.value),
+    index("package_property_ref").on(table.refType, table.refId),
+  ],
+);
+
+export const indexPart = pgTable(
+  "index_part",
+  {
+    channelId: integer("channel_id").notNull(),
+    section: text("section").notNull(),
+    name: text("name").notNull(),
+    revision: integer("revision").notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.channelId, table.section, table.name] }),
+    index("index_part_revision").on(table.channelId, table.section, table.revision),
+  ],
+);
+
+export const fileNameHistory = pgTable(
+  "file_name_history",
+  {
+    channelId: integer("channel_id").notNull(),
+    section: text("section").notNull(),
+    fileNameFolded: text("file_name_folded").notNull(),
+    sha256: text("sha256").notNull(),
+    firstSeen: integer("first_seen").notNull(),
+    deletedAt: integer("deleted_at"),
+  },
+  (table) => [primaryKey({ columns: [table.channelId, table.section, table.fileNameFolded, table.sha256] })],
+);
+
+export const accessToken = pgTable(
+  "access_token",
+  {
+    id: id(),
+    userId: integer("user_id")
+      .notNull()
+      .references(() => user.id, { onDelete: "cascade" }),
+    name: text("name").notNull(),
+    tokenHash: text("token_hash").notNull(),
+    scopes: text("scopes").notNull(),
+    channels: text("channels").notNull(),
+    packages: text("packages").notNull(),
+    credentialVersion: integer("credential_version").notNull(),
+    created: integer("created").notNull(),
+    expires: integer("expires"),
+    lastUsed: integer("last_used"),
+    revoked: integer("revoked"),
+  },
+  (table) => [
+    uniqueIndex("access_token_hash").on(table.tokenHash),
+    index("access_token_name").on(table.userId, table.name),
+  ],
+);
+
+export const roleGrant = pgTable(
+  "grant",
+  {
+    id: id(),
+    principalId: integer("principal_id").references(() => principal.id, { onDelete: "cascade" }),
+    userId: integer("user_id").references(() => user.id, { onDelete: "cascade" }),
+    ownerId: integer("owner_id").references(() => owner.id, { onDelete: "cascade" }),
+    channelId: integer("channel_id").references(() => channel.id, { onDelete: "cascade" }),
+    role: text("role").notNull(),
+    created: integer("created").notNull(),
+  },
+  (table) => [
+    uniqueIndex("grant_owner").on(table.principalId, table.ownerId),
+    uniqueIndex("grant_channel").on(table.principalId, table.channelId),
+  ],
+);
+
+export const loginFailure = pgTable(
+  "login_failure",
+  {
+    bucket: text("bucket").primaryKey(),
+    windowStart: integer("window_start").notNull(),
+    failures: integer("failures").notNull(),
+  },
+  (table) => [index("login_failure_window").on(table.windowStart)],
+);
+
+export const lease = pgTable(
+  "lease",
+  {
+    name: text("name").notNull(),
+    holder: text("holder").notNull(),
+    until: integer("until").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.name, table.holder] })],
+);
+
+export const auditEvent = pgTable(
+  "audit_event",
+  {
+    id: id(),
+    at: integer("at").notNull(),
+    actor: text("actor").notNull().default(""),
+    actorId: integer("actor_id"),
+    tokenId: integer("token_id"),
+    action: text("action").notNull(),
+    ownerId: integer("owner_id"),
+    channelId: integer("channel_id"),
+    target: text("target").notNull().default(""),
+    subject: text("subject").notNull(),
+    outcome: text("outcome").notNull().default("done"),
+    detail: text("detail").notNull().default("{}"),
+    requestId: text("request_id"),
+    address: text("address"),
+  },
+  (table) => [index("audit_event_channel").on(table.channelId, table.id)],
+);
