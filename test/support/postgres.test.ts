@@ -76,6 +76,9 @@ describe.skipIf(!hasPostgres("the private PostgreSQL server"))("the private Post
     expect(await Promise.race([answer, Bun.sleep(300).then(() => "silence")])).toBe("silence");
     server.thaw();
     expect([...(await answer)]).toEqual([{ one: 1 }]);
+    server.freeze();
+    await server.restart();
+    expect(await run(url, "SELECT 2 AS two")).toEqual([{ two: 2 }]);
   });
 
   test("can be one for the whole process", async () => {

@@ -119,8 +119,7 @@ function administration(port: number): Administration {
   const admin = (statement: string, database = "postgres") =>
     runSql(`postgres://${SUPERUSER}@127.0.0.1:${port}/${database}`, statement);
   const url = (database: string) => `postgres://${OWNER}@127.0.0.1:${port}/${database}`;
-  const others = (of: string) =>
-    `FROM pg_stat_activity WHERE datname = '${databaseOf(of)}' AND pid <> pg_backend_pid()`;
+  const others = (of: string) => `FROM pg_stat_activity WHERE datname = '${databaseOf(of)}'`;
   const terminateConnections = async (of: string) =>
     void (await admin(`SELECT pg_terminate_backend(pid, 5000) ${others(of)}`));
   return {
