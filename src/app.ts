@@ -52,7 +52,7 @@ import { createTokens, type Tokens } from "./services/tokens.ts";
 import { createUsers, refuseTakenName, type Users } from "./services/users.ts";
 import { createVerify, type Verify } from "./services/storage/verify.ts";
 import { createWorkers } from "./services/workers.ts";
-import { closeStores, databasePlace, openStores, type Stores } from "./stores.ts";
+import { closeStores, databasePlace, openStores, storesSource, type Stores } from "./stores.ts";
 import { createThreads, spawnFor, WAITING, type Threads } from "./threads.ts";
 
 /** Services of the management commands, which run beside a server: same data, no lock, one short transaction each. */
@@ -151,6 +151,7 @@ async function sweep(
   { database: url }: Pick<Config, "database">,
 ): Promise<void> {
   try {
+    await blobs.probe();
     await blobs.sweep();
     const channelIds = new Set((await listChannels(database.read)).map(({ id }) => id));
     files.sweep((id) => channelIds.has(id));
@@ -186,7 +187,7 @@ type Parts = Stores & {
 
 function routerOf(options: AppOptions, parts: Parts): Router {
   const { config } = options;
-  const { database, blobs, clock, events, metrics, files, folder, requireFiles } = parts;
+  const { database, blobs, servedBlobs, clock, events, metrics, files, folder, requireFiles } = parts;
   const { indexers, hashers } = parts;
   const access = accessOf(config, parts);
   const throttle = createThrottle({ database, clock });
@@ -208,15 +209,15 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     workers: indexers,
     turns: createTurns({ ...TURNS, now: clock.elapsed }),
     events,
-    dataFolder: folder.root,
+    source: storesSource(config, folder),
   };
   const engine = createEngine({ ...building, database, files, clock, requireFiles, format: condaIndex });
-  const shards = createShards({ ...building, blobs, shardIndexes: parts.shardIndexes });
+  const shards = createShards({ ...building, blobs: servedBlobs, shardIndexes: parts.shardIndexes });
   const publishing = createPublishing({ ...parts, access, channels, packages, staging, types: PACKAGE_TYPES, admit });
   const removing = createRemoving({ database, access, packages, events });
   const { publicUrl } = options;
   const sourceOf = (ref: ChannelRef): Source =>
-    createLocalSource({ database, blobs, bodies, engine, events, shards, publicUrl }, ref);
+    createLocalSource({ database, blobs: servedBlobs, bodies, engine, events, shards, publicUrl }, ref);
   return createRouter({
     identities,
     events,
@@ -238,7 +239,7 @@ function collectInBackground(config: Config, parts: { readonly events: Events; r
   return scheduleGc({
     createWorkers: () => createWorkers({ spawn: spawnFor(config), size: 1, queue: 1 }),
     events: parts.events,
-    dataFolder: parts.folder.root,
+    source: storesSource(config, parts.folder),
     intervalMs: config["gc-interval"] * 1000,
     graceMs: config["gc-grace"] * 1000,
   });

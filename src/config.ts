@@ -4,9 +4,12 @@ import { z } from "zod";
 import { usage } from "./errors.ts";
 import { isAddressOrNetwork } from "./modules/http/client-address.ts";
 import { isReservedName } from "./modules/conda/channel-name.ts";
+import { shownUrl } from "./models/postgres/url.ts";
 import { isKnownSubdir, isSubdir } from "./modules/conda/subdir.ts";
 import { pathOf } from "./modules/http/url.ts";
+import { parseBytes, parseInterval, parseList, parseNumber, parseSeconds, parseYesNo } from "./modules/setting-text.ts";
 import { isOwnerName, isPathPrefix } from "./modules/owner-name.ts";
+import { parseStorage, storageUrl, type StorageLocation } from "./modules/storage/description.ts";
 
 /** What a setting accepts: its schema, its form in help texts, and the rule that an error quotes after "must be". */
 type Kind = { readonly schema: z.ZodType; readonly form: string; readonly rule: string };
@@ -17,8 +20,10 @@ type Setting = Kind & {
   readonly help: string;
   /** The values of a setting that has few, for shell completion; help texts name them already. */
   readonly choices?: readonly string[];
-  /** Whether the value contains a password: it is never shown. */
-  readonly isSecret?: boolean;
+  /** The environment variable that other programs read the same value from; ours wins, and an empty one is unset. */
+  readonly variable?: string;
+  /** Never shown, and not a flag: process lists show those. */
+  readonly isSecret?: true;
 };
 
 const VISIBILITIES = ["public", "internal", "private"] as const;
@@ -79,6 +84,12 @@ const address = {
   rule: "HOST:PORT (port 0 picks a free one)",
 } as const satisfies Kind;
 
+const secret = {
+  schema: z.string().min(1).max(4096),
+  form: "<text>",
+  rule: "the text as the storage's operator gave it",
+} as const satisfies Kind;
+
 /** One row per setting; the key is the name in the file and the flag, the environment variable is CONDARIUM_NAME. */
 export const SETTINGS = {
   data: {
@@ -95,9 +106,46 @@ export const SETTINGS = {
     default: undefined,
     example: "postgres://condarium@db.example.com/condarium",
     help: "PostgreSQL database (14 or newer) to use instead of a file in the data folder",
-    isSecret: true,
   },
   listen: { ...address, default: "127.0.0.1:8080", help: "address to listen on; port 0 picks a free port" },
+  storage: {
+    schema: z.string().transform(toStorage),
+    form: "<url>",
+    rule: "folder, or s3://BUCKET/PREFIX with the parameters endpoint, region and path-style alone",
+    default: "folder",
+    example: "s3://bucket/prefix?endpoint=https://s3.example.com&region=eu-1&path-style=true",
+    help: "where packages are stored: folder, the data folder, or the URL of an S3 bucket",
+  },
+  "storage-redirect": {
+    ...yesNo,
+    default: "no",
+    help: "send downloads of packages to the S3 bucket itself, by a URL that is valid for 5 minutes",
+  },
+  "storage-cache-size": {
+    ...bytes,
+    default: "1GiB",
+    help: "disk space for copies of small packages and shards of an S3 bucket",
+  },
+  "s3-access-key-id": {
+    ...secret,
+    default: undefined,
+    variable: "AWS_ACCESS_KEY_ID",
+    help: "name of the key for the S3 bucket; also AWS_ACCESS_KEY_ID",
+  },
+  "s3-secret-access-key": {
+    ...secret,
+    default: undefined,
+    variable: "AWS_SECRET_ACCESS_KEY",
+    isSecret: true,
+    help: "the key for the S3 bucket, which has no flag; also AWS_SECRET_ACCESS_KEY",
+  },
+  "s3-session-token": {
+    ...secret,
+    default: undefined,
+    variable: "AWS_SESSION_TOKEN",
+    isSecret: true,
+    help: "the token of a temporary key for the S3 bucket, which has no flag; also AWS_SESSION_TOKEN",
+  },
   "public-url": {
     schema: z.string().refine(isBaseUrl).transform(baseUrl),
     form: "<url>",
@@ -171,7 +219,13 @@ export const SETTINGS = {
 } as const satisfies Readonly<Record<string, Setting>>;
 
 export type SettingName = keyof typeof SETTINGS;
-type Optional = "public-url" | "default-owner" | "metrics-listen";
+type Optional =
+  | "public-url"
+  | "default-owner"
+  | "metrics-listen"
+  | "s3-access-key-id"
+  | "s3-secret-access-key"
+  | "s3-session-token";
 type Values = { readonly [Name in SettingName]: z.infer<(typeof SETTINGS)[Name]["schema"]> };
 
 export type Config = Readonly<Omit<Values, Optional>> & { readonly [Name in Optional]: Values[Name] | undefined };
@@ -220,6 +274,7 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
   }
   const config = Object.freeze(values) as Config; // oxlint-disable-line typescript/no-unsafe-type-assertion -- each value has passed its schema
   refuseContradiction(config);
+  refuseUnusableStorage(config);
   const withFailpoints = typeof CONDARIUM_FAILPOINTS_BUILD !== "undefined" && CONDARIUM_FAILPOINTS_BUILD;
   return {
     config,
@@ -258,6 +313,9 @@ function choose(name: string, setting: Setting, { input, environment, file }: In
   if (flag !== undefined) return { source: "flag", value: flag, label: `--${input.flagNames?.[name] ?? name}` };
   const variable = environment[environmentName(name)];
   if (variable !== undefined) return { source: "environment", value: variable, label: environmentName(name) };
+  const standard = setting.variable === undefined ? undefined : environment[setting.variable];
+  if (standard !== undefined && standard !== "")
+    return { source: "environment", value: standard, label: setting.variable ?? name };
   if (file[name] !== undefined) return { source: "file", value: file[name], label: `${input.file?.name}: ${name}` };
   if (setting.default !== undefined) return { source: "default", value: setting.default, label: name };
   return { source: "unset", value: undefined, label: name };
@@ -277,16 +335,43 @@ function refuseContradiction({ "public-url": publicUrl, "default-owner": owner }
   );
 }
 
+function refuseUnusableStorage(config: Config): void {
+  if (config.storage.kind === "folder") {
+    if (config["storage-redirect"]) throw usage("storage-redirect must be no: only an S3 bucket has URLs of its own.");
+    return;
+  }
+  if (config["s3-access-key-id"] !== undefined && config["s3-secret-access-key"] !== undefined) return;
+  throw usage(
+    "The S3 bucket of --storage needs a key: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, " +
+      "or s3-access-key-id and s3-secret-access-key in the settings file.",
+  );
+}
+
 /** The owner name that the path of the base URL takes; undefined when it has no path. */
 export function reservedOwner(publicUrl: string): string | undefined {
   return pathOf(publicUrl).split("/")[1]?.toLowerCase();
 }
 
-/** Checks the text as well: a URL object does not show an empty query, fragment or user name. */
+function toStorage(text: string, context: z.RefinementCtx): StorageLocation {
+  const location = parseStorage(text);
+  if (location) return location;
+  context.addIssue({ code: "custom", message: "no storage" });
+  return z.NEVER;
+}
+
+/** The value of a setting as text for people. */
+export function shownValue(name: SettingName, config: Config): unknown {
+  if (name === "storage") return storageUrl(config.storage);
+  if (name === "database" && config.database !== undefined) return shownUrl(config.database);
+  const setting: Setting = SETTINGS[name];
+  return setting.isSecret === true && config[name] !== undefined ? "(hidden)" : (config[name] ?? null);
+}
+
 function isDatabaseUrl(text: string): boolean {
   return /^postgres(?:ql)?:\/\//.test(text) && URL.canParse(text) && new URL(text).pathname.length > 1;
 }
 
+/** Checks the text as well: a URL object does not show an empty query, fragment or user name. */
 function isBaseUrl(text: string): boolean {
   return (
     /^https?:\/\/[^/?#@\\\s]+(?:\/[^?#\\\s]*)?$/i.test(text) && URL.canParse(text) && isPrefixOrNone(baseUrl(text))
@@ -335,42 +420,4 @@ function refuseUnknown(environment: Readonly<Record<string, string | undefined>>
     if (SERVICE_LINK.test(variable)) continue;
     throw usage(`Unknown setting ${variable} in the environment. ${KNOWN}`);
   }
-}
-
-function parseBytes(value: unknown): unknown {
-  const match = typeof value === "string" ? /^(\d+)\s*(B|[KMGT]i?B?)?$/i.exec(value.trim()) : null;
-  if (!match) return value;
-  const unit = (match[2] ?? "B").toUpperCase();
-  const power = "BKMGT".indexOf(unit.charAt(0));
-  return Number(match[1]) * (unit.includes("I") || unit.length === 1 ? 1024 : 1000) ** power;
-}
-
-function parseSeconds(value: unknown): unknown {
-  const match = typeof value === "string" ? /^(\d+)\s*(s|m|h|d)?$/.exec(value.trim()) : null;
-  if (!match) return value;
-  const factors: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
-  return Number(match[1]) * (factors[match[2] ?? "s"] ?? 1);
-}
-
-function parseInterval(value: unknown): unknown {
-  return value === "off" ? 0 : parseSeconds(value);
-}
-
-function parseNumber(value: unknown): unknown {
-  return typeof value === "string" && /^\d+$/.test(value.trim()) ? Number(value) : value;
-}
-
-function parseYesNo(value: unknown): unknown {
-  if (typeof value !== "string") return value;
-  const word = value.trim().toLowerCase();
-  if (["yes", "true", "1", "on"].includes(word)) return true;
-  return ["no", "false", "0", "off"].includes(word) ? false : value;
-}
-
-function parseList(value: unknown): unknown {
-  if (typeof value !== "string") return value;
-  return value
-    .split(",")
-    .map((part) => part.trim())
-    .filter((part) => part !== "");
 }

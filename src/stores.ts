@@ -11,10 +11,13 @@ import { lockFolder } from "./models/lock.ts";
 import { databaseOf, openDatabase, openSnapshots } from "./models/open-database.ts";
 import { createReserve, type Reserve } from "./models/reserve.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
+import { withBlobCache } from "./modules/storage/blob-cache.ts";
 import type { BlobStore } from "./modules/storage/blob-store.ts";
 import { createDerivedFiles } from "./modules/storage/derived-files.ts";
-import { createDiskStore } from "./modules/storage/disk.ts";
+import type { StorageDescription } from "./modules/storage/description.ts";
+import { createDiskStore, type DiskStoreOptions } from "./modules/storage/disk.ts";
 import { dropDerived } from "./modules/storage/leftovers.ts";
+import type { StoresSource } from "./models/stores-source.ts";
 import type { IndexStores, IndexStoresOptions } from "./services/index/worker.ts";
 import type { GcStores } from "./services/storage/gc-worker.ts";
 
@@ -23,6 +26,8 @@ export type Stores = {
   readonly guard: FolderGuard;
   readonly database: Database;
   readonly blobs: BlobStore;
+  /** The same blobs for answers to clients, with copies of small ones on the disk of this node. */
+  readonly servedBlobs: BlobStore;
   readonly reserve: Reserve;
 };
 
@@ -87,14 +92,61 @@ async function openStoresOnce(options: StoresOptions): Promise<Stores> {
     evenIfFull: !create,
   });
   opened.defer(database.close);
-  const blobs = createDiskStore({ root: folder.root, reserve: config["min-free-space"], requireFiles, failpoint });
+  const blobs = await openBlobs(storesSource(config, folder).storage, {
+    root: folder.root,
+    reserve: config["min-free-space"],
+    offersUrls: config["storage-redirect"],
+    requireFiles,
+    failpoint,
+  });
+  const isCached = create && config.storage.kind === "s3";
+  const servedBlobs = isCached
+    ? withBlobCache(blobs, { root: folder.root, maxBytes: config["storage-cache-size"] })
+    : blobs;
   opened.move();
-  return { folder, guard: createFolderGuard(folder), database, blobs, reserve };
+  return { folder, guard: createFolderGuard(folder), database, blobs, servedBlobs, reserve };
+}
+
+/** What a worker thread needs to open the same stores. */
+export function storesSource(config: Config, folder: Pick<DataFolder, "root">): StoresSource {
+  return { dataFolder: folder.root, storage: storageOf(config) };
+}
+
+function storageOf(config: Config): StorageDescription {
+  const { storage } = config;
+  if (storage.kind === "folder") return storage;
+  const credentials = {
+    accessKeyId: config["s3-access-key-id"] ?? "",
+    secretAccessKey: config["s3-secret-access-key"] ?? "",
+    sessionToken: config["s3-session-token"],
+  };
+  return { ...storage, credentials };
+}
+
+type BlobsOptions = DiskStoreOptions & { readonly offersUrls: boolean };
+
+/** The S3 client is loaded only where it is used: it takes memory in every thread. */
+async function openBlobs(storage: StorageDescription, options: BlobsOptions): Promise<BlobStore> {
+  switch (storage.kind) {
+    case "folder":
+      return createDiskStore(options);
+    case "s3": {
+      const { createS3Store } = await import("./modules/storage/s3/store.ts");
+      return createS3Store({ ...options, description: storage });
+    }
+  }
+}
+
+/** The blobs of a thread: it needs no cache, and can use the space that uploads must leave free. */
+async function openThreadBlobs({ dataFolder, storage }: StoresSource): Promise<BlobStore> {
+  return await openBlobs(storage, { root: dataFolder, reserve: 0, offersUrls: false });
 }
 
 /** Opens the stores that a thread beside the server needs to build documents. */
-export function openIndexStores(dataFolder: string, options: IndexStoresOptions): IndexStores {
+export async function openIndexStores(source: StoresSource, options: IndexStoresOptions): Promise<IndexStores> {
+  const { dataFolder } = source;
   const { database, index } = partsOfFolder(dataFolder);
+  const blobs = await openThreadBlobs(source);
   const snapshots = openSnapshots(databaseOf(database));
   try {
     const derived = openDerived(index, options.codec, { onRecreated: options.onRecreated });
@@ -103,8 +155,7 @@ export function openIndexStores(dataFolder: string, options: IndexStoresOptions)
       await snapshots.close();
     };
     const files = createDerivedFiles(dataFolder);
-    // Shards are small and derived: they can use the space that uploads must leave free.
-    return { snapshots, derived, files, blobs: createDiskStore({ root: dataFolder, reserve: 0 }), close };
+    return { snapshots, derived, files, blobs, close };
   } catch (error) {
     void snapshots.close();
     throw error;
@@ -119,10 +170,10 @@ export function indexIdentity(dataFolder: string): string {
 }
 
 /** Opens the stores that a thread beside the server needs for garbage collection. */
-export async function openGcStores(dataFolder: string): Promise<GcStores> {
-  const folder = partsOfFolder(dataFolder);
+export async function openGcStores(source: StoresSource): Promise<GcStores> {
+  const blobs = await openThreadBlobs(source);
+  const folder = partsOfFolder(source.dataFolder);
   const [clock, reserve] = [systemClock, createReserve(folder.database)];
   const database = await openDatabase(databaseOf(folder.database), { clock, create: false, reserve });
-  const blobs = createDiskStore({ root: dataFolder, reserve: 0 });
   return { folder, database, blobs, clock, reserve, close: database.close };
 }

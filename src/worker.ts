@@ -33,11 +33,11 @@ let isSpent = false;
 
 /** The handler of each kind of job. */
 const work: { readonly [K in Kind]: (job: Job<K>) => Answer<K> | Promise<Answer<K>> } = {
-  document: async ({ dataFolder, request }) => {
-    const reply = await index.use(dataFolder, ({ build }) => build(request));
+  document: async ({ source, request }) => {
+    const reply = await index.use(source, ({ build }) => build(request));
     return { reply, repaired: index.takeRepaired() };
   },
-  shard: async ({ dataFolder, request }) => await index.use(dataFolder, ({ restore }) => restore(request)),
+  shard: async ({ source, request }) => await index.use(source, ({ restore }) => restore(request)),
   pack: ({ request }) => packDocument(request),
   gc: async (job) => {
     lowerPriority();

@@ -26,7 +26,7 @@ const RANKS: readonly (readonly [RegExp, string])[] = [
 const MODULE_FRIENDS: Readonly<Record<string, readonly string[]>> = {
   conda: ["archive", "hash.ts", "streams.ts", "msgpack.ts", "stored-budget.ts"],
   archive: ["conda/findings.ts", "conda/archive.ts"],
-  storage: ["hash.ts", "streams.ts", "ids.ts"],
+  storage: ["hash.ts", "streams.ts", "ids.ts", "mutex.ts", "clock.ts"],
   generic: ["fold-case.ts"],
   "passwords.ts": ["clock.ts", "fair-turns.ts"],
 };

@@ -78,7 +78,7 @@ describe("the configuration", () => {
 
   test("has a variable and a help text for each setting", () => {
     for (const [name, setting] of Object.entries(SETTINGS)) {
-      expect(environmentName(name)).toMatch(/^CONDARIUM_[A-Z_]+$/);
+      expect(environmentName(name)).toMatch(/^CONDARIUM_[A-Z0-9_]+$/);
       expect(setting.help.length).toBeGreaterThan(10);
     }
   });

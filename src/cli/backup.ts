@@ -7,7 +7,7 @@ import { EXIT, problemLine, when, type Output } from "./output.ts";
 import { createProgressBar } from "./progress.ts";
 
 export function backupCommand(output: Output, result: { code: number }): Command {
-  return withSettings(new Command("backup"), ["data"])
+  return withSettings(new Command("backup"), ["data", "storage"])
     .description(
       "back up everything that cannot be rebuilt; safe beside a running server; exit code 1 when something is damaged",
     )

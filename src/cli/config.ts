@@ -1,11 +1,9 @@
 // condarium config show
 
 import { Command } from "commander";
-import { environmentName, SETTING_NAMES, SETTINGS } from "../config.ts";
+import { environmentName, SETTING_NAMES, shownValue } from "../config.ts";
 import { configOf, withSettings } from "./options.ts";
 import type { Output } from "./output.ts";
-
-const HIDDEN = "(hidden)";
 
 export function configCommand(output: Output): Command {
   const show = withSettings(new Command("show"), SETTING_NAMES)
@@ -15,7 +13,7 @@ export function configCommand(output: Output): Command {
       const { config, sources } = configOf(command);
       const rows = SETTING_NAMES.map((setting) => ({
         setting,
-        value: "isSecret" in SETTINGS[setting] && config[setting] !== undefined ? HIDDEN : (config[setting] ?? null),
+        value: shownValue(setting, config),
         source: sources[setting],
         environment: environmentName(setting),
       }));

@@ -10,7 +10,7 @@ import { createProgressBar } from "./progress.ts";
 type GcOptions = { readonly dryRun?: boolean; readonly grace?: string; readonly json?: boolean };
 
 export function gcCommand(output: Output): Command {
-  return withSettings(new Command("gc"), ["data"])
+  return withSettings(new Command("gc"), ["data", "storage"])
     .description("delete files that are no longer needed, to free space; safe beside a running server and a backup")
     .option("--dry-run", "report what would be deleted, delete nothing")
     .option(

@@ -16,6 +16,7 @@ import { usage } from "../errors.ts";
 export function withSettings(command: Command, names: readonly SettingName[]): Command {
   for (const name of names) {
     const setting = SETTINGS[name];
+    if ("isSecret" in setting) continue;
     const suffix = setting.default === undefined || setting.default === "" ? "" : ` (default: ${setting.default})`;
     command.option(`--${name} ${setting.form}`, `${setting.help}${suffix}`);
   }

@@ -8,7 +8,7 @@ import { EXIT, orNull, type Output } from "./output.ts";
 import { createProgressBar } from "./progress.ts";
 
 export function reindexCommand(output: Output, result: { code: number }): Command {
-  return withSettings(new Command("reindex"), ["data"])
+  return withSettings(new Command("reindex"), ["data", "storage"])
     .description(
       "rebuild every index document and repair what differs; safe beside a running server; exit code 1 after a repair",
     )

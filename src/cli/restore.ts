@@ -1,6 +1,7 @@
 // condarium restore
 
 import { Command } from "commander";
+import { usage } from "../errors.ts";
 import { configOf, failpointOf, withSettings } from "./options.ts";
 import { EXIT, problemLine, when, type Output } from "./output.ts";
 import { createProgressBar } from "./progress.ts";
@@ -19,6 +20,8 @@ export function restoreCommand(output: Output, result: { code: number }): Comman
         import("../modules/clock.ts"),
       ]);
       const loaded = configOf(command);
+      if (loaded.config.storage.kind !== "folder")
+        throw usage("A backup can be restored into a data folder only: unset the setting storage.");
       const bar = createProgressBar();
       const summary = await restore({
         source,

@@ -18,7 +18,7 @@ type VerifyOptions = {
 };
 
 export function verifyCommand(output: Output, result: { code: number }): Command {
-  return withSettings(new Command("verify"), ["data"])
+  return withSettings(new Command("verify"), ["data", "storage"])
     .description("check what is stored; safe beside a running server; exit code 1 when something is wrong")
     .option("--full", "also read every package and compare its hashes")
     .option("--deep", "all of that, and make every document from nothing and read it back")

@@ -3,6 +3,7 @@
 
 import { createLending, type Borrower, type Lending } from "../modules/lending.ts";
 import { createSemaphore, type Semaphore } from "../modules/mutex.ts";
+import type { StoredBlob } from "../modules/storage/blob-store.ts";
 
 /** Both ends are inclusive. */
 export type ByteRange = { readonly start: number; readonly end: number };
@@ -18,7 +19,7 @@ export type Stored = {
   readonly key: string;
   readonly size: number;
   /** The file or a range of it. Errors: the error for the client when the file does not exist. */
-  open(range?: ByteRange): Promise<Blob> | Blob;
+  open(range?: ByteRange): Promise<StoredBlob> | StoredBlob;
 };
 
 /** Bytes that can be sent, in full or in part. */
@@ -88,7 +89,7 @@ export function createBodies({ budget = BUDGET_BYTES }: BodiesOptions = {}): Bod
         if (!complete) return inChunks(chunkSlots, stored, start, length);
         return recipient.range ? complete.slice(start, end + 1) : complete;
       }
-      if (length >= SENDFILE_BYTES) return await stored.open(recipient.range);
+      if (length >= SENDFILE_BYTES) return bodyOf(await stored.open(recipient.range));
       const { range } = recipient;
       const part = await lendingOf(length).borrow(
         `${key} ${start}-${end}`,
@@ -99,6 +100,11 @@ export function createBodies({ budget = BUDGET_BYTES }: BodiesOptions = {}): Bod
       return part ?? inChunks(chunkSlots, stored, start, length);
     },
   };
+}
+
+/** A `Blob` stays one: Bun sends a file without reading it. */
+function bodyOf(content: StoredBlob): Body {
+  return content instanceof Blob ? content : content.stream();
 }
 
 /** Reads each chunk on demand. Such a response has no `Content-Length`, because Bun sends none for a stream. */

@@ -280,9 +280,8 @@ async function commit(
 /** Restores files that were collected or damaged since the promotion. */
 async function restoreMissing(blobs: BlobStore, staged: StagedFile, fileList: Uint8Array | undefined): Promise<void> {
   const [key, listKey] = [blobKey(staged.sha256), fileListKey(staged.sha256)];
-  const info = await blobs.stat(key);
+  const [info, list] = await Promise.all([blobs.stat(key), fileList && blobs.stat(listKey)]);
   if (info?.size !== staged.size) await staged.promote(key);
   if (!fileList) return;
-  const list = await blobs.stat(listKey);
   if (list?.size !== fileList.byteLength) await blobs.putDerived(listKey, fileList);
 }

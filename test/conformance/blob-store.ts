@@ -12,6 +12,8 @@ export type BlobStoreRig = {
   open(): BlobStore;
   /** The files beside the blobs: none are allowed to stay. */
   leftovers(): Promise<string[]>;
+  /** Whether a promotion takes content of the same size for the same; false where the store compares checksums. */
+  readonly keepsDamageOfSameSize?: boolean;
   close(): Promise<void>;
 };
 
@@ -86,14 +88,15 @@ function staging(store: () => BlobStore, rig: () => BlobStoreRig): void {
     expect(await textOf(store(), A)).toBe("content");
   });
 
-  test("replaces a damaged blob of another size and leaves one of the same size alone", async () => {
+  test("replaces a damaged blob of another size, and one of the same size where the store sees the damage", async () => {
     await store().put(A, bytes("cut"));
     await store().put(B, bytes("CONTENT"));
     const staged = await stagedOf(store(), "content");
     await staged.promote(A);
     await staged.promote(B);
     await staged.discard();
-    expect([await textOf(store(), A), await textOf(store(), B)]).toEqual(["content", "CONTENT"]);
+    const other = (rig().keepsDamageOfSameSize ?? true) ? "CONTENT" : "content";
+    expect([await textOf(store(), A), await textOf(store(), B)]).toEqual(["content", other]);
   });
 
   test("promotes many copies of one blob at once", async () => {
@@ -175,6 +178,7 @@ function reading(store: () => BlobStore): void {
       expect(await store().open(key)).toBeUndefined();
       expect(await store().open(key, { start: 0, end: 1 })).toBeUndefined();
     }
+    expect(await store().folders("shards")).toEqual([]);
     expect(await keysOf(store(), "blobs/")).toEqual([]);
   });
 
@@ -188,6 +192,8 @@ function reading(store: () => BlobStore): void {
     expect(await keysOf(store(), "shards/")).toEqual([...shards].sort());
     expect(await keysOf(store(), "shards/7/")).toEqual(shards.slice(0, 1));
     expect(await keysOf(store(), "shards/1/")).toEqual([]);
+    expect((await store().folders("shards")).sort()).toEqual(["12", "7"]);
+    expect((await store().folders("blobs")).sort()).toEqual(["aa", "bb"]);
   });
 }
 

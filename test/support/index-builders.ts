@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { openSnapshots } from "../../src/models/open-database.ts";
 import { openDerived } from "../../src/models/index/db.ts";
+import type { StoresSource } from "../../src/models/stores-source.ts";
 import type { Clock } from "../../src/modules/clock.ts";
 import { createDerivedFiles } from "../../src/modules/storage/derived-files.ts";
 import { createDiskStore } from "../../src/modules/storage/disk.ts";
@@ -41,7 +42,7 @@ export function builderInThread(dataFolder: string): TestBuilder {
   const workers = createWorkers<DocumentJobs>({ spawn, size: 1, queue: 0 });
   return {
     build: async (request) => {
-      const outcome = await workers.run({ kind: "document", dataFolder, request }, LIMIT_MS);
+      const outcome = await workers.run({ kind: "document", source: sourceOf(dataFolder), request }, LIMIT_MS);
       if (outcome.kind === "done") return outcome.answer.reply;
       throw new Error(`a thread answered: ${JSON.stringify(outcome)}`);
     },
@@ -59,7 +60,7 @@ export function builderInProcess(dataFolder: string): TestBuilder {
   return {
     build: async (request) => {
       const answered = new Promise<ProcessReply>((resolve) => void (answer = resolve));
-      child.send({ dataFolder, request });
+      child.send({ source: sourceOf(dataFolder), request });
       const ended = child.exited.then((): ProcessReply => ({ kind: "failed", message: "it has ended" }));
       const outcome = await Promise.race([answered, ended]);
       if (outcome.kind === "document") return outcome.reply;
@@ -70,4 +71,8 @@ export function builderInProcess(dataFolder: string): TestBuilder {
       await child.exited;
     },
   };
+}
+
+function sourceOf(dataFolder: string): StoresSource {
+  return { dataFolder, storage: { kind: "folder" } };
 }

@@ -91,11 +91,14 @@ export function createDiskStore(options: DiskStoreOptions): BlobStore {
       await removeEmptyFolders(root, key);
     },
     list: (prefix) => keysBelow(root, checkPrefix(prefix)),
+    folders: async (parent) => await foldersIn(join(root, parent)),
     sweep: async () => {
       const stale = (await readdir(tmp)).filter((name) => !live.has(name));
       for (const name of stale) await rm(join(tmp, name), { recursive: true, force: true });
       return stale.length;
     },
+    // The folder was checked when it was opened.
+    probe: () => Promise.resolve(),
   };
 }
 
@@ -261,6 +264,11 @@ async function copyDurably(from: string, to: string): Promise<void> {
 function fileAt(path: string): Stats | undefined {
   const info = lstatSync(path, { throwIfNoEntry: false });
   return info?.isFile() === true ? info : undefined;
+}
+
+async function foldersIn(path: string): Promise<string[]> {
+  const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
+  return entries.flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
 }
 
 async function* keysBelow(root: string, prefix: string): AsyncGenerator<BlobKey, void, undefined> {

@@ -45,12 +45,6 @@ export async function* listDocuments(root: string): AsyncGenerator<DocumentFile,
   }
 }
 
-/** Returns the IDs of the channels that have a folder of shards. */
-export async function channelsWithShards(root: string): Promise<number[]> {
-  const folders = await foldersOf(root, "shards");
-  return folders.flatMap(({ name }) => (/^\d+$/.test(name) ? [Number(name)] : []));
-}
-
 /** Removes a file and the parent folders that become empty, except the topmost. Safe to call for a missing file. */
 export async function removeLeftover(root: string, name: string): Promise<void> {
   await rm(join(root, name), { recursive: true, force: true });

@@ -6,6 +6,7 @@ import type { Events } from "../../events.ts";
 import { latestRevision } from "../../models/channel.ts";
 import type { Database, Reader } from "../../models/database.ts";
 import { sectionRevision } from "../../models/index-part.ts";
+import type { StoresSource } from "../../models/stores-source.ts";
 import type { Clock } from "../../modules/clock.ts";
 import { createLru } from "../../modules/lru.ts";
 import type { Step } from "../../modules/mutex.ts";
@@ -56,7 +57,7 @@ export type EngineParts = {
   readonly turns: Turns;
   readonly events: Events;
   readonly clock: Clock;
-  readonly dataFolder: string;
+  readonly source: StoresSource;
   readonly format: IndexFormat;
   /** Throws when the data folder was replaced: a worker thread may have built the document from the new folder. */
   readonly requireFiles: () => void;
@@ -86,7 +87,7 @@ export function createEngine(parts: EngineParts): Engine {
     sizeOf: ({ document }) => (document.kind === "built" ? document.heldBytes : 0) + 500,
   });
   const flights = new Map<string, Flight>();
-  const packing = createPacking(parts);
+  const packing = createPacking({ ...parts, dataFolder: parts.source.dataFolder });
 
   /** The cached document, if it is as new as `point`, or if its section has not changed since it was built. */
   async function current(view: ChannelView, key: DocumentKey, point: DatedRevision) {
@@ -174,7 +175,7 @@ async function build(
   const { channelId } = view;
   const startedAt = parts.clock.elapsed();
   const request = { ...view, ...key, atLeast };
-  const job = { kind: "document", dataFolder: parts.dataFolder, request } as const;
+  const job = { kind: "document", source: parts.source, request } as const;
   let step: Step = "first";
   let unlockedAt = startedAt;
   for (let failures = 0; ;) {

@@ -1,8 +1,9 @@
-// The stores and the builder that a worker thread keeps open for one data folder.
+// The stores and the builder that a worker thread keeps open for one server.
 
 import { listChannels } from "../../models/channel.ts";
 import type { Snapshots } from "../../models/database.ts";
 import type { Derived } from "../../models/index/db.ts";
+import type { StoresSource } from "../../models/stores-source.ts";
 import { systemClock } from "../../modules/clock.ts";
 import {
   createIndexBuilder,
@@ -15,21 +16,21 @@ import {
 } from "./builder.ts";
 import type { IndexFormat } from "./format.ts";
 
-type InFolder<Request> = { readonly dataFolder: string; readonly request: Request };
+type InStores<Request> = { readonly source: StoresSource; readonly request: Request };
 
 export type DocumentJobs = {
   readonly document: {
-    readonly input: InFolder<BuildRequest>;
+    readonly input: InStores<BuildRequest>;
     /** `repaired`: why derived data was recreated since the last reply. */
     readonly answer: { readonly reply: BuildReply; readonly repaired: string | undefined };
   };
 };
 
-export type ShardJobs = { readonly shard: { readonly input: InFolder<ShardRequest>; readonly answer: RestoreReply } };
+export type ShardJobs = { readonly shard: { readonly input: InStores<ShardRequest>; readonly answer: RestoreReply } };
 
 export type IndexWorker = {
-  /** Runs `work` with the builder of a data folder. */
-  use<T>(dataFolder: string, work: (builder: IndexBuilder) => Promise<T>): Promise<T>;
+  /** Runs `work` with the builder of a server's stores. */
+  use<T>(source: StoresSource, work: (builder: IndexBuilder) => Promise<T>): Promise<T>;
   /** Why derived data was recreated since the last call; undefined if it was not. */
   takeRepaired(): string | undefined;
 };
@@ -46,20 +47,20 @@ export type IndexStoresOptions = {
 
 export type IndexWorkerParts = {
   readonly format: IndexFormat;
-  readonly open: (dataFolder: string, options: IndexStoresOptions) => IndexStores;
+  readonly open: (source: StoresSource, options: IndexStoresOptions) => Promise<IndexStores>;
   /** Identifies the databases in a folder: changes when one of them is replaced. */
   readonly identityOf: (dataFolder: string) => string;
 };
 
 type Opened = {
-  readonly folder: string;
+  readonly source: StoresSource;
   /** Identity of the databases when they were opened. */
   readonly identity: string;
   readonly builder: IndexBuilder;
   close(): void | Promise<void>;
 };
 
-/** Opens the folder at the first request, and keeps it open as long as the thread runs. */
+/** Opens the stores at the first request, and keeps them open as long as the thread runs. */
 export function createIndexWorker(parts: IndexWorkerParts): IndexWorker {
   let opened: Opened | undefined;
   let repaired: string | undefined;
@@ -69,11 +70,11 @@ export function createIndexWorker(parts: IndexWorkerParts): IndexWorker {
       repaired = undefined;
       return why;
     },
-    use: async (dataFolder, work) => {
+    use: async (source, work) => {
       try {
-        if (opened?.folder !== dataFolder || opened.identity !== parts.identityOf(dataFolder)) {
+        if (!isOpen(opened, source) || opened.identity !== parts.identityOf(source.dataFolder)) {
           await opened?.close();
-          opened = await open(parts, dataFolder, (why) => (repaired = why));
+          opened = await open(parts, source, (why) => (repaired = why));
         }
         return await work(opened.builder);
       } catch (error) {
@@ -86,13 +87,21 @@ export function createIndexWorker(parts: IndexWorkerParts): IndexWorker {
   };
 }
 
-async function open(parts: IndexWorkerParts, folder: string, onRecreated: (why: string) => void): Promise<Opened> {
+function isOpen(opened: Opened | undefined, source: StoresSource): opened is Opened {
+  return Bun.deepEquals(opened?.source, source);
+}
+
+async function open(
+  parts: IndexWorkerParts,
+  source: StoresSource,
+  onRecreated: (why: string) => void,
+): Promise<Opened> {
   const { format, identityOf } = parts;
-  const { close, ...stores } = parts.open(folder, { codec: format.codec, onRecreated });
+  const { close, ...stores } = await parts.open(source, { codec: format.codec, onRecreated });
   try {
     await discardDeletedChannels(stores.snapshots, stores.derived);
     const builder = createIndexBuilder({ ...stores, clock: systemClock, format });
-    return { folder, identity: identityOf(folder), close, builder };
+    return { source, identity: identityOf(source.dataFolder), close, builder };
   } catch (error) {
     await close();
     throw error;

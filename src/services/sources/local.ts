@@ -7,7 +7,7 @@ import { findFile, hasFiles } from "../../models/package-file.ts";
 import { channelLabel, channelUrl, type ChannelRef } from "../channel-ref.ts";
 import { PLAIN_VIEW } from "../index/documents.ts";
 import type { BuiltDocument, Engine } from "../index/engine.ts";
-import type { BlobStore } from "../../modules/storage/blob-store.ts";
+import type { BlobStore, StoredBlob } from "../../modules/storage/blob-store.ts";
 import { blobKey } from "../../modules/storage/keys.ts";
 import type { Bodies, ByteRange, Stored } from "../bodies.ts";
 import type { Shards } from "../conda/shards/read.ts";
@@ -29,6 +29,7 @@ export function createLocalSource(parts: LocalSourceParts, ref: ChannelRef): Sou
   const address = { title, url: channelUrl(parts.publicUrl, ref.owner.name, ref.name) };
   const view = channelId === undefined ? undefined : { channelId, view: PLAIN_VIEW, address };
   const { engine } = parts;
+  const { signedUrl } = parts.blobs;
   return {
     document: async (key) =>
       withGzip(engine, view ? await engine.document(view, key) : engine.emptyDocument(address, key)),
@@ -49,6 +50,7 @@ export function createLocalSource(parts: LocalSourceParts, ref: ChannelRef): Sou
         state: file.state,
         lastModified: file.publishedAt,
         heldBytes: 0,
+        signedUrl: signedUrl && ((download) => signedUrl(blobKey(file.blob.sha256), download)),
         open: (request) => parts.bodies.open(stored, request),
         replayable: (request) => parts.bodies.kept(stored, request),
       };
@@ -76,7 +78,7 @@ async function storedBlob(
   const info = await blobs.stat(key);
   if (!info) throw missing();
   if (info.size !== size) throw new Error(`the blob ${sha256} has ${info.size} bytes instead of ${size}`);
-  const open = async (range?: ByteRange): Promise<Blob> => {
+  const open = async (range?: ByteRange): Promise<StoredBlob> => {
     const blob = await blobs.open(key, range);
     if (!blob) throw missing();
     return blob;

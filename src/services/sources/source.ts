@@ -1,5 +1,6 @@
 // The source of a channel's documents, shards and files. Routes use it without knowing its kind.
 
+import type { SignedDownload } from "../../modules/storage/blob-store.ts";
 import type { Sendable } from "../bodies.ts";
 
 export { WHOLE_CHANNEL } from "../index/documents.ts";
@@ -36,6 +37,8 @@ export type SourceFile = Sendable & {
   readonly state: "active" | "yanked";
   /** ms UTC of the publish. */
   readonly lastModified: number;
+  /** A URL that gives the file to anybody for some minutes; undefined where the server sends files itself. */
+  readonly signedUrl: ((download: SignedDownload) => Promise<string>) | undefined;
 };
 
 export type Source = {

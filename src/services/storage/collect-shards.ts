@@ -10,7 +10,6 @@ import { sectionRevision } from "../../models/index-part.ts";
 import { listSections } from "../../models/package-file.ts";
 import { machineStart } from "../../modules/clock.ts";
 import type { BlobKey } from "../../modules/storage/blob-store.ts";
-import { channelsWithShards } from "../../modules/storage/leftovers.ts";
 import { isHash, shardKey } from "../../modules/storage/keys.ts";
 import type { Collecting } from "./collect.ts";
 
@@ -30,7 +29,7 @@ export async function collectShards(work: Collecting): Promise<void> {
     kindOfDerived(path, work.codec) === "ours" ? openDerived(path, work.codec, { clock: work.clock }) : undefined;
   try {
     if (derived && !work.dryRun) await tidy(work, derived, channels);
-    for (const channelId of await channelsWithShards(work.folder.root)) {
+    for (const channelId of await channelsWithShards(work)) {
       if (!channels.has(channelId)) await collectChannel(work, channelId);
       else if (derived) await collectNamed(work, derived, channelId);
     }
@@ -41,6 +40,11 @@ export async function collectShards(work: Collecting): Promise<void> {
   } finally {
     derived?.close();
   }
+}
+
+async function channelsWithShards({ blobs }: Collecting): Promise<number[]> {
+  const names = await blobs.folders("shards");
+  return names.flatMap((name) => (/^\d+$/.test(name) ? [Number(name)] : []));
 }
 
 /** Discards the state of deleted channels and of emptied sections, and sets the date of newly replaced shards. */

@@ -1,6 +1,7 @@
 // Runs the collector periodically beside the server, in a worker thread that ends with the run.
 
 import type { Events } from "../../events.ts";
+import type { StoresSource } from "../../models/stores-source.ts";
 import type { Workers } from "../workers.ts";
 import type { GcJobs } from "./gc-worker.ts";
 
@@ -10,7 +11,7 @@ export type GcScheduleParts = {
   /** Creates a separate pool for each run. */
   readonly createWorkers: () => Workers<GcJobs>;
   readonly events: Events;
-  readonly dataFolder: string;
+  readonly source: StoresSource;
   /** 0 disables the schedule. */
   readonly intervalMs: number;
   readonly graceMs: number;
@@ -53,8 +54,8 @@ export function scheduleGc(parts: GcScheduleParts): GcSchedule {
   };
 }
 
-async function collect({ dataFolder, graceMs, events }: GcScheduleParts, workers: Workers<GcJobs>): Promise<void> {
-  const outcome = await workers.run({ kind: "gc", dataFolder, graceMs }, LIMIT_MS);
+async function collect({ source, graceMs, events }: GcScheduleParts, workers: Workers<GcJobs>): Promise<void> {
+  const outcome = await workers.run({ kind: "gc", source, graceMs }, LIMIT_MS);
   if (outcome.kind !== "done") throw new Error(outcome.kind === "failed" ? outcome.message : outcome.kind);
   const { totals, bytes, left } = outcome.answer;
   events.spaceCollected({ files: totals.reduce((sum, { count }) => sum + count, 0), bytes, left });

@@ -1,20 +1,21 @@
-// The collector in a worker thread: it opens the data folder for one run.
+// The collector in a worker thread: it opens the stores for one run.
 
+import type { StoresSource } from "../../models/stores-source.ts";
 import { createGc, type GcParts, type GcSummary } from "./gc.ts";
 
 export type GcStores = Omit<GcParts, "codec" | "failpoint"> & { close(): Promise<void> };
 
-type GcJob = { readonly dataFolder: string; readonly graceMs: number };
+type GcJob = { readonly source: StoresSource; readonly graceMs: number };
 export type GcJobs = { readonly gc: { readonly input: GcJob; readonly answer: GcSummary } };
 
 export type GcWorkerParts = {
   /** The codec of the derived data. */
   readonly codec: string;
-  readonly open: (dataFolder: string) => Promise<GcStores>;
+  readonly open: (source: StoresSource) => Promise<GcStores>;
 };
 
 export async function collectIn(job: GcJob, parts: GcWorkerParts): Promise<GcSummary> {
-  const { close, ...stores } = await parts.open(job.dataFolder);
+  const { close, ...stores } = await parts.open(job.source);
   try {
     return await createGc({ ...stores, codec: parts.codec })({ graceMs: job.graceMs });
   } finally {

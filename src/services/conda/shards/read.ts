@@ -3,10 +3,11 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Events } from "../../../events.ts";
 import type { DerivedLookup } from "../../../models/index/lookup.ts";
+import type { StoresSource } from "../../../models/stores-source.ts";
 import { createSha256 } from "../../../modules/hash.ts";
 import { createLru } from "../../../modules/lru.ts";
 import { createSemaphore, type Semaphore, type Step } from "../../../modules/mutex.ts";
-import type { BlobKey, BlobStore } from "../../../modules/storage/blob-store.ts";
+import type { BlobKey, BlobStore, StoredBlob } from "../../../modules/storage/blob-store.ts";
 import { shardKey } from "../../../modules/storage/keys.ts";
 import type { Bodies, ByteRange, Sendable } from "../../bodies.ts";
 import type { Workers } from "../../workers.ts";
@@ -29,7 +30,7 @@ export type ShardsParts = {
   readonly workers: Pick<Workers<ShardJobs>, "run">;
   readonly turns: Turns;
   readonly shardIndexes: DerivedLookup;
-  readonly dataFolder: string;
+  readonly source: StoresSource;
 };
 
 /** Shards known as intact: each is checked once after a start, and again when its size differs. */
@@ -85,7 +86,7 @@ export function createShards({ blobs, bodies, events, shardIndexes, ...parts }: 
     return false;
   }
 
-  async function opened(key: BlobKey, range: ByteRange | undefined): Promise<Blob> {
+  async function opened(key: BlobKey, range: ByteRange | undefined): Promise<StoredBlob> {
     const blob = await blobs.open(key, range);
     if (!blob) throw new Error(`the shard ${key} is missing`);
     return blob;
@@ -107,12 +108,12 @@ export function createShards({ blobs, bodies, events, shardIndexes, ...parts }: 
 type Restore = (channelId: number, key: BlobKey, hash: string) => Promise<boolean>;
 
 /** Concurrent requests share one restore; each channel restores one shard at a time. */
-function createRestore({ workers, turns, dataFolder }: Pick<ShardsParts, "workers" | "turns" | "dataFolder">): Restore {
+function createRestore({ workers, turns, source }: Pick<ShardsParts, "workers" | "turns" | "source">): Restore {
   const flights = new Map<string, Promise<boolean>>();
   const channels = new Map<number, Semaphore>();
 
   async function restoreInSteps(channelId: number, hash: string): Promise<boolean> {
-    const job = { kind: "shard", dataFolder, request: { channelId, hash } } as const;
+    const job = { kind: "shard", source, request: { channelId, hash } } as const;
     for (let step: Step = "first"; ; step = "further") {
       const outcome = await turns.run(channelId, step, () => workers.run(job, RESTORE_LIMIT_MS));
       if (outcome.kind !== "done") return false;

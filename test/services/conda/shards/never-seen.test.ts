@@ -90,7 +90,7 @@ test("requests for a thousand unknown shards start no job, and only a deleted sh
       },
     },
     turns: createTurns({ ofOne: 10, ofAll: 10, now: systemClock.elapsed }),
-    dataFolder: server.folder,
+    source: { dataFolder: server.folder, storage: { kind: "folder" } },
   });
   try {
     const [rows, files] = [rowsOf(), await server.storedFiles()];

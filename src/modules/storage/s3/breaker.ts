@@ -1,0 +1,48 @@
+// A circuit breaker: a storage that keeps failing is not asked for some seconds, so that requests fail at once.
+// Hand-written: opossum and cockatiel wrap functions with policies of their own; this counts attempts of one policy.
+
+import { unavailable } from "../../../errors.ts";
+
+export type Breaker = {
+  /** Call it before each attempt, and report its outcome. Errors: `unavailable` while the breaker is open. */
+  enter(): void;
+  succeeded(): void;
+  failed(): void;
+};
+
+export type BreakerOptions = {
+  /** Milliseconds that never go back. */
+  readonly now: () => number;
+};
+
+/** Failed attempts in a row, of all calls, after which the breaker opens. */
+const FAILURES = 5;
+const OPEN_MS = 5000;
+
+export function createBreaker({ now }: BreakerOptions): Breaker {
+  let failures = 0;
+  /** Undefined while closed; after this time one attempt is let through, and moves it. */
+  let closedUntil: number | undefined;
+  return {
+    enter: () => {
+      if (closedUntil === undefined) return;
+      const left = closedUntil - now();
+      if (left > 0) throw storageDown(Math.ceil(left / 1000));
+      // Half open: the attempt that comes now decides, and the next ones are refused until it has.
+      closedUntil = now() + OPEN_MS;
+    },
+    succeeded: () => {
+      failures = 0;
+      closedUntil = undefined;
+    },
+    failed: () => {
+      failures += 1;
+      if (failures >= FAILURES) closedUntil = now() + OPEN_MS;
+    },
+  };
+}
+
+export function storageDown(retryAfter: number, cause?: unknown): Error {
+  const message = "The server cannot use its storage now. Its administrator can find the reason in the log.";
+  return unavailable(message, retryAfter, cause);
+}

@@ -1,0 +1,199 @@
+// The whole server with its packages in a bucket of a real S3 service, and its database in the data folder.
+
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { sha256Hex } from "../src/modules/hash.ts";
+import { bytesOf } from "./support/answers.ts";
+import { startTestApp, type TestApp } from "./support/app.ts";
+import { shardHashes, shardIndexOf } from "./support/documents.ts";
+import { buildPackage } from "./support/package-builder.ts";
+import { problemsOf } from "./support/problems.ts";
+import { noise } from "./support/noise.ts";
+import { hasVersitygw, sharedVersitygw, type Versitygw } from "./support/versitygw.ts";
+
+const SHARDS = "/alice/main/noarch/repodata_shards.msgpack.zst";
+
+describe.skipIf(!hasVersitygw("the server with S3 storage"))("the server with an S3 bucket", () => {
+  let service: Versitygw;
+  let folder: string;
+  let bucket: string;
+  beforeAll(async () => {
+    service = await sharedVersitygw();
+    bucket = await service.createBucket();
+    folder = await mkdtemp(join(tmpdir(), "condarium-s3-"));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  const start = (more: Record<string, string> = {}): Promise<TestApp> =>
+    startTestApp({
+      folder,
+      settings: {
+        storage: `s3://${bucket}/registry?endpoint=${encodeURIComponent(service.endpoint)}&path-style=true`,
+        "s3-access-key-id": service.accessKey,
+        "s3-secret-access-key": service.secretKey,
+        ...more,
+      },
+    });
+  /** The objects of the bucket. */
+  const objects = async (): Promise<string[]> => {
+    const entries = await readdir(join(service.folder, bucket), { recursive: true, withFileTypes: true });
+    return entries
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name).slice(service.folder.length + bucket.length + 2))
+      .sort();
+  };
+  async function withServer<T>(work: (server: TestApp) => Promise<T>, more: Record<string, string> = {}): Promise<T> {
+    const server = await start(more);
+    try {
+      return await work(server);
+    } finally {
+      await server.close();
+    }
+  }
+
+  const small = buildPackage({ name: "small", version: "1" });
+  const large = buildPackage({ name: "large", version: "1", files: { "lib/large.bin": noise(3_000_000) } });
+  const pathOf = (one: { fileName: string }): string => `/alice/main/noarch/${one.fileName}`;
+
+  test("stores packages, file lists and shards in the bucket alone, and serves them with ranges", async () => {
+    await withServer(async (server) => {
+      const alice = await server.addUser("alice");
+      for (const one of [small, large]) {
+        const answer = await alice.put(`/api/packages/alice/conda/main/${one.fileName}`, one.bytes);
+        expect(answer.status).toBe(201);
+      }
+      for (const one of [small, large, small]) {
+        const answer = await alice.get(pathOf(one));
+        expect([answer.status, sha256Hex(await bytesOf(answer))]).toEqual([200, one.sha256]);
+        expect(answer.headers.get("etag")).toBe(`"${one.sha256}"`);
+      }
+      const head = await alice.head(pathOf(large));
+      expect([head.status, head.headers.get("content-length")]).toEqual([200, String(large.bytes.byteLength)]);
+      for (const [first, last] of [
+        [10, 20],
+        [0, 2_000_000],
+        [large.bytes.byteLength - 5, large.bytes.byteLength - 1],
+      ]) {
+        const answer = await alice.get(pathOf(large), { range: `bytes=${first}-${last}` });
+        expect(answer.status).toBe(206);
+        expect(answer.headers.get("content-range")).toBe(`bytes ${first}-${last}/${large.bytes.byteLength}`);
+        expect(Buffer.compare(await bytesOf(answer), large.bytes.subarray(first, (last ?? 0) + 1))).toBe(0);
+      }
+      const hashes = Object.values(shardHashes(shardIndexOf(await bytesOf(await alice.get(SHARDS)))));
+      expect(hashes).toHaveLength(2);
+      for (const hash of hashes) {
+        const shard = await alice.get(`/alice/main/noarch/shards/${hash}.msgpack.zst`);
+        expect(sha256Hex(await bytesOf(shard))).toBe(hash);
+      }
+      const names = [small, large].flatMap(({ sha256 }) => ["blobs", "files"].map((kind) => keyOf(kind, sha256)));
+      expect(await objects()).toEqual([...names, ...hashes.map((hash) => `registry/shards/1/${hash}`)].sort());
+      expect((await server.storedFiles()).filter((name) => /^(blobs|files|shards|tmp)\//.test(name))).toEqual([]);
+      expect(await problemsOf(server, "deep")).toEqual([]);
+    });
+  });
+
+  test("has everything after a restart on a node that lost its caches", async () => {
+    for (const name of ["cache", "derived", "index.db"]) await rm(join(folder, name), { recursive: true, force: true });
+    await withServer(async (server) => {
+      for (const one of [small, large])
+        expect(sha256Hex(await bytesOf(await server.anonymous.get(pathOf(one))))).toBe(one.sha256);
+      const [hash] = Object.values(shardHashes(shardIndexOf(await bytesOf(await server.anonymous.get(SHARDS)))));
+      expect((await server.anonymous.get(`/alice/main/noarch/shards/${hash}.msgpack.zst`)).status).toBe(200);
+    });
+  });
+
+  test("reports a package that was damaged or removed in the bucket, and a new publish mends both", async () => {
+    await withServer(async (server) => {
+      const place = join(service.folder, bucket, keyOf("blobs", small.sha256));
+      await Bun.write(place, new Uint8Array(small.bytes.byteLength));
+      expect((await problemsOf(server, "full")).map(({ invariant }) => invariant)).toEqual(["I-3"]);
+      await rm(place);
+      expect((await problemsOf(server, "full")).map(({ invariant }) => invariant)).toEqual(["I-2"]);
+      await rm(join(folder, "cache"), { recursive: true });
+      const missing = await server.anonymous.get(pathOf(small));
+      expect([missing.status, missing.headers.get("retry-after")]).toEqual([503, "300"]);
+      const again = await server.as("alice").put(`/api/packages/alice/conda/copy/${small.fileName}`, small.bytes);
+      expect(again.status).toBe(201);
+      expect(await problemsOf(server, "full")).toEqual([]);
+    });
+  });
+
+  test("backs up out of the bucket, and the backup is complete", async () => {
+    const target = await mkdtemp(join(tmpdir(), "condarium-s3-backup-"));
+    await withServer(async (server) => {
+      const problems: unknown[] = [];
+      const summary = await server.app.backup({ target, onProblem: (problem) => problems.push(problem) });
+      expect([summary.packages, problems]).toEqual([2, []]);
+      const copy = await Bun.file(join(target, keyOf("blobs", large.sha256).slice("registry/".length))).bytes();
+      expect(sha256Hex(copy)).toBe(large.sha256);
+    });
+    await rm(target, { recursive: true });
+  });
+
+  test("sends a download to the bucket when told so, by a URL without a secret of ours", async () => {
+    await withServer(
+      async (server) => {
+        const token = await server.manage.tokens.create({
+          user: "alice",
+          name: "reader",
+          scopes: [],
+          channels: [],
+          packages: [],
+          lifetime: undefined,
+        });
+        await server.manage.channels.change({ owner: "alice", channel: "main" }, { visibility: "private" });
+        const answer = await server.anonymous.get(`/t/${token}${pathOf(large)}`);
+        const location = answer.headers.get("location") ?? "";
+        expect([answer.status, answer.headers.get("cache-control"), answer.headers.get("referrer-policy")]).toEqual([
+          302,
+          "no-store",
+          "no-referrer",
+        ]);
+        expect(location).toStartWith(`${service.endpoint}/${bucket}/registry/blobs/`);
+        for (const secret of [token, service.secretKey, "alice"]) expect(location).not.toContain(secret);
+        const content = await fetch(location, { headers: { range: "bytes=0-99" } });
+        expect([content.status, Buffer.compare(await bytesOf(content), large.bytes.subarray(0, 100))]).toEqual([
+          206, 0,
+        ]);
+        const head = await server.as("alice").head(pathOf(large));
+        const looked = await fetch(head.headers.get("location") ?? "", { method: "HEAD" });
+        expect([head.status, looked.headers.get("content-length")]).toEqual([302, String(large.bytes.byteLength)]);
+        // The gate stands before the redirect, and documents come from the server.
+        expect((await server.anonymous.get(pathOf(large))).status).toBe(401);
+        expect((await server.as("alice").get(SHARDS)).status).toBe(200);
+        const etag = { "if-none-match": `"${large.sha256}"` };
+        expect((await server.as("alice").get(pathOf(large), etag)).status).toBe(304);
+        await server.manage.channels.change({ owner: "alice", channel: "main" }, { visibility: "public" });
+      },
+      { "storage-redirect": "yes" },
+    );
+  });
+
+  test("deletes what nothing refers to from the bucket, and only that", async () => {
+    await withServer(async (server) => {
+      await bytesOf(await server.anonymous.get(pathOf(large)));
+      const before = await objects();
+      expect((await server.as("alice").delete(pathOf(large))).status).toBe(204);
+      const dry = await server.app.gc({ graceMs: 0, dryRun: true });
+      expect(await objects()).toEqual(before);
+      const { totals } = await server.app.gc({ graceMs: 0 });
+      const counts = Object.fromEntries(totals.map(({ kind, count }) => [kind, count]));
+      expect(counts).toMatchObject({ blob: 1, "file-list": 1 });
+      expect(dry.totals.find(({ kind }) => kind === "blob")?.count).toBe(1);
+      const left = await objects();
+      expect(left).toContain(keyOf("blobs", small.sha256));
+      expect(left.filter((name) => name.includes(large.sha256))).toEqual([]);
+      expect((await server.as("alice").delete(pathOf(small))).status).toBe(204);
+      await server.manage.channels.remove({ owner: "alice", channel: "main" });
+      await server.app.gc({ graceMs: 0 });
+      expect((await objects()).filter((name) => name.startsWith("registry/shards/1/"))).toEqual([]);
+      expect(await problemsOf(server, "deep")).toEqual([]);
+    });
+  });
+});
+
+function keyOf(kind: string, sha256: string): string {
+  return `registry/${kind}/${sha256.slice(0, 2)}/${sha256.slice(2, 4)}/${sha256}`;
+}
