@@ -5,13 +5,15 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sha256Hex } from "../src/modules/hash.ts";
+import { errorOf } from "./modules/error-of.ts";
 import { bytesOf } from "./support/answers.ts";
-import { startTestApp, type TestApp } from "./support/app.ts";
+import { PASSWORD, startTestApp, type TestApp } from "./support/app.ts";
 import { shardHashes, shardIndexOf } from "./support/documents.ts";
 import { buildPackage } from "./support/package-builder.ts";
 import { problemsOf } from "./support/problems.ts";
 import { noise } from "./support/noise.ts";
-import { hasVersitygw, sharedVersitygw, type Versitygw } from "./support/versitygw.ts";
+import { serve } from "./support/server-process.ts";
+import { hasVersitygw, startVersitygw, type Versitygw } from "./support/versitygw.ts";
 
 const SHARDS = "/alice/main/noarch/repodata_shards.msgpack.zst";
 
@@ -20,11 +22,14 @@ describe.skipIf(!hasVersitygw("the server with S3 storage"))("the server with an
   let folder: string;
   let bucket: string;
   beforeAll(async () => {
-    service = await sharedVersitygw();
+    service = await startVersitygw();
     bucket = await service.createBucket();
     folder = await mkdtemp(join(tmpdir(), "condarium-s3-"));
   });
-  afterAll(() => rm(folder, { recursive: true }));
+  afterAll(async () => {
+    await service.close();
+    await rm(folder, { recursive: true });
+  });
 
   const start = (more: Record<string, string> = {}): Promise<TestApp> =>
     startTestApp({
@@ -171,6 +176,67 @@ describe.skipIf(!hasVersitygw("the server with S3 storage"))("the server with an
     );
   });
 
+  test("answers 503 while the bucket is silent or gone, stores nothing of a failed publish, and goes on by itself", async () => {
+    await withServer(async (server) => {
+      const alice = server.as("alice");
+      const fresh = buildPackage({ name: "fresh", version: "1" });
+      const publish = (): Promise<Response> =>
+        alice.put(`/api/packages/alice/conda/main/${fresh.fileName}`, fresh.bytes);
+      await bytesOf(await alice.get(SHARDS));
+      for (const [begin, end] of [
+        [() => Promise.resolve(service.freeze()), () => Promise.resolve(service.thaw())],
+        [service.kill, service.start],
+      ] as const) {
+        await begin();
+        try {
+          const startedAt = performance.now();
+          const answers = await Promise.all([alice.get(pathOf(large)), publish()]);
+          expect(answers.map(({ status }) => status)).toEqual([503, 503]);
+          for (const { headers } of answers) expect(Number(headers.get("retry-after"))).toBeWithin(1, 11);
+          expect(performance.now() - startedAt).toBeLessThan(15_000);
+          // Documents need no bucket.
+          expect((await alice.get("/alice/main/noarch/repodata.json")).status).toBe(200);
+        } finally {
+          await end();
+        }
+        const until = performance.now() + 15_000;
+        while ((await alice.get(pathOf(large))).status !== 200 && performance.now() < until) await Bun.sleep(200);
+        expect(sha256Hex(await bytesOf(await alice.get(pathOf(large))))).toBe(large.sha256);
+        expect(await (await alice.get("/alice/main/noarch/repodata.json")).text()).not.toContain("fresh");
+      }
+      expect((await publish()).status).toBe(201);
+      expect((await alice.delete(pathOf(fresh))).status).toBe(204);
+    });
+  }, 90_000);
+
+  test("cuts the connection of a download that the bucket cannot end", async () => {
+    const child = await serve(
+      folder,
+      ["--storage", `s3://${bucket}/registry?endpoint=${encodeURIComponent(service.endpoint)}&path-style=true`],
+      ["env", `AWS_ACCESS_KEY_ID=${service.accessKey}`, `AWS_SECRET_ACCESS_KEY=${service.secretKey}`],
+    );
+    try {
+      const huge = buildPackage({ name: "huge", version: "1", files: { "lib/huge.bin": noise(60_000_000) } });
+      const path = `${child.url}/api/packages/alice/conda/main/${huge.fileName}`;
+      const headers = { authorization: `Basic ${Buffer.from(`alice:${PASSWORD}`).toString("base64")}` };
+      const published = await fetch(path, { method: "PUT", body: huge.bytes.slice(), headers });
+      expect(published.status).toBe(201);
+      const answer = await fetch(child.url + pathOf(huge));
+      const reader = answer.body?.getReader();
+      let received = (await reader?.read())?.value?.byteLength ?? 0;
+      await service.kill();
+      const rest = (async () => {
+        for (let step = await reader?.read(); step?.value; step = await reader?.read())
+          received += step.value.byteLength;
+      })();
+      expect(await errorOf(rest)).toBeInstanceOf(Error);
+      expect(received).toBeLessThan(huge.bytes.byteLength);
+    } finally {
+      await service.start();
+      expect((await child.end("SIGTERM")).code).toBe(0);
+    }
+  }, 60_000);
+
   test("deletes what nothing refers to from the bucket, and only that", async () => {
     await withServer(async (server) => {
       await bytesOf(await server.anonymous.get(pathOf(large)));
@@ -180,8 +246,8 @@ describe.skipIf(!hasVersitygw("the server with S3 storage"))("the server with an
       expect(await objects()).toEqual(before);
       const { totals } = await server.app.gc({ graceMs: 0 });
       const counts = Object.fromEntries(totals.map(({ kind, count }) => [kind, count]));
-      expect(counts).toMatchObject({ blob: 1, "file-list": 1 });
-      expect(dry.totals.find(({ kind }) => kind === "blob")?.count).toBe(1);
+      expect(counts).toMatchObject({ blob: 2, "file-list": 2 });
+      expect(dry.totals.find(({ kind }) => kind === "blob")?.count).toBe(2);
       const left = await objects();
       expect(left).toContain(keyOf("blobs", small.sha256));
       expect(left.filter((name) => name.includes(large.sha256))).toEqual([]);

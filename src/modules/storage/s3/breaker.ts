@@ -17,10 +17,13 @@ export type BreakerOptions = {
 
 /** Failed attempts in a row, of all calls, after which the breaker opens. */
 const FAILURES = 5;
+/** They must last this long: attempts of a moment in which this machine was busy time out together. */
+const LASTING_MS = 1000;
 const OPEN_MS = 5000;
 
 export function createBreaker({ now }: BreakerOptions): Breaker {
   let failures = 0;
+  let failingSince = 0;
   /** Undefined while closed; after this time one attempt is let through, and moves it. */
   let closedUntil: number | undefined;
   return {
@@ -37,7 +40,8 @@ export function createBreaker({ now }: BreakerOptions): Breaker {
     },
     failed: () => {
       failures += 1;
-      if (failures >= FAILURES) closedUntil = now() + OPEN_MS;
+      if (failures === 1) failingSince = now();
+      if (failures >= FAILURES && now() - failingSince >= LASTING_MS) closedUntil = now() + OPEN_MS;
     },
   };
 }

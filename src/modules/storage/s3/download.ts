@@ -18,6 +18,8 @@ export type DownloadParts = {
   readonly end: number;
   /** Opens the rest of the same object. */
   readonly reopen: (at: number) => Promise<Body>;
+  /** Whether others wait for a connection. */
+  readonly isWanted: () => boolean;
 };
 
 /** Lost connections of one download, each of which is resumed where it ended. */
@@ -26,25 +28,31 @@ const RESUMES = 3;
 const IDLE_MS = 10_000;
 /** A reader who takes nothing for this time loses the connection to the service, and gets a new one when it continues. */
 const PARK_MS = 5000;
+/** The same while others wait for a connection: slow readers, however many, take turns with them. */
+const PARK_IF_WANTED_MS = 250;
 
 type Reading = { readonly body: Body; readonly chunks: AsyncIterator<unknown> };
 
 /** The stream fails when the service does: it never ends before the last byte, and never delivers more. */
 export function downloadOf(parts: DownloadParts): ReadableStream<Uint8Array<ArrayBuffer>> {
-  const { end, reopen } = parts;
+  const { end, reopen, isWanted } = parts;
   let reading = parts.first && readingOf(parts.first);
   let at = parts.start;
   let losses = 0;
-  let parking: ReturnType<typeof setTimeout> | undefined;
+  let parking: ReturnType<typeof setInterval> | undefined;
 
   function release(): void {
-    clearTimeout(parking);
+    clearInterval(parking);
     reading?.body.release();
     reading = undefined;
   }
 
   function park(): void {
-    parking = setTimeout(release, PARK_MS);
+    let idleMs = 0;
+    parking = setInterval(() => {
+      idleMs += PARK_IF_WANTED_MS;
+      if (idleMs >= PARK_MS || isWanted()) release();
+    }, PARK_IF_WANTED_MS);
     parking.unref();
   }
 
@@ -69,7 +77,7 @@ export function downloadOf(parts: DownloadParts): ReadableStream<Uint8Array<Arra
   return new ReadableStream(
     {
       pull: async (controller) => {
-        clearTimeout(parking);
+        clearInterval(parking);
         try {
           const chunk = await next();
           at += chunk.byteLength;

@@ -2,7 +2,7 @@
 
 import { Readable } from "node:stream";
 import { GetObjectCommand } from "@aws-sdk/client-s3";
-import { createSemaphore } from "../../mutex.ts";
+import { createSemaphore, type Semaphore } from "../../mutex.ts";
 import type { BlobKey, BlobStore, StoredBlob } from "../blob-store.ts";
 import { downloadOf, readAll, type Body } from "./download.ts";
 import { isMissing } from "./faults.ts";
@@ -22,12 +22,14 @@ const BODIES_WAITING = 1000;
 
 export function createReader(parts: ReaderParts): BlobStore["open"] {
   const { targetOf } = parts;
-  const openBody = createOpening(parts.requests);
+  const slots = createSemaphore(BODIES, BODIES_WAITING);
+  const openBody = createOpening(parts.requests, slots);
+  const isWanted = (): boolean => slots.waiting > 0;
   return async (key, range) => {
     const target = targetOf(key);
     const opened = await openBody(target, range, undefined);
     if (!opened) return undefined;
-    return opened.kind === "stream" ? streamed(opened, target, openBody) : new Blob([opened.content]);
+    return opened.kind === "stream" ? streamed(opened, { target, openBody, isWanted }) : new Blob([opened.content]);
   };
 }
 
@@ -46,9 +48,7 @@ type OpenBody = (
   etag: string | undefined,
 ) => Promise<Opened | undefined>;
 
-function createOpening({ client, run }: Requests): OpenBody {
-  const slots = createSemaphore(BODIES, BODIES_WAITING);
-
+function createOpening({ client, run }: Requests, slots: Semaphore): OpenBody {
   /** Takes a slot until the returned function is called. */
   async function takeSlot(): Promise<() => void> {
     return await new Promise((resolve, reject) => {
@@ -99,23 +99,22 @@ function bodyOf(content: Readable, free: () => void): Body {
   return { content, release };
 }
 
+type StreamParts = { readonly target: Target; readonly openBody: OpenBody; readonly isWanted: () => boolean };
+
 /** The body that is open already serves the first reader; another one begins anew. */
-function streamed(opened: Opened & { readonly kind: "stream" }, target: Target, openBody: OpenBody): StoredBlob {
+function streamed(opened: Opened & { readonly kind: "stream" }, parts: StreamParts): StoredBlob {
+  const { target, openBody, isWanted } = parts;
   const { start, size, etag } = opened;
   const end = start + size;
   const reopen = async (at: number): Promise<Body> => {
-    const rest = await openBody(target, { start: at, end: end - 1 }, etag ?? "*");
-    if (rest?.kind !== "stream" || rest.size !== end - at) throw missingError(target.Key);
-    return rest.body;
+    const next = await openBody(target, { start: at, end: end - 1 }, etag ?? "*");
+    if (next?.kind !== "stream" || next.size !== end - at) throw missingError(target.Key);
+    return next.body;
   };
-  let first: ReadableStream<Uint8Array<ArrayBuffer>> | undefined = downloadOf({
-    first: opened.body,
-    start,
-    end,
-    reopen,
-  });
+  const rest = { start, end, reopen, isWanted };
+  let first: ReadableStream<Uint8Array<ArrayBuffer>> | undefined = downloadOf({ ...rest, first: opened.body });
   const stream = (): ReadableStream<Uint8Array<ArrayBuffer>> => {
-    const content = first ?? downloadOf({ first: undefined, start, end, reopen });
+    const content = first ?? downloadOf({ ...rest, first: undefined });
     first = undefined;
     return content;
   };

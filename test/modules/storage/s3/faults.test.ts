@@ -76,7 +76,11 @@ describe("a service that fails", () => {
 
   test("always: the breaker opens, requests fail at once, and one request later closes it", async () => {
     service.fail([SLOW_DOWN], true);
-    await Promise.all([1, 2, 3, 4].map(() => errorOf(store.stat(KEY))));
+    for (let round = 0; round < 2; round += 1) {
+      await Promise.all([1, 2].map(() => errorOf(store.stat(KEY))));
+      await Bun.sleep(1000);
+    }
+    await errorOf(store.stat(KEY));
     const before = service.asked.length;
     const startedAt = performance.now();
     const error = await errorOf(store.stat(KEY));
@@ -191,6 +195,23 @@ describe("a download", () => {
     expect(service.asked.map(({ headers }) => headers.range === undefined)).toEqual([true, false]);
   }, 20_000);
 
+  test("of a slow reader makes room for others, however many slow readers there are", async () => {
+    const readers: ReadableStreamDefaultReader<unknown>[] = [];
+    for (let count = 0; count < 100; count += 1) {
+      const opened = await store.open(KEY);
+      if (opened) readers.push(opened.stream().getReader());
+    }
+    // Slower than any client, but none of them pauses for long.
+    const trickle = setInterval(() => readers.forEach((reader) => void reader.read()), 1500);
+    await Bun.sleep(100);
+    const startedAt = performance.now();
+    const opened = await Promise.all([1, 2, 3].map(() => store.open(KEY, { start: 0, end: 9 })));
+    expect(performance.now() - startedAt).toBeLessThan(2000);
+    expect(opened.map((blob) => blob?.size)).toEqual([10, 10, 10]);
+    clearInterval(trickle);
+    await Promise.all(readers.map((reader) => reader.cancel()));
+  }, 30_000);
+
   test("that its reader gives up frees its place: many more than there are places can follow", async () => {
     for (let round = 0; round < 130; round += 1) {
       const opened = await store.open(KEY);
@@ -275,19 +296,23 @@ describe("the breaker", () => {
     for (let count = 0; count < 4; count += 1) breaker.failed();
     breaker.succeeded();
     for (let count = 0; count < 4; count += 1) breaker.failed();
+    now = 1000;
     expect(isOpen()).toBe(false);
     breaker.failed();
     expect(isOpen()).toBe(true);
-    now = 4999;
+    now = 5999;
     expect(isOpen()).toBe(true);
-    now = 5000;
+    now = 6000;
     expect([isOpen(), isOpen()]).toEqual([false, true]);
     breaker.failed();
     expect(isOpen()).toBe(true);
-    now = 10_000;
+    now = 11_000;
     expect(isOpen()).toBe(false);
     breaker.succeeded();
     expect([isOpen(), isOpen()]).toEqual([false, false]);
+    // Many attempts that time out at one moment prove nothing.
+    for (let count = 0; count < 50; count += 1) breaker.failed();
+    expect(isOpen()).toBe(false);
   });
 });
 
