@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { sha256Hex } from "../src/modules/hash.ts";
 import { errorOf } from "./modules/error-of.ts";
 import { bytesOf } from "./support/answers.ts";
-import { PASSWORD, startTestApp, type TestApp } from "./support/app.ts";
+import { basic, PASSWORD, startTestApp, type TestApp } from "./support/app.ts";
 import { shardHashes, shardIndexOf } from "./support/documents.ts";
 import { buildPackage } from "./support/package-builder.ts";
 import { problemsOf } from "./support/problems.ts";
@@ -215,10 +215,10 @@ describe.skipIf(!hasVersitygw("the server with S3 storage"))("the server with an
       ["--storage", `s3://${bucket}/registry?endpoint=${encodeURIComponent(service.endpoint)}&path-style=true`],
       ["env", `AWS_ACCESS_KEY_ID=${service.accessKey}`, `AWS_SECRET_ACCESS_KEY=${service.secretKey}`],
     );
+    const headers = basic("alice", PASSWORD);
     try {
       const huge = buildPackage({ name: "huge", version: "1", files: { "lib/huge.bin": noise(60_000_000) } });
       const path = `${child.url}/api/packages/alice/conda/main/${huge.fileName}`;
-      const headers = { authorization: `Basic ${Buffer.from(`alice:${PASSWORD}`).toString("base64")}` };
       const published = await fetch(path, { method: "PUT", body: huge.bytes.slice(), headers });
       expect(published.status).toBe(201);
       const answer = await fetch(child.url + pathOf(huge));
@@ -233,6 +233,7 @@ describe.skipIf(!hasVersitygw("the server with S3 storage"))("the server with an
       expect(received).toBeLessThan(huge.bytes.byteLength);
     } finally {
       await service.start();
+      await fetch(child.url + `/alice/main/noarch/huge-1-0.conda`, { method: "DELETE", headers });
       expect((await child.end("SIGTERM")).code).toBe(0);
     }
   }, 60_000);
@@ -246,8 +247,8 @@ describe.skipIf(!hasVersitygw("the server with S3 storage"))("the server with an
       expect(await objects()).toEqual(before);
       const { totals } = await server.app.gc({ graceMs: 0 });
       const counts = Object.fromEntries(totals.map(({ kind, count }) => [kind, count]));
-      expect(counts).toMatchObject({ blob: 2, "file-list": 2 });
-      expect(dry.totals.find(({ kind }) => kind === "blob")?.count).toBe(2);
+      expect(counts).toMatchObject({ blob: 3, "file-list": 3 });
+      expect(dry.totals.find(({ kind }) => kind === "blob")?.count).toBe(3);
       const left = await objects();
       expect(left).toContain(keyOf("blobs", small.sha256));
       expect(left.filter((name) => name.includes(large.sha256))).toEqual([]);
