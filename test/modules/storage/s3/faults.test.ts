@@ -196,7 +196,7 @@ describe("a download", () => {
   }, 20_000);
 
   test("of a slow reader makes room for others, however many slow readers there are", async () => {
-    const readers: Pick<ReadableStreamDefaultReader, "read" | "cancel">[] = [];
+    const readers: { read(): Promise<unknown>; cancel(): Promise<void> }[] = [];
     for (let count = 0; count < 100; count += 1) {
       const opened = await store.open(KEY);
       if (opened) readers.push(opened.stream().getReader());
