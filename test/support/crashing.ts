@@ -2,7 +2,8 @@
 
 import { join } from "node:path";
 
-const MAIN = join(import.meta.dir, "../../src/main.ts");
+const SOURCE = join(import.meta.dir, "../../src");
+const MAIN = join(SOURCE, "main.ts");
 
 /** `failpoints` as in `p4.renamed=kill@2`. */
 export function spawnCrashing(
@@ -15,4 +16,20 @@ export function spawnCrashing(
     stdout: "ignore",
     stderr: "pipe",
   });
+}
+
+/** The prefix of a command that gives `condarium` from the source failpoints. */
+export function withFailpoints(failpoints: string): string[] {
+  const options = "BUN_OPTIONS=--define CONDARIUM_FAILPOINTS_BUILD=true";
+  return ["env", options, `CONDARIUM_TEST_FAILPOINTS=${failpoints}`];
+}
+
+/** The names of all failpoints in the source. */
+export async function failpointsInSource(): Promise<string[]> {
+  const names = new Set<string>();
+  for await (const file of new Bun.Glob("**/*.ts").scan(SOURCE)) {
+    const text = await Bun.file(join(SOURCE, file)).text();
+    for (const [, name = ""] of text.matchAll(/failpoint(?:\?\.)?\(\s*"([\w.]+)"/g)) names.add(name);
+  }
+  return [...names].toSorted();
 }

@@ -31,7 +31,7 @@ export async function serve(
     under,
   );
   const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
-  while (child.exitCode === null) {
+  while (child.exitCode === null && child.signalCode === null) {
     const url = /"url":"([^"]+)"/.exec(stderr.text())?.[1];
     if (url !== undefined) {
       return {
