@@ -4,14 +4,12 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startTestApp } from "../app.ts";
 import { failpointsInSource, withFailpoints } from "../crashing.ts";
 import { below, generator, type Random } from "../history.ts";
-import { newToken } from "../manage.ts";
 import { openTables } from "../rows.ts";
 import { condarium, serve, type ServerProcess } from "../server-process.ts";
 import { createLedger, type Ledger } from "./ledger.ts";
-import { newItems, OWNER, runLoad, SCRATCH } from "./load.ts";
+import { newItems, OWNER, prepare, runLoad, SCRATCH } from "./load.ts";
 import { etagsOf, readBack } from "./read-back.ts";
 
 /** ms in which a failpoint must be reached under load. */
@@ -73,15 +71,6 @@ export async function createKillRounds(): Promise<KillRounds> {
     },
     remove: () => rm(root, { recursive: true, force: true }),
   };
-}
-
-/** A data folder with a user; returns a token of the user. */
-export async function prepare(folder: string): Promise<string> {
-  const app = await startTestApp({ folder });
-  await app.addUser(OWNER);
-  const token = await newToken(app.manage, { user: OWNER, name: "load", scopes: ["all"] });
-  await app.close();
-  return token;
 }
 
 async function oneRound(room: Room, target: string, seed: number): Promise<void> {

@@ -1,5 +1,7 @@
 // Clients that publish, delete and read at once, each its own files, and write down what each answer means.
 
+import { startTestApp } from "../app.ts";
+import { newToken } from "../manage.ts";
 import { buildPackage } from "../package-builder.ts";
 import { below, generator, type Random } from "../history.ts";
 import { noise } from "../noise.ts";
@@ -28,6 +30,15 @@ export function newItems(): Item[] {
     }
   }
   return items;
+}
+
+/** A data folder with a user; returns a token of the user. */
+export async function prepare(folder: string): Promise<string> {
+  const app = await startTestApp({ folder });
+  await app.addUser(OWNER);
+  const token = await newToken(app.manage, { user: OWNER, name: "load", scopes: ["all"] });
+  await app.close();
+  return token;
 }
 
 export type Load = {
