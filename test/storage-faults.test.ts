@@ -22,6 +22,9 @@ import { notReadyParts } from "./support/not-ready.ts";
 import { jsonOf } from "./support/answers.ts";
 import { basic, PASSWORD, startTestApp, type TestApp } from "./support/app.ts";
 import { copyClosedFolder } from "./support/copy-folder.ts";
+import { createLedger } from "./support/faulted/ledger.ts";
+import { newItems, OWNER, prepare, runLoad } from "./support/faulted/load.ts";
+import { readBack } from "./support/faulted/read-back.ts";
 import { leaveOut } from "./support/left-out.ts";
 import { listen, type Listening } from "./support/listening.ts";
 import { newToken } from "./support/manage.ts";
@@ -212,6 +215,53 @@ describe.skipIf(!canMount)("a disk full to the last byte", () => {
     expect([collected.code, collected.stderr]).toEqual([0, expect.stringContaining("were freed")]);
     expect(await free()).toBeGreaterThan(60 * 100 * 1024);
   }, 60_000);
+});
+
+describe.skipIf(!canMount)("a disk that fills up under load", () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await newFolder();
+    expect(runs("mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", folder)).toBe(true);
+  });
+  afterEach(() => void runs("umount", "-l", folder));
+
+  test("refuses changes with 507 or 503, serves packages, loses nothing, and goes on by itself once there is space", async () => {
+    const token = await prepare(folder);
+    const server = await serve(folder, ["--min-free-space", "64KiB"]);
+    const ledger = createLedger(newItems());
+    const end = new AbortController();
+    const working = runLoad({ url: server.url, token, ledger, seed: 1, signal: end.signal });
+    const count = (answer: string): number => ledger.answers.get(answer) ?? 0;
+    const more = async (answers: readonly string[], least: number): Promise<number> => {
+      const total = (): number => answers.reduce((sum, answer) => sum + count(answer), 0);
+      const before = total();
+      for (let waited = 0; waited < 10_000 && total() - before < least; waited += 20) await Bun.sleep(20);
+      return total() - before;
+    };
+    for (let round = 0; round < 3; round++) {
+      expect(await more(["publish 201"], 10)).toBeGreaterThanOrEqual(10);
+      await fillUp(folder);
+      expect(await more(["publish 507", "publish 503"], 10)).toBeGreaterThanOrEqual(10);
+      expect(await more(["download 200"], 3)).toBeGreaterThanOrEqual(3);
+      const document = await fetch(`${server.url}/alice/main/noarch/repodata.json`);
+      // A channel that changed just before can have no new document now; an old one would be wrong.
+      expect(document.status).toBeOneOf([200, 503, 507]);
+      await document.bytes();
+      await rm(join(folder, "filler"));
+    }
+    expect(await more(["publish 201"], 10)).toBeGreaterThanOrEqual(10);
+    end.abort();
+    await working;
+    await readBack(server.url, OWNER, ledger);
+    expect(ledger.problems).toEqual([]);
+    // The load names every failure; only those of a full disk are allowed.
+    const failures = [...ledger.answers.keys()].filter(
+      (answer) => / 5\d\d$/.test(answer) && !/ (507|503)$/.test(answer),
+    );
+    expect(failures).toEqual([]);
+    expect((await server.end("SIGTERM")).code).toBe(0);
+    expect((await condarium(["verify", "--deep", "--data", folder])).code).toBe(0);
+  }, 90_000);
 });
 
 /** Leaves this many bytes. */

@@ -41,6 +41,7 @@ type Room = {
   readonly token: string;
   readonly ledger: Ledger;
   readonly reached: Set<string>;
+  running?: ServerProcess;
 };
 
 export async function createKillRounds(): Promise<KillRounds> {
@@ -69,7 +70,10 @@ export async function createKillRounds(): Promise<KillRounds> {
       await check(room, server, "--deep");
       await server.end("SIGTERM");
     },
-    remove: () => rm(root, { recursive: true, force: true }),
+    remove: async () => {
+      room.running?.child.kill("SIGKILL");
+      await rm(root, { recursive: true, force: true });
+    },
   };
 }
 
@@ -77,6 +81,7 @@ async function oneRound(room: Room, target: string, seed: number): Promise<void>
   const random = generator(seed + 1);
   const dies = whoDies(target);
   const server = await serve(room.folder, [], dies === "server" ? withFailpoints(killAt(target, random)) : []);
+  room.running = server;
   await check(room, server, seed % DEEP_EVERY === 0 ? "--deep" : "--full");
   const end = new AbortController();
   const deleteScratch =

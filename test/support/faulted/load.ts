@@ -111,7 +111,7 @@ async function publish(load: Load, item: Item): Promise<void> {
     ledger.learn(item, "absent", "the answer to a publish");
     ledger.change(item, "present");
   } else if (answer?.status === 409) ledger.learn(item, "present", "the answer to a publish");
-  else ledger.problems.push(`publishing ${path} was answered ${answer?.status}`);
+  else ledger.problems.push(`publishing ${path} was answered ${answer?.status}: ${textOf(answer)}`);
 }
 
 async function publishImpostor(load: Load, item: Item): Promise<void> {
@@ -162,4 +162,8 @@ async function emptyScratch({ ledger }: Load, deleteScratch: () => Promise<boole
 
 function pathOf({ channel, built }: Item): string {
   return `/${OWNER}/${channel}/noarch/${built.fileName}`;
+}
+
+function textOf(answer: Answer | undefined): string {
+  return new TextDecoder().decode(answer?.bytes).slice(0, 500);
 }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { derivedDataIsLetGo } from "../app.ts";
 import { copyClosedFolder } from "../copy-folder.ts";
 import { below, generator } from "../history.ts";
-import { condarium, serve } from "../server-process.ts";
+import { condarium, serve, type ServerProcess } from "../server-process.ts";
 import { runs } from "../system.ts";
 import { createCuttableDisk } from "./cuttable-disk.ts";
 import { createLedger, type Ledger } from "./ledger.ts";
@@ -38,6 +38,7 @@ export async function createPowerCuts(): Promise<PowerCuts | undefined> {
   await rm(template, { recursive: true });
   if (!runs("sync", "-f", disk.folder)) throw new Error("the copy cannot be synced");
   const ledger = createLedger(newItems());
+  let running: ServerProcess | undefined;
 
   async function check(seed: number): Promise<void> {
     const server = await serve(folder);
@@ -55,6 +56,7 @@ export async function createPowerCuts(): Promise<PowerCuts | undefined> {
     cut: async (seed) => {
       const random = generator(seed + 1);
       const server = await serve(folder);
+      running = server;
       const end = new AbortController();
       const working = runLoad({ url: server.url, token, ledger, seed, signal: end.signal });
       // A collector that has lost its disk fails, and its exit code says nothing.
@@ -69,7 +71,10 @@ export async function createPowerCuts(): Promise<PowerCuts | undefined> {
       await disk.restart();
       await check(seed);
     },
-    remove: disk.remove,
+    remove: async () => {
+      running?.child.kill("SIGKILL");
+      await disk.remove();
+    },
   };
 }
 
