@@ -24,4 +24,4 @@ test("twenty servers that are killed at every failpoint lose nothing that was ac
   // Clients that got no answer would prove nothing.
   for (const answer of ["publish 201", "publish 409", "delete 204", "document 200", "download 200", "impostor 409"])
     expect([answer, (rounds.ledger.answers.get(answer) ?? 0) > 5]).toEqual([answer, true]);
-});
+}, 240_000);
