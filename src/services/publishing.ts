@@ -232,8 +232,16 @@ async function store(parts: PublishingParts, submission: AnySubmission, ready: R
       staged.promote(blobKey(staged.sha256)),
       ...(read.fileList ? [parts.blobs.putDerived(fileListKey(staged.sha256), read.fileList)] : []),
     );
-    const expected = from.channel && [from.channel.id];
-    const stored = await parts.database.transact((tx) => commit(parts, submission, ready, tx), { channels: expected });
+    let isNew = false;
+    const work = async (tx: Transaction): Promise<Stored> => {
+      const outcome = await commit(parts, submission, ready, tx);
+      isNew = outcome.kind === "new";
+      return outcome;
+    };
+    const stored = await parts.database.transact(work, {
+      channels: from.channel && [from.channel.id],
+      confirm: async () => void (isNew && (await restoreMissing(parts.blobs, staged, read.fileList))),
+    });
     if (stored.kind === "skipped") await deleteUnknownBlob(parts, staged.sha256).catch(() => undefined);
     return stored;
   } catch (error) {
@@ -263,7 +271,7 @@ async function allOf(...steps: readonly Promise<void>[]): Promise<void> {
 async function commit(
   parts: PublishingParts,
   submission: AnySubmission,
-  { staged, read, from }: Ready,
+  { read, from }: Ready,
   tx: Transaction,
 ): Promise<Stored> {
   const { actor } = submission;
@@ -273,7 +281,6 @@ async function commit(
   if (file) return { kind: "skipped", file };
   const channel: ChannelRow = await parts.channels.ensure(tx, ref, actor);
   const change = await parts.packages.addFile(tx, { owner: ref.owner, channel }, read.file, actor);
-  await restoreMissing(parts.blobs, staged, read.fileList);
   return { kind: "new", ...change, channelCreated: isNewChannel(ref) };
 }
 

@@ -27,6 +27,7 @@ export type WriterOptions<Tx> = {
 
 type Unit<Tx> = {
   readonly work: (tx: Tx) => Promise<unknown>;
+  readonly confirm: (() => Promise<void>) | undefined;
   readonly isUnseen: boolean;
   readonly since: number;
   settle(outcome: Outcome): void;
@@ -92,7 +93,13 @@ export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
         const { key, locks } = laneOf(unit);
         const lane = lanes.get(key) ?? { locks, units: [], isScheduled: false };
         lanes.set(key, lane);
-        lane.units.push({ work, isUnseen: unit.isUnseen ?? false, since: systemClock.elapsed(), settle });
+        lane.units.push({
+          work,
+          confirm: unit.confirm,
+          isUnseen: unit.isUnseen ?? false,
+          since: systemClock.elapsed(),
+          settle,
+        });
         waiting += 1;
         schedule(key, lane);
       }),
@@ -123,18 +130,22 @@ async function commitTogether<Tx>(
   locks: string,
   units: readonly Unit<Tx>[],
 ): Promise<void> {
-  if (units.length === 0) return;
-  let outcomes: readonly Outcome[];
-  try {
-    outcomes = await withAttempts(() => attempt(options, slot, locks, units));
-  } catch (error) {
-    const failure: Outcome = { ok: false, error: toAppError(error) };
-    outcomes = units.map(() => failure);
-  }
-  for (const [position, unit] of units.entries()) {
-    unit.settle(outcomes[position] ?? { ok: false, error: new Error("a unit of work has no outcome") });
+  let left = units;
+  while (left.length > 0) {
+    const [tried, refused] = [left, new Map<Unit<Tx>, unknown>()];
+    const outcomes = await withAttempts(() => attempt(options, { slot, locks, refused }, tried)).catch(
+      (error: unknown) => tried.map((): Outcome => ({ ok: false, error: toAppError(error) })),
+    );
+    // A refused unit has undone the whole transaction: the others run again without it.
+    left = refused.size === 0 ? [] : tried.filter((unit) => !refused.has(unit));
+    for (const [position, unit] of tried.entries()) {
+      if (refused.has(unit)) unit.settle({ ok: false, error: toAppError(refused.get(unit)) });
+      else if (refused.size === 0) unit.settle(outcomes[position] ?? NO_OUTCOME);
+    }
   }
 }
+
+const NO_OUTCOME: Outcome = { ok: false, error: new Error("a unit of work has no outcome") };
 
 /** Repeats what another transaction or a lost connection has prevented; nothing of it was committed. */
 async function withAttempts<T>(run: () => Promise<T>): Promise<T> {
@@ -149,10 +160,16 @@ async function withAttempts<T>(run: () => Promise<T>): Promise<T> {
   }
 }
 
+type Attempt<Tx> = {
+  readonly slot: Slot<Tx>;
+  readonly locks: string;
+  /** Receives the units whose `confirm` fails, with their errors: then nothing is committed. */
+  readonly refused: Map<Unit<Tx>, unknown>;
+};
+
 async function attempt<Tx>(
   options: WriterOptions<Tx>,
-  slot: Slot<Tx>,
-  locks: string,
+  { slot, locks, refused }: Attempt<Tx>,
   units: readonly Unit<Tx>[],
 ): Promise<readonly Outcome[]> {
   options.requireFiles?.();
@@ -161,6 +178,11 @@ async function attempt<Tx>(
   try {
     await connection.unsafe(`BEGIN; ${locks}`);
     const outcomes = await runUnits(slot, connection, units);
+    await confirmAll(units, outcomes, refused);
+    if (refused.size > 0) {
+      await rollback(connection);
+      return outcomes;
+    }
     options.failpoint?.("p6.in_tx");
     await finish(options, connection, units, outcomes);
     options.failpoint?.("p7.committed");
@@ -172,6 +194,19 @@ async function attempt<Tx>(
   } finally {
     connection.release();
   }
+}
+
+async function confirmAll<Tx>(
+  units: readonly Unit<Tx>[],
+  outcomes: readonly Outcome[],
+  refused: Map<Unit<Tx>, unknown>,
+): Promise<void> {
+  await Promise.all(
+    units.map(async (unit, position) => {
+      if (!unit.confirm || outcomes[position]?.ok !== true) return;
+      await unit.confirm().catch((error: unknown) => refused.set(unit, error));
+    }),
+  );
 }
 
 async function finish<Tx>(

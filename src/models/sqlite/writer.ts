@@ -23,6 +23,7 @@ export type WriterOptions<Tx> = {
 
 type Unit<Tx> = {
   readonly work: (tx: Tx) => Promise<unknown>;
+  readonly confirm: (() => Promise<void>) | undefined;
   readonly isUnseen: boolean;
   /** True for an `evenIfFull` unit until its retry. */
   canRetry: boolean;
@@ -50,7 +51,7 @@ export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
   }
 
   return {
-    run: <T>(work: (tx: Tx) => Promise<T>, { evenIfFull = false, isUnseen = false }: UnitOptions = {}) =>
+    run: <T>(work: (tx: Tx) => Promise<T>, { evenIfFull = false, isUnseen = false, confirm }: UnitOptions = {}) =>
       new Promise<T>((resolve, reject) => {
         if (waiting.length >= UNITS_WAITING) {
           reject(unavailable("Too many changes are waiting for the database. Retry later.", 5));
@@ -61,7 +62,7 @@ export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
           if (outcome.ok) resolve(outcome.value as T);
           else reject(outcome.error);
         };
-        waiting.push({ work, isUnseen, canRetry: evenIfFull, settle });
+        waiting.push({ work, confirm, isUnseen, canRetry: evenIfFull, settle });
         if (!draining) void drain();
       }),
   };
@@ -148,7 +149,9 @@ async function inSavepoint<Tx>(options: WriterOptions<Tx>, unit: Unit<Tx>): Prom
 async function runUnit<Tx>({ transactionOf }: WriterOptions<Tx>, unit: Unit<Tx>): Promise<unknown> {
   let isOpen = true;
   try {
-    return await unit.work(transactionOf(() => isOpen));
+    const value = await unit.work(transactionOf(() => isOpen));
+    await unit.confirm?.();
+    return value;
   } finally {
     isOpen = false;
   }
