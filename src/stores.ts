@@ -19,6 +19,7 @@ import { createDiskStore, type DiskStoreOptions } from "./modules/storage/disk.t
 import { dropDerived } from "./modules/storage/leftovers.ts";
 import type { StoresSource } from "./models/stores-source.ts";
 import type { IndexStores, IndexStoresOptions } from "./services/index/worker.ts";
+import { claimStorage } from "./services/storage/store-identity.ts";
 import type { GcStores } from "./services/storage/gc-worker.ts";
 
 export type Stores = {
@@ -99,6 +100,7 @@ async function openStoresOnce(options: StoresOptions): Promise<Stores> {
     requireFiles,
     failpoint,
   });
+  if (config.database !== undefined || config.storage.kind === "s3") await claimStorage({ database, blobs });
   const isCached = create && config.storage.kind === "s3";
   const servedBlobs = isCached
     ? withBlobCache(blobs, { root: folder.root, maxBytes: config["storage-cache-size"] })

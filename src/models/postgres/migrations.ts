@@ -2,12 +2,16 @@
 
 import { unavailable } from "../../errors.ts";
 import init from "../../../drizzle/postgres/0004_init.sql" with { type: "text" };
+import store from "../../../drizzle/postgres/0005_store.sql" with { type: "text" };
 import { SCHEMA_NUMBER } from "../sqlite/migrations.ts";
 import type { Connection } from "./client.ts";
 import { LOCKS } from "./locks.ts";
 
 /** Numbered like the migrations of SQLite that create the same tables. */
-const MIGRATIONS = [{ number: 4, minReader: 1, sql: init }] as const;
+const MIGRATIONS = [
+  { number: 4, minReader: 1, sql: init },
+  { number: 5, minReader: 1, sql: store },
+] as const;
 
 /**
  * Applies the missing migrations in one transaction, under a lock that other servers wait for.

@@ -17,6 +17,7 @@ export const {
   packageVersion,
   packageBlob,
   storedTotal,
+  store,
   packageFile,
   packageProperty,
   indexPart,

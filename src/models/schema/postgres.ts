@@ -123,6 +123,8 @@ export const storedTotal = pgTable("stored_total", {
   bytes: integer("bytes").notNull(),
 });
 
+export const store = pgTable("store", { id: text("id").primaryKey() });
+
 export const packageFile = pgTable(
   "package_file",
   {

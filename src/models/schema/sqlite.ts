@@ -122,6 +122,9 @@ export const storedTotal = sqliteTable("stored_total", {
   bytes: integer("bytes").notNull(),
 });
 
+/** At most one row: the identity that the database shares with the storage of its packages. */
+export const store = sqliteTable("store", { id: text("id").primaryKey() });
+
 export const packageFile = sqliteTable(
   "package_file",
   {

@@ -6,7 +6,7 @@ import { unavailable } from "../../errors.ts";
 import { hasCode } from "./disk-errors.ts";
 
 export type Folders = {
-  /** Creates a folder below the root and its missing parents. Errors: when one of them is a link or a file. */
+  /** Creates a folder below the root and its missing parents; the root exists. Errors: when one of them is a link or a file. */
   make(folder: string): Promise<void>;
   /** Makes a folder's entries durable, at first also those of its parents. Errors: every call after one has failed. */
   sync(folder: string): Promise<void>;
@@ -56,7 +56,9 @@ export function createFolders(root: string): Folders {
   }
 
   return {
-    make,
+    make: async (folder) => {
+      if (folder !== root) await make(folder);
+    },
     sync: async (folder) => {
       const unsynced: string[] = [];
       for (let at = folder; at !== root && known.get(at) !== true; at = dirname(at)) unsynced.push(at);

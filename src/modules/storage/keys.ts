@@ -3,6 +3,7 @@
 //   blobs/aa/bb/{sha256}         a package exactly as uploaded; aa and bb are the hash's first four digits
 //   files/aa/bb/{sha256}         the list of files in that package, under the package's hash
 //   shards/{channel}/{sha256}    a shard of a channel, under the hash of its compressed bytes
+//   store-id                     the identity of the registry, when the database is elsewhere
 //
 // The disk holds two more folders that no key leads to: `tmp/` with files being written, and `derived/` with the
 // documents of `derived-files.ts`.
@@ -13,8 +14,10 @@ export const FOLDERS = ["blobs", "files", "shards"] as const;
 
 const SHA256 = /^[0-9a-f]{64}$/;
 const PART = "[a-z0-9][a-z0-9._-]{0,127}";
-const KEY = new RegExp(`^(?:${FOLDERS.join("|")})(?:/${PART}){1,4}$`);
+const KEY = new RegExp(`^(?:store-id|(?:${FOLDERS.join("|")})(?:/${PART}){1,4})$`);
 const PREFIX = new RegExp(`^(?:${FOLDERS.join("|")})/(?:${PART}/){0,3}$`);
+
+export const STORE_ID_KEY: BlobKey = checkKey("store-id");
 
 export function blobKey(sha256: string): BlobKey {
   return spread("blobs", sha256);

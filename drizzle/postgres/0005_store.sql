@@ -1,0 +1,4 @@
+-- number: 5, min_reader: 1
+CREATE TABLE "store" (
+	"id" text COLLATE "C" PRIMARY KEY NOT NULL
+);

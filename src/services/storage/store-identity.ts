@@ -1,0 +1,44 @@
+// A database must be used with the storage of its packages only: with another, downloads fail and `gc` deletes the
+// packages of a stranger. So both carry the same random identity.
+
+import { usage } from "../../errors.ts";
+import type { Database } from "../../models/database.ts";
+import { insertStoreIdentity, storeIdentity } from "../../models/store-identity.ts";
+import { randomHex } from "../../modules/ids.ts";
+import type { BlobStore } from "../../modules/storage/blob-store.ts";
+import { STORE_ID_KEY } from "../../modules/storage/keys.ts";
+
+const IDENTITY = /^[0-9a-f]{32}\n$/;
+
+/** Gives both the same identity when the storage has none yet. Errors: `usage` when they have different ones. */
+export async function claimStorage({
+  database,
+  blobs,
+}: {
+  readonly database: Database;
+  readonly blobs: BlobStore;
+}): Promise<void> {
+  // One server at a time, so that two that start together agree.
+  await database.transact(async (tx) => {
+    const [ofDatabase, ofStorage] = [await storeIdentity(tx), await identityOf(blobs)];
+    if (ofStorage !== undefined && ofStorage !== ofDatabase) throw mismatch();
+    const id = ofDatabase ?? randomHex(16);
+    if (ofDatabase === undefined) await insertStoreIdentity(tx, id);
+    if (ofStorage === undefined) await blobs.put(STORE_ID_KEY, new TextEncoder().encode(`${id}\n`));
+  });
+}
+
+async function identityOf(blobs: BlobStore): Promise<string | undefined> {
+  const stored = await blobs.open(STORE_ID_KEY);
+  if (!stored) return undefined;
+  const text = await new Response(stored.stream()).text();
+  if (!IDENTITY.test(text))
+    throw usage(`${STORE_ID_KEY} in the storage is damaged. Restore it from a backup of the storage.`);
+  return text.trim();
+}
+
+function mismatch(): Error {
+  return usage(
+    "The storage has the packages of another database. Check the settings database and storage; for a new registry, use an empty storage or another prefix. Nothing was changed.",
+  );
+}
