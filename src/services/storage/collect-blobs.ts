@@ -52,8 +52,7 @@ async function collectRows(work: Collecting): Promise<void> {
 /** A dry run has no transaction, and deletes nothing. */
 async function deleteRows(work: Collecting, tx: Transaction | undefined, ids: readonly number[]): Promise<Collected[]> {
   const now = work.clock.now();
-  const deleted: Collected[] = [];
-  const rowIds: number[] = [];
+  const due: BlobUse[] = [];
   if (tx)
     await lockAll(
       tx,
@@ -63,15 +62,22 @@ async function deleteRows(work: Collecting, tx: Transaction | undefined, ids: re
     if (use.isReferenced) {
       if (tx && use.unreferencedAt !== null) await setUnreferenced(tx, use.id, null);
     } else if (isDue(work, use, now)) {
-      rowIds.push(use.id);
-      deleted.push(...(await deleteHash(work, tx, use.sha256)));
+      due.push(use);
     } else if (tx && use.unreferencedAt === null) {
       await setUnreferenced(tx, use.id, now);
     }
   }
+  const deleted = await deleteHashes(
+    work,
+    tx,
+    due.map(({ sha256 }) => sha256),
+  );
   if (!tx) return deleted;
   work.failpoint("p12.gc_unlinked");
-  await deleteBlobs(tx, rowIds);
+  await deleteBlobs(
+    tx,
+    due.map(({ id }) => id),
+  );
   return deleted;
 }
 
@@ -104,10 +110,12 @@ async function deleteStrays(
 ): Promise<Collected[]> {
   if (tx) await lockAll(tx, hashes);
   const known = await knownBlobs(tx ?? work.database.read, hashes);
-  const deleted: Collected[] = [];
-  for (const hash of hashes) {
-    if (!known.has(hash) && (await isStray(work, hash))) deleted.push(...(await deleteHash(work, tx, hash)));
-  }
+  const strays = await Promise.all(hashes.map(async (hash) => !known.has(hash) && (await isStray(work, hash))));
+  const deleted = await deleteHashes(
+    work,
+    tx,
+    hashes.filter((_, at) => strays[at]),
+  );
   if (tx) work.failpoint("p12.gc_unlinked");
   return deleted;
 }
@@ -125,6 +133,19 @@ async function isStray({ blobs, clock, graceMs }: Collecting, hash: string): Pro
 
 function isDue({ graceMs }: Collecting, { unreferencedAt }: BlobUse, now: number): boolean {
   return (unreferencedAt ?? now) <= now - graceMs;
+}
+
+/** At the same time, because publishes wait and a bucket is far; no deletion outlives the transaction of the others. */
+async function deleteHashes(
+  work: Collecting,
+  tx: Transaction | undefined,
+  hashes: readonly string[],
+): Promise<Collected[]> {
+  const outcomes = await Promise.allSettled(hashes.map((hash) => deleteHash(work, tx, hash)));
+  return outcomes.flatMap((outcome) => {
+    if (outcome.status === "rejected") throw outcome.reason;
+    return outcome.value;
+  });
 }
 
 async function deleteHash(work: Collecting, tx: Transaction | undefined, hash: string): Promise<Collected[]> {
