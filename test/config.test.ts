@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { environmentName, loadConfig, SETTINGS, splitAddress } from "../src/config.ts";
+import { environmentName, loadConfig, SETTINGS, shownValue, splitAddress } from "../src/config.ts";
 
 const load = (input: Partial<Parameters<typeof loadConfig>[0]>) => loadConfig({ flags: {}, environment: {}, ...input });
 const file = (text: string) => ({ name: "test.toml", text });
@@ -47,6 +47,36 @@ describe("the configuration", () => {
   ])("refuses %s and names it", (_, input, name) => {
     expect(() => load(input)).toThrow(
       expect.objectContaining({ code: "usage", message: expect.stringContaining(name) }),
+    );
+  });
+
+  test("takes the key of a bucket from the variables of other S3 programs, and its own settings win", () => {
+    const storage = "s3://my-bucket/x";
+    const aws = { AWS_ACCESS_KEY_ID: "a", AWS_SECRET_ACCESS_KEY: "b", AWS_SESSION_TOKEN: "" };
+    const { config, sources } = load({ flags: { storage }, environment: aws });
+    expect([config["s3-access-key-id"], config["s3-secret-access-key"], config["s3-session-token"]]).toEqual([
+      "a",
+      "b",
+      undefined,
+    ]);
+    expect([sources["s3-access-key-id"], sources["s3-session-token"]]).toEqual(["environment", "unset"]);
+    const own = load({ flags: { storage }, environment: { ...aws, CONDARIUM_S3_SECRET_ACCESS_KEY: "c" } }).config;
+    expect(own["s3-secret-access-key"]).toBe("c");
+    expect(shownValue("s3-secret-access-key", own)).toBe("(hidden)");
+    expect(shownValue("s3-session-token", own)).toBeNull();
+    expect(shownValue("storage", own)).toBe("s3://my-bucket/x?region=us-east-1");
+    // A key without a bucket is that of other programs.
+    expect(load({ environment: { AWS_ACCESS_KEY_ID: "a" } }).config.storage).toEqual({ kind: "folder" });
+  });
+
+  test.each([
+    ["a bucket without a key", { storage: "s3://my-bucket/x" }, {}, "AWS_ACCESS_KEY_ID"],
+    ["a bucket with half a key", { storage: "s3://my-bucket/x" }, { AWS_ACCESS_KEY_ID: "a" }, "AWS_SECRET_ACCESS_KEY"],
+    ["a redirect to the folder", { "storage-redirect": "yes" }, {}, "storage-redirect must be no"],
+    ["an unknown parameter", { storage: "s3://my-bucket/x?bucket=y" }, {}, "endpoint, region and path-style"],
+  ])("refuses %s and says what to do", (_, flags, environment, remedy) => {
+    expect(() => load({ flags, environment })).toThrow(
+      expect.objectContaining({ code: "usage", message: expect.stringContaining(remedy) }),
     );
   });
 

@@ -12,7 +12,7 @@ import { shardHashes, shardIndexOf } from "./support/documents.ts";
 import { buildPackage } from "./support/package-builder.ts";
 import { problemsOf } from "./support/problems.ts";
 import { noise } from "./support/noise.ts";
-import { serve } from "./support/server-process.ts";
+import { condarium, serve } from "./support/server-process.ts";
 import { hasVersitygw, startVersitygw, type Versitygw } from "./support/versitygw.ts";
 
 const SHARDS = "/alice/main/noarch/repodata_shards.msgpack.zst";
@@ -208,6 +208,21 @@ describe.skipIf(!hasVersitygw("the server with S3 storage"))("the server with an
       expect((await alice.delete(pathOf(fresh))).status).toBe(204);
     });
   }, 90_000);
+
+  test("does not start with a bucket that is not there, or with a secret that process lists would show", async () => {
+    const storage = `s3://no-such-bucket/x?endpoint=${encodeURIComponent(service.endpoint)}&path-style=true`;
+    const key = { AWS_ACCESS_KEY_ID: service.accessKey, AWS_SECRET_ACCESS_KEY: service.secretKey };
+    const room = await mkdtemp(join(tmpdir(), "condarium-s3-"));
+    const args = ["serve", "--data", join(room, "data"), "--listen", "127.0.0.1:0", "--storage", storage];
+    const missing = await condarium(args, key);
+    expect([missing.code, missing.stderr]).toEqual([
+      2,
+      `condarium: There is no bucket no-such-bucket at ${service.endpoint}. Create it, or correct the URL of --storage.\n`,
+    ]);
+    const shown = await condarium([...args, "--s3-secret-access-key", "x"], key);
+    expect([shown.code, shown.stderr]).toEqual([2, expect.stringContaining("--s3-secret-access-key")]);
+    await rm(room, { recursive: true });
+  });
 
   test("cuts the connection of a download that the bucket cannot end", async () => {
     const child = await serve(

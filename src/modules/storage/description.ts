@@ -47,10 +47,11 @@ export function parseStorage(text: string): StorageLocation | undefined {
   if (text === "folder") return { kind: "folder" };
   if (!text.startsWith("s3://") || !URL.canParse(text)) return undefined;
   const url = new URL(text);
+  // A URL object resolves `..`, and has credentials apart: nothing that was written may be ignored.
+  if (text.split("?")[0] !== `s3://${url.host}${url.pathname}`) return undefined;
   const path = url.pathname.replace(/^\/+|\/+$/g, "");
   const prefix = path === "" ? "" : `${path}/`;
-  // Credentials, a port or a fragment would be ignored otherwise, and a password would be shown in process lists.
-  if (url.username !== "" || url.password !== "" || url.hash !== "" || !BUCKET.test(url.host)) return undefined;
+  if (url.hash !== "" || !BUCKET.test(url.host)) return undefined;
   const names = [...url.searchParams.keys()];
   const given = parameters.safeParse(Object.fromEntries(url.searchParams));
   if (!PREFIX.test(prefix) || new Set(names).size < names.length || !given.success) return undefined;

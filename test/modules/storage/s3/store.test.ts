@@ -204,6 +204,15 @@ function suites(service: Versitygw, bucket: string): void {
       15_000,
     );
 
+    test("lists more keys than the service puts on one page", async () => {
+      await withStore(async (store, _, { prefix }) => {
+        const keys = Array.from({ length: 1100 }, (_value, at) => shardKey(at % 2, sha256Hex(`${at}`)));
+        for (const key of keys) await Bun.write(join(service.folder, bucket, prefix, key), "x");
+        expect((await Array.fromAsync(store.list("shards/"))).sort()).toEqual(keys.sort());
+        expect(await store.folders("shards")).toEqual(["0", "1"]);
+      });
+    });
+
     test("leaves nothing of its probe", async () => {
       await withStore(async (store, _, { prefix }) => {
         await store.probe();
