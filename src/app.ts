@@ -9,12 +9,14 @@ import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
 import { databaseOf, openSnapshots } from "./models/open-database.ts";
 import { toOpenError } from "./models/database-errors.ts";
 import { openDerivedLookup, type DerivedLookup } from "./models/index/lookup.ts";
-import { lockFolder } from "./models/lock.ts";
+import { joinFolder, lockFolder } from "./models/lock.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
 import { createClientAddress } from "./modules/http/client-address.ts";
 import type { Logger } from "./modules/log.ts";
 import { pathOf } from "./modules/http/url.ts";
 import { createMetrics, type Metrics } from "./modules/metrics.ts";
+import { shareHashingTurns } from "./modules/passwords.ts";
+import { stagingName } from "./modules/storage/keys.ts";
 import { createDerivedFiles, type DerivedFiles } from "./modules/storage/derived-files.ts";
 import { createDiskProbe } from "./modules/storage/disk-probe.ts";
 import { createUnread } from "./modules/unread.ts";
@@ -23,7 +25,7 @@ import { createRouter, type Router } from "./routers/index.ts";
 import { createResponseCache } from "./routers/response-cache.ts";
 import { createAccess, type Access } from "./services/access.ts";
 import { createAdmission } from "./services/admission.ts";
-import { createBodies } from "./services/bodies.ts";
+import { BUDGET_BYTES as BODY_BYTES, createBodies } from "./services/bodies.ts";
 import type { ChannelRef } from "./services/channel-ref.ts";
 import { createChannels, type Channels } from "./services/channels.ts";
 import { condaIndex } from "./services/conda/index-format.ts";
@@ -52,6 +54,7 @@ import { createTokens, type Tokens } from "./services/tokens.ts";
 import { createUsers, refuseTakenName, type Users } from "./services/users.ts";
 import { createVerify, type Verify } from "./services/storage/verify.ts";
 import { createWorkers } from "./services/workers.ts";
+import type { Shared } from "./sharing.ts";
 import { closeStores, databasePlace, openStores, storesSource, type Stores } from "./stores.ts";
 import { createThreads, spawnFor, WAITING, type Threads } from "./threads.ts";
 
@@ -83,6 +86,8 @@ export type AppOptions = {
   readonly failpoint?: ((name: string) => void) | undefined;
   /** Called for an error that only a restart can repair. */
   readonly onFatal?: ((error: unknown) => void) | undefined;
+  /** For one of several processes of a server: what they share. The parent process then does what is done once. */
+  readonly shared?: Shared | undefined;
 };
 
 /** Maximum number of waiting build steps, per channel and in total. */
@@ -105,31 +110,28 @@ export async function createApp(options: AppOptions): Promise<App> {
   const folder = openDataFolder(options.config.data, { create: true, database: databasePlace(options.config) });
   // Links are followed once: from here on, the server uses the folder itself.
   const config = { ...options.config, data: folder.root };
-  opened.adopt(lockFolder(folder.lock), (lock) => lock.release());
+  const { failpoint, onFatal, shared } = options;
+  opened.adopt(shared ? joinFolder(folder.lock) : lockFolder(folder.lock), (lock) => lock.release());
+  if (shared) shareHashingTurns(shared.hashing);
   const metrics = createMetrics();
   const events = createEvents({ log: options.log, metrics });
-  const { failpoint, onFatal } = options;
   const requireFiles = (): void => health?.requireFolder();
   let health: Health | undefined;
   const stores = opened.adopt(
-    await openStores({ config, clock, create: true, failpoint, onFatal, requireFiles }),
+    await openStores({ config, clock, create: true, failpoint, onFatal, requireFiles, process: processOf(shared) }),
     closeStores,
   );
   const files = createDerivedFiles(folder.root);
-  await refuseTakenName(stores.database.read, reservedOwner(publicUrl));
-  await sweep(stores, files, config);
-  metrics.observe(
-    "condarium_database_log_bytes",
-    "Bytes of the write-ahead log of the database",
-    stores.database.logBytes,
-  );
-  observeServer({ metrics, reader: stores.database.read, clock, version });
+  if (shared) await stores.blobs.sweep();
+  else await prepare(stores, files, { config, publicUrl });
+  observe(metrics, stores, clock);
   const shardIndexes = opened.adopt(openDerivedLookup(folder.index), (lookup) => lookup.close());
-  const threads = opened.adopt(createThreads(config, { clock, metrics }), ({ close }) => close());
+  const turns = shared?.inspecting;
+  const threads = opened.adopt(createThreads(config, { clock, metrics, turns }), ({ close }) => close());
   stores.reserve.refill();
   health = healthOf(config, { ...stores, events, clock });
   opened.adopt(health.watch(), (watch) => watch.stop());
-  opened.adopt(collectInBackground(config, { events, folder }), (gc) => gc.stop());
+  if (!shared) opened.adopt(collectInBackground(config, { events, folder }), (gc) => gc.stop());
   const parts = { ...stores, ...threads, health, requireFiles, clock, events, metrics, files, shardIndexes };
   const router = opened.adopt(routerOf(options, parts), ({ close }) => close());
   const management = managementOf({ config, publicUrl, stores, clock, failpoint });
@@ -142,6 +144,49 @@ export async function createApp(options: AppOptions): Promise<App> {
     metrics,
     close: () => owned.disposeAsync(),
   };
+}
+
+/** The parent of several processes: it does what is done once per server, and serves no requests. */
+export type ParentApp = Pick<Management, "users" | "close"> & { readonly metrics: Metrics };
+
+/** Errors: as for `createApp`. Afterwards processes can join. */
+export async function createParentApp(options: AppOptions): Promise<ParentApp> {
+  const { clock = systemClock, publicUrl, failpoint } = options;
+  await using opened = new AsyncDisposableStack();
+  const folder = openDataFolder(options.config.data, { create: true, database: databasePlace(options.config) });
+  const config = { ...options.config, data: folder.root };
+  const lock = opened.adopt(lockFolder(folder.lock), ({ release }) => release());
+  const metrics = createMetrics();
+  const events = createEvents({ log: options.log, metrics });
+  const stores = opened.adopt(await openStores({ config, clock, create: true, failpoint }), closeStores);
+  await prepare(stores, createDerivedFiles(folder.root), { config, publicUrl });
+  observe(metrics, stores, clock);
+  stores.reserve.refill();
+  opened.adopt(collectInBackground(config, { events, folder }), (gc) => gc.stop());
+  const { users } = managementOf({ config, publicUrl, stores, clock, failpoint });
+  lock.share();
+  const owned = opened.move();
+  return { users, metrics, close: () => owned.disposeAsync() };
+}
+
+function processOf(shared: Shared | undefined) {
+  return shared && { writeTurn: shared.writeTurn, staging: stagingName(shared.slot) };
+}
+
+function observe(metrics: Metrics, { database }: Stores, clock: Clock): void {
+  const help = "Bytes of the write-ahead log of the database";
+  metrics.observe("condarium_database_log_bytes", help, database.logBytes, "max");
+  observeServer({ metrics, reader: database.read, clock, version });
+}
+
+/** Checks and cleans the stores before anyone uses them. */
+async function prepare(
+  stores: Stores,
+  files: DerivedFiles,
+  { config, publicUrl }: { readonly config: Config; readonly publicUrl: string },
+): Promise<void> {
+  await refuseTakenName(stores.database.read, reservedOwner(publicUrl));
+  await sweep(stores, files, config);
 }
 
 /** Removes leftovers of earlier server processes. */
@@ -186,11 +231,11 @@ type Parts = Stores & {
 } & Omit<Threads, "close">;
 
 function routerOf(options: AppOptions, parts: Parts): Router {
-  const { config } = options;
+  const { config, shared } = options;
   const { database, blobs, servedBlobs, clock, events, metrics, files, folder, requireFiles } = parts;
   const { indexers, hashers } = parts;
   const access = accessOf(config, parts);
-  const throttle = createThrottle({ database, clock });
+  const throttle = createThrottle({ database, clock, places: shared?.places });
   const logins = createLogins({ database, throttle, events, clock });
   const identities = createIdentities({ database, logins, clock });
   const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
@@ -198,12 +243,16 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   const hashes = createFileHashes({ workers: hashers });
   const limit = config["max-upload-size"];
   const staging = createStaging({ blobs, events, hashes, limit, failpoint: options.failpoint });
-  const { admit } = createAdmission({
-    perAccount: config["uploads-per-account"],
-    perCredential: config["uploads-per-token"],
-    now: () => clock.elapsed(),
-  });
-  const bodies = createBodies();
+  const { admit } =
+    shared ??
+    createAdmission({
+      perAccount: config["uploads-per-account"],
+      perCredential: config["uploads-per-token"],
+      now: () => clock.elapsed(),
+    });
+  const processes = shared?.processes ?? 1;
+  // Divided, since processes cannot lend memory to each other, and each gets its share of the connections.
+  const bodies = createBodies({ budget: BODY_BYTES / processes });
   const building = {
     bodies,
     workers: indexers,
@@ -222,10 +271,10 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     identities,
     events,
     clock,
-    responseCache: createResponseCache(database),
+    responseCache: createResponseCache({ version: database.version, processes }),
     unread: createUnread({ now: clock.elapsed }),
     access,
-    metrics,
+    metrics: shared ? { render: shared.render, contentType: metrics.contentType } : metrics,
     health: parts.health,
     packages: mountTypes({ ...parts, config, publicUrl, access, publishing, removing, sourceOf }),
     clientAddress: createClientAddress({ trusted: config["trusted-proxies"], onUntrusted: events.proxyNotTrusted }),

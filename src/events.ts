@@ -92,7 +92,7 @@ export function createEvents(parts: EventParts): Events {
   ]);
   const packed = metrics.counter("condarium_documents_packed_total", "Documents compressed with gzip", []);
   let skipped = 0;
-  metrics.observe("condarium_records_set_aside", "Unreadable records that documents omit", () => skipped);
+  metrics.observe("condarium_records_set_aside", "Unreadable records that documents omit", () => skipped, "max");
   const transfers = metrics.gauge("condarium_open_uploads", "Uploads being received", []);
   const collected = metrics.counter("condarium_gc_bytes_total", "Bytes of files deleted by garbage collection", []);
   const errors = metrics.counter("condarium_internal_errors_total", "Unexpected errors", ["where"]);
@@ -185,8 +185,8 @@ function troubleEvents({ log, metrics }: EventParts): Pick<Events, "troubleBegan
   // Undefined until the first check: 0 would look like a full disk.
   let free: number | undefined;
   const isWritable = (): number => (troubles.has("folder") || troubles.has("disk") ? 0 : 1);
-  metrics.observe("condarium_writable", "1 if changes can be stored, else 0", isWritable);
-  metrics.observe("condarium_free_bytes", "Free bytes on the disk of the data folder", () => free);
+  metrics.observe("condarium_writable", "1 if changes can be stored, else 0", isWritable, "min");
+  metrics.observe("condarium_free_bytes", "Free bytes on the disk of the data folder", () => free, "min");
   return {
     troubleBegan: (kind, reason) => {
       troubles.add(kind);

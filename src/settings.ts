@@ -181,6 +181,13 @@ export const SETTINGS = {
   "min-free-space": { ...bytes, default: "1GiB", help: "free disk space below which uploads are refused" },
   "uploads-per-account": { ...count, default: "128", help: "maximum number of concurrent uploads of an account" },
   "uploads-per-token": { ...count, default: "64", help: "maximum number of concurrent uploads with one token" },
+  processes: {
+    schema: z.preprocess(parseNumber, z.int().min(1).max(64)),
+    form: "<number>",
+    rule: "a whole number from 1 to 64",
+    default: "1",
+    help: "number of processes that answer requests; more than 1 only on Linux",
+  },
   workers: { ...count, default: "2", help: "number of threads that inspect packages" },
   "inspection-time": {
     ...seconds,

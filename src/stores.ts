@@ -5,6 +5,7 @@ import { AppError } from "./errors.ts";
 import { statSync } from "node:fs";
 import { openDataFolder, partsOfFolder, type DataFolder } from "./models/data-folder.ts";
 import type { Database } from "./models/database.ts";
+import type { WriteTurn } from "./models/sqlite/writer.ts";
 import { createFolderGuard, fileIdentity, type FolderGuard } from "./models/folder-guard.ts";
 import { openDerived } from "./models/index/db.ts";
 import { lockFolder } from "./models/lock.ts";
@@ -45,6 +46,8 @@ type StoresOptions = {
   readonly failpoint?: ((name: string) => void) | undefined;
   readonly onFatal?: ((error: unknown) => void) | undefined;
   readonly requireFiles?: (() => void) | undefined;
+  /** For one of several processes of a server. */
+  readonly process?: { readonly writeTurn: WriteTurn; readonly staging: string } | undefined;
 };
 
 /** A disk can be too full to open the database; then deletes the derived files, which can be rebuilt, and retries. */
@@ -78,7 +81,7 @@ function isFree(lock: string): boolean {
 }
 
 async function openStoresOnce(options: StoresOptions): Promise<Stores> {
-  const { config, clock, create, failpoint, requireFiles, onFatal } = options;
+  const { config, clock, create, failpoint, requireFiles, onFatal, process } = options;
   const folder = openDataFolder(config.data, { create, database: databasePlace(config) });
   const reserve = createReserve(folder.database);
   await using opened = new AsyncDisposableStack();
@@ -91,11 +94,13 @@ async function openStoresOnce(options: StoresOptions): Promise<Stores> {
     reserve,
     // Commands are run by the operator and can free space, so they can use the reserve.
     evenIfFull: !create,
+    writeTurn: process?.writeTurn,
   });
   opened.defer(database.close);
   const blobs = await openBlobs(storesSource(config, folder).storage, {
     root: folder.root,
     reserve: config["min-free-space"],
+    staging: process?.staging,
     offersUrls: config["storage-redirect"],
     requireFiles,
     failpoint,

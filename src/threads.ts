@@ -47,7 +47,25 @@ export function spawnFor(config: Config, options: WorkerOptions = {}): () => Wor
   };
 }
 
-export function createThreads(config: Config, parts: { readonly clock: Clock; readonly metrics: Metrics }): Threads {
+type ThreadsParts = {
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  /** Turns that several processes share; default: those of this process. */
+  readonly turns?: FairTurns | undefined;
+};
+
+/** Turns to inspect packages. */
+export function createInspectionTurns(config: Config, { clock }: Pick<ThreadsParts, "clock">): FairTurns {
+  return createFairTurns({
+    slots: config.workers,
+    queue: WAITING,
+    queuePerUser: config["uploads-per-account"],
+    patienceMs: PATIENCE_MS,
+    now: () => clock.elapsed(),
+  });
+}
+
+export function createThreads(config: Config, parts: ThreadsParts): Threads {
   // A small heap is enough: an inspection releases each archive member before it reads the next.
   const spawnSmall = spawnFor(config, { smol: true });
   const spawn = spawnFor(config);
@@ -55,13 +73,7 @@ export function createThreads(config: Config, parts: { readonly clock: Clock; re
   const workers = createWorkers<InspectJobs>({ spawn: spawnSmall, size: config.workers + 1, queue: WAITING });
   const indexers = createWorkers<IndexerJobs>({ spawn, size: INDEXERS, queue: WAITING });
   const hashers = createWorkers<HashJobs>({ spawn, size: 1, queue: WAITING });
-  const turns = createFairTurns({
-    slots: config.workers,
-    queue: WAITING,
-    queuePerUser: config["uploads-per-account"],
-    patienceMs: PATIENCE_MS,
-    now: () => parts.clock.elapsed(),
-  });
+  const { turns = createInspectionTurns(config, parts) } = parts;
   const waiting = (): number => turns.waiting;
   parts.metrics.observe("condarium_inspections_waiting", "Packages that wait for inspection", waiting);
   const close = (): void => {

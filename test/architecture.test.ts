@@ -17,7 +17,7 @@ const RANKS: readonly (readonly [RegExp, string])[] = [
   [/^models\//, "models"],
   [/^services\//, "services"],
   [/^routers\//, "routers"],
-  [/^(settings|config|package-types|stores|threads|app)\.ts$/, "app"],
+  [/^(settings|config|package-types|stores|threads|sharing|app)\.ts$/, "app"],
   [/^(cli\/|worker\.ts$)/, "cli"],
   [/^main\.ts$/, "main"],
 ];
@@ -137,7 +137,7 @@ test.each([
   [
     "the opening of transactions",
     /\.transaction\(|BEGIN IMMEDIATE/,
-    /^models\/(sqlite\/(writer|migrations)|index\/db)\.ts$/,
+    /^models\/(lock|sqlite\/(writer|migrations)|index\/db)\.ts$/,
   ],
   ["the use of SQLite's own features", /"PRAGMA |data_version: /, /^models\/(sqlite\/|index\/|lock\.ts)/],
 ])("one owner alone is responsible for %s", (_, pattern, owner) => {

@@ -9,6 +9,7 @@ import { gcCommand } from "./gc.ts";
 import { healthCommand } from "./health.ts";
 import { everyCommand, HELP_OF_COMMAND, helpCommand } from "./help.ts";
 import { EXIT, reportError, terminal, type Output } from "./output.ts";
+import { PROCESS_COMMAND } from "./process-command.ts";
 import { reindexCommand } from "./reindex.ts";
 import { restoreCommand } from "./restore.ts";
 import { serveCommand } from "./serve.ts";
@@ -34,6 +35,8 @@ const COMMANDS = [
 
 /** Runs one command line and returns the exit code. */
 export async function run(args: readonly string[], output: Output = terminal): Promise<number> {
+  // No command for people: the server starts its processes with it.
+  if (args[0] === PROCESS_COMMAND) return await (await import("./process.ts")).serveAsProcess(output);
   const result = { code: EXIT.done as number };
   const program = createProgram(output, result);
   addCompletion(program, output, args);

@@ -5,8 +5,10 @@ import { splitAddress, type Config } from "../config.ts";
 import { usage } from "../errors.ts";
 import { createHandleCount, isOutOfHandles } from "../modules/handles.ts";
 import type { Logger } from "../modules/log.ts";
+import type { Rendering } from "../modules/metrics.ts";
 import type { Peer } from "../routers/request-pipeline.ts";
 import { metricsResponse } from "../routers/ops.ts";
+import type { Shared } from "../sharing.ts";
 import { createListener } from "./listener.ts";
 import { localUrl } from "./local-url.ts";
 
@@ -26,6 +28,8 @@ export type ServerOptions = {
   readonly log: Logger;
   readonly failpoint?: ((name: string) => void) | undefined;
   readonly onFatal: (error: unknown) => void;
+  /** For one of several processes, which share the port. */
+  readonly shared?: Shared | undefined;
 };
 
 /** Seconds without progress until a connection is closed; Bun's default of 10 interrupts slow clients. */
@@ -48,6 +52,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         maxRequestBodySize: Number.MAX_SAFE_INTEGER,
         fetch: answer,
         port,
+        reusePort: options.shared !== undefined,
       }),
   });
   const { url, address, isEverywhere } = localUrl(config.listen, listener.port);
@@ -56,9 +61,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   let metrics: MetricsPort | undefined;
   try {
     // Both ports are bound before the data folder is opened: a server that cannot listen does not touch the folder.
-    metrics = listenMetrics(config);
+    if (!options.shared) metrics = listenMetrics(config);
     const app = await createApp({ ...options, publicUrl });
-    metrics?.serve(app);
+    metrics?.serve(app.metrics);
     const servers = [listener, ...(metrics ? [metrics.server] : [])];
     app.metrics.observe("condarium_open_requests", "Requests under way", () => listener.pendingRequests);
     handle = app.handle;
@@ -86,9 +91,10 @@ type ListenOptions = {
   readonly fetch: Fetch;
   readonly maxRequestBodySize?: number;
   readonly port?: number | undefined;
+  readonly reusePort?: boolean;
 };
 
-function listen(
+export function listen(
   setting: "listen" | "metrics-listen",
   address: string,
   { port, ...options }: ListenOptions,
@@ -120,24 +126,24 @@ function whyNot(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-type MetricsPort = { readonly server: Bun.Server<undefined>; serve(app: App): void };
+export type MetricsPort = { readonly server: Bun.Server<undefined>; serve(metrics: Rendering): void };
 
-function listenMetrics(config: Config): MetricsPort | undefined {
+export function listenMetrics(config: Config): MetricsPort | undefined {
   const address = config["metrics-listen"];
   if (address === undefined) return undefined;
-  let serving: App | undefined;
+  let serving: Rendering | undefined;
   const server = listen("metrics-listen", address, {
     fetch: async (request) => (serving ? await answerMetrics(serving, request) : starting()),
   });
-  return { server, serve: (app) => void (serving = app) };
+  return { server, serve: (metrics) => void (serving = metrics) };
 }
 
-function starting(): Response {
+export function starting(): Response {
   return new Response("starting\n", { status: 503, headers: { "retry-after": "1" } });
 }
 
-async function answerMetrics(app: App, request: Request): Promise<Response> {
-  if (request.method === "GET" && request.url.endsWith("/metrics")) return await metricsResponse(app.metrics);
+async function answerMetrics(metrics: Rendering, request: Request): Promise<Response> {
+  if (request.method === "GET" && request.url.endsWith("/metrics")) return await metricsResponse(metrics);
   return new Response("not found\n", { status: 404 });
 }
 

@@ -42,16 +42,26 @@ export function endOnSignals(log: Logger): Ending {
     });
   for (const signal of HARMLESS)
     process.on(signal, () => log.info({ event: "signal", signal }, `${signal} is ignored`));
+  return { code: promise, fail: failOnFaults(log, () => resolve(EXIT.failed)) };
+}
+
+/** For a process whose parent handles the signals, which a terminal and systemd send to both. Returns `fail`. */
+export function leaveSignalsToParent(log: Logger, onFailure: () => void): Ending["fail"] {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", ...HARMLESS] as const) process.on(signal, () => undefined);
+  return failOnFaults(log, onFailure);
+}
+
+function failOnFaults(log: Logger, onFailure: () => void): Ending["fail"] {
   const fail = (error: unknown): void => {
     log.fatal({ event: "fatal", err: error }, "fatal error: the server stops");
-    resolve(EXIT.failed);
+    onFailure();
   };
   // An unhandled rejection must not end every transfer; an exception outside a request leaves an unknown state.
   process.on("unhandledRejection", (error) =>
     log.error({ event: "unhandled-rejection", err: error }, "unhandled promise rejection"),
   );
   process.on("uncaughtException", fail);
-  return { code: promise, fail };
+  return fail;
 }
 
 /** Whether the process was started with this signal ignored; false where the system does not report it. */

@@ -2,6 +2,7 @@
 
 import type { Clock } from "../modules/clock.ts";
 import type { Reserve } from "./reserve.ts";
+import type { WriteTurn } from "./sqlite/writer.ts";
 import type { Reader, Transaction } from "./transaction.ts";
 import type { UnitOptions } from "./unit.ts";
 
@@ -59,4 +60,6 @@ export type DatabaseOptions = {
   readonly reserve?: Reserve | undefined;
   /** True lets every change use the reserve, for the commands of the operator. */
   readonly evenIfFull?: boolean | undefined;
+  /** See `WriterOptions`. */
+  readonly writeTurn?: WriteTurn | undefined;
 };

@@ -15,6 +15,8 @@ export type LoggerOptions = {
   readonly level: LogLevel;
   /** Receives the lines instead of standard error. */
   readonly write?: (line: string) => void;
+  /** The number of this process, for the log that several processes write; it is in each line. */
+  readonly process?: number;
 };
 
 const SECRETS = ["authorization", "cookie", "password", "secret", "token", '["x-api-key"]', '["set-cookie"]'];
@@ -40,7 +42,7 @@ export function createLogger(options: LoggerOptions): Logger {
   const log = pino(
     {
       level: options.level,
-      base: null,
+      base: options.process === undefined ? null : { process: options.process },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: REDACTED, censor: "[redacted]" },
@@ -51,7 +53,7 @@ export function createLogger(options: LoggerOptions): Logger {
   return Object.assign(log, {
     direct: (members: DirectMembers, msg: string) => {
       if (!log.isLevelEnabled("info")) return;
-      const line = JSON.stringify({ ...members, msg });
+      const line = JSON.stringify({ process: options.process, ...members, msg });
       sink.write(`{"level":"info"${pino.stdTimeFunctions.isoTime()},${line.slice(1)}\n`);
     },
   });

@@ -1,10 +1,16 @@
 // Metrics for Prometheus: one registry per app, with the few metric types that events need.
 
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from "prom-client";
+import { z } from "zod";
 
 export type Labels = Readonly<Record<string, string>>;
 export type CounterMetric = { add(labels: Labels, amount?: number): void };
 type Observed = number | undefined;
+/** How the values of several processes become one: those that describe the machine or the database are not added. */
+export type Across = "sum" | "min" | "max";
+/** The metrics of one process, for another process. */
+export const metricsSnapshot = z.array(z.looseObject({ name: z.string(), type: z.string() }));
+export type MetricsSnapshot = z.infer<typeof metricsSnapshot>;
 export type HistogramMetric = { observe(labels: Labels, value: number): void };
 
 export type Metrics = {
@@ -14,13 +20,17 @@ export type Metrics = {
   /** `buckets` are upper bounds, sorted; default: from a millisecond to 30 seconds. */
   histogram(name: string, help: string, labels: readonly string[], buckets?: readonly number[]): HistogramMetric;
   /** A gauge whose value is read when the metrics are rendered; it is omitted while the value is undefined. */
-  observe(name: string, help: string, read: () => Observed | Promise<Observed>): void;
+  observe(name: string, help: string, read: () => Observed | Promise<Observed>, across?: Across): void;
   /** A constant 1 with labels that describe the process. */
   info(name: string, help: string, labels: Labels): void;
   /** Returns all metrics in the text format of Prometheus. */
   render(): Promise<string>;
   readonly contentType: string;
+  snapshot(): Promise<MetricsSnapshot>;
 };
+
+/** What answers `/metrics`: one process, or all of them. */
+export type Rendering = Pick<Metrics, "render" | "contentType">;
 
 const SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
@@ -50,18 +60,34 @@ export function createMetrics(): Metrics {
       const histogram = new Histogram({ name, help, labelNames: [...labels], buckets: [...buckets], registers });
       return { observe: (values, value) => histogram.observe({ ...values }, value) };
     },
-    observe: (name, help, read) => {
+    observe: (name, help, read, across = "sum") => {
       const collect = async (): Promise<void> => {
         const value = await read();
         if (value === undefined) gauge.remove();
         else gauge.set(value);
       };
-      const gauge: Gauge = new Gauge({ name, help, registers, collect });
+      const gauge: Gauge = new Gauge({ name, help, registers, collect, aggregator: across });
     },
     info: (name, help, labels) => {
-      new Gauge({ name, help, labelNames: Object.keys(labels), registers }).set({ ...labels }, 1);
+      new Gauge({ name, help, labelNames: Object.keys(labels), registers, aggregator: "first" }).set({ ...labels }, 1);
     },
     render: () => registry.metrics(),
     contentType: registry.contentType,
+    snapshot: () => snapshotOf(registry),
   };
+}
+
+/** Joins the metrics of several processes. */
+export function joinSnapshots(snapshots: readonly MetricsSnapshot[]): Pick<Metrics, "render" | "snapshot"> {
+  const registry = AggregatorRegistry.aggregate([...snapshots]);
+  return { render: () => registry.metrics(), snapshot: () => snapshotOf(registry) };
+}
+
+async function snapshotOf(registry: Pick<Registry, "getMetricsAsJSON">): Promise<MetricsSnapshot> {
+  return metricsSnapshot.parse(await registry.getMetricsAsJSON());
+}
+
+/** What a process that has ended leaves behind: its counts. Without them, sums of counters would fall. */
+export function countsOf(snapshot: MetricsSnapshot): MetricsSnapshot {
+  return snapshot.filter(({ type }) => type === "counter" || type === "histogram");
 }

@@ -2,7 +2,7 @@
 
 import { invalidArgument } from "../errors.ts";
 import { systemClock } from "./clock.ts";
-import { createFairTurns } from "./fair-turns.ts";
+import { createFairTurns, type FairTurns } from "./fair-turns.ts";
 
 /** Who waits for a hash: a network, or the server for its own work. */
 export type HashingTurn = {
@@ -20,18 +20,29 @@ const NOBODY = `${CURRENT}9ykkITcsZx2zLG22sVcgW0bw+Tg+OXZVHK4vMrietPw$jOBV6BBn9J
 
 // Each hash takes 19 MiB and a core for a twentieth of a second. Waiting costs little memory, and the network with the
 // least recent work is next, so a long queue delays only the networks that fill it.
-const turns = createFairTurns({
-  slots: 3,
-  queue: 2048,
-  queuePerUser: 32,
-  patienceMs: 30_000,
-  now: systemClock.elapsed,
-  texts: {
-    full: "Too many logins are waiting. Retry in a few seconds.",
-    tooLong: "The server is busy with other logins. Retry later.",
-    tooMany: (_, limit) => `${limit} logins from your network are waiting, which is the limit. Retry in a few seconds.`,
-  },
-});
+export function createHashingTurns(): FairTurns {
+  return createFairTurns({
+    slots: 3,
+    queue: 2048,
+    queuePerUser: 32,
+    patienceMs: 30_000,
+    now: systemClock.elapsed,
+    texts: {
+      full: "Too many logins are waiting. Retry in a few seconds.",
+      tooLong: "The server is busy with other logins. Retry later.",
+      tooMany: (_, limit) =>
+        `${limit} logins from your network are waiting, which is the limit. Retry in a few seconds.`,
+    },
+  });
+}
+
+let turns: Pick<FairTurns, "run"> = createHashingTurns();
+
+/** From now on, hashes of this process wait for turns that several processes share. */
+export function shareHashingTurns(shared: Pick<FairTurns, "run">): void {
+  turns = shared;
+}
+
 const OWN_WORK: HashingTurn = { who: "" };
 
 /**

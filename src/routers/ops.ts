@@ -1,13 +1,13 @@
 // Routes for operators: the welcome page, health checks and metrics.
 
 import { Elysia } from "elysia";
-import type { Metrics } from "../modules/metrics.ts";
+import type { Rendering } from "../modules/metrics.ts";
 import type { Access } from "../services/access.ts";
 import type { Health } from "../services/health.ts";
 import { actorOf } from "./actor.ts";
 import type { Call, Pipeline } from "./request-pipeline.ts";
 
-export type OpsParts = { readonly health: Health; readonly metrics: Metrics; readonly access: Access };
+export type OpsParts = { readonly health: Health; readonly metrics: Rendering; readonly access: Access };
 
 export function opsRoutes(parts: OpsParts, pipeline: Pipeline, prefix: string) {
   const app = new Elysia({ name: `ops${prefix}` });
@@ -25,7 +25,7 @@ export function opsRoutes(parts: OpsParts, pipeline: Pipeline, prefix: string) {
 }
 
 /** The metrics in the Prometheus text format, for the main port and for the port of `metrics-listen`. */
-export async function metricsResponse(metrics: Metrics): Promise<Response> {
+export async function metricsResponse(metrics: Rendering): Promise<Response> {
   const headers = { "content-type": metrics.contentType, "cache-control": "no-store" };
   return new Response(await metrics.render(), { headers });
 }

@@ -46,13 +46,16 @@ type Version = string | number;
 type ResponseCacheParts = {
   /** See `Database.version()`. */
   readonly version: () => Version | Promise<Version>;
+  /** Processes that share the memory of one server. */
+  readonly processes?: number;
 };
 
 /** `version` changes with every commit of any process, except commits of data that no anonymous response shows. */
-export function createResponseCache({ version }: ResponseCacheParts): ResponseCache {
+export function createResponseCache({ version, processes = 1 }: ResponseCacheParts): ResponseCache {
   const responses = createLru<string, CachedResponse>({
     maxEntries: MAX_RESPONSES,
-    maxBytes: MAX_BYTES,
+    // Divided, since processes cannot lend memory to each other, and each gets its share of the connections.
+    maxBytes: MAX_BYTES / processes,
     sizeOf: ({ heldBytes }) => heldBytes + MAX_KEY,
   });
   let seen: Version | undefined;

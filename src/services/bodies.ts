@@ -51,7 +51,8 @@ export type BodiesOptions = {
 const SMALL_BYTES = 1.25 * 1024 ** 2;
 /** Bun reads smaller parts of a file into memory for each response; from this size on, the kernel sends the file. */
 const SENDFILE_BYTES = 1024 ** 2;
-const BUDGET_BYTES = 48 * 1024 ** 2;
+/** The default budget. */
+export const BUDGET_BYTES = 48 * 1024 ** 2;
 const TINY_BYTES = 64 * 1024;
 /** A response outside the memory budget holds one chunk of this size. */
 const CHUNK_BYTES = 64 * 1024;

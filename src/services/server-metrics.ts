@@ -15,7 +15,7 @@ export type ServerMetricsParts = {
 export function observeServer({ metrics, reader, clock, version }: ServerMetricsParts): void {
   const started = clock.now() / 1000;
   metrics.info("condarium_build_info", "The version of condarium and of its runtime", { version, bun: Bun.version });
-  metrics.observe("process_start_time_seconds", "Start of the server in seconds since 1970, UTC", () => started);
+  metrics.observe("process_start_time_seconds", "Start of the server in seconds since 1970, UTC", () => started, "min");
   metrics.observe("process_resident_memory_bytes", "Resident memory of the server", () => process.memoryUsage.rss());
   const totals: readonly (readonly [keyof StoredTotals, name: string, help: string])[] = [
     ["files", "condarium_package_files", "Package files in all channels"],
@@ -29,6 +29,6 @@ export function observeServer({ metrics, reader, clock, version }: ServerMetrics
         (known) => known[total],
         () => undefined,
       );
-    metrics.observe(name, help, read);
+    metrics.observe(name, help, read, "max");
   }
 }

@@ -29,7 +29,24 @@ export type Throttle = {
   succeed(login: LoginAttempt): void;
 };
 
-type ThrottleParts = { readonly database: Database; readonly clock: Clock };
+/** The failures that checks in progress reserve, in this process or in all processes of the server. */
+export type Places = {
+  /** Changes with every release. */
+  released(): Promise<number>;
+  /**
+   * Reserves a place in each bucket. Undefined when a check has ended since `seen`, or, after a wait for one to end, when
+   * a bucket was full: count the failures again. `room`: places of the bucket without failures.
+   */
+  take(wanted: readonly Room[], seen: number): Promise<(() => void) | undefined>;
+};
+export type Room = { readonly bucket: string; readonly room: number };
+
+type ThrottleParts = {
+  readonly database: Database;
+  readonly clock: Clock;
+  /** Default: those of this process. */
+  readonly places?: Places | undefined;
+};
 
 /** Every this many failures, expired and surplus rows are deleted. */
 const CLEAN_EVERY = 100;
@@ -40,9 +57,8 @@ const MAX_REMEMBERED = 20_000;
 const REMEMBER_MS = 60 * 60 * 1000;
 
 export function createThrottle(parts: ThrottleParts): Throttle {
-  const { database, clock } = parts;
+  const { database, clock, places = createPlaces() } = parts;
   const failures = createFailures(parts);
-  const places = createPlaces();
 
   const tally = (login: LoginAttempt) =>
     tallyOf(login, { reader: database.read, at: clock.now(), unstored: failures.unstored });
@@ -50,14 +66,12 @@ export function createThrottle(parts: ThrottleParts): Throttle {
   /** Reserves a place in every limit; waits while only other checks in progress fill one. */
   async function enter(login: LoginAttempt): Promise<() => void> {
     for (;;) {
-      const seen = places.released;
+      const seen = await places.released();
       const tallies = await tally(login);
-      // A check that ended meanwhile is in neither count.
-      if (seen !== places.released) continue;
       refuseFull(tallies);
-      if (tallies.every((one) => one.failures + places.taken(one.bucket) < one.max))
-        return places.take(tallies.map(({ bucket }) => bucket));
-      await places.nextRelease();
+      const wanted = tallies.map(({ bucket, max, failures: failed }) => ({ bucket, room: max - failed }));
+      const release = await places.take(wanted, seen);
+      if (release) return release;
     }
   }
 
@@ -143,8 +157,7 @@ function repeatKey({ guess, network }: LoginAttempt): string {
 
 function nothing(): void {}
 
-/** Failures that are reserved by checks in progress. */
-function createPlaces() {
+export function createPlaces(): Places {
   const taken = new Map<string, number>();
   let released = 0;
   let next = Promise.withResolvers<void>();
@@ -154,16 +167,17 @@ function createPlaces() {
     else taken.set(bucket, sum);
   };
   return {
-    /** Changes with every release. */
-    get released() {
-      return released;
-    },
-    taken: (bucket: string): number => taken.get(bucket) ?? 0,
-    nextRelease: (): Promise<void> => next.promise,
-    take: (buckets: readonly string[]): (() => void) => {
-      for (const bucket of buckets) add(bucket, 1);
+    released: async () => released,
+    take: async (wanted, seen) => {
+      // A check that ended since then is in neither count.
+      if (seen !== released) return undefined;
+      if (wanted.some(({ bucket, room }) => (taken.get(bucket) ?? 0) >= room)) {
+        await next.promise;
+        return undefined;
+      }
+      for (const { bucket } of wanted) add(bucket, 1);
       return () => {
-        for (const bucket of buckets) add(bucket, -1);
+        for (const { bucket } of wanted) add(bucket, -1);
         released += 1;
         next.resolve();
         next = Promise.withResolvers();

@@ -27,6 +27,7 @@ export function openSqlite(path: string, options: DatabaseOptions): Database {
     requireFiles: options.requireFiles,
     onFatal: options.onFatal,
     onChange: changes.add,
+    turn: options.writeTurn,
     onFull: () => makeRoom(write, options.reserve),
   });
   const owned = opened.move();

@@ -19,7 +19,10 @@ export type WriterOptions<Tx> = {
   readonly onChange?: (() => void) | undefined;
   /** Frees disk space for the retry of an `evenIfFull` unit. */
   readonly onFull?: (() => void) | undefined;
+  /** Waits for the turn of this process to write; the result ends the turn. Turns are fair, a race for the lock is not. */
+  readonly turn?: WriteTurn | undefined;
 };
+export type WriteTurn = () => Promise<() => void>;
 
 type Unit<Tx> = {
   readonly work: (tx: Tx) => Promise<unknown>;
@@ -34,7 +37,8 @@ type Outcome = { readonly ok: true; readonly value: unknown } | { readonly ok: f
 const UNITS_PER_COMMIT = 64;
 const UNITS_WAITING = 10_000;
 const LOCK_WAIT_MS = 5_000;
-const LOCK_POLL_MS = 25;
+/** Time between two attempts to get the lock: the first, and the longest after doubling. */
+const LOCK_POLL_MS = { first: 1, longest: 25 };
 
 export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
   const waiting: Unit<Tx>[] = [];
@@ -45,7 +49,9 @@ export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
     while (waiting.length > 0) {
       // Waits one turn of the event loop, so that units which become ready in it join the commit.
       await new Promise((resolve) => setImmediate(resolve));
+      const endTurn = await inTime(options.turn?.());
       await commitTogether(options, waiting);
+      endTurn();
     }
     draining = false;
   }
@@ -117,14 +123,34 @@ function isFull(outcome: Outcome): boolean {
   return !outcome.ok && outcome.error instanceof AppError && outcome.error.code === "no-space";
 }
 
+/** Without a turn after the longest wait, this process tries to get the lock all the same: only the lock is a rule. */
+async function inTime(turn: ReturnType<WriteTurn> | undefined): Promise<() => void> {
+  if (!turn) return () => undefined;
+  let isLate = false;
+  const granted = turn.then((end) => {
+    if (isLate) end();
+    return end;
+  });
+  const late = Bun.sleep(LOCK_WAIT_MS).then(() => {
+    isLate = true;
+    return () => undefined;
+  });
+  return await Promise.race([granted, late]);
+}
+
 async function begin(connection: Connection): Promise<void> {
-  for (let waited = 0; ; waited += LOCK_POLL_MS) {
+  let poll = LOCK_POLL_MS.first;
+  for (let waited = 0; ;) {
     try {
       connection.run("BEGIN IMMEDIATE");
       return;
     } catch (error) {
       if (!isDatabaseBusy(error) || waited >= LOCK_WAIT_MS) throw error;
-      await Bun.sleep(LOCK_POLL_MS);
+      // Random, so that two processes do not try in step.
+      const ms = poll * (0.5 + Math.random());
+      await Bun.sleep(ms);
+      waited += ms;
+      poll = Math.min(2 * poll, LOCK_POLL_MS.longest);
     }
   }
 }

@@ -19,6 +19,8 @@ export type DiskStoreOptions = {
   readonly requireFiles?: (() => void) | undefined;
   /** Called after every durable step of an upload. */
   readonly failpoint?: ((name: string) => void) | undefined;
+  /** Name of this process's own folder for temporary files: then `sweep()` leaves those of other processes alone. */
+  readonly staging?: string | undefined;
 };
 
 /** The state shared by the functions of one store. */
@@ -106,7 +108,7 @@ export function createDiskStore(options: DiskStoreOptions): BlobStore {
 function prepare(options: DiskStoreOptions): Disk {
   mkdirSync(options.root, { recursive: true, mode: 0o700 });
   const root = realpathSync(options.root);
-  const tmp = join(root, "tmp");
+  const tmp = join(root, "tmp", options.staging ?? "");
   mkdirSync(tmp, { recursive: true, mode: 0o700 });
   const device = lstatSync(tmp).dev;
   for (const path of [tmp, ...FOLDERS.map((name) => join(root, name))]) {

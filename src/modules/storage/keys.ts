@@ -10,6 +10,10 @@
 
 import type { BlobKey } from "./blob-store.ts";
 
+/** The folder of temporary files of one of several processes, below `tmp/`. */
+export const stagingName = (slot: number): string => `process-${slot}`;
+export const STAGING = /^process-\d+$/;
+
 export const FOLDERS = ["blobs", "files", "shards"] as const;
 
 const SHA256 = /^[0-9a-f]{64}$/;

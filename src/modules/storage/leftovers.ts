@@ -3,6 +3,7 @@
 import { existsSync, rmSync } from "node:fs";
 import { lstat, readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
+import { STAGING } from "./keys.ts";
 
 export type Leftover = {
   /** The path below the data folder. */
@@ -24,7 +25,12 @@ const FINISHED = /^[0-9a-f]{64}-\d+$/;
 
 export async function listTemporary(root: string): Promise<Leftover[]> {
   const found: Leftover[] = [];
-  for (const { name } of await entriesOf(join(root, "tmp"))) found.push(...(await leftoverAt(root, `tmp/${name}`)));
+  for (const { name } of await entriesOf(join(root, "tmp"))) {
+    // A running process needs its folder, however long nothing was in it.
+    const inside = STAGING.test(name) ? await entriesOf(join(root, "tmp", name)) : undefined;
+    const names = inside?.map((entry) => `tmp/${name}/${entry.name}`) ?? [`tmp/${name}`];
+    for (const path of names) found.push(...(await leftoverAt(root, path)));
+  }
   return found;
 }
 
