@@ -74,11 +74,15 @@ export function createChildren(parts: ChildrenParts): Children {
 /** Runs children in a slot, one after the other, until all are stopped. */
 async function keepAlive(state: State, slot: number, onReady: () => void): Promise<void> {
   const { log, onGiveUp, stopping } = state;
-  let quick = 0;
+  let [ended, quick] = [0, 0];
   while (!stopping.signal.aborted) {
     const startedAt = systemClock.elapsed();
-    const how = await runOnce(state, slot, onReady);
+    const how = await runOnce(state, slot, () => {
+      onReady();
+      if (ended > 0) log.info({ event: "process-ready", process: slot }, `process ${slot} answers again`);
+    });
     if (stopping.signal.aborted) return;
+    ended += 1;
     quick = systemClock.elapsed() - startedAt < QUICK_MS ? quick + 1 : 0;
     const restartMs = Math.min(RESTART_MS.first * 2 ** quick, RESTART_MS.longest);
     log.error({ event: "process-ended", process: slot, ...how }, `process ${slot} has ended: starting it again`);

@@ -126,16 +126,20 @@ function isFull(outcome: Outcome): boolean {
 /** Without a turn after the longest wait, this process tries to get the lock all the same: only the lock is a rule. */
 async function inTime(turn: ReturnType<WriteTurn> | undefined): Promise<() => void> {
   if (!turn) return () => undefined;
+  const { promise, resolve } = Promise.withResolvers<() => void>();
   let isLate = false;
-  const granted = turn.then((end) => {
-    if (isLate) end();
-    return end;
-  });
-  const late = Bun.sleep(LOCK_WAIT_MS).then(() => {
+  const timer = setTimeout(() => {
     isLate = true;
-    return () => undefined;
-  });
-  return await Promise.race([granted, late]);
+    resolve(() => undefined);
+  }, LOCK_WAIT_MS);
+  const granted = (end: () => void): void => {
+    clearTimeout(timer);
+    if (isLate) end();
+    else resolve(end);
+  };
+  // Without a parent process the server ends.
+  turn.then(granted, () => granted(() => undefined));
+  return await promise;
 }
 
 async function begin(connection: Connection): Promise<void> {
