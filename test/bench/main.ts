@@ -17,6 +17,7 @@ import { stopAll } from "./processes.ts";
 import { publish } from "./publish.ts";
 import { repodata } from "./repodata.ts";
 import { type Finding, findingOf, markdownTables } from "./report.ts";
+import { several } from "./several.ts";
 import { solve } from "./solve.ts";
 import { start } from "./start.ts";
 import { upload } from "./upload.ts";
@@ -30,7 +31,18 @@ type Options = {
   readonly binary: string | undefined;
 };
 
-const MEASUREMENTS: readonly Measurement[] = [upload, publish, download, repodata, gzip, start, solve, backup, growth];
+const MEASUREMENTS: readonly Measurement[] = [
+  upload,
+  publish,
+  download,
+  repodata,
+  gzip,
+  several,
+  start,
+  solve,
+  backup,
+  growth,
+];
 const CHECKOUT = join(import.meta.dir, "../..");
 const CACHE = join(CHECKOUT, ".cache");
 const names = MEASUREMENTS.map(({ name }) => name).join(", ");

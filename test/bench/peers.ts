@@ -44,17 +44,33 @@ export async function withNginx<T>(
   }
 }
 
+export type LoadOptions = {
+  readonly seconds?: number;
+  readonly headers?: readonly string[];
+  readonly connections?: number;
+  /** The core that the client runs on; any unless given. */
+  readonly core?: number;
+};
+
 /** Repeats requests for one address over kept connections. */
-export async function getAgain(
-  bench: Bench,
-  url: string,
-  { seconds = SECONDS, headers = [] }: { readonly seconds?: number; readonly headers?: readonly string[] } = {},
-): Promise<Throughput> {
+export async function getAgain(bench: Bench, url: string, options: LoadOptions = {}): Promise<Throughput> {
+  const { seconds = SECONDS, headers = [], connections = CONNECTIONS, core } = options;
   const script = join(bench.room, "wrk.lua");
   await writeFile(script, REPORT_SCRIPT);
-  const command = ["wrk", "--threads", "1", "--connections", String(CONNECTIONS), "--duration", `${seconds}s`];
+  const pinned = core === undefined ? [] : ["taskset", "--cpu-list", String(core)];
+  const command = [...pinned, "wrk", "--threads", "1", "--connections", String(connections)];
   const more = headers.flatMap((header) => ["--header", header]);
-  const printed = await output([...command, "--timeout", "30s", "--script", script, ...more, url]);
+  const printed = await output([
+    ...command,
+    "--duration",
+    `${seconds}s`,
+    "--timeout",
+    "30s",
+    "--script",
+    script,
+    ...more,
+    url,
+  ]);
   const result = wrkResult.parse(JSON.parse(printed.trim().split("\n").at(-1) ?? ""));
   if (result.failed > 0) throw new Error(`${result.failed} of the requests for ${url} failed`);
   return { requestsPerSecond: result.requests / result.seconds, bytesPerSecond: result.bytes / result.seconds };

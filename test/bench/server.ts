@@ -18,7 +18,7 @@ export type RunningServer = {
   peakMemory(): Promise<number | undefined>;
   /** Restarts the measurement of the peak; false where the system cannot do that. */
   forgetPeak(): Promise<boolean>;
-  /** The processor time used so far by all threads; undefined where the system does not report it. */
+  /** The processor time used so far by all threads, and by all its processes; undefined where the system does not report it. */
   cpuSeconds(): Promise<number | undefined>;
 };
 
@@ -62,11 +62,12 @@ export async function withServerOn<T>(
   bench: Bench,
   { folder, dataDir }: ServerFolder,
   work: (server: RunningServer) => Promise<T>,
+  settings: readonly string[] = [],
 ): Promise<T> {
   const port = freePort();
   starts += 1;
   const log = join(folder, `log-${starts}`);
-  const process = startProcess(serveCommand(bench, dataDir, port), { cwd: folder, log });
+  const process = startProcess([...serveCommand(bench, dataDir, port), ...settings], { cwd: folder, log });
   try {
     await listening(port, process);
     // The server responds before the first start has created the administrator.
@@ -103,7 +104,10 @@ function runningServer({ pid }: Started, url: string, dataDir: string): RunningS
     memory: () => memoryOf(pid),
     peakMemory: async () => (await memoryOf(pid))?.peak,
     forgetPeak: () => writeFile(`/proc/${pid}/clear_refs`, "5").then(...succeeds),
-    cpuSeconds: () => cpuSeconds(pid),
+    cpuSeconds: async () => {
+      const used = await Promise.all([pid, ...(await childrenOf(pid))].map(cpuSeconds));
+      return used[0] === undefined ? undefined : used.reduce<number>((sum, one) => sum + (one ?? 0), 0);
+    },
   };
 }
 
@@ -122,6 +126,12 @@ async function memoryOf(pid: number): Promise<Memory> {
   const bytes = (key: string): number => 1024 * Number(new RegExp(`^${key}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]);
   const memory = { resident: bytes("VmRSS"), peak: bytes("VmHWM") };
   return Number.isNaN(memory.peak) ? undefined : memory;
+}
+
+/** Empty where the system does not report them. */
+async function childrenOf(pid: number): Promise<number[]> {
+  const list = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
+  return list.split(" ").filter(Boolean).map(Number);
 }
 
 /** Fields 14 and 15 of the line, in hundredths of a second; the name before them can contain anything. */
