@@ -112,6 +112,8 @@ export async function createApp(options: AppOptions): Promise<App> {
   const config = { ...options.config, data: folder.root };
   const { failpoint, onFatal, shared } = options;
   opened.adopt(shared ? joinFolder(folder.lock) : lockFolder(folder.lock), (lock) => lock.release());
+  // Only now, as the lock keeps a successor of the parent out from here on.
+  shared?.requireParent();
   if (shared) shareHashingTurns(shared.hashing);
   const metrics = createMetrics();
   const events = createEvents({ log: options.log, metrics });
@@ -260,7 +262,15 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     events,
     source: storesSource(config, folder),
   };
-  const engine = createEngine({ ...building, database, files, clock, requireFiles, format: condaIndex });
+  const engine = createEngine({
+    ...building,
+    database,
+    files,
+    clock,
+    requireFiles,
+    format: condaIndex,
+    isShared: processes > 1,
+  });
   const shards = createShards({ ...building, blobs: servedBlobs, shardIndexes: parts.shardIndexes });
   const publishing = createPublishing({ ...parts, access, channels, packages, staging, types: PACKAGE_TYPES, admit });
   const removing = createRemoving({ database, access, packages, events });

@@ -18,6 +18,8 @@ export type Shared = {
   /** From 1. */
   readonly slot: number;
   readonly processes: number;
+  /** Errors: `unavailable` when the parent has ended; its successor may have the folder already. */
+  requireParent(): void;
   readonly admit: Admission["admit"];
   /** Turns to inspect packages. */
   readonly inspecting: FairTurns;
@@ -70,7 +72,7 @@ async function grantUpload(upload: Upload, grant: Grant): Promise<void> {
 }
 
 /** For one process: asks the parent. */
-export function sharedThrough(link: Link, about: Pick<Shared, "slot" | "processes">): Shared {
+export function sharedThrough(link: Link, about: Pick<Shared, "slot" | "processes" | "requireParent">): Shared {
   return {
     ...about,
     admit: async (input, work) => {

@@ -1,6 +1,6 @@
 // One of several processes of a server: answers requests until its parent stops it, or ends.
 
-import { usage } from "../errors.ts";
+import { unavailable, usage } from "../errors.ts";
 import { createLogger, type Logger } from "../modules/log.ts";
 import { createFailpoints } from "../modules/failpoints.ts";
 import { createLink, type Link } from "../modules/process-link.ts";
@@ -59,9 +59,9 @@ type Reporting = { readonly log: Logger; readonly onFatal: (error: unknown) => v
 async function startBehind(link: Link, start: ProcessStart, { log, onFatal }: Reporting): Promise<RunningServer> {
   const { config, slot, failpoints, parent } = start;
   const failpoint = failpoints === undefined ? undefined : createFailpoints(failpoints);
-  const shared = sharedThrough(link, { slot, processes: config.processes });
-  const server = await startServer({ config, log, failpoint, onFatal, shared });
-  // The lock is held now. A parent that died before it was held may have a successor already.
-  if (process.ppid !== parent) process.exit(EXIT.failed);
-  return server;
+  const requireParent = (): void => {
+    if (process.ppid !== parent) throw unavailable("The server's main process has ended.", 5);
+  };
+  const shared = sharedThrough(link, { slot, processes: config.processes, requireParent });
+  return await startServer({ config, log, failpoint, onFatal, shared });
 }

@@ -10,6 +10,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -34,7 +35,10 @@ export type DerivedFiles = {
   write(folder: string, hash: string, parts: Iterable<DerivedPart>): number;
   /** Starts a file that is written in steps; readers do not see it before `keep()`. */
   draft(folder: string): DerivedDraft;
-  remove(folder: string, hash: string): void;
+  /** `unlessAfter` (ms UTC) spares a file that was written or touched later: another process uses it again. */
+  remove(folder: string, hash: string, options?: { readonly unlessAfter: number }): void;
+  /** Tells other processes that an existing file is in use again; `at` in ms UTC. */
+  touch(folder: string, hash: string, size: number, at: number): void;
   /**
    * Removes unneeded files at start, before anyone reads. Removes the files of deleted channels, all but the newest
    * file of each document, and all files after a reboot of the machine, which can lose written data.
@@ -109,8 +113,18 @@ export function createDerivedFiles(root: string): DerivedFiles {
       }
     },
     draft: (folder) => createDraft((hash, size) => pathOf(folder, hash, size)),
-    remove: (folder, hash) => {
-      for (const size of sizesOf(folder, hash)) rmSync(pathOf(folder, hash, size), { force: true });
+    remove: (folder, hash, { unlessAfter } = { unlessAfter: Number.POSITIVE_INFINITY }) => {
+      for (const path of sizesOf(folder, hash).map((size) => pathOf(folder, hash, size))) {
+        const modified = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+        if (modified <= unlessAfter) rmSync(path, { force: true });
+      }
+    },
+    touch: (folder, hash, size, at) => {
+      try {
+        utimesSync(pathOf(folder, hash, size), at / 1000, at / 1000);
+      } catch {
+        // Another process has just deleted the file; whoever opens it rebuilds it.
+      }
     },
     sweep: (isChannel) => {
       const isSameBoot = noteBoot(derived);

@@ -51,12 +51,12 @@ export async function* listDocuments(root: string): AsyncGenerator<DocumentFile,
   }
 }
 
-/** Removes a file and the parent folders that become empty, except the topmost. Safe to call for a missing file. */
+/** Removes a file and the parent folders that become empty, except the topmost and those of processes. Safe to call for a missing file. */
 export async function removeLeftover(root: string, name: string): Promise<void> {
   await rm(join(root, name), { recursive: true, force: true });
   const parts = name.split("/").slice(0, -1);
   try {
-    for (; parts.length > 1; parts.pop()) await rmdir(join(root, ...parts));
+    for (; parts.length > 1 && !STAGING.test(parts.at(-1) ?? ""); parts.pop()) await rmdir(join(root, ...parts));
   } catch {
     // The folder is not empty, or is already removed.
   }

@@ -61,6 +61,8 @@ export type EngineParts = {
   readonly format: IndexFormat;
   /** Throws when the data folder was replaced: a worker thread may have built the document from the new folder. */
   readonly requireFiles: () => void;
+  /** Whether other processes use the same files, and delete those that they have replaced. */
+  readonly isShared: boolean;
 };
 
 type CachedDocument = { readonly point: DatedRevision; readonly document: DocumentResult };
@@ -127,16 +129,19 @@ export function createEngine(parts: EngineParts): Engine {
     const built = await build(parts, view, key, atLeast);
     const before = cache.get(name)?.document;
     cache.set(name, built);
+    if (parts.isShared && built.document.kind === "built")
+      parts.files.touch(folderOf(view, key), built.document.hash, built.document.size, parts.clock.now());
     if (before?.kind === "built") retire(folderOf(view, key), name, before.hash);
     return built.document;
   }
 
   /** Deletes a replaced file once no request can be about to open it, unless the file has become current again. */
   function retire(folder: string, name: string, hash: string): void {
+    const unlessAfter = parts.clock.now();
     const removal = (): void => {
       const latest = cache.get(name)?.document;
       if (latest?.kind === "built" && latest.hash === hash) return;
-      parts.files.remove(folder, hash);
+      parts.files.remove(folder, hash, { unlessAfter });
       packing.remove(folder, hash);
     };
     setTimeout(removal, RETIRE_MS).unref();

@@ -76,6 +76,36 @@ describe("write units", () => {
     expect(stored()).toEqual(["while", "after"]);
   });
 
+  test("wait for the turn of their process, and end it after their commit, also a failed one", async () => {
+    const events: string[] = [];
+    const turn = async (): Promise<() => void> => {
+      await Bun.sleep(20);
+      events.push(`turn, ${stored().length} stored`);
+      return () => events.push(`end, ${stored().length} stored`);
+    };
+    const failpoint = (name: string): void => {
+      if (name === fault) throw new Error(`failpoint ${name}`);
+    };
+    const polite = createWriter({ connection, transactionOf: () => connection, turn, failpoint });
+    await polite.run(async (tx) => void tx.run("INSERT INTO item VALUES ('a', NULL)"));
+    fault = "p6.in_tx";
+    await errorOf(polite.run(async (tx) => void tx.run("INSERT INTO item VALUES ('b', NULL)")));
+    expect(events).toEqual(["turn, 0 stored", "end, 1 stored", "turn, 1 stored", "end, 1 stored"]);
+  });
+
+  test("commit without a turn that does not come within five seconds, and end it when it comes", async () => {
+    const { promise, resolve } = Promise.withResolvers<() => void>();
+    let ended = 0;
+    const ignored = createWriter({ connection, transactionOf: () => connection, turn: () => promise });
+    const started = performance.now();
+    await ignored.run(async (tx) => void tx.run("INSERT INTO item VALUES ('late', NULL)"));
+    expect(performance.now() - started).toBeWithin(4900, 8000);
+    expect(stored()).toEqual(["late"]);
+    resolve(() => (ended += 1));
+    await Bun.sleep(1);
+    expect(ended).toBe(1);
+  });
+
   test("that wait together share a commit, in order of arrival", async () => {
     const names = Array.from({ length: 130 }, (_, at) => `n${at}`);
     expect(await Promise.all(names.map((name) => add(name)))).toEqual(names);

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createDerivedFiles, type DerivedFiles, type DerivedPart } from "../../../src/modules/storage/derived-files.ts";
@@ -90,4 +90,17 @@ test("a derived file of the wrong length counts as missing, and a new one replac
   expect(readdirSync(join(root, "derived", FOLDER))).toEqual([`${FIRST}-10`]);
   files.remove(FOLDER, FIRST);
   expect([files.size(FOLDER, FIRST), files.isTruncated(FOLDER, FIRST)]).toEqual([undefined, false]);
+});
+
+test("a file that was touched after a time is spared by a removal of what was in use before it", () => {
+  const size = files.write(FOLDER, FIRST, [Buffer.from("first")]);
+  files.write(FOLDER, SECOND, [Buffer.from("second")]);
+  for (const hash of [FIRST, SECOND]) utimesSync(files.pathOf(FOLDER, hash, files.size(FOLDER, hash) ?? 0), 1000, 1000);
+  files.touch(FOLDER, FIRST, size, 2_000_500);
+  for (const hash of [FIRST, SECOND]) files.remove(FOLDER, hash, { unlessAfter: 2_000_000 });
+  expect([files.size(FOLDER, FIRST), files.size(FOLDER, SECOND)]).toEqual([size, undefined]);
+  files.remove(FOLDER, FIRST, { unlessAfter: 2_000_500 });
+  expect(files.size(FOLDER, FIRST)).toBeUndefined();
+  // A file that is gone meanwhile is no error.
+  files.touch(FOLDER, FIRST, size, 3_000_000);
 });

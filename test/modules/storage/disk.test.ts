@@ -29,6 +29,25 @@ blobStoreConformance("disk", async () => {
   };
 });
 
+test("a store with a folder of its own for temporary files sweeps nobody else's", async () => {
+  const [own, other] = ["process-1", "process-2"].map((staging) => createDiskStore({ root, reserve: 0, staging }));
+  if (!own || !other) throw new Error("two stores are needed");
+  const staged = await other.stage();
+  await staged.append(new TextEncoder().encode("being received"));
+  await writeFile(join(root, "tmp", "process-1", "left"), "by the predecessor");
+  await writeFile(join(root, "tmp", "command"), "of a command beside the server");
+  expect(await own.sweep()).toBe(1);
+  await staged.sync();
+  await staged.promote(KEY);
+  await staged.discard();
+  expect((await readdir(join(root, "tmp"))).sort()).toEqual(["command", "process-1", "process-2"]);
+  expect(await readdir(join(root, "tmp", "process-1"))).toEqual([]);
+  expect(await (await own.open(KEY))?.text()).toBe("being received");
+  // The next server, of one process, sweeps everything.
+  await createDiskStore({ root, reserve: 0 }).sweep();
+  expect(await readdir(join(root, "tmp"))).toEqual([]);
+});
+
 describe("the durability of a disk store", () => {
   test("follows the order: temporary file, its fsync, the name, the fsync of the folder", async () => {
     const seen: { step: string; temporary: number; named: boolean }[] = [];

@@ -199,6 +199,19 @@ test("temporary files are deleted once no upload can own them, and folders by th
   expect((await readdir(join(server.folder, "tmp"))).sort()).toEqual(["made", "young"]);
 });
 
+test("temporary files of one of several processes are deleted one by one, and its folder stays", async () => {
+  await Bun.write(join(server.folder, "tmp", "process-2", "old"), "half");
+  await Bun.write(join(server.folder, "tmp", "process-2", "young"), "half");
+  await age("tmp/process-2/old", 2.1);
+  await age("tmp/process-2", 3);
+  expect((await gc()).names).toEqual(["temporary tmp/process-2/old"]);
+  await age("tmp/process-2/young", 2.1);
+  expect((await gc()).names).toEqual(["temporary tmp/process-2/young"]);
+  await age("tmp/process-2", 3);
+  expect((await gc()).names).toEqual([]);
+  expect(await readdir(join(server.folder, "tmp"))).toEqual(["process-2"]);
+});
+
 describe("outdated documents", () => {
   test("are deleted when nobody requested them for long, and the next request gets a new one", async () => {
     const summary = "long ".repeat(400);
