@@ -16,6 +16,8 @@ import { childrenOf, isRunning, lineToEach, type Line } from "./support/server-p
 const PROCESSES = ["--processes", "2"];
 const UPLOADS = "/api/packages/alice/conda/main";
 
+const SEEDED = 40;
+
 let folder: string;
 let token: Record<string, string>;
 let admin: Record<string, string>;
@@ -24,7 +26,12 @@ const running: ServerProcess[] = [];
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "condarium-processes-"));
   const server = await startTestApp({ folder });
-  await server.addUser("alice");
+  const alice = await server.addUser("alice");
+  // The documents are so large that they are files, which the processes share.
+  for (let at = 0; at < SEEDED; at += 1) {
+    const { fileName, bytes } = buildPackage({ name: `seeded-${at}`, version: "1", summary: "long ".repeat(400) });
+    expect((await alice.put(`${UPLOADS}/${fileName}`, bytes)).status).toBe(201);
+  }
   await server.addUser("root", { admin: true });
   const secret = await newToken(server.manage, { user: "alice", name: "test", scopes: ["all"] });
   token = { authorization: `Bearer ${secret}` };
@@ -121,6 +128,7 @@ describe("two processes", () => {
     const document = "GET /alice/main/noarch/repodata.json";
     const [a, b] = lines;
     const before = await b.ask(document);
+    expect(before.body.length).toBeGreaterThan(64 * 1024);
     expect(await publish(a, "short-lived")).toBe(201);
     expect((await a.ask(document)).body).toContain('"short-lived-1-0.conda"');
     const remove = "DELETE /api/packages/alice/conda/main/noarch/short-lived-1-0.conda";
@@ -141,7 +149,7 @@ describe("two processes", () => {
     for (const line of lines) {
       const metrics = readExposition((await line.ask("GET /metrics", admin)).body);
       totals.push(metrics.value("condarium_publishes_total", { result: "created" }));
-      expect(metrics.value("condarium_package_files")).toBe(620);
+      expect(metrics.value("condarium_package_files")).toBe(SEEDED + 620);
       expect(metrics.samples.filter(({ name }) => name === "condarium_build_info")).toHaveLength(1);
       expect(metrics.value("condarium_writable")).toBe(1);
     }
@@ -173,6 +181,7 @@ describe("two processes", () => {
   });
 
   test("leave the commands beside them working", async () => {
+    expect(await publish(lines[0], "beside-commands")).toBe(201);
     expect((await condarium(["user", "create", "bob", "--data", folder])).code).toBe(0);
     for (const command of [["verify", "--deep"], ["reindex"], ["gc"]])
       expect(await condarium([...command, "--data", folder])).toMatchObject({ code: 0 });

@@ -129,8 +129,6 @@ export function createEngine(parts: EngineParts): Engine {
     const built = await build(parts, view, key, atLeast);
     const before = cache.get(name)?.document;
     cache.set(name, built);
-    if (parts.isShared && built.document.kind === "built")
-      parts.files.touch(folderOf(view, key), built.document.hash, built.document.size, parts.clock.now());
     if (before?.kind === "built") retire(folderOf(view, key), name, before.hash);
     return built.document;
   }
@@ -153,6 +151,10 @@ export function createEngine(parts: EngineParts): Engine {
     document: async (view, key) => await joinOrBuild(view, key, await latestOf(parts.database.read, view)),
     peek: async (view, key) => await current(view, key, await latestOf(parts.database.read, view)),
   };
+}
+
+function touch({ files, clock }: EngineParts, folder: string, document: DocumentResult): void {
+  if (document.kind === "built") files.touch(folder, document.hash, document.size, clock.now());
 }
 
 /** Whether a section never had a file. Its documents are not cached, so strangers cannot fill the memory with them. */
@@ -207,6 +209,7 @@ async function build(
     }
     parts.requireFiles();
     const document = documentOf(parts, folderOf(view, key), reply);
+    if (parts.isShared) touch(parts, folderOf(view, key), document);
     const seconds = (parts.clock.elapsed() - startedAt) / 1000;
     const bytes = document.kind === "built" ? document.size : 0;
     parts.events.recordsSkipped(reply.skipped);
