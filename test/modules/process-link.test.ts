@@ -97,6 +97,10 @@ describe("a hold", () => {
     granting.close();
     await settled();
     expect(events).toEqual(["begin a", "end a", "begin b", "end b"]);
+    // A message can arrive after the end of its process.
+    granting.receive({ kind: "hold", id: 9, name: "turn", input: "c" });
+    await settled();
+    expect(events.slice(4)).toEqual(["begin c", "end c"]);
   });
 
   test("is aborted with the error of the granting side", async () => {
