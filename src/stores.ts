@@ -105,7 +105,8 @@ async function openStoresOnce(options: StoresOptions): Promise<Stores> {
     requireFiles,
     failpoint,
   });
-  if (config.database !== undefined || config.storage.kind === "s3") await claimStorage({ database, blobs });
+  const isSplit = config.database !== undefined || config.storage.kind === "s3";
+  await claimStorage({ database, blobs, isSplit });
   const isCached = create && config.storage.kind === "s3";
   const servedBlobs = isCached
     ? withBlobCache(blobs, { root: folder.root, maxBytes: config["storage-cache-size"] })

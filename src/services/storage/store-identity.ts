@@ -10,14 +10,20 @@ import { STORE_ID_KEY } from "../../modules/storage/keys.ts";
 
 const IDENTITY = /^[0-9a-f]{32}\n$/;
 
-/** Gives both the same identity when the storage has none yet. Errors: `usage` when they have different ones. */
-export async function claimStorage({
-  database,
-  blobs,
-}: {
+type ClaimParts = {
   readonly database: Database;
   readonly blobs: BlobStore;
-}): Promise<void> {
+  /** False when both are in the data folder: they have an identity only if the database was used elsewhere before. */
+  readonly isSplit: boolean;
+};
+
+/** Gives both the same identity when the storage has none yet. Errors: `usage` when they have different ones. */
+export async function claimStorage({ database, blobs, isSplit }: ClaimParts): Promise<void> {
+  if (!isSplit) {
+    const id = await storeIdentity(database.read);
+    if (id !== undefined && id !== (await identityOf(blobs))) throw elsewhere();
+    return;
+  }
   // One server at a time, so that two that start together agree.
   await database.transact(async (tx) => {
     const [ofDatabase, ofStorage] = [await storeIdentity(tx), await identityOf(blobs)];
@@ -35,6 +41,12 @@ async function identityOf(blobs: BlobStore): Promise<string | undefined> {
   if (!IDENTITY.test(text))
     throw usage(`${STORE_ID_KEY} in the storage is damaged. Restore it from a backup of the storage.`);
   return text.trim();
+}
+
+function elsewhere(): Error {
+  return usage(
+    "The packages of this database are in another storage: give its URL with the setting storage. Nothing was changed.",
+  );
 }
 
 function mismatch(): Error {

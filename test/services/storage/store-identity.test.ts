@@ -40,51 +40,71 @@ function storeAt(name: string): BlobStore {
   return createDiskStore({ root, reserve: 0 });
 }
 
+function claim(database: Database, store: BlobStore, isSplit = true): Promise<void> {
+  return claimStorage({ database, blobs: store, isSplit });
+}
+
 async function idOf(store: BlobStore): Promise<string | undefined> {
   const stored = await store.open(STORE_ID_KEY);
   return stored && (await new Response(stored.stream()).text());
 }
 
 test("a new database and a new storage get one identity, and keep it", async () => {
-  await claimStorage({ database: first, blobs });
+  await claim(first, blobs);
   const id = await idOf(blobs);
   expect(id).toMatch(/^[0-9a-f]{32}\n$/);
-  await claimStorage({ database: first, blobs });
+  await claim(first, blobs);
   expect(await idOf(blobs)).toBe(id ?? "");
 });
 
 test("the storage of another database is refused, and neither is changed", async () => {
-  await claimStorage({ database: first, blobs });
-  await claimStorage({ database: second, blobs: others });
+  await claim(first, blobs);
+  await claim(second, others);
   const ids = [await idOf(blobs), await idOf(others)];
   expect(ids[0]).not.toBe(ids[1]);
   for (const pair of [
     { database: first, blobs: others },
     { database: second, blobs },
   ])
-    expect(await errorOf(claimStorage(pair))).toMatchObject({ code: "usage" });
+    expect(await errorOf(claim(pair.database, pair.blobs))).toMatchObject({ code: "usage" });
   expect([await idOf(blobs), await idOf(others)]).toEqual(ids);
-  await claimStorage({ database: second, blobs: others });
+  await claim(second, others);
 });
 
 test("a new database is refused at a storage that has packages of another", async () => {
-  await claimStorage({ database: first, blobs });
-  expect(await errorOf(claimStorage({ database: second, blobs }))).toMatchObject({
+  await claim(first, blobs);
+  expect(await errorOf(claim(second, blobs))).toMatchObject({
     code: "usage",
     message: expect.stringContaining("the packages of another database"),
   });
-  await claimStorage({ database: second, blobs: others });
+  await claim(second, others);
 });
 
 test("a database takes its identity to an empty storage", async () => {
-  await claimStorage({ database: first, blobs });
-  await claimStorage({ database: first, blobs: others });
+  await claim(first, blobs);
+  await claim(first, others);
   expect(await idOf(others)).toBe((await idOf(blobs)) ?? "");
 });
 
 test("a damaged identity is reported and not replaced", async () => {
-  await claimStorage({ database: first, blobs });
+  await claim(first, blobs);
   await blobs.put(STORE_ID_KEY, new TextEncoder().encode("x"));
-  expect(await errorOf(claimStorage({ database: first, blobs }))).toMatchObject({ code: "usage" });
+  expect(await errorOf(claim(first, blobs))).toMatchObject({ code: "usage" });
   expect(await idOf(blobs)).toBe("x");
+});
+
+test("a database whose packages are in a bucket is refused with the data folder alone", async () => {
+  await claim(first, blobs);
+  expect(await errorOf(claim(first, others, false))).toMatchObject({
+    code: "usage",
+    message: expect.stringContaining("setting storage"),
+  });
+  expect(await idOf(others)).toBeUndefined();
+});
+
+test("a data folder with both needs no identity, and gets none", async () => {
+  await claim(first, blobs, false);
+  expect(await idOf(blobs)).toBeUndefined();
+  await claim(first, blobs);
+  await claim(first, blobs, false);
 });
