@@ -38,8 +38,8 @@ type Bucket = {
 const ABANDONED_MS = 24 * 60 * 60 * 1000;
 
 export function createS3Store(options: S3StoreOptions): BlobStore {
-  const { description, root, requireFiles = () => undefined, failpoint = () => undefined } = options;
-  const disk = createDiskStore({ root, reserve: options.reserve, requireFiles, failpoint: onlyStaging(failpoint) });
+  const { description, requireFiles = () => undefined, failpoint = () => undefined } = options;
+  const disk = createDiskStore({ ...options, failpoint: onlyStaging(failpoint) });
   const requests = createRequests(description);
   const targetOf = (key: BlobKey): Target => ({
     Bucket: description.bucket,

@@ -213,6 +213,19 @@ function suites(service: Versitygw, bucket: string): void {
       });
     });
 
+    test("stages where its process does, and sweeps nothing of another process", async () => {
+      const root = await mkdtemp(join(tmpdir(), "condarium-s3-"));
+      const storeOf = (staging: string): BlobStore =>
+        createS3Store({ root, reserve: 0, description: describeStore(), offersUrls: false, staging });
+      const [first, second] = [storeOf("process-1"), storeOf("process-2")];
+      const staged = await first.stage();
+      expect(staged.path).toStartWith(join(root, "tmp", "process-1"));
+      expect(await second.sweep()).toBe(0);
+      await staged.append(new Uint8Array(10));
+      await staged.discard();
+      await rm(root, { recursive: true });
+    });
+
     test("leaves nothing of its probe", async () => {
       await withStore(async (store, _, { prefix }) => {
         await store.probe();
