@@ -81,7 +81,7 @@ function failingCalls(passes: readonly number[]): void {
 
   async function loadUnderFault(server: ServerProcess, calls: string, files: readonly string[], at: number) {
     const end = new AbortController();
-    const load = { url: server.url, token, ledger, seed: at, signal: end.signal };
+    const load = { url: server.url, token, ledger, seed: at, signal: end.signal, cuts: false };
     const trace = join(root, "trace");
     const paths = files.flatMap((name) => ["-P", join(folder, name)]);
     const inject = ["-e", `trace=${calls}`, "-e", `inject=${calls}:error=EIO:when=${at}`];

@@ -89,7 +89,7 @@ async function oneRound(room: Room, target: string, seed: number): Promise<void>
   const succeeds = async (...args: string[]): Promise<boolean> =>
     (await condarium([...args, "--data", room.folder])).code === 0;
   const { token, ledger } = room;
-  const working = runLoad({ url: server.url, token, ledger, seed, signal: end.signal, deleteScratch });
+  const working = runLoad({ url: server.url, token, ledger, seed, signal: end.signal, cuts: true, deleteScratch });
   const collecting = random() < 0.3 ? mustSucceed(room, ["gc", "--grace", "0", "--data", room.folder]) : undefined;
   if (dies === "server") await serverDies(room, server, target);
   else {

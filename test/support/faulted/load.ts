@@ -46,8 +46,10 @@ export type Load = {
   readonly token: string;
   readonly ledger: Ledger;
   readonly seed: number;
-  /** Ends the load; also aborts what a dead server would never answer. */
+  /** Ends the load. */
   readonly signal: AbortSignal;
+  /** Whether the end aborts requests under way: a dead server would never answer. A live one still does their work. */
+  readonly cuts: boolean;
   /** Deletes the scratch channel; returns whether that was acknowledged. Without it the channel is not deleted. */
   readonly deleteScratch?: (() => Promise<boolean>) | undefined;
 };
@@ -83,10 +85,10 @@ async function step(load: Load, item: Item, random: Random): Promise<void> {
 type Answer = { readonly status: number; readonly bytes: Uint8Array };
 
 /** Undefined when the connection broke before the end of the answer. */
-async function ask({ url, token, ledger, signal }: Load, what: string, path: string, init: RequestInit = {}) {
+async function ask({ url, token, ledger, signal, cuts }: Load, what: string, path: string, init: RequestInit = {}) {
   try {
     const headers = { authorization: `Bearer ${token}` };
-    const answer = await fetch(`${url}${path}`, { ...init, headers, signal });
+    const answer = await fetch(`${url}${path}`, { ...init, headers, ...(cuts ? { signal } : {}) });
     const bytes = await answer.bytes();
     ledger.count(what, answer.status);
     return { status: answer.status, bytes } satisfies Answer;

@@ -58,7 +58,7 @@ export async function createPowerCuts(): Promise<PowerCuts | undefined> {
       const server = await serve(folder);
       running = server;
       const end = new AbortController();
-      const working = runLoad({ url: server.url, token, ledger, seed, signal: end.signal });
+      const working = runLoad({ url: server.url, token, ledger, seed, signal: end.signal, cuts: true });
       // A collector that has lost its disk fails, and its exit code says nothing.
       const collecting = random() < 0.4 ? condarium(["gc", "--grace", "0", "--data", folder]) : undefined;
       await publishes(ledger, 3 + below(random, 8));
