@@ -93,7 +93,8 @@ describe.skipIf(!hasVersitygw("the server with S3 storage"))("the server with an
         expect(sha256Hex(await bytesOf(shard))).toBe(hash);
       }
       const names = [small, large].flatMap(({ sha256 }) => ["blobs", "files"].map((kind) => keyOf(kind, sha256)));
-      expect(await objects()).toEqual([...names, ...hashes.map((hash) => `registry/shards/1/${hash}`)].sort());
+      const shards = hashes.map((hash) => `registry/shards/1/${hash}`);
+      expect(await objects()).toEqual([...names, ...shards, "registry/store-id"].sort());
       expect((await server.storedFiles()).filter((name) => /^(blobs|files|shards|tmp)\//.test(name))).toEqual([]);
       expect(await problemsOf(server, "deep")).toEqual([]);
     });

@@ -35,12 +35,22 @@ export async function claimStorage({ database, blobs, isSplit }: ClaimParts): Pr
 }
 
 async function identityOf(blobs: BlobStore): Promise<string | undefined> {
-  const stored = await blobs.open(STORE_ID_KEY);
-  if (!stored) return undefined;
-  const text = await new Response(stored.stream()).text();
+  const text = await textOf(blobs);
+  if (text === undefined) return undefined;
   if (!IDENTITY.test(text))
     throw usage(`${STORE_ID_KEY} in the storage is damaged. Restore it from a backup of the storage.`);
   return text.trim();
+}
+
+async function textOf(blobs: BlobStore): Promise<string | undefined> {
+  try {
+    const stored = await blobs.open(STORE_ID_KEY);
+    return stored && (await new Response(stored.stream()).text());
+  } catch (error) {
+    // Says what is wrong with the storage, where it can.
+    await blobs.probe();
+    throw error;
+  }
 }
 
 function elsewhere(): Error {
