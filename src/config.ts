@@ -38,7 +38,7 @@ declare const CONDARIUM_FAILPOINTS_BUILD: boolean;
  * Hands the database to the models, which choose their tables when they are imported: call it before that, and give the
  * result to threads as their environment.
  */
-export function databaseEnvironment({ database }: Pick<Config, "database">): Record<string, string> {
+export function databaseEnvironment({ database }: { readonly database: string | undefined }): Record<string, string> {
   if (database === undefined) delete process.env["CONDARIUM_DATABASE"];
   else process.env["CONDARIUM_DATABASE"] = database;
   const variables = Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined);

@@ -2,7 +2,7 @@
 
 import type { Config } from "./config.ts";
 import { AppError } from "./errors.ts";
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { openDataFolder, partsOfFolder, type DataFolder } from "./models/data-folder.ts";
 import type { Database } from "./models/database.ts";
 import type { WriteTurn } from "./models/sqlite/writer.ts";
@@ -20,7 +20,7 @@ import { createDiskStore, type DiskStoreOptions } from "./modules/storage/disk.t
 import { dropDerived } from "./modules/storage/leftovers.ts";
 import type { StoresSource } from "./models/stores-source.ts";
 import type { IndexStores, IndexStoresOptions } from "./services/index/worker.ts";
-import { claimStorage } from "./services/storage/store-identity.ts";
+import { claimStorage, requireUnclaimed } from "./services/storage/store-identity.ts";
 import type { GcStores } from "./services/storage/gc-worker.ts";
 
 export type Stores = {
@@ -87,7 +87,8 @@ async function openStoresOnce(options: StoresOptions): Promise<Stores> {
   await using opened = new AsyncDisposableStack();
   const database = await openDatabase(databaseOf(folder.database, config.database), {
     clock,
-    create,
+    // A server must not fill the database that an interrupted restore has left empty.
+    create: create && !existsSync(folder.restoring),
     failpoint,
     requireFiles,
     onFatal,
@@ -129,6 +130,14 @@ function storageOf(config: Config): StorageDescription {
     sessionToken: config["s3-session-token"],
   };
   return { ...storage, credentials };
+}
+
+/** Opens the storage that a backup is restored into. Errors: `usage` when it is that of another database. */
+export async function openEmptyBlobs(config: Config, root: string): Promise<BlobStore> {
+  const blobs = await openBlobs(storageOf(config), { root, reserve: 0, offersUrls: false });
+  if (config.storage.kind === "s3") await blobs.probe();
+  await requireUnclaimed(blobs);
+  return blobs;
 }
 
 type BlobsOptions = DiskStoreOptions & { readonly offersUrls: boolean };

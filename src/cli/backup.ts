@@ -2,12 +2,12 @@
 
 import { Command } from "commander";
 import { withManagement } from "./management.ts";
-import { withSettings } from "./options.ts";
+import { PLACE, withSettings } from "./options.ts";
 import { EXIT, problemLine, when, type Output } from "./output.ts";
 import { createProgressBar } from "./progress.ts";
 
 export function backupCommand(output: Output, result: { code: number }): Command {
-  return withSettings(new Command("backup"), ["data", "storage"])
+  return withSettings(new Command("backup"), PLACE)
     .description(
       "back up everything that cannot be rebuilt; safe beside a running server; exit code 1 when something is damaged",
     )

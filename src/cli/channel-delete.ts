@@ -4,13 +4,13 @@ import { Command } from "commander";
 import { COMMAND_LINE } from "../services/actor.ts";
 import type { ChannelContents, ContentTotals } from "../services/channel-removal.ts";
 import { parseOneChannel, withManagement } from "./management.ts";
-import { withSettings } from "./options.ts";
+import { PLACE, withSettings } from "./options.ts";
 import { EXIT, type Output } from "./output.ts";
 import { createProgressBar } from "./progress.ts";
 
 /** `channelHelp` describes how a channel is written. */
 export function deleteCommand(output: Output, result: { code: number }, channelHelp: string): Command {
-  return withSettings(new Command("delete"), ["data"])
+  return withSettings(new Command("delete"), PLACE)
     .description("delete a channel with everything in it; --yes is required if it has files")
     .argument("<channel>", channelHelp)
     .option("--yes", "delete a channel that has files")

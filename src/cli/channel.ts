@@ -6,7 +6,7 @@ import type { ChannelInfo } from "../services/channels.ts";
 import type { GrantInfo } from "../services/grants.ts";
 import { deleteCommand } from "./channel-delete.ts";
 import { parseChannelName, parseOneChannel, withManagement } from "./management.ts";
-import { withSettings } from "./options.ts";
+import { PLACE, withSettings } from "./options.ts";
 import { orNull, type Output } from "./output.ts";
 
 type ChangeOptions = {
@@ -126,7 +126,7 @@ function revokeCommand(output: Output): Command {
 }
 
 function command(name: string, description: string): Command {
-  return withSettings(new Command(name), ["data"]).description(description);
+  return withSettings(new Command(name), PLACE).description(description);
 }
 
 function withChanges(self: Command, { isNew }: { readonly isNew: boolean }): Command {

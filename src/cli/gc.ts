@@ -3,14 +3,14 @@
 import { Command } from "commander";
 import type { Collected } from "../services/storage/collect.ts";
 import { withManagement } from "./management.ts";
-import { configOf, withSettings } from "./options.ts";
+import { configOf, PLACE, withSettings } from "./options.ts";
 import type { Output } from "./output.ts";
 import { createProgressBar } from "./progress.ts";
 
 type GcOptions = { readonly dryRun?: boolean; readonly grace?: string; readonly json?: boolean };
 
 export function gcCommand(output: Output): Command {
-  return withSettings(new Command("gc"), ["data", "storage"])
+  return withSettings(new Command("gc"), PLACE)
     .description("delete files that are no longer needed, to free space; safe beside a running server and a backup")
     .option("--dry-run", "report what would be deleted, delete nothing")
     .option(

@@ -11,8 +11,9 @@ import { configOf, failpointOf } from "./options.ts";
 
 /** Runs `work` on the data folder of the command's settings. */
 export async function withManagement<T>(command: Command, work: (management: Management) => Promise<T>): Promise<T> {
-  const { openManagement } = await import("../app.ts");
+  // First of all, because the models choose their tables when they are imported.
   const loaded = configOf(command);
+  const { openManagement } = await import("../app.ts");
   const management = await openManagement(loaded.config, { failpoint: await failpointOf(loaded) });
   try {
     return await work(management);

@@ -12,6 +12,9 @@ import {
 } from "../config.ts";
 import { usage } from "../errors.ts";
 
+/** Where the data is. */
+export const PLACE: readonly SettingName[] = ["data", "database", "storage"];
+
 /** Adds the named settings as flags, and `--config`. */
 export function withSettings(command: Command, names: readonly SettingName[]): Command {
   for (const name of names) {

@@ -3,12 +3,12 @@
 import { Command } from "commander";
 import type { ReindexedDocument } from "../services/index/repair/reindex.ts";
 import { parseOneChannel, withManagement } from "./management.ts";
-import { withSettings } from "./options.ts";
+import { PLACE, withSettings } from "./options.ts";
 import { EXIT, orNull, type Output } from "./output.ts";
 import { createProgressBar } from "./progress.ts";
 
 export function reindexCommand(output: Output, result: { code: number }): Command {
-  return withSettings(new Command("reindex"), ["data", "storage"])
+  return withSettings(new Command("reindex"), PLACE)
     .description(
       "rebuild every index document and repair what differs; safe beside a running server; exit code 1 after a repair",
     )

@@ -1,33 +1,33 @@
 // condarium restore
 
 import { Command } from "commander";
-import { usage } from "../errors.ts";
-import { configOf, failpointOf, withSettings } from "./options.ts";
+import { configOf, failpointOf, PLACE, withSettings } from "./options.ts";
 import { EXIT, problemLine, when, type Output } from "./output.ts";
 import { createProgressBar } from "./progress.ts";
 
 type RestoreFlags = { readonly incomplete?: boolean; readonly json?: boolean };
 
 export function restoreCommand(output: Output, result: { code: number }): Command {
-  return withSettings(new Command("restore"), ["data"])
-    .description("restore a backup into an empty data folder; checks the complete backup first")
+  return withSettings(new Command("restore"), PLACE)
+    .description("restore a backup into an empty data folder, database and storage; checks the complete backup first")
     .argument("<source>", "folder of the backup")
     .option("--incomplete", "restore the intact packages even if others are missing or damaged")
     .option("--json", "print each problem and a final summary as a line of JSON")
     .action(async (source: string, { incomplete = false, json = false }: RestoreFlags, command: Command) => {
-      const [{ restore }, { systemClock }] = await Promise.all([
+      // First of all, because the models choose their tables when they are imported.
+      const loaded = configOf(command);
+      const [{ restore }, { systemClock }, { openEmptyBlobs }] = await Promise.all([
         import("../services/storage/restore.ts"),
         import("../modules/clock.ts"),
+        import("../stores.ts"),
       ]);
-      const loaded = configOf(command);
-      if (loaded.config.storage.kind !== "folder")
-        throw usage("A backup can be restored into a data folder only: unset the setting storage.");
       const bar = createProgressBar();
       const summary = await restore({
         source,
         dataFolder: loaded.config.data,
         incomplete,
         clock: systemClock,
+        openBlobs: (root) => openEmptyBlobs(loaded.config, root),
         failpoint: await failpointOf(loaded),
         onProblem: (problem) => {
           bar.stop();

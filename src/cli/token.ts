@@ -3,7 +3,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { COMMAND_LINE, SCOPES } from "../services/actor.ts";
 import { withManagement } from "./management.ts";
-import { withSettings } from "./options.ts";
+import { PLACE, withSettings } from "./options.ts";
 import { when, type Output } from "./output.ts";
 
 type CreateOptions = {
@@ -23,7 +23,7 @@ export function tokenCommand(output: Output): Command {
 }
 
 function createCommand(output: Output): Command {
-  return withSettings(new Command("create"), ["data"])
+  return withSettings(new Command("create"), PLACE)
     .description("create an access token and print it; standard output has only the token")
     .argument("<user>", "user whose rights the token has")
     .requiredOption("--name <name>", "name of the token")
@@ -56,7 +56,7 @@ function createCommand(output: Output): Command {
 }
 
 function listCommand(output: Output): Command {
-  return withSettings(new Command("list"), ["data"])
+  return withSettings(new Command("list"), PLACE)
     .description("list a user's tokens, without their secrets")
     .argument("<user>", "name of the user")
     .option("--json", "print JSON")
@@ -77,7 +77,7 @@ function listCommand(output: Output): Command {
 }
 
 function revokeCommand(output: Output): Command {
-  return withSettings(new Command("revoke"), ["data"])
+  return withSettings(new Command("revoke"), PLACE)
     .description("revoke a token; takes effect at once")
     .argument("<user>", "name of the user")
     .argument("<name>", "name of the token")

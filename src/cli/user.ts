@@ -3,7 +3,7 @@
 import { Command } from "commander";
 import { COMMAND_LINE } from "../services/actor.ts";
 import { withManagement, secretFromInput } from "./management.ts";
-import { withSettings } from "./options.ts";
+import { PLACE, withSettings } from "./options.ts";
 import { when, type Output } from "./output.ts";
 
 const PASSWORD_STDIN = "read the password from standard input instead of generating one";
@@ -55,7 +55,7 @@ export function userCommand(output: Output): Command {
 }
 
 function createCommand(output: Output): Command {
-  return withSettings(new Command("create"), ["data", "default-visibility", "public-url"])
+  return withSettings(new Command("create"), [...PLACE, "default-visibility", "public-url"])
     .description("create a user and print a generated password")
     .argument("<name>", "1 to 63 characters: a-z, 0-9, dot, dash and underscore")
     .option("--admin", "make the user an administrator")
@@ -70,7 +70,7 @@ function createCommand(output: Output): Command {
 }
 
 function listCommand(output: Output): Command {
-  return withSettings(new Command("list"), ["data"])
+  return withSettings(new Command("list"), PLACE)
     .description("list users")
     .option("--json", "print JSON")
     .action(async (options: { json?: boolean }, command: Command) => {
@@ -94,7 +94,7 @@ function setPasswordCommand(output: Output): Command {
 }
 
 function simple(name: string, description: string, act: (name: string, command: Command) => Promise<void>): Command {
-  return withSettings(new Command(name), ["data"])
+  return withSettings(new Command(name), PLACE)
     .description(description)
     .argument("<name>", "name of the user")
     .action((user: string, _: unknown, command: Command) => act(user, command));

@@ -2,11 +2,12 @@
 
 import { join } from "node:path";
 import { Command } from "commander";
+import { databaseEnvironment } from "../config.ts";
 import type { CheckParts } from "../services/storage/check-backup.ts";
 import { INVARIANTS } from "../services/storage/invariants.ts";
 import type { Problem, VerifyLevel } from "../services/storage/verify.ts";
 import { withManagement } from "./management.ts";
-import { withSettings } from "./options.ts";
+import { PLACE, withSettings } from "./options.ts";
 import { EXIT, problemLine, type Output } from "./output.ts";
 import { createProgressBar } from "./progress.ts";
 
@@ -18,7 +19,7 @@ type VerifyOptions = {
 };
 
 export function verifyCommand(output: Output, result: { code: number }): Command {
-  return withSettings(new Command("verify"), ["data", "storage"])
+  return withSettings(new Command("verify"), PLACE)
     .description("check what is stored; safe beside a running server; exit code 1 when something is wrong")
     .option("--full", "also read every package and compare its hashes")
     .option("--deep", "all of that, and make every document from nothing and read it back")
@@ -50,6 +51,8 @@ export function verifyCommand(output: Output, result: { code: number }): Command
 
 /** In a scratch place, so that it works on any machine, and from a medium that cannot be written. Answers the problems. */
 async function verifyBackup(parts: Pick<CheckParts, "source" | "onProblem" | "onProgress">): Promise<number> {
+  // Needs no database: the rows are loaded into a file, whatever the settings say.
+  databaseEnvironment({ database: undefined });
   const [{ checkBackup }, { systemClock }, { mkdtemp, rm }, { tmpdir }] = await Promise.all([
     import("../services/storage/check-backup.ts"),
     import("../modules/clock.ts"),
@@ -58,8 +61,7 @@ async function verifyBackup(parts: Pick<CheckParts, "source" | "onProblem" | "on
   ]);
   const scratch = await mkdtemp(join(tmpdir(), "condarium-backup-"));
   try {
-    const checked = await checkBackup({ ...parts, clock: systemClock, database: join(scratch, "condarium.db") });
-    return checked.rowProblems + checked.contentProblems;
+    return await checkBackup({ ...parts, clock: systemClock, database: join(scratch, "condarium.db") });
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }

@@ -25,9 +25,13 @@ export type DataFolder = {
   readonly index: string;
   /** A folder of temporary files; its contents are not needed after a restart. */
   readonly temporary: string;
+  /** A file that is there while a restore runs, and after it was interrupted. */
+  readonly restoring: string;
   readonly lock: string;
   /** A file with the number of the layout. */
   readonly layout: string;
+  /** A file that says that the rows are in a database server. */
+  readonly server: string;
 };
 
 /** The paths of the parts of a data folder; the parts need not exist. */
@@ -37,8 +41,10 @@ export function partsOfFolder(root: string): DataFolder {
     database: join(root, "condarium.db"),
     index: join(root, "index.db"),
     temporary: join(root, "tmp"),
+    restoring: join(root, "tmp", "restoring"),
     lock: join(root, "lock"),
     layout: join(root, "layout"),
+    server: join(root, "database-server"),
   };
 }
 
@@ -47,7 +53,7 @@ const LAYOUT = 1;
 const DATABASES = ["condarium.db", "index.db"].flatMap((name) => [name, `${name}-wal`, `${name}-shm`]);
 /** The entries of a data folder that must be folders; the other `ENTRIES` must be files. */
 const FOLDER_NAMES = new Set<string>([...FOLDERS, "derived", "tmp"]);
-const ENTRIES = ["layout", "lock", ...DATABASES, ...FOLDER_NAMES];
+const ENTRIES = ["layout", "lock", "database-server", ...DATABASES, ...FOLDER_NAMES];
 const DERIVED = /^(?:index\.db.*|derived|shards)$/;
 
 type FolderOptions = {
@@ -67,12 +73,14 @@ export function openDataFolder(path: string, options: FolderOptions): DataFolder
   if (existsSync(root)) requireAccess(root, statOrRefuse(root), "");
   const { create, database = "file" } = options;
   if (database === "server") refuseSecondDatabase(folder);
+  else refuseServerFolder(folder);
   if (!existsSync(database === "file" ? folder.database : folder.layout) && !create) {
     if (database === "file") refuseLostDatabase(folder);
     throw usage(`There is no condarium data in ${root}. Start the server with this folder once, or set --data.`);
   }
   makePrivate(root);
   for (const name of ENTRIES) checkEntry(root, name);
+  if (database === "server") claimForServer(folder);
   checkLayout(folder.layout);
   if (database === "file") refuseLostDatabase(folder);
   return folder;
@@ -173,6 +181,24 @@ function refuseSecondDatabase({ root, database }: DataFolder): void {
   );
 }
 
+/** Its rows are elsewhere: a new database in the folder would hide every package. */
+function refuseServerFolder({ root, server }: DataFolder): void {
+  if (!existsSync(server)) return;
+  throw usage(
+    `The database of ${root} is on a PostgreSQL server: set --database to its URL. To move it into a folder, back it up and restore it without --database and with another --data.`,
+  );
+}
+
+/** The folder of a database file that is missing has packages that the server's database does not know. */
+function claimForServer({ root, database, layout, server }: DataFolder): void {
+  if (existsSync(server)) return;
+  if (existsSync(layout))
+    throw usage(
+      `${root} had a database of its own (${database}), which is missing: restore it from a backup, or set another --data.`,
+    );
+  writeOnce(server, "The database of this folder is on a PostgreSQL server.\n");
+}
+
 function makePrivate(root: string): void {
   const info = lstatSync(root);
   if (!info.isDirectory()) throw usage(`${root} is not a folder.`);
@@ -187,18 +213,20 @@ function makePrivate(root: string): void {
 }
 
 function checkLayout(path: string): void {
-  if (!existsSync(path)) {
-    try {
-      writeFileSync(path, `${LAYOUT}\n`, { mode: 0o600, flush: true });
-    } catch (error) {
-      throw usage(`The data folder cannot be written: ${reason(error)}`);
-    }
-  }
+  if (!existsSync(path)) writeOnce(path, `${LAYOUT}\n`);
   const layout = Number(readFileSync(path, "utf8").trim());
   if (!Number.isInteger(layout) || layout < 1)
     throw usage(`${path} is damaged: it must contain the layout number, which is ${LAYOUT} for this condarium.`);
   if (layout > LAYOUT)
     throw usage(`The data folder has layout ${layout}; this condarium supports ${LAYOUT}. Use a newer condarium.`);
+}
+
+function writeOnce(path: string, text: string): void {
+  try {
+    writeFileSync(path, text, { mode: 0o600, flush: true });
+  } catch (error) {
+    throw usage(`The data folder cannot be written: ${reason(error)}`);
+  }
 }
 
 function reason(error: unknown): string {

@@ -6,6 +6,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../src/modules/clock.ts";
+import { createDiskStore } from "../../src/modules/storage/disk.ts";
 import { blobKey } from "../../src/modules/storage/keys.ts";
 import { restore } from "../../src/services/storage/restore.ts";
 import { errorOf } from "../modules/error-of.ts";
@@ -407,6 +408,7 @@ test("a backup contains generic files, and the collector deletes the deleted one
       dataFolder,
       incomplete: false,
       clock: systemClock,
+      openBlobs: (root: string) => createDiskStore({ root, reserve: 0 }),
       onProblem,
       onProgress: () => {},
     };

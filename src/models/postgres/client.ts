@@ -38,7 +38,7 @@ const CONNECT_SECONDS = 4;
 const STATEMENT_MS = 7_000;
 const LOCK_MS = 5_000;
 /** Longer than the pauses between two queries of a snapshot. */
-const IDLE_IN_TRANSACTION_MS = 120_000;
+export const IDLE_IN_TRANSACTION_MS = 120_000;
 
 export function createPool(options: PoolOptions): Pool {
   const { statementMs = STATEMENT_MS } = options;

@@ -67,12 +67,12 @@ export function openPostgresSnapshots(url: string): Snapshots & { close(): Promi
   };
 }
 
-async function prepareServer(pool: Pool, url: string, { clock }: DatabaseOptions): Promise<void> {
+async function prepareServer(pool: Pool, url: string, { clock, create }: DatabaseOptions): Promise<void> {
   try {
     const connection = await pool.reserve();
     try {
       await requireServer(connection);
-      await migrate(connection, clock.now());
+      await migrate(connection, { now: clock.now(), create });
     } finally {
       connection.release();
     }
@@ -106,7 +106,7 @@ function createSlot(): Slot<Transaction> & { readonly reader: Reader } {
   };
 }
 
-function readerOf(client: Client): Reader {
+export function readerOf(client: Client): Reader {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- queries are typed for SQLite, see schema/index.ts
   return drizzle({ client: client as never }) as unknown as Reader;
 }

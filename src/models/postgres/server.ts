@@ -1,12 +1,12 @@
 // What condarium needs of a PostgreSQL server, checked at start.
 
 import { unavailable } from "../../errors.ts";
-import type { Connection } from "./client.ts";
+import type { Client } from "./client.ts";
 
 const OLDEST_VERSION = 140_000;
 
 /** Errors: `unavailable` with the setting to change. */
-export async function requireServer(connection: Connection): Promise<void> {
+export async function requireServer(connection: Client): Promise<void> {
   const [row = []] = await connection
     .unsafe(
       `SELECT current_setting('server_version_num')::int, current_setting('server_version'), pg_is_in_recovery(),

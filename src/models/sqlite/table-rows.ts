@@ -1,25 +1,11 @@
 // Reads complete tables of a database copy as engine-neutral rows, and inserts such rows into a new database.
 
 import { Database as Connection, type SQLQueryBindings } from "bun:sqlite";
-import { getTableConfig, SQLiteTable } from "drizzle-orm/sqlite-core";
 import { AppError, malformed } from "../../errors.ts";
+import { quoted, TABLES, theTable, type Moment, type Table, type TableRow, type TableSource } from "../table-rows.ts";
+import { openSqliteSnapshots } from "./database.ts";
 import { isDatabaseFull, toAppError } from "./errors.ts";
 import { migrate, schemaNumber } from "./migrations.ts";
-import * as schema from "../schema/sqlite.ts";
-
-/** Values by column name: text, integers, booleans and null. */
-export type TableRow = Readonly<Record<string, string | number | boolean | null>>;
-
-export type TableSource = {
-  readonly schema: number;
-  /** The tables to back up, sorted by name. */
-  readonly tables: readonly string[];
-  /** The rows of a table, ordered by primary key. */
-  rows(table: string): Iterable<TableRow>;
-  /** The greatest id ever assigned, even if its row was deleted; undefined when the table has assigned none. */
-  lastId(table: string): number | undefined;
-  close(): void;
-};
 
 export type TableTarget = {
   /** The columns of a table; undefined when there is no such table. */
@@ -31,36 +17,11 @@ export type TableTarget = {
   close(): void;
 };
 
-type Table = {
-  readonly columns: readonly string[];
-  readonly booleans: ReadonlySet<string>;
-  readonly key: readonly string[];
-};
-
-/** A lease has expired by the time a backup is restored; triggers count the totals of the restored rows. */
-const EXCLUDED = new Set(["lease", "stored_total"]);
-const TABLES = new Map<string, Table>(
-  Object.values(schema)
-    .filter((table) => table instanceof SQLiteTable)
-    .map((table) => getTableConfig(table))
-    .filter(({ name }) => !EXCLUDED.has(name))
-    .map(({ name, columns, primaryKeys }) => [
-      name,
-      {
-        columns: columns.map((column) => column.name),
-        booleans: new Set(columns.filter(({ dataType }) => dataType === "boolean").map((column) => column.name)),
-        key: [...columns.filter(({ primary }) => primary), ...primaryKeys.flatMap((key) => key.columns)].map(
-          (column) => column.name,
-        ),
-      },
-    ]),
-);
-
 /**
  * Copies a consistent snapshot of the database, in one read transaction that does not block writers.
  * Errors: `no-space`, `unavailable`.
  */
-export function copyDatabase(from: string, to: string): void {
+function copyDatabase(from: string, to: string): void {
   const connection = new Connection(from, { readwrite: true, create: false });
   try {
     connection.run("PRAGMA busy_timeout = 5000");
@@ -77,7 +38,16 @@ export function copyDatabase(from: string, to: string): void {
   }
 }
 
-export function openTableSource(path: string): TableSource {
+/** Copies the database to `copy`, a new file, and runs `work` on it. Errors: `no-space`, `unavailable`. */
+export async function sqliteMoment<T>(path: string, copy: string, work: (moment: Moment) => Promise<T>): Promise<T> {
+  copyDatabase(path, copy);
+  await using opened = new AsyncDisposableStack();
+  const snapshots = opened.adopt(openSqliteSnapshots(copy), ({ close }) => close());
+  const source = opened.adopt(openTableSource(copy), ({ close }) => close());
+  return await snapshots.snapshot((reader) => work({ reader, source }));
+}
+
+export function openTableSource(path: string): TableSource & { close(): void } {
   const db = new Connection(path, { readwrite: true, create: false, strict: true });
   const sequence = db.query<{ seq: number }, [string]>("SELECT seq FROM sqlite_sequence WHERE name = ?");
   return {
@@ -88,7 +58,11 @@ export function openTableSource(path: string): TableSource {
       const query = `SELECT ${table.columns.map(quoted).join(", ")} FROM ${quoted(name)} ORDER BY ${table.key.map(quoted).join(", ")}`;
       for (const row of db.query<Record<string, string | number | null>, []>(query).iterate()) yield toRow(table, row);
     },
-    lastId: (name) => sequence.get(name)?.seq,
+    lastId: (name) => {
+      const { seq = 0 } = sequence.get(name) ?? {};
+      // A migration can leave a 0 behind.
+      return seq > 0 ? seq : undefined;
+    },
     close: () => db.close(),
   };
 }
@@ -140,12 +114,6 @@ function insertRows(db: Connection, table: string, columns: readonly string[], r
   }
 }
 
-function theTable(name: string): Table {
-  const table = TABLES.get(name);
-  if (!table) throw new Error(`there is no table ${name}`);
-  return table;
-}
-
 function toRow({ booleans }: Table, row: Record<string, string | number | null>): TableRow {
   return Object.fromEntries(
     Object.entries(row).map(([name, value]) => [name, booleans.has(name) && value !== null ? value !== 0 : value]),
@@ -154,8 +122,4 @@ function toRow({ booleans }: Table, row: Record<string, string | number | null>)
 
 function toValue(value: string | number | boolean | null): string | number | null {
   return typeof value === "boolean" ? Number(value) : value;
-}
-
-function quoted(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }

@@ -4,9 +4,10 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { partsOfFolder, type DataFolder } from "../../models/data-folder.ts";
 import type { Database, Reader } from "../../models/database.ts";
-import { openSnapshots } from "../../models/open-database.ts";
+import { databaseOf } from "../../models/open-database.ts";
 import { knownBlobs } from "../../models/package-blob.ts";
-import { copyDatabase, openTableSource, type TableSource } from "../../models/sqlite/table-rows.ts";
+import type { Moment } from "../../models/table-rows.ts";
+import { atMoment } from "../../models/whole-database.ts";
 import type { Clock } from "../../modules/clock.ts";
 import { randomHex } from "../../modules/ids.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
@@ -59,8 +60,7 @@ type Work = BackupParts & {
   readonly onProblem: (problem: Problem) => void;
   readonly onProgress: (done: number, total: number, what: string) => void;
 };
-/** An unchanging copy of the database. */
-type Copy = { readonly created: number; readonly reader: Reader; readonly source: TableSource };
+type Copy = Moment & { readonly created: number };
 
 export function createBackup(parts: BackupParts): Backup {
   return async ({ target: path, onProblem, onProgress = () => undefined }) => {
@@ -82,15 +82,11 @@ export function createBackup(parts: BackupParts): Backup {
 
 async function backUp(work: Work): Promise<BackupSummary> {
   const created = work.clock.now();
-  const path = join(partsOfFolder(work.target.folder).temporary, "moment.db");
-  copyDatabase(work.folder.database, path);
-  const snapshots = openSnapshots({ engine: "sqlite", path });
-  const source = openTableSource(path);
+  const copy = join(partsOfFolder(work.target.folder).temporary, "moment.db");
   try {
-    return await snapshots.snapshot((reader) => backUpCopy(work, { created, reader, source }));
+    const database = databaseOf(work.folder.database);
+    return await atMoment(database, copy, (moment) => backUpCopy(work, { created, ...moment }));
   } finally {
-    source.close();
-    await snapshots.close();
     await work.store.sweep();
   }
 }
@@ -135,7 +131,7 @@ async function writeRows(work: Work, { created, source }: Copy, copying: Copying
   const tables = await Promise.all(
     source.tables.map(async (name) => {
       const written = await writeRowFile(rowPath(folder, { rows }, name), source.rows(name));
-      return { name, ...written, last_id: source.lastId(name) ?? null };
+      return { name, ...written, last_id: (await source.lastId(name)) ?? null };
     }),
   );
   work.failpoint?.("b1.rows_written");

@@ -3,9 +3,10 @@
 import { lstat } from "node:fs/promises";
 import { z } from "zod";
 import { malformed, usage } from "../../errors.ts";
-import { openSnapshots } from "../../models/open-database.ts";
 import { SCHEMA_NUMBER } from "../../models/sqlite/migrations.ts";
-import { createTableTarget, type TableRow, type TableTarget } from "../../models/sqlite/table-rows.ts";
+import { createTableTarget, type TableTarget } from "../../models/sqlite/table-rows.ts";
+import type { TableRow } from "../../models/table-rows.ts";
+import { withReader } from "../../models/whole-database.ts";
 import type { Clock } from "../../modules/clock.ts";
 import { createSha256 } from "../../modules/hash.ts";
 import type { Problem } from "./verify.ts";
@@ -22,29 +23,32 @@ export type CheckParts = {
   readonly onProgress: (done: number, total: number, what: string) => void;
 };
 
-export type CheckedBackup = {
+export type CheckedRows = {
   readonly manifest: Manifest;
   readonly rows: number;
-  /** Problems of the rows: any of them makes the database unusable. */
-  readonly rowProblems: number;
-  /** Problems of the packages and their file lists. */
-  readonly contentProblems: number;
+  /** Any of them makes the database unusable. */
+  readonly problems: number;
 };
 
-/** Errors: `usage` when there is no backup, or when a newer release wrote it. */
-export async function checkBackup(parts: CheckParts): Promise<CheckedBackup> {
+/** Reads all of a backup, and returns the number of its problems. Errors: as below. */
+export async function checkBackup(parts: CheckParts): Promise<number> {
+  const contents = counted(parts.onProblem);
+  const { manifest, problems, isListReadable } = await checkRows(parts);
+  if (isListReadable)
+    await withReader(parts.database, (reader) =>
+      checkContents({ ...parts, reader, onProblem: contents.report }, manifest),
+    );
+  return problems + contents.count();
+}
+
+/** Builds the database from the rows. Errors: `usage` when there is no backup, or when a newer release wrote it. */
+export async function checkRows(parts: CheckParts): Promise<CheckedRows & { readonly isListReadable: boolean }> {
   const manifest = await requireManifest(parts.source);
-  const [rows, contents] = [counted(parts.onProblem), counted(parts.onProblem)];
-  const loaded = await loadTables({ ...parts, onProblem: rows.report }, manifest);
-  const isReadable = await checkRowFile({ ...parts, onProblem: rows.report }, manifest, "contents", manifest.contents);
-  const snapshots = openSnapshots({ engine: "sqlite", path: parts.database });
-  try {
-    if (isReadable)
-      await snapshots.snapshot((reader) => checkContents({ ...parts, reader, onProblem: contents.report }, manifest));
-  } finally {
-    await snapshots.close();
-  }
-  return { manifest, rows: loaded, rowProblems: rows.count(), contentProblems: contents.count() };
+  const found = counted(parts.onProblem);
+  const counting = { ...parts, onProblem: found.report };
+  const rows = await loadTables(counting, manifest);
+  const isListReadable = await checkRowFile(counting, manifest, "contents", manifest.contents);
+  return { manifest, rows, problems: found.count(), isListReadable };
 }
 
 async function requireManifest(source: string): Promise<Manifest> {
@@ -133,7 +137,8 @@ function parseRow(line: unknown, expected: string): TableRow {
   return parsed.data;
 }
 
-function counted(report: (problem: Problem) => void) {
+/** Counts the problems that it passes on. */
+export function counted(report: (problem: Problem) => void) {
   let problems = 0;
   return {
     report: (problem: Problem): void => {

@@ -12,7 +12,7 @@ export type CopyParts = {
   readonly from: Pick<BlobStore, "open">;
   readonly to: Pick<BlobStore, "stage" | "put">;
   /** Size of a key in `to`, or undefined. Must be cheap: it is called for every package, and most exist already. */
-  readonly sizeOf: (key: BlobKey) => number | undefined;
+  readonly sizeOf: (key: BlobKey) => number | undefined | Promise<number | undefined>;
   readonly reader: Reader;
   /** The contents of the previous backup, ordered by sha256. */
   readonly previous: AsyncIterator<Content>;
@@ -124,7 +124,7 @@ async function copyBlob(
   const { sha256, md5, size, isReferenced } = use;
   const key = blobKey(sha256);
   // An existing blob was verified against its hash when it was stored.
-  if (sizeOf(key) === size) return size;
+  if ((await sizeOf(key)) === size) return size;
   const blob = await from.open(key);
   if (!blob) {
     if (isReferenced) onProblem({ invariant: "I-2", subject: key, message: "it is missing and was not copied" });
@@ -160,7 +160,7 @@ async function copyList(
   previous: Content["file_list"] | undefined,
 ): Promise<Content["file_list"]> {
   const key = fileListKey(hash);
-  if (previous && sizeOf(key) === previous.size) return previous;
+  if (previous && (await sizeOf(key)) === previous.size) return previous;
   const list = await from.open(key);
   if (!list) return null;
   const bytes = new Uint8Array(await list.arrayBuffer());

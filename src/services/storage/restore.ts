@@ -1,19 +1,22 @@
-// Creates a data folder from a backup. The database is added last and atomically: no server uses a partial folder.
+// Creates a data folder and a database from a backup. The database is added last and atomically: no server uses a part.
 
 import { existsSync } from "node:fs";
-import { mkdir, open, readdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, rmdir, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { usage } from "../../errors.ts";
 import { openDataFolder, partsOfFolder, resolveLinks, type DataFolder } from "../../models/data-folder.ts";
-import { openSnapshots } from "../../models/open-database.ts";
+import type { DatabaseSource, Reader } from "../../models/database.ts";
 import { lockFolder } from "../../models/lock.ts";
+import { databaseOf } from "../../models/open-database.ts";
+import { createDatabase, requireEmptyServer } from "../../models/whole-database.ts";
 import type { Clock } from "../../modules/clock.ts";
+import type { BlobStore } from "../../modules/storage/blob-store.ts";
 import { FOLDERS } from "../../modules/storage/keys.ts";
-import { createDiskStore } from "../../modules/storage/disk.ts";
 import type { Problem } from "./verify.ts";
+import type { Manifest } from "./backup-format.ts";
 import { syncFolder } from "./backup-target.ts";
-import { checkBackup, type CheckedBackup } from "./check-backup.ts";
-import { contentsOf, readOnlyBlobs, sizeAt } from "./check-contents.ts";
+import { checkRows, counted, type CheckedRows } from "./check-backup.ts";
+import { checkContents, contentsOf, readOnlyBlobs } from "./check-contents.ts";
 import { createCopying, type CopyTotals } from "./copy-contents.ts";
 
 export type RestoreSummary = {
@@ -34,29 +37,31 @@ export type RestoreOptions = {
   /** True restores the rest when packages are missing or damaged. */
   readonly incomplete: boolean;
   readonly clock: Clock;
+  /** The store of the packages of a data folder. */
+  readonly openBlobs: (root: string) => BlobStore | Promise<BlobStore>;
   readonly onProblem: (problem: Problem) => void;
   readonly onProgress: (done: number, total: number, what: string) => void;
   readonly failpoint?: ((name: string) => void) | undefined;
 };
 
-/** A file in `tmp`. A server refuses a folder that has `tmp` and no database, and clears `tmp` once there is one. */
-const UNFINISHED = "restoring";
-
-/** Errors: `usage` when there is no backup, or the data folder is not empty or is in use; `no-space`. */
+/** Errors: `usage` when there is no backup, or the data folder or database is not empty or is in use; `no-space`. */
 export async function restore(options: RestoreOptions): Promise<RestoreSummary> {
-  const source = resolve(options.source);
-  const folder = await prepare(options.dataFolder);
+  const parts = { ...options, source: resolve(options.source) };
+  const root = resolveLinks(options.dataFolder);
+  const target = databaseOf(partsOfFolder(root).database);
+  await requireEmptyServer(target);
+  const folder = await prepare(root);
   const lock = lockFolder(folder.lock);
+  let isCopying = false;
   try {
-    const database = join(folder.temporary, "restored.db");
-    const checked = await check({ ...options, source }, folder, database);
-    if (!isRestorable(checked, options.incomplete)) return summaryOf(checked, undefined);
-    options.failpoint?.("r1.checked");
-    const totals = await copyContents({ ...options, source }, folder.root, database, checked);
-    options.failpoint?.("r2.contents_copied");
-    await putInPlace(folder, database);
-    return summaryOf(checked, totals);
+    const checked = await checkRows({ ...parts, database: rowsIn(folder) });
+    if (checked.problems > 0) return summaryOf(checked, undefined);
+    const summary = await restoreRows({ ...parts, folder, target, onCopy: () => (isCopying = true) }, checked);
+    if (summary.isRestored) await complete(folder, target);
+    return summary;
   } finally {
+    // What was copied is kept for the next attempt.
+    if (!isCopying) await folder.undo();
     lock.release();
   }
 }
@@ -67,28 +72,28 @@ type Folder = DataFolder & {
 };
 
 /** Errors: `usage` when the folder is not empty, or a server uses it. */
-async function prepare(path: string): Promise<Folder> {
-  const root = resolveLinks(path);
+async function prepare(root: string): Promise<Folder> {
   const folder = partsOfFolder(root);
-  const unfinished = join(folder.temporary, UNFINISHED);
   const isNew = !existsSync(root);
   const names = isNew ? [] : await readdir(root);
   // The root of a file system has this folder by default.
   const isEmpty = names.every((name) => name === "lost+found");
-  const isInterrupted = !names.includes(basename(folder.database)) && existsSync(unfinished);
+  const isInterrupted = !names.includes(basename(folder.database)) && existsSync(folder.restoring);
   if (!isEmpty && !isInterrupted) {
     if (names.includes(basename(folder.lock))) lockFolder(folder.lock).release();
     throw usage(`${root} is not empty, so nothing was restored. Move its contents away, or set another --data.`);
   }
   try {
     await mkdir(folder.temporary, { recursive: true, mode: 0o700 });
-    await writeFile(unfinished, "A restore is running, or was interrupted.\n", { mode: 0o600 });
+    await writeFile(folder.restoring, "A restore is running, or was interrupted.\n", { mode: 0o600 });
   } catch (error) {
     throw usage(`${root} cannot be written: ${error instanceof Error ? error.message : String(error)}.`);
   }
   for (const name of await readdir(folder.temporary)) {
-    if (name !== UNFINISHED) await rm(join(folder.temporary, name), { recursive: true, force: true });
+    if (name !== basename(folder.restoring)) await rm(join(folder.temporary, name), { recursive: true, force: true });
   }
+  // The attempt before can have been for the other engine.
+  for (const path of [folder.server, folder.layout]) await rm(path, { force: true });
   const undo = async (): Promise<void> => {
     if (!isEmpty) return;
     const created = [folder.temporary, folder.lock, ...FOLDERS.map((name) => join(root, name))];
@@ -98,71 +103,72 @@ async function prepare(path: string): Promise<Folder> {
   return { ...folder, undo };
 }
 
-async function check(options: RestoreOptions, folder: Folder, database: string): Promise<CheckedBackup> {
-  let checked: CheckedBackup | undefined;
-  try {
-    checked = await checkBackup({ ...options, database });
-    return checked;
-  } finally {
-    if (!checked || !isRestorable(checked, options.incomplete)) await folder.undo();
-  }
-}
+type Work = RestoreOptions & {
+  readonly folder: DataFolder;
+  readonly target: DatabaseSource;
+  readonly onCopy: () => void;
+};
 
-/** A restore needs every row; with `incomplete` it can do without some packages. */
-function isRestorable({ rowProblems, contentProblems }: CheckedBackup, incomplete: boolean): boolean {
-  return rowProblems === 0 && (contentProblems === 0 || incomplete);
+/** Puts the rows into a new database, which is kept once the packages have been checked and copied. */
+async function restoreRows(work: Work, checked: CheckedRows): Promise<RestoreSummary> {
+  const { folder, target, clock, onProgress } = work;
+  const onTable = (done: number, total: number): void => onProgress(done, total, "tables");
+  const database = { target, rows: rowsIn(folder), now: clock.now(), onProgress: onTable };
+  const contents = counted(work.onProblem);
+  const totals = await createDatabase(database, async (reader) => {
+    await checkContents({ ...work, reader, onProblem: contents.report }, checked.manifest);
+    if (contents.count() > 0 && !work.incomplete) return { isKept: false, value: undefined };
+    work.failpoint?.("r1.checked");
+    work.onCopy();
+    const copied = await copyContents(work, reader, checked.manifest);
+    // The database is put in place next, and needs this folder from then on.
+    if (target.engine === "postgres") openDataFolder(folder.root, { create: true, database: "server" });
+    work.failpoint?.("r2.contents_copied");
+    return { isKept: true, value: copied };
+  });
+  work.failpoint?.("r3.in_place");
+  return summaryOf({ ...checked, problems: contents.count() }, totals);
 }
 
 async function copyContents(
-  { source, onProgress }: RestoreOptions,
-  root: string,
-  database: string,
-  { manifest }: CheckedBackup,
+  { source, folder, onProgress, openBlobs }: Work,
+  reader: Reader,
+  manifest: Manifest,
 ): Promise<CopyTotals> {
-  const snapshots = openSnapshots({ engine: "sqlite", path: database });
-  try {
-    return await snapshots.snapshot(async (reader) => {
-      const copying = createCopying({
-        from: readOnlyBlobs(source),
-        to: createDiskStore({ root, reserve: 0 }),
-        sizeOf: (key) => sizeAt(root, key),
-        reader,
-        previous: contentsOf(source, manifest),
-        check: () => undefined,
-        // `checkBackup` has already reported the problems.
-        onProblem: () => undefined,
-        onProgress,
-      });
-      for await (const _ of copying.lines());
-      return copying.totals;
-    });
-  } finally {
-    await snapshots.close();
-  }
+  const to = await openBlobs(folder.root);
+  const copying = createCopying({
+    from: readOnlyBlobs(source),
+    to,
+    sizeOf: async (key) => (await to.stat(key))?.size,
+    reader,
+    previous: contentsOf(source, manifest),
+    check: () => undefined,
+    // `checkContents` has already reported the problems.
+    onProblem: () => undefined,
+    onProgress,
+  });
+  for await (const _ of copying.lines());
+  return copying.totals;
 }
 
-/** The rename completes the folder: until then it has no database. */
-async function putInPlace(folder: DataFolder, restored: string): Promise<void> {
-  const file = await open(restored, "r+");
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(restored, folder.database);
+/** Until now, every server refused the folder or the database. */
+async function complete(folder: DataFolder, { engine }: DatabaseSource): Promise<void> {
   await syncFolder(folder.root);
-  openDataFolder(folder.root, { create: false });
-  await rm(join(folder.temporary, UNFINISHED), { force: true });
+  openDataFolder(folder.root, { create: false, database: engine === "postgres" ? "server" : "file" });
+  for (const path of [rowsIn(folder), folder.restoring]) await rm(path, { force: true });
 }
 
-function summaryOf(checked: CheckedBackup, totals: CopyTotals | undefined): RestoreSummary {
-  const { manifest, rows, rowProblems, contentProblems } = checked;
+function rowsIn({ temporary }: DataFolder): string {
+  return join(temporary, "restored.db");
+}
+
+function summaryOf({ manifest, rows, problems }: CheckedRows, totals: CopyTotals | undefined): RestoreSummary {
   return {
     isRestored: totals !== undefined,
     created: manifest.created,
     rows,
     packages: totals?.blobs ?? 0,
     bytes: (totals?.blobBytes ?? 0) + (totals?.fileListBytes ?? 0),
-    problems: rowProblems + contentProblems,
+    problems,
   };
 }

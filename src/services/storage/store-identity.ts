@@ -34,6 +34,11 @@ export async function claimStorage({ database, blobs, isSplit }: ClaimParts): Pr
   });
 }
 
+/** Errors: `usage` when the storage has the identity of a database. */
+export async function requireUnclaimed(blobs: BlobStore): Promise<void> {
+  if ((await identityOf(blobs)) !== undefined) throw mismatch();
+}
+
 async function identityOf(blobs: BlobStore): Promise<string | undefined> {
   const text = await textOf(blobs);
   if (text === undefined) return undefined;

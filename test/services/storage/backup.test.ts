@@ -367,7 +367,7 @@ describe("a backup of a server at rest", () => {
       await rewriteRows(name, (row) => columns.reduce((left, column) => without(left, column), row));
     }
     await changeManifest((manifest) => {
-      const tables = manifest.tables.filter(({ name }) => name !== "principal" && name !== "store");
+      const tables = manifest.tables.filter(({ name }) => name !== "principal");
       Object.assign(manifest, { schema: 1, tables });
     });
     expect((await restore()).code).toBe(0);
