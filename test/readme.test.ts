@@ -11,9 +11,10 @@ import { environmentName, SETTINGS } from "../src/config.ts";
 import { haveClients } from "./e2e/clients.ts";
 import { output, PATH, run } from "./e2e/run.ts";
 import { solve } from "./e2e/scene.ts";
-import { builtBinary, startServer, type TestServer } from "./e2e/server.ts";
+import { builtBinary, startServer, type ServerOptions, type TestServer } from "./e2e/server.ts";
 import { leaveOut } from "./support/left-out.ts";
 import { buildPackage } from "./support/package-builder.ts";
+import { hasPostgres, sharedPostgres } from "./support/postgres.ts";
 import { codeBlocks, fillIn, shellLines, tableRows, theBlock, type StandIns } from "./support/readme.ts";
 
 const ROOT = join(import.meta.dir, "..");
@@ -23,6 +24,7 @@ const dockerfile = await Bun.file(join(ROOT, "Dockerfile")).text();
 const unit = theBlock(blocks, "ini");
 
 const SYSTEM_PATH = `${PATH}:/usr/sbin:/sbin`;
+const isPostgresHere = hasPostgres("README.md's lines for PostgreSQL");
 const nginx = Bun.which("nginx", { PATH: SYSTEM_PATH });
 const systemdAnalyze = Bun.which("systemd-analyze", { PATH: SYSTEM_PATH });
 
@@ -48,6 +50,9 @@ let folders: StandIns["folders"];
 const passwords = new Map<string, string>();
 let token = "";
 let channel = "";
+let database: string | undefined;
+/** Where the service has its data. */
+let service: Pick<ServerOptions, "dataDir" | "settings">;
 
 beforeAll(async () => {
   room = await mkdtemp(join(tmpdir(), "condarium-readme-"));
@@ -56,7 +61,9 @@ beforeAll(async () => {
   // Without this, curl takes a refusal for a success.
   await Bun.write(join(room, ".curlrc"), 'fail-with-body\nsilent\nshow-error\nnoproxy = "*"\n');
   await Bun.write(join(room, "condarium.toml"), theBlock(blocks, "toml"));
-  server = await startServer({ dataDir: folders.data, cwd: room });
+  if (isPostgresHere) database = await (await sharedPostgres()).createDatabase();
+  service = { dataDir: folders.data };
+  server = await startServer({ ...service, cwd: room });
   passwords.set("admin", server.adminPassword);
   await haveClients();
 }, 300_000);
@@ -67,12 +74,15 @@ afterAll(async () => {
 });
 
 describe("README.md, line by line", () => {
-  test.each(shellLines(blocks))("the line works: %s", async (typed) => {
-    const line = typed.replace(/^sudo (-u condarium )?/, "");
-    const cover = COVER[line.split(" ", 1)[0] ?? ""];
-    if (cover === undefined) throw new Error(`no test covers this line of README.md: ${typed}`);
-    await cover(line);
-  });
+  test.each(shellLines(blocks).filter((line) => isPostgresHere || !line.includes("postgres://")))(
+    "the line works: %s",
+    async (typed) => {
+      const line = typed.replace(/^sudo (-u condarium )?/, "");
+      const cover = COVER[line.split(" ", 1)[0] ?? ""];
+      if (cover === undefined) throw new Error(`no test covers this line of README.md: ${typed}`);
+      await cover(line);
+    },
+  );
 });
 
 test("README.md's lines leave its channels with the promised contents, and no stranger reads the private one", async () => {
@@ -170,7 +180,7 @@ test("README.md's nginx setup publishes and serves a package larger than nginx's
 });
 
 function standIns(): StandIns {
-  return { url: server.url, binary: builtBinary(), folders, passwords, token };
+  return { url: server.url, binary: builtBinary(), folders, database, passwords, token };
 }
 
 /** Runs a line as a person would, in the folder where the server was started. */
@@ -184,6 +194,8 @@ async function typeIt(line: string): Promise<void> {
   const user = /^condarium user (?:create|set-password) (\S+)/.exec(line)?.[1];
   if (user !== undefined) passwords.set(user, ran.stdout.trim());
   if (line.startsWith("condarium token create ")) token = ran.stdout.trim();
+  const moved = /^condarium restore \S+ --data (\S+) --database (\S+)$/.exec(fillIn(line, standIns()));
+  if (moved) service = { dataDir: moved[1], settings: ["--database", moved[2] ?? ""] };
 }
 
 async function makePackages(line: string): Promise<void> {
@@ -268,7 +280,7 @@ async function controlService(line: string): Promise<void> {
   expect(line).toEndWith(" condarium");
   expect(readme).toContain("`/etc/systemd/system/condarium.service`");
   if (verb === "stop") expect(await server.stop()).toBe(0);
-  else if (verb === "start") server = await startServer({ dataDir: folders.data, cwd: room });
+  else if (verb === "start") server = await startServer({ ...service, cwd: room });
   else expect(line).toBe("systemctl enable --now condarium");
 }
 

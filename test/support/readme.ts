@@ -10,6 +10,8 @@ export type StandIns = {
   readonly binary: string;
   /** For `/usr/local/bin`, `/var/lib/condarium` and `/var/backups`. */
   readonly folders: { readonly bin: string; readonly data: string; readonly backups: string };
+  /** For `postgres://condarium@db.example.com/condarium`. */
+  readonly database: string | undefined;
   /** For `NAME:PASSWORD`, by name. */
   readonly passwords: ReadonlyMap<string, string>;
   /** For `TOKEN`: the last printed one. */
@@ -21,6 +23,7 @@ export function fillIn(text: string, stand: StandIns): string {
     text
       .replaceAll(/http:\/\/(localhost|127\.0\.0\.1):8080/g, stand.url)
       .replaceAll("localhost:8080", new URL(stand.url).host)
+      .replaceAll("postgres://condarium@db.example.com/condarium", stand.database ?? "?")
       .replaceAll("dist/condarium", stand.binary)
       .replaceAll("/usr/local/bin", stand.folders.bin)
       .replaceAll("/var/lib/condarium", stand.folders.data)

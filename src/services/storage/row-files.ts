@@ -40,14 +40,21 @@ export async function writeRowFile(path: string, rows: Iterable<unknown> | Async
 export async function* readRowFile(path: string): AsyncGenerator<unknown[], void, undefined> {
   const notDecompressed = (): Error => malformed(`${path} cannot be decompressed.`);
   const decoder = new TextDecoder("utf-8", { fatal: true });
-  let rest = "";
+  // The parts of an incomplete line: a line of many chunks is joined once.
+  let rest: string[] = [];
+  let length = 0;
   for await (const chunk of pipeThrough(createZstdDecompress(), Bun.file(path).stream(), notDecompressed)) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = lines.pop() ?? "";
-    if (rest.length > LONGEST_LINE) throw malformed(`${path} has a line of more than ${LONGEST_LINE} characters.`);
-    if (lines.length > 0) yield lines.map((line) => parsed(path, line));
+    const [first = "", ...others] = decoder.decode(chunk, { stream: true }).split("\n");
+    rest.push(first);
+    length += first.length;
+    const last = others.pop();
+    if (last !== undefined) {
+      yield [rest.join(""), ...others].map((line) => parsed(path, line));
+      [rest, length] = [[last], last.length];
+    }
+    if (length > LONGEST_LINE) throw malformed(`${path} has a line of more than ${LONGEST_LINE} characters.`);
   }
-  if (rest !== "") throw malformed(`${path} is truncated: its last line is incomplete.`);
+  if (length > 0) throw malformed(`${path} is truncated: its last line is incomplete.`);
 }
 
 function notCompressed(): Error {

@@ -20,7 +20,7 @@ import {
 import { buildPackage } from "../../support/package-builder.ts";
 import { hasPostgres, sharedPostgres, type Postgres } from "../../support/postgres.ts";
 import { freePort } from "../../support/private-server.ts";
-import { condarium, serve, type Ended } from "../../support/server-process.ts";
+import { condarium, serve, type Ended, type ServerProcess } from "../../support/server-process.ts";
 import { says, startTcpProxy, type TcpProxy } from "../../support/tcp-proxy.ts";
 
 const isHere = hasPostgres("moving between SQLite and PostgreSQL");
@@ -34,7 +34,18 @@ beforeEach(async () => {
   room = await mkdtemp(join(tmpdir(), "condarium-moving-"));
   postgres = await sharedPostgres();
 });
-afterEach(() => rm(room, { recursive: true, force: true, maxRetries: 5 }));
+afterEach(async () => {
+  for (const server of servers.splice(0)) if (server.child.exitCode === null) await server.end("SIGKILL");
+  await rm(room, { recursive: true, force: true, maxRetries: 5 });
+});
+
+/** Servers, which end with their test. */
+const servers: ServerProcess[] = [];
+async function start(folder: string, settings: readonly string[]): Promise<ServerProcess> {
+  const server = await serve(folder, settings);
+  servers.push(server);
+  return server;
+}
 
 const at = (name: string): string => join(room, name);
 
@@ -68,6 +79,9 @@ describe.skipIf(!isHere)("a registry", () => {
     await done("backup", at("b1"), "--data", at("one"));
     await done("restore", at("b1"), "--data", at("two"), "--database", url);
     expect(await postgresRows(postgres, url)).toEqual(rows);
+    const totals = await totalsOf(url);
+    expect(totals).toEqual({ files: 8, blobs: 8, bytes: expect.any(Number) });
+    expect<Totals | null>(totals).toEqual(sqliteTotals(at("one")));
     await done("backup", at("b2"), "--data", at("two"), "--database", url);
     await done("restore", at("b2"), "--data", at("three"));
     expect(sqliteRows(at("three"))).toEqual(rows);
@@ -78,7 +92,7 @@ describe.skipIf(!isHere)("a registry", () => {
     const answers = await readRegistry(at("one"), sameUrl);
     expect(Object.values(answers).filter((line) => line.startsWith("200")).length).toBeGreaterThan(50);
     expect(await readRegistry(at("three"), sameUrl)).toEqual(answers);
-    const server = await serve(at("two"), ["--database", url, ...sameUrl]);
+    const server = await start(at("two"), ["--database", url, ...sameUrl]);
     expect(await readServer(server.url)).toEqual(answers);
     const withToken = await fetch(`${server.url}/alice/secret/noarch/repodata.json`, {
       headers: { authorization: `Bearer ${token}` },
@@ -88,6 +102,8 @@ describe.skipIf(!isHere)("a registry", () => {
     const changed = await readServer(server.url);
     expect(changed["/alice/main/noarch/repodata.json"]).not.toBe(answers["/alice/main/noarch/repodata.json"] ?? "");
     const later = await postgresRows(postgres, url);
+    // The triggers count again.
+    expect(await totalsOf(url)).toMatchObject({ files: totals.files + 1, blobs: totals.blobs + 1 });
     expect(newIds(later, rows, "package_file")).toEqual([1 + lastId(one, "package_file")]);
     expect(newIds(later, rows, "package_version")).toEqual([1 + lastId(one, "package_version")]);
     expect((await done("verify", "--deep", "--data", at("two"), "--database", url)).stderr).toContain(" 0 problems");
@@ -135,7 +151,7 @@ describe.skipIf(!isHere)("a registry", () => {
     await done("backup", at("b1"), "--data", at("one"));
     const [url, other] = [await postgres.createDatabase(), await postgres.createDatabase()];
     await done("restore", at("b1"), "--data", at("two"), "--database", url);
-    const server = await serve(at("two"), ["--database", url, ...sameUrl]);
+    const server = await start(at("two"), ["--database", url, ...sameUrl]);
     const ending = new AbortController();
     const acknowledged: string[] = [];
     const load = (async () => {
@@ -184,7 +200,7 @@ describe.skipIf(!isHere)("a restore into PostgreSQL", () => {
       await disconnected(url);
       expect(await tablesOf(postgres, url)).toEqual([]);
       for (const settings of [["--database", url], []]) {
-        expect(serve(at("two"), settings)).rejects.toThrow("the server did not start");
+        expect(start(at("two"), settings)).rejects.toThrow("the server did not start");
         expect((await condarium(["verify", "--data", at("two"), ...settings])).code).not.toBe(0);
       }
       expect(await tablesOf(postgres, url)).toEqual([]);
@@ -263,24 +279,39 @@ describe.skipIf(!isHere)("a data folder", () => {
   test("of one engine is not used with the other", async () => {
     const url = await postgres.createDatabase();
     await fillRegistry(at("file"));
-    await (await serve(at("server"), ["--database", url])).end("SIGTERM");
+    await (await start(at("server"), ["--database", url])).end("SIGTERM");
     const wrong = [
       [at("file"), ["--database", url], "has a database of its own"],
       [at("server"), [], "is on a PostgreSQL server"],
     ] as const;
     for (const [folder, settings, message] of wrong) {
       const before = await readdir(folder);
-      expect(serve(folder, settings)).rejects.toThrow(message);
+      expect(start(folder, settings)).rejects.toThrow(message);
       const ended = await condarium(["gc", "--grace", "0", "--data", folder, ...settings]);
       expect([ended.code, ended.stderr]).toEqual([2, expect.stringContaining(message)]);
       expect((await readdir(folder)).filter((name) => !before.includes(name))).toEqual([]);
     }
     await rm(join(at("file"), "condarium.db"));
-    expect(serve(at("file"), ["--database", url])).rejects.toThrow("which is missing");
+    expect(start(at("file"), ["--database", url])).rejects.toThrow("which is missing");
     expect((await condarium(["verify", "--data", at("file"), "--database", url])).code).toBe(2);
     await done("verify", "--data", at("server"), "--database", url);
   }, 60_000);
 });
+
+type Totals = { readonly files: number; readonly blobs: number; readonly bytes: number };
+const TOTALS = "SELECT sum(files) AS files, sum(blobs) AS blobs, sum(bytes) AS bytes FROM stored_total";
+
+async function totalsOf(url: string): Promise<Totals> {
+  const [{ files, blobs, bytes } = {}] = await postgres.asSuperuser(url, TOTALS);
+  return { files: Number(files), blobs: Number(blobs), bytes: Number(bytes) };
+}
+
+function sqliteTotals(folder: string): Totals | null {
+  const database = new Connection(join(folder, "condarium.db"), { readonly: true });
+  const totals = database.query<Totals, []>(TOTALS).get();
+  database.close();
+  return totals;
+}
 
 async function disconnected(url: string): Promise<void> {
   while ((await postgres.connectionCount(url)) > 0) await Bun.sleep(20);
