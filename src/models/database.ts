@@ -31,6 +31,8 @@ export type Database = {
    * Errors: what `work` throws; `unavailable` when another process keeps the lock; `no-space` when the disk is full.
    */
   transact<T>(work: (tx: Transaction) => Promise<T>, options?: UnitOptions): Promise<T>;
+  /** Asks the server of the database. Errors: `unavailable`, when it does not answer or does not store changes now. */
+  requireReady(): Promise<void>;
   /** Bytes of the write-ahead log beside the database; 0 for an engine without such a file. */
   logBytes(): number;
   /** Truncates a log that grew during a long read; does nothing while a read is still in progress. */

@@ -1,6 +1,6 @@
 // Server health: the data folder is in place, the database can be read, and the disk accepts writes.
 
-import { unavailable, type AppError } from "../errors.ts";
+import { AppError, unavailable } from "../errors.ts";
 import type { Events, TroubleKind } from "../events.ts";
 import { isDatabaseDamaged, isDatabaseDiskFailure, toAppError } from "../models/database-errors.ts";
 import type { Database } from "../models/database.ts";
@@ -93,16 +93,16 @@ export function createHealth(parts: HealthParts): Health {
   }
 
   async function problems(): Promise<NotReady[]> {
-    let isUnreadable = false;
+    let unready: string | undefined;
     try {
       await check(CHECK_EVERY_MS);
-      if (!troubles.has("folder")) await findOwner(database.read, "admin");
+      if (!troubles.has("folder")) await requireDatabase(database);
     } catch (error) {
       await note(error);
-      isUnreadable = true;
+      unready = error instanceof AppError ? error.message : DETAILS.unreadable;
     }
     const found = troubles.notReady();
-    return found.length === 0 && isUnreadable ? [{ part: "database", detail: DETAILS.unreadable }] : found;
+    return found.length === 0 && unready !== undefined ? [{ part: "database", detail: unready }] : found;
   }
 
   return {
@@ -132,6 +132,11 @@ export function createHealth(parts: HealthParts): Health {
       return { stop };
     },
   };
+}
+
+async function requireDatabase(database: Database): Promise<void> {
+  await database.requireReady();
+  await findOwner(database.read, "admin");
 }
 
 type Troubles = {

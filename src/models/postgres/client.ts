@@ -2,7 +2,8 @@
 // pool, so a server that accepts connections and never answers would hold every request.
 
 import { SQL } from "bun";
-import { unavailable } from "../../errors.ts";
+import { unavailable, type AppError } from "../../errors.ts";
+import { isConnectionClosed } from "./errors.ts";
 
 export type Rows = Record<string, unknown>[];
 
@@ -12,6 +13,7 @@ export type Query = PromiseLike<Rows> & { values(): Promise<unknown[][]> };
 /** The part of Bun.SQL that drizzle uses. */
 export type Client = { unsafe(text: string, values?: readonly unknown[]): Query };
 
+/** Its statements stand alone and only read: one whose connection was already closed is run again. */
 export type Pool = Client & {
   /** Takes one connection out of the pool. Errors: `unavailable` when none is free in time. */
   reserve(): Promise<Connection>;
@@ -20,6 +22,7 @@ export type Pool = Client & {
   close(): Promise<void>;
 };
 
+/** Refuses use once an answer was late: what it holds is rolled back when the server notices its end. */
 export type Connection = Client & {
   /** Returns the connection to the pool. */
   release(): void;
@@ -30,19 +33,24 @@ export type PoolOptions = {
   readonly connections: number;
   /** ms that a statement may run in the server. */
   readonly statementMs?: number | undefined;
+  /** ms that a transaction may pause between two statements; then the server ends it, and with it its locks. */
+  readonly pauseMs?: number | undefined;
 };
 
-/** Requests must not wait longer than 10 s in total. */
-const ANSWER_MS = 8_000;
+/** A request waits at most 10 s in total: for a look at the version, and for one statement that is not answered. */
+const STATEMENT_MS = 5_000;
+/** For the way to the server and back. */
+const WAY_MS = 1_000;
 const CONNECT_SECONDS = 4;
-const STATEMENT_MS = 7_000;
-const LOCK_MS = 5_000;
+const LOCK_MS = 4_000;
 /** Longer than the pauses between two queries of a snapshot. */
-export const IDLE_IN_TRANSACTION_MS = 120_000;
+export const PAUSE_MS = 120_000;
+/** ms before a read is tried again. */
+const PAUSES = [20, 100] as const;
 
 export function createPool(options: PoolOptions): Pool {
   const { statementMs = STATEMENT_MS } = options;
-  const answerMs = statementMs + (ANSWER_MS - STATEMENT_MS);
+  const answerMs = statementMs + WAY_MS;
   let sql = connect(options, statementMs);
   let generation = 0;
 
@@ -57,18 +65,26 @@ export function createPool(options: PoolOptions): Pool {
   return {
     unsafe: (text, values) => {
       const current = sql;
-      return bounded(
-        () => current.unsafe(text, [...(values ?? [])]),
-        answerMs,
-        () => renew(current),
-      );
+      const start = (): BunQuery => current.unsafe(text, [...(values ?? [])]);
+      const bounded = <T>(run: () => PromiseLike<T>) => within(repeatedly(run), answerMs, () => renew(current));
+      return queryOf(start, bounded);
     },
     reserve: async () => {
       const current = sql;
-      const late = (): void => renew(current);
-      const reserved = await within(current.reserve(), ANSWER_MS, late);
+      let isLate = false;
+      const late = (): void => {
+        isLate = true;
+        renew(current);
+      };
+      const reserved = await within(current.reserve(), STATEMENT_MS, late);
       return {
-        unsafe: (text, values) => bounded(() => reserved.unsafe(text, [...(values ?? [])]), answerMs, late),
+        unsafe: (text, values) => {
+          const start = (): BunQuery => reserved.unsafe(text, [...(values ?? [])]);
+          return queryOf(start, async (run) => {
+            if (isLate) throw unanswered();
+            return await within(run(), answerMs, late);
+          });
+        },
         release: () => void reserved.release(),
       };
     },
@@ -79,7 +95,7 @@ export function createPool(options: PoolOptions): Pool {
   };
 }
 
-function connect({ url, connections }: PoolOptions, statementMs: number): SQL {
+function connect({ url, connections, pauseMs = PAUSE_MS }: PoolOptions, statementMs: number): SQL {
   return new SQL({
     url,
     max: connections,
@@ -88,21 +104,34 @@ function connect({ url, connections }: PoolOptions, statementMs: number): SQL {
       application_name: "condarium",
       statement_timeout: String(statementMs),
       lock_timeout: String(LOCK_MS),
-      idle_in_transaction_session_timeout: String(IDLE_IN_TRANSACTION_MS),
+      idle_in_transaction_session_timeout: String(pauseMs),
     },
   });
 }
 
 type BunQuery = SQL.Query<Rows>;
+type Bounded = <T>(run: () => PromiseLike<T>) => Promise<T>;
 
-function bounded(start: () => BunQuery, ms: number, onLate: () => void): Query {
-  const run = async (): Promise<Rows> => await within<Rows>(start(), ms, onLate);
+function queryOf(start: () => BunQuery, bounded: Bounded): Query {
   return {
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the types of Bun omit what `values()` changes
-    values: async () => await within(start().values() as PromiseLike<unknown> as PromiseLike<unknown[][]>, ms, onLate),
+    values: () => bounded(() => start().values() as PromiseLike<unknown> as PromiseLike<unknown[][]>),
     // oxlint-disable-next-line unicorn/no-thenable -- drizzle awaits the query itself when it has no columns
-    then: (resolve, reject) => run().then(resolve, reject),
+    then: (resolve, reject) => bounded<Rows>(start).then(resolve, reject),
   };
+}
+
+/** A server that has restarted leaves the pool with closed connections, each of which fails once. */
+async function repeatedly<T>(run: () => PromiseLike<T>): Promise<T> {
+  for (const pause of PAUSES) {
+    try {
+      return await run();
+    } catch (error) {
+      if (!isConnectionClosed(error)) throw error;
+      await Bun.sleep(pause);
+    }
+  }
+  return await run();
 }
 
 async function within<T>(work: PromiseLike<T>, ms: number, onLate: () => void): Promise<T> {
@@ -110,7 +139,7 @@ async function within<T>(work: PromiseLike<T>, ms: number, onLate: () => void): 
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
       onLate();
-      reject(unavailable("The database does not answer. Retry in a moment.", 5));
+      reject(unanswered());
     }, ms);
   });
   try {
@@ -118,4 +147,8 @@ async function within<T>(work: PromiseLike<T>, ms: number, onLate: () => void): 
   } finally {
     clearTimeout(timer);
   }
+}
+
+function unanswered(): AppError {
+  return unavailable("The database does not answer. Retry in a moment.", 5);
 }

@@ -3,9 +3,9 @@
 import { unavailable } from "../../errors.ts";
 import { systemClock } from "../../modules/clock.ts";
 import type { Pool } from "./client.ts";
-import { isConnectionLost } from "./errors.ts";
+import { isConnectionLost, isTransactionUnknown } from "./errors.ts";
 
-const LOOK_MS = 6_000;
+const LOOK_MS = 4_000;
 const PAUSE_MS = 100;
 
 /** Errors: `unavailable` when the database cannot tell in time; the client must then look for itself. */
@@ -23,9 +23,19 @@ export async function commitState(pool: Pool, id: string): Promise<"committed" |
 async function stateOf(pool: Pool, id: string): Promise<"committed" | "aborted" | undefined> {
   try {
     const [row] = await pool.unsafe("SELECT pg_xact_status($1::xid8)", [id]).values();
+    if (row?.[0] === "in progress") await endIdle(pool, id);
     return row?.[0] === "committed" || row?.[0] === "aborted" ? row[0] : undefined;
   } catch (error) {
+    if (isTransactionUnknown(error)) return "aborted";
     if (isConnectionLost(error)) return undefined;
     throw error;
   }
+}
+
+/** The COMMIT never arrived, and the server has not noticed that its client is gone: the locks would stay. */
+async function endIdle(pool: Pool, id: string): Promise<void> {
+  await pool.unsafe(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = $1::xid8::xid AND state = 'idle in transaction'",
+    [id],
+  );
 }

@@ -4,8 +4,8 @@ import { drizzle } from "drizzle-orm/bun-sql";
 import { unavailable } from "../../errors.ts";
 import type { Database, DatabaseOptions, Reader, Snapshots, Transaction } from "../database.ts";
 import { transactionOf } from "../transaction.ts";
-import { createPool, type Client, type Connection, type Pool } from "./client.ts";
-import { toAppError, toOpenError } from "./errors.ts";
+import { createPool, type Client, type Connection, type Pool, type PoolOptions } from "./client.ts";
+import { readOnly, toAppError, toOpenError } from "./errors.ts";
 import { shareLooks } from "./look.ts";
 import { migrate } from "./migrations.ts";
 import { requireServer } from "./server.ts";
@@ -15,15 +15,19 @@ import { createWriter, type Slot } from "./writer.ts";
 const READERS = 6;
 const WRITERS = 5;
 /** A look is short: a server that does not answer it in time does not work. */
-const LOOK_MS = 2_000;
+const LOOK_MS = 500;
+/** A writer reads and writes blobs between two statements. */
+const WRITER_PAUSE_MS = 30_000;
 
 /** Errors: `unavailable`, with the problem and a remedy. */
 export async function openPostgres(url: string, options: DatabaseOptions): Promise<Database> {
   await using opened = new AsyncDisposableStack();
-  const open = (connections: number, statementMs?: number): Pool =>
-    opened.adopt(createPool({ url, connections, statementMs }), (pool) => pool.close());
+  const open = (pool: Omit<PoolOptions, "url">): Pool =>
+    opened.adopt(createPool({ url, ...pool }), ({ close }) => close());
+  const read = open({ connections: READERS });
   // One more connection than writers, to look for the outcome of a lost commit.
-  const [read, write, look] = [open(READERS), open(WRITERS + 1), open(1, LOOK_MS)];
+  const write = open({ connections: WRITERS + 1, pauseMs: WRITER_PAUSE_MS });
+  const look = open({ connections: 1, statementMs: LOOK_MS });
   await prepareServer(write, url, options);
   const writer = createWriter<Transaction>({
     ...options,
@@ -41,13 +45,14 @@ export async function openPostgres(url: string, options: DatabaseOptions): Promi
     // PostgreSQL checks itself: https://www.postgresql.org/docs/current/app-pgamcheck.html
     integrityProblems: async () => [],
     shrink: async () => 0,
+    requireReady: async () => await requireWritable(look),
     close: () => owned.disposeAsync(),
   };
 }
 
 /** For worker threads and commands, which read while the server runs. */
 export function openPostgresSnapshots(url: string): Snapshots & { close(): Promise<void> } {
-  const pool = createPool({ url, connections: 1, statementMs: 60_000 });
+  const pool = createPool({ url, connections: 1 });
   const slot = createSlot();
   return {
     snapshot: async (work) => {
@@ -81,14 +86,27 @@ async function prepareServer(pool: Pool, url: string, { clock, create }: Databas
   }
 }
 
-/** `generation` counts new pools: a server that was set back to an earlier state can repeat the numbers of commits. */
+/**
+ * The connection is part of it, as a server that was set back to an earlier state, which ends its connections, can
+ * repeat the numbers of commits.
+ */
 async function versionOf(pool: Pool): Promise<string> {
   try {
-    const [row] = await pool.unsafe("SELECT sum(commits)::text FROM commit_count").values();
-    return `${pool.generation} ${String(row?.[0])}`;
+    const [row] = await pool.unsafe("SELECT pg_backend_pid(), sum(commits)::text FROM commit_count").values();
+    return `${pool.generation} ${String(row?.[0])} ${String(row?.[1])}`;
   } catch (error) {
     throw toAppError(error);
   }
+}
+
+async function requireWritable(pool: Pool): Promise<void> {
+  try {
+    const [row] = await pool.unsafe("SELECT current_setting('transaction_read_only')").values();
+    if (row?.[0] === "off") return;
+  } catch (error) {
+    throw toAppError(error);
+  }
+  throw readOnly();
 }
 
 function createSlot(): Slot<Transaction> & { readonly reader: Reader } {

@@ -15,14 +15,19 @@ const READ_ONLY = "25006";
 /** Every statement after a failed one, in a transaction. */
 const IN_FAILED_TRANSACTION = "25P02";
 
-export type Fault = { readonly kind: "server"; readonly state: string } | { readonly kind: "connection" };
+const UNKNOWN_TRANSACTION = "22023";
+
+export type Fault =
+  | { readonly kind: "server"; readonly state: string }
+  /** `code` is Bun's. */
+  | { readonly kind: "connection"; readonly code: string };
 
 /** What happened in the database; undefined for an error from elsewhere. */
 export function faultOf(error: unknown): Fault | undefined {
   for (let at: unknown = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
     if (!("code" in at) || typeof at.code !== "string" || !at.code.startsWith("ERR_POSTGRES_")) continue;
     if ("errno" in at && typeof at.errno === "string") return { kind: "server", state: at.errno };
-    return { kind: "connection" };
+    return { kind: "connection", code: at.code };
   }
   return undefined;
 }
@@ -41,6 +46,19 @@ export function isConnectionLost(error: unknown): boolean {
   return fault.kind === "connection" || fault.state.startsWith("57P") || fault.state.startsWith("08");
 }
 
+/** Whether the connection was open once, and has ended: another one can work. */
+export function isConnectionClosed(error: unknown): boolean {
+  const fault = faultOf(error);
+  if (fault?.kind === "server") return isConnectionLost(error);
+  return fault?.code === "ERR_POSTGRES_CONNECTION_CLOSED";
+}
+
+/** Whether the server has never had a transaction of this number: it was set back to an earlier state. */
+export function isTransactionUnknown(error: unknown): boolean {
+  const fault = faultOf(error);
+  return fault?.kind === "server" && fault.state === UNKNOWN_TRANSACTION;
+}
+
 /** Converts a database error to an error that clients can see; returns other errors unchanged. */
 export function toAppError(error: unknown): unknown {
   if (error instanceof AppError) return error;
@@ -53,12 +71,16 @@ export function toAppError(error: unknown): unknown {
   if (state === UNIQUE) return conflict("Another request created the same item. Check, then retry.");
   if (state === DISK_FULL) return new AppError("no-space", "The disk of the database is full.", { cause: error });
   if (REPEATED.has(state) || BUSY.has(state)) return unavailable("The database is busy. Retry in a moment.", 1, error);
-  if (state === READ_ONLY) return unavailable("The database is read-only now, for example a standby.", 10, error);
+  if (state === READ_ONLY) return readOnly(error);
   if (DAMAGED.has(state)) return unavailable("The database is damaged. Its administrator must repair it.", 60, error);
   // Classes of server trouble: insufficient resources, operator intervention, system error, authorization.
   if (/^(?:53|57|58|28)/.test(state) || state === IN_FAILED_TRANSACTION)
     return unavailable("The database cannot work now. Retry in a moment.", 10, error);
   return error;
+}
+
+export function readOnly(cause?: unknown): AppError {
+  return unavailable("The database is read-only now, for example a standby.", 10, cause);
 }
 
 /** Converts an error from opening a database to a complete one-line message for the operator. */

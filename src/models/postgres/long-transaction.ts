@@ -2,7 +2,7 @@
 
 import { createMutex } from "../../modules/mutex.ts";
 import type { Reader } from "../database.ts";
-import { createPool, IDLE_IN_TRANSACTION_MS, type Client, type Connection, type Pool } from "./client.ts";
+import { createPool, PAUSE_MS, type Client, type Connection, type Pool } from "./client.ts";
 import { commitState } from "./commit.ts";
 import { readerOf } from "./database.ts";
 import { isConnectionLost, toAppError } from "./errors.ts";
@@ -32,7 +32,7 @@ const STATEMENT_MS = 10 * 60_000;
  * Errors: what `work` throws; `unavailable`.
  */
 export async function longTransaction<T>(
-  { url, begin, idleMs = IDLE_IN_TRANSACTION_MS }: LongOptions,
+  { url, begin, idleMs = PAUSE_MS }: LongOptions,
   work: (transaction: LongTransaction) => Promise<Ending<T>>,
 ): Promise<T> {
   // One more connection, to look for the outcome of a lost commit.

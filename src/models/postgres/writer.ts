@@ -39,8 +39,11 @@ type Lane<Tx> = { readonly locks: string; readonly units: Unit<Tx>[]; isSchedule
 
 const UNITS_PER_COMMIT = 64;
 const UNITS_WAITING = 10_000;
-const WAIT_MS = 8_000;
+/** ms until a unit must have begun. */
+const WAIT_MS = 3_000;
 const ATTEMPTS = 5;
+/** ms until the last attempt begins, so that its answer is in time. */
+const RETRY_MS = 4_000;
 
 export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
   const lanes = new Map<string, Lane<Tx>>();
@@ -133,9 +136,10 @@ async function commitTogether<Tx>(
   let left = units;
   while (left.length > 0) {
     const [tried, refused] = [left, new Map<Unit<Tx>, unknown>()];
-    const outcomes = await withAttempts(() => attempt(options, { slot, locks, refused }, tried)).catch(
-      (error: unknown) => tried.map((): Outcome => ({ ok: false, error: toAppError(error) })),
-    );
+    const until = Math.min(...tried.map(({ since }) => since)) + RETRY_MS;
+    const outcomes = await withAttempts(until, (isLast) =>
+      attempt(options, slot, { locks, units: tried, isLast, refused }),
+    ).catch((error: unknown) => tried.map((): Outcome => ({ ok: false, error: toAppError(error) })));
     // A refused unit has undone the whole transaction: the others run again without it.
     left = refused.size === 0 ? [] : tried.filter((unit) => !refused.has(unit));
     for (const [position, unit] of tried.entries()) {
@@ -148,36 +152,38 @@ async function commitTogether<Tx>(
 const NO_OUTCOME: Outcome = { ok: false, error: new Error("a unit of work has no outcome") };
 
 /** Repeats what another transaction or a lost connection has prevented; nothing of it was committed. */
-async function withAttempts<T>(run: () => Promise<T>): Promise<T> {
+async function withAttempts<T>(until: number, run: (isLast: boolean) => Promise<T>): Promise<T> {
   for (let made = 1; ; made += 1) {
+    const isLast = made >= ATTEMPTS || systemClock.elapsed() >= until;
     try {
-      return await run();
+      return await run(isLast);
     } catch (error) {
-      const isWorthwhile = isRepeatable(error) || (isConnectionLost(error) && made < 3);
-      if (!isWorthwhile || made >= ATTEMPTS) throw error;
+      if (isLast || !mustRepeat(error)) throw error;
       await Bun.sleep(Math.random() * 20 * 2 ** made);
     }
   }
 }
 
-type Attempt<Tx> = {
-  readonly slot: Slot<Tx>;
+type Batch<Tx> = {
   readonly locks: string;
+  readonly units: readonly Unit<Tx>[];
+  /** In the last attempt a unit that should be repeated fails, and only that. */
+  readonly isLast: boolean;
   /** Receives the units whose `confirm` fails, with their errors: then nothing is committed. */
   readonly refused: Map<Unit<Tx>, unknown>;
 };
 
 async function attempt<Tx>(
   options: WriterOptions<Tx>,
-  { slot, locks, refused }: Attempt<Tx>,
-  units: readonly Unit<Tx>[],
+  slot: Slot<Tx>,
+  { locks, units, isLast, refused }: Batch<Tx>,
 ): Promise<readonly Outcome[]> {
   options.requireFiles?.();
   const connection = await options.pool.reserve();
   slot.use(connection);
   try {
     await connection.unsafe(`BEGIN; ${locks}`);
-    const outcomes = await runUnits(slot, connection, units);
+    const outcomes = await runUnits(slot, connection, { units, isLast });
     await confirmAll(units, outcomes, refused);
     if (refused.size > 0) {
       await rollback(connection);
@@ -244,14 +250,14 @@ async function transactionId(connection: Connection, isSeen: boolean): Promise<s
 async function runUnits<Tx>(
   slot: Slot<Tx>,
   connection: Connection,
-  units: readonly Unit<Tx>[],
+  { units, isLast }: Pick<Batch<Tx>, "units" | "isLast">,
 ): Promise<readonly Outcome[]> {
   const outcomes: Outcome[] = [];
   const isShared = units.length > 1;
   for (const unit of units) {
     if (isShared) await connection.unsafe("SAVEPOINT unit");
     const outcome = await runUnit(slot, unit);
-    if (!outcome.ok && mustRepeat(outcome.error)) throw outcome.error;
+    if (!outcome.ok && !isLast && mustRepeat(outcome.error)) throw outcome.error;
     if (isShared && !outcome.ok) await connection.unsafe("ROLLBACK TO SAVEPOINT unit");
     if (isShared) await connection.unsafe("RELEASE SAVEPOINT unit");
     outcomes.push(outcome.ok ? outcome : { ok: false, error: toAppError(outcome.error) });

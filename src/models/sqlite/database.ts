@@ -35,6 +35,7 @@ export function openSqlite(path: string, options: DatabaseOptions): Database {
     read: reader,
     version: changes.version,
     transact: (work, unit) => writer.run(work, { evenIfFull: options.evenIfFull ?? false, ...unit }),
+    requireReady: async () => undefined,
     logBytes: () => statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0,
     shrinkLog: () => shrinkLog(write),
     integrityProblems: async () => integrityProblems(read, write),
