@@ -9,6 +9,7 @@ import { loadConfig } from "../../src/config.ts";
 import type { Clock } from "../../src/modules/clock.ts";
 import { createLogger } from "../../src/modules/log.ts";
 import type { Peer } from "../../src/routers/request-pipeline.ts";
+import { enginesOf } from "./engines.ts";
 import { manageAs, type Manage } from "./manage.ts";
 
 export type Actor = {
@@ -53,9 +54,10 @@ export const PASSWORD = "canary-password-0123456789";
 export async function startTestApp(options: TestAppOptions = {}): Promise<TestApp> {
   const folder = options.folder ?? (await mkdtemp(join(tmpdir(), "condarium-app-")));
   const lines: string[] = [];
+  const engines = await enginesOf(folder);
   const { config } = loadConfig({
-    flags: { data: folder, "min-free-space": "1MiB", ...options.settings },
-    environment: {},
+    flags: { data: folder, "min-free-space": "1MiB", ...engines.settings, ...options.settings },
+    environment: engines.environment,
   });
   const log = createLogger({ level: "debug", write: (line) => void lines.push(line) });
   const { clock, failpoint } = options;
@@ -89,7 +91,9 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
     },
     close: async () => {
       await app.close();
-      if (options.folder === undefined) await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+      if (options.folder !== undefined) return;
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+      await engines.drop();
     },
   };
 }

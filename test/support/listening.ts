@@ -8,6 +8,7 @@ import { startServer } from "../../src/cli/server.ts";
 import { loadConfig } from "../../src/config.ts";
 import { createLogger } from "../../src/modules/log.ts";
 import { basic, PASSWORD } from "./app.ts";
+import { enginesOf } from "./engines.ts";
 import { manageAs, type Manage } from "./manage.ts";
 import type { BuiltPackage } from "./package-builder.ts";
 
@@ -38,9 +39,10 @@ export type ListeningOptions = {
 export async function listen(options: ListeningOptions = {}): Promise<Listening> {
   const folder = options.folder ?? (await mkdtemp(join(tmpdir(), "condarium-listening-")));
   const lines: string[] = [];
+  const engines = await enginesOf(folder);
   const { config } = loadConfig({
-    flags: { data: folder, listen: "127.0.0.1:0", "min-free-space": "1MiB", ...options.settings },
-    environment: {},
+    flags: { data: folder, listen: "127.0.0.1:0", "min-free-space": "1MiB", ...engines.settings, ...options.settings },
+    environment: engines.environment,
   });
   const log = createLogger({ level: "debug", write: (line) => void lines.push(line) });
   const fatal: unknown[] = [];
@@ -71,7 +73,9 @@ export async function listen(options: ListeningOptions = {}): Promise<Listening>
     },
     stop: async () => {
       await server.stop();
-      if (options.folder === undefined) await rm(folder, { recursive: true, force: true });
+      if (options.folder !== undefined) return;
+      await rm(folder, { recursive: true, force: true });
+      await engines.drop();
     },
   };
 }

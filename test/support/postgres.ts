@@ -106,6 +106,8 @@ const SETTINGS = {
   fsync: "off",
   full_page_writes: "off",
   max_wal_size: "256MB",
+  // A failed test can leave its connections open.
+  max_connections: "400",
   // Shared memory in the data folder goes with it, also after SIGKILL.
   dynamic_shared_memory_type: "mmap",
 };

@@ -1,6 +1,7 @@
 // `condarium` as a separate process, from the source: for signals, exit codes and output.
 
 import { join } from "node:path";
+import { enginesOf, flagsOf } from "./engines.ts";
 
 export type ServerProcess = {
   readonly url: string;
@@ -25,9 +26,10 @@ export async function serve(
   more: readonly string[] = [],
   under: readonly string[] = [],
 ): Promise<ServerProcess> {
+  const engines = await enginesOf(folder);
   const child = spawn(
-    ["serve", "--data", folder, "--listen", "127.0.0.1:0", "--min-free-space", "1MiB", ...more],
-    {},
+    ["serve", "--data", folder, "--listen", "127.0.0.1:0", "--min-free-space", "1MiB", ...flagsOf(engines), ...more],
+    engines.environment,
     under,
   );
   const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
@@ -56,7 +58,15 @@ export async function condarium(
   options: { readonly under?: readonly string[]; readonly input?: string } = {},
 ): Promise<Ended> {
   const { under = [], input } = options;
-  const child = spawn(args, env, under, input === undefined ? "ignore" : new TextEncoder().encode(input));
+  const at = args.indexOf("--data");
+  const engines = at === -1 ? undefined : await enginesOf(args[at + 1] ?? "");
+  const flags = engines === undefined || args.includes("--database") ? [] : flagsOf(engines);
+  const child = spawn(
+    [...args, ...flags],
+    { ...engines?.environment, ...env },
+    under,
+    input === undefined ? "ignore" : new TextEncoder().encode(input),
+  );
   const [code, stdout, stderr] = await Promise.all([
     child.exited,
     new Response(child.stdout).text(),

@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { findChannel } from "../../src/models/channel.ts";
-import { openDatabase } from "../../src/models/open-database.ts";
+import { databaseOf, openDatabase } from "../../src/models/open-database.ts";
 import { findOwner } from "../../src/models/owner.ts";
 import type { FileState } from "../../src/models/package-file.ts";
 import { systemClock } from "../../src/modules/clock.ts";
@@ -10,14 +10,14 @@ import { COMMAND_LINE } from "../../src/services/actor.ts";
 import { DEFAULT_TYPE } from "../../src/services/channel-ref.ts";
 import { createPackages } from "../../src/services/packages.ts";
 import type { TestApp } from "./app.ts";
+import { enginesOf } from "./engines.ts";
 
 /** `path` is `owner/channel/section/file`. */
 export async function setState(server: TestApp, path: string, state: FileState): Promise<void> {
   const [owner = "", channel = "", section = "", fileName = ""] = path.split("/");
-  const database = await openDatabase(
-    { engine: "sqlite", path: join(server.folder, "condarium.db") },
-    { clock: systemClock, create: false },
-  );
+  const { settings } = await enginesOf(server.folder);
+  const source = databaseOf(join(server.folder, "condarium.db"), settings.database);
+  const database = await openDatabase(source, { clock: systemClock, create: false });
   try {
     await database.transact(async (tx) => {
       const ownerRow = await findOwner(tx, owner);
