@@ -24,6 +24,8 @@ export type Pool = Client & {
 
 /** Refuses use once an answer was late: what it holds is rolled back when the server notices its end. */
 export type Connection = Client & {
+  /** Whether an answer was late. */
+  readonly isLate: boolean;
   /** Returns the connection to the pool. */
   release(): void;
 };
@@ -38,7 +40,7 @@ export type PoolOptions = {
 };
 
 /** A request waits at most 10 s in total: for a look at the version, and for one statement that is not answered. */
-const STATEMENT_MS = 5_000;
+const STATEMENT_MS = 4_500;
 /** For the way to the server and back. */
 const WAY_MS = 1_000;
 const CONNECT_SECONDS = 4;
@@ -84,6 +86,9 @@ export function createPool(options: PoolOptions): Pool {
             if (isLate) throw unanswered();
             return await within(run(), answerMs, late);
           });
+        },
+        get isLate() {
+          return isLate;
         },
         release: () => void reserved.release(),
       };

@@ -5,6 +5,8 @@ import { systemClock } from "../../modules/clock.ts";
 import type { Pool } from "./client.ts";
 import { isConnectionLost, isTransactionUnknown } from "./errors.ts";
 
+export const UNKNOWN_COMMIT = "The database was lost during the commit: check whether the change was made, then retry.";
+
 const LOOK_MS = 4_000;
 const PAUSE_MS = 100;
 
@@ -16,7 +18,7 @@ export async function commitState(pool: Pool, id: string): Promise<"committed" |
     if (state !== undefined) return state;
     await Bun.sleep(PAUSE_MS);
   }
-  throw unavailable("The database was lost during the commit: check whether the change was made, then retry.", 5);
+  throw unavailable(UNKNOWN_COMMIT, 5);
 }
 
 /** Undefined while the transaction is in progress, or the database cannot be reached. */

@@ -5,7 +5,7 @@ import { unavailable } from "../../errors.ts";
 import { systemClock } from "../../modules/clock.ts";
 import type { UnitOptions } from "../unit.ts";
 import type { Connection, Pool } from "./client.ts";
-import { commitState } from "./commit.ts";
+import { commitState, UNKNOWN_COMMIT } from "./commit.ts";
 import { isConnectionLost, isRepeatable, toAppError } from "./errors.ts";
 import { LOCKS } from "./locks.ts";
 
@@ -43,7 +43,7 @@ const UNITS_WAITING = 10_000;
 const WAIT_MS = 3_000;
 const ATTEMPTS = 5;
 /** ms until the last attempt begins, so that its answer is in time. */
-const RETRY_MS = 4_000;
+const RETRY_MS = 3_000;
 
 export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
   const lanes = new Map<string, Lane<Tx>>();
@@ -154,11 +154,12 @@ const NO_OUTCOME: Outcome = { ok: false, error: new Error("a unit of work has no
 /** Repeats what another transaction or a lost connection has prevented; nothing of it was committed. */
 async function withAttempts<T>(until: number, run: (isLast: boolean) => Promise<T>): Promise<T> {
   for (let made = 1; ; made += 1) {
-    const isLast = made >= ATTEMPTS || systemClock.elapsed() >= until;
+    const isLate = () => systemClock.elapsed() >= until;
+    const isLast = made >= ATTEMPTS || isLate();
     try {
       return await run(isLast);
     } catch (error) {
-      if (isLast || !mustRepeat(error)) throw error;
+      if (isLast || !mustRepeat(error) || (isConnectionLost(error) && isLate())) throw error;
       await Bun.sleep(Math.random() * 20 * 2 ** made);
     }
   }
@@ -227,7 +228,11 @@ async function finish<Tx>(
   try {
     await connection.unsafe("COMMIT");
   } catch (error) {
-    if (!isConnectionLost(error) || id === undefined) throw error;
+    if (id === undefined) throw error;
+    // A late answer leaves no time to ask what became of it, but the locks must go.
+    if (connection.isLate) void commitState(pool, id).catch(() => undefined);
+    if (connection.isLate) throw unavailable(UNKNOWN_COMMIT, 5, error);
+    if (!isConnectionLost(error)) throw error;
     // The answer is lost, not the question: the database knows whether the transaction has committed.
     if ((await commitState(pool, id)) === "committed") return;
     throw error;

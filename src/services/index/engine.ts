@@ -3,7 +3,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { unavailable } from "../../errors.ts";
 import type { Events } from "../../events.ts";
-import { latestRevision } from "../../models/channel.ts";
+import { latestRevision, revisionIdentity } from "../../models/channel.ts";
 import type { Database, Reader } from "../../models/database.ts";
 import { sectionRevision } from "../../models/index-part.ts";
 import type { StoresSource } from "../../models/stores-source.ts";
@@ -73,6 +73,8 @@ const CACHED_BYTES = 64 * 1024 ** 2;
 /** Delay before a replaced file is deleted, as a request may be about to open it. An open file stays readable. */
 const RETIRE_MS = 2000;
 const BUILD_TRIES = 3;
+/** ms of failures: a database that does not answer takes seconds to fail. */
+const TRY_MS = 3000;
 /** The time budget of a build step is far below this: a worker that takes longer is broken. */
 const STEP_LIMIT_MS = 10 * 60_000;
 /** Bun closes a connection that waits for 255 s; the server responds before. The next request continues the build. */
@@ -99,6 +101,7 @@ export function createEngine(parts: EngineParts): Engine {
     if (cached.point.revision === point.revision) {
       return cached.point.identity === point.identity ? cached.document : undefined;
     }
+    if (!(await hasRevision(parts.database.read, view.channelId, cached.point))) return undefined;
     if (cached.point.revision > point.revision) return cached.document;
     if (key.section === WHOLE_CHANNEL) return undefined;
     const changed = await sectionRevision(parts.database.read, view.channelId, key.section);
@@ -157,6 +160,11 @@ function touch({ files, clock }: EngineParts, folder: string, document: Document
   if (document.kind === "built") files.touch(folder, document.hash, document.size, clock.now());
 }
 
+/** False for the revision of a document from before the database was set back to an earlier state. */
+async function hasRevision(reader: Reader, channelId: number, { revision, identity }: DatedRevision): Promise<boolean> {
+  return revision === 0 || identity === (await revisionIdentity(reader, channelId, revision));
+}
+
 /** Whether a section never had a file. Its documents are not cached, so strangers cannot fill the memory with them. */
 async function isEmpty(reader: Reader, channelId: number, key: DocumentKey): Promise<boolean> {
   return key.section !== WHOLE_CHANNEL && (await sectionRevision(reader, channelId, key.section)) === 0;
@@ -192,7 +200,7 @@ async function build(
       const why = outcome.kind === "failed" ? outcome.message : outcome.kind;
       failures += 1;
       // After a failure the worker reopens the derived data, which repairs damage or finds a lock released.
-      if (failures < BUILD_TRIES) continue;
+      if (failures < BUILD_TRIES && parts.clock.elapsed() - unlockedAt < TRY_MS) continue;
       throw unavailable("The document could not be built because of a server fault. Retry in a few seconds.", 5, why);
     }
     const { reply, repaired } = outcome.answer;
