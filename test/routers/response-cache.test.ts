@@ -10,6 +10,7 @@ import { createResponseCache } from "../../src/routers/response-cache.ts";
 import { startTestApp, type Actor, type TestApp } from "../support/app.ts";
 import { bytesOf } from "../support/answers.ts";
 import { filesIn, repodataOf } from "../support/documents.ts";
+import { enginesOf } from "../support/engines.ts";
 import { newToken } from "../support/manage.ts";
 import { buildPackage } from "../support/package-builder.ts";
 import { setState } from "../support/state.ts";
@@ -176,7 +177,8 @@ test("a channel that becomes private is private for the next request, whoever ch
   const paths = ["pkg-1-0.conda", "repodata.json", "repodata_shards.msgpack.zst"].map(
     (name) => `/alice/other/noarch/${name}`,
   );
-  const { config } = loadConfig({ flags: { data: server.folder }, environment: {} });
+  const { settings } = await enginesOf(server.folder);
+  const { config } = loadConfig({ flags: { data: server.folder, ...settings }, environment: {} });
   for (const change of [{ visibility: "private" }, { visibility: "internal" }] as const) {
     await server.manage.channels.change({ owner: "alice", channel: "other" }, { visibility: "public" });
     for (const path of paths) await remember(path);

@@ -57,7 +57,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
   const engines = await enginesOf(folder);
   const { config } = loadConfig({
     flags: { data: folder, "min-free-space": "1MiB", ...engines.settings, ...options.settings },
-    environment: engines.environment,
+    environment: {},
   });
   const log = createLogger({ level: "debug", write: (line) => void lines.push(line) });
   const { clock, failpoint } = options;

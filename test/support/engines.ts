@@ -4,6 +4,7 @@ import { sharedPostgres } from "./postgres.ts";
 
 export type Engines = {
   readonly settings: { readonly database?: string };
+  /** The same, for another process. */
   readonly environment: Readonly<Record<string, string>>;
   /** Deletes what the engine stores for the folder. */
   drop(): Promise<void>;
@@ -26,16 +27,11 @@ async function create(folder: string): Promise<Engines> {
   const database = await postgres.createDatabase();
   return {
     settings: { database },
-    environment: {},
+    environment: { CONDARIUM_DATABASE: database },
     drop: async () => {
       byFolder.delete(folder);
       const name = new URL(database).pathname.slice(1);
       await postgres.asSuperuser(postgres.url("postgres"), `DROP DATABASE ${name} WITH (FORCE)`);
     },
   };
-}
-
-/** The settings as flags of the command line. */
-export function flagsOf({ settings }: Engines): string[] {
-  return Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
 }

@@ -42,7 +42,7 @@ export async function listen(options: ListeningOptions = {}): Promise<Listening>
   const engines = await enginesOf(folder);
   const { config } = loadConfig({
     flags: { data: folder, listen: "127.0.0.1:0", "min-free-space": "1MiB", ...engines.settings, ...options.settings },
-    environment: engines.environment,
+    environment: {},
   });
   const log = createLogger({ level: "debug", write: (line) => void lines.push(line) });
   const fatal: unknown[] = [];

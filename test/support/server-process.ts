@@ -1,7 +1,7 @@
 // `condarium` as a separate process, from the source: for signals, exit codes and output.
 
 import { join } from "node:path";
-import { enginesOf, flagsOf } from "./engines.ts";
+import { enginesOf } from "./engines.ts";
 
 export type ServerProcess = {
   readonly url: string;
@@ -26,10 +26,10 @@ export async function serve(
   more: readonly string[] = [],
   under: readonly string[] = [],
 ): Promise<ServerProcess> {
-  const engines = await enginesOf(folder);
+  const environment = await environmentOf(folder, more);
   const child = spawn(
-    ["serve", "--data", folder, "--listen", "127.0.0.1:0", "--min-free-space", "1MiB", ...flagsOf(engines), ...more],
-    engines.environment,
+    ["serve", "--data", folder, "--listen", "127.0.0.1:0", "--min-free-space", "1MiB", ...more],
+    environment,
     under,
   );
   const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
@@ -59,20 +59,25 @@ export async function condarium(
 ): Promise<Ended> {
   const { under = [], input } = options;
   const at = args.indexOf("--data");
-  const engines = at === -1 ? undefined : await enginesOf(args[at + 1] ?? "");
-  const flags = engines === undefined || args.includes("--database") ? [] : flagsOf(engines);
-  const child = spawn(
-    [...args, ...flags],
-    { ...engines?.environment, ...env },
-    under,
-    input === undefined ? "ignore" : new TextEncoder().encode(input),
-  );
+  const isChosen = at === -1 || "CONDARIUM_DATABASE" in env;
+  const environment = await environmentOf(isChosen ? undefined : args[at + 1], args);
+  const bytes = input === undefined ? "ignore" : new TextEncoder().encode(input);
+  const child = spawn(args, { ...environment, ...env }, under, bytes);
   const [code, stdout, stderr] = await Promise.all([
     child.exited,
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
   ]);
   return { code, stdout, stderr };
+}
+
+/** Nothing for a command that has no data folder, or names its database. */
+async function environmentOf(
+  folder: string | undefined,
+  args: readonly string[],
+): Promise<Readonly<Record<string, string>>> {
+  if (folder === undefined || args.includes("--database")) return {};
+  return (await enginesOf(folder)).environment;
 }
 
 async function end(child: ServerProcess["child"], signal: NodeJS.Signals): Promise<{ code: number; ms: number }> {

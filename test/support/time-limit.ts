@@ -9,7 +9,7 @@ const CALL = `import { setDefaultTimeout as limitTests } from "bun:test"; limitT
 plugin({
   name: "time limit",
   setup: (build) => {
-    build.onLoad({ filter: /\.test\.ts$/ }, async ({ path }) => ({
+    build.onLoad({ filter: /\.(?:test|postgres)\.ts$/ }, async ({ path }) => ({
       loader: "ts",
       // On the first line, so that the line numbers of failures stay unchanged.
       contents: `${CALL} ${await Bun.file(path).text()}`,
