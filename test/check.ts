@@ -11,4 +11,5 @@ await runSteps([
   { name: "code that only tests use", command: [bun, "x", "knip", "--production"] },
   { name: "build", command: [bun, "run", "build"] },
   { name: "tests", command: [bun, "test"], countsTests: true },
+  { name: "tests on PostgreSQL", command: [bun, "test/engines.ts"], countsTests: true },
 ]);

@@ -2,13 +2,13 @@
 // They need a process of their own, as a process has one engine. Words select some by name.
 
 import { join, relative } from "node:path";
+import { hasPostgres } from "./support/postgres.ts";
 
 /** Those that open condarium.db themselves, or test what only SQLite has, are not here. */
 const ON_BOTH = [
   "cli/health",
   "routers/addresses",
   "routers/documents",
-  "routers/generic",
   "routers/gzip",
   "routers/publish",
   "routers/response-cache",
@@ -18,6 +18,7 @@ const ON_BOTH = [
   "routers/upload-digests",
   "routers/yanked",
   "services/label-patterns",
+  "services/storage/gc-beside",
 ].map((name) => join(import.meta.dir, `${name}.test.ts`));
 
 const own = [...new Bun.Glob("postgres/*.postgres.ts").scanSync({ cwd: import.meta.dir, absolute: true })].toSorted();
@@ -25,8 +26,10 @@ const words = process.argv.slice(2);
 const files = [...own, ...ON_BOTH].map((path) => `./${relative(process.cwd(), path)}`);
 const wanted = files.filter((file) => words.length === 0 || words.some((word) => file.includes(word)));
 
-const child = Bun.spawn([process.execPath, "test", ...wanted], {
-  env: { ...process.env, CONDARIUM_TEST_ENGINES: "postgres" },
-  stdio: ["ignore", "inherit", "inherit"],
-});
-process.exitCode = await child.exited;
+if (hasPostgres("the tests on PostgreSQL")) {
+  const child = Bun.spawn([process.execPath, "test", ...wanted], {
+    env: { ...process.env, CONDARIUM_TEST_ENGINES: "postgres" },
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  process.exitCode = await child.exited;
+}

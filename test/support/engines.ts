@@ -11,6 +11,7 @@ export type Engines = {
 };
 
 const CHOSEN = process.env["CONDARIUM_TEST_ENGINES"] ?? "sqlite";
+const SQLITE: Engines = { settings: {}, environment: {}, drop: async () => undefined };
 const byFolder = new Map<string, Promise<Engines>>();
 
 /** The settings of the registry whose node has this data folder: the same at each start. */
@@ -20,8 +21,13 @@ export function enginesOf(folder: string): Promise<Engines> {
   return known;
 }
 
+/** The registry of this folder has its rows in the folder, whatever the tests run on. */
+export function keepOnSqlite(folder: string): void {
+  byFolder.set(folder, Promise.resolve(SQLITE));
+}
+
 async function create(folder: string): Promise<Engines> {
-  if (CHOSEN === "sqlite") return { settings: {}, environment: {}, drop: async () => undefined };
+  if (CHOSEN === "sqlite") return SQLITE;
   if (CHOSEN !== "postgres") throw new Error(`CONDARIUM_TEST_ENGINES is postgres or unset, not ${CHOSEN}`);
   const postgres = await sharedPostgres();
   const database = await postgres.createDatabase();

@@ -4,7 +4,7 @@ import { openManagement } from "../../src/app.ts";
 import { loadConfig } from "../../src/config.ts";
 
 const [folder = ""] = process.argv.slice(2);
-const { config } = loadConfig({ flags: { data: folder, "min-free-space": "1MiB" }, environment: {} });
+const { config } = loadConfig({ flags: { data: folder, "min-free-space": "1MiB" } });
 const management = await openManagement(config);
 const ending = new AbortController();
 void Bun.stdin.text().then(() => ending.abort());

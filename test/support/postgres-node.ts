@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { basic, PASSWORD } from "./app.ts";
+import { keepOnSqlite } from "./engines.ts";
 import { buildPackage, type BuiltPackage } from "./package-builder.ts";
 import { condarium, serve, type Ended, type ServerProcess } from "./server-process.ts";
 
@@ -17,6 +18,7 @@ export type Answered = {
 
 export type Node = AsyncDisposable & {
   readonly process: ServerProcess;
+  readonly folder: string;
   get(path: string, headers?: Record<string, string>): Promise<Answered>;
   /** Publishes as `user` to `user/CHANNEL`. */
   publish(built: BuiltPackage, channel?: string): Promise<Answered>;
@@ -31,18 +33,16 @@ export type Node = AsyncDisposable & {
 
 const CHANNEL = "main";
 
-export async function startNode(database: string): Promise<Node> {
+/** Without a database, its rows are in its folder. */
+export async function startNode(database?: string): Promise<Node> {
   const folder = await mkdtemp(join(tmpdir(), "condarium-node-"));
-  const process = await serve(folder, [
-    "--database",
-    database,
-    "--uploads-per-account",
-    "1000",
-    "--public-url",
-    "https://conda.example",
-  ]);
+  if (database === undefined) keepOnSqlite(folder);
+  const own = database === undefined ? [] : ["--database", database];
+  const settings = ["--uploads-per-account", "1000", "--public-url", "https://conda.example"];
+  const process = await serve(folder, [...own, ...settings]);
+  const environment: Record<string, string> = database === undefined ? {} : { CONDARIUM_DATABASE: database };
   const run = (args: readonly string[], input?: string) =>
-    condarium([...args, "--data", folder], { CONDARIUM_DATABASE: database }, input === undefined ? {} : { input });
+    condarium([...args, "--data", folder], environment, input === undefined ? {} : { input });
   const address = /"address":"([^"]+)"/.exec(process.stderr())?.[1] ?? "";
   const send = async (path: string, init: RequestInit = {}): Promise<Answered> => {
     const started = performance.now();
@@ -56,6 +56,7 @@ export async function startNode(database: string): Promise<Node> {
   const get = (path: string, more: Record<string, string> = {}) => send(path, { headers: more });
   return {
     process,
+    folder,
     run,
     addUser: async () => {
       const { code, stderr } = await run(["user", "create", "user", "--password-stdin"], PASSWORD);

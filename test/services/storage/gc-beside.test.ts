@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { bytesOf } from "../../support/answers.ts";
 import { startTestApp } from "../../support/app.ts";
+import { enginesOf } from "../../support/engines.ts";
 import { buildPackage } from "../../support/package-builder.ts";
 import { problemsOf } from "../../support/problems.ts";
 
@@ -17,7 +18,8 @@ test("concurrent publishes and deletes of the same packages leave the acknowledg
   const server = await startTestApp();
   const alice = await server.addUser("alice");
   const packages = Array.from({ length: 6 }, (_, at) => buildPackage({ name: `p${at}`, version: "1" }));
-  const collector = Bun.spawn([process.execPath, COLLECTOR, server.folder], { stdin: "pipe", stdout: "pipe" });
+  const { environment: env } = await enginesOf(server.folder);
+  const collector = Bun.spawn([process.execPath, COLLECTOR, server.folder], { env, stdin: "pipe", stdout: "pipe" });
   const places = CHANNELS.flatMap((channel) => packages.map((built) => ({ channel, built })));
   /** Each file name belongs to one task at a time, so that its last response says what the name holds. */
   const idle = new Set(places);
