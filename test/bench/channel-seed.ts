@@ -1,9 +1,10 @@
-// Fills a new data folder with the records of a large channel, at once or in steps.
+// Fills a new data folder, or the PostgreSQL database of the environment, with the records of a large channel, at once or in steps.
 // Only the database is filled: the records have no packages.
 
 import { openDataFolder } from "../../src/models/data-folder.ts";
 import type { Database } from "../../src/models/database.ts";
-import { openDatabase } from "../../src/models/open-database.ts";
+import { databaseOf, openDatabase } from "../../src/models/open-database.ts";
+import { engine } from "../../src/models/schema/engine.ts";
 import { systemClock as clock } from "../../src/modules/clock.ts";
 import { createAccess } from "../../src/services/access.ts";
 import { COMMAND_LINE } from "../../src/services/actor.ts";
@@ -57,8 +58,8 @@ export async function seedChannel(dataDir: string, records: number): Promise<voi
 
 /** Closing it moves the log's contents into the database, so that no other process has to. */
 async function withDatabase<T>(dataDir: string, work: (database: Database) => Promise<T>): Promise<T> {
-  const folder = openDataFolder(dataDir, { create: true });
-  const database = await openDatabase({ engine: "sqlite", path: folder.database }, { clock, create: true });
+  const folder = openDataFolder(dataDir, { create: true, database: engine === "postgres" ? "server" : "file" });
+  const database = await openDatabase(databaseOf(folder.database), { clock, create: true });
   try {
     return await work(database);
   } finally {
@@ -80,9 +81,10 @@ async function makeChannel(database: Database): Promise<void> {
 async function createAdder(database: Database): Promise<(files: readonly NewFile[]) => Promise<void>> {
   const packages = createPackages({ clock });
   // The indexes of hashes and names are written in random order.
-  await database.transact(async (tx) => {
-    tx.run(`PRAGMA cache_size = -${CACHE_KIB}`);
-  });
+  if (engine === "sqlite")
+    await database.transact(async (tx) => {
+      tx.run(`PRAGMA cache_size = -${CACHE_KIB}`);
+    });
   return async (files) =>
     await database.transact(async (tx) => {
       const place = await findChannelRef(tx, "admin", "main");

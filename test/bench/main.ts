@@ -18,6 +18,7 @@ import { publish } from "./publish.ts";
 import { repodata } from "./repodata.ts";
 import { type Finding, findingOf, markdownTables } from "./report.ts";
 import { several } from "./several.ts";
+import { scale } from "./scale.ts";
 import { solve } from "./solve.ts";
 import { start } from "./start.ts";
 import { upload } from "./upload.ts";
@@ -38,6 +39,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   repodata,
   gzip,
   several,
+  scale,
   start,
   solve,
   backup,

@@ -21,9 +21,15 @@ export function startProcess(command: readonly string[], options: { cwd: string;
 }
 
 /** Runs a script of this folder in a separate process, and returns the JSON it prints. */
-export async function runScript(script: string, options: object, timeoutMs = 600_000): Promise<unknown> {
+export async function runScript(
+  script: string,
+  options: object,
+  timeoutMs = 600_000,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<unknown> {
   const command = [process.execPath, Bun.fileURLToPath(script), JSON.stringify(options)];
-  const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "inherit", timeout: timeoutMs });
+  const env = { ...process.env, ...environment };
+  const child = Bun.spawn(command, { env, stdin: "ignore", stdout: "pipe", stderr: "inherit", timeout: timeoutMs });
   running.add(child);
   const [text, code] = await Promise.all([child.stdout.text(), child.exited]);
   running.delete(child);

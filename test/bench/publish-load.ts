@@ -2,14 +2,16 @@
 
 import { z } from "zod";
 
-import { buildPackage } from "../support/package-builder.ts";
+import { buildPackage, type BuiltPackage } from "../support/package-builder.ts";
 
-export type PublishLoad = z.infer<typeof loadShape>;
+export type PublishLoad = z.input<typeof loadShape>;
 
 const loadShape = z.object({
   url: z.string(),
   token: z.string(),
   clients: z.number(),
+  /** Each client publishes to one of this many channels. */
+  channels: z.number().default(1),
   packages: z.number(),
   /** Part of the packages' names, so that no two loads publish the same. */
   series: z.string(),
@@ -20,15 +22,16 @@ if (import.meta.main) {
   console.log(JSON.stringify(await run(load)));
 }
 
-async function run(load: PublishLoad): Promise<{ seconds: number; latencies: number[] }> {
+async function run(load: z.output<typeof loadShape>): Promise<{ seconds: number; latencies: number[] }> {
   const waiting = Array.from({ length: load.packages }, (_, at) =>
     buildPackage({ name: `small-${load.series}-${at}`, version: "1.0", depends: ["python >=3.9"] }),
   );
   const latencies: number[] = [];
-  const client = async (): Promise<void> => {
+  const client = async (_: unknown, at: number): Promise<void> => {
+    const channel = channelName(at % load.channels);
     for (let next = waiting.pop(); next; next = waiting.pop()) {
       const started = performance.now();
-      await send(load, next.fileName, next.bytes);
+      await send(load, channel, next);
       latencies.push(performance.now() - started);
     }
   };
@@ -37,10 +40,16 @@ async function run(load: PublishLoad): Promise<{ seconds: number; latencies: num
   return { seconds: (performance.now() - started) / 1000, latencies };
 }
 
-async function send(load: PublishLoad, fileName: string, bytes: Uint8Array): Promise<void> {
-  const answer = await fetch(`${load.url}/api/packages/admin/conda/main/${fileName}`, {
+function channelName(at: number): string {
+  return at === 0 ? "main" : `main-${at}`;
+}
+
+type Addressed = { readonly url: string; readonly token: string };
+
+async function send({ url, token }: Addressed, channel: string, { fileName, bytes }: BuiltPackage): Promise<void> {
+  const answer = await fetch(`${url}/api/packages/admin/conda/${channel}/${fileName}`, {
     method: "PUT",
-    headers: { authorization: `Bearer ${load.token}` },
+    headers: { authorization: `Bearer ${token}` },
     body: new Uint8Array(bytes),
   });
   const text = await answer.text();

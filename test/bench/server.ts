@@ -82,9 +82,9 @@ export function serveCommand(bench: Bench, dataDir: string, port: number): strin
   return [...bench.command, "serve", "--data", dataDir, "--listen", `127.0.0.1:${port}`];
 }
 
-export async function createToken(bench: Bench, dataDir: string): Promise<string> {
+export async function createToken(bench: Bench, dataDir: string, settings: readonly string[] = []): Promise<string> {
   const create = ["token", "create", "admin", "--name", "bench", "--scope", "all", "--data", dataDir];
-  return (await output([...bench.command, ...create])).trim();
+  return (await output([...bench.command, ...create, ...settings])).trim();
 }
 
 /** Publishes one package. */

@@ -10,6 +10,8 @@ import { createPublisher } from "./publisher.ts";
 
 const loadShape = z.object({
   url: z.string(),
+  /** The server that is read; the same one unless given. */
+  readUrl: z.string().optional(),
   token: z.string(),
   series: z.string(),
   /** Without it the process reads nothing. */
@@ -48,8 +50,9 @@ if (import.meta.main) await answerParent(loadShape, run);
 async function run(load: PublishAndReadLoad): Promise<PublishAndReadTimes> {
   const { document, series, token } = load;
   const client = await connectTo(load.url);
+  const reader = load.readUrl === undefined ? client : await connectTo(load.readUrl);
   const times: PublishAndReadTimes = { publish: [], read: [], first: [] };
-  const absent = document && (await firstRead(client, document));
+  const absent = document && (await firstRead(reader, document));
   if (absent !== undefined) return { ...times, absent };
   const publisher = createPublisher(client, { token, series, channel: "main" });
   const started = performance.now();
@@ -60,11 +63,11 @@ async function run(load: PublishAndReadLoad): Promise<PublishAndReadTimes> {
     newest = published;
     times.publish.push(ms);
     if (!document) continue;
-    const { read, first } = await readAfter(client, document, published);
+    const { read, first } = await readAfter(reader, document, published);
     times.read.push(read);
     times.first.push(first);
   }
-  if (document && newest) await requireIn(client, document, newest);
+  if (document && newest) await requireIn(reader, document, newest);
   await publisher.remove();
   return times;
 }
