@@ -2,6 +2,7 @@
 
 import type { App } from "../app.ts";
 import type { Config } from "../config.ts";
+import { AppError } from "../errors.ts";
 import type { Logger } from "../modules/log.ts";
 import { COMMAND_LINE } from "../services/actor.ts";
 import type { Output } from "./output.ts";
@@ -33,7 +34,13 @@ export async function firstStart(
     import("../package-types.ts"),
   ]);
   const password = createPassword();
-  await users.create(COMMAND_LINE, { name: "admin", password, isAdmin: true });
+  try {
+    await users.create(COMMAND_LINE, { name: "admin", password, isAdmin: true });
+  } catch (error) {
+    // Another node on the same database can be faster: it has printed the password.
+    if (error instanceof AppError && error.code === "conflict" && !(await users.isEmpty())) return;
+    throw error;
+  }
   const hints = PACKAGE_TYPES.all.flatMap((type) => type.hints({ publicUrl, owner: "admin", channel: "main" }));
   output.line("This is the first start: created an administrator.");
   output.line(`  user:     admin\n  password: ${password}`);
