@@ -88,7 +88,7 @@ export function createEngine(parts: EngineParts): Engine {
   const cache = createLru<string, CachedDocument>({
     maxEntries: CACHED_DOCUMENTS,
     maxBytes: CACHED_BYTES,
-    sizeOf: ({ document }) => (document.kind === "built" ? document.heldBytes : 0) + 500,
+    sizeOf,
   });
   const flights = new Map<string, Flight>();
   const packing = createPacking({ ...parts, dataFolder: parts.source.dataFolder });
@@ -154,6 +154,10 @@ export function createEngine(parts: EngineParts): Engine {
     document: async (view, key) => await joinOrBuild(view, key, await latestOf(parts.database.read, view)),
     peek: async (view, key) => await current(view, key, await latestOf(parts.database.read, view)),
   };
+}
+
+function sizeOf({ document }: CachedDocument): number {
+  return (document.kind === "built" ? document.heldBytes : 0) + 500;
 }
 
 function touch({ files, clock }: EngineParts, folder: string, document: DocumentResult): void {
