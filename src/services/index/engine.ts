@@ -85,11 +85,7 @@ export const PAUSE_MS = 10;
 const BUSY_LIMIT_MS = 60_000;
 
 export function createEngine(parts: EngineParts): Engine {
-  const cache = createLru<string, CachedDocument>({
-    maxEntries: CACHED_DOCUMENTS,
-    maxBytes: CACHED_BYTES,
-    sizeOf,
-  });
+  const cache = createDocumentCache();
   const flights = new Map<string, Flight>();
   const packing = createPacking({ ...parts, dataFolder: parts.source.dataFolder });
 
@@ -156,8 +152,12 @@ export function createEngine(parts: EngineParts): Engine {
   };
 }
 
-function sizeOf({ document }: CachedDocument): number {
-  return (document.kind === "built" ? document.heldBytes : 0) + 500;
+function createDocumentCache() {
+  return createLru<string, CachedDocument>({
+    maxEntries: CACHED_DOCUMENTS,
+    maxBytes: CACHED_BYTES,
+    sizeOf: ({ document }) => (document.kind === "built" ? document.heldBytes : 0) + 500,
+  });
 }
 
 function touch({ files, clock }: EngineParts, folder: string, document: DocumentResult): void {
