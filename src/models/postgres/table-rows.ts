@@ -4,7 +4,7 @@ import { malformed, usage } from "../../errors.ts";
 import { quoted, TABLES, tablesInOrder, theTable, type Moment, type Table, type TableRow } from "../table-rows.ts";
 import type { TableSource } from "../table-rows.ts";
 import type { Client } from "./client.ts";
-import { faultOf } from "./errors.ts";
+import { faultOf, toOpenError } from "./errors.ts";
 import { LOCKS } from "./locks.ts";
 import { longTransaction, type Ending, type LongTransaction } from "./long-transaction.ts";
 import { createTables, isEmpty } from "./migrations.ts";
@@ -71,13 +71,17 @@ function toRow({ columns, integers }: Table, values: readonly unknown[]): TableR
   return Object.fromEntries(entries);
 }
 
-/** Errors: `usage` when the database has tables. */
+/** Errors: `usage` when the database has tables; `unavailable`, with a remedy, when it cannot be used. */
 export async function requireEmpty(url: string): Promise<void> {
-  await longTransaction({ url, begin: "BEGIN READ ONLY" }, async ({ client }) => {
-    await requireServer(client);
-    if (!(await isEmpty(client))) throw notEmpty(url);
-    return { isKept: false, value: undefined };
-  });
+  try {
+    await longTransaction({ url, begin: "BEGIN READ ONLY" }, async ({ client }) => {
+      await requireServer(client);
+      if (!(await isEmpty(client))) throw notEmpty(url);
+      return { isKept: false, value: undefined };
+    });
+  } catch (error) {
+    throw toOpenError(error, shownUrl(url));
+  }
 }
 
 function notEmpty(url: string): Error {
