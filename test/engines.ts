@@ -7,10 +7,16 @@ import { hasPostgres } from "./support/postgres.ts";
 /** Those that open condarium.db themselves, or test what only SQLite has, are not here. */
 const ON_BOTH = [
   "cli/health",
+  "routers/access-log",
   "routers/addresses",
+  "routers/damaged",
   "routers/documents",
+  "routers/gitea",
   "routers/gzip",
+  "routers/path",
   "routers/publish",
+  "routers/ranges",
+  "routers/read",
   "routers/response-cache",
   "routers/run-exports",
   "routers/shards",
