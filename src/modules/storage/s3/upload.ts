@@ -27,8 +27,8 @@ export type LocalFile = {
 const MIB = 1024 ** 2;
 /** A larger file is sent in parts. */
 const WHOLE_BYTES = 64 * MIB;
-/** A smaller file is read into memory. */
-const SMALL_BYTES = MIB;
+/** A file up to this size is read into memory. */
+export const SMALL_BYTES = MIB;
 const PART_BYTES = 8 * MIB;
 const MOST_PARTS = 10_000;
 /** Parts in memory, of all uploads together, and of one. */

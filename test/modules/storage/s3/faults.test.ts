@@ -228,12 +228,22 @@ describe("an upload", () => {
     ["finds the digest of a body wrong", { kind: "answer", status: 400, code: "BadDigest" }],
     ["stores another checksum", { kind: "other-checksum" }],
   ] as const)("to a service that %s fails after three attempts", async (_, fault) => {
-    service.fail([undefined, fault], true);
+    service.fail([fault], true);
     expect(await errorOf(promote(Buffer.from("content")))).toMatchObject({ code: "unavailable" });
     expect(service.asked.filter(({ method }) => method === "PUT")).toHaveLength(3);
-    service.fail([undefined, fault]);
+    service.fail([fault]);
     await promote(Buffer.from("content"));
     expect(service.objects.get(`/bucket/${KEY}`)?.toString()).toBe("content");
+  });
+
+  test("of a small file is one request, and of a larger one begins by asking whether it is there", async () => {
+    const methods = (): string[] => service.asked.splice(0).map(({ method }) => method);
+    for (let time = 0; time < 2; time += 1) {
+      await promote(Buffer.alloc(MIB, 1));
+      expect(methods()).toEqual(["PUT"]);
+    }
+    await promote(Buffer.alloc(MIB + 1, 1));
+    expect(methods()).toEqual(["HEAD", "PUT"]);
   });
 
   test("of many megabytes is repeated from its beginning", async () => {
