@@ -14,7 +14,7 @@ import { noise } from "./support/noise.ts";
 import { buildPackage } from "./support/package-builder.ts";
 import { hasPostgres, startPostgres, type Postgres } from "./support/postgres.ts";
 import { freePort } from "./support/private-server.ts";
-import { codeBlocks, theBlock } from "./support/readme.ts";
+import { codeBlocks, shellLines, theBlock } from "./support/readme.ts";
 import { hasVersitygw, startVersitygw, type Versitygw } from "./support/versitygw.ts";
 
 const ROOT = join(import.meta.dir, "..");
@@ -24,6 +24,7 @@ const read = (name: string): Promise<string> => Bun.file(join(DEPLOY, name)).tex
 const [unit, settings, site] = await Promise.all(
   ["systemd/condarium@.service", "systemd/condarium.toml", "nginx/condarium.conf"].map(read),
 );
+const scale = await Bun.file(join(ROOT, "SCALE.md")).text();
 const readme = codeBlocks(await Bun.file(join(ROOT, "README.md")).text());
 
 const service = z.looseObject({
@@ -159,6 +160,26 @@ test("nginx passes requests as README.md's nginx does, but to several nodes", ()
   ]);
 });
 
+test("SCALE.md moves a registry to the database, the bucket and the nodes of the settings file", () => {
+  const lines = shellLines(codeBlocks(scale));
+  const { config } = loadConfig({ flags: {}, environment: {}, file: { name: "file", text: settings ?? "" } });
+  if (config.storage.kind !== "s3") throw new Error("the packages are in no bucket");
+  const target = new URL(/--database (\S+)/.exec(lines.join("\n"))?.[1] ?? "");
+  const database = new URL(config.database ?? "");
+  expect([target.host, target.username, target.pathname]).toEqual([
+    database.host,
+    database.username,
+    database.pathname,
+  ]);
+  const place = `s3://${config.storage.bucket}/${config.storage.prefix}`;
+  const copies = lines.filter((line) => line.includes(" aws s3 sync ")).map((line) => line.split(" ").slice(-2));
+  expect(copies).toEqual(["blobs", "files"].map((part) => [`/var/lib/condarium-moved/${part}`, `${place}${part}`]));
+  const names = /enable --now (.*)`/.exec(unit ?? "")?.[1] ?? "none";
+  expect(lines).toContain(`sudo systemctl enable --now ${names}`);
+  const file = /--config (\S+)/.exec(unit ?? "")?.[1] ?? "none";
+  expect(lines.at(-1)).toContain(` --config ${file} --data /var/lib/condarium/8081`);
+});
+
 const nginx = Bun.which("nginx", { PATH: SYSTEM_PATH });
 const hasServices = [hasPostgres("nginx before two nodes"), hasVersitygw("nginx before two nodes")].every(Boolean);
 if (nginx === null) leaveOut("nginx before two nodes", "nginx is missing");
@@ -171,6 +192,7 @@ describe.skipIf(nginx === null || !hasServices)("two nodes on PostgreSQL and S3 
   let proxy: Bun.Subprocess | undefined;
   let url: string;
   let token: string;
+  let database: string;
 
   beforeAll(async () => {
     room = await mkdtemp(join(tmpdir(), "condarium-deploy-"));
@@ -202,8 +224,9 @@ describe.skipIf(nginx === null || !hasServices)("two nodes on PostgreSQL and S3 
   };
 
   async function filledSettings(): Promise<string> {
+    database = await postgres.createDatabase();
     const values: Readonly<Record<string, string>> = {
-      database: await postgres.createDatabase(),
+      database,
       storage: `s3://${await s3.createBucket()}/condarium?endpoint=${encodeURIComponent(s3.endpoint)}&path-style=true`,
       "s3-access-key-id": s3.accessKey,
       "s3-secret-access-key": s3.secretKey,
@@ -306,6 +329,10 @@ describe.skipIf(nginx === null || !hasServices)("two nodes on PostgreSQL and S3 
       await put(`turn-${at}`);
       for (const node of nodes) expect(await namesAt(node.url)).toContain(`turn-${at}-1-0.conda`);
     }
+    // A node of a start and of some publishes has opened most of them.
+    const [, most] = /count (\d+) for each process/.exec(scale) ?? [];
+    const connections = (await postgres.connectionCount(database)) / nodes.length;
+    expect([connections > 6, connections <= Number(most)]).toEqual([true, true]);
     for (const node of nodes) expect((await node.requests(({ method }) => method === "PUT")).length).toBeGreaterThan(1);
   });
 

@@ -138,7 +138,15 @@ test("README.md's settings file is accepted", async () => {
 });
 
 test("README.md links only to existing files", async () => {
-  for (const page of ["README.md", "MOVE.md", "CHANGELOG.md", "src/README.md", "test/README.md", "drizzle/README.md"]) {
+  for (const page of [
+    "README.md",
+    "MOVE.md",
+    "SCALE.md",
+    "CHANGELOG.md",
+    "src/README.md",
+    "test/README.md",
+    "drizzle/README.md",
+  ]) {
     const text = await Bun.file(join(ROOT, page)).text();
     const targets = [...text.matchAll(/\]\(([^):]+)\)/g)].map((match) => join(ROOT, dirname(page), match[1] ?? ""));
     expect(targets.filter((target) => !existsSync(target))).toEqual([]);
