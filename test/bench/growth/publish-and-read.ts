@@ -49,11 +49,12 @@ if (import.meta.main) await answerParent(loadShape, run);
 
 async function run(load: PublishAndReadLoad): Promise<PublishAndReadTimes> {
   const { document, series, token } = load;
-  const client = await connectTo(load.url);
-  const reader = load.readUrl === undefined ? client : await connectTo(load.readUrl);
+  const reader = await connectTo(load.readUrl ?? load.url);
   const times: PublishAndReadTimes = { publish: [], read: [], first: [] };
   const absent = document && (await firstRead(reader, document));
   if (absent !== undefined) return { ...times, absent };
+  // A connection that is open during the first read can be closed as unused.
+  const client = load.readUrl === undefined ? reader : await connectTo(load.url);
   const publisher = createPublisher(client, { token, series, channel: "main" });
   const started = performance.now();
   let newest: Package | undefined;
