@@ -86,7 +86,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
       return names
         .filter((entry) => entry.isFile())
         .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
-        .filter((name) => !/^(condarium\.db.*|lock.*|layout|derived\/boot)$/.test(name))
+        .filter((name) => !/^(condarium\.db.*|lock.*|layout|database-server|store-id|derived\/boot)$/.test(name))
         .sort();
     },
     close: async () => {
