@@ -17,7 +17,7 @@ type ClaimParts = {
   readonly isSplit: boolean;
 };
 
-/** Gives both the same identity when the storage has none yet. Errors: `usage` when they have different ones. */
+/** Gives both an identity when neither has one. Errors: `usage` when one alone has it, or they differ. */
 export async function claimStorage({ database, blobs, isSplit }: ClaimParts): Promise<void> {
   if (!isSplit) {
     const id = await storeIdentity(database.read);
@@ -28,9 +28,11 @@ export async function claimStorage({ database, blobs, isSplit }: ClaimParts): Pr
   await database.transact(async (tx) => {
     const [ofDatabase, ofStorage] = [await storeIdentity(tx), await identityOf(blobs)];
     if (ofStorage !== undefined && ofStorage !== ofDatabase) throw mismatch();
-    const id = ofDatabase ?? randomHex(16);
-    if (ofDatabase === undefined) await insertStoreIdentity(tx, id);
-    if (ofStorage === undefined) await blobs.put(STORE_ID_KEY, new TextEncoder().encode(`${id}\n`));
+    if (ofStorage !== undefined) return;
+    if (ofDatabase !== undefined) throw elsewhere();
+    const id = randomHex(16);
+    await insertStoreIdentity(tx, id);
+    await blobs.put(STORE_ID_KEY, new TextEncoder().encode(`${id}\n`));
   });
 }
 
@@ -60,7 +62,7 @@ async function textOf(blobs: BlobStore): Promise<string | undefined> {
 
 function elsewhere(): Error {
   return usage(
-    "The packages of this database are in another storage: give its URL with the setting storage. Nothing was changed.",
+    `The packages of this database are in another storage: give its URL with the setting storage. If they were copied to this one, copy ${STORE_ID_KEY} too. Nothing was changed.`,
   );
 }
 

@@ -80,10 +80,15 @@ test("a new database is refused at a storage that has packages of another", asyn
   await claim(second, others);
 });
 
-test("a database takes its identity to an empty storage", async () => {
+test("a database with packages is refused at an empty storage, until its identity is copied there", async () => {
   await claim(first, blobs);
+  expect(await errorOf(claim(first, others))).toMatchObject({
+    code: "usage",
+    message: expect.stringContaining("copy store-id too"),
+  });
+  expect(await idOf(others)).toBeUndefined();
+  await others.put(STORE_ID_KEY, new TextEncoder().encode((await idOf(blobs)) ?? ""));
   await claim(first, others);
-  expect(await idOf(others)).toBe((await idOf(blobs)) ?? "");
 });
 
 test("a damaged identity is reported and not replaced", async () => {
