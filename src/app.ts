@@ -350,7 +350,16 @@ function managementOf(parts: {
     }),
     reindex: createReindex(index),
     backup: createBackup({ database, blobs, clock, version, failpoint, folder }),
-    gc: createGc({ database, blobs, clock, reserve, failpoint, folder, codec: condaIndex.codec }),
+    gc: createGc({
+      database,
+      blobs,
+      clock,
+      reserve,
+      failpoint,
+      folder,
+      codec: condaIndex.codec,
+      isShared: databasePlace(config) === "server",
+    }),
   };
 }
 

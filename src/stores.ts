@@ -191,6 +191,8 @@ export async function openGcStores(source: StoresSource): Promise<GcStores> {
   const blobs = await openThreadBlobs(source);
   const folder = partsOfFolder(source.dataFolder);
   const [clock, reserve] = [systemClock, createReserve(folder.database)];
-  const database = await openDatabase(databaseOf(folder.database), { clock, create: false, reserve });
-  return { folder, database, blobs, clock, reserve, close: database.close };
+  const place = databaseOf(folder.database);
+  const database = await openDatabase(place, { clock, create: false, reserve });
+  const isShared = place.engine === "postgres";
+  return { folder, database, blobs, clock, reserve, isShared, close: database.close };
 }

@@ -10,7 +10,7 @@ import { copyClosedFolder } from "./support/copy-folder.ts";
 import { spawnCrashing } from "./support/crashing.ts";
 import { buildPackage, type BuiltPackage } from "./support/package-builder.ts";
 import { problemsOf } from "./support/problems.ts";
-import { openTables } from "./support/rows.ts";
+import { endLeases, openTables } from "./support/rows.ts";
 
 const POINTS = [
   "p1.temp_open",
@@ -99,6 +99,7 @@ describe("kill -9 of the garbage collector", () => {
       const killed = spawnCrashing(args, `${point}=kill`);
       expect(await killed.exited).toBe(137);
       await checkAfterCrash(folder, [kept, again], [kept], { isRemoved: false });
+      endLeases(folder);
       expect(await spawnCrashing(args, undefined).exited).toBe(0);
       await checkAfterCrash(folder, [kept, again], [kept, again]);
     });

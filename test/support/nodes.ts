@@ -11,6 +11,8 @@ import { startVersitygw, type Versitygw } from "./versitygw.ts";
 export type Registry = {
   readonly postgres: Postgres;
   readonly database: string;
+  /** The content of an object of the bucket. */
+  object(key: string): Promise<string>;
   /** A node with an empty folder, which is not started yet. */
   addNode(): Promise<Node>;
   close(): Promise<void>;
@@ -23,8 +25,8 @@ export type Node = {
   /** Resolves when the node listens. */
   start(...settings: readonly string[]): Promise<ServerProcess>;
   end(signal: NodeJS.Signals): Promise<void>;
-  /** Runs a command beside the node, which must succeed; returns its output. */
-  run(args: readonly string[], input?: string): Promise<string>;
+  /** Runs a command beside the node, which must succeed; returns its output and its notes. */
+  run(args: readonly string[], input?: string, environment?: Readonly<Record<string, string>>): Promise<string>;
 };
 
 /** Starts PostgreSQL and versitygw; both are empty. */
@@ -35,16 +37,19 @@ export async function createRegistry(): Promise<Registry> {
   const room = await mkdtemp(join(tmpdir(), "condarium-nodes-"));
   opened.defer(() => rm(room, { recursive: true, force: true, maxRetries: 5 }));
   const database = await postgres.createDatabase();
-  const settings = settingsOf(database, service, await service.createBucket());
+  const bucket = await service.createBucket();
+  const settings = settingsOf(database, service, bucket);
   const nodes: Node[] = [];
   opened.defer(async () => void (await Promise.all(nodes.map((node) => node.end("SIGKILL")))));
   const addNode = async (): Promise<Node> => {
-    const node = createNode(join(room, `node-${nodes.length}`), settings, await freePort());
+    const port = await freePort();
+    const node = createNode(join(room, `node-${nodes.length}`), settings, port);
     nodes.push(node);
     return node;
   };
+  const object = (key: string) => Bun.file(join(service.folder, bucket, "registry", key)).text();
   const owned = opened.move();
-  return { postgres, database, addNode, close: () => owned.disposeAsync() };
+  return { postgres, database, object, addNode, close: () => owned.disposeAsync() };
 }
 
 function settingsOf(database: string, service: Versitygw, bucket: string): Record<string, string> {
@@ -70,10 +75,14 @@ function createNode(folder: string, settings: Record<string, string>, port: numb
       server = undefined;
       await ended?.end(signal);
     },
-    run: async (args, input) => {
-      const ended = await condarium([...args, "--data", folder], settings, input === undefined ? {} : { input });
+    run: async (args, input, environment) => {
+      const ended = await condarium(
+        [...args, "--data", folder],
+        { ...settings, ...environment },
+        input === undefined ? {} : { input },
+      );
       if (ended.code !== 0) throw new Error(`${args.join(" ")}: ${ended.stdout}${ended.stderr}`);
-      return ended.stdout;
+      return ended.stdout + ended.stderr;
     },
   };
 }
@@ -81,5 +90,8 @@ function createNode(folder: string, settings: Record<string, string>, port: numb
 /** Creates a user with a token for everything; returns the token. */
 export async function addUser(node: Node, name: string): Promise<string> {
   await node.run(["user", "create", name, "--password-stdin"], `secret of ${name}, long enough`);
-  return (await node.run(["token", "create", name, "--name", "test", "--scope", "all"])).trim();
+  const output = await node.run(["token", "create", name, "--name", "test", "--scope", "all"]);
+  const token = /^cdr-\S+$/m.exec(output)?.[0];
+  if (token === undefined) throw new Error(`no token: ${output}`);
+  return token;
 }

@@ -33,6 +33,13 @@ export type Tables = {
   close(): void;
 };
 
+/** As if the minutes had passed after which the lease of a killed backup or collector stops no other. */
+export function endLeases(folder: string): void {
+  const tables = openTables(folder);
+  tables.run("UPDATE lease SET until = 0");
+  tables.close();
+}
+
 export function openTables(folder: string): Tables {
   const connection = new Connection(join(folder, "condarium.db"), { readwrite: true, create: false });
   connection.run("PRAGMA busy_timeout = 5000");

@@ -20,12 +20,11 @@ const RENEW_MS = 60_000;
 
 export async function leaseBlobs(parts: { readonly database: Database; readonly clock: Clock }): Promise<BlobsLease> {
   const { database, clock } = parts;
-  const own = { name: BLOBS_LEASE, holder: randomHex(16) };
-  const lease = () => ({ ...own, until: clock.now() + LEASE_MS });
-  await database.transact((tx) => takeLease(tx, lease()));
+  const own = { name: BLOBS_LEASE, holder: randomHex(16), ms: LEASE_MS };
+  await database.transact((tx) => takeLease(tx, own, clock));
   let isLost = false;
   const renew = async (): Promise<void> => {
-    isLost ||= !(await database.transact((tx) => renewLease(tx, lease(), clock.now())));
+    isLost ||= !(await database.transact((tx) => renewLease(tx, own, clock)));
   };
   // A failed renewal is repeated long before the lease expires.
   const timer = setInterval(() => void renew().catch(() => undefined), RENEW_MS);

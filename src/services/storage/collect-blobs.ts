@@ -15,15 +15,15 @@ import {
 } from "../../models/package-blob.ts";
 import type { BlobKey } from "../../modules/storage/blob-store.ts";
 import { blobKey, fileListKey, isHash } from "../../modules/storage/keys.ts";
-import { BLOBS_LEASE, type Collected, type Collecting } from "./collect.ts";
+import { BLOBS_LEASE, type Collected, type CollectingShared } from "./collect.ts";
 
 /** Rows examined per query; each row costs an index lookup. */
 const ROWS = 5000;
 /** Blobs deleted per transaction: few, because publishes wait for it. */
 const BATCH = 50;
 
-/** Errors: `Leased` as soon as a process copies blobs. */
-export async function collectBlobs(work: Collecting): Promise<void> {
+/** Errors: `Leased` as soon as a process copies blobs, `LeaseLost`. */
+export async function collectBlobs(work: CollectingShared): Promise<void> {
   await collectRows(work);
   await collectStrays(work, "blobs/");
   await collectStrays(work, "files/");
@@ -35,9 +35,10 @@ export class Leased extends Error {
 }
 
 /** Blobs with a row. Sets `unreferencedAt` where an earlier release has not: the blob is deleted in a later run. */
-async function collectRows(work: Collecting): Promise<void> {
+async function collectRows(work: CollectingShared): Promise<void> {
   const { database, clock, onProgress } = work;
   const last = await greatestBlobId(database.read);
+  onProgress(0, last, "blobs");
   for (let after = 0; after < last; after += ROWS) {
     const idle = await idleBlobs(database.read, { after, through: after + ROWS });
     const due = idle.filter((use) => use.isReferenced || use.unreferencedAt === null || isDue(work, use, clock.now()));
@@ -50,7 +51,11 @@ async function collectRows(work: Collecting): Promise<void> {
 }
 
 /** A dry run has no transaction, and deletes nothing. */
-async function deleteRows(work: Collecting, tx: Transaction | undefined, ids: readonly number[]): Promise<Collected[]> {
+async function deleteRows(
+  work: CollectingShared,
+  tx: Transaction | undefined,
+  ids: readonly number[],
+): Promise<Collected[]> {
   const now = work.clock.now();
   const due: BlobUse[] = [];
   if (tx)
@@ -82,7 +87,7 @@ async function deleteRows(work: Collecting, tx: Transaction | undefined, ids: re
 }
 
 /** Blobs and file lists without a row: left by a failed publish, or by a power cut during a collection. */
-async function collectStrays(work: Collecting, prefix: "blobs/" | "files/"): Promise<void> {
+async function collectStrays(work: CollectingShared, prefix: "blobs/" | "files/"): Promise<void> {
   let hashes: string[] = [];
   let seen = 0;
   const flush = async (): Promise<void> => {
@@ -104,7 +109,7 @@ async function collectStrays(work: Collecting, prefix: "blobs/" | "files/"): Pro
 }
 
 async function deleteStrays(
-  work: Collecting,
+  work: CollectingShared,
   tx: Transaction | undefined,
   hashes: readonly string[],
 ): Promise<Collected[]> {
@@ -126,18 +131,18 @@ async function lockAll(tx: Transaction, hashes: readonly string[]): Promise<void
 }
 
 /** The younger of a blob and its file list counts, because a publish writes both. */
-async function isStray({ blobs, clock, graceMs }: Collecting, hash: string): Promise<boolean> {
+async function isStray({ blobs, clock, graceMs }: CollectingShared, hash: string): Promise<boolean> {
   const [blob, list] = [await blobs.stat(blobKey(hash)), await blobs.stat(fileListKey(hash))];
   return Math.max(blob?.modified ?? 0, list?.modified ?? 0) <= clock.now() - graceMs;
 }
 
-function isDue({ graceMs }: Collecting, { unreferencedAt }: BlobUse, now: number): boolean {
+function isDue({ graceMs }: CollectingShared, { unreferencedAt }: BlobUse, now: number): boolean {
   return (unreferencedAt ?? now) <= now - graceMs;
 }
 
 /** At the same time, because publishes wait and a bucket is far; no deletion outlives the transaction of the others. */
 async function deleteHashes(
-  work: Collecting,
+  work: CollectingShared,
   tx: Transaction | undefined,
   hashes: readonly string[],
 ): Promise<Collected[]> {
@@ -148,7 +153,7 @@ async function deleteHashes(
   });
 }
 
-async function deleteHash(work: Collecting, tx: Transaction | undefined, hash: string): Promise<Collected[]> {
+async function deleteHash(work: CollectingShared, tx: Transaction | undefined, hash: string): Promise<Collected[]> {
   const deleted: Collected[] = [];
   const keys: readonly (readonly [Collected["kind"], BlobKey])[] = [
     ["blob", blobKey(hash)],
@@ -165,12 +170,13 @@ async function deleteHash(work: Collecting, tx: Transaction | undefined, hash: s
 
 /** Runs `work` in a transaction, except in a dry run. Reports the deleted files once the transaction has committed. */
 async function inBatch(
-  collecting: Collecting,
+  collecting: CollectingShared,
   work: (tx: Transaction | undefined) => Promise<readonly Collected[]>,
 ): Promise<void> {
   const { database, clock, dryRun } = collecting;
   const transaction = async (tx: Transaction): Promise<readonly Collected[]> => {
-    if (await isLeased(tx, BLOBS_LEASE, clock.now())) throw new Leased("blobs are being copied");
+    await collecting.lease.renew(tx);
+    if (await isLeased(tx, BLOBS_LEASE, clock)) throw new Leased("blobs are being copied");
     collecting.failpoint("p11.gc_marked");
     return await work(tx);
   };

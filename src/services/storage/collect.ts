@@ -4,6 +4,7 @@ import type { DataFolder } from "../../models/data-folder.ts";
 import type { Database } from "../../models/database.ts";
 import type { Clock } from "../../modules/clock.ts";
 import type { BlobStore } from "../../modules/storage/blob-store.ts";
+import type { CollectorLease } from "./collector-lease.ts";
 
 export const COLLECTED_KINDS = ["blob", "file-list", "shard", "document", "temporary"] as const;
 export type CollectedKind = (typeof COLLECTED_KINDS)[number];
@@ -29,6 +30,14 @@ export type Collecting = {
   readonly onCollected: (collected: Collected) => void;
   readonly onProgress: (done: number, total: number, what: string) => void;
   readonly failpoint: (name: string) => void;
+};
+
+/** For blobs and shards, which nodes share. */
+export type CollectingShared = Collecting & {
+  /** Whether other nodes, each with an index.db of its own, use the same storage. */
+  readonly isShared: boolean;
+  /** Of this run. */
+  readonly lease: Pick<CollectorLease, "renew">;
 };
 
 /** A process holds this lease while it copies blobs: no blob is deleted meanwhile. */

@@ -4,10 +4,17 @@ import { AppError } from "../../errors.ts";
 import { DerivedBusy } from "../../models/index/scope.ts";
 import { dropEndedLeases } from "../../models/lease.ts";
 import type { Reserve } from "../../models/reserve.ts";
-import { COLLECTED_KINDS, type Collected, type CollectedKind, type Collecting } from "./collect.ts";
+import {
+  COLLECTED_KINDS,
+  type Collected,
+  type CollectedKind,
+  type Collecting,
+  type CollectingShared,
+} from "./collect.ts";
 import { collectBlobs, Leased } from "./collect-blobs.ts";
 import { collectDocuments, collectTemporary } from "./collect-files.ts";
 import { collectShards } from "./collect-shards.ts";
+import { leaseCollector, LeaseLost, type CollectorLease } from "./collector-lease.ts";
 
 export type GcTotal = { readonly kind: CollectedKind; readonly count: number; readonly bytes: number };
 export type GcSummary = {
@@ -30,6 +37,7 @@ export type Gc = (options: {
 
 export type GcParts = Pick<Collecting, "database" | "blobs" | "clock" | "folder" | "codec"> & {
   readonly reserve: Reserve;
+  readonly isShared: boolean;
   readonly failpoint?: ((name: string) => void) | undefined;
 };
 
@@ -51,6 +59,26 @@ export function createGc(parts: GcParts): Gc {
     // First the parts that do not change the database: on a full disk they free the space for the others.
     await collectTemporary(work);
     await collectDocuments(work);
+    const lease = dryRun ? DRY : await leaseCollector(parts);
+    if (!lease) {
+      left.push("packages and shards, because another collector is running");
+      return { ...tally.summary(), databaseBytes: 0, left };
+    }
+    try {
+      const databaseBytes = await collectAlone({ ...work, isShared: parts.isShared, lease }, parts.reserve, left);
+      return { ...tally.summary(), databaseBytes, left };
+    } finally {
+      await lease.release();
+    }
+  };
+}
+
+const DRY: CollectorLease = { renew: async () => undefined, release: async () => undefined };
+
+/** Returns the bytes by which the database has shrunk. */
+async function collectAlone(work: CollectingShared, reserve: Reserve, left: string[]): Promise<number> {
+  let databaseBytes = 0;
+  const collect = async (): Promise<void> => {
     await tolerate(
       (error) => error instanceof Leased,
       () => collectBlobs(work),
@@ -61,13 +89,18 @@ export function createGc(parts: GcParts): Gc {
       () => collectShards(work),
       () => left.push("shards, because index.db is busy"),
     );
-    const databaseBytes = dryRun ? 0 : await tidyDatabase(work, parts.reserve);
-    return { ...tally.summary(), databaseBytes, left };
+    if (!work.dryRun) databaseBytes = await tidyDatabase(work, reserve);
   };
+  await tolerate(
+    (error) => error instanceof LeaseLost,
+    collect,
+    () => left.push("the rest, because this collector was suspended for too long"),
+  );
+  return databaseBytes;
 }
 
 async function tidyDatabase({ database, clock }: Collecting, reserve: Reserve): Promise<number> {
-  await database.transact((tx) => dropEndedLeases(tx, clock.now()), { evenIfFull: true });
+  await database.transact((tx) => dropEndedLeases(tx, clock), { evenIfFull: true });
   const bytes = database.shrink();
   reserve.refill();
   return bytes;

@@ -42,7 +42,9 @@ async function remove(channel: string, ...packages: readonly BuiltPackage[]): Pr
     expect((await alice.delete(`/alice/${channel}/noarch/${fileName}`)).status).toBe(204);
 }
 
-async function gc(options: { graceMs?: number; dryRun?: boolean } = {}): Promise<GcSummary & { names: string[] }> {
+type GcOptions = { graceMs?: number; dryRun?: boolean; onProgress?: () => void };
+
+async function gc(options: GcOptions = {}): Promise<GcSummary & { names: string[] }> {
   const names: string[] = [];
   const onCollected = ({ kind, name }: Collected): void => void names.push(`${kind} ${name}`);
   const summary = await server.app.gc({ graceMs: DAY_MS, onCollected, ...options });
@@ -143,9 +145,17 @@ describe("a package blob", () => {
     database.run("CREATE TEMP TABLE kept AS SELECT * FROM package_file");
     if (built === one) await remove("main", one);
     else for (const key of keysOf(built)) await Bun.write(join(server.folder, key), "about to be committed");
-    database.run("BEGIN IMMEDIATE");
-    database.run(sql);
-    const collecting = gc({ graceMs: 0 });
+    const begun = Promise.withResolvers<void>();
+    let hasBegun = false;
+    const begin = (): void => {
+      if (hasBegun) return;
+      hasBegun = true;
+      database.run("BEGIN IMMEDIATE");
+      database.run(sql);
+      begun.resolve();
+    };
+    const collecting = gc({ graceMs: 0, onProgress: begin });
+    await begun.promise;
     await Bun.sleep(200);
     database.run("COMMIT");
     database.close();
@@ -173,6 +183,47 @@ test("while blobs are being copied the collector deletes none and all else, and 
   expect([summary.names, summary.left]).toEqual([["temporary tmp/old"], ["packages, because a backup is running"]]);
   ahead = 2 * HOUR_MS;
   expect((await gc({ graceMs: 0 })).names).toEqual(takenOf(one));
+});
+
+describe("with another collector at work", () => {
+  const other = (ms: number): void => change(`INSERT INTO lease VALUES ('collector', 'another', ${clock.now() + ms})`);
+  const BUSY = "packages and shards, because another collector is running";
+
+  test("the collector deletes only files of its own node, until the lease of the other has expired", async () => {
+    await publish("main", one);
+    await remove("main", one);
+    await Bun.write(join(server.folder, "tmp/old"), "half");
+    await age("tmp/old", 3);
+    other(HOUR_MS);
+    expect((await gc({ graceMs: 0, dryRun: true })).names).toEqual([...takenOf(one), "temporary tmp/old"]);
+    const summary = await gc({ graceMs: 0 });
+    expect([summary.names, summary.left]).toEqual([["temporary tmp/old"], [BUSY]]);
+    ahead = HOUR_MS + 1;
+    expect((await gc({ graceMs: 0 })).names).toEqual(takenOf(one));
+  });
+
+  test("two collectors that start together delete everything once, and free their lease", async () => {
+    await publish("main", one);
+    await remove("main", one);
+    const both = await Promise.all([gc({ graceMs: 0 }), gc({ graceMs: 0 })]);
+    expect(both.flatMap(({ names }) => names)).toEqual(takenOf(one));
+    expect(both.map(({ left }) => left).sort()).toEqual([[], [BUSY]]);
+    expect((await gc({ graceMs: 0 })).left).toEqual([]);
+  });
+
+  test("a collector whose lease was lost deletes nothing more, and leaves the lease of the other", async () => {
+    await publish("main", one);
+    await remove("main", one);
+    const lose = (): void => {
+      change("DELETE FROM lease");
+      other(HOUR_MS);
+    };
+    const summary = await gc({ graceMs: 0, onProgress: lose });
+    const left = ["the rest, because this collector was suspended for too long"];
+    expect([summary.names, summary.left]).toEqual([[], left]);
+    expect(await server.storedFiles()).toContain(keysOf(one)[0] ?? "");
+    expect((await gc({ graceMs: 0 })).left).toEqual([BUSY]);
+  });
 });
 
 test("blobs and file lists without a row are deleted by the age of their files, and foreign files stay", async () => {

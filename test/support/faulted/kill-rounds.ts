@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { failpointsInSource, withFailpoints } from "../crashing.ts";
 import { below, generator, type Random } from "../history.ts";
-import { openTables } from "../rows.ts";
+import { endLeases } from "../rows.ts";
 import { condarium, serve, type ServerProcess } from "../server-process.ts";
 import { createLedger, type Ledger } from "./ledger.ts";
 import { newItems, OWNER, prepare, runLoad, SCRATCH } from "./load.ts";
@@ -137,16 +137,9 @@ async function commandDies(room: Room, name: "gc" | "backup" | "restore", target
     // A collector that has nothing to collect passes no failpoint.
     if (code !== 0) room.ledger.problems.push(`condarium ${args.join(" ")} ended with ${code}: ${stderr}`);
   }
+  endLeases(room.folder);
   await mustSucceed(room, args);
   await after?.();
-  endLeases(room.folder);
-}
-
-/** As if the minutes had passed after which the lease of a killed backup stops no collector any more. */
-function endLeases(folder: string): void {
-  const tables = openTables(folder);
-  tables.run("UPDATE lease SET until = 0");
-  tables.close();
 }
 
 function commandOf(room: Room, name: "gc" | "backup" | "restore"): Command {
