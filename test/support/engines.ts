@@ -1,9 +1,10 @@
-// The engine that the tests run on: SQLite, or PostgreSQL with CONDARIUM_TEST_ENGINES=postgres.
+// The engines that the tests run on: SQLite and a folder, or those of CONDARIUM_TEST_ENGINES: postgres, postgres+s3.
 
 import { sharedPostgres } from "./postgres.ts";
+import { sharedVersitygw } from "./versitygw.ts";
 
 export type Engines = {
-  readonly settings: { readonly database?: string };
+  readonly settings: Readonly<Record<string, string>>;
   /** The same, for another process. */
   readonly environment: Readonly<Record<string, string>>;
   /** Deletes what the engine stores for the folder. */
@@ -28,16 +29,28 @@ export function keepOnSqlite(folder: string): void {
 
 async function create(folder: string): Promise<Engines> {
   if (CHOSEN === "sqlite") return SQLITE;
-  if (CHOSEN !== "postgres") throw new Error(`CONDARIUM_TEST_ENGINES is postgres or unset, not ${CHOSEN}`);
+  if (CHOSEN !== "postgres" && CHOSEN !== "postgres+s3")
+    throw new Error(`CONDARIUM_TEST_ENGINES is postgres, postgres+s3 or unset, not ${CHOSEN}`);
   const postgres = await sharedPostgres();
   const database = await postgres.createDatabase();
+  const bucket = CHOSEN === "postgres+s3" ? await createBucket() : { settings: {}, environment: {} };
   return {
-    settings: { database },
-    environment: { CONDARIUM_DATABASE: database },
+    settings: { database, ...bucket.settings },
+    environment: { CONDARIUM_DATABASE: database, ...bucket.environment },
     drop: async () => {
       byFolder.delete(folder);
       const name = new URL(database).pathname.slice(1);
       await postgres.asSuperuser(postgres.url("postgres"), `DROP DATABASE ${name} WITH (FORCE)`);
     },
+  };
+}
+
+async function createBucket(): Promise<Pick<Engines, "settings" | "environment">> {
+  const { endpoint, region, accessKey, secretKey, createBucket: bucketOf } = await sharedVersitygw();
+  const place = new URLSearchParams({ endpoint, region, "path-style": "true" });
+  const storage = `s3://${await bucketOf()}?${place.toString()}`;
+  return {
+    settings: { storage, "s3-access-key-id": accessKey, "s3-secret-access-key": secretKey },
+    environment: { CONDARIUM_STORAGE: storage, AWS_ACCESS_KEY_ID: accessKey, AWS_SECRET_ACCESS_KEY: secretKey },
   };
 }

@@ -42,7 +42,7 @@ export async function runNodeFaults(faults: NodeFaults): Promise<Ledger> {
     },
   };
   const { token, seed } = faults;
-  const churning = runLoad(Object.assign(churn, { token, ledger, seed, signal: end.signal }));
+  const churning = runLoad(Object.assign(churn, { token, ledger, seed, signal: end.signal, cuts: false }));
   const queue = items.slice(faults.ofRattlerBuild);
   const publishing = Promise.all([
     ...Array.from({ length: CLIENTS }, () => publishAll(faults, ledger, queue)),
