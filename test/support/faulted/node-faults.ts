@@ -27,6 +27,7 @@ const CLIENTS = 3;
 /** Packages of one call of rattler-build. */
 const BATCH = 5;
 const PATIENCE_MS = 60_000;
+const SETTLED_MS = 3_000;
 
 /** Returns when all packages are acknowledged and all faults are over; every node runs then. */
 export async function runNodeFaults(faults: NodeFaults): Promise<Ledger> {
@@ -54,6 +55,8 @@ export async function runNodeFaults(faults: NodeFaults): Promise<Ledger> {
     end.abort();
     await churning;
   }
+  // A publish that its client has given up can still commit.
+  await Bun.sleep(SETTLED_MS);
   return ledger;
 }
 
