@@ -101,7 +101,7 @@ async function collectAlone(work: CollectingShared, reserve: Reserve, left: stri
 
 async function tidyDatabase({ database, clock }: Collecting, reserve: Reserve): Promise<number> {
   await database.transact((tx) => dropEndedLeases(tx, clock), { evenIfFull: true });
-  const bytes = database.shrink();
+  const bytes = await database.shrink();
   reserve.refill();
   return bytes;
 }
