@@ -101,9 +101,9 @@ function generic(name: string): string {
   return `/api/packages/alice/generic/files/1.0/${name}`;
 }
 
-/** The rows of every table, as text, sorted; a lease is a process's, and totals are counted. */
+/** The rows of every table, as text, sorted; a lease is a process's, totals are counted, and a storage has its own identity. */
 type Rows = Record<string, string[]>;
-const LEFT_OUT = new Set(["lease", "stored_total", "schema_migration", "commit_count", "sqlite_sequence"]);
+const LEFT_OUT = new Set(["lease", "store", "stored_total", "schema_migration", "commit_count", "sqlite_sequence"]);
 
 export function sqliteRows(folder: string): Rows {
   const database = new Connection(join(folder, "condarium.db"), { readonly: true });
