@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { longTransaction } from "../../../src/models/postgres/long-transaction.ts";
 import { fillDatabase, postgresMoment } from "../../../src/models/postgres/table-rows.ts";
+import { SCHEMA_NUMBER } from "../../../src/models/sqlite/migrations.ts";
 import { createTableTarget, openTableSource } from "../../../src/models/sqlite/table-rows.ts";
 import type { TableRow, TableSource } from "../../../src/models/table-rows.ts";
 import { hasPostgres, sharedPostgres, type Postgres } from "../../support/postgres.ts";
@@ -146,7 +147,7 @@ describe.skipIf(!isHere)("the rows of PostgreSQL", () => {
       postgres.asSuperuser(url, `INSERT INTO principal (id, kind) VALUES (${id}, 'user')`);
     await insert(1);
     await postgresMoment(url, async ({ source }) => {
-      expect(source.schema).toBe(4);
+      expect(source.schema).toBe(SCHEMA_NUMBER);
       await insert(2);
       expect(await rowsOf(source, "principal")).toEqual([{ id: 1, kind: "user" }]);
     });
