@@ -29,8 +29,8 @@ const ON_POSTGRES_AND_S3 = [
 const [engines = "postgres", ...words] = process.argv.slice(2);
 const own = [...new Bun.Glob("postgres/*.postgres.ts").scanSync({ cwd: import.meta.dir, absolute: true })].toSorted();
 
-const isHere =
-  hasPostgres(`the tests on ${engines}`) && (engines === "postgres" || hasVersitygw(`the tests on ${engines}`));
+// Servers that share a database share a bucket too.
+const isHere = [hasPostgres(`the tests on ${engines}`), hasVersitygw(`the tests on ${engines}`)].every(Boolean);
 if (isHere) await run(engines === "postgres" ? [...own, ...pathsOf(ON_POSTGRES)] : pathsOf(ON_POSTGRES_AND_S3));
 
 function pathsOf(names: readonly string[]): string[] {

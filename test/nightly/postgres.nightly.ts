@@ -3,17 +3,20 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { documentPaths } from "../support/documents.ts";
+import { createBucket, type Bucket } from "../support/engines.ts";
 import { startPostgres, type Postgres } from "../support/postgres.ts";
 import { freshPackage, startNode, type Answered, type Node } from "../support/postgres-node.ts";
 
 let postgres: Postgres;
 let url: string;
+let bucket: Bucket;
 let nodes: [Node, Node];
 
 beforeAll(async () => {
   postgres = await startPostgres();
   url = await postgres.createDatabase();
-  nodes = [await startNode(url), await startNode(url)];
+  bucket = await createBucket();
+  nodes = [await startNode(url, bucket), await startNode(url, bucket)];
   await nodes[0].addUser();
 });
 afterAll(async () => {
@@ -57,7 +60,7 @@ test("while a server is killed ten times and the database five times, nothing ac
   for (let round = 0; round < 10; round++) {
     await Bun.sleep(1000);
     await nodes[1][Symbol.asyncDispose]();
-    nodes[1] = await startNode(url);
+    nodes[1] = await startNode(url, bucket);
     if (round % 2 === 0) continue;
     await postgres.kill();
     await Bun.sleep(500);

@@ -3,6 +3,7 @@
 import { expect, test } from "bun:test";
 import type { UserInfo } from "../../src/services/users.ts";
 import { startTestApp } from "../support/app.ts";
+import { createBucket } from "../support/engines.ts";
 import { freshPackage, startNode, type Node } from "../support/postgres-node.ts";
 import { sharedPostgres } from "../support/postgres.ts";
 
@@ -82,7 +83,7 @@ test("a channel with files is checked, rebuilt, collected and deleted beside its
 
 test("the last administrator cannot be disabled, even when two servers disable one of two each", async () => {
   const postgres = await sharedPostgres();
-  const settings = { database: await postgres.createDatabase() };
+  const settings = { database: await postgres.createDatabase(), ...(await createBucket()).settings };
   const servers = [await startTestApp({ settings }), await startTestApp({ settings })] as const;
   const [{ manage }] = servers;
   for (const name of ["one", "two"]) await servers[0].addUser(name, { admin: true });

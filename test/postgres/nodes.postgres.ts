@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { documentPaths } from "../support/documents.ts";
+import { createBucket } from "../support/engines.ts";
 import { buildPackage } from "../support/package-builder.ts";
 import { startPostgres, type Postgres } from "../support/postgres.ts";
 import { freshPackage, startNode, type Node } from "../support/postgres-node.ts";
@@ -13,7 +14,8 @@ let nodes: readonly [Node, Node];
 beforeAll(async () => {
   postgres = await startPostgres();
   url = await postgres.createDatabase();
-  nodes = [await startNode(url), await startNode(url)];
+  const bucket = await createBucket();
+  nodes = [await startNode(url, bucket), await startNode(url, bucket)];
   await nodes[0].addUser();
 });
 afterAll(async () => {

@@ -45,7 +45,10 @@ async function create(folder: string): Promise<Engines> {
   };
 }
 
-async function createBucket(): Promise<Pick<Engines, "settings" | "environment">> {
+export type Bucket = Pick<Engines, "settings" | "environment">;
+
+/** A new bucket, which several servers can share. */
+export async function createBucket(): Promise<Bucket> {
   const { endpoint, region, accessKey, secretKey, createBucket: bucketOf } = await sharedVersitygw();
   const place = new URLSearchParams({ endpoint, region, "path-style": "true" });
   const storage = `s3://${await bucketOf()}?${place.toString()}`;

@@ -1,10 +1,10 @@
-// Servers on one database, each a process with a data folder of its own. What they store in files is not shared.
+// Servers on one database, each a process with a data folder of its own. Several of them need a bucket that they share.
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { basic, PASSWORD } from "./app.ts";
-import { keepOnSqlite } from "./engines.ts";
+import { keepOnSqlite, type Bucket } from "./engines.ts";
 import { buildPackage, type BuiltPackage } from "./package-builder.ts";
 import { condarium, serve, type Ended, type ServerProcess } from "./server-process.ts";
 
@@ -33,14 +33,18 @@ export type Node = AsyncDisposable & {
 
 const CHANNEL = "main";
 
-/** Without a database, its rows are in its folder. */
-export async function startNode(database?: string): Promise<Node> {
+/** Without a database, its rows are in its folder; without a bucket, its packages. */
+export async function startNode(database?: string, bucket?: Bucket): Promise<Node> {
   const folder = await mkdtemp(join(tmpdir(), "condarium-node-"));
   if (database === undefined) keepOnSqlite(folder);
   const own = database === undefined ? [] : ["--database", database];
   const settings = ["--uploads-per-account", "1000", "--public-url", "https://conda.example"];
-  const process = await serve(folder, [...own, ...settings]);
-  const environment: Record<string, string> = database === undefined ? {} : { CONDARIUM_DATABASE: database };
+  const shared = Object.entries(bucket?.environment ?? {}).map(([name, value]) => `${name}=${value}`);
+  const process = await serve(folder, [...own, ...settings], ["env", ...shared]);
+  const environment: Record<string, string> = {
+    ...(database === undefined ? {} : { CONDARIUM_DATABASE: database }),
+    ...bucket?.environment,
+  };
   const run = (args: readonly string[], input?: string) =>
     condarium([...args, "--data", folder], environment, input === undefined ? {} : { input });
   const address = /"address":"([^"]+)"/.exec(process.stderr())?.[1] ?? "";
