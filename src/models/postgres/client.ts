@@ -30,6 +30,15 @@ export type Connection = Client & {
   release(): void;
 };
 
+/** Undoes the transaction, if there is one. */
+export async function rollback(connection: Connection): Promise<void> {
+  try {
+    await connection.unsafe("ROLLBACK");
+  } catch {
+    // A lost connection has already rolled back; the caller reports the first error.
+  }
+}
+
 export type PoolOptions = {
   readonly url: string;
   readonly connections: number;

@@ -1,17 +1,36 @@
-// What became of a commit whose answer was lost. https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
+// Commits, and finds out what became of a commit whose answer was lost. https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
 
 import { unavailable } from "../../errors.ts";
 import { systemClock } from "../../modules/clock.ts";
-import type { Pool } from "./client.ts";
+import type { Connection, Pool } from "./client.ts";
 import { isConnectionLost, isTransactionUnknown } from "./errors.ts";
 
-export const UNKNOWN_COMMIT = "The database was lost during the commit: check whether the change was made, then retry.";
+const UNKNOWN_COMMIT = "The database was lost during the commit: check whether the change was made, then retry.";
 
 const LOOK_MS = 4_000;
 const PAUSE_MS = 100;
 
+/**
+ * `id` is that of the transaction; undefined when it has written nothing.
+ * Errors: `unavailable` when nobody can tell in time whether it has committed; otherwise it has not.
+ */
+export async function commit(pool: Pool, connection: Connection, id: string | undefined): Promise<void> {
+  try {
+    await connection.unsafe("COMMIT");
+  } catch (error) {
+    if (id === undefined) throw error;
+    // A late answer leaves no time to ask what became of it, but the locks must go.
+    if (connection.isLate) void commitState(pool, id).catch(() => undefined);
+    if (connection.isLate) throw unavailable(UNKNOWN_COMMIT, 5, error);
+    if (!isConnectionLost(error)) throw error;
+    // The answer is lost, not the question: the database knows whether the transaction has committed.
+    if ((await commitState(pool, id)) === "committed") return;
+    throw error;
+  }
+}
+
 /** Errors: `unavailable` when the database cannot tell in time; the client must then look for itself. */
-export async function commitState(pool: Pool, id: string): Promise<"committed" | "aborted"> {
+async function commitState(pool: Pool, id: string): Promise<"committed" | "aborted"> {
   const until = systemClock.elapsed() + LOOK_MS;
   while (systemClock.elapsed() < until) {
     const state = await stateOf(pool, id);

@@ -4,7 +4,7 @@ import { drizzle } from "drizzle-orm/bun-sql";
 import { unavailable } from "../../errors.ts";
 import type { Database, DatabaseOptions, Reader, Snapshots, Transaction } from "../database.ts";
 import { transactionOf } from "../transaction.ts";
-import { createPool, type Client, type Connection, type Pool, type PoolOptions } from "./client.ts";
+import { createPool, rollback, type Client, type Connection, type Pool, type PoolOptions } from "./client.ts";
 import { readOnly, toAppError, toOpenError } from "./errors.ts";
 import { shareLooks } from "./look.ts";
 import { migrate } from "./migrations.ts";
@@ -34,7 +34,7 @@ export async function openPostgres(url: string, options: DatabaseOptions): Promi
     pool: write,
     slots: Array.from({ length: WRITERS }, createSlot),
   });
-  const looks = shareLooks(async () => await versionOf(look));
+  const looks = shareLooks(() => versionOf(look));
   const owned = opened.move();
   return {
     read: readerOf(read),
@@ -64,7 +64,7 @@ export function openPostgresSnapshots(url: string): Snapshots & { close(): Promi
       } catch (error) {
         throw toAppError(error);
       } finally {
-        await connection.unsafe("ROLLBACK").then(undefined, () => undefined);
+        await rollback(connection);
         connection.release();
       }
     },

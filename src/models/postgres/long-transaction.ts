@@ -2,10 +2,10 @@
 
 import { createMutex } from "../../modules/mutex.ts";
 import type { Reader } from "../database.ts";
-import { createPool, PAUSE_MS, type Client, type Connection, type Pool } from "./client.ts";
-import { commitState } from "./commit.ts";
+import { createPool, PAUSE_MS, rollback, type Client, type Connection } from "./client.ts";
+import { commit } from "./commit.ts";
 import { readerOf } from "./database.ts";
-import { isConnectionLost, toAppError } from "./errors.ts";
+import { toAppError } from "./errors.ts";
 
 export type LongTransaction = {
   /** Runs one statement after the other, also for callers that do not wait for each other. */
@@ -43,10 +43,10 @@ export async function longTransaction<T>(
       await connection.unsafe(begin);
       await connection.unsafe(`SET LOCAL idle_in_transaction_session_timeout = ${idleMs}`);
       const { isKept, value } = await keptAlive(connection, idleMs / 4, work);
-      if (isKept) await commit(pool, connection);
+      if (isKept) await commit(pool, connection, await transactionId(connection));
       return value;
     } finally {
-      await connection.unsafe("ROLLBACK").then(undefined, () => undefined);
+      await rollback(connection);
       connection.release();
     }
   } catch (error) {
@@ -83,12 +83,7 @@ function inTurn(connection: Connection): Client {
   };
 }
 
-async function commit(pool: Pool, connection: Connection): Promise<void> {
+async function transactionId(connection: Connection): Promise<string> {
   const [row] = await connection.unsafe("SELECT pg_current_xact_id()::text").values();
-  try {
-    await connection.unsafe("COMMIT");
-  } catch (error) {
-    if (isConnectionLost(error) && (await commitState(pool, String(row?.[0]))) === "committed") return;
-    throw error;
-  }
+  return String(row?.[0]);
 }

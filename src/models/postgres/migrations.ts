@@ -4,7 +4,7 @@ import { unavailable } from "../../errors.ts";
 import init from "../../../drizzle/postgres/0004_init.sql" with { type: "text" };
 import store from "../../../drizzle/postgres/0005_store.sql" with { type: "text" };
 import { SCHEMA_NUMBER } from "../sqlite/migrations.ts";
-import type { Client, Connection } from "./client.ts";
+import { rollback, type Client, type Connection } from "./client.ts";
 import { LOCKS } from "./locks.ts";
 
 /** Numbered like the migrations of SQLite that create the same tables. */
@@ -79,12 +79,4 @@ async function tableNames(client: Client): Promise<unknown[]> {
 
 function refusal(problem: string): Error {
   return unavailable(`${problem}. Nothing was changed.`, 60);
-}
-
-async function rollback(connection: Connection): Promise<void> {
-  try {
-    await connection.unsafe("ROLLBACK");
-  } catch {
-    // A lost connection has already rolled back; the caller reports the first error.
-  }
 }

@@ -1,8 +1,8 @@
 // Reads complete tables of PostgreSQL as engine-neutral rows, and fills an empty database with such rows.
 
 import { malformed, usage } from "../../errors.ts";
-import { quoted, TABLES, tablesInOrder, theTable, type Moment, type Table, type TableRow } from "../table-rows.ts";
-import type { TableSource } from "../table-rows.ts";
+import { quoted, TABLES, tablesInOrder, theTable } from "../table-rows.ts";
+import type { Moment, Table, TableRow, TableSource } from "../table-rows.ts";
 import type { Client } from "./client.ts";
 import { faultOf, toOpenError } from "./errors.ts";
 import { LOCKS } from "./locks.ts";

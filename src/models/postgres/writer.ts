@@ -4,8 +4,8 @@
 import { unavailable } from "../../errors.ts";
 import { systemClock } from "../../modules/clock.ts";
 import type { UnitOptions } from "../unit.ts";
-import type { Connection, Pool } from "./client.ts";
-import { commitState, UNKNOWN_COMMIT } from "./commit.ts";
+import { rollback, type Connection, type Pool } from "./client.ts";
+import { commit } from "./commit.ts";
 import { isConnectionLost, isRepeatable, toAppError } from "./errors.ts";
 import { LOCKS } from "./locks.ts";
 
@@ -225,18 +225,7 @@ async function finish<Tx>(
   if (!outcomes.some(({ ok }) => ok)) return await rollback(connection);
   const isSeen = units.some((unit, position) => !unit.isUnseen && outcomes[position]?.ok === true);
   const id = await transactionId(connection, isSeen);
-  try {
-    await connection.unsafe("COMMIT");
-  } catch (error) {
-    if (id === undefined) throw error;
-    // A late answer leaves no time to ask what became of it, but the locks must go.
-    if (connection.isLate) void commitState(pool, id).catch(() => undefined);
-    if (connection.isLate) throw unavailable(UNKNOWN_COMMIT, 5, error);
-    if (!isConnectionLost(error)) throw error;
-    // The answer is lost, not the question: the database knows whether the transaction has committed.
-    if ((await commitState(pool, id)) === "committed") return;
-    throw error;
-  }
+  await commit(pool, connection, id);
 }
 
 /** Counts a commit that a response can show. Returns the id of the transaction; undefined when it has written nothing. */
@@ -283,13 +272,5 @@ async function runUnit<Tx>(slot: Slot<Tx>, unit: Unit<Tx>): Promise<Outcome> {
     return { ok: false, error };
   } finally {
     isOpen = false;
-  }
-}
-
-async function rollback(connection: Connection): Promise<void> {
-  try {
-    await connection.unsafe("ROLLBACK");
-  } catch {
-    // A lost connection has already rolled back; the caller reports the first error.
   }
 }
