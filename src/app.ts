@@ -5,7 +5,7 @@ import { version } from "../package.json";
 import { reservedOwner, type Config } from "./config.ts";
 import { createEvents, type Events } from "./events.ts";
 import { listChannels } from "./models/channel.ts";
-import { openDataFolder, type DataFolder } from "./models/data-folder.ts";
+import type { DataFolder } from "./models/data-folder.ts";
 import { databaseOf, openSnapshots } from "./models/open-database.ts";
 import { toOpenError } from "./models/database-errors.ts";
 import { openDerivedLookup, type DerivedLookup } from "./models/index/lookup.ts";
@@ -55,7 +55,7 @@ import { createUsers, refuseTakenName, type Users } from "./services/users.ts";
 import { createVerify, type Verify } from "./services/storage/verify.ts";
 import { createWorkers } from "./services/workers.ts";
 import type { Shared } from "./sharing.ts";
-import { closeStores, databasePlace, openStores, storesSource, type Stores } from "./stores.ts";
+import { closeStores, openFolder, openStores, storesSource, type Stores } from "./stores.ts";
 import { createThreads, spawnFor, WAITING, type Threads } from "./threads.ts";
 
 /** Services of the management commands, which run beside a server: same data, no lock, one short transaction each. */
@@ -107,7 +107,7 @@ export async function openManagement(
 export async function createApp(options: AppOptions): Promise<App> {
   const { clock = systemClock, publicUrl } = options;
   await using opened = new AsyncDisposableStack();
-  const folder = openDataFolder(options.config.data, { create: true, database: databasePlace(options.config) });
+  const folder = openFolder(options.config, { create: true });
   // Links are followed once: from here on, the server uses the folder itself.
   const config = { ...options.config, data: folder.root };
   const { failpoint, onFatal, shared } = options;
@@ -155,7 +155,7 @@ export type ParentApp = Pick<Management, "users" | "close"> & { readonly metrics
 export async function createParentApp(options: AppOptions): Promise<ParentApp> {
   const { clock = systemClock, publicUrl, failpoint } = options;
   await using opened = new AsyncDisposableStack();
-  const folder = openDataFolder(options.config.data, { create: true, database: databasePlace(options.config) });
+  const folder = openFolder(options.config, { create: true });
   const config = { ...options.config, data: folder.root };
   const lock = opened.adopt(lockFolder(folder.lock), ({ release }) => release());
   const metrics = createMetrics();
@@ -358,7 +358,7 @@ function managementOf(parts: {
       failpoint,
       folder,
       codec: condaIndex.codec,
-      isShared: databasePlace(config) === "server",
+      isShared: config.database !== undefined,
     }),
   };
 }

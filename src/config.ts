@@ -34,15 +34,18 @@ export type ConfigInput = {
 
 declare const CONDARIUM_FAILPOINTS_BUILD: boolean;
 
-/**
- * Hands the database to the models, which choose their tables when they are imported: call it before that, and give the
- * result to threads as their environment.
- */
-export function databaseEnvironment({ database }: { readonly database: string | undefined }): Record<string, string> {
+type DatabaseSetting = { readonly database: string | undefined };
+
+/** Hands the database to the models, which choose their tables when they are imported: call it before that. */
+export function chooseDatabase({ database }: DatabaseSetting): void {
   if (database === undefined) delete process.env["CONDARIUM_DATABASE"];
   else process.env["CONDARIUM_DATABASE"] = database;
-  const variables = Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined);
-  return Object.fromEntries(variables);
+}
+
+/** The environment of a thread, whose models choose their tables as well. */
+export function threadEnvironment({ database }: DatabaseSetting): Record<string, string> {
+  const variables = Object.entries({ ...process.env, CONDARIUM_DATABASE: database });
+  return Object.fromEntries(variables.filter((entry): entry is [string, string] => entry[1] !== undefined));
 }
 
 /** Errors: `usage` with the flag, variable or key, the rule of the setting, and a valid value. */

@@ -33,9 +33,9 @@ export type Stores = {
   readonly reserve: Reserve;
 };
 
-/** Whether the rows are in a file of the data folder or in a database server. */
-export function databasePlace({ database }: Pick<Config, "database">): "file" | "server" {
-  return database === undefined ? "file" : "server";
+/** Opens the data folder of the settings. Errors: those of `openDataFolder()`. */
+export function openFolder({ data, database }: Config, { create }: { readonly create: boolean }): DataFolder {
+  return openDataFolder(data, { create, database: database === undefined ? "file" : "server" });
 }
 
 type StoresOptions = {
@@ -56,10 +56,7 @@ export async function openStores(options: StoresOptions): Promise<Stores> {
     return await openStoresOnce(options);
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== "no-space") throw error;
-    const { root, lock } = openDataFolder(options.config.data, {
-      create: options.create,
-      database: databasePlace(options.config),
-    });
+    const { root, lock } = openFolder(options.config, options);
     if (!(options.create || isFree(lock)) || !dropDerived(root)) throw error;
     return await openStoresOnce(options);
   }
@@ -82,7 +79,7 @@ function isFree(lock: string): boolean {
 
 async function openStoresOnce(options: StoresOptions): Promise<Stores> {
   const { config, clock, create, failpoint, requireFiles, onFatal, process } = options;
-  const folder = openDataFolder(config.data, { create, database: databasePlace(config) });
+  const folder = openFolder(config, { create });
   const reserve = createReserve(folder.database);
   await using opened = new AsyncDisposableStack();
   const database = await openDatabase(databaseOf(folder.database, config.database), {

@@ -1,6 +1,6 @@
 // Worker threads: one pool per kind of work, and how a thread is started.
 
-import { databaseEnvironment, type Config } from "./config.ts";
+import { threadEnvironment, type Config } from "./config.ts";
 import { unavailable } from "./errors.ts";
 import type { Clock } from "./modules/clock.ts";
 import { createFairTurns, type FairTurns } from "./modules/fair-turns.ts";
@@ -38,7 +38,7 @@ const countHandles = createHandleCount();
 
 /** Starts threads. Errors: `unavailable` while too few file handles are free. */
 export function spawnFor(config: Config, options: WorkerOptions = {}): () => Worker {
-  const env = databaseEnvironment(config);
+  const env = threadEnvironment(config);
   return () => {
     const handles = countHandles?.();
     if (handles && handles.limit - handles.open < HANDLES_OF_A_THREAD)

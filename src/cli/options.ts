@@ -2,14 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
-import {
-  databaseEnvironment,
-  loadConfig,
-  SETTING_NAMES,
-  SETTINGS,
-  type LoadedConfig,
-  type SettingName,
-} from "../config.ts";
+import { chooseDatabase, loadConfig, SETTING_NAMES, SETTINGS, type LoadedConfig, type SettingName } from "../config.ts";
 import { usage } from "../errors.ts";
 
 /** Where the data is. */
@@ -45,7 +38,7 @@ export function configOf(command: Command, flagNames: Readonly<Record<string, st
   }
   const file = typeof options.config === "string" ? { name: options.config, text: read(options.config) } : undefined;
   const loaded = loadConfig({ flags, flagNames, file });
-  databaseEnvironment(loaded.config);
+  chooseDatabase(loaded.config);
   return loaded;
 }
 

@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { Command } from "commander";
-import { databaseEnvironment } from "../config.ts";
+import { chooseDatabase } from "../config.ts";
 import type { CheckParts } from "../services/storage/check-backup.ts";
 import { INVARIANTS } from "../services/storage/invariants.ts";
 import type { Problem, VerifyLevel } from "../services/storage/verify.ts";
@@ -52,7 +52,7 @@ export function verifyCommand(output: Output, result: { code: number }): Command
 /** In a scratch place, so that it works on any machine, and from a medium that cannot be written. Answers the problems. */
 async function verifyBackup(parts: Pick<CheckParts, "source" | "onProblem" | "onProgress">): Promise<number> {
   // Needs no database: the rows are loaded into a file, whatever the settings say.
-  databaseEnvironment({ database: undefined });
+  chooseDatabase({ database: undefined });
   const [{ checkBackup }, { systemClock }, { mkdtemp, rm }, { tmpdir }] = await Promise.all([
     import("../services/storage/check-backup.ts"),
     import("../modules/clock.ts"),
