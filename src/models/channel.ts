@@ -1,6 +1,7 @@
 // Channels and their revisions: each revision records when the documents of a channel changed, and by whom.
 
 import { and, asc, desc, eq, sql } from "drizzle-orm";
+import { foldCase } from "../modules/fold-case.ts";
 import type { Reader, Transaction } from "./database.ts";
 import type { OwnerRow } from "./owner.ts";
 import { param, placeholders, prepared } from "./prepared.ts";
@@ -18,6 +19,27 @@ const channelByName = prepared("channelByName", (reader) =>
     .where(and(eq(channel.ownerId, param("ownerId")), eq(channel.type, param("type")), eq(channel.name, param("name"))))
     .limit(1),
 );
+
+const ownerWithChannel = prepared("ownerWithChannel", (reader) =>
+  reader
+    .select({ owner, channel })
+    .from(owner)
+    .leftJoin(
+      channel,
+      and(eq(channel.ownerId, owner.id), eq(channel.type, param("type")), eq(channel.name, param("name"))),
+    )
+    .where(eq(owner.name, param("owner")))
+    .limit(1),
+);
+
+/** One query whether the owner, the channel or none of them exists, so that its time tells nothing. */
+export async function findOwnerWithChannel(
+  reader: Reader,
+  key: { readonly owner: string; readonly type: string; readonly name: string },
+): Promise<{ readonly owner: OwnerRow; readonly channel: ChannelRow | undefined } | undefined> {
+  const [row] = await ownerWithChannel(reader).execute({ ...key, owner: foldCase(key.owner) });
+  return row && { owner: row.owner, channel: row.channel ?? undefined };
+}
 
 export async function findChannel(
   reader: Reader,

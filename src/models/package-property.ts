@@ -1,6 +1,7 @@
 // Properties: values of a package, version or file that are searched for, not displayed.
 
 import { and, eq } from "drizzle-orm";
+import { allOf } from "../modules/all-of.ts";
 import type { Transaction } from "./database.ts";
 import { placeholders, prepared } from "./prepared.ts";
 import { packageProperty } from "./schema/index.ts";
@@ -22,7 +23,7 @@ export async function insertProperties(
   properties: readonly Property[],
 ): Promise<void> {
   const stored = properties.filter((property) => Buffer.byteLength(property.value) <= VALUE_BYTES).slice(0, PROPERTIES);
-  for (const property of stored) await insertProperty(tx).execute({ ...target, ...property });
+  await allOf(...stored.map(async (property) => await insertProperty(tx).execute({ ...target, ...property })));
 }
 
 export async function deleteProperties(tx: Transaction, target: PropertyTarget): Promise<void> {

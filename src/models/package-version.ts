@@ -1,18 +1,19 @@
 // Versions of a package. They have no metadata of their own: the metadata shown is that of the version's greatest file.
 
 import { and, eq, notExists } from "drizzle-orm";
+import { foldCase } from "../modules/fold-case.ts";
 import type { Transaction } from "./database.ts";
 import { param, placeholders, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
-import { packageFile, packageVersion } from "./schema/index.ts";
+import { createPackage } from "./package.ts";
+import { packageFile, packageVersion, pkg } from "./schema/index.ts";
 
-export type PackageVersionRow = typeof packageVersion.$inferSelect;
-
-const versionOf = prepared("versionOf", (reader) =>
+const packageWithVersion = prepared("packageWithVersion", (reader) =>
   reader
-    .select()
-    .from(packageVersion)
-    .where(and(eq(packageVersion.packageId, param("packageId")), eq(packageVersion.version, param("version"))))
+    .select({ packageId: pkg.id, versionId: packageVersion.id })
+    .from(pkg)
+    .leftJoin(packageVersion, and(eq(packageVersion.packageId, pkg.id), eq(packageVersion.version, param("version"))))
+    .where(and(eq(pkg.channelId, param("channelId")), eq(pkg.nameFolded, param("nameFolded"))))
     .limit(1),
 );
 const insertVersion = prepared("insertVersion", (reader) =>
@@ -22,12 +23,20 @@ const insertVersion = prepared("insertVersion", (reader) =>
     .returning(),
 );
 
-export async function ensurePackageVersion(
-  tx: Transaction,
-  values: Pick<PackageVersionRow, "packageId" | "version" | "created">,
-): Promise<PackageVersionRow> {
-  const [existing] = await versionOf(tx).execute(values);
-  return existing ?? requireRow(await insertVersion(tx).execute(values));
+export type VersionKey = {
+  readonly channelId: number;
+  /** Of the package. */
+  readonly name: string;
+  readonly version: string;
+};
+
+/** Returns the id of the version; inserts the package and the version where they are missing. */
+export async function ensureVersion(tx: Transaction, key: VersionKey, created: number): Promise<number> {
+  const { channelId, name, version } = key;
+  const [found] = await packageWithVersion(tx).execute({ channelId, nameFolded: foldCase(name), version });
+  if (found && found.versionId !== null) return found.versionId;
+  const packageId = found?.packageId ?? (await createPackage(tx, { channelId, name, created })).id;
+  return requireRow(await insertVersion(tx).execute({ packageId, version, created })).id;
 }
 
 /** Deletes the version when it has no files; returns the id of its package in that case. */

@@ -2,20 +2,13 @@
 
 import { and, eq, notExists } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
-import { param, placeholders, prepared } from "./prepared.ts";
+import { placeholders, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
 import { packageVersion, pkg } from "./schema/index.ts";
 import { foldCase } from "../modules/fold-case.ts";
 
 export type PackageRow = typeof pkg.$inferSelect;
 
-const packageByName = prepared("packageByName", (reader) =>
-  reader
-    .select()
-    .from(pkg)
-    .where(and(eq(pkg.channelId, param("channelId")), eq(pkg.nameFolded, param("nameFolded"))))
-    .limit(1),
-);
 const insertPackage = prepared("insertPackage", (reader) =>
   reader
     .insert(pkg)
@@ -23,13 +16,11 @@ const insertPackage = prepared("insertPackage", (reader) =>
     .returning(),
 );
 
-export async function ensurePackage(
+export async function createPackage(
   tx: Transaction,
   values: Pick<PackageRow, "channelId" | "name" | "created">,
 ): Promise<PackageRow> {
-  const row = { ...values, nameFolded: foldCase(values.name) };
-  const [existing] = await packageByName(tx).execute(row);
-  return existing ?? requireRow(await insertPackage(tx).execute(row));
+  return requireRow(await insertPackage(tx).execute({ ...values, nameFolded: foldCase(values.name) }));
 }
 
 export async function deletePackageIfEmpty(tx: Transaction, id: number): Promise<void> {

@@ -1,8 +1,8 @@
 // Channel references of requests: look-up, and the visibility that a channel has or would get.
 
-import { findChannel, type ChannelRow } from "../models/channel.ts";
+import { findChannel, findOwnerWithChannel, type ChannelRow } from "../models/channel.ts";
 import type { Reader } from "../models/database.ts";
-import { findOwner, type OwnerRow, type Visibility } from "../models/owner.ts";
+import { type OwnerRow, type Visibility } from "../models/owner.ts";
 import { urlBelow } from "../modules/http/url.ts";
 
 /** The package type whose channel labels omit the type. */
@@ -40,9 +40,8 @@ export async function findChannelRef(
   name: string,
   type: string = DEFAULT_TYPE,
 ): Promise<ChannelRef | undefined> {
-  const owner = await findOwner(reader, ownerName);
-  const channel = await findChannel(reader, owner?.id ?? NO_ID, type, name);
-  return owner && { type, owner, channel, name };
+  const found = await findOwnerWithChannel(reader, { owner: ownerName, type, name });
+  return found && { type, name, ...found };
 }
 
 /** Whether the channel exists: the unnamed one exists for every owner, even without a row. */

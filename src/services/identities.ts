@@ -4,6 +4,7 @@ import { unauthenticated } from "../errors.ts";
 import { findToken, findTokenByHash, noteTokenUse } from "../models/access-token.ts";
 import type { Database, Reader, Transaction } from "../models/database.ts";
 import { findUserById } from "../models/user.ts";
+import { allOf } from "../modules/all-of.ts";
 import type { Clock } from "../modules/clock.ts";
 import { sha256Hex } from "../modules/hash.ts";
 import { looksLikeToken } from "../modules/ids.ts";
@@ -83,11 +84,13 @@ export function createIdentities({ database, logins, clock }: IdentitiesParts): 
 /** Re-reads the identity for a change that is about to commit. Errors: `unauthenticated` when it is no longer valid. */
 export async function currentIdentity(reader: Reader, identity: Identity, now: number): Promise<Identity> {
   if (identity.kind === "anonymous") return identity;
-  const user = await findUserById(reader, identity.user.id);
+  const [user, row] = await allOf(
+    findUserById(reader, identity.user.id),
+    identity.kind === "token" ? findToken(reader, identity.token.id) : Promise.resolve(undefined),
+  );
   const current = user && !user.owner.disabled && user.credentialVersion === identity.user.credentialVersion;
   if (!user || !current) throw unauthenticated("The account was disabled or changed during the request.");
   if (identity.kind === "user") return { kind: "user", user };
-  const row = await findToken(reader, identity.token.id);
   if (!row || tokenProblem(row, user, now) !== undefined)
     throw unauthenticated("The access token ended during the request.");
   return { kind: "token", user, token: tokenLimits(row) };

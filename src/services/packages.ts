@@ -18,8 +18,9 @@ import {
   type PackageFileWithBlob,
 } from "../models/package-file.ts";
 import { deleteProperties, insertProperties, type Property } from "../models/package-property.ts";
-import { deleteVersionIfEmpty, ensurePackageVersion } from "../models/package-version.ts";
-import { deletePackageIfEmpty, ensurePackage } from "../models/package.ts";
+import { deleteVersionIfEmpty, ensureVersion } from "../models/package-version.ts";
+import { deletePackageIfEmpty } from "../models/package.ts";
+import { allOf } from "../modules/all-of.ts";
 import type { Clock } from "../modules/clock.ts";
 import { randomHex } from "../modules/ids.ts";
 import { NAME_BYTES } from "../modules/stored-budget.ts";
@@ -79,19 +80,17 @@ export function createPackages(parts: PackagesParts): Packages {
   const remove = createRemover(parts, recordChange);
   return {
     checkFile: async (reader, channel, file) => {
-      await refuseDuplicate(reader, channel, file);
-      const nameKey = nameKeyOf(channel, file);
-      refuseOverweight(file, await weights.peek(reader, nameKey), NAME_BYTES);
+      const [before] = await allOf(
+        weights.peek(reader, nameKeyOf(channel, file)),
+        refuseDuplicate(reader, channel, file),
+      );
+      refuseOverweight(file, before, NAME_BYTES);
     },
     addFile: async (tx, to, file, actor) => {
       const { channel } = to;
-      await refuseDuplicate(tx, channel, file);
-      const before = await weights.of(tx, nameKeyOf(channel, file));
+      const [before] = await allOf(weights.of(tx, nameKeyOf(channel, file)), refuseDuplicate(tx, channel, file));
       refuseOverweight(file, before, NAME_BYTES);
       const at = parts.clock.now();
-      const pkg = await ensurePackage(tx, { channelId: channel.id, name: file.packageName, created: at });
-      const version = await ensurePackageVersion(tx, { packageId: pkg.id, version: file.version, created: at });
-      await insert(tx, { channel, versionId: version.id, file, at }, actor);
       const { packageName, section, fileName } = file;
       const detail = { sha256: file.blob.sha256, size: file.blob.size };
       const change = {
@@ -101,7 +100,8 @@ export function createPackages(parts: PackagesParts): Packages {
         files: [{ fileName, detail }],
         bytes: before + weightOf(file),
       };
-      return await recordChange(tx, to, change, actor, at);
+      const [recorded] = await allOf(recordChange(tx, to, change, actor, at), insert(tx, { channel, file, at }, actor));
+      return recorded;
     },
     removeFile: async (tx, fileRef, actor) => {
       const file = await requireFile(tx, fileRef);
@@ -158,33 +158,40 @@ function createRecorder(weights: NameWeights) {
       at,
       actorId: userOf(actor)?.id ?? null,
     });
-    await touchIndexPart(tx, { ...nameKey, revision });
     if (change.bytes !== undefined) weights.keep(nameKey, { revision, identity }, change.bytes);
-    for (const { fileName, detail } of change.files) {
-      const subject = `${change.section}/${fileName}`;
-      await recordAudit(tx, actor, {
-        at,
-        action: change.action,
-        owner,
-        channel,
-        subject,
-        detail: { ...detail, revision },
-      });
-    }
+    await allOf(
+      touchIndexPart(tx, { ...nameKey, revision }),
+      auditFiles(tx, { owner, channel }, { ...change, revision, at }, actor),
+    );
     return { revision, at };
   };
 }
 
+async function auditFiles(
+  tx: Transaction,
+  where: StoredChannel,
+  { action, section, files, revision, at }: ChangedName & Change,
+  actor: Actor,
+): Promise<void> {
+  for (const { fileName, detail } of files) {
+    const subject = `${section}/${fileName}`;
+    await recordAudit(tx, actor, { ...where, at, action, subject, detail: { ...detail, revision } });
+  }
+}
+
 type Insertion = {
   readonly channel: ChannelRow;
-  readonly versionId: number;
   readonly file: NewFile;
   readonly at: number;
 };
 
-async function insert(tx: Transaction, { channel, versionId, file, at }: Insertion, actor: Actor): Promise<void> {
-  const blob = await ensureBlob(tx, { ...file.blob, created: at });
+async function insert(tx: Transaction, { channel, file, at }: Insertion, actor: Actor): Promise<void> {
   const { packageName, section, fileName, record, metadata } = file;
+  const [versionId, blob] = await allOf(
+    ensureVersion(tx, { channelId: channel.id, name: packageName, version: file.version }, at),
+    ensureBlob(tx, { ...file.blob, created: at }),
+    recordFileName(tx, { channelId: channel.id, section, fileName, sha256: file.blob.sha256 }, at),
+  );
   const row = await insertFile(tx, {
     versionId,
     channelId: channel.id,
@@ -199,7 +206,6 @@ async function insert(tx: Transaction, { channel, versionId, file, at }: Inserti
     publishedAt: at,
   });
   await insertProperties(tx, { refType: "file", refId: row.id }, file.properties);
-  await recordFileName(tx, { channelId: channel.id, section, fileName, sha256: file.blob.sha256 }, at);
 }
 
 type Recorder = ReturnType<typeof createRecorder>;

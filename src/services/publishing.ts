@@ -2,10 +2,13 @@
 
 import { AppError, invalidArgument } from "../errors.ts";
 import type { Events, PublishSummary } from "../events.ts";
+import { forgetDeletion, mayBeDeleted, noteDeletions } from "../models/blob-deletion.ts";
 import type { ChannelRow } from "../models/channel.ts";
 import type { Database, Transaction } from "../models/database.ts";
 import { lockBlob, lockChannel } from "../models/locks.ts";
 import { knownBlobs } from "../models/package-blob.ts";
+import { allOf } from "../modules/all-of.ts";
+import type { Clock } from "../modules/clock.ts";
 import type { BlobStore } from "../modules/storage/blob-store.ts";
 import { blobKey, fileListKey } from "../modules/storage/keys.ts";
 import { isBoundToPackages } from "./access-rules.ts";
@@ -70,6 +73,7 @@ export type Submitted<Read extends ReadFile> =
 export type Publishing = <Read extends ReadFile>(submission: Submission<Read>) => Promise<Submitted<Read>>;
 
 export type PublishingParts = {
+  readonly clock: Clock;
   readonly database: Database;
   readonly blobs: BlobStore;
   readonly access: Access;
@@ -232,15 +236,19 @@ async function store(parts: PublishingParts, submission: AnySubmission, ready: R
       staged.promote(blobKey(staged.sha256)),
       ...(read.fileList ? [parts.blobs.putDerived(fileListKey(staged.sha256), read.fileList)] : []),
     );
-    let isNew = false;
+    let mustLook = false;
     const work = async (tx: Transaction): Promise<Stored> => {
-      const outcome = await commit(parts, submission, ready, tx);
-      isNew = outcome.kind === "new";
+      const [outcome, mayBeGone] = await allOf(
+        commit(parts, submission, ready, tx),
+        lookForDeletion(tx, staged.sha256),
+      );
+      mustLook = mayBeGone && outcome.kind === "new";
+      if (mustLook) await forgetDeletion(tx, staged.sha256);
       return outcome;
     };
     const stored = await parts.database.transact(work, {
       channels: from.channel && [from.channel.id],
-      confirm: async () => void (isNew && (await restoreMissing(parts.blobs, staged, read.fileList))),
+      confirm: async () => void (mustLook && (await restoreMissing(parts.blobs, staged, read.fileList))),
     });
     if (stored.kind === "skipped") await deleteUnknownBlob(parts, staged.sha256).catch(() => undefined);
     return stored;
@@ -252,8 +260,10 @@ async function store(parts: PublishingParts, submission: AnySubmission, ready: R
   }
 }
 
-/** In a transaction: a publish of the same bytes has either committed, or finds the blob missing and restores it. */
-async function deleteUnknownBlob({ database, blobs }: PublishingParts, sha256: string): Promise<void> {
+/** In a transaction: a publish of the same bytes has either committed, or finds the note and restores the blob. */
+async function deleteUnknownBlob({ database, blobs, clock }: PublishingParts, sha256: string): Promise<void> {
+  if ((await knownBlobs(database.read, [sha256])).has(sha256)) return;
+  await database.transact((tx) => noteDeletions(tx, [sha256], clock.now()));
   await database.transact(async (tx) => {
     await lockBlob(tx, sha256);
     if ((await knownBlobs(tx, [sha256])).has(sha256)) return;
@@ -262,10 +272,10 @@ async function deleteUnknownBlob({ database, blobs }: PublishingParts, sha256: s
   });
 }
 
-/** Runs durable steps concurrently and waits for all of them, even when one fails. */
-async function allOf(...steps: readonly Promise<void>[]): Promise<void> {
-  const outcomes = await Promise.allSettled(steps);
-  for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+/** Whether a collector may have deleted the files since they were stored; until the commit it does not. */
+async function lookForDeletion(tx: Transaction, sha256: string): Promise<boolean> {
+  await lockBlob(tx, sha256);
+  return await mayBeDeleted(tx, sha256);
 }
 
 async function commit(
@@ -284,7 +294,7 @@ async function commit(
   return { kind: "new", ...change, channelCreated: isNewChannel(ref) };
 }
 
-/** Restores files that were collected or damaged since the promotion. */
+/** Restores files that were collected since the promotion. */
 async function restoreMissing(blobs: BlobStore, staged: StagedFile, fileList: Uint8Array | undefined): Promise<void> {
   const [key, listKey] = [blobKey(staged.sha256), fileListKey(staged.sha256)];
   const [info, list] = await Promise.all([blobs.stat(key), fileList && blobs.stat(listKey)]);

@@ -53,9 +53,12 @@ export function openTables(folder: string): Tables {
       .map((row) => `"${row.name}"`)
       .join();
   const counted = (name: string): string => (name === "login_failure" ? "WHERE bucket NOT LIKE 'known:%'" : "");
-  const dumps = names.map(({ name }) =>
-    connection.query<Row, []>(`SELECT ${columns(String(name))} FROM "${name}" ${counted(String(name))}`),
-  );
+  // A refused publish deletes the file that it has stored, and notes that.
+  const dumps = names
+    .filter(({ name }) => name !== "blob_deletion")
+    .map(({ name }) =>
+      connection.query<Row, []>(`SELECT ${columns(String(name))} FROM "${name}" ${counted(String(name))}`),
+    );
   return {
     all,
     run: (sql, ...values) => void connection.run(sql, values),

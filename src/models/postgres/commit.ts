@@ -7,18 +7,24 @@ import { isConnectionLost, isTransactionUnknown } from "./errors.ts";
 
 const UNKNOWN_COMMIT = "The database was lost during the commit: check whether the change was made, then retry.";
 
+/** A COMMIT alone would silently undo a transaction in which a failed statement was ignored: this fails before it. */
+export const CHECK = "SELECT 1";
+
 const LOOK_MS = 4_000;
 const PAUSE_MS = 100;
 
 /**
- * `id` is that of the transaction; undefined when it has written nothing.
+ * `id` is that of the transaction; `last` is a statement before the commit, in the same round trip.
  * Errors: `unavailable` when nobody can tell in time whether it has committed; otherwise it has not.
  */
-export async function commit(pool: Pool, connection: Connection, id: string | undefined): Promise<void> {
+export async function commit(
+  pool: Pool,
+  connection: Connection,
+  { id, last }: { readonly id: string; readonly last: string },
+): Promise<void> {
   try {
-    await connection.unsafe("COMMIT");
+    await connection.unsafe(`${last}; COMMIT`);
   } catch (error) {
-    if (id === undefined) throw error;
     // A late answer leaves no time to ask what became of it, but the locks must go.
     if (connection.isLate) void commitState(pool, id).catch(() => undefined);
     if (connection.isLate) throw unavailable(UNKNOWN_COMMIT, 5, error);

@@ -3,7 +3,7 @@
 import { createMutex } from "../../modules/mutex.ts";
 import type { Reader } from "../database.ts";
 import { createPool, PAUSE_MS, rollback, type Client, type Connection } from "./client.ts";
-import { commit } from "./commit.ts";
+import { CHECK, commit } from "./commit.ts";
 import { readerOf } from "./database.ts";
 import { toAppError } from "./errors.ts";
 
@@ -43,7 +43,7 @@ export async function longTransaction<T>(
       await connection.unsafe(begin);
       await connection.unsafe(`SET LOCAL idle_in_transaction_session_timeout = ${idleMs}`);
       const { isKept, value } = await keptAlive(connection, idleMs / 4, work);
-      if (isKept) await commit(pool, connection, await transactionId(connection));
+      if (isKept) await commit(pool, connection, { id: await transactionId(connection), last: CHECK });
       return value;
     } finally {
       await rollback(connection);

@@ -1,11 +1,13 @@
 // Writes to PostgreSQL: units of work that change the same channel share a transaction, and channels do not wait for
 // each other.
 
+import { z } from "zod";
 import { unavailable } from "../../errors.ts";
 import { systemClock } from "../../modules/clock.ts";
+import { requireRow } from "../rows.ts";
 import type { UnitOptions } from "../unit.ts";
 import { rollback, type Connection, type Pool } from "./client.ts";
-import { commit } from "./commit.ts";
+import { CHECK, commit } from "./commit.ts";
 import { isConnectionLost, isRepeatable, toAppError } from "./errors.ts";
 import { LOCKS } from "./locks.ts";
 
@@ -183,7 +185,7 @@ async function attempt<Tx>(
   const connection = await options.pool.reserve();
   slot.use(connection);
   try {
-    await connection.unsafe(`BEGIN; ${locks}`);
+    const id = await begin(connection, locks);
     const outcomes = await runUnits(slot, connection, { units, isLast });
     await confirmAll(units, outcomes, refused);
     if (refused.size > 0) {
@@ -191,7 +193,7 @@ async function attempt<Tx>(
       return outcomes;
     }
     options.failpoint?.("p6.in_tx");
-    await finish(options, connection, units, outcomes);
+    await finish(options.pool, { connection, id }, units, outcomes);
     options.failpoint?.("p7.committed");
     options.requireFiles?.();
     return outcomes;
@@ -216,28 +218,29 @@ async function confirmAll<Tx>(
   );
 }
 
+/** Begins a transaction with its locks, and returns its id, in one round trip. */
+async function begin(connection: Connection, locks: string): Promise<string> {
+  const results: unknown = await connection.unsafe(`BEGIN; ${locks}; SELECT pg_current_xact_id()::text`).values();
+  return requireRow(requireRow(resultsShape.parse(results).at(-1) ?? []));
+}
+
+/** The rows of each statement; only the last one's matter. */
+const resultsShape = z.array(z.array(z.array(z.coerce.string())));
+
+/** Counts a commit that a response can show. */
+const COUNT = "UPDATE commit_count SET commits = commits + 1 WHERE slot = pg_backend_pid() % 64";
+
+type Begun = { readonly connection: Connection; readonly id: string };
+
 async function finish<Tx>(
-  { pool }: WriterOptions<Tx>,
-  connection: Connection,
+  pool: Pool,
+  { connection, id }: Begun,
   units: readonly Unit<Tx>[],
   outcomes: readonly Outcome[],
 ): Promise<void> {
   if (!outcomes.some(({ ok }) => ok)) return await rollback(connection);
   const isSeen = units.some((unit, position) => !unit.isUnseen && outcomes[position]?.ok === true);
-  const id = await transactionId(connection, isSeen);
-  await commit(pool, connection, id);
-}
-
-/** Counts a commit that a response can show. Returns the id of the transaction; undefined when it has written nothing. */
-async function transactionId(connection: Connection, isSeen: boolean): Promise<string | undefined> {
-  const [row] = await connection
-    .unsafe(
-      isSeen
-        ? "UPDATE commit_count SET commits = commits + 1 WHERE slot = pg_backend_pid() % 64 RETURNING pg_current_xact_id()::text"
-        : "SELECT pg_current_xact_id_if_assigned()::text",
-    )
-    .values();
-  return typeof row?.[0] === "string" ? row[0] : undefined;
+  await commit(pool, connection, { id, last: isSeen ? COUNT : CHECK });
 }
 
 /** Each unit of several runs in a savepoint, so that a failing unit undoes only itself. */
@@ -248,12 +251,13 @@ async function runUnits<Tx>(
 ): Promise<readonly Outcome[]> {
   const outcomes: Outcome[] = [];
   const isShared = units.length > 1;
+  if (isShared) await connection.unsafe("SAVEPOINT unit");
   for (const unit of units) {
-    if (isShared) await connection.unsafe("SAVEPOINT unit");
     const outcome = await runUnit(slot, unit);
     if (!outcome.ok && !isLast && mustRepeat(outcome.error)) throw outcome.error;
-    if (isShared && !outcome.ok) await connection.unsafe("ROLLBACK TO SAVEPOINT unit");
-    if (isShared) await connection.unsafe("RELEASE SAVEPOINT unit");
+    // Both leave a savepoint for the next unit.
+    if (isShared)
+      await connection.unsafe(outcome.ok ? "RELEASE SAVEPOINT unit; SAVEPOINT unit" : "ROLLBACK TO SAVEPOINT unit");
     outcomes.push(outcome.ok ? outcome : { ok: false, error: toAppError(outcome.error) });
   }
   return outcomes;

@@ -16,6 +16,7 @@ export const {
   pkg,
   packageVersion,
   packageBlob,
+  blobDeletion,
   storedTotal,
   store,
   packageFile,

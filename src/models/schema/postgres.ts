@@ -123,6 +123,12 @@ export const storedTotal = pgTable("stored_total", {
   bytes: integer("bytes").notNull(),
 });
 
+/** Contents whose files may have been deleted. */
+export const blobDeletion = pgTable("blob_deletion", {
+  sha256: text("sha256").primaryKey(),
+  at: integer("at").notNull(),
+});
+
 export const store = pgTable("store", { id: text("id").primaryKey() });
 
 export const packageFile = pgTable(

@@ -123,6 +123,12 @@ export const storedTotal = sqliteTable("stored_total", {
 });
 
 /** At most one row: the identity that the database shares with the storage of its packages. */
+/** Contents whose files may have been deleted. */
+export const blobDeletion = sqliteTable("blob_deletion", {
+  sha256: text("sha256").primaryKey(),
+  at: integer("at").notNull(),
+});
+
 export const store = sqliteTable("store", { id: text("id").primaryKey() });
 
 export const packageFile = sqliteTable(

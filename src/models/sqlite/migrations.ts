@@ -7,6 +7,7 @@ import gc from "../../../drizzle/sqlite/0002_gc.sql" with { type: "text" };
 import principals from "../../../drizzle/sqlite/0003_principals.sql" with { type: "text" };
 import storedTotals from "../../../drizzle/sqlite/0004_stored_totals.sql" with { type: "text" };
 import store from "../../../drizzle/sqlite/0005_store.sql" with { type: "text" };
+import blobDeletions from "../../../drizzle/sqlite/0006_blob_deletions.sql" with { type: "text" };
 
 type Migration = {
   /** The schema number after this migration. */
@@ -22,6 +23,7 @@ const MIGRATIONS: readonly Migration[] = [
   { number: 3, minReader: 1, sql: principals },
   { number: 4, minReader: 1, sql: storedTotals },
   { number: 5, minReader: 1, sql: store },
+  { number: 6, minReader: 1, sql: blobDeletions },
 ];
 
 /** The schema number that this binary supports. */

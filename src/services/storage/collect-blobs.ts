@@ -2,6 +2,7 @@
 // commits either before, and its reference is found, or after, and stores the deleted blob again.
 
 import type { Transaction } from "../../models/database.ts";
+import { forgetOldDeletions, noteDeletions } from "../../models/blob-deletion.ts";
 import { isLeased } from "../../models/lease.ts";
 import { lockBlob } from "../../models/locks.ts";
 import {
@@ -21,12 +22,16 @@ import { BLOBS_LEASE, type Collected, type CollectingShared } from "./collect.ts
 const ROWS = 5000;
 /** Blobs deleted per transaction: few, because publishes wait for it. */
 const BATCH = 50;
+/** ms; a publish takes minutes. */
+const NOTES_KEPT = 24 * 60 * 60 * 1000;
 
 /** Errors: `Leased` as soon as a process copies blobs, `LeaseLost`. */
 export async function collectBlobs(work: CollectingShared): Promise<void> {
   await collectRows(work);
   await collectStrays(work, "blobs/");
   await collectStrays(work, "files/");
+  const old = work.clock.now() - NOTES_KEPT;
+  if (!work.dryRun) await work.database.transact((tx) => forgetOldDeletions(tx, old), { evenIfFull: true });
 }
 
 /** A process copies blobs, and must find every blob that the database names. */
@@ -44,7 +49,8 @@ async function collectRows(work: CollectingShared): Promise<void> {
     const due = idle.filter((use) => use.isReferenced || use.unreferencedAt === null || isDue(work, use, clock.now()));
     for (const batch of batchesOf(due)) {
       const ids = batch.map(({ id }) => id);
-      await inBatch(work, async (tx) => await deleteRows(work, tx, ids));
+      const hashes = batch.map(({ sha256 }) => sha256);
+      await inBatch(work, hashes, async (tx) => await deleteRows(work, tx, ids));
     }
     onProgress(Math.min(after + ROWS, last), last, "blobs");
   }
@@ -94,7 +100,8 @@ async function collectStrays(work: CollectingShared, prefix: "blobs/" | "files/"
     const known = await knownBlobs(work.database.read, hashes);
     const strays: string[] = [];
     for (const hash of hashes) if (!known.has(hash) && (await isStray(work, hash))) strays.push(hash);
-    for (const batch of batchesOf(strays)) await inBatch(work, async (tx) => await deleteStrays(work, tx, batch));
+    for (const batch of batchesOf(strays))
+      await inBatch(work, batch, async (tx) => await deleteStrays(work, tx, batch));
     hashes = [];
   };
   for await (const key of work.blobs.list(prefix)) {
@@ -168,9 +175,13 @@ async function deleteHash(work: CollectingShared, tx: Transaction | undefined, h
   return deleted;
 }
 
-/** Runs `work` in a transaction, except in a dry run. Reports the deleted files once the transaction has committed. */
+/**
+ * Runs `work`, which deletes some of these contents, in a transaction, except in a dry run. Reports the deleted files
+ * once the transaction has committed.
+ */
 async function inBatch(
   collecting: CollectingShared,
+  hashes: readonly string[],
   work: (tx: Transaction | undefined) => Promise<readonly Collected[]>,
 ): Promise<void> {
   const { database, clock, dryRun } = collecting;
@@ -180,6 +191,7 @@ async function inBatch(
     collecting.failpoint("p11.gc_marked");
     return await work(tx);
   };
+  if (!dryRun) await database.transact((tx) => noteDeletions(tx, hashes, clock.now()), { evenIfFull: true });
   const deleted = dryRun ? await work(undefined) : await database.transact(transaction, { evenIfFull: true });
   for (const collected of deleted) collecting.onCollected(collected);
 }

@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Database as Connection } from "bun:sqlite";
+import { rmSync } from "node:fs";
 import { lstat, readdir, rm, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "../../../src/cli/index.ts";
@@ -9,11 +10,12 @@ import { machineStart } from "../../../src/modules/clock.ts";
 import { sha256Hex } from "../../../src/modules/hash.ts";
 import type { Collected } from "../../../src/services/storage/collect.ts";
 import type { GcSummary } from "../../../src/services/storage/gc.ts";
-import { jsonOf } from "../../support/answers.ts";
+import { bytesOf, jsonOf } from "../../support/answers.ts";
 import { derivedDataIsLetGo, startTestApp, type Actor, type TestApp } from "../../support/app.ts";
 import { noise } from "../../support/noise.ts";
 import { buildPackage, type BuiltPackage } from "../../support/package-builder.ts";
 import { problemsOf } from "../../support/problems.ts";
+import { openTables } from "../../support/rows.ts";
 
 const HOUR_MS = 60 * 60 * 1000;
 const DAY_MS = 24 * HOUR_MS;
@@ -173,6 +175,32 @@ describe("a package blob", () => {
   });
 });
 
+test("a blob that a collector deletes amid its publish, and dies before its commit, is stored again", async () => {
+  const [blob = ""] = keysOf(one);
+  let deleted = 0;
+  const failpoint = (name: string): void => {
+    if (name !== "p5.dir_fsynced" || deleted > 0) return;
+    deleted += 1;
+    const tables = openTables(crossed.folder);
+    tables.run("INSERT INTO blob_deletion (sha256, at) VALUES (?, ?)", one.sha256, Date.now());
+    tables.close();
+    rmSync(join(crossed.folder, blob));
+  };
+  const crossed = await startTestApp({ failpoint });
+  try {
+    const bob = await crossed.addUser("bob");
+    expect((await bob.put(`/api/packages/bob/conda/main/${one.fileName}`, one.bytes)).status).toBe(201);
+    expect(deleted).toBe(1);
+    const answer = await bob.get(`/bob/main/noarch/${one.fileName}`);
+    expect([answer.status, await bytesOf(answer)]).toEqual([200, Buffer.from(one.bytes)]);
+    const tables = openTables(crossed.folder);
+    expect(tables.all("SELECT * FROM blob_deletion")).toEqual([]);
+    tables.close();
+  } finally {
+    await crossed.close();
+  }
+});
+
 test("while blobs are being copied the collector deletes none and all else, and the lease of a dead process expires", async () => {
   await publish("main", one);
   await remove("main", one);
@@ -238,6 +266,14 @@ test("blobs and file lists without a row are deleted by the age of their files, 
   expect((await gc()).names).toEqual(takenOf({ ...one, sha256: old }));
   expect((await gc({ graceMs: 0 })).names).toEqual(takenOf({ ...one, sha256: young }));
   expect(await Bun.file(join(server.folder, "blobs/notes.txt")).text()).toBe("a person's");
+  // For publishes that stored the same content and have not committed: for a day.
+  const tables = openTables(server.folder);
+  const noted = (): unknown[] => tables.all("SELECT sha256 FROM blob_deletion").map(({ sha256 }) => sha256);
+  expect(noted().sort()).toEqual([old, young].sort());
+  ahead += DAY_MS + 1;
+  await gc();
+  expect(noted()).toEqual([]);
+  tables.close();
 });
 
 test("temporary files are deleted once no upload can own them, and folders by the newest file in them", async () => {
