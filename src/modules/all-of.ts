@@ -8,8 +8,7 @@ type Values<Steps extends readonly Promise<unknown>[]> = { -readonly [Step in ke
  */
 export async function allOf<Steps extends readonly Promise<unknown>[]>(...steps: Steps): Promise<Values<Steps>> {
   try {
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- one value for each step, in their order
-    return (await Promise.all(steps)) as Values<Steps>;
+    return await Promise.all(steps);
   } finally {
     await Promise.allSettled(steps);
   }
