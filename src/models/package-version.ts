@@ -1,10 +1,10 @@
 // Versions of a package. They have no metadata of their own: the metadata shown is that of the version's greatest file.
 
-import { and, eq, notExists } from "drizzle-orm";
+import { and, eq } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
 import { param, placeholders, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
-import { packageFile, packageVersion } from "./schema/index.ts";
+import { packageVersion } from "./schema/index.ts";
 
 export type PackageVersionRow = typeof packageVersion.$inferSelect;
 
@@ -28,14 +28,4 @@ export async function ensurePackageVersion(
 ): Promise<PackageVersionRow> {
   const [existing] = await versionOf(tx).execute(values);
   return existing ?? requireRow(await insertVersion(tx).execute(values));
-}
-
-/** Deletes the version when it has no files; returns the id of its package in that case. */
-export async function deleteVersionIfEmpty(tx: Transaction, id: number): Promise<number | undefined> {
-  const files = tx.select().from(packageFile).where(eq(packageFile.versionId, id));
-  const rows = await tx
-    .delete(packageVersion)
-    .where(and(eq(packageVersion.id, id), notExists(files)))
-    .returning({ packageId: packageVersion.packageId });
-  return rows[0]?.packageId;
 }

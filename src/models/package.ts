@@ -1,10 +1,10 @@
 // Packages: the package names of a channel.
 
-import { and, eq, notExists } from "drizzle-orm";
+import { and, eq } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
 import { param, placeholders, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
-import { packageVersion, pkg } from "./schema/index.ts";
+import { pkg } from "./schema/index.ts";
 import { foldCase } from "../modules/fold-case.ts";
 
 export type PackageRow = typeof pkg.$inferSelect;
@@ -30,9 +30,4 @@ export async function ensurePackage(
   const row = { ...values, nameFolded: foldCase(values.name) };
   const [existing] = await packageByName(tx).execute(row);
   return existing ?? requireRow(await insertPackage(tx).execute(row));
-}
-
-export async function deletePackageIfEmpty(tx: Transaction, id: number): Promise<void> {
-  const versions = tx.select().from(packageVersion).where(eq(packageVersion.packageId, id));
-  await tx.delete(pkg).where(and(eq(pkg.id, id), notExists(versions)));
 }
