@@ -317,13 +317,14 @@ function managementOf(parts: {
   const access = accessOf(config, { database, clock });
   const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
   const files = createDerivedFiles(folder.root);
+  const source = databaseOf(folder.database, config.database);
   const index = {
     database,
     blobs,
     clock,
     files,
     folder,
-    openSnapshots: () => openSnapshots(databaseOf(folder.database, config.database)),
+    openSnapshots: () => openSnapshots(source),
     format: condaIndex,
     types: PACKAGE_TYPES,
   };
@@ -349,7 +350,7 @@ function managementOf(parts: {
       deep: createDeepVerify(index),
     }),
     reindex: createReindex(index),
-    backup: createBackup({ database, blobs, clock, version, failpoint, folder }),
+    backup: createBackup({ database, source, blobs, clock, version, failpoint, folder }),
     gc: createGc({
       database,
       blobs,

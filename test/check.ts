@@ -11,6 +11,5 @@ await runSteps([
   { name: "code that only tests use", command: [bun, "x", "knip", "--production"] },
   { name: "build", command: [bun, "run", "build"] },
   { name: "tests", command: [bun, "test"], countsTests: true },
-  { name: "tests on PostgreSQL", command: [bun, "test/engines.ts", "postgres"], countsTests: true },
   { name: "tests on PostgreSQL and S3", command: [bun, "test/engines.ts", "postgres+s3"], countsTests: true },
 ]);

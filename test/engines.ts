@@ -1,49 +1,26 @@
 // `bun test/engines.ts postgres [WORD]...`: the tests of PostgreSQL, and those that must pass on it as they do on SQLite.
-// `bun test/engines.ts postgres+s3 [WORD]...`: the same with the packages in a bucket. They need a process of their own,
-// as a process has one engine. Words select some by name.
+// `bun test/engines.ts postgres+s3 [WORD]...`: the same with the packages in a bucket. They need processes of their own,
+// as a process has one engine. Without a word: those of `check`; words select some of all by name.
 
-import { join, relative } from "node:path";
+import { relative } from "node:path";
+import { AT_NIGHT, IN_CHECK, pathsOf, postgresFiles } from "./engine-files.ts";
 import { hasPostgres } from "./support/postgres.ts";
+import { startSharedServers } from "./support/shared-servers.ts";
 import { hasVersitygw } from "./support/versitygw.ts";
 
-/** Those that open condarium.db themselves, or test what only SQLite has, are in neither list. */
-const ON_POSTGRES = [
-  "cli/health",
-  "routers/publish",
-  "routers/shards",
-  "services/label-patterns",
-  "services/storage/gc-beside",
-];
-/** Those that look at the files of the data folder are not here. */
-const ON_POSTGRES_AND_S3 = [
-  "routers/addresses",
-  "routers/documents",
-  "routers/gzip",
-  "routers/response-cache",
-  "routers/run-exports",
-  "routers/throttle",
-  "routers/upload-digests",
-  "routers/yanked",
-];
-
 const [engines = "postgres", ...words] = process.argv.slice(2);
-const own = [...new Bun.Glob("postgres/*.postgres.ts").scanSync({ cwd: import.meta.dir, absolute: true })].toSorted();
+const names = words.length === 0 ? IN_CHECK : [...IN_CHECK, ...AT_NIGHT];
+const files = [...postgresFiles(), ...pathsOf(names)].map((path) => `./${relative(process.cwd(), path)}`);
+const wanted = files.filter((file) => words.length === 0 || words.some((word) => file.includes(word)));
 
 // Servers that share a database share a bucket too.
 const isHere = [hasPostgres(`the tests on ${engines}`), hasVersitygw(`the tests on ${engines}`)].every(Boolean);
-if (isHere) await run(engines === "postgres" ? [...own, ...pathsOf(ON_POSTGRES)] : pathsOf(ON_POSTGRES_AND_S3));
-
-function pathsOf(names: readonly string[]): string[] {
-  return names.map((name) => join(import.meta.dir, `${name}.test.ts`));
-}
-
-async function run(paths: readonly string[]): Promise<void> {
-  const files = paths.map((path) => `./${relative(process.cwd(), path)}`);
-  const wanted = files.filter((file) => words.length === 0 || words.some((word) => file.includes(word)));
-  if (wanted.length === 0) return;
-  const child = Bun.spawn([process.execPath, "test", ...wanted], {
-    env: { ...process.env, CONDARIUM_TEST_ENGINES: engines },
+if (isHere && wanted.length > 0) {
+  // Two at a time: a test waits for the database and the bucket, which are other processes.
+  const child = Bun.spawn([process.execPath, "test", "--parallel=2", ...wanted], {
+    env: await startSharedServers(engines),
     stdio: ["ignore", "inherit", "inherit"],
   });
-  process.exitCode = await child.exited;
+  // The servers end with this process.
+  process.exit(await child.exited);
 }

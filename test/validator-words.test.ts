@@ -6,7 +6,6 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
-import { run } from "../src/cli/index.ts";
 import { loadConfig, SETTING_NAMES } from "../src/config.ts";
 import { AppError } from "../src/errors.ts";
 import { parseContent } from "../src/services/storage/backup-format.ts";
@@ -14,6 +13,7 @@ import { caseName } from "./support/case-name.ts";
 import { startTestApp, type Actor, type TestApp } from "./support/app.ts";
 import { buildPackage } from "./support/package-builder.ts";
 import { openTables } from "./support/rows.ts";
+import { runHere } from "./support/run-here.ts";
 
 const WORDS =
   /✖|→|invalid (?:input|option|string|element|key|type)\b|too (?:big|small)\b|\bexpected\b|\breceived\b|unrecognized|\bzod\b/i;
@@ -52,7 +52,7 @@ async function textOf(...args: string[]): Promise<{ code: number; text: string }
   try {
     const rows = (found: readonly unknown[]): void => void lines.push(JSON.stringify(found));
     const line = (part: string): void => void lines.push(part);
-    return { code: await run(args, { line, note: line, rows }), text: lines.join("\n") };
+    return { code: await runHere(args, { line, note: line, rows }), text: lines.join("\n") };
   } finally {
     for (const { stream, write } of streams) stream.write = write;
   }

@@ -25,6 +25,7 @@ export function restoreCommand(output: Output, result: { code: number }): Comman
       const summary = await restore({
         source,
         dataFolder: loaded.config.data,
+        databaseUrl: loaded.config.database,
         incomplete,
         clock: systemClock,
         openBlobs: (root) => openEmptyBlobs(loaded.config, root),

@@ -17,6 +17,11 @@ const insertEvent = prepared("insertEvent", (reader) =>
     ),
 );
 
-export async function insertAuditEvent(tx: Transaction, values: Omit<AuditEventRow, "id">): Promise<void> {
-  await insertEvent(tx).execute(values);
+/** Rows of one statement: each has thirteen values, and SQLite takes 32,766. */
+const ROWS = 500;
+
+export async function insertAuditEvents(tx: Transaction, events: readonly Omit<AuditEventRow, "id">[]): Promise<void> {
+  const [event] = events;
+  if (event && events.length === 1) await insertEvent(tx).execute(event);
+  else for (let at = 0; at < events.length; at += ROWS) await tx.insert(auditEvent).values(events.slice(at, at + ROWS));
 }

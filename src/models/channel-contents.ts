@@ -66,7 +66,11 @@ export async function firstFiles(reader: Reader, channelId: number, limit: numbe
  * Deletes these files with their properties, and the versions and packages that become empty; blobs stay for garbage
  * collection, and names in the history. Pass at most a few thousand files. Returns the number of deleted packages.
  */
-export async function deleteFiles(tx: Transaction, files: readonly ChannelFile[], at: number): Promise<number> {
+export async function deleteFiles(
+  tx: Transaction,
+  files: readonly Pick<ChannelFile, "id" | "versionId" | "blobId">[],
+  at: number,
+): Promise<number> {
   const ids = files.map(({ id }) => id);
   await recordDeletions(tx, ids, at);
   await tx.delete(packageProperty).where(and(eq(packageProperty.refType, "file"), inArray(packageProperty.refId, ids)));

@@ -1,6 +1,5 @@
 // Every file name that a section ever held, with the hash of its content: channels with immutable names check it.
 
-import { and, eq } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
 import { placeholders, prepared } from "./prepared.ts";
 import { fileNameHistory } from "./schema/index.ts";
@@ -31,18 +30,4 @@ const upsertName = prepared("upsertName", (reader) =>
 export async function recordFileName(tx: Transaction, key: HistoryKey, at: number): Promise<void> {
   const { fileName, ...rest } = key;
   await upsertName(tx).execute({ ...rest, fileNameFolded: foldCase(fileName), firstSeen: at });
-}
-
-export async function recordFileDeletion(tx: Transaction, key: HistoryKey, at: number): Promise<void> {
-  await tx
-    .update(fileNameHistory)
-    .set({ deletedAt: at })
-    .where(
-      and(
-        eq(fileNameHistory.channelId, key.channelId),
-        eq(fileNameHistory.section, key.section),
-        eq(fileNameHistory.fileNameFolded, foldCase(key.fileName)),
-        eq(fileNameHistory.sha256, key.sha256),
-      ),
-    );
 }

@@ -38,19 +38,7 @@ export async function ensureBlob(
 // Raw SQL: drizzle drops the table of a selected column, so `id` would mean the id of the file.
 const HAS_FILE = sql<boolean>`EXISTS (SELECT 1 FROM package_file WHERE package_file.blob_id = package_blob.id)`;
 
-const markUnreferenced = prepared("markUnreferenced", (reader) =>
-  reader
-    .update(packageBlob)
-    .set({ unreferencedAt: sql`${param("at")}` })
-    .where(and(eq(packageBlob.id, param("id")), sql`NOT ${HAS_FILE}`)),
-);
-
-/** Stores `at` as the time since which no file refers to the blob; does nothing while a file does. */
-export async function noteUnreferenced(tx: Transaction, id: number, at: number): Promise<void> {
-  await markUnreferenced(tx).execute({ id, at });
-}
-
-/** The same for many blobs; pass at most a few thousand ids. */
+/** Stores `at` as the time since which no file refers to these blobs, if none does. Pass at most a few thousand ids. */
 export async function noteAllUnreferenced(tx: Transaction, ids: readonly number[], at: number): Promise<void> {
   await tx
     .update(packageBlob)

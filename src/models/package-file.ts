@@ -66,10 +66,6 @@ export async function setFileState(tx: Transaction, id: number, state: FileState
   await tx.update(packageFile).set({ state }).where(eq(packageFile.id, id));
 }
 
-export async function deleteFile(tx: Transaction, id: number): Promise<void> {
-  await tx.delete(packageFile).where(eq(packageFile.id, id));
-}
-
 /** Bytes added for hashes and names, for a file whose metadata has no `weight`. */
 export const UNWEIGHED_BYTES = 512;
 

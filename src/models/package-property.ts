@@ -1,6 +1,5 @@
 // Properties: values of a package, version or file that are searched for, not displayed.
 
-import { and, eq } from "drizzle-orm";
 import { allOf } from "../modules/all-of.ts";
 import type { Transaction } from "./database.ts";
 import { placeholders, prepared } from "./prepared.ts";
@@ -24,10 +23,4 @@ export async function insertProperties(
 ): Promise<void> {
   const stored = properties.filter((property) => Buffer.byteLength(property.value) <= VALUE_BYTES).slice(0, PROPERTIES);
   await allOf(...stored.map(async (property) => await insertProperty(tx).execute({ ...target, ...property })));
-}
-
-export async function deleteProperties(tx: Transaction, target: PropertyTarget): Promise<void> {
-  await tx
-    .delete(packageProperty)
-    .where(and(eq(packageProperty.refType, target.refType), eq(packageProperty.refId, target.refId)));
 }

@@ -1,12 +1,12 @@
 // Versions of a package. They have no metadata of their own: the metadata shown is that of the version's greatest file.
 
-import { and, eq, notExists } from "drizzle-orm";
+import { and, eq } from "drizzle-orm";
 import { foldCase } from "../modules/fold-case.ts";
 import type { Transaction } from "./database.ts";
 import { param, placeholders, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
 import { createPackage } from "./package.ts";
-import { packageFile, packageVersion, pkg } from "./schema/index.ts";
+import { packageVersion, pkg } from "./schema/index.ts";
 
 const packageWithVersion = prepared("packageWithVersion", (reader) =>
   reader
@@ -37,14 +37,4 @@ export async function ensureVersion(tx: Transaction, key: VersionKey, created: n
   if (found && found.versionId !== null) return found.versionId;
   const packageId = found?.packageId ?? (await createPackage(tx, { channelId, name, created })).id;
   return requireRow(await insertVersion(tx).execute({ packageId, version, created })).id;
-}
-
-/** Deletes the version when it has no files; returns the id of its package in that case. */
-export async function deleteVersionIfEmpty(tx: Transaction, id: number): Promise<number | undefined> {
-  const files = tx.select().from(packageFile).where(eq(packageFile.versionId, id));
-  const rows = await tx
-    .delete(packageVersion)
-    .where(and(eq(packageVersion.id, id), notExists(files)))
-    .returning({ packageId: packageVersion.packageId });
-  return rows[0]?.packageId;
 }

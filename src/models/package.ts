@@ -1,10 +1,9 @@
 // Packages: the package names of a channel.
 
-import { and, eq, notExists } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
 import { placeholders, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
-import { packageVersion, pkg } from "./schema/index.ts";
+import { pkg } from "./schema/index.ts";
 import { foldCase } from "../modules/fold-case.ts";
 
 export type PackageRow = typeof pkg.$inferSelect;
@@ -21,9 +20,4 @@ export async function createPackage(
   values: Pick<PackageRow, "channelId" | "name" | "created">,
 ): Promise<PackageRow> {
   return requireRow(await insertPackage(tx).execute({ ...values, nameFolded: foldCase(values.name) }));
-}
-
-export async function deletePackageIfEmpty(tx: Transaction, id: number): Promise<void> {
-  const versions = tx.select().from(packageVersion).where(eq(packageVersion.packageId, id));
-  await tx.delete(pkg).where(and(eq(pkg.id, id), notExists(versions)));
 }

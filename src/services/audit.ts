@@ -1,6 +1,6 @@
 // The audit trail: one row per change, written in the transaction of the change.
 
-import { insertAuditEvent } from "../models/audit-event.ts";
+import { insertAuditEvents, type AuditEventRow } from "../models/audit-event.ts";
 import type { ChannelRow } from "../models/channel.ts";
 import type { Transaction } from "../models/database.ts";
 import type { OwnerRow } from "../models/owner.ts";
@@ -32,10 +32,16 @@ export type AuditEvent = {
   readonly detail?: Readonly<Record<string, unknown>>;
 };
 
-export async function recordAudit(tx: Transaction, actor: Actor, event: AuditEvent): Promise<void> {
+/** Many events take few statements. */
+export async function recordAudit(tx: Transaction, actor: Actor, ...events: readonly AuditEvent[]): Promise<void> {
+  const rows = events.map((event) => rowOf(actor, event));
+  await insertAuditEvents(tx, rows);
+}
+
+function rowOf(actor: Actor, event: AuditEvent): Omit<AuditEventRow, "id"> {
   const { at, action, owner, channel, subject, detail = {} } = event;
   const label = channel ? channelLabel(owner.name, channel.name, channel.type) : owner.name;
-  await insertAuditEvent(tx, {
+  return {
     at,
     actor: nameOf(actor),
     actorId: userOf(actor)?.id ?? null,
@@ -49,7 +55,7 @@ export async function recordAudit(tx: Transaction, actor: Actor, event: AuditEve
     detail: JSON.stringify(detail),
     requestId: actor.kind === "request" ? actor.requestId : null,
     address: actor.kind === "request" ? actor.address : null,
-  });
+  };
 }
 
 function nameOf(actor: Actor): string {

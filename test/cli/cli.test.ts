@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { run } from "../../src/cli/index.ts";
 import type { Output } from "../../src/cli/output.ts";
 import { looksLikeToken } from "../../src/modules/ids.ts";
 import { basic, startTestApp, type TestApp } from "../support/app.ts";
+import { runHere } from "../support/run-here.ts";
 
 let server: TestApp;
 beforeAll(async () => {
@@ -21,7 +21,7 @@ async function condarium(...args: string[]): Promise<Ran> {
     note: (text) => void ran.err.push(text),
     rows: (rows) => void ran.rows.push(...rows),
   };
-  const code = await run([...args, "--data", server.folder], output);
+  const code = await runHere([...args, "--data", server.folder], output);
   return { code, ...ran };
 }
 
@@ -239,7 +239,7 @@ describe("a mistake on the command line", () => {
   async function condariumIn(folder: string, ...args: string[]): Promise<{ code: number; err: string[] }> {
     const err: string[] = [];
     const output: Output = { line: () => {}, note: (text) => void err.push(text), rows: () => {} };
-    return { code: await run([...args, "--data", folder], output), err };
+    return { code: await runHere([...args, "--data", folder], output), err };
   }
 });
 

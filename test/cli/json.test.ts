@@ -3,11 +3,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { run } from "../../src/cli/index.ts";
 import { startTestApp, type TestApp } from "../support/app.ts";
 import { newToken } from "../support/manage.ts";
 import { buildPackage } from "../support/package-builder.ts";
 import { openTables } from "../support/rows.ts";
+import { runHere } from "../support/run-here.ts";
 
 let server: TestApp;
 const built = buildPackage({ name: "listed", version: "1" });
@@ -40,7 +40,7 @@ async function json(args: readonly string[], data = server.folder): Promise<unkn
     note: () => {},
     rows: (rows: readonly unknown[], isJson: boolean) => void values.push(isJson ? [...rows] : "a table"),
   };
-  expect([0, 1]).toContain(await run([...args, "--json", "--data", data], output));
+  expect([0, 1]).toContain(await runHere([...args, "--json", "--data", data], output));
   return values;
 }
 

@@ -6,6 +6,7 @@ import type { Database } from "../../src/models/database.ts";
 import { openDatabase } from "../../src/models/open-database.ts";
 import { countFailure, deleteOldRows, findFailures, noteSuccess } from "../../src/models/login-failure.ts";
 import { systemClock } from "../../src/modules/clock.ts";
+import { newSource } from "../support/rows.ts";
 
 const NOW = Date.UTC(2030, 0, 1);
 
@@ -13,10 +14,7 @@ let folder: string;
 let database: Database;
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), "condarium-failures-"));
-  database = await openDatabase(
-    { engine: "sqlite", path: join(folder, "condarium.db") },
-    { clock: systemClock, create: true },
-  );
+  database = await openDatabase(await newSource(folder), { clock: systemClock, create: true });
 });
 afterEach(async () => {
   await database.close();

@@ -10,6 +10,8 @@ import { bytesOf } from "../support/answers.ts";
 import { shardIndexOf } from "../support/documents.ts";
 import { listen, type Listening } from "../support/listening.ts";
 import { buildPackage, type BuiltPackage } from "../support/package-builder.ts";
+import { blobKey, shardKey } from "../../src/modules/storage/keys.ts";
+import { contentFile } from "../support/engines.ts";
 
 const MIB = 1024 ** 2;
 const SUBDIR = "/alice/main/noarch";
@@ -37,7 +39,7 @@ function packageOf(name: string): BuiltPackage & { readonly blob: string } {
   const one = built.get(name);
   if (!one) throw new Error(`there is no package ${name}`);
   const { sha256 } = one;
-  return { ...one, blob: join(folder, "blobs", sha256.slice(0, 2), sha256.slice(2, 4), sha256) };
+  return { ...one, blob: contentFile(folder, blobKey(sha256)) };
 }
 
 const DAMAGES: readonly [string, (blob: string, size: number) => void, number][] = [
@@ -89,7 +91,7 @@ test("a shard file that became shorter is rebuilt", async () => {
   const get = (who: string, headers = {}): Promise<Response> =>
     fetch(`${server.url}${SUBDIR}/shards/${hash}.msgpack.zst`, { headers: { who, ...headers } });
   const whole = await bytesOf(await get("first"));
-  const cut = (): void => truncateSync(join(folder, "shards/1", hash), 10);
+  const cut = (): void => truncateSync(contentFile(folder, shardKey(1, hash)), 10);
   cut();
   const end = await get("end", { range: "bytes=-5" });
   expect(end.headers.get("content-range")).toBe(`bytes ${whole.length - 5}-${whole.length - 1}/${whole.length}`);

@@ -5,10 +5,7 @@ import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { systemClock } from "../../src/modules/clock.ts";
-import { createDiskStore } from "../../src/modules/storage/disk.ts";
 import { blobKey } from "../../src/modules/storage/keys.ts";
-import { restore } from "../../src/services/storage/restore.ts";
 import { errorOf } from "../modules/error-of.ts";
 import { addMatrixActors, MATRIX, matrixTitle, ROLES, VISIBILITIES } from "../support/access-matrix.ts";
 import { bytesOf, jsonOf } from "../support/answers.ts";
@@ -18,6 +15,7 @@ import { newToken } from "../support/manage.ts";
 import { buildPackage } from "../support/package-builder.ts";
 import { problemsOf } from "../support/problems.ts";
 import { openTables, type Tables } from "../support/rows.ts";
+import { runHere } from "../support/run-here.ts";
 
 let server: TestApp;
 let tables: Tables;
@@ -371,13 +369,17 @@ test("uploads of generic files under way count together with those of conda pack
   try {
     const zoe = await narrow.addUser("zoe");
     let end = (): void => {};
-    const slow = new ReadableStream<Uint8Array>({
-      start: (controller) => {
-        controller.enqueue(text("begun"));
-        end = () => controller.close();
-      },
-    });
+    const begun = Promise.withResolvers<void>();
+    const pull = (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
+      controller.enqueue(text("begun"));
+      begun.resolve();
+      return new Promise((resolve) => {
+        end = () => resolve(controller.close());
+      });
+    };
+    const slow = new ReadableStream<Uint8Array>({ pull }, { highWaterMark: 0 });
     const first = zoe.put(address("zoe", "slow", "1", "x"), slow);
+    await begun.promise;
     let status = 0;
     for (let tries = 0; tries < 200 && status !== 429; tries++) {
       status = (await zoe.put(`/api/packages/zoe/conda/x-1-0.conda`, text("no package"))).status;
@@ -403,16 +405,8 @@ test("a backup contains generic files, and the collector deletes the deleted one
     const said: unknown[] = [];
     const onProblem = (problem: unknown): void => void said.push(problem);
     await server.app.backup({ target, onProblem });
-    const options = {
-      source: target,
-      dataFolder,
-      incomplete: false,
-      clock: systemClock,
-      openBlobs: (root: string) => createDiskStore({ root, reserve: 0 }),
-      onProblem,
-      onProgress: () => {},
-    };
-    await restore(options);
+    const output = { line: onProblem, note: () => {}, rows: () => {} };
+    expect(await runHere(["restore", target, "--data", dataFolder], output)).toBe(0);
     const again = await startTestApp({ folder: dataFolder });
     expect(await bytesOf(await again.anonymous.get(kept))).toEqual(Buffer.from(bytes));
     await again.as("alice").delete(kept);

@@ -156,7 +156,7 @@ describe("publish", () => {
     let fails = false;
     const own = await startTestApp({
       failpoint: (name) => {
-        if (fails && name === "p5.dir_fsynced") throw new Error("on purpose");
+        if (fails && (name === "p5.dir_fsynced" || name === "p4.stored")) throw new Error("on purpose");
       },
     });
     try {

@@ -247,7 +247,7 @@ function historyOf(built: BuiltPackage) {
 function whoIs(name: string): { user: number; token: number | null } {
   const limits = TOKENS[name];
   const user = limits ? (limits.user ?? "owner") : name;
-  const [row] = tables.all("SELECT user.id FROM user JOIN owner ON owner.id = owner_id WHERE owner.name = ?", user);
+  const [row] = tables.all('SELECT "user".id FROM "user" JOIN owner ON owner.id = owner_id WHERE owner.name = ?', user);
   const [token] = limits ? tables.all("SELECT id FROM access_token WHERE name = ?", name.replace("'", "")) : [];
   return { user: Number(row?.id), token: token ? Number(token.id) : null };
 }
@@ -329,26 +329,26 @@ describe("deleting", () => {
 const ENDINGS: Readonly<Record<string, { by: Limits | "a user"; sql: string; status: number }>> = {
   "a revoked role": {
     by: "a user",
-    sql: "DELETE FROM `grant` WHERE user_id = (SELECT u.id FROM user u JOIN owner o ON o.id = u.owner_id WHERE o.name = $user)",
+    sql: 'DELETE FROM "grant" WHERE user_id = (SELECT u.id FROM "user" u JOIN owner o ON o.id = u.owner_id WHERE o.name = $user)',
     status: 403,
   },
   "a reduced role": {
     by: "a user",
-    sql: "UPDATE `grant` SET role = 'reader' WHERE user_id = (SELECT u.id FROM user u JOIN owner o ON o.id = u.owner_id WHERE o.name = $user)",
+    sql: 'UPDATE "grant" SET role = \'reader\' WHERE user_id = (SELECT u.id FROM "user" u JOIN owner o ON o.id = u.owner_id WHERE o.name = $user)',
     status: 403,
   },
   "a changed password": {
     by: "a user",
-    sql: "UPDATE user SET credential_version = credential_version + 1 WHERE owner_id = (SELECT id FROM owner WHERE name = $user)",
+    sql: 'UPDATE "user" SET credential_version = credential_version + 1 WHERE owner_id = (SELECT id FROM owner WHERE name = $user)',
     status: 401,
   },
-  "a disabled login": { by: "a user", sql: "UPDATE owner SET disabled = 1 WHERE name = $user", status: 401 },
+  "a disabled login": { by: "a user", sql: "UPDATE owner SET disabled = true WHERE name = $user", status: 401 },
   "a deleted user": {
     by: "a user",
-    sql: "DELETE FROM user WHERE owner_id = (SELECT id FROM owner WHERE name = $user)",
+    sql: 'DELETE FROM "user" WHERE owner_id = (SELECT id FROM owner WHERE name = $user)',
     status: 401,
   },
-  "a hidden owner": { by: "a user", sql: "UPDATE owner SET hidden = 1 WHERE name = 'owner'", status: 403 },
+  "a hidden owner": { by: "a user", sql: "UPDATE owner SET hidden = true WHERE name = 'owner'", status: 403 },
   "a revoked token": {
     by: { scopes: ["write:package"] },
     sql: "UPDATE access_token SET revoked = 1 WHERE id = (SELECT max(id) FROM access_token)",
@@ -376,7 +376,7 @@ const ENDINGS: Readonly<Record<string, { by: Limits | "a user"; sql: string; sta
   },
   "a changed password behind a token": {
     by: { scopes: ["write:package"] },
-    sql: "UPDATE user SET credential_version = credential_version + 1 WHERE owner_id = (SELECT id FROM owner WHERE name = $user)",
+    sql: 'UPDATE "user" SET credential_version = credential_version + 1 WHERE owner_id = (SELECT id FROM owner WHERE name = $user)',
     status: 401,
   },
   "a channel that turned private": {
@@ -400,9 +400,14 @@ describe("a right that ends during a request", () => {
     await server.addUser(user);
     await server.manage.grants.set({ owner: "owner", channel: "racy" }, user, role);
     tables.run("UPDATE channel SET visibility = NULL WHERE name = 'racy'");
-    tables.run("UPDATE owner SET hidden = 0 WHERE name = 'owner'");
+    tables.run("UPDATE owner SET hidden = false WHERE name = 'owner'");
     if (by === "a user") return { user, actor: server.as(user) };
-    return { user, actor: server.withToken(await tokenOf(`of ${user}`, { ...by, user })) };
+    const actor = server.withToken(await tokenOf(`of ${user}`, { ...by, user }));
+    await actor.get("/owner/racy/noarch/repodata.json");
+    // The first use of a token is recorded in the background, in its row.
+    const isUsed = "SELECT 1 AS used FROM access_token WHERE last_used IS NOT NULL AND name = ?";
+    while (tables.all(isUsed, `of ${user}`).length === 0) await Bun.sleep(5);
+    return { user, actor };
   }
 
   function end(sql: string, user: string): void {
@@ -421,7 +426,7 @@ describe("a right that ends during a request", () => {
       const answer = await actor.put(`${urlOf("owner/racy")}/${built.fileName}`, built.bytes);
       expect(beforeCommit).toBeUndefined();
       expect([answer.status, tables.dump() === after]).toEqual([status, true]);
-      end("UPDATE owner SET hidden = 0 WHERE name = 'owner'", user);
+      end("UPDATE owner SET hidden = false WHERE name = 'owner'", user);
       expect((await server.as("boss").get(`/owner/racy/noarch/${built.fileName}`)).status).toBe(404);
     });
 
@@ -447,11 +452,11 @@ describe("a right that ends during a request", () => {
       expect((await server.as("owner").put(url, built.bytes)).status).toBe(201);
       expect((await actor.get(url)).status).toBe(200);
       // The lock delays the deletion's own transaction; its first check sees the old rows.
-      tables.run("BEGIN IMMEDIATE");
+      await tables.lock();
       const answer = actor.delete(url);
       await Bun.sleep(50);
       end(sql, user);
-      tables.run("COMMIT");
+      tables.unlock();
       // On a slow machine the first check can be after the change.
       expect([401, 403]).toContain((await answer).status);
       expect(tables.all("SELECT id FROM package_file WHERE file_name = ?", built.fileName)).toHaveLength(1);

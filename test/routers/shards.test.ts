@@ -9,6 +9,7 @@ import { startTestApp, type Actor, type TestApp } from "../support/app.ts";
 import { filesIn, shardHashes, shardIndexOf, shardOf, type Shard } from "../support/documents.ts";
 import { newToken } from "../support/manage.ts";
 import { buildPackage, type PackageDescription } from "../support/package-builder.ts";
+import { contentFile } from "../support/engines.ts";
 
 const INDEX = "repodata_shards.msgpack.zst";
 const TIMESTAMP = 1_700_000_000_123;
@@ -225,7 +226,7 @@ describe("a shard file", () => {
       const files = (await first.storedFiles()).filter((name) => name.startsWith("shards/"));
       expect(files).toHaveLength(3);
       await first.close();
-      for (const name of files) await spoil(join(folder, name));
+      for (const name of files) await spoil(contentFile(folder, name));
       const again = await startTestApp({ folder });
       try {
         await check(again, before, replaced);

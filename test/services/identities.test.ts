@@ -1,11 +1,12 @@
 // What a credential is worth after its user, or the user's password, was replaced.
 
-import { Database as Connection } from "bun:sqlite";
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { join } from "node:path";
 import { basic, PASSWORD, startTestApp, type TestApp } from "../support/app.ts";
 import { newToken } from "../support/manage.ts";
+import { openTables, rowsIn, runOn } from "../support/rows.ts";
 
+/** Less than the check of one password takes. */
+const READ_MS = 25;
 const OTHER = "another-long-password";
 /** Hashed with the parameters of an older release. */
 const COST = { algorithm: "argon2id", memoryCost: 8 * 1024, timeCost: 1 } as const;
@@ -21,22 +22,18 @@ const statusOf = async (name: string, headers: Record<string, string>): Promise<
   (await server.anonymous.get(`/${name}/noarch/repodata.json`, headers)).status;
 const login = (name: string, password: string): Promise<number> => statusOf(name, basic(name, password));
 
-function change(sql: string, ...values: (string | number)[]): void {
-  const database = new Connection(join(server.folder, "condarium.db"));
-  database.run(sql, values);
-  database.close();
-}
-
 function storedHash(name: string): string {
-  const database = new Connection(join(server.folder, "condarium.db"), { readonly: true });
-  const sql = "SELECT password_hash AS hash FROM user JOIN owner ON owner.id = owner_id WHERE name = ?";
-  const row = database.query<{ hash: string }, [string]>(sql).get(name);
-  database.close();
-  return row?.hash ?? "";
+  const sql = 'SELECT password_hash AS hash FROM "user" JOIN owner ON owner.id = owner_id WHERE name = ?';
+  return String(rowsIn(server.folder, sql, name)[0]?.hash ?? "");
 }
 
 const setHash = (name: string, hash: string): void =>
-  change("UPDATE user SET password_hash = ? WHERE owner_id = (SELECT id FROM owner WHERE name = ?)", hash, name);
+  runOn(
+    server.folder,
+    'UPDATE "user" SET password_hash = ? WHERE owner_id = (SELECT id FROM owner WHERE name = ?)',
+    hash,
+    name,
+  );
 
 test("credentials of a deleted user do not work for the next user of that name", async () => {
   const { users } = server.manage;
@@ -78,12 +75,15 @@ test("the next user of a name does not inherit its failed logins", async () => {
 
 test("a password that is replaced while it is being checked is refused", async () => {
   await server.addUser("changing");
+  using tables = openTables(server.folder);
   const answers = await Promise.all([
     ...Array.from({ length: 6 }, (_, at) => login(`nobody-${at}`, OTHER)),
     login("changing", PASSWORD),
-    // Six others are queued before it, three at a time, so that the new version is stored first.
-    Promise.resolve().then(() =>
-      change("UPDATE user SET credential_version = 2 WHERE owner_id = (SELECT id FROM owner WHERE name = 'changing')"),
+    // By then its row has been read, and six others are queued before it, three at a time: the new version comes first.
+    Bun.sleep(READ_MS).then(() =>
+      tables.run(
+        `UPDATE "user" SET credential_version = 2 WHERE owner_id = (SELECT id FROM owner WHERE name = 'changing')`,
+      ),
     ),
   ]);
   expect(answers[6]).toBe(401);
@@ -113,11 +113,10 @@ test("a rehash never overwrites a new password", async () => {
 test("a login succeeds when the new hash cannot be stored", async () => {
   await server.addUser("kept");
   setHash("kept", await Bun.password.hash(PASSWORD, COST));
-  const other = new Connection(join(server.folder, "condarium.db"));
-  other.run("BEGIN IMMEDIATE");
+  using tables = openTables(server.folder);
+  await tables.lock();
   const started = performance.now();
   expect(await login("kept", PASSWORD)).toBe(200);
   expect(performance.now() - started).toBeLessThan(4000);
-  other.run("ROLLBACK");
-  other.close();
+  tables.unlock();
 });

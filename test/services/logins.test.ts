@@ -16,7 +16,7 @@ import { createLogins } from "../../src/services/logins.ts";
 import { createThrottle } from "../../src/services/throttle.ts";
 import { PASSWORD, startTestApp, type TestApp } from "../support/app.ts";
 import { newToken } from "../support/manage.ts";
-import { openTables } from "../support/rows.ts";
+import { openTables, sourceOf } from "../support/rows.ts";
 
 const SENDER = { address: "192.0.2.1", requestId: "a request" };
 let server: TestApp;
@@ -25,7 +25,7 @@ let identities: Identities;
 
 beforeAll(async () => {
   server = await startTestApp();
-  database = await openDatabase({ engine: "sqlite", path: `${server.folder}/condarium.db` }, { clock, create: false });
+  database = await openDatabase(sourceOf(server.folder), { clock, create: false });
   const events = createEvents({ log: createLogger({ level: "silent" }), metrics: createMetrics() });
   const throttle = createThrottle({ database, clock });
   identities = createIdentities({ database, clock, logins: createLogins({ database, clock, events, throttle }) });

@@ -15,7 +15,7 @@ import { PASSWORD, startTestApp, type TestApp } from "../support/app.ts";
 import { newToken } from "../support/manage.ts";
 import { buildPackage } from "../support/package-builder.ts";
 import { rightsTable } from "../support/rights-table.ts";
-import { openTables, type AuditRow, type Tables } from "../support/rows.ts";
+import { openTables, sourceOf, type AuditRow, type Tables } from "../support/rows.ts";
 
 setDefaultTimeout(60_000);
 
@@ -32,10 +32,7 @@ beforeAll(async () => {
   server = await startTestApp();
   services = server.app;
   tables = openTables(server.folder);
-  database = await openDatabase(
-    { engine: "sqlite", path: `${server.folder}/condarium.db` },
-    { clock: systemClock, create: false },
-  );
+  database = await openDatabase(sourceOf(server.folder), { clock: systemClock, create: false });
   await makeScene();
   await makeActors();
 });
@@ -103,7 +100,9 @@ async function makeActors(): Promise<void> {
   }
   // An actor who was an administrator when the request arrived, and is none when it is about to change something.
   act("demoted", { kind: "user", user: await userNamed("gone-demoted") });
-  tables.run("UPDATE user SET is_admin = 0 WHERE owner_id = (SELECT id FROM owner WHERE name = 'gone-demoted')");
+  tables.run(
+    "UPDATE \"user\" SET is_admin = false WHERE owner_id = (SELECT id FROM owner WHERE name = 'gone-demoted')",
+  );
   act("disabled", { kind: "user", user: await userNamed("gone-disabled") });
   await manage.users.setDisabled("gone-disabled", true);
   act("with an old password", { kind: "user", user: await userNamed("gone-password") });
@@ -560,13 +559,13 @@ describe("a management call", () => {
     await newToken(server.manage, { user: "leaver", name: "t" });
     const counts = () =>
       tables.all(
-        "SELECT (SELECT count(*) FROM `grant`) AS g, (SELECT count(*) FROM access_token) AS t, (SELECT count(*) FROM principal) AS p, (SELECT count(*) FROM user) AS u",
+        `SELECT (SELECT count(*) FROM "grant") AS g, (SELECT count(*) FROM access_token) AS t, (SELECT count(*) FROM principal) AS p, (SELECT count(*) FROM "user") AS u`,
       )[0];
     const before = counts();
     await server.manage.users.remove("leaver");
     const [g, t, p, u] = ["g", "t", "p", "u"].map((key) => Number(before?.[key]) - 1);
     expect(counts()).toEqual({ g: g ?? 0, t: t ?? 0, p: p ?? 0, u: u ?? 0 });
-    expect(tables.all("SELECT count(*) AS n FROM user JOIN principal ON principal.id = principal_id")).toEqual([
+    expect(tables.all('SELECT count(*) AS n FROM "user" JOIN principal ON principal.id = principal_id')).toEqual([
       { n: u ?? 0 },
     ]);
   });

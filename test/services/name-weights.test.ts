@@ -13,6 +13,7 @@ import { startTestApp, type Actor, type TestApp } from "../support/app.ts";
 import type { ShardIndex } from "../support/documents.ts";
 import { buildPackage, type BuiltPackage } from "../support/package-builder.ts";
 import { worstFile } from "../support/worst-channels.ts";
+import { newSource } from "../support/rows.ts";
 
 const LIMIT = 32 * 1024 ** 2;
 
@@ -85,10 +86,7 @@ describe("the shard of one name", () => {
 
   test("counts a yanked file, so that a restored file never exceeds the limit", async () => {
     expect((await put(heavy("other", 1, 1))).status).toBe(201);
-    const database = await openDatabase(
-      { engine: "sqlite", path: join(folder, "condarium.db") },
-      { clock: systemClock, create: false },
-    );
+    const database = await openDatabase(await newSource(folder), { clock: systemClock, create: false });
     const packages = createPackages({ clock: systemClock });
     const change = (work: (...args: Parameters<typeof packages.addFile>) => Promise<unknown>, version: number) =>
       database.transact(async (tx) => {

@@ -33,7 +33,7 @@ export type TestApp = {
   addUser(name: string, options?: { readonly admin?: boolean }): Promise<Actor>;
   /** Every line the app has logged so far. */
   log(): string;
-  /** Files below the data folder, without the database's own. */
+  /** Files below the data folder and in the bucket, without those of the databases and of each node. */
   storedFiles(): Promise<string[]>;
   close(): Promise<void>;
 };
@@ -82,11 +82,11 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
     },
     log: () => lines.join(""),
     storedFiles: async () => {
-      const names = await readdir(folder, { recursive: true, withFileTypes: true });
+      const { contents } = engines;
+      const names = await Promise.all([folder, ...(contents === undefined ? [] : [contents])].map(filesBelow));
       return names
-        .filter((entry) => entry.isFile())
-        .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
-        .filter((name) => !/^(condarium\.db.*|lock.*|layout|database-server|store-id|derived\/boot)$/.test(name))
+        .flat()
+        .filter((name) => !OF_THE_NODE.test(name))
         .sort();
     },
     close: async () => {
@@ -96,6 +96,16 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
       await engines.drop();
     },
   };
+}
+
+/** Those of the database, the marks of a folder, copies of a bucket's objects, and the folders of the S3 service. */
+const OF_THE_NODE = /^(condarium\.db.*|lock.*|layout|database-server|store-id|derived\/boot|cache\/.*|\.sgwtmp\/.*)$/;
+
+async function filesBelow(root: string): Promise<string[]> {
+  const names = await readdir(root, { recursive: true, withFileTypes: true });
+  return names
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1));
 }
 
 /** A worker thread closes the derived data shortly after the app: a copy of the folder must wait for that. */

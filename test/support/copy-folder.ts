@@ -1,6 +1,7 @@
-// Copies of a data folder whose server has closed.
+// Copies of a data folder whose server has closed, with what its engines store elsewhere.
 
 import { cp } from "node:fs/promises";
+import { copyEngines } from "./engines.ts";
 
 /**
  * Copies everything except the logs of the databases. A closed server has written each log into its database, and SQLite
@@ -9,4 +10,5 @@ import { cp } from "node:fs/promises";
 export async function copyClosedFolder(from: string, to: string): Promise<void> {
   const filter = (path: string): boolean => !/\.db-(?:wal|shm)$/.test(path);
   await cp(from, to, { recursive: true, preserveTimestamps: true, filter });
+  await copyEngines(from, to);
 }

@@ -12,6 +12,11 @@ import { createIndexBuilder, type BuildReply, type BuildRequest } from "../../sr
 import type { DocumentJobs } from "../../src/services/index/worker.ts";
 import { createWorkers } from "../../src/services/workers.ts";
 import type { ProcessReply } from "./index-process.ts";
+import { loadConfig } from "../../src/config.ts";
+import { createS3Store } from "../../src/modules/storage/s3/store.ts";
+import { storesSource } from "../../src/stores.ts";
+import { openedEngines } from "./engines.ts";
+import { sourceOf } from "./rows.ts";
 
 export type TestBuilder = {
   /** Throws the builder's error. */
@@ -24,9 +29,15 @@ const LIMIT_MS = 60_000;
 
 /** `from` has the main database, `to` the derived data: the same folder, except for a full build. */
 export function builderHere(from: string, to: string, clock: Clock): TestBuilder {
-  const snapshots = openSnapshots({ engine: "sqlite", path: join(from, "condarium.db") });
+  const snapshots = openSnapshots(sourceOf(from));
   const derived = openDerived(join(to, "index.db"), condaIndex.codec);
-  const [files, blobs] = [createDerivedFiles(to), createDiskStore({ root: to, reserve: 0 })];
+  const { storage } = storesOf(from);
+  // A full build beside the others is for comparisons: it stores its shards apart from theirs.
+  const blobs =
+    storage.kind === "folder" || from !== to
+      ? createDiskStore({ root: to, reserve: 0 })
+      : createS3Store({ root: to, reserve: 0, description: storage, offersUrls: false });
+  const files = createDerivedFiles(to);
   const { build } = createIndexBuilder({ snapshots, derived, files, blobs, clock, format: condaIndex });
   return {
     build,
@@ -38,11 +49,12 @@ export function builderHere(from: string, to: string, clock: Clock): TestBuilder
 }
 
 export function builderInThread(dataFolder: string): TestBuilder {
-  const spawn = (): Worker => new Worker(new URL("../../src/worker.ts", import.meta.url).href);
+  const env = environmentOf(dataFolder);
+  const spawn = (): Worker => new Worker(new URL("../../src/worker.ts", import.meta.url).href, { env });
   const workers = createWorkers<DocumentJobs>({ spawn, size: 1, queue: 0 });
   return {
     build: async (request) => {
-      const outcome = await workers.run({ kind: "document", source: sourceOf(dataFolder), request }, LIMIT_MS);
+      const outcome = await workers.run({ kind: "document", source: storesOf(dataFolder), request }, LIMIT_MS);
       if (outcome.kind === "done") return outcome.answer.reply;
       throw new Error(`a thread answered: ${JSON.stringify(outcome)}`);
     },
@@ -55,12 +67,13 @@ export function builderInProcess(dataFolder: string): TestBuilder {
   const child = Bun.spawn([process.execPath, Bun.fileURLToPath(import.meta.resolve("./index-process.ts"))], {
     ipc: (reply: ProcessReply) => answer(reply),
     serialization: "advanced",
+    env: environmentOf(dataFolder),
     stdio: ["ignore", "inherit", "inherit"],
   });
   return {
     build: async (request) => {
       const answered = new Promise<ProcessReply>((resolve) => void (answer = resolve));
-      child.send({ source: sourceOf(dataFolder), request });
+      child.send({ source: storesOf(dataFolder), request });
       const ended = child.exited.then((): ProcessReply => ({ kind: "failed", message: "it has ended" }));
       const outcome = await Promise.race([answered, ended]);
       if (outcome.kind === "document") return outcome.reply;
@@ -73,6 +86,13 @@ export function builderInProcess(dataFolder: string): TestBuilder {
   };
 }
 
-function sourceOf(dataFolder: string): StoresSource {
-  return { dataFolder, storage: { kind: "folder" } };
+function storesOf(dataFolder: string): StoresSource {
+  const flags = { data: dataFolder, ...openedEngines(dataFolder).settings };
+  return storesSource(loadConfig({ flags, environment: {} }).config, { root: dataFolder });
+}
+
+/** Of another thread or process, whose models choose their tables as well. */
+function environmentOf(dataFolder: string): Record<string, string> {
+  const variables = Object.entries({ ...process.env, ...openedEngines(dataFolder).environment });
+  return Object.fromEntries(variables.filter((entry): entry is [string, string] => entry[1] !== undefined));
 }

@@ -10,7 +10,9 @@ import { derivedDataIsLetGo, startTestApp, type Actor, type TestApp } from "./ap
 import { bytesOf } from "./answers.ts";
 import { copyClosedFolder } from "./copy-folder.ts";
 import { documentPaths, shardHashes, shardIndexOf } from "./documents.ts";
+import { contentFile, openedEngines } from "./engines.ts";
 import { buildPackage } from "./package-builder.ts";
+import { rowsIn } from "./rows.ts";
 import { setState } from "./state.ts";
 
 export const SECTIONS = ["linux-64", "noarch"];
@@ -79,6 +81,7 @@ export function copiedChannel(): CopiedChannel {
       } finally {
         await server.close();
         await rm(folder, { recursive: true, force: true });
+        await openedEngines(folder).drop();
       }
     },
     restart: async (between = () => {}) => {
@@ -138,12 +141,20 @@ export async function readDocuments(user: Actor): Promise<Map<string, string>> {
   return documents;
 }
 
-/** Runs statements on a database of the data folder, behind the server's back. */
+/** Runs statements on the derived data or on the main database, behind the server's back. */
 export function runSql(
   server: Pick<TestApp, "folder">,
   file: "index.db" | "condarium.db",
   ...statements: string[]
 ): void {
+  if (file === "condarium.db") {
+    for (const statement of statements)
+      expect([statement, rowsIn(server.folder, `${statement} RETURNING 1 AS changed`).length > 0]).toEqual([
+        statement,
+        true,
+      ]);
+    return;
+  }
   const database = new Database(join(server.folder, file), { readwrite: true });
   try {
     database.run("PRAGMA busy_timeout = 5000");
@@ -159,6 +170,7 @@ export function rowsOf(
   file: "index.db" | "condarium.db",
   query: string,
 ): Record<string, unknown>[] {
+  if (file === "condarium.db") return rowsIn(server.folder, query);
   const database = new Database(join(server.folder, file), { readwrite: true });
   try {
     return database.query<Record<string, unknown>, []>(query).all();
@@ -170,6 +182,6 @@ export function rowsOf(
 /** The file of the shard of a name in `noarch`, as the served index names it. */
 export async function shardFile(server: TestApp, user: Actor, name: string): Promise<string> {
   const index = shardIndexOf(await bytesOf(await user.get("/user/main/noarch/repodata_shards.msgpack.zst")));
-  const [channel = ""] = readdirSync(join(server.folder, "shards"));
-  return join(server.folder, "shards", channel, shardHashes(index)[name] ?? "");
+  const [channel = ""] = readdirSync(contentFile(server.folder, "shards"));
+  return contentFile(server.folder, join("shards", channel, shardHashes(index)[name] ?? ""));
 }

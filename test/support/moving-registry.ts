@@ -8,7 +8,7 @@ import { basic, PASSWORD, startTestApp } from "./app.ts";
 import { documentPaths } from "./documents.ts";
 import { newToken } from "./manage.ts";
 import { buildPackage, type BuiltPackage } from "./package-builder.ts";
-import type { Postgres } from "./postgres.ts";
+import type { SharedPostgres } from "./postgres.ts";
 import { serve } from "./server-process.ts";
 import { setState } from "./state.ts";
 
@@ -113,7 +113,7 @@ export function sqliteRows(folder: string): Rows {
   return rows;
 }
 
-export async function postgresRows(postgres: Postgres, url: string): Promise<Rows> {
+export async function postgresRows(postgres: SharedPostgres, url: string): Promise<Rows> {
   const names = await tablesOf(postgres, url);
   const all = new Map<string, Record<string, unknown>[]>();
   for (const name of names) all.set(name, await postgres.asSuperuser(url, `SELECT * FROM "${name}"`));
@@ -123,7 +123,7 @@ export async function postgresRows(postgres: Postgres, url: string): Promise<Row
   );
 }
 
-export async function tablesOf(postgres: Postgres, url: string): Promise<string[]> {
+export async function tablesOf(postgres: SharedPostgres, url: string): Promise<string[]> {
   const rows = await postgres.asSuperuser(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'");
   return rows.map(({ tablename }) => String(tablename));
 }

@@ -5,10 +5,10 @@ import type { Database } from "../../src/models/database.ts";
 import { insertChannel } from "../../src/models/channel.ts";
 import { insertOwner } from "../../src/models/owner.ts";
 import { systemClock } from "../../src/modules/clock.ts";
-import { sharedPostgres, type Postgres } from "./postgres.ts";
+import { sharedPostgres, type SharedPostgres } from "./postgres.ts";
 
 export type OpenedDatabase = AsyncDisposable & {
-  readonly postgres: Postgres;
+  readonly postgres: SharedPostgres;
   readonly url: string;
   readonly database: Database;
   /** Another server of the same database, at another address of it if given. */
@@ -19,7 +19,7 @@ export type OpenedDatabase = AsyncDisposable & {
   sql(statement: string): Promise<Record<string, unknown>[]>;
 };
 
-export async function openEmpty(postgres?: Postgres): Promise<OpenedDatabase> {
+export async function openEmpty(postgres?: SharedPostgres): Promise<OpenedDatabase> {
   const server = postgres ?? (await sharedPostgres());
   const url = await server.createDatabase();
   const opened: Database[] = [];

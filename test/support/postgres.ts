@@ -13,6 +13,8 @@ export type Postgres = {
   url(database: string): string;
   /** Creates a database, empty or a copy of the one at the address, to which nothing may be connected; returns its address. */
   createDatabase(template?: string): Promise<string>;
+  /** Replaces a database by a copy of another; ends the connections to the first one, and needs that the other has none. */
+  replaceDatabase(url: string, template: string): Promise<void>;
   /** Runs SQL as superuser in the database at the address. */
   asSuperuser(url: string, statement: string): Promise<Record<string, unknown>[]>;
   start(): Promise<void>;
@@ -49,10 +51,18 @@ export function hasPostgres(what: string): boolean {
   return false;
 }
 
-/** The server that all tests of this process share; the first call starts it. */
-export function sharedPostgres(): Promise<Postgres> {
-  const holder = globalThis as { condariumPostgres?: Promise<Postgres> };
-  return (holder.condariumPostgres ??= startPostgres());
+/** Its databases, without what would disturb the other tests on it. */
+export type SharedPostgres = Administration;
+
+/** Tells another test process which server to share. */
+export const POSTGRES_VARIABLE = "CONDARIUM_TEST_POSTGRES_PORT";
+
+/** The server that all tests of this process share, or those of a whole run; otherwise the first call starts it. */
+export function sharedPostgres(): Promise<SharedPostgres> {
+  const port = process.env[POSTGRES_VARIABLE];
+  const holder = globalThis as { condariumPostgres?: Promise<SharedPostgres> };
+  return (holder.condariumPostgres ??=
+    port === undefined ? startPostgres() : Promise.resolve(administration(Number(port))));
 }
 
 export async function startPostgres(options: PostgresOptions = {}): Promise<Postgres> {
@@ -114,7 +124,14 @@ const SETTINGS = {
 
 type Administration = Pick<
   Postgres,
-  "port" | "url" | "createDatabase" | "asSuperuser" | "connectionCount" | "terminateConnections" | "setReadOnly"
+  | "port"
+  | "url"
+  | "createDatabase"
+  | "replaceDatabase"
+  | "asSuperuser"
+  | "connectionCount"
+  | "terminateConnections"
+  | "setReadOnly"
 >;
 
 function administration(port: number): Administration {
@@ -132,6 +149,10 @@ function administration(port: number): Administration {
       const from = template === undefined ? "template1" : databaseOf(template);
       await admin(`CREATE DATABASE ${name} OWNER ${OWNER} TEMPLATE ${from}`);
       return url(name);
+    },
+    replaceDatabase: async (of, template) => {
+      await admin(`DROP DATABASE ${databaseOf(of)} WITH (FORCE)`);
+      await admin(`CREATE DATABASE ${databaseOf(of)} OWNER ${OWNER} TEMPLATE ${databaseOf(template)}`);
     },
     asSuperuser: (of, statement) => admin(statement, databaseOf(of)),
     connectionCount: async (of) => Number((await admin(`SELECT count(*) AS n ${others(of)}`))[0]?.["n"]),

@@ -151,13 +151,19 @@ async function readAnswer(inbox: Inbox, isHead: boolean): Promise<RawAnswer | un
   const status = Number(first.split(" ")[1]);
   const hasBody = !isHead && status !== 204 && status !== 304;
   if (hasBody && headers.get("transfer-encoding") === "chunked")
-    return { status, headers, body: await readChunk(inbox) };
+    return { status, headers, body: status < 400 ? await readChunks(inbox) : await readChunk(inbox) };
   const length = hasBody ? Number(headers.get("content-length") ?? 0) : 0;
   await inbox.waitFor(() => inbox.text().length >= length || inbox.isClosed(), PATIENCE_MS);
   return { status, headers, body: inbox.take(length) };
 }
 
-/** The first chunk, which holds the complete content of a response of this server; its end may follow much later. */
+async function readChunks(inbox: Inbox): Promise<string> {
+  const chunks: string[] = [];
+  for (let chunk = await readChunk(inbox); chunk !== ""; chunk = await readChunk(inbox)) chunks.push(chunk);
+  return chunks.join("");
+}
+
+/** The first chunk, which holds the complete content of a refusal; its end may follow much later. */
 async function readChunk(inbox: Inbox): Promise<string> {
   const end = (): number => inbox.text().indexOf("\r\n");
   await inbox.waitFor(() => end() >= 0 || inbox.isClosed(), PATIENCE_MS);

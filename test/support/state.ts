@@ -1,8 +1,7 @@
 // Changes the state of a stored file, by the service and on a separate connection, as commands do.
 
-import { join } from "node:path";
 import { findChannel } from "../../src/models/channel.ts";
-import { databaseOf, openDatabase } from "../../src/models/open-database.ts";
+import { openDatabase } from "../../src/models/open-database.ts";
 import { findOwner } from "../../src/models/owner.ts";
 import type { FileState } from "../../src/models/package-file.ts";
 import { systemClock } from "../../src/modules/clock.ts";
@@ -10,14 +9,12 @@ import { COMMAND_LINE } from "../../src/services/actor.ts";
 import { DEFAULT_TYPE } from "../../src/services/channel-ref.ts";
 import { createPackages } from "../../src/services/packages.ts";
 import type { TestApp } from "./app.ts";
-import { enginesOf } from "./engines.ts";
+import { sourceOf } from "./rows.ts";
 
 /** `path` is `owner/channel/section/file`. */
 export async function setState(server: TestApp, path: string, state: FileState): Promise<void> {
   const [owner = "", channel = "", section = "", fileName = ""] = path.split("/");
-  const { settings } = await enginesOf(server.folder);
-  const source = databaseOf(join(server.folder, "condarium.db"), settings.database);
-  const database = await openDatabase(source, { clock: systemClock, create: false });
+  const database = await openDatabase(sourceOf(server.folder), { clock: systemClock, create: false });
   try {
     await database.transact(async (tx) => {
       const ownerRow = await findOwner(tx, owner);

@@ -1,7 +1,7 @@
 // A private S3 server for tests: versitygw over a temporary folder.
 
 import { existsSync, mkdirSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { cp, mkdir, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { leaveOut } from "./left-out.ts";
@@ -12,10 +12,12 @@ export type Versitygw = {
   readonly region: string;
   readonly accessKey: string;
   readonly secretKey: string;
+  /** The folder of all its files. */
+  readonly room: string;
   /** The folder whose folders are the buckets, and whose files are their objects. */
   readonly folder: string;
-  /** Creates an empty bucket, and returns its name. */
-  createBucket(): Promise<string>;
+  /** Creates a bucket, empty or a copy of another, and returns its name. */
+  createBucket(original?: string): Promise<string>;
   start(): Promise<void>;
   stop(): Promise<void>;
   /** Ends it by SIGKILL. */
@@ -30,6 +32,7 @@ export type Versitygw = {
 /** `.ci/versitygw.sh` builds this one. */
 const VERSION = "v1.8.0";
 const REGION = "us-east-1";
+const [ACCESS_KEY, SECRET_KEY] = ["test-access-key", "test-secret-key-0123456789"];
 
 /** Whether this machine has versitygw; if not, reports that the tests named are left out. */
 export function hasVersitygw(what: string): boolean {
@@ -38,21 +41,52 @@ export function hasVersitygw(what: string): boolean {
   return false;
 }
 
-/** The server that all tests of this process share; the first call starts it. */
-export function sharedVersitygw(): Promise<Versitygw> {
-  const holder = globalThis as { condariumVersitygw?: Promise<Versitygw> };
-  return (holder.condariumVersitygw ??= startVersitygw());
+/** Its buckets, without what would disturb the other tests on it. */
+export type SharedVersitygw = Omit<Versitygw, "start" | "stop" | "kill" | "freeze" | "thaw" | "close">;
+
+/** Tells another test process which server to share: its endpoint and its room. */
+export const VERSITYGW_VARIABLE = "CONDARIUM_TEST_VERSITYGW";
+
+/** The server that all tests of this process share, or those of a whole run; otherwise the first call starts it. */
+export function sharedVersitygw(): Promise<SharedVersitygw> {
+  const [endpoint, room] = process.env[VERSITYGW_VARIABLE]?.split(" ") ?? [];
+  const holder = globalThis as { condariumVersitygw?: Promise<SharedVersitygw> };
+  return (holder.condariumVersitygw ??=
+    endpoint === undefined || room === undefined ? startVersitygw() : Promise.resolve(bucketsOf(endpoint, room)));
+}
+
+function bucketsOf(endpoint: string, room: string): SharedVersitygw {
+  const { folder, sidecar } = partsOf(room);
+  return {
+    endpoint,
+    room,
+    region: REGION,
+    accessKey: ACCESS_KEY,
+    secretKey: SECRET_KEY,
+    folder,
+    createBucket: async (original) => {
+      const bucket = `b-${crypto.randomUUID()}`;
+      await mkdir(join(folder, bucket));
+      if (original === undefined) return bucket;
+      for (const part of [folder, sidecar].filter((each) => existsSync(join(each, original))))
+        await cp(join(part, original), join(part, bucket), { recursive: true, preserveTimestamps: true });
+      return bucket;
+    },
+  };
+}
+
+function partsOf(room: string): { readonly folder: string; readonly sidecar: string } {
+  return { folder: join(room, "data"), sidecar: join(room, "sidecar") };
 }
 
 export async function startVersitygw(): Promise<Versitygw> {
   const path = program();
   if (path === undefined) throw new Error("versitygw is missing: run .ci/versitygw.sh");
   const room = privateFolder("versitygw");
-  const [folder, sidecar] = [join(room, "data"), join(room, "sidecar")];
+  const { folder, sidecar } = partsOf(room);
   for (const part of [folder, sidecar]) mkdirSync(part);
   const port = await freePort();
   const endpoint = `http://127.0.0.1:${port}`;
-  const [accessKey, secretKey] = ["test-access-key", "test-secret-key-0123456789"];
   const boot = () =>
     startPrivateServer({
       command: [
@@ -67,7 +101,7 @@ export async function startVersitygw(): Promise<Versitygw> {
         sidecar,
         folder,
       ],
-      environment: { ROOT_ACCESS_KEY: accessKey, ROOT_SECRET_KEY: secretKey },
+      environment: { ROOT_ACCESS_KEY: ACCESS_KEY, ROOT_SECRET_KEY: SECRET_KEY },
       logFile: join(room, "log"),
       isReady: () => answers(endpoint),
     });
@@ -79,16 +113,7 @@ export async function startVersitygw(): Promise<Versitygw> {
     await ended?.end(signal);
   };
   return {
-    endpoint,
-    region: REGION,
-    accessKey,
-    secretKey,
-    folder,
-    createBucket: async () => {
-      const bucket = `b-${crypto.randomUUID()}`;
-      await mkdir(join(folder, bucket));
-      return bucket;
-    },
+    ...bucketsOf(endpoint, room),
     start: async () => void (server ??= await boot()),
     stop: () => end("SIGTERM"),
     kill: () => end("SIGKILL"),

@@ -3,8 +3,7 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { partsOfFolder, type DataFolder } from "../../models/data-folder.ts";
-import type { Database, Reader } from "../../models/database.ts";
-import { databaseOf } from "../../models/open-database.ts";
+import type { Database, DatabaseSource, Reader } from "../../models/database.ts";
 import { knownBlobs } from "../../models/package-blob.ts";
 import type { Moment } from "../../models/table-rows.ts";
 import { atMoment } from "../../models/whole-database.ts";
@@ -44,9 +43,11 @@ export type Backup = (options: {
 
 export type BackupParts = {
   readonly database: Database;
+  /** Where the database is, to read one moment of it. */
+  readonly source: DatabaseSource;
   readonly blobs: BlobStore;
   readonly clock: Clock;
-  readonly folder: Pick<DataFolder, "root" | "database">;
+  readonly folder: Pick<DataFolder, "root">;
   /** The version of this program. */
   readonly version: string;
   readonly failpoint?: ((name: string) => void) | undefined;
@@ -84,8 +85,7 @@ async function backUp(work: Work): Promise<BackupSummary> {
   const created = work.clock.now();
   const copy = join(partsOfFolder(work.target.folder).temporary, "moment.db");
   try {
-    const database = databaseOf(work.folder.database);
-    return await atMoment(database, copy, (moment) => backUpCopy(work, { created, ...moment }));
+    return await atMoment(work.source, copy, (moment) => backUpCopy(work, { created, ...moment }));
   } finally {
     await work.store.sweep();
   }

@@ -34,6 +34,8 @@ export type RestoreOptions = {
   readonly source: string;
   /** An empty folder, or one left by an interrupted restore. */
   readonly dataFolder: string;
+  /** An empty database of PostgreSQL; undefined: a file in the data folder. */
+  readonly databaseUrl: string | undefined;
   /** True restores the rest when packages are missing or damaged. */
   readonly incomplete: boolean;
   readonly clock: Clock;
@@ -48,7 +50,7 @@ export type RestoreOptions = {
 export async function restore(options: RestoreOptions): Promise<RestoreSummary> {
   const parts = { ...options, source: resolve(options.source) };
   const root = resolveLinks(options.dataFolder);
-  const target = databaseOf(partsOfFolder(root).database);
+  const target = databaseOf(partsOfFolder(root).database, options.databaseUrl);
   await requireEmptyServer(target);
   const folder = await prepare(root);
   const lock = lockFolder(folder.lock);

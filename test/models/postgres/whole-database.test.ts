@@ -9,11 +9,11 @@ import { fillDatabase, postgresMoment } from "../../../src/models/postgres/table
 import { SCHEMA_NUMBER } from "../../../src/models/sqlite/migrations.ts";
 import { createTableTarget, openTableSource } from "../../../src/models/sqlite/table-rows.ts";
 import type { TableRow, TableSource } from "../../../src/models/table-rows.ts";
-import { hasPostgres, sharedPostgres, type Postgres } from "../../support/postgres.ts";
+import { hasPostgres, sharedPostgres, type SharedPostgres } from "../../support/postgres.ts";
 
 const isHere = hasPostgres("long transactions and pages of PostgreSQL");
 
-let postgres: Postgres;
+let postgres: SharedPostgres;
 let url: string;
 let room: string;
 beforeEach(async () => {

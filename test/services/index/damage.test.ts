@@ -14,6 +14,7 @@ import {
   rowsOf,
   runSql,
 } from "../../support/indexed-channel.ts";
+import { openedEngines } from "../../support/engines.ts";
 
 const channel = copiedChannel();
 const { withCopy, restart } = channel;
@@ -48,7 +49,6 @@ test.each(Object.keys(DAMAGES))("a channel is rebuilt after damage to %s", (name
 test("a full build that passed the revision which the database is set back to leaves nothing behind", () =>
   withCopy(async () => {
     const { folder } = channel.server;
-    const database = join(folder, "condarium.db");
     let elapsed = 0;
     // Every step is late at once.
     const clock = { now: () => 0, elapsed: () => (elapsed += 1000) };
@@ -69,10 +69,10 @@ test("a full build that passed the revision which the database is set back to le
       const [state] = rowsOf({ folder }, "index.db", STATE);
       return z.object({ cursor: z.string().nullable(), revision: z.number(), ahead: z.number() }).parse(state);
     };
-    let backup = new Uint8Array();
+    let setBack = async (): Promise<void> => {};
     let begun = 0;
     await restart(async () => {
-      backup = await Bun.file(database).bytes();
+      setBack = await openedEngines(folder).save();
       deleteIndexDatabase(folder);
       const { cursor, revision } = await step();
       expect(cursor).not.toBeNull();
@@ -83,7 +83,7 @@ test("a full build that passed the revision which the database is set back to le
       let state = await step();
       for (let steps = 0; state.cursor !== null && steps < 100; steps += 1) state = await step();
       expect(state).toEqual({ cursor: null, revision: begun, ahead: begun + 1 });
-      await Bun.write(database, backup);
+      await setBack();
     });
     expect(await read()).toEqual(channel.sound);
   }));

@@ -12,6 +12,7 @@ import { BOUNDARY_RULE } from "../../../src/services/index/segments/chunking.ts"
 import { startTestApp, type Actor, type TestApp } from "../../support/app.ts";
 import { createHistory, generator, SUBDIRS, type Held } from "../../support/history.ts";
 import { buildPackage } from "../../support/package-builder.ts";
+import { openedEngines } from "../../support/engines.ts";
 
 const DOCUMENTS = [
   "repodata.json",
@@ -141,15 +142,13 @@ test("derived data of another database is discarded, and damaged data too", asyn
   };
   await publish(server, "first");
   await server.app.close();
-  const database = join(server.folder, "condarium.db");
-  const older = await Bun.file(database).bytes();
+  const setBack = await openedEngines(server.folder).save();
   let again = await startTestApp({ folder: server.folder });
   await publish(again, "second");
   expect(await listed(again)).toEqual(["first-1-0.conda", "second-1-0.conda"]);
   await again.app.close();
   // A restored copy, in which a different second publish then gets the same revision number.
-  for (const suffix of ["-wal", "-shm"]) await rm(database + suffix, { force: true });
-  await Bun.write(database, older);
+  await setBack();
   again = await startTestApp({ folder: server.folder });
   expect(await listed(again)).toEqual(["first-1-0.conda"]);
   await publish(again, "other");

@@ -14,6 +14,7 @@ import { derivedDataIsLetGo, startTestApp, type TestApp } from "../../support/ap
 import { shardHashes, shardIndexOf } from "../../support/documents.ts";
 import { problemsOf } from "../../support/problems.ts";
 import { seedWorstChannel } from "../../support/worst-channels.ts";
+import { sourceOf } from "../../support/rows.ts";
 
 setDefaultTimeout(60_000);
 
@@ -80,7 +81,7 @@ test("a row above the size limit is counted, and the check reports its size and 
 });
 
 test("a page contains as many files as fit into a megabyte, and at least one", async () => {
-  const snapshots = openSnapshots({ engine: "sqlite", path: join(folder, "condarium.db") });
+  const snapshots = openSnapshots(sourceOf(folder));
   const sizes = async (pages: (reader: Reader) => AsyncIterable<readonly { record: string; metadata: string }[]>) =>
     await snapshots.snapshot(async (reader) => {
       const found: { files: number; bytes: number }[] = [];

@@ -35,6 +35,7 @@ import {
 } from "../../support/history.ts";
 import { builderHere, builderInProcess, builderInThread, type TestBuilder } from "../../support/index-builders.ts";
 import { buildPackage } from "../../support/package-builder.ts";
+import { sourceOf } from "../../support/rows.ts";
 
 setDefaultTimeout(120_000);
 
@@ -90,7 +91,7 @@ beforeAll(async () => {
   let now = Date.UTC(2030, 0, 1);
   server = await startTestApp({ clock: { now: () => (now += 7), elapsed: () => performance.now() } });
   user = await server.addUser("user");
-  snapshots = openSnapshots({ engine: "sqlite", path: join(server.folder, "condarium.db") });
+  snapshots = openSnapshots(sourceOf(server.folder));
 });
 afterAll(async () => {
   await snapshots.close();

@@ -6,7 +6,6 @@ import { lstat, mkdir, mkdtemp, readdir, rm, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
-import { run } from "../../../src/cli/index.ts";
 import { SCHEMA_NUMBER } from "../../../src/models/sqlite/migrations.ts";
 import { sha256Hex } from "../../../src/modules/hash.ts";
 import { jsonOf } from "../../support/answers.ts";
@@ -19,6 +18,7 @@ import { noise } from "../../support/noise.ts";
 import { buildPackage, type BuiltPackage } from "../../support/package-builder.ts";
 import { problemsOf } from "../../support/problems.ts";
 import { canMountHere, runs } from "../../support/system.ts";
+import { runHere } from "../../support/run-here.ts";
 
 const DOCUMENTS = [
   "noarch/repodata.json",
@@ -48,7 +48,7 @@ async function command(...args: string[]): Promise<Ran> {
     note: (text: string) => void notes.push(text),
     rows() {},
   };
-  return { code: await run(args, output), lines, notes };
+  return { code: await runHere(args, output), lines, notes };
 }
 
 const packages = Array.from({ length: 5 }, (_, at) => buildPackage({ name: `p${at}`, version: "1" }));

@@ -18,7 +18,7 @@ import {
   tablesOf,
 } from "../../support/moving-registry.ts";
 import { buildPackage } from "../../support/package-builder.ts";
-import { hasPostgres, sharedPostgres, type Postgres } from "../../support/postgres.ts";
+import { hasPostgres, sharedPostgres, type SharedPostgres } from "../../support/postgres.ts";
 import { freePort } from "../../support/private-server.ts";
 import { condarium, serve, type Ended, type ServerProcess } from "../../support/server-process.ts";
 import { says, startTcpProxy, type TcpProxy } from "../../support/tcp-proxy.ts";
@@ -26,7 +26,7 @@ import { says, startTcpProxy, type TcpProxy } from "../../support/tcp-proxy.ts";
 const isHere = hasPostgres("moving between SQLite and PostgreSQL");
 
 let room: string;
-let postgres: Postgres;
+let postgres: SharedPostgres;
 /** Documents contain the address of their server. */
 let sameUrl: readonly string[];
 beforeEach(async () => {

@@ -18,7 +18,7 @@ import { blobKey, fileListKey, shardKey } from "../../../../src/modules/storage/
 import { createS3Store } from "../../../../src/modules/storage/s3/store.ts";
 import { sha256Hex } from "../../../../src/modules/hash.ts";
 import { blobStoreConformance } from "../../../conformance/blob-store.ts";
-import { hasVersitygw, sharedVersitygw, type Versitygw } from "../../../support/versitygw.ts";
+import { hasVersitygw, sharedVersitygw, type SharedVersitygw } from "../../../support/versitygw.ts";
 import { errorOf } from "../../error-of.ts";
 
 let prefixes = 0;
@@ -28,7 +28,7 @@ if (hasVersitygw("the S3 store on a real service")) {
   suites(service, await service.createBucket());
 }
 
-function suites(service: Versitygw, bucket: string): void {
+function suites(service: SharedVersitygw, bucket: string): void {
   const [accessKeyId, secretAccessKey] = [service.accessKey, service.secretKey];
   const describeStore = (more: Partial<S3Description> = {}): S3Description => ({
     kind: "s3",

@@ -14,6 +14,7 @@ import { bytesOf } from "../../../support/answers.ts";
 import { startTestApp, type TestApp } from "../../../support/app.ts";
 import { fillChannel, QUARANTINED, shardFile, YANKED } from "../../../support/indexed-channel.ts";
 import { zstd } from "../../../support/package-builder.ts";
+import { sourceOf } from "../../../support/rows.ts";
 
 type Entries = Record<string, Record<string, unknown>>;
 type Document = {
@@ -38,7 +39,7 @@ beforeAll(async () => {
   repodata = await (await user.get("/user/main/noarch/repodata.json")).text();
   shardIndex = decompress(await bytesOf(await user.get("/user/main/noarch/repodata_shards.msgpack.zst")));
   shardFolder = dirname(await shardFile(server, user, "extra"));
-  snapshots = openSnapshots({ engine: "sqlite", path: join(server.folder, "condarium.db") });
+  snapshots = openSnapshots(sourceOf(server.folder));
 });
 afterAll(async () => {
   await snapshots.close();

@@ -3,7 +3,6 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { run } from "../../../../src/cli/index.ts";
 import { openSnapshots } from "../../../../src/models/open-database.ts";
 import { DerivedBusy } from "../../../../src/models/index/scope.ts";
 import { copyScopes } from "../../../../src/models/index/copy.ts";
@@ -30,6 +29,8 @@ import {
   shardFile,
 } from "../../../support/indexed-channel.ts";
 import { problemsOf } from "../../../support/problems.ts";
+import { runHere } from "../../../support/run-here.ts";
+import { sourceOf } from "../../../support/rows.ts";
 
 const channel = copiedChannel();
 const { withCopy } = channel;
@@ -245,7 +246,7 @@ describe("during publishes and reads", () => {
         const revision = derived.state(scope)?.revision ?? 0;
         expect(revision).toBeGreaterThan(0);
         let overtaken = 0;
-        const snapshots = openSnapshots({ engine: "sqlite", path: join(folder, "condarium.db") });
+        const snapshots = openSnapshots(sourceOf(folder));
         const builder = createIndexBuilder({
           derived,
           snapshots,
@@ -284,7 +285,7 @@ describe("condarium reindex", () => {
       note: (text: string) => void ran.err.push(text),
       rows: () => {},
     };
-    return { code: await run([...args, "--data", channel.server.folder], output), ...ran };
+    return { code: await runHere([...args, "--data", channel.server.folder], output), ...ran };
   }
 
   test("reports its findings, and its exit code says whether it repaired something", () =>

@@ -18,6 +18,7 @@ import { seedChannel } from "../../../bench/channel-seed.ts";
 import { startTestApp } from "../../../support/app.ts";
 import { buildPackage } from "../../../support/package-builder.ts";
 import { storedSegments } from "../../../support/stored-segments.ts";
+import { sourceOf } from "../../../support/rows.ts";
 
 setDefaultTimeout(60_000);
 
@@ -42,7 +43,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
 
 async function built(budget: number): Promise<{ steps: number; groups: unknown[] }> {
-  const snapshots = openSnapshots({ engine: "sqlite", path: join(folder, "condarium.db") });
+  const snapshots = openSnapshots(sourceOf(folder));
   const derived = openDerived(join(folder, `index-${budget}.db`), "codec");
   try {
     return await snapshots.snapshot(async (reader) => {
@@ -81,7 +82,7 @@ test("a build gives the same segments however often it is interrupted", async ()
 });
 
 test("a page that looks for few files among many ends before it has read all of them", async () => {
-  const snapshots = openSnapshots({ engine: "sqlite", path: join(folder, "condarium.db") });
+  const snapshots = openSnapshots(sourceOf(folder));
   const pages = await snapshots.snapshot(async (reader) => {
     const found: { files: string[]; isLast: boolean }[] = [];
     const range = { channelId: 1, section: "linux-64", ending: ".tar.bz2", limit: 250 };
