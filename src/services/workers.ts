@@ -2,6 +2,7 @@
 
 import { unavailable, type AppError } from "../errors.ts";
 import { createSemaphore, type Step } from "../modules/mutex.ts";
+import type { Failure } from "./worker-failures.ts";
 
 /** The jobs of a pool, by kind. Each folder declares its own jobs; `src/worker.ts` runs all of them. */
 export type Jobs = Readonly<Record<string, { readonly input: object; readonly answer: unknown }>>;
@@ -14,7 +15,7 @@ export type WorkerJob<J extends Jobs, K extends keyof J = keyof J> = {
 export type WorkerReply<Answer = unknown> =
   /** A spent thread has a grown heap and a low priority: the pool replaces it. */
   | { readonly kind: "done"; readonly answer: Answer; readonly isSpent: boolean }
-  | { readonly kind: "failed"; readonly message: string };
+  | ({ readonly kind: "failed" } & Failure);
 
 export type JobOutcome<Answer = unknown> =
   | WorkerReply<Answer>
