@@ -53,7 +53,8 @@ const STATEMENT_MS = 4_500;
 /** For the way to the server and back. */
 const WAY_MS = 1_000;
 const CONNECT_SECONDS = 4;
-const LOCK_MS = 4_000;
+/** ms that a statement may wait for a lock. */
+export const LOCK_MS = 4_000;
 const ROLLBACK_MS = 1_000;
 /** Longer than the pauses between two queries of a snapshot. */
 export const PAUSE_MS = 120_000;

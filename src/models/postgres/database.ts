@@ -8,7 +8,7 @@ import { transactionOf } from "../transaction.ts";
 import { createPool, rollback, type Client, type Connection, type Pool, type PoolOptions } from "./client.ts";
 import { readOnly, toAppError, toOpenError } from "./errors.ts";
 import { shareLooks } from "./look.ts";
-import { migrate } from "./migrations.ts";
+import { isMigrated, migrate } from "./migrations.ts";
 import { requireServer } from "./server.ts";
 import { shownUrl } from "./url.ts";
 import { createWriter, type Slot } from "./writer.ts";
@@ -86,13 +86,8 @@ export function openPostgresSnapshots(url: string): Snapshots & { close(): Promi
 
 async function prepareServer(pool: Pool, url: string, { clock, create }: DatabaseOptions): Promise<void> {
   try {
-    const connection = await pool.reserve();
-    try {
-      await requireServer(connection);
-      await migrate(connection, { now: clock.now(), create });
-    } finally {
-      connection.release();
-    }
+    await requireServer(pool);
+    if (!(await isMigrated(pool))) await migrate(url, { now: clock.now(), create });
   } catch (error) {
     throw toOpenError(error, shownUrl(url));
   }
