@@ -10,7 +10,7 @@ import { createIndexWorker } from "./services/index/worker.ts";
 import { packDocument } from "./services/index/files/gzip-worker.ts";
 import { collectIn } from "./services/storage/gc-worker.ts";
 import { failureOf } from "./services/worker-failures.ts";
-import type { WorkerJob, WorkerReply } from "./services/workers.ts";
+import { STARTED, type WorkerJob, type WorkerReply } from "./services/workers.ts";
 import type { ThreadJobs } from "./threads.ts";
 import { indexIdentity, openGcStores, openIndexStores } from "./stores.ts";
 
@@ -23,6 +23,7 @@ type Answer<K extends Kind> = ThreadJobs[K]["answer"];
 self.addEventListener("message", (event: MessageEvent<Job>) => {
   void answer(event.data).then((reply) => self.postMessage(reply));
 });
+self.postMessage(STARTED);
 
 /** A longer inspection lowers its priority below the request threads; its thread is replaced, as its heap has grown. */
 const LONG_MS = 100;
