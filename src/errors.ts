@@ -21,6 +21,9 @@ export type ErrorCode =
   | "unavailable"
   | "no-space";
 
+/** A part of the server that can fail for all requests at once. */
+export type ServerPart = "database" | "storage" | "disk";
+
 /** Extra facts for the recipient: extension members of the problem document, and HTTP hints. */
 export type ErrorFacts = {
   /** Machine-readable members of the response: `findings`, `identical`, `limit`. */
@@ -28,13 +31,15 @@ export type ErrorFacts = {
   /** The rules that a refused package breaks, for the log. */
   readonly rules?: readonly string[];
   /** Seconds after which a retry can succeed. */
-  readonly retryAfter?: number;
+  readonly retryAfter?: number | undefined;
   /** Allowed methods, for `method-not-allowed`. */
   readonly allow?: string;
   /** Request header that the error depends on (`Vary`), so that no cache serves it to other clients. */
   readonly vary?: string | undefined;
   /** Reason for the server's log alone, where the client must not learn it. */
   readonly log?: string | undefined;
+  /** The part that fails, where not only this request does. */
+  readonly part?: ServerPart | undefined;
   readonly cause?: unknown;
 };
 

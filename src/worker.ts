@@ -9,7 +9,8 @@ import { createHashWorker } from "./services/hash-worker.ts";
 import { createIndexWorker } from "./services/index/worker.ts";
 import { packDocument } from "./services/index/files/gzip-worker.ts";
 import { collectIn } from "./services/storage/gc-worker.ts";
-import type { WorkerJob, WorkerReply } from "./services/workers.ts";
+import { failureOf } from "./services/worker-failures.ts";
+import { STARTED, type WorkerJob, type WorkerReply } from "./services/workers.ts";
 import type { ThreadJobs } from "./threads.ts";
 import { indexIdentity, openGcStores, openIndexStores } from "./stores.ts";
 
@@ -22,6 +23,7 @@ type Answer<K extends Kind> = ThreadJobs[K]["answer"];
 self.addEventListener("message", (event: MessageEvent<Job>) => {
   void answer(event.data).then((reply) => self.postMessage(reply));
 });
+self.postMessage(STARTED);
 
 /** A longer inspection lowers its priority below the request threads; its thread is replaced, as its heap has grown. */
 const LONG_MS = 100;
@@ -33,8 +35,8 @@ let isSpent = false;
 
 /** The handler of each kind of job. */
 const work: { readonly [K in Kind]: (job: Job<K>) => Answer<K> | Promise<Answer<K>> } = {
-  document: async ({ source, request }) => {
-    const reply = await index.use(source, ({ build }) => build(request));
+  document: async ({ source, request, patienceMs }) => {
+    const reply = await index.use(source, ({ build }) => build(request), patienceMs);
     return { reply, repaired: index.takeRepaired() };
   },
   shard: async ({ source, request }) => await index.use(source, ({ restore }) => restore(request)),
@@ -51,7 +53,7 @@ async function answer<K extends Kind>(job: Job<K>): Promise<WorkerReply<Answer<K
   try {
     return { kind: "done", answer: await work[job.kind](job), isSpent };
   } catch (error) {
-    return { kind: "failed", message: error instanceof Error ? error.message : String(error) };
+    return { kind: "failed", ...failureOf(error) };
   }
 }
 

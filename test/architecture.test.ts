@@ -29,6 +29,7 @@ const MODULE_FRIENDS: Readonly<Record<string, readonly string[]>> = {
   storage: ["hash.ts", "streams.ts", "ids.ts", "mutex.ts", "clock.ts"],
   generic: ["fold-case.ts"],
   "passwords.ts": ["clock.ts", "fair-turns.ts"],
+  "patience.ts": ["clock.ts"],
 };
 
 /** Low to high inside `services/`; a folder without a rank is a package type. */
@@ -40,7 +41,7 @@ const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
   [/^(identities|logins|token-state|access|access-rules|audit)\.ts$/, "access"],
   [/^package-type\.ts$/, "package-type"],
   [/^(users|tokens|label-patterns|channels|channel-removal|grants)\.ts$/, "management"],
-  [/^(workers|file-hashes|staging|name-weights|existing-file|packages)\.ts$/, "packages"],
+  [/^(workers|worker-failures|file-hashes|staging|name-weights|existing-file|packages)\.ts$/, "packages"],
   [/^(publishing|similar-channels|removing)\.ts$/, "publishing"],
   [/^index\//, "index"],
   [/^(?!index|sources|storage)[^/]+\//, "package types"],

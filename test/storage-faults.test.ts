@@ -26,6 +26,7 @@ import { createLedger } from "./support/faulted/ledger.ts";
 import { newItems, OWNER, prepare, runLoad } from "./support/faulted/load.ts";
 import { readBack } from "./support/faulted/read-back.ts";
 import { leaveOut } from "./support/left-out.ts";
+import { documentPaths } from "./support/documents.ts";
 import { listen, type Listening } from "./support/listening.ts";
 import { newToken } from "./support/manage.ts";
 import { noise } from "./support/noise.ts";
@@ -133,6 +134,26 @@ describe.skipIf(!canMount)("a full disk", () => {
     expect(await listed(server)).toEqual(["first-1-0.conda", "next-1-0.conda"]);
     await rm(filler());
     expect((await put(large)).status).toBe(201);
+  });
+
+  test("refuses a document that it has no room to build, and says so", async () => {
+    for (const name of ["a", "b", "c"]) {
+      const { fileName, bytes } = buildPackage({ name, version: "1" });
+      expect((await server.publish("alice", ROOT.replace("main", "unread"), { fileName, bytes })).status).toBe(201);
+    }
+    await fill();
+    const paths = documentPaths("noarch").map((name) => `/alice/unread/${name}`);
+    const answers = await Promise.all(paths.map((path) => get(path)));
+    const refused = answers.filter(({ status }) => status !== 200);
+    expect(refused.length).toBeGreaterThan(0);
+    for (const answer of refused) {
+      expect([answer.status, answer.headers.get("content-type")]).toEqual([507, "application/problem+json"]);
+      const text = await answer.text();
+      expect(text).toContain("The server's disk is full");
+      expect(text).not.toContain(folder);
+    }
+    await rm(filler());
+    for (const path of paths) expect([path, (await get(path)).status]).toEqual([path, 200]);
   });
 
   test("leaves a data folder in which verify finds nothing", async () => {

@@ -5,7 +5,7 @@ import { shownUrl } from "./postgres/url.ts";
 import type { DatabaseSource } from "./database.ts";
 import * as sqlite from "./sqlite/errors.ts";
 
-export { isDatabaseDamaged, isDatabaseDiskFailure } from "./sqlite/errors.ts";
+export { isDatabaseDamaged, isDatabaseDiskFailure, isDatabaseFull } from "./sqlite/errors.ts";
 
 /** Converts a database error to an error that clients can see; returns other errors unchanged. */
 export function toAppError(error: unknown): unknown {

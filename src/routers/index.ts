@@ -2,6 +2,7 @@
 
 import { Elysia } from "elysia";
 import { AppError, notFound } from "../errors.ts";
+import { withPatience } from "../modules/patience.ts";
 import type { Unread } from "../modules/unread.ts";
 import { createAccessLog } from "./access-log.ts";
 import { createConnections } from "./connections.ts";
@@ -25,6 +26,9 @@ export type Router = {
   /** Logs the transfers in progress. */
   close(): void;
 };
+
+/** ms that a request may wait for a database server in total, so that its answer comes within ten seconds. */
+const PATIENCE_MS = 7000;
 
 export function createRouter(parts: RouterParts): Router {
   const accessLog = createAccessLog(parts);
@@ -50,8 +54,10 @@ export function createRouter(parts: RouterParts): Router {
       pipeline.setPeer(request, peer);
       const turn = connections.enter(peer);
       if (turn) await turn;
-      const replayed = pipeline.replay(request);
-      const response = (replayed instanceof Promise ? await replayed : replayed) ?? (await app.handle(request));
+      const response = await withPatience(PATIENCE_MS, async () => {
+        const replayed = pipeline.replay(request);
+        return (replayed instanceof Promise ? await replayed : replayed) ?? (await app.handle(request));
+      });
       const closes = connections.mustClose(request, response, peer);
       if (closes !== false && (await closes)) response.headers.set("connection", "close");
       return response;

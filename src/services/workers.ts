@@ -2,6 +2,7 @@
 
 import { unavailable, type AppError } from "../errors.ts";
 import { createSemaphore, type Step } from "../modules/mutex.ts";
+import type { Failure } from "./worker-failures.ts";
 
 /** The jobs of a pool, by kind. Each folder declares its own jobs; `src/worker.ts` runs all of them. */
 export type Jobs = Readonly<Record<string, { readonly input: object; readonly answer: unknown }>>;
@@ -14,7 +15,10 @@ export type WorkerJob<J extends Jobs, K extends keyof J = keyof J> = {
 export type WorkerReply<Answer = unknown> =
   /** A spent thread has a grown heap and a low priority: the pool replaces it. */
   | { readonly kind: "done"; readonly answer: Answer; readonly isSpent: boolean }
-  | { readonly kind: "failed"; readonly message: string };
+  | ({ readonly kind: "failed" } & Failure);
+
+/** What a worker posts once, when it can take jobs. */
+export const STARTED = "started";
 
 export type JobOutcome<Answer = unknown> =
   | WorkerReply<Answer>
@@ -41,6 +45,7 @@ const END_EVENTS = ["error", "close"] as const;
 export function createWorkers<J extends Jobs>(parts: WorkersParts): Workers<J> {
   const alive = new Set<Worker>();
   const idle: Worker[] = [];
+  const started = new WeakSet<Worker>();
   const slots = createSemaphore(parts.size, parts.queue);
   let closed = false;
 
@@ -49,7 +54,14 @@ export function createWorkers<J extends Jobs>(parts: WorkersParts): Workers<J> {
     alive.add(worker);
     // A worker that dies while idle must not get the next job: it would never reply.
     for (const end of END_EVENTS) worker.addEventListener(end, () => drop(worker));
+    worker.addEventListener("message", () => started.add(worker), { once: true });
     return worker;
+  }
+
+  /** A worker that did not start, for want of the disk or of memory, has never seen the job. */
+  function explained<Answer>(worker: Worker, outcome: JobOutcome<Answer>): JobOutcome<Answer> {
+    if (outcome.kind !== "crashed" || started.has(worker)) return outcome;
+    return { kind: "failed", message: "the thread did not start", refusal: undefined };
   }
 
   function drop(worker: Worker): void {
@@ -70,7 +82,7 @@ export function createWorkers<J extends Jobs>(parts: WorkersParts): Workers<J> {
         if (closed) throw shuttingDown();
         if (hasEnded(outcome)) drop(worker);
         else if (alive.has(worker)) idle.push(worker);
-        return outcome;
+        return explained(worker, outcome);
       }, step),
     close: () => {
       closed = true;
@@ -97,7 +109,10 @@ function ask<Answer>(worker: Worker, job: object, timeLimitMs: number): Promise<
       resolve(outcome);
     };
     const timer = setTimeout(() => settle({ kind: "timed-out" }), timeLimitMs);
-    worker.addEventListener("message", (event: MessageEvent<WorkerReply<Answer>>) => settle(event.data), { signal });
+    const take = ({ data }: MessageEvent<WorkerReply<Answer> | typeof STARTED>): void => {
+      if (data !== STARTED) settle(data);
+    };
+    worker.addEventListener("message", take, { signal });
     for (const end of END_EVENTS) worker.addEventListener(end, () => settle({ kind: "crashed" }), { signal });
     worker.postMessage(job);
   });

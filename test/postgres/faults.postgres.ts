@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { documentPaths } from "../support/documents.ts";
 import { startPostgres, type Postgres } from "../support/postgres.ts";
 import { freshPackage, startNode, type Answered, type Node } from "../support/postgres-node.ts";
 import { freePort } from "../support/private-server.ts";
@@ -242,6 +243,45 @@ describe("under load", () => {
     await expectNotReady(GONE);
     postgres.thaw();
     await load.stop();
+  });
+});
+
+describe("one request waits less than ten seconds in total", () => {
+  test("for a document whose build waits behind those of others when the database is frozen", async () => {
+    const channels = ["wide-0", "wide-1", "wide-2", "wide-3"];
+    for (const channel of channels) expect((await node.publish(freshPackage(), channel)).status).toBe(201);
+    const paths = channels.flatMap((channel) => documentPaths("noarch").map((name) => `/user/${channel}/${name}`));
+    const reading = paths.map((path) => node.get(path));
+    await Promise.race(reading);
+    postgres.freeze();
+    const answers = await Promise.all(reading);
+    const refused = answers.filter(({ status }) => status !== 200);
+    expect(refused.length).toBeGreaterThan(3);
+    for (const answer of refused) {
+      expectRefused(answer);
+      expect(answer.text).toMatch(GONE);
+    }
+    postgres.thaw();
+    await worksWithin(10_000);
+    for (const path of paths) expect([path, (await node.get(path)).status]).toEqual([path, 200]);
+  });
+
+  test("for many answers of a slow database, each of which is in time", async () => {
+    await proxy.setFault({ kind: "delay", ms: 700 });
+    const [late, ...others] = [freshPackage(), freshPackage(), freshPackage()];
+    const first = node.publish(late);
+    const answers = await Promise.all([
+      first,
+      ...others.map((built) => node.publish(built, "slow")),
+      node.get("/user/main/noarch/repodata.json.zst", { "cache-control": crypto.randomUUID() }),
+      node.get("/health/ready"),
+    ]);
+    for (const { status, text, ms } of answers) expect([status, text, ms < LONGEST_MS]).toEqual([status, text, true]);
+    expectRefused(await first);
+    await proxy.setFault({ kind: "none" });
+    await worksWithin(10_000);
+    expect(await node.listed()).not.toContain(late.fileName);
+    expect((await node.publish(late)).status).toBe(201);
   });
 });
 

@@ -17,7 +17,8 @@ type Workers = Pool<InspectJobs>;
 /** A worker whose behavior is named by the file name. */
 const SCRIPT = URL.createObjectURL(
   new Blob([
-    `self.addEventListener("message", ({ data: { fileName } }) => {
+    `postMessage("started");
+    self.addEventListener("message", ({ data: { fileName } }) => {
       if (fileName === "hang") for (;;) {}
       if (fileName === "exit") process.exit(3);
       if (fileName === "throw") throw new Error("on purpose");
@@ -87,6 +88,17 @@ describe("a worker", () => {
     expect(await run("next")).toEqual(answered("next"));
     expect(spawned).toBe(2);
   });
+});
+
+test("a worker that cannot start is no crash of the job's, and the next job gets another", async () => {
+  const broken = URL.createObjectURL(new Blob(['import "/nowhere/part-of-the-server.ts";']));
+  spawned = 0;
+  const spawn = (): Worker => new Worker((spawned += 1) === 1 ? broken : SCRIPT);
+  workers = createWorkers({ spawn, size: 1, queue: 100 });
+  const run = runner(workers);
+  expect(await run("job")).toEqual({ kind: "failed", message: "the thread did not start" });
+  expect(await run("next")).toEqual(answered("next"));
+  expect(await run("exit")).toEqual({ kind: "crashed" });
 });
 
 describe("the worker pool", () => {

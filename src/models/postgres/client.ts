@@ -2,8 +2,9 @@
 // pool, so a server that accepts connections and never answers would hold every request.
 
 import { SQL } from "bun";
-import { unavailable, type AppError } from "../../errors.ts";
-import { isConnectionClosed } from "./errors.ts";
+import { AppError } from "../../errors.ts";
+import { patienceOfCaller, withPatience } from "../../modules/patience.ts";
+import { isConnectionClosed, unanswered } from "./errors.ts";
 
 export type Rows = Record<string, unknown>[];
 
@@ -22,18 +23,18 @@ export type Pool = Client & {
   close(): Promise<void>;
 };
 
-/** Refuses use once an answer was late: what it holds is rolled back when the server notices its end. */
+/** Refuses use once an answer was late, or its caller could wait no longer. */
 export type Connection = Client & {
-  /** Whether an answer was late. */
+  /** Whether nobody waits any more for an answer that was late. */
   readonly isLate: boolean;
-  /** Returns the connection to the pool. */
+  /** Returns the connection to the pool; after a late answer, as soon as that has arrived and what it holds is undone. */
   release(): void;
 };
 
-/** Undoes the transaction, if there is one. */
+/** Undoes the transaction, if there is one, also for a caller who can wait no longer. */
 export async function rollback(connection: Connection): Promise<void> {
   try {
-    await connection.unsafe("ROLLBACK");
+    await withPatience(ROLLBACK_MS, async () => await connection.unsafe("ROLLBACK"));
   } catch {
     // A lost connection has already rolled back; the caller reports the first error.
   }
@@ -48,12 +49,13 @@ export type PoolOptions = {
   readonly pauseMs?: number | undefined;
 };
 
-/** A request waits at most 10 s in total: for a look at the version, and for one statement that is not answered. */
 const STATEMENT_MS = 4_500;
 /** For the way to the server and back. */
 const WAY_MS = 1_000;
 const CONNECT_SECONDS = 4;
-const LOCK_MS = 4_000;
+/** ms that a statement may wait for a lock. */
+export const LOCK_MS = 4_000;
+const ROLLBACK_MS = 1_000;
 /** Longer than the pauses between two queries of a snapshot. */
 export const PAUSE_MS = 120_000;
 /** ms before a read is tried again. */
@@ -77,30 +79,17 @@ export function createPool(options: PoolOptions): Pool {
     unsafe: (text, values) => {
       const current = sql;
       const start = (): BunQuery => current.unsafe(text, [...(values ?? [])]);
-      const bounded = <T>(run: () => PromiseLike<T>) => within(repeatedly(run), answerMs, () => renew(current));
+      const bounded = <T>(run: () => PromiseLike<T>) =>
+        within(
+          () => repeatedly(run),
+          answerMs,
+          () => renew(current),
+        );
       return queryOf(start, bounded);
     },
-    reserve: async () => {
+    reserve: () => {
       const current = sql;
-      let isLate = false;
-      const late = (): void => {
-        isLate = true;
-        renew(current);
-      };
-      const reserved = await within(current.reserve(), STATEMENT_MS, late);
-      return {
-        unsafe: (text, values) => {
-          const start = (): BunQuery => reserved.unsafe(text, [...(values ?? [])]);
-          return queryOf(start, async (run) => {
-            if (isLate) throw unanswered();
-            return await within(run(), answerMs, late);
-          });
-        },
-        get isLate() {
-          return isLate;
-        },
-        release: () => void reserved.release(),
-      };
+      return reserveFrom(current, answerMs, () => renew(current));
     },
     get generation() {
       return generation;
@@ -108,6 +97,52 @@ export function createPool(options: PoolOptions): Pool {
     close: () => sql.close({ timeout: 1 }),
   };
 }
+
+async function reserveFrom(sql: SQL, answerMs: number, onLate: () => void): Promise<Connection> {
+  const reserving = sql.reserve();
+  const reserved = await within(() => reserving, STATEMENT_MS, onLate).catch((error: unknown) => {
+    void reserving.then((unwanted) => unwanted.release()).catch(ignore);
+    throw error;
+  });
+  let late: Promise<unknown> | undefined;
+  const send = (text: string, values: readonly unknown[] = []): BunQuery => reserved.unsafe(text, [...values]);
+  const undoAndRelease = async (answer: Promise<unknown>): Promise<void> => {
+    await answer.catch(ignore);
+    await within(() => send("ROLLBACK"), answerMs, onLate);
+    await reserved.release();
+  };
+  return {
+    unsafe: (text, values) =>
+      queryOf(
+        () => send(text, values),
+        async (run) => {
+          if (late) throw unanswered();
+          let answer: Promise<unknown> | undefined;
+          const runOnce = () => {
+            const running = (async () => await run())();
+            answer = running;
+            return running;
+          };
+          try {
+            return await within(runOnce, answerMs, onLate);
+          } catch (error) {
+            if (error instanceof AppError) late = answer;
+            throw error;
+          }
+        },
+      ),
+    get isLate() {
+      return late !== undefined;
+    },
+    release: () => {
+      const answer = late;
+      if (!answer) void reserved.release();
+      else void withPatience(Infinity, () => undoAndRelease(answer)).catch(ignore);
+    },
+  };
+}
+
+function ignore(): void {}
 
 function connect({ url, connections, pauseMs = PAUSE_MS }: PoolOptions, statementMs: number): SQL {
   return new SQL({
@@ -148,21 +183,25 @@ async function repeatedly<T>(run: () => PromiseLike<T>): Promise<T> {
   return await run();
 }
 
-async function within<T>(work: PromiseLike<T>, ms: number, onLate: () => void): Promise<T> {
-  let timer: Timer | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      onLate();
-      reject(unanswered());
-    }, ms);
-  });
+/** Errors: `unavailable` when the answer takes longer than `ms`, or than its caller can wait; those of `run`. */
+async function within<T>(run: () => PromiseLike<T>, ms: number, onLate: () => void): Promise<T> {
+  const patience = patienceOfCaller();
+  const left = patience?.left() ?? Infinity;
+  if (left === 0) throw unanswered();
+  const ended = Promise.withResolvers<never>();
+  const end = (): void => ended.reject(unanswered());
+  // Runs on when the caller has gone: a connection that never answers would keep its place in the pool.
+  const lateness = setTimeout(() => {
+    onLate();
+    end();
+  }, ms);
+  const impatience = left < ms ? setTimeout(end, left) : undefined;
+  const answer = (async () => await run())().finally(() => clearTimeout(lateness));
+  const endWait = patience?.beginWait();
   try {
-    return await Promise.race([work, late]);
+    return await Promise.race([answer, ended.promise]);
   } finally {
-    clearTimeout(timer);
+    clearTimeout(impatience);
+    endWait?.();
   }
-}
-
-function unanswered(): AppError {
-  return unavailable("The database does not answer. Retry in a moment.", 5);
 }

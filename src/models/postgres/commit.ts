@@ -1,7 +1,8 @@
 // Commits, and finds out what became of a commit whose answer was lost. https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
 
-import { unavailable } from "../../errors.ts";
+import { AppError, unavailable } from "../../errors.ts";
 import { systemClock } from "../../modules/clock.ts";
+import { patienceOfCaller, withPatience } from "../../modules/patience.ts";
 import type { Connection, Pool } from "./client.ts";
 import { isConnectionLost, isTransactionUnknown } from "./errors.ts";
 
@@ -10,7 +11,9 @@ const UNKNOWN_COMMIT = "The database was lost during the commit: check whether t
 /** A COMMIT alone would silently undo a transaction in which a failed statement was ignored: this fails before it. */
 export const CHECK = "SELECT 1";
 
+/** ms to look for the outcome of a lost commit; a caller with little patience left gets the least. */
 const LOOK_MS = 4_000;
+const LEAST_LOOK_MS = 1_500;
 const PAUSE_MS = 100;
 
 /**
@@ -37,13 +40,17 @@ export async function commit(
 
 /** Errors: `unavailable` when the database cannot tell in time; the client must then look for itself. */
 async function commitState(pool: Pool, id: string): Promise<"committed" | "aborted"> {
-  const until = systemClock.elapsed() + LOOK_MS;
-  while (systemClock.elapsed() < until) {
-    const state = await stateOf(pool, id);
-    if (state !== undefined) return state;
-    await Bun.sleep(PAUSE_MS);
-  }
-  throw unavailable(UNKNOWN_COMMIT, 5);
+  const left = patienceOfCaller()?.left() ?? LOOK_MS;
+  const ms = Math.min(LOOK_MS, Math.max(LEAST_LOOK_MS, left));
+  const until = systemClock.elapsed() + ms;
+  return await withPatience(ms, async () => {
+    while (systemClock.elapsed() < until) {
+      const state = await stateOf(pool, id);
+      if (state !== undefined) return state;
+      await Bun.sleep(PAUSE_MS);
+    }
+    throw unavailable(UNKNOWN_COMMIT, 5);
+  });
 }
 
 /** Undefined while the transaction is in progress, or the database cannot be reached. */
@@ -54,7 +61,7 @@ async function stateOf(pool: Pool, id: string): Promise<"committed" | "aborted" 
     return row?.[0] === "committed" || row?.[0] === "aborted" ? row[0] : undefined;
   } catch (error) {
     if (isTransactionUnknown(error)) return "aborted";
-    if (isConnectionLost(error)) return undefined;
+    if (isConnectionLost(error) || error instanceof AppError) return undefined;
     throw error;
   }
 }

@@ -2,12 +2,13 @@
 
 import { drizzle } from "drizzle-orm/bun-sql";
 import { unavailable } from "../../errors.ts";
+import { patienceOfCaller } from "../../modules/patience.ts";
 import type { Database, DatabaseOptions, Reader, Snapshots, Transaction } from "../database.ts";
 import { transactionOf } from "../transaction.ts";
 import { createPool, rollback, type Client, type Connection, type Pool, type PoolOptions } from "./client.ts";
 import { readOnly, toAppError, toOpenError } from "./errors.ts";
 import { shareLooks } from "./look.ts";
-import { migrate } from "./migrations.ts";
+import { isMigrated, migrate } from "./migrations.ts";
 import { requireServer } from "./server.ts";
 import { shownUrl } from "./url.ts";
 import { createWriter, type Slot } from "./writer.ts";
@@ -38,7 +39,7 @@ export async function openPostgres(url: string, options: DatabaseOptions): Promi
   const owned = opened.move();
   return {
     read: readerOf(read),
-    version: looks,
+    version: () => counted(looks),
     transact: (work, unit) => writer.run(work, unit),
     logBytes: () => 0,
     shrinkLog: () => undefined,
@@ -50,22 +51,33 @@ export async function openPostgres(url: string, options: DatabaseOptions): Promi
   };
 }
 
+/** Counts a wait that callers share. */
+async function counted<T>(wait: () => Promise<T>): Promise<T> {
+  const endWait = patienceOfCaller()?.beginWait();
+  try {
+    return await wait();
+  } finally {
+    endWait?.();
+  }
+}
+
 /** For worker threads and commands, which read while the server runs. */
 export function openPostgresSnapshots(url: string): Snapshots & { close(): Promise<void> } {
   const pool = createPool({ url, connections: 1 });
   const slot = createSlot();
   return {
     snapshot: async (work) => {
-      const connection = await pool.reserve();
-      slot.use(connection);
+      let connection: Connection | undefined;
       try {
+        connection = await pool.reserve();
+        slot.use(connection);
         await connection.unsafe("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
         return await work(slot.reader);
       } catch (error) {
         throw toAppError(error);
       } finally {
-        await rollback(connection);
-        connection.release();
+        if (connection) await rollback(connection);
+        connection?.release();
       }
     },
     close: () => pool.close(),
@@ -74,13 +86,8 @@ export function openPostgresSnapshots(url: string): Snapshots & { close(): Promi
 
 async function prepareServer(pool: Pool, url: string, { clock, create }: DatabaseOptions): Promise<void> {
   try {
-    const connection = await pool.reserve();
-    try {
-      await requireServer(connection);
-      await migrate(connection, { now: clock.now(), create });
-    } finally {
-      connection.release();
-    }
+    await requireServer(pool);
+    if (!(await isMigrated(pool))) await migrate(url, { now: clock.now(), create });
   } catch (error) {
     throw toOpenError(error, shownUrl(url));
   }

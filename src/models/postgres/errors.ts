@@ -66,7 +66,7 @@ export function toAppError(error: unknown): unknown {
   if (inner) return inner;
   const fault = faultOf(error);
   if (!fault) return error;
-  if (isConnectionLost(error)) return unavailable("The database cannot be reached. Retry in a moment.", 5, error);
+  if (isConnectionLost(error)) return databaseDown("The database cannot be reached. Retry in a moment.", 5, error);
   const state = fault.kind === "server" ? fault.state : "";
   if (state === UNIQUE) return conflict("Another request created the same item. Check, then retry.");
   if (state === DISK_FULL) return new AppError("no-space", "The disk of the database is full.", { cause: error });
@@ -75,12 +75,22 @@ export function toAppError(error: unknown): unknown {
   if (DAMAGED.has(state)) return unavailable("The database is damaged. Its administrator must repair it.", 60, error);
   // Classes of server trouble: insufficient resources, operator intervention, system error, authorization.
   if (/^(?:53|57|58|28)/.test(state) || state === IN_FAILED_TRANSACTION)
-    return unavailable("The database cannot work now. Retry in a moment.", 10, error);
+    return databaseDown("The database cannot work now. Retry in a moment.", 10, error);
   return error;
 }
 
+/** The error for an answer that nobody waits for any more. */
+export function unanswered(): AppError {
+  return databaseDown("The database does not answer. Retry in a moment.", 5);
+}
+
+/** The error of a database that fails for every request. */
+function databaseDown(message: string, retryAfter: number, cause?: unknown): AppError {
+  return new AppError("unavailable", message, { retryAfter, cause, part: "database" });
+}
+
 export function readOnly(cause?: unknown): AppError {
-  return unavailable("The database is read-only now, for example a standby.", 10, cause);
+  return databaseDown("The database is read-only now, for example a standby.", 10, cause);
 }
 
 /** Converts an error from opening a database to a complete one-line message for the operator. */

@@ -5,8 +5,10 @@ import init from "../../../drizzle/postgres/0004_init.sql" with { type: "text" }
 import store from "../../../drizzle/postgres/0005_store.sql" with { type: "text" };
 import blobDeletions from "../../../drizzle/postgres/0006_blob_deletions.sql" with { type: "text" };
 import { SCHEMA_NUMBER } from "../sqlite/migrations.ts";
-import { rollback, type Client, type Connection } from "./client.ts";
+import { createPool, LOCK_MS, rollback, type Client, type Connection } from "./client.ts";
 import { LOCKS } from "./locks.ts";
+
+const MIGRATION_TABLE = "schema_migration";
 
 /** Numbered like the migrations of SQLite that create the same tables. */
 const MIGRATIONS = [
@@ -15,18 +17,44 @@ const MIGRATIONS = [
   { number: 6, minReader: 1, sql: blobDeletions },
 ] as const;
 
+/** ms for one statement, which can rewrite a table of millions of rows, and for the migration by another server. */
+const STATEMENT_MS = 30 * 60_000;
+
+/** Errors: `unavailable` when a newer release has made the database unreadable for this one. */
+export async function isMigrated(client: Client): Promise<boolean> {
+  if (!(await tableNames(client)).includes(MIGRATION_TABLE)) return false;
+  const applied = await appliedNumbers(client);
+  return MIGRATIONS.every(({ number }) => applied.has(number));
+}
+
+type MigrationOptions = { readonly now: number; readonly create: boolean };
+
 /**
  * Applies the missing migrations in one transaction, under a lock that other servers wait for.
  * Errors: `unavailable` when a newer release has made the database unreadable for this one, or when the database belongs
  * to another program, or is empty without `create`; nothing is written then.
  */
-export async function migrate(
-  connection: Connection,
-  { now, create }: { readonly now: number; readonly create: boolean },
-): Promise<void> {
+export async function migrate(url: string, options: MigrationOptions): Promise<void> {
+  const pool = createPool({ url, connections: 1, statementMs: STATEMENT_MS });
+  try {
+    const connection = await pool.reserve();
+    try {
+      await migrateOn(connection, options);
+    } finally {
+      connection.release();
+    }
+  } finally {
+    await pool.close();
+  }
+}
+
+async function migrateOn(connection: Connection, { now, create }: MigrationOptions): Promise<void> {
   await connection.unsafe("BEGIN");
   try {
+    await connection.unsafe(`SET LOCAL lock_timeout = ${STATEMENT_MS}`);
     await connection.unsafe(`SELECT pg_advisory_xact_lock(${LOCKS.migration})`);
+    // Servers of the last release wait behind a statement that waits for the lock of a table.
+    await connection.unsafe(`SET LOCAL lock_timeout = ${LOCK_MS}`);
     if (!create && (await isEmpty(connection)))
       throw refusal("The database is empty: start a server with it once. If a restore was interrupted, run it again");
     await refuseForeign(connection);
@@ -70,7 +98,7 @@ async function appliedNumbers(connection: Client): Promise<Set<number>> {
 
 async function refuseForeign(client: Client): Promise<void> {
   const names = await tableNames(client);
-  if (names.length === 0 || names.includes("schema_migration")) return;
+  if (names.length === 0 || names.includes(MIGRATION_TABLE)) return;
   throw refusal("The database contains the tables of another program: give condarium its own");
 }
 

@@ -4,6 +4,7 @@
 import { z } from "zod";
 import { unavailable } from "../../errors.ts";
 import { systemClock } from "../../modules/clock.ts";
+import { patienceOfCaller, withPatience, type Patience } from "../../modules/patience.ts";
 import { requireRow } from "../rows.ts";
 import type { UnitOptions } from "../unit.ts";
 import { rollback, type Connection, type Pool } from "./client.ts";
@@ -32,6 +33,10 @@ type Unit<Tx> = {
   readonly confirm: (() => Promise<void>) | undefined;
   readonly isUnseen: boolean;
   readonly since: number;
+  /** Of the request that waits for the unit. */
+  readonly patience: Patience | undefined;
+  /** Its wait has ended. */
+  begin(): void;
   settle(outcome: Outcome): void;
 };
 type Outcome = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: unknown };
@@ -43,6 +48,8 @@ const UNITS_PER_COMMIT = 64;
 const UNITS_WAITING = 10_000;
 /** ms until a unit must have begun. */
 const WAIT_MS = 3_000;
+/** ms that a unit needs at least; and a commit, as one whose outcome is unknown is worse than a refused unit. */
+const LEAST_MS = 1_000;
 const ATTEMPTS = 5;
 /** ms until the last attempt begins, so that its answer is in time. */
 const RETRY_MS = 3_000;
@@ -74,7 +81,8 @@ export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
       await new Promise((resolve) => setImmediate(resolve));
       const units = lane.units.splice(0, UNITS_PER_COMMIT);
       waiting -= units.length;
-      await commitTogether(options, slot, lane.locks, inTime(units));
+      for (const unit of units) unit.begin();
+      await commitInTime(options, slot, lane.locks, units);
       lane.isScheduled = false;
       if (lane.units.length > 0) schedule(key, lane);
       else lanes.delete(key);
@@ -90,25 +98,44 @@ export function createWriter<Tx>(options: WriterOptions<Tx>): Writer<Tx> {
           reject(unavailable("Too many changes are waiting for the database. Retry later.", 5));
           return;
         }
+        const { key, locks } = laneOf(unit);
+        const lane = lanes.get(key) ?? { locks, units: [], isScheduled: false };
+        lanes.set(key, lane);
         const settle = (outcome: Outcome): void => {
           // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the value that `work` returned
           if (outcome.ok) resolve(outcome.value as T);
           else reject(outcome.error);
         };
-        const { key, locks } = laneOf(unit);
-        const lane = lanes.get(key) ?? { locks, units: [], isScheduled: false };
-        lanes.set(key, lane);
-        lane.units.push({
-          work,
-          confirm: unit.confirm,
-          isUnseen: unit.isUnseen ?? false,
-          since: systemClock.elapsed(),
-          settle,
+        const added = unitOf(work, unit, settle, () => {
+          lane.units.splice(lane.units.indexOf(added), 1);
+          waiting -= 1;
         });
+        lane.units.push(added);
         waiting += 1;
         schedule(key, lane);
       }),
   };
+}
+
+/** `drop` takes the unit out of its lane, when it has waited too long: then its client has given up. */
+function unitOf<Tx>(
+  work: Unit<Tx>["work"],
+  { confirm, isUnseen = false }: UnitOptions,
+  settle: Unit<Tx>["settle"],
+  drop: () => void,
+): Unit<Tx> {
+  const since = systemClock.elapsed();
+  const patience = patienceOfCaller();
+  const refuse = (): void => {
+    drop();
+    settle({ ok: false, error: busy() });
+  };
+  const impatience = setTimeout(refuse, Math.min(WAIT_MS, leftOf(patience) - LEAST_MS));
+  const begin = (): void => {
+    clearTimeout(impatience);
+    patience?.spend(systemClock.elapsed() - since);
+  };
+  return { work, confirm, isUnseen, since, patience, begin, settle };
 }
 
 /** Channels are locked in the order of their ids, so that two transactions never wait for each other. */
@@ -121,12 +148,23 @@ function laneOf({ channels = [], isUnseen = false }: UnitOptions): { key: string
   return { key: "management", locks: `SELECT pg_advisory_xact_lock(${LOCKS.management})` };
 }
 
-/** Refuses units that have waited too long: their clients have given up. */
-function inTime<Tx>(units: readonly Unit<Tx>[]): Unit<Tx>[] {
-  const oldest = systemClock.elapsed() - WAIT_MS;
-  const late = unavailable("The database is busy. Retry in a moment.", 1);
-  for (const unit of units) if (unit.since < oldest) unit.settle({ ok: false, error: late });
-  return units.filter((unit) => unit.since >= oldest);
+/** The units wait no longer for the database together than the one with the least patience can. */
+async function commitInTime<Tx>(
+  options: WriterOptions<Tx>,
+  slot: Slot<Tx>,
+  locks: string,
+  units: readonly Unit<Tx>[],
+): Promise<void> {
+  const least = Math.min(...units.map(({ patience }) => leftOf(patience)));
+  await withPatience(least, () => commitTogether(options, slot, locks, units));
+}
+
+function leftOf(patience: Patience | undefined): number {
+  return patience?.left() ?? Infinity;
+}
+
+function busy(): Error {
+  return unavailable("The database is busy. Retry in a moment.", 1);
 }
 
 async function commitTogether<Tx>(
@@ -145,10 +183,15 @@ async function commitTogether<Tx>(
     // A refused unit has undone the whole transaction: the others run again without it.
     left = refused.size === 0 ? [] : tried.filter((unit) => !refused.has(unit));
     for (const [position, unit] of tried.entries()) {
-      if (refused.has(unit)) unit.settle({ ok: false, error: toAppError(refused.get(unit)) });
-      else if (refused.size === 0) unit.settle(outcomes[position] ?? NO_OUTCOME);
+      if (refused.has(unit)) finishUnit(unit, { ok: false, error: toAppError(refused.get(unit)) });
+      else if (refused.size === 0) finishUnit(unit, outcomes[position] ?? NO_OUTCOME);
     }
   }
+}
+
+function finishUnit<Tx>(unit: Unit<Tx>, outcome: Outcome): void {
+  unit.patience?.spend(patienceOfCaller()?.spent() ?? 0);
+  unit.settle(outcome);
 }
 
 const NO_OUTCOME: Outcome = { ok: false, error: new Error("a unit of work has no outcome") };
@@ -185,7 +228,7 @@ async function attempt<Tx>(
   const connection = await options.pool.reserve();
   slot.use(connection);
   try {
-    const id = await begin(connection, locks);
+    const id = await beginTransaction(connection, locks);
     const outcomes = await runUnits(slot, connection, { units, isLast });
     await confirmAll(units, outcomes, refused);
     if (refused.size > 0) {
@@ -219,7 +262,7 @@ async function confirmAll<Tx>(
 }
 
 /** Begins a transaction with its locks, and returns its id, in one round trip. */
-async function begin(connection: Connection, locks: string): Promise<string> {
+async function beginTransaction(connection: Connection, locks: string): Promise<string> {
   const results: unknown = await connection.unsafe(`BEGIN; ${locks}; SELECT pg_current_xact_id()::text`).values();
   return requireRow(requireRow(resultsShape.parse(results).at(-1) ?? []));
 }
@@ -240,6 +283,7 @@ async function finish<Tx>(
 ): Promise<void> {
   if (!outcomes.some(({ ok }) => ok)) return await rollback(connection);
   const isSeen = units.some((unit, position) => !unit.isUnseen && outcomes[position]?.ok === true);
+  if (leftOf(patienceOfCaller()) < LEAST_MS) throw busy();
   await commit(pool, connection, { id, last: isSeen ? COUNT : CHECK });
 }
 

@@ -1,6 +1,6 @@
 // Classifies disk errors and translates them into application errors.
 
-import { AppError, unavailable } from "../../errors.ts";
+import { AppError } from "../../errors.ts";
 
 export function hasCode(error: unknown, ...codes: readonly string[]): error is Error {
   return error instanceof Error && "code" in error && typeof error.code === "string" && codes.includes(error.code);
@@ -36,7 +36,7 @@ export type DiskFault = { readonly kind: "full" | "read-only" | "failing"; reado
 
 export function faultKind(error: unknown): DiskFault["kind"] {
   const causes = causesOf(error);
-  if (causes.some((cause) => hasCode(cause, ...FULL))) return "full";
+  if (isDiskFull(error)) return "full";
   return causes.some((cause) => hasCode(cause, "EROFS")) ? "read-only" : "failing";
 }
 
@@ -44,7 +44,17 @@ export function faultKind(error: unknown): DiskFault["kind"] {
 export function toDiskError(error: unknown): unknown {
   if (error instanceof AppError || !hasCode(error, ...REFUSED, ...FAILED)) return error;
   if (hasCode(error, ...FULL)) return noSpace(error);
-  return unavailable("The server cannot use its disk. Its administrator can find the reason in the log.", 60, error);
+  return diskDown(error);
+}
+
+export function isDiskFull(error: unknown): boolean {
+  return causesOf(error).some((cause) => hasCode(cause, ...FULL));
+}
+
+/** The error of a disk that refuses or fails what the server does with it. */
+export function diskDown(cause?: unknown): AppError {
+  const message = "The server cannot use its disk. Its administrator can find the reason in the log.";
+  return new AppError("unavailable", message, { retryAfter: 60, cause, part: "disk" });
 }
 
 function causesOf(error: unknown): unknown[] {

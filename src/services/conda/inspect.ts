@@ -6,6 +6,7 @@ import type { ArchiveLimits, Inspection } from "../../modules/conda/archive.ts";
 import type { Finding } from "../../modules/conda/findings.ts";
 import type { FairTurns } from "../../modules/fair-turns.ts";
 import type { StagedFile } from "../staging.ts";
+import { errorOf } from "../worker-failures.ts";
 import type { Workers } from "../workers.ts";
 
 export type AcceptedPackage = Extract<Inspection, { kind: "accepted" }>;
@@ -35,6 +36,8 @@ export type InspectParts = {
   readonly patienceMs: number;
 };
 
+const NOT_INSPECTED = "The server failed to inspect the package. Upload it again later.";
+
 /** Errors of the returned function: `invalid` with the findings; `unavailable` when the server failed or is busy. */
 export function createInspect(parts: InspectParts): Inspect {
   const { limits, clock, workers, turns, patienceMs } = parts;
@@ -45,7 +48,7 @@ export function createInspect(parts: InspectParts): Inspect {
       const read = () => workers.run(job, Math.max(0, patienceMs - (clock.elapsed() - started)));
       const first = await read();
       // A thread also crashes without file handles or memory: only a second crash is blamed on the package.
-      return first.kind === "crashed" ? await read() : first;
+      return first.kind === "crashed" || first.kind === "failed" ? await read() : first;
     });
     switch (outcome.kind) {
       case "done":
@@ -57,7 +60,7 @@ export function createInspect(parts: InspectParts): Inspect {
       case "crashed":
         throw refusal([tooExpensive("The process that inspected the package crashed.")]);
       case "failed":
-        throw unavailable("The server failed to inspect the package. Upload it again later.", 5, outcome.message);
+        throw errorOf(outcome) ?? unavailable(NOT_INSPECTED, 5, outcome.message);
     }
   };
 }

@@ -1,7 +1,7 @@
 // Serves index documents on demand: a request brings the one document it needs up to the channel's revision.
 
 import { setTimeout as pause } from "node:timers/promises";
-import { unavailable } from "../../errors.ts";
+import { AppError, unavailable } from "../../errors.ts";
 import type { Events } from "../../events.ts";
 import { latestRevision, revisionIdentity } from "../../models/channel.ts";
 import type { Database, Reader } from "../../models/database.ts";
@@ -9,16 +9,18 @@ import { sectionRevision } from "../../models/index-part.ts";
 import type { StoresSource } from "../../models/stores-source.ts";
 import type { Clock } from "../../modules/clock.ts";
 import { createLru } from "../../modules/lru.ts";
+import { patienceOfCaller } from "../../modules/patience.ts";
 import type { Step } from "../../modules/mutex.ts";
 import type { DerivedFiles } from "../../modules/storage/derived-files.ts";
 import type { Bodies } from "../bodies.ts";
-import type { Workers } from "../workers.ts";
+import { errorOf } from "../worker-failures.ts";
+import type { JobOutcome, Workers } from "../workers.ts";
 import type { Turns } from "./steps/turns.ts";
 import { BEFORE_ANY, type DatedRevision } from "./catch-up/parts.ts";
 import { bytesOf } from "./segments/compose.ts";
 import { folderOf, WHOLE_CHANNEL, type ChannelAddress, type ChannelView, type DocumentKey } from "./documents.ts";
 import type { IndexFormat } from "./format.ts";
-import type { BuildReply } from "./builder.ts";
+import type { BuildReply, BuildRequest } from "./builder.ts";
 import type { DocumentJobs } from "./worker.ts";
 import type { PackJobs } from "./files/gzip-worker.ts";
 import { createPacking, type Packable, type Packing } from "./files/gzip.ts";
@@ -72,6 +74,7 @@ const CACHED_DOCUMENTS = 10_000;
 const CACHED_BYTES = 64 * 1024 ** 2;
 /** Delay before a replaced file is deleted, as a request may be about to open it. An open file stays readable. */
 const RETIRE_MS = 2000;
+const NOT_BUILT = "The document could not be built because of a server fault. Retry in a few seconds.";
 const BUILD_TRIES = 3;
 /** ms of failures: a database that does not answer takes seconds to fail. */
 const TRY_MS = 3000;
@@ -115,7 +118,7 @@ export function createEngine(parts: EngineParts): Engine {
       if (!flight) break;
       // A flight with an older target can miss this revision: wait for its end, then check again.
       if (flight.target >= point.revision) return await flight.result;
-      await flight.result.catch(() => undefined);
+      await flight.result.catch(failWithoutDatabase);
     }
     const result = buildAndCache(view, key, point.revision).finally(() => flights.delete(name));
     flights.set(name, { target: point.revision, result });
@@ -150,6 +153,11 @@ export function createEngine(parts: EngineParts): Engine {
     document: async (view, key) => await joinOrBuild(view, key, await latestOf(parts.database.read, view)),
     peek: async (view, key) => await current(view, key, await latestOf(parts.database.read, view)),
   };
+}
+
+/** Another wait would be as long, and as much in vain. */
+function failWithoutDatabase(error: unknown): void {
+  if (error instanceof AppError && error.facts.part === "database") throw error;
 }
 
 function createDocumentCache() {
@@ -194,18 +202,16 @@ async function build(
   const { channelId } = view;
   const startedAt = parts.clock.elapsed();
   const request = { ...view, ...key, atLeast };
-  const job = { kind: "document", source: parts.source, request } as const;
   let step: Step = "first";
   let unlockedAt = startedAt;
   for (let failures = 0; ;) {
-    const outcome = await parts.turns.run(channelId, step, () => parts.workers.run(job, STEP_LIMIT_MS, step));
+    const outcome = await parts.turns.run(channelId, step, () => runStep(parts, request, step));
     step = "further";
     if (outcome.kind !== "done") {
-      const why = outcome.kind === "failed" ? outcome.message : outcome.kind;
       failures += 1;
       // After a failure the worker reopens the derived data, which repairs damage or finds a lock released.
       if (failures < BUILD_TRIES && parts.clock.elapsed() - unlockedAt < TRY_MS) continue;
-      throw unavailable("The document could not be built because of a server fault. Retry in a few seconds.", 5, why);
+      throw failureOf(outcome);
     }
     const { reply, repaired } = outcome.answer;
     if (repaired !== undefined) parts.events.derivedRepaired(repaired);
@@ -228,6 +234,27 @@ async function build(
     parts.events.documentBuilt({ channel: String(channelId), document: key.name, seconds, bytes });
     return { point: reply.point, document };
   }
+}
+
+type StepOutcome = JobOutcome<DocumentJobs["document"]["answer"]>;
+
+async function runStep(parts: EngineParts, request: BuildRequest, step: Step): Promise<StepOutcome> {
+  const patience = patienceOfCaller();
+  const begunAt = parts.clock.elapsed();
+  const job = { kind: "document", source: parts.source, request, patienceMs: patience?.left() } as const;
+  const outcome = await parts.workers.run(job, STEP_LIMIT_MS, step);
+  if (outcome.kind === "done") return outcome;
+  const ms = parts.clock.elapsed() - begunAt;
+  patience?.spend(ms);
+  const error = failureOf(outcome);
+  // Each of the others would wait as long for the database, one after the other.
+  if (error.facts.part === "database" && ms > TRY_MS) parts.turns.refuse(error);
+  return outcome;
+}
+
+function failureOf(outcome: Exclude<StepOutcome, { kind: "done" }>): AppError {
+  const known = outcome.kind === "failed" ? errorOf(outcome) : undefined;
+  return known ?? unavailable(NOT_BUILT, 5, outcome.kind === "failed" ? outcome.message : outcome.kind);
 }
 
 function documentOf(

@@ -5,6 +5,7 @@ import type { Snapshots } from "../../models/database.ts";
 import type { Derived } from "../../models/index/db.ts";
 import type { StoresSource } from "../../models/stores-source.ts";
 import { systemClock } from "../../modules/clock.ts";
+import { withPatience } from "../../modules/patience.ts";
 import {
   createIndexBuilder,
   type BuildReply,
@@ -20,7 +21,8 @@ type InStores<Request> = { readonly source: StoresSource; readonly request: Requ
 
 export type DocumentJobs = {
   readonly document: {
-    readonly input: InStores<BuildRequest>;
+    /** `patienceMs`: how long the requests for the document can still wait for a database server. */
+    readonly input: InStores<BuildRequest> & { readonly patienceMs?: number | undefined };
     /** `repaired`: why derived data was recreated since the last reply. */
     readonly answer: { readonly reply: BuildReply; readonly repaired: string | undefined };
   };
@@ -29,8 +31,8 @@ export type DocumentJobs = {
 export type ShardJobs = { readonly shard: { readonly input: InStores<ShardRequest>; readonly answer: RestoreReply } };
 
 export type IndexWorker = {
-  /** Runs `work` with the builder of a server's stores. */
-  use<T>(source: StoresSource, work: (builder: IndexBuilder) => Promise<T>): Promise<T>;
+  /** Runs `work` with the builder of a server's stores. `patienceMs`: see `DocumentJobs`. */
+  use<T>(source: StoresSource, work: (builder: IndexBuilder) => Promise<T>, patienceMs?: number): Promise<T>;
   /** Why derived data was recreated since the last call; undefined if it was not. */
   takeRepaired(): string | undefined;
 };
@@ -60,6 +62,9 @@ type Opened = {
   close(): void | Promise<void>;
 };
 
+/** ms that a step may wait for a database server: all other builds wait meanwhile. */
+const STEP_PATIENCE_MS = 6000;
+
 /** Opens the stores at the first request, and keeps them open as long as the thread runs. */
 export function createIndexWorker(parts: IndexWorkerParts): IndexWorker {
   let opened: Opened | undefined;
@@ -70,20 +75,21 @@ export function createIndexWorker(parts: IndexWorkerParts): IndexWorker {
       repaired = undefined;
       return why;
     },
-    use: async (source, work) => {
-      try {
-        if (!isOpen(opened, source) || opened.identity !== parts.identityOf(source.dataFolder)) {
+    use: (source, work, patienceMs = STEP_PATIENCE_MS) =>
+      withPatience(Math.min(patienceMs, STEP_PATIENCE_MS), async () => {
+        try {
+          if (!isOpen(opened, source) || opened.identity !== parts.identityOf(source.dataFolder)) {
+            await opened?.close();
+            opened = await open(parts, source, (why) => (repaired = why));
+          }
+          return await work(opened.builder);
+        } catch (error) {
+          // The next request reopens the derived data, which recreates a damaged file.
           await opened?.close();
-          opened = await open(parts, source, (why) => (repaired = why));
+          opened = undefined;
+          throw error;
         }
-        return await work(opened.builder);
-      } catch (error) {
-        // The next request reopens the derived data, which recreates a damaged file.
-        await opened?.close();
-        opened = undefined;
-        throw error;
-      }
-    },
+      }),
   };
 }
 

@@ -50,7 +50,9 @@ test.each([
   const { fileName, bytes } = buildPackage({ name: "a", version: "1" });
   const path = join(folder, fileName);
   await Bun.write(path, bytes);
-  const dying = URL.createObjectURL(new Blob([`self.addEventListener("message", () => process.exit(3));`]));
+  const dying = URL.createObjectURL(
+    new Blob([`postMessage("started"); self.addEventListener("message", () => process.exit(3));`]),
+  );
   let spawned = 0;
   const spawn = (): Worker =>
     (spawned += 1) <= deaths ? new Worker(dying) : new Worker(new URL("../../../src/worker.ts", import.meta.url).href);
@@ -69,6 +71,20 @@ test.each([
     workers.close();
     await rm(folder, { recursive: true });
   }
+});
+
+test("a staged file that the server cannot read is no fault of the package", async () => {
+  const spawn = (): Worker => new Worker(new URL("../../../src/worker.ts", import.meta.url).href);
+  const workers = createWorkers({ spawn, size: 1, queue: 10 });
+  const patienceMs = 20_000;
+  const turns = createFairTurns({ slots: 1, queue: 10, queuePerUser: 10, patienceMs, now: systemClock.elapsed });
+  const inspect = createInspect({ workers, turns, limits: ARCHIVE_LIMITS, clock: systemClock, patienceMs });
+  const nothing = (): Promise<void> => Promise.resolve();
+  const path = "/nowhere/a-1-0.conda";
+  const staged = { sha256: "", md5: "", size: 1, path, durable: nothing, promote: nothing, discard: nothing };
+  const error = await errorOf(inspect(staged, "a-1-0.conda", "alice")).finally(workers.close);
+  expect(error).toMatchObject({ code: "unavailable", facts: { retryAfter: expect.any(Number) } });
+  expect(error.message).not.toContain(path);
 });
 
 test("a package that the machine has no time for gets 503 with Retry-After instead of a refusal", async () => {

@@ -1,7 +1,7 @@
 // A circuit breaker: a storage that keeps failing is not asked for some seconds, so that requests fail at once.
 // Hand-written: opossum and cockatiel wrap functions with policies of their own; this counts attempts of one policy.
 
-import { unavailable } from "../../../errors.ts";
+import { AppError } from "../../../errors.ts";
 
 export type Breaker = {
   /** Call it before each attempt, and report its outcome. Errors: `unavailable` while the breaker is open. */
@@ -46,7 +46,7 @@ export function createBreaker({ now }: BreakerOptions): Breaker {
   };
 }
 
-export function storageDown(retryAfter: number, cause?: unknown): Error {
+export function storageDown(retryAfter: number, cause?: unknown): AppError {
   const message = "The server cannot use its storage now. Its administrator can find the reason in the log.";
-  return unavailable(message, retryAfter, cause);
+  return new AppError("unavailable", message, { retryAfter, cause, part: "storage" });
 }

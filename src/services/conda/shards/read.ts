@@ -10,6 +10,7 @@ import { createSemaphore, type Semaphore, type Step } from "../../../modules/mut
 import type { BlobKey, BlobStore, StoredBlob } from "../../../modules/storage/blob-store.ts";
 import { shardKey } from "../../../modules/storage/keys.ts";
 import type { Bodies, ByteRange, Sendable } from "../../bodies.ts";
+import { errorOf } from "../../worker-failures.ts";
 import type { Workers } from "../../workers.ts";
 import { PAUSE_MS } from "../../index/engine.ts";
 import type { ShardJobs } from "../../index/worker.ts";
@@ -116,6 +117,9 @@ function createRestore({ workers, turns, source }: Pick<ShardsParts, "workers" |
     const job = { kind: "shard", source, request: { channelId, hash } } as const;
     for (let step: Step = "first"; ; step = "further") {
       const outcome = await turns.run(channelId, step, () => workers.run(job, RESTORE_LIMIT_MS));
+      const known = outcome.kind === "failed" ? errorOf(outcome) : undefined;
+      // To clients, a shard that is missing is one that never existed.
+      if (known) throw known;
       if (outcome.kind !== "done") return false;
       const reply = outcome.answer;
       if (reply.kind !== "more") return reply.kind === "restored";

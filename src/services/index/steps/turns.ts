@@ -8,6 +8,8 @@ import type { Step } from "../../../modules/mutex.ts";
 export type Turns = {
   /** Runs `work` exclusively. Errors: `unavailable` when too many wait; the errors of `work`. */
   run<T>(channelId: number, step: Step, work: () => Promise<T>): Promise<T>;
+  /** Refuses all that wait now: what failed for the one that had the turn would fail for each of them, one by one. */
+  refuse(error: Error): void;
 };
 
 export type TurnsParts = {
@@ -18,7 +20,8 @@ export type TurnsParts = {
   readonly now: () => number;
 };
 
-type Waiters = Record<Step, Set<() => void>> & { last: Step };
+type Waiter = PromiseWithResolvers<void>;
+type Waiters = Record<Step, Set<Waiter>> & { last: Step };
 
 /** The use of a channel counts half after this time. */
 const HALF_LIFE_MS = 10_000;
@@ -45,7 +48,9 @@ export function createTurns({ ofOne, ofAll, now }: TurnsParts): Turns {
     channels.set(channelId, waiters);
     waiting += 1;
     // `leave` hands the turn over directly, so a new request cannot take it in between.
-    await new Promise<void>((resolve) => void waiters[step].add(resolve));
+    const waiter: Waiter = Promise.withResolvers();
+    waiters[step].add(waiter);
+    await waiter.promise;
   }
 
   function leave(): void {
@@ -63,7 +68,7 @@ export function createTurns({ ofOne, ofAll, now }: TurnsParts): Turns {
     const next = takeNext(waiters);
     if (waiters.first.size + waiters.further.size > 0) channels.set(channelId, waiters);
     waiting -= 1;
-    next?.();
+    next?.resolve();
   }
 
   return {
@@ -76,6 +81,12 @@ export function createTurns({ ofOne, ofAll, now }: TurnsParts): Turns {
         usage.add(channelId, now() - startedAt);
         leave();
       }
+    },
+    refuse: (error) => {
+      for (const { first, further } of channels.values())
+        for (const waiter of [...first, ...further]) waiter.reject(error);
+      channels.clear();
+      waiting = 0;
     },
   };
 }
@@ -95,7 +106,7 @@ function createUsage(now: () => number) {
 }
 
 /** Within a channel, first steps and further steps alternate. */
-function takeNext(waiters: Waiters): (() => void) | undefined {
+function takeNext(waiters: Waiters): Waiter | undefined {
   const other = waiters.last === "first" ? "further" : "first";
   const step = waiters[other].size > 0 ? other : waiters.last;
   waiters.last = step;

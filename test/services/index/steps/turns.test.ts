@@ -47,6 +47,25 @@ test("a full queue of one channel refuses no other channel, and no continuing re
   expect(order).not.toContain("too many of all");
 });
 
+test("a refusal reaches all that wait, of every channel and step, and nobody else", async () => {
+  const { order, run, open, held } = begin();
+  const turns = createTurns(TURNS);
+  const gate = Promise.withResolvers<void>();
+  const running = turns.run(1, "first", () => gate.promise);
+  const waiting = [turns.run(1, "further", async () => 1), turns.run(2, "first", async () => 2)];
+  const refused = Promise.allSettled(waiting);
+  turns.refuse(new Error("gone"));
+  for (const outcome of await refused) expect(outcome).toMatchObject({ reason: { message: "gone" } });
+  const later = Array.from({ length: TURNS.ofOne }, () => turns.run(2, "first", async () => "later"));
+  gate.resolve();
+  await running;
+  expect(new Set(await Promise.all(later))).toEqual(new Set(["later"]));
+  const other = run(1, "other");
+  open();
+  await Promise.all([held, other]);
+  expect(order).toEqual(["other"]);
+});
+
 test("failing work passes the turn on", async () => {
   const turns = createTurns(TURNS);
   const failing = turns.run(1, "first", () => Promise.reject(new Error("no")));
