@@ -45,12 +45,14 @@ import { observeServer } from "./services/server-metrics.ts";
 import { createShards } from "./services/conda/shards/read.ts";
 import { createTurns } from "./services/index/steps/turns.ts";
 import { createPackages } from "./services/packages.ts";
+import { createProfiles, type Profiles } from "./services/profiles.ts";
 import { createPublishing } from "./services/publishing.ts";
 import { createRemoving } from "./services/removing.ts";
 import { createLocalSource } from "./services/sources/local.ts";
 import type { Source } from "./services/sources/source.ts";
 import { createStaging } from "./services/staging.ts";
 import { createThrottle } from "./services/throttle.ts";
+import { createTokenUses, type TokenUses } from "./services/token-uses.ts";
 import { createTokens, type Tokens } from "./services/tokens.ts";
 import { createUsers, refuseTakenName, type Users } from "./services/users.ts";
 import { createVerify, type Verify } from "./services/storage/verify.ts";
@@ -62,6 +64,7 @@ import { createThreads, spawnFor, WAITING, type Threads } from "./threads.ts";
 /** Services of the management commands, which run beside a server: same data, no lock, one short transaction each. */
 export type Management = {
   readonly users: Users;
+  readonly profiles: Profiles;
   readonly tokens: Tokens;
   readonly channels: Channels;
   readonly grants: Grants;
@@ -138,7 +141,8 @@ export async function createApp(options: AppOptions): Promise<App> {
   if (!shared) opened.adopt(collectInBackground(config, { events, folder }), (gc) => gc.stop());
   const parts = { ...stores, ...threads, health, requireFiles, clock, events, metrics, files, shardIndexes };
   const management = managementOf({ config, publicUrl, stores, clock, failpoint });
-  const router = opened.adopt(routerOf(options, { ...parts, management }), ({ close }) => close());
+  const tokenUses = opened.adopt(createTokenUses({ database: stores.database, clock }), ({ close }) => close());
+  const router = opened.adopt(routerOf(options, { ...parts, management, tokenUses }), ({ close }) => close());
   // From here on, the app closes the opened parts.
   const owned = opened.move();
   return {
@@ -234,6 +238,7 @@ type Parts = Stores & {
   readonly files: DerivedFiles;
   readonly shardIndexes: DerivedLookup;
   readonly management: Omit<Management, "close">;
+  readonly tokenUses: TokenUses;
 } & Omit<Threads, "close">;
 
 function routerOf(options: AppOptions, parts: Parts): Router {
@@ -243,7 +248,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   const access = accessOf(config, parts);
   const throttle = createThrottle({ database, clock, places: shared?.places });
   const logins = createLogins({ database, throttle, events, clock });
-  const identities = createIdentities({ database, logins, clock });
+  const identities = createIdentities({ database, logins, tokenUses: parts.tokenUses, clock });
   const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
   const packages = createPackages({ clock });
   const hashes = createFileHashes({ workers: hashers });
@@ -337,11 +342,13 @@ function managementOf(parts: {
       database,
       access,
       clock,
+      channels,
       defaultVisibility: config["default-visibility"],
       types: PACKAGE_TYPES,
       reservedOwner: publicUrl === undefined ? undefined : reservedOwner(publicUrl),
     }),
     tokens: createTokens({ database, access, clock, types: PACKAGE_TYPES }),
+    profiles: createProfiles({ database, access }),
     channels,
     grants: createGrants({ database, access, channels, clock }),
     verify: createVerify({

@@ -26,7 +26,7 @@ export async function findOwner(reader: Reader, name: string): Promise<OwnerRow 
 
 export async function insertOwner(
   tx: Transaction,
-  values: Pick<OwnerRow, "kind" | "name" | "visibility" | "created">,
+  values: Pick<OwnerRow, "kind" | "name" | "visibility" | "created"> & Partial<Pick<OwnerRow, "displayName">>,
 ): Promise<OwnerRow> {
   const rows = await tx.insert(owner).values(values).returning();
   return requireRow(rows);
@@ -35,7 +35,7 @@ export async function insertOwner(
 export async function updateOwner(
   tx: Transaction,
   id: number,
-  values: Partial<Pick<OwnerRow, "visibility" | "disabled" | "hidden" | "displayName">>,
+  values: { readonly [Name in "visibility" | "disabled" | "hidden" | "displayName"]?: OwnerRow[Name] | undefined },
 ): Promise<void> {
   await tx.update(owner).set(values).where(eq(owner.id, id));
 }

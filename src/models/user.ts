@@ -35,9 +35,23 @@ export async function listUsers(reader: Reader): Promise<UserWithOwner[]> {
   return rows.map(flatten);
 }
 
+/** A page of the users by name. */
+export async function pageOfUsers(
+  reader: Reader,
+  { offset, limit }: { readonly offset: number; readonly limit: number },
+): Promise<UserWithOwner[]> {
+  const rows = await joined(reader).orderBy(asc(owner.name)).limit(limit).offset(offset);
+  return rows.map(flatten);
+}
+
+export async function countUsers(reader: Reader): Promise<number> {
+  return await reader.$count(user);
+}
+
 export async function insertUser(
   tx: Transaction,
-  values: Pick<UserRow, "ownerId" | "passwordHash" | "isAdmin" | "email">,
+  values: Pick<UserRow, "ownerId" | "passwordHash" | "isAdmin" | "email"> &
+    Partial<Pick<UserRow, "mustChangePassword">>,
 ): Promise<UserRow> {
   const { id: principalId } = requireRow(await tx.insert(principal).values({ kind: "user" }).returning());
   return requireRow(
@@ -48,11 +62,16 @@ export async function insertUser(
   );
 }
 
-/** A new credential version invalidates cached passwords and earlier tokens. */
-export async function setPassword(
+/** A new credential version invalidates cached passwords and earlier tokens; undefined leaves a value as it is. */
+export async function updateUser(
   tx: Transaction,
   id: number,
-  values: Pick<UserRow, "passwordHash" | "credentialVersion" | "mustChangePassword">,
+  values: Partial<
+    Pick<UserRow, "passwordHash" | "credentialVersion" | "mustChangePassword"> & {
+      readonly isAdmin: boolean | undefined;
+      readonly email: string | undefined;
+    }
+  >,
 ): Promise<void> {
   await tx.update(user).set(values).where(eq(user.id, id));
 }

@@ -19,8 +19,10 @@ import { foldCase } from "../modules/fold-case.ts";
 
 /** `publish` also creates a missing channel if the actor has the owner role; `create` creates one without a package. */
 export type ChannelAction = "read" | "publish" | "delete" | "replace" | "yank" | "create" | "manage";
+/** `see`: to learn that an owner exists, and its profile. */
+export type OwnerAction = "manage" | "see";
 export type ServerAction = "administer" | "metrics";
-export type Action = ChannelAction | "tokens" | ServerAction;
+export type Action = ChannelAction | OwnerAction | "tokens" | ServerAction;
 
 export type ChannelTarget = {
   readonly kind: "channel";
@@ -56,6 +58,7 @@ const NEEDS: Readonly<Record<Action, { readonly role: Role; readonly scopes: rea
   replace: { role: "maintainer", scopes: ["write:package", "delete:package"] },
   create: { role: "owner", scopes: ["manage:channel"] },
   manage: { role: "owner", scopes: ["manage:channel"] },
+  see: { role: "reader", scopes: [] },
   tokens: { role: "owner", scopes: ["all"] },
   administer: { role: "owner", scopes: ["all"] },
   metrics: { role: "owner", scopes: ["read:metrics"] },
@@ -109,6 +112,22 @@ export async function judgeOwner(reader: Reader, actor: Actor, name: string): Pr
   if (owner.hidden && !identity.user.isAdmin) return refused(hiddenText(owner), belongs);
   const why = scopeRefusal(identity, "manage") ?? bounds ?? roleRefusal(role, "manage");
   return why === undefined ? allowed(owner) : refused(why, belongs);
+}
+
+/** The right to see an owner: everyone has it for a public one, those who sign in for an internal one. */
+export async function judgeProfile(reader: Reader, actor: Actor, name: string): Promise<Verdict<OwnerRow>> {
+  const owner = await findOwner(reader, name);
+  if (actor.kind === "command-line") return owner ? allowed(owner) : absent(ownerOf({ owner: name }));
+  const { identity } = actor;
+  const visibility = owner ? effectiveVisibility(owner, undefined) : "private";
+  const isForPublic = tokenOf(actor)?.scopes.includes("public-only") === true;
+  if (identity.kind !== "anonymous" && isForMetricsOnly(identity)) return refused(metricsOnlyText(identity), true);
+  if (owner && visibility === "public") return allowed(owner);
+  if (identity.kind === "anonymous") return refused("Sign in first.", false);
+  const role = await roleOf(reader, identity.user, { owner, channel: undefined });
+  const isOpen = visibility === "internal" || (role >= RANK.reader && (!owner?.hidden || identity.user.isAdmin));
+  if (owner && isOpen && !isForPublic) return allowed(owner);
+  return absent(ownerOf({ owner: name }), false);
 }
 
 /** The right to manage a user's tokens, which the user and administrators have. */

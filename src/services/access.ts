@@ -8,11 +8,13 @@ import type { Clock } from "../modules/clock.ts";
 import {
   judgeChannel,
   judgeOwner,
+  judgeProfile,
   judgeServer,
   judgeUser,
   type Action,
   type ChannelAction,
   type ChannelTarget,
+  type OwnerAction,
   type ServerAction,
   type Verdict,
 } from "./access-rules.ts";
@@ -33,7 +35,7 @@ export type Access = {
    */
   readonly require: {
     (actor: Actor, action: ChannelAction, target: ChannelTarget, reader?: Reader): Promise<ChannelRef>;
-    (actor: Actor, action: "manage", target: OwnerTarget, reader?: Reader): Promise<OwnerRow>;
+    (actor: Actor, action: OwnerAction, target: OwnerTarget, reader?: Reader): Promise<OwnerRow>;
     (actor: Actor, action: "tokens", target: UserTarget, reader?: Reader): Promise<UserWithOwner>;
     (actor: Actor, action: ServerAction, target: ServerTarget, reader?: Reader): Promise<undefined>;
   };
@@ -61,7 +63,7 @@ export function createAccess(parts: AccessParts): Access {
       case "channel":
         return judgeChannel({ ...parts, reader }, actor, action, target);
       case "owner":
-        return judgeOwner(reader, actor, target.owner);
+        return (action === "see" ? judgeProfile : judgeOwner)(reader, actor, target.owner);
       case "user":
         return judgeUser(reader, actor, target.user);
       case "server":
@@ -70,7 +72,7 @@ export function createAccess(parts: AccessParts): Access {
   }
 
   function require(actor: Actor, action: ChannelAction, target: ChannelTarget, reader?: Reader): Promise<ChannelRef>;
-  function require(actor: Actor, action: "manage", target: OwnerTarget, reader?: Reader): Promise<OwnerRow>;
+  function require(actor: Actor, action: OwnerAction, target: OwnerTarget, reader?: Reader): Promise<OwnerRow>;
   function require(actor: Actor, action: "tokens", target: UserTarget, reader?: Reader): Promise<UserWithOwner>;
   function require(actor: Actor, action: ServerAction, target: ServerTarget, reader?: Reader): Promise<undefined>;
   async function require(actor: Actor, action: Action, target: Parameters<typeof judge>[2], reader?: Reader) {
@@ -101,6 +103,8 @@ const SIGN_IN: Partial<Readonly<Record<Action, string>>> = {
 const CANNOT_READ = "There is no such channel, or you are not allowed to read it.";
 const CANNOT_MANAGE = "There is no such channel or owner, or you are not allowed to manage it.";
 const STRANGER: Partial<Readonly<Record<Action, string>>> = {
+  read: CANNOT_READ,
+  see: "There is no such user or organization, or you are not allowed to see it.",
   publish: "There is no such owner, or you are not allowed to publish there.",
   tokens: "There is no such user, or you are not allowed to manage its tokens.",
 };

@@ -15,7 +15,7 @@ export type AuditAction =
   | "unyank"
   | "quarantine"
   | "release"
-  | `user.${"create" | "delete" | "disable" | "enable" | "hide" | "unhide" | "unlock" | "password"}`
+  | `user.${"create" | "delete" | "disable" | "enable" | "hide" | "unhide" | "unlock" | "password" | "settings"}`
   | `token.${"create" | "revoke"}`
   | `channel.${"create" | "delete" | "settings"}`
   | "owner.settings"

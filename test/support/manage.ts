@@ -30,5 +30,6 @@ export async function newToken(
   manage: Manage,
   request: Pick<TokenRequest, "user" | "name"> & Partial<TokenRequest>,
 ): Promise<string> {
-  return await manage.tokens.create({ scopes: [], channels: [], packages: [], lifetime: undefined, ...request });
+  const limits = { scopes: [], channels: [], packages: [], lifetime: undefined };
+  return (await manage.tokens.create({ ...limits, ...request })).token;
 }

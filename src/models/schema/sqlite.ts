@@ -214,6 +214,8 @@ export const accessToken = sqliteTable(
       .references(() => user.id, { onDelete: "cascade" }),
     name: text("name").notNull(),
     tokenHash: text("token_hash").notNull(),
+    /** The end of the token, by which people recognize it; empty for a token of an earlier release. */
+    lastEight: text("last_eight").notNull().default(""),
     scopes: text("scopes").notNull(),
     channels: text("channels").notNull(),
     packages: text("packages").notNull(),

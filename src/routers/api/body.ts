@@ -7,6 +7,7 @@ import type { Call } from "../request-pipeline.ts";
 
 export const MAX_BODY = 64 * 1024;
 const MAX_MS = 30_000;
+const MAX_DEPTH = 32;
 
 /**
  * Errors: `unsupported` for another content type, `too-large`, `timeout`, `malformed` for text that is not JSON,
@@ -65,6 +66,8 @@ async function textOf({ request, body }: Call): Promise<string> {
 /** Errors: `malformed`. */
 function parsedJson(text: string): unknown {
   if (text.trim() === "") throw malformed("The request needs a body: a JSON object.");
+  // Before anything walks the value: the stack is limited.
+  if (depthOf(text) > MAX_DEPTH) throw malformed(`The body must have at most ${MAX_DEPTH} levels.`);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -75,6 +78,16 @@ function parsedJson(text: string): unknown {
   if (/\\u0000|\0/.test(JSON.stringify(value))) throw malformed("The body has a NUL character.");
   if (!isWellFormed(value)) throw malformed("The body has a lone surrogate.");
   return value;
+}
+
+/** How deep brackets are nested outside strings. */
+function depthOf(text: string): number {
+  let [depth, deepest] = [0, 0];
+  for (const [bracket] of text.replaceAll(/"(?:[^"\\]|\\.)*"/gs, "").matchAll(/[[{\]}]/g)) {
+    depth += bracket === "[" || bracket === "{" ? 1 : -1;
+    deepest = Math.max(deepest, depth);
+  }
+  return deepest;
 }
 
 function isWellFormed(value: unknown): boolean {

@@ -2,9 +2,11 @@
 
 import type { ApiRoute } from "./route.ts";
 import { serverRoutes, type ServerRouteParts } from "./server.ts";
+import { tokenRoutes, type TokenRouteParts } from "./tokens.ts";
+import { userRoutes, type UserRouteParts } from "./users.ts";
 
-export type ApiTableParts = ServerRouteParts;
+export type ApiTableParts = ServerRouteParts & UserRouteParts & TokenRouteParts;
 
 export function apiTable(parts: ApiTableParts): ApiRoute[] {
-  return [...serverRoutes(parts)];
+  return [...serverRoutes(parts), ...userRoutes(parts), ...tokenRoutes(parts)];
 }

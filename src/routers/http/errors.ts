@@ -17,6 +17,7 @@ const STATUS: Readonly<Record<ErrorCode, readonly [status: number, title: string
   "too-large": [413, "Too large"],
   unsupported: [415, "Unsupported content"],
   invalid: [422, "Invalid package"],
+  "weak-password": [400, "Password refused"],
   unprocessable: [422, "Unprocessable request"],
   "hash-mismatch": [422, "Hash mismatch"],
   throttled: [429, "Too many requests"],
