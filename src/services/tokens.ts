@@ -3,6 +3,7 @@
 import { conflict, forbidden, invalidArgument, notFound } from "../errors.ts";
 import { insertToken, listTokens, revokeToken, type AccessTokenRow } from "../models/access-token.ts";
 import type { Database, Reader } from "../models/database.ts";
+import type { OwnerRow } from "../models/owner.ts";
 import type { UserWithOwner } from "../models/user.ts";
 import type { Clock } from "../modules/clock.ts";
 import { sha256Hex } from "../modules/hash.ts";
@@ -15,6 +16,7 @@ import { labelPatternProblem } from "./label-patterns.ts";
 import { patternList, tokenLimits } from "./token-limits.ts";
 
 export type TokenRequest = {
+  /** A user, or a robot as `organization/robot`. */
   readonly user: string;
   readonly name: string;
   readonly scopes: readonly string[];
@@ -26,7 +28,7 @@ export type TokenRequest = {
 
 export type TokenInfo = TokenLimits & Pick<AccessTokenRow, "created" | "lastUsed" | "revoked">;
 
-/** A user's tokens are managed by the user and by administrators. Errors of all: those of `Access.require()`. */
+/** Tokens of users and robots; `Access` says who manages them. Errors of all: those of `Access.require()`. */
 export type Tokens = {
   /**
    * Returns the token text, which cannot be read again. Errors: `conflict` when a valid token has the name,
@@ -50,7 +52,7 @@ export function createTokens({ database, access, clock, types }: TokensParts): T
     create: (actor, request) =>
       database.transact(async (tx) => {
         const user = await access.require(actor, "tokens", targetOf(request.user), tx);
-        const { id, owner, credentialVersion } = user;
+        const { id, credentialVersion } = user;
         const values = checked(request, types);
         const at = clock.now();
         const namesakes = await unrevokedTokens(tx, id, request.name);
@@ -70,7 +72,7 @@ export function createTokens({ database, access, clock, types }: TokensParts): T
         });
         const { scopes, channels, packages } = request;
         const detail = { id: row.id, name: request.name, scopes, channels, packages, expires };
-        await recordAudit(tx, actor, { at, action: "token.create", owner, detail });
+        await recordAudit(tx, actor, { at, action: "token.create", owner: concerned(user), detail });
         return token;
       }),
     list: async (actor, name) => {
@@ -86,11 +88,16 @@ export function createTokens({ database, access, clock, types }: TokensParts): T
         const row = namesakes.find((one) => isInForce(one, user, at)) ?? namesakes.at(-1);
         if (!row) throw notFound(`${userName} has no active token named ${name}.`);
         await revokeToken(tx, row.id, at);
-        const event = { at, action: "token.revoke", owner: user.owner, detail: { id: row.id, name } } as const;
+        const event = { at, action: "token.revoke", owner: concerned(user), detail: { id: row.id, name } } as const;
         await recordAudit(tx, actor, event);
       });
     },
   };
+}
+
+/** The owner that a change of the tokens concerns: for a robot its organization, under the name of the robot. */
+function concerned({ owner, organizationId }: UserWithOwner): Pick<OwnerRow, "id" | "name"> {
+  return { id: organizationId ?? owner.id, name: owner.name };
 }
 
 function targetOf(user: string) {

@@ -1,18 +1,17 @@
 // Creates, disables, hides, unlocks and deletes users, and sets their passwords.
 
-import { conflict, invalidArgument, notFound, usage } from "../errors.ts";
+import { conflict, invalid, notFound, usage } from "../errors.ts";
 import type { Database, Reader, Transaction } from "../models/database.ts";
 import { listChannels } from "../models/channel.ts";
 import { deleteOwner, findOwner, insertOwner, updateOwner, type OwnerRow, type Visibility } from "../models/owner.ts";
 import { deleteUser, findUser, insertUser, listUsers, setPassword, type UserWithOwner } from "../models/user.ts";
-import type { Clock } from "../modules/clock.ts";
 import { foldCase } from "../modules/fold-case.ts";
-import { isOwnerName } from "../modules/owner-name.ts";
 import { hashPassword } from "../modules/passwords.ts";
 import type { Access } from "./access.ts";
 import type { Actor } from "./actor.ts";
 import { recordAudit, type AuditAction } from "./audit.ts";
-import type { PackageTypes } from "./package-type.ts";
+import { requireOtherOwners } from "./memberships.ts";
+import { freeName, renameOwner, requireOwnerName, takeName, type NameRules } from "./owner-names.ts";
 import { forgetFailedLogins, forgetLogins } from "./throttle.ts";
 
 export type NewUser = { readonly name: string; readonly password: string; readonly isAdmin: boolean };
@@ -39,19 +38,17 @@ export type Users = {
   setHidden(actor: Actor, name: string, hidden: boolean): Promise<void>;
   /** Forgets the failed logins of the user, so that the next login is not refused because of them. */
   unlock(actor: Actor, name: string): Promise<void>;
-  /** Errors: `conflict` while the user still has channels. */
+  /** Returns the new name in its stored form. Errors: `invalid-argument`, `conflict` when the name is taken. */
+  rename(actor: Actor, name: string, to: string): Promise<string>;
+  /** Errors: `invalid` while the user has channels, `conflict` for the last owner of an organization. */
   remove(actor: Actor, name: string): Promise<void>;
   isEmpty(): Promise<boolean>;
 };
 
-export type UsersParts = {
+export type UsersParts = NameRules & {
   readonly database: Database;
   readonly access: Access;
-  readonly clock: Clock;
   readonly defaultVisibility: Visibility;
-  readonly types: PackageTypes;
-  /** The name that the path of `public-url` takes from the owners; undefined when the URL has no path. */
-  readonly reservedOwner?: string | undefined;
 };
 
 const SERVER = { kind: "server" } as const;
@@ -67,17 +64,11 @@ export function createUsers(parts: UsersParts): Users {
     create: async (actor, user) => {
       // A hash is slow, so an actor without the right is refused before it.
       await access.require(actor, "administer", SERVER);
-      const isReserved = user.name === parts.reservedOwner;
-      if (isReserved || !isOwnerName(user.name) || parts.types.all.some((type) => type.isReservedOwner(user.name))) {
-        throw invalidArgument(
-          `Invalid user name ${JSON.stringify(user.name.slice(0, 80))}: use 1 to 63 of a-z, 0-9, dot, dash and ` +
-            "underscore, beginning with a letter or digit, and none of the reserved words.",
-        );
-      }
+      requireOwnerName(parts, "user", user.name);
       const passwordHash = await hashPassword(user.password);
       await database.transact(async (tx) => {
         await access.require(actor, "administer", SERVER, tx);
-        const owner = await insert(tx, parts, { ...user, passwordHash });
+        const owner = await insert(tx, parts, actor, { ...user, passwordHash });
         await record(tx, parts, actor, "user.create", owner, { admin: user.isAdmin });
       });
     },
@@ -110,14 +101,18 @@ export function createUsers(parts: UsersParts): Users {
         await forgetFailedLogins(tx, user);
         await record(tx, parts, actor, "user.unlock", user.owner);
       }),
+    rename: (actor, name, to) =>
+      change(actor, name, async (tx, { owner }) => await renameOwner(tx, parts, { actor, owner, to })),
     remove: (actor, name) =>
       change(actor, name, async (tx, user) => {
         await requireOtherAdministrator(tx, user);
+        await requireOtherOwners(tx, user);
         const channels = await listChannels(tx, user.ownerId);
-        if (channels.length > 0) throw conflict(`${name} still has ${channels.length} channel(s). Delete them first.`);
+        if (channels.length > 0) throw invalid(`${name} still has ${channels.length} channel(s). Delete them first.`);
         await forgetLogins(tx, user);
         await deleteUser(tx, user);
         await deleteOwner(tx, user.ownerId);
+        await freeName(tx, parts, user.owner);
         await record(tx, parts, actor, "user.delete", user.owner);
       }),
     isEmpty: async () => (await listUsers(database.read)).length === 0,
@@ -133,8 +128,13 @@ export async function refuseTakenName(reader: Reader, reservedOwner: string | un
   );
 }
 
-async function insert(tx: Transaction, parts: UsersParts, user: NewUser & { passwordHash: string }): Promise<OwnerRow> {
-  if (await findOwner(tx, user.name)) throw conflict(`The name ${user.name} is taken.`);
+async function insert(
+  tx: Transaction,
+  parts: UsersParts,
+  actor: Actor,
+  user: NewUser & { passwordHash: string },
+): Promise<OwnerRow> {
+  await takeName(tx, parts, actor, { name: user.name });
   const created = parts.clock.now();
   const owner = await insertOwner(tx, {
     kind: "user",

@@ -35,7 +35,14 @@ export async function seedWorstChannel(dataDir: string, worst: WorstChannel): Pr
   const database = await openDatabase({ engine: "sqlite", path: folder.database }, { clock, create: true });
   try {
     const access = createAccess({ reader: database.read, clock, createChannels: true });
-    const users = createUsers({ database, access, clock, defaultVisibility: "public", types: PACKAGE_TYPES });
+    const users = createUsers({
+      database,
+      access,
+      clock,
+      defaultVisibility: "public",
+      types: PACKAGE_TYPES,
+      holdMs: 0,
+    });
     for (const name of ["busy", "other"])
       await users.create(COMMAND_LINE, { name, password: PASSWORD, isAdmin: false });
     await createChannels({ database, access, clock, types: PACKAGE_TYPES }).create(
