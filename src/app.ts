@@ -32,6 +32,10 @@ import { createChannels, type Channels } from "./services/channels.ts";
 import { condaIndex } from "./services/conda/index-format.ts";
 import { createFileHashes } from "./services/file-hashes.ts";
 import { createGrants, type Grants } from "./services/grants.ts";
+import { createOrganizations, type Organizations } from "./services/organizations.ts";
+import { createOwnerNames, type OwnerNames } from "./services/owner-names.ts";
+import { createRobots, type Robots } from "./services/robots.ts";
+import { createTeams, type Teams } from "./services/teams.ts";
 import { createHealth, type Health } from "./services/health.ts";
 import { createIdentities } from "./services/identities.ts";
 import { createLogins } from "./services/logins.ts";
@@ -68,6 +72,10 @@ export type Management = {
   readonly tokens: Tokens;
   readonly channels: Channels;
   readonly grants: Grants;
+  readonly organizations: Organizations;
+  readonly teams: Teams;
+  readonly robots: Robots;
+  readonly names: OwnerNames;
   readonly verify: Verify;
   readonly reindex: Reindex;
   readonly gc: Gc;
@@ -337,16 +345,21 @@ function managementOf(parts: {
     format: condaIndex,
     types: PACKAGE_TYPES,
   };
+  const owners = {
+    database,
+    access,
+    clock,
+    types: PACKAGE_TYPES,
+    defaultVisibility: config["default-visibility"],
+    reservedOwner: publicUrl === undefined ? undefined : reservedOwner(publicUrl),
+    holdMs: config["name-hold-days"] * 24 * 60 * 60 * 1000,
+  };
   return {
-    users: createUsers({
-      database,
-      access,
-      clock,
-      channels,
-      defaultVisibility: config["default-visibility"],
-      types: PACKAGE_TYPES,
-      reservedOwner: publicUrl === undefined ? undefined : reservedOwner(publicUrl),
-    }),
+    users: createUsers({ ...owners, channels }),
+    organizations: createOrganizations(owners),
+    names: createOwnerNames(owners),
+    teams: createTeams({ database, access, clock, types: PACKAGE_TYPES }),
+    robots: createRobots({ database, access, clock }),
     tokens: createTokens({ database, access, clock, types: PACKAGE_TYPES }),
     profiles: createProfiles({ database, access }),
     channels,

@@ -37,10 +37,10 @@ const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
     /^(actor|channel-ref|channel-policy|token-limits|throttle|login-limits|admission|bodies|health|server-metrics|hash-worker)\.ts$/,
     "values",
   ],
-  [/^(identities|logins|token-state|token-uses|access|access-rules|audit)\.ts$/, "access"],
+  [/^(identities|logins|token-state|token-uses|access|access-rules|roles|audit)\.ts$/, "access"],
   [/^package-type\.ts$/, "package-type"],
   [
-    /^(users|user-change|user-removal|profiles|tokens|label-patterns|channels|channel-removal|grants)\.ts$/,
+    /^(users|user-change|user-removal|profiles|tokens|label-patterns|channels|channel-removal|grants|organizations|teams|robots|memberships|owner-names)\.ts$/,
     "management",
   ],
   [/^(workers|file-hashes|staging|name-weights|existing-file|packages)\.ts$/, "packages"],

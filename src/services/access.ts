@@ -8,7 +8,6 @@ import type { Clock } from "../modules/clock.ts";
 import {
   judgeChannel,
   judgeOwner,
-  judgeProfile,
   judgeServer,
   judgeUser,
   type Action,
@@ -24,7 +23,7 @@ import { currentIdentity } from "./identities.ts";
 
 /** An owner and all of its channels. */
 type OwnerTarget = { readonly kind: "owner"; readonly owner: string };
-/** A user's tokens. */
+/** The tokens of a user or robot. */
 type UserTarget = { readonly kind: "user"; readonly user: string };
 type ServerTarget = { readonly kind: "server" };
 
@@ -41,6 +40,8 @@ export type Access = {
   };
   /** For lists, which omit channels that the actor is not allowed to read. */
   mayRead(actor: Actor, target: ChannelTarget): Promise<boolean>;
+  /** Whether `require` would return, without telling why not. */
+  may(actor: Actor, action: OwnerAction, target: OwnerTarget, reader?: Reader): Promise<boolean>;
 };
 
 export type AccessParts = {
@@ -63,7 +64,7 @@ export function createAccess(parts: AccessParts): Access {
       case "channel":
         return judgeChannel({ ...parts, reader }, actor, action, target);
       case "owner":
-        return (action === "see" ? judgeProfile : judgeOwner)(reader, actor, target.owner);
+        return judgeOwner(reader, actor, action, target.owner);
       case "user":
         return judgeUser(reader, actor, target.user);
       case "server":
@@ -84,6 +85,10 @@ export function createAccess(parts: AccessParts): Access {
 
   return {
     require,
+    may: async (actor, action, target, reader) => {
+      const current = reader ? await currentActor(reader, actor, parts.clock.now()) : actor;
+      return (await judge(current, action, target, reader ?? parts.reader)).kind === "allowed";
+    },
     mayRead: async (actor, target) => (await judge(actor, "read", target, parts.reader)).kind === "allowed",
   };
 }
@@ -102,11 +107,14 @@ const SIGN_IN: Partial<Readonly<Record<Action, string>>> = {
 };
 const CANNOT_READ = "There is no such channel, or you are not allowed to read it.";
 const CANNOT_MANAGE = "There is no such channel or owner, or you are not allowed to manage it.";
+const CANNOT_ORGANIZE = "There is no such organization, or you are not allowed to see or change its teams.";
 const STRANGER: Partial<Readonly<Record<Action, string>>> = {
   read: CANNOT_READ,
-  see: "There is no such user or organization, or you are not allowed to see it.",
   publish: "There is no such owner, or you are not allowed to publish there.",
-  tokens: "There is no such user, or you are not allowed to manage its tokens.",
+  tokens: "There is no such account, or you are not allowed to manage its tokens.",
+  view: "There is no such user or organization, or you are not allowed to see it.",
+  belong: CANNOT_ORGANIZE,
+  organize: CANNOT_ORGANIZE,
 };
 
 /**

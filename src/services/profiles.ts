@@ -38,7 +38,7 @@ export function createProfiles({ database, access }: ProfilesParts): Profiles {
       return profileOf(user.owner, covers(actor) ? user : undefined);
     },
     show: async (actor, name) => {
-      const owner = await access.require(actor, "see", { kind: "owner", owner: name });
+      const owner = await access.require(actor, "view", { kind: "owner", owner: name });
       const asking = userOf(actor);
       const isClose = asking?.ownerId === owner.id || asking?.isAdmin === true;
       return profileOf(owner, isClose && covers(actor) ? await findUser(database.read, owner.name) : undefined);

@@ -10,6 +10,7 @@ import {
   type AccessTokenRow,
 } from "../models/access-token.ts";
 import type { Database, Transaction } from "../models/database.ts";
+import type { OwnerRow } from "../models/owner.ts";
 import type { UserWithOwner } from "../models/user.ts";
 import type { Clock } from "../modules/clock.ts";
 import { sha256Hex } from "../modules/hash.ts";
@@ -22,6 +23,7 @@ import { labelPatternProblem } from "./label-patterns.ts";
 import { patternList, tokenLimits } from "./token-limits.ts";
 
 export type TokenRequest = {
+  /** A user, or a robot as `organization/robot`. */
   readonly user: string;
   readonly name: string;
   readonly scopes: readonly string[];
@@ -46,7 +48,7 @@ export type NewToken = TokenInfo & { readonly token: string };
 const MOST_TOKENS = 1000;
 const MOST_ROWS = 2000;
 
-/** A user's tokens are managed by the user and by administrators. Errors of all: those of `Access.require()`. */
+/** Tokens of users and robots; `Access` says who manages them. Errors of all: those of `Access.require()`. */
 export type Tokens = {
   /**
    * Errors: `conflict` when a valid token has the name, `invalid-argument`, also when the user has too many tokens;
@@ -88,14 +90,15 @@ export function createTokens(parts: TokensParts): Tokens {
         if (!row) throw notFound(`${userName} has no active token ${orId ? "" : "named "}${name}.`);
         await revokeToken(tx, row.id, at);
         const detail = { id: row.id, name: row.name };
-        await recordAudit(tx, actor, { at, action: "token.revoke", owner: user.owner, detail });
+        await recordAudit(tx, actor, { at, action: "token.revoke", owner: concerned(user), detail });
       }),
     revokeAll: (actor, userName) =>
       database.transact(async (tx) => {
-        const { id, owner } = await access.require(actor, "tokens", targetOf(userName), tx);
+        const user = await access.require(actor, "tokens", targetOf(userName), tx);
         const at = clock.now();
-        const ids = await revokeTokens(tx, id, at);
-        if (ids.length > 0) await recordAudit(tx, actor, { at, action: "token.revoke", owner, detail: { ids } });
+        const ids = await revokeTokens(tx, user.id, at);
+        const event = { at, action: "token.revoke", owner: concerned(user), detail: { ids } } as const;
+        if (ids.length > 0) await recordAudit(tx, actor, event);
       }),
   };
 }
@@ -117,7 +120,7 @@ async function create(
   const row = await insertToken(tx, { ...values, ...secret, userId, credentialVersion, created: at });
   const { scopes, channels, packages } = request;
   const detail = { id: row.id, name: row.name, scopes, channels, packages, expires: row.expires };
-  await recordAudit(tx, actor, { at, action: "token.create", owner: user.owner, detail });
+  await recordAudit(tx, actor, { at, action: "token.create", owner: concerned(user), detail });
   return { ...infoOf(row, user), token };
 }
 
@@ -139,6 +142,11 @@ async function makeRoom(
       tx,
       surplus.map(({ id }) => id),
     );
+}
+
+/** The owner that a change of the tokens concerns: for a robot its organization, under the name of the robot. */
+function concerned({ owner, organizationId }: UserWithOwner): Pick<OwnerRow, "id" | "name"> {
+  return { id: organizationId ?? owner.id, name: owner.name };
 }
 
 function targetOf(user: string) {

@@ -1,6 +1,6 @@
 // One change of a user: of the password, the flags and the profile together, in one transaction.
 
-import { conflict } from "../errors.ts";
+import { invalid } from "../errors.ts";
 import type { Transaction } from "../models/database.ts";
 import { updateOwner, type Visibility } from "../models/owner.ts";
 import { listUsers, updateUser, type UserWithOwner } from "../models/user.ts";
@@ -22,7 +22,7 @@ export type UserChange = {
 
 type Applied = Omit<UserChange, "password"> & { readonly passwordHash: string | undefined };
 
-/** Errors: `conflict` when no enabled administrator would be left. */
+/** Errors: `invalid` when no enabled administrator would be left. */
 export async function applyUserChange(
   tx: Transaction,
   { actor, user, at }: { readonly actor: Actor; readonly user: UserWithOwner; readonly at: number },
@@ -49,10 +49,10 @@ function secretOf({ credentialVersion }: UserWithOwner, passwordHash: string) {
   return { passwordHash, credentialVersion: credentialVersion + 1, mustChangePassword: false };
 }
 
-/** A server without an enabled administrator could not be managed. */
+/** A server without an enabled administrator could not be managed. Errors: `invalid`. */
 export async function requireOtherAdministrator(tx: Transaction, leaving: UserWithOwner): Promise<void> {
   if (!leaving.isAdmin) return;
   const users = await listUsers(tx);
   const others = users.filter((user) => user.isAdmin && !user.owner.disabled && user.id !== leaving.id);
-  if (others.length === 0) throw conflict(`${leaving.owner.name} is the only administrator left.`);
+  if (others.length === 0) throw invalid(`${leaving.owner.name} is the only administrator left.`);
 }

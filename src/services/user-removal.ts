@@ -1,29 +1,32 @@
 // Deletes a user, if asked together with everything that the user has.
 
-import { conflict, notFound } from "../errors.ts";
+import { invalid, notFound } from "../errors.ts";
 import { listChannels } from "../models/channel.ts";
 import type { Database, Transaction } from "../models/database.ts";
 import { deleteOwner } from "../models/owner.ts";
 import { deleteUser, findUser, type UserWithOwner } from "../models/user.ts";
-import type { Clock } from "../modules/clock.ts";
 import type { Access } from "./access.ts";
 import { userOf, type Actor } from "./actor.ts";
 import { recordAudit } from "./audit.ts";
 import type { Channels } from "./channels.ts";
+import { requireOtherOwners } from "./memberships.ts";
+import { freeName, type NameRules } from "./owner-names.ts";
 import { forgetLogins } from "./throttle.ts";
 import { requireOtherAdministrator } from "./user-change.ts";
 
-export type UserRemovalParts = {
+export type UserRemovalParts = NameRules & {
   readonly database: Database;
   readonly access: Access;
   readonly channels: Pick<Channels, "remove">;
-  readonly clock: Clock;
 };
 
 /** Channels that others create meanwhile are deleted too, but not without end. */
 const MOST_ROUNDS = 5;
 
-/** Errors: `conflict` while the user still has channels, for the only administrator, and for the actor's own account. */
+/**
+ * Errors: `invalid` while the user has channels, for the only administrator and for the actor's own account; `conflict`
+ * for the last owner of an organization.
+ */
 export async function removeUser(
   parts: UserRemovalParts,
   actor: Actor,
@@ -43,10 +46,11 @@ export async function removeUser(
   await database.transact(async (tx) => {
     const user = await leaving(tx);
     const owned = await listChannels(tx, user.ownerId);
-    if (owned.length > 0) throw conflict(`${name} still has ${owned.length} channel(s). Delete them first.`);
+    if (owned.length > 0) throw invalid(`${name} still has ${owned.length} channel(s). Delete them first.`);
     await forgetLogins(tx, user);
     await deleteUser(tx, user);
     await deleteOwner(tx, user.ownerId);
+    await freeName(tx, parts, user.owner);
     await recordAudit(tx, actor, { at: clock.now(), action: "user.delete", owner: user.owner });
   });
 }
@@ -61,6 +65,7 @@ async function requireRemovable(
   const user = await findUser(tx, name);
   if (!user) throw notFound(`There is no user ${name}.`);
   await requireOtherAdministrator(tx, user);
-  if (userOf(actor)?.id === user.id) throw conflict("This is your own account: another administrator must delete it.");
+  await requireOtherOwners(tx, user);
+  if (userOf(actor)?.id === user.id) throw invalid("This is your own account: another administrator must delete it.");
   return user;
 }

@@ -1,21 +1,19 @@
 // Creates, disables, hides, unlocks and deletes users, and sets their passwords.
 
-import { conflict, invalidArgument, notFound, usage } from "../errors.ts";
+import { notFound, usage } from "../errors.ts";
 import type { Database, Reader, Transaction } from "../models/database.ts";
 import { findOwner, insertOwner, type OwnerRow, type Visibility } from "../models/owner.ts";
 import { findUser, insertUser, listUsers, type UserWithOwner } from "../models/user.ts";
-import type { Clock } from "../modules/clock.ts";
 import { foldCase } from "../modules/fold-case.ts";
-import { isOwnerName } from "../modules/owner-name.ts";
 import { hashNewPassword } from "../modules/passwords.ts";
 import type { Access } from "./access.ts";
 import type { Actor } from "./actor.ts";
 import { recordAudit, type AuditAction } from "./audit.ts";
 import type { Channels } from "./channels.ts";
-import type { PackageTypes } from "./package-type.ts";
+import { renameOwner, requireOwnerName, takeName, type NameRules } from "./owner-names.ts";
 import { forgetFailedLogins } from "./throttle.ts";
-import { removeUser } from "./user-removal.ts";
 import { applyUserChange, type UserChange } from "./user-change.ts";
+import { removeUser } from "./user-removal.ts";
 
 export type NewUser = {
   readonly name: string;
@@ -41,10 +39,10 @@ export type UserInfo = {
 
 /** Errors of all but `isEmpty`: those of `Access.require()`. */
 export type Users = {
-  /** Errors: `invalid-argument` for an invalid name or password, `conflict` when the name is taken. */
+  /** Errors: `invalid-argument` for an invalid name, `weak-password`, `conflict` when the name is taken. */
   create(actor: Actor, user: NewUser): Promise<void>;
   list(actor: Actor): Promise<UserInfo[]>;
-  /** Errors: `conflict` when no enabled administrator would be left, `invalid-argument` for an invalid password. */
+  /** Errors: `invalid` when no enabled administrator would be left, `weak-password`. */
   change(actor: Actor, name: string, change: UserChange): Promise<void>;
   /** Also invalidates every existing token of the user. */
   setPassword(actor: Actor, name: string, password: string): Promise<void>;
@@ -52,23 +50,21 @@ export type Users = {
   setHidden(actor: Actor, name: string, hidden: boolean): Promise<void>;
   /** Forgets the failed logins of the user, so that the next login is not refused because of them. */
   unlock(actor: Actor, name: string): Promise<void>;
+  /** Returns the new name in its stored form. Errors: `invalid-argument`, `conflict` when the name is taken. */
+  rename(actor: Actor, name: string, to: string): Promise<string>;
   /**
-   * With `purge`, the channels of the user are deleted first, with their files. Errors: `conflict` while the user still
-   * has channels, for the only administrator, and for the actor's own account.
+   * With `purge`, the channels of the user are deleted first, with their files. Errors: `invalid` while the user has
+   * channels, for the only administrator and for the actor's own account; `conflict` for the last owner of an organization.
    */
   remove(actor: Actor, name: string, options?: { readonly purge?: boolean }): Promise<void>;
   isEmpty(): Promise<boolean>;
 };
 
-export type UsersParts = {
+export type UsersParts = NameRules & {
   readonly database: Database;
   readonly access: Access;
-  readonly clock: Clock;
   readonly channels: Pick<Channels, "remove">;
   readonly defaultVisibility: Visibility;
-  readonly types: PackageTypes;
-  /** The name that the path of `public-url` takes from the owners; undefined when the URL has no path. */
-  readonly reservedOwner?: string | undefined;
 };
 
 const SERVER = { kind: "server" } as const;
@@ -93,17 +89,11 @@ export function createUsers(parts: UsersParts): Users {
     create: async (actor, user) => {
       // A hash is slow, so an actor without the right is refused before it.
       await access.require(actor, "administer", SERVER);
-      const isReserved = user.name === parts.reservedOwner;
-      if (isReserved || !isOwnerName(user.name) || parts.types.all.some((type) => type.isReservedOwner(user.name))) {
-        throw invalidArgument(
-          `Invalid user name ${JSON.stringify(user.name.slice(0, 80))}: use 1 to 63 of a-z, 0-9, dot, dash and ` +
-            "underscore, beginning with a letter or digit, and none of the reserved words.",
-        );
-      }
+      requireOwnerName(parts, "user", user.name);
       const passwordHash = await hashNewPassword(user.password);
       await database.transact(async (tx) => {
         await access.require(actor, "administer", SERVER, tx);
-        const owner = await insert(tx, parts, { ...user, passwordHash });
+        const owner = await insert(tx, parts, actor, { ...user, passwordHash });
         await record(tx, parts, actor, "user.create", owner, { admin: user.isAdmin });
       });
     },
@@ -119,6 +109,8 @@ export function createUsers(parts: UsersParts): Users {
         await forgetFailedLogins(tx, user);
         await record(tx, parts, actor, "user.unlock", user.owner);
       }),
+    rename: (actor, name, to) =>
+      act(actor, name, async (tx, { owner }) => await renameOwner(tx, parts, { actor, owner, to })),
     remove: (actor, name, options) => removeUser(parts, actor, name, options),
     isEmpty: async () => (await listUsers(database.read)).length === 0,
   };
@@ -133,8 +125,13 @@ export async function refuseTakenName(reader: Reader, reservedOwner: string | un
   );
 }
 
-async function insert(tx: Transaction, parts: UsersParts, user: NewUser & { passwordHash: string }): Promise<OwnerRow> {
-  if (await findOwner(tx, user.name)) throw conflict(`The name ${user.name} is taken.`);
+async function insert(
+  tx: Transaction,
+  parts: UsersParts,
+  actor: Actor,
+  user: NewUser & { passwordHash: string },
+): Promise<OwnerRow> {
+  await takeName(tx, parts, actor, { name: user.name });
   const created = parts.clock.now();
   const owner = await insertOwner(tx, {
     kind: "user",

@@ -36,7 +36,8 @@ export async function seedWorstChannel(dataDir: string, worst: WorstChannel): Pr
   try {
     const access = createAccess({ reader: database.read, clock, createChannels: true });
     const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
-    const users = createUsers({ database, access, clock, channels, defaultVisibility: "public", types: PACKAGE_TYPES });
+    const rules = { defaultVisibility: "public", types: PACKAGE_TYPES, holdMs: 0 } as const;
+    const users = createUsers({ database, access, clock, channels, ...rules });
     for (const name of ["busy", "other"])
       await users.create(COMMAND_LINE, { name, password: PASSWORD, isAdmin: false });
     await channels.create(COMMAND_LINE, { owner: "busy", channel: "main" }, {});

@@ -3,6 +3,7 @@
 import { unavailable } from "../../errors.ts";
 import init from "../../../drizzle/postgres/0004_init.sql" with { type: "text" };
 import store from "../../../drizzle/postgres/0005_store.sql" with { type: "text" };
+import people from "../../../drizzle/postgres/0007_people.sql" with { type: "text" };
 import tokenLastEight from "../../../drizzle/postgres/0010_token_last_eight.sql" with { type: "text" };
 import { SCHEMA_NUMBER } from "../sqlite/migrations.ts";
 import { rollback, type Client, type Connection } from "./client.ts";
@@ -12,6 +13,7 @@ import { LOCKS } from "./locks.ts";
 const MIGRATIONS = [
   { number: 4, minReader: 1, sql: init },
   { number: 5, minReader: 1, sql: store },
+  { number: 7, minReader: 1, sql: people },
   { number: 10, minReader: 1, sql: tokenLastEight },
 ] as const;
 

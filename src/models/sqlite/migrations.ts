@@ -7,6 +7,7 @@ import gc from "../../../drizzle/sqlite/0002_gc.sql" with { type: "text" };
 import principals from "../../../drizzle/sqlite/0003_principals.sql" with { type: "text" };
 import storedTotals from "../../../drizzle/sqlite/0004_stored_totals.sql" with { type: "text" };
 import store from "../../../drizzle/sqlite/0005_store.sql" with { type: "text" };
+import people from "../../../drizzle/sqlite/0007_people.sql" with { type: "text" };
 import tokenLastEight from "../../../drizzle/sqlite/0010_token_last_eight.sql" with { type: "text" };
 
 type Migration = {
@@ -23,6 +24,7 @@ const MIGRATIONS: readonly Migration[] = [
   { number: 3, minReader: 1, sql: principals },
   { number: 4, minReader: 1, sql: storedTotals },
   { number: 5, minReader: 1, sql: store },
+  { number: 7, minReader: 1, sql: people },
   { number: 10, minReader: 1, sql: tokenLastEight },
 ];
 

@@ -13,3 +13,8 @@ export const visibility = z
   .transform((word) => (word === "limited" ? "internal" : word));
 
 export const words = maybe(z.array(z.string().max(256)).max(64)).transform((list) => list ?? []);
+
+/** The new name of an owner: Gitea has another member for users than for organizations. */
+export const newName = z
+  .object({ new_username: maybe(z.string()), new_name: maybe(z.string()) })
+  .transform((body) => body.new_username ?? body.new_name ?? "");

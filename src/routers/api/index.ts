@@ -27,9 +27,9 @@ const HELP: RouteHelp = {
 };
 
 /** What the services call invalid is well-formed JSON that breaks a rule; routes of Gitea can have another status. */
-const CODES: ApiRoute["codes"] = { "invalid-argument": "unprocessable" };
+const CODES: ApiRoute["codes"] = { "invalid-argument": "unprocessable", invalid: "unprocessable" };
 /** What is public can be read without a credential. */
-const FOR_ANONYMOUS: readonly string[] = ["open", "read", "see"];
+const FOR_ANONYMOUS: readonly string[] = ["open", "read", "view"];
 
 export function mountApi(parts: ApiParts, pipeline: Pipeline, prefix: string) {
   const app = new Elysia({ name: `api${prefix}` });

@@ -11,7 +11,7 @@ export type ApiMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 /**
  * Who can call a route. The gate decides; this is what the server refuses before it reads the body: anonymous requests,
- * except for `open` (no credential is checked) and `read` and `see` (what is public is for everyone).
+ * except for `open` (no credential is checked) and `read` and `view` (what is public is for everyone).
  */
 export type ApiAction = Action | "open" | "signed-in";
 

@@ -5,7 +5,7 @@ import type { Profiles } from "../../services/profiles.ts";
 import type { UserChange } from "../../services/user-change.ts";
 import type { Users } from "../../services/users.ts";
 import { created, NO_CONTENT, ok } from "./answers.ts";
-import { maybe, visibility } from "./fields.ts";
+import { maybe, newName, visibility } from "./fields.ts";
 import { giteaUser } from "./gitea.ts";
 import { pagedAnswer, pageOf } from "./lists.ts";
 import { route, type ApiRoute } from "./route.ts";
@@ -44,7 +44,7 @@ export function userRoutes({ users, profiles }: UserRouteParts): ApiRoute[] {
     route({
       method: "GET",
       path: "/users/:user",
-      action: "see",
+      action: "view",
       answer: async ({ actor, params, publicUrl }) => ok(giteaUser(await profiles.show(actor, params.user), publicUrl)),
     }),
     route({
@@ -75,17 +75,27 @@ export function userRoutes({ users, profiles }: UserRouteParts): ApiRoute[] {
       path: "/admin/users/:user",
       action: "administer",
       body: changedUser,
-      codes: { conflict: "malformed" },
+      codes: { invalid: "malformed" },
       answer: async ({ actor, params, body, publicUrl }) => {
         await users.change(actor, params.user, changeOf(body));
         return ok(giteaUser(await profiles.show(actor, params.user), publicUrl));
       },
     }),
     route({
+      method: "POST",
+      path: "/admin/users/:user/rename",
+      action: "administer",
+      body: newName,
+      codes: { conflict: "unprocessable" },
+      answer: async ({ actor, params, body }) => {
+        await users.rename(actor, params.user, body);
+        return NO_CONTENT;
+      },
+    }),
+    route({
       method: "DELETE",
       path: "/admin/users/:user",
       action: "administer",
-      codes: { conflict: "unprocessable" },
       answer: async ({ actor, params, query }) => {
         await users.remove(actor, params.user, { purge: query.get("purge") === "true" });
         return NO_CONTENT;

@@ -186,6 +186,22 @@ describe("an administrator", () => {
     expect((await alice("GET", "/user")).status).toBe(200);
   });
 
+  test("renames a user, whose old name nobody else gets", async () => {
+    await server.addUser("gina");
+    const token = apiOf(server, undefined, bearer(await newToken(server.manage, { user: "gina", name: "t" })));
+    const renamed = await boss("POST", "/admin/users/gina/rename", { new_username: "georgina" });
+    expect([renamed.status, renamed.text]).toEqual([204, ""]);
+    expect((await token("GET", "/user")).json).toMatchObject({ login: "georgina" });
+    expect((await boss("GET", "/users/gina")).status).toBe(404);
+    expect((await boss("POST", "/admin/users", { username: "gina", password: PASSWORD })).status).toBe(422);
+    for (const new_username of ["alice", "api", "a/b", ""]) {
+      const refused = await boss("POST", "/admin/users/georgina/rename", { new_username });
+      expect([new_username, refused.status]).toEqual([new_username, 422]);
+    }
+    expect((await boss("POST", "/admin/users/nobody/rename", { new_username: "free" })).status).toBe(404);
+    expect((await boss("GET", "/users/georgina")).status).toBe(200);
+  });
+
   test("is needed for all of this, in every other case with the same answer for a known and an unknown user", async () => {
     const tokens = [
       { scopes: ["write:package"] },
@@ -201,12 +217,13 @@ describe("an administrator", () => {
       ["GET", ""],
       ["PATCH", "/alice", { admin: true }],
       ["DELETE", "/alice"],
+      ["POST", "/alice/rename", { new_username: "x" }],
     ] as const;
     const before = (await boss("GET", "/admin/users")).json;
     for (const [method, path, body] of calls) {
       for (const client of clients) {
         const known = await client(method, `/admin/users${path}`, body);
-        const unknown = await client(method, `/admin/users${path && "/nobody"}`, body);
+        const unknown = await client(method, `/admin/users${path.replace("alice", "nobody")}`, body);
         expect([method, known.status, known.text]).toEqual([method, 403, unknown.text]);
       }
       expect((await anonymous(method, `/admin/users${path}`, body)).status).toBe(401);
