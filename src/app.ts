@@ -21,6 +21,7 @@ import { createDerivedFiles, type DerivedFiles } from "./modules/storage/derived
 import { createDiskProbe } from "./modules/storage/disk-probe.ts";
 import { createUnread } from "./modules/unread.ts";
 import { mountTypes, PACKAGE_TYPES } from "./package-types.ts";
+import { apiTable } from "./routers/api/table.ts";
 import { createRouter, type Router } from "./routers/index.ts";
 import { createResponseCache } from "./routers/response-cache.ts";
 import { createAccess, type Access } from "./services/access.ts";
@@ -31,6 +32,10 @@ import { createChannels, type Channels } from "./services/channels.ts";
 import { condaIndex } from "./services/conda/index-format.ts";
 import { createFileHashes } from "./services/file-hashes.ts";
 import { createGrants, type Grants } from "./services/grants.ts";
+import { createOrganizations, type Organizations } from "./services/organizations.ts";
+import { createOwnerNames, type OwnerNames } from "./services/owner-names.ts";
+import { createRobots, type Robots } from "./services/robots.ts";
+import { createTeams, type Teams } from "./services/teams.ts";
 import { createHealth, type Health } from "./services/health.ts";
 import { createIdentities } from "./services/identities.ts";
 import { createLogins } from "./services/logins.ts";
@@ -44,12 +49,14 @@ import { observeServer } from "./services/server-metrics.ts";
 import { createShards } from "./services/conda/shards/read.ts";
 import { createTurns } from "./services/index/steps/turns.ts";
 import { createPackages } from "./services/packages.ts";
+import { createProfiles, type Profiles } from "./services/profiles.ts";
 import { createPublishing } from "./services/publishing.ts";
 import { createRemoving } from "./services/removing.ts";
 import { createLocalSource } from "./services/sources/local.ts";
 import type { Source } from "./services/sources/source.ts";
 import { createStaging } from "./services/staging.ts";
 import { createThrottle } from "./services/throttle.ts";
+import { createTokenUses, type TokenUses } from "./services/token-uses.ts";
 import { createTokens, type Tokens } from "./services/tokens.ts";
 import { createUsers, refuseTakenName, type Users } from "./services/users.ts";
 import { createVerify, type Verify } from "./services/storage/verify.ts";
@@ -61,9 +68,14 @@ import { createThreads, spawnFor, WAITING, type Threads } from "./threads.ts";
 /** Services of the management commands, which run beside a server: same data, no lock, one short transaction each. */
 export type Management = {
   readonly users: Users;
+  readonly profiles: Profiles;
   readonly tokens: Tokens;
   readonly channels: Channels;
   readonly grants: Grants;
+  readonly organizations: Organizations;
+  readonly teams: Teams;
+  readonly robots: Robots;
+  readonly names: OwnerNames;
   readonly verify: Verify;
   readonly reindex: Reindex;
   readonly gc: Gc;
@@ -74,6 +86,7 @@ export type Management = {
 export type App = Management & {
   readonly handle: Router["handle"];
   readonly routes: Router["routes"];
+  readonly apiRoutes: Router["apiRoutes"];
   readonly metrics: Metrics;
 };
 
@@ -135,14 +148,16 @@ export async function createApp(options: AppOptions): Promise<App> {
   opened.adopt(health.watch(), (watch) => watch.stop());
   if (!shared) opened.adopt(collectInBackground(config, { events, folder }), (gc) => gc.stop());
   const parts = { ...stores, ...threads, health, requireFiles, clock, events, metrics, files, shardIndexes };
-  const router = opened.adopt(routerOf(options, parts), ({ close }) => close());
   const management = managementOf({ config, publicUrl, stores, clock, failpoint });
+  const tokenUses = opened.adopt(createTokenUses({ database: stores.database, clock }), ({ close }) => close());
+  const router = opened.adopt(routerOf(options, { ...parts, management, tokenUses }), ({ close }) => close());
   // From here on, the app closes the opened parts.
   const owned = opened.move();
   return {
     ...management,
     handle: router.handle,
     routes: router.routes,
+    apiRoutes: router.apiRoutes,
     metrics,
     close: () => owned.disposeAsync(),
   };
@@ -230,6 +245,8 @@ type Parts = Stores & {
   readonly metrics: Metrics;
   readonly files: DerivedFiles;
   readonly shardIndexes: DerivedLookup;
+  readonly management: Omit<Management, "close">;
+  readonly tokenUses: TokenUses;
 } & Omit<Threads, "close">;
 
 function routerOf(options: AppOptions, parts: Parts): Router {
@@ -239,7 +256,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   const access = accessOf(config, parts);
   const throttle = createThrottle({ database, clock, places: shared?.places });
   const logins = createLogins({ database, throttle, events, clock });
-  const identities = createIdentities({ database, logins, clock });
+  const identities = createIdentities({ database, logins, tokenUses: parts.tokenUses, clock });
   const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
   const packages = createPackages({ clock });
   const hashes = createFileHashes({ workers: hashers });
@@ -286,6 +303,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     access,
     metrics: shared ? { render: shared.render, contentType: metrics.contentType } : metrics,
     health: parts.health,
+    apiRoutes: apiTable({ ...parts.management, version }),
     packages: mountTypes({ ...parts, config, publicUrl, access, publishing, removing, sourceOf }),
     clientAddress: createClientAddress({ trusted: config["trusted-proxies"], onUntrusted: events.proxyNotTrusted }),
     publicUrl,
@@ -328,16 +346,23 @@ function managementOf(parts: {
     format: condaIndex,
     types: PACKAGE_TYPES,
   };
+  const owners = {
+    database,
+    access,
+    clock,
+    types: PACKAGE_TYPES,
+    defaultVisibility: config["default-visibility"],
+    reservedOwner: publicUrl === undefined ? undefined : reservedOwner(publicUrl),
+    holdMs: config["name-hold-days"] * 24 * 60 * 60 * 1000,
+  };
   return {
-    users: createUsers({
-      database,
-      access,
-      clock,
-      defaultVisibility: config["default-visibility"],
-      types: PACKAGE_TYPES,
-      reservedOwner: publicUrl === undefined ? undefined : reservedOwner(publicUrl),
-    }),
+    users: createUsers({ ...owners, channels }),
+    organizations: createOrganizations(owners),
+    names: createOwnerNames(owners),
+    teams: createTeams({ database, access, clock, types: PACKAGE_TYPES }),
+    robots: createRobots({ database, access, clock }),
     tokens: createTokens({ database, access, clock, types: PACKAGE_TYPES }),
+    profiles: createProfiles({ database, access }),
     channels,
     grants: createGrants({ database, access, channels, clock }),
     verify: createVerify({

@@ -15,6 +15,10 @@ export type ErrorCode =
   | "too-large"
   | "unsupported"
   | "invalid"
+  /** A password that the rules refuse. */
+  | "weak-password"
+  /** A well-formed request to the API that breaks a rule. */
+  | "unprocessable"
   | "hash-mismatch"
   | "throttled"
   | "usage"

@@ -65,6 +65,11 @@ const count = {
   form: "<number>",
   rule: "a whole number from 1 to 10000",
 } as const satisfies Kind;
+const days = {
+  schema: z.preprocess(parseNumber, z.int().min(0).max(3650)),
+  form: "<days>",
+  rule: "a whole number of days from 0 to 3650",
+} as const satisfies Kind;
 const yesNo = {
   schema: z.preprocess(parseYesNo, z.boolean()),
   form: "<yes|no>",
@@ -159,6 +164,11 @@ export const SETTINGS = {
     rule: "public, internal or private",
     default: "public",
     help: "visibility of new owners and their channels: public, internal or private",
+  },
+  "name-hold-days": {
+    ...days,
+    default: "30",
+    help: "days for which nobody else can take the name of a deleted or renamed owner; 0 for none",
   },
   "create-channels": { ...yesNo, default: "yes", help: "create a missing channel at the first publish to it" },
   "default-owner": {

@@ -28,7 +28,7 @@ const MODULE_FRIENDS: Readonly<Record<string, readonly string[]>> = {
   archive: ["conda/findings.ts", "conda/archive.ts"],
   storage: ["hash.ts", "streams.ts", "ids.ts", "mutex.ts", "clock.ts"],
   generic: ["fold-case.ts"],
-  "passwords.ts": ["clock.ts", "fair-turns.ts"],
+  "passwords.ts": ["clock.ts", "common-passwords.ts", "fair-turns.ts"],
   "patience.ts": ["clock.ts"],
 };
 
@@ -38,9 +38,12 @@ const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
     /^(actor|channel-ref|channel-policy|token-limits|throttle|login-limits|admission|bodies|health|server-metrics|hash-worker)\.ts$/,
     "values",
   ],
-  [/^(identities|logins|token-state|access|access-rules|audit)\.ts$/, "access"],
+  [/^(identities|logins|token-state|token-uses|access|access-rules|roles|audit)\.ts$/, "access"],
   [/^package-type\.ts$/, "package-type"],
-  [/^(users|tokens|label-patterns|channels|channel-removal|grants)\.ts$/, "management"],
+  [
+    /^(users|user-change|user-removal|profiles|tokens|label-patterns|channels|channel-removal|grants|organizations|teams|robots|memberships|owner-names)\.ts$/,
+    "management",
+  ],
   [/^(workers|worker-failures|file-hashes|staging|name-weights|existing-file|packages)\.ts$/, "packages"],
   [/^(publishing|similar-channels|removing)\.ts$/, "publishing"],
   [/^index\//, "index"],

@@ -1,10 +1,12 @@
 // Output of the commands: tables for people, JSON for machines, errors in one line.
 
-import { AppError } from "../errors.ts";
+import { AppError, type ErrorCode } from "../errors.ts";
 import type { Problem } from "../services/storage/verify.ts";
 
 /** `failed`: an error, or a check that found problems. `usage`: wrong flags, arguments or settings. */
 export const EXIT = { done: 0, failed: 1, usage: 2 } as const;
+
+const WRONG_INPUT: readonly ErrorCode[] = ["usage", "invalid-argument", "weak-password"];
 
 export type Output = {
   /** Prints a line of the result to standard output. */
@@ -25,7 +27,7 @@ export const terminal: Output = {
 export function reportError(output: Output, error: unknown): number {
   if (error instanceof AppError) {
     output.note(`condarium: ${error.message.replaceAll(/\s*\n\s*/g, " ")}`);
-    return error.code === "usage" || error.code === "invalid-argument" ? EXIT.usage : EXIT.failed;
+    return WRONG_INPUT.includes(error.code) ? EXIT.usage : EXIT.failed;
   }
   const failure = systemFailure(error);
   if (failure !== undefined) {

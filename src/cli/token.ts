@@ -44,7 +44,7 @@ function createCommand(output: Output): Command {
       const { name, scope = [], channel = [], packages = [], expires } = options;
       const request = { user, name, scopes: scope, channels: channel, packages, lifetime: expires };
       const { token, isAdmin } = await withManagement(command, async ({ tokens, users }) => ({
-        token: await tokens.create(COMMAND_LINE, request),
+        token: (await tokens.create(COMMAND_LINE, request)).token,
         isAdmin: (await users.list(COMMAND_LINE)).some(({ name: of, admin }) => admin && of === user.toLowerCase()),
       }));
       output.line(token);

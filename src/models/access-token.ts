@@ -1,6 +1,6 @@
 // Access tokens: only the hash of a token is stored.
 
-import { and, asc, eq, isNull, lt, or } from "drizzle-orm";
+import { and, asc, eq, inArray, isNull, lt, or } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import { param, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
@@ -54,11 +54,22 @@ export async function revokeToken(tx: Transaction, id: number, at: number): Prom
   return rows.length > 0;
 }
 
-/** Stores the time of use unless a use since `before` is already stored, so that reads seldom write. */
-export async function noteTokenUse(tx: Transaction, id: number, at: number, before: number): Promise<void> {
-  const stale = or(isNull(accessToken.lastUsed), lt(accessToken.lastUsed, before));
+/** Revokes all tokens of a user; returns the ids of those that were not revoked before. */
+export async function revokeTokens(tx: Transaction, userId: number, at: number): Promise<number[]> {
+  const unrevoked = and(eq(accessToken.userId, userId), isNull(accessToken.revoked));
+  const rows = await tx.update(accessToken).set({ revoked: at }).where(unrevoked).returning({ id: accessToken.id });
+  return rows.map(({ id }) => id);
+}
+
+export async function deleteTokens(tx: Transaction, ids: readonly number[]): Promise<void> {
+  await tx.delete(accessToken).where(inArray(accessToken.id, [...ids]));
+}
+
+/** Stores the time of the last use; of two nodes, the later time stays. */
+export async function noteTokenUses(tx: Transaction, ids: readonly number[], at: number): Promise<void> {
+  const earlier = or(isNull(accessToken.lastUsed), lt(accessToken.lastUsed, at));
   await tx
     .update(accessToken)
     .set({ lastUsed: at })
-    .where(and(eq(accessToken.id, id), stale));
+    .where(and(inArray(accessToken.id, [...ids]), earlier));
 }

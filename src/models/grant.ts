@@ -1,10 +1,9 @@
 // Grants: a principal's role on an owner or a channel.
 
-import { and, eq, or } from "drizzle-orm";
+import { and, eq, or, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import { param, prepared } from "./prepared.ts";
-import { owner, roleGrant, user } from "./schema/index.ts";
-import type { UserRow } from "./user.ts";
+import { owner, roleGrant, team, teamMember, user } from "./schema/index.ts";
 
 export type GrantRow = typeof roleGrant.$inferSelect;
 export type Role = GrantRow["role"];
@@ -12,35 +11,79 @@ export type GrantTarget =
   | { readonly kind: "owner"; readonly ownerId: number }
   | { readonly kind: "channel"; readonly channelId: number };
 
-const rolesOnTargets = prepared("rolesOnTargets", (reader) =>
-  reader
-    .select({ role: roleGrant.role })
+const ANY = sql<string>`'["*"]'`;
+const VIA = { grant: sql<Via>`'grant'`.as("via"), team: sql<Via>`'team'`.as("via") } as const;
+/** `team`: through a team of the owner itself. */
+type Via = "grant" | "team";
+
+/** Grants to a principal, grants to a team that it is in, and the rights of its teams in their own organization. */
+const rolesOnTargets = prepared("rolesOnTargets", (reader) => {
+  const granted = { via: VIA.grant, role: roleGrant.role, channels: ANY.as("channels"), packages: ANY.as("packages") };
+  const onTargets = or(eq(roleGrant.ownerId, param("ownerId")), eq(roleGrant.channelId, param("channelId")));
+  const isMember = eq(teamMember.principalId, param("principalId"));
+  return reader
+    .select(granted)
     .from(roleGrant)
-    .where(
-      and(
-        eq(roleGrant.principalId, param("principalId")),
-        or(eq(roleGrant.ownerId, param("ownerId")), eq(roleGrant.channelId, param("channelId"))),
-      ),
-    ),
-);
+    .where(and(eq(roleGrant.principalId, param("principalId")), onTargets))
+    .unionAll(
+      reader
+        .select(granted)
+        .from(teamMember)
+        .innerJoin(team, eq(team.id, teamMember.teamId))
+        .innerJoin(roleGrant, eq(roleGrant.principalId, team.principalId))
+        .where(and(isMember, onTargets)),
+    )
+    .unionAll(
+      reader
+        .select({ via: VIA.team, role: team.role, channels: team.channels, packages: team.packages })
+        .from(teamMember)
+        .innerJoin(team, eq(team.id, teamMember.teamId))
+        .where(and(isMember, eq(team.organizationId, param("ownerId")))),
+    );
+});
+
+/** A role, and for a team of the owner the JSON lists of patterns for the channels and packages that it concerns. */
+export type HeldRole = {
+  readonly via: Via;
+  readonly role: Role;
+  readonly channels: string;
+  readonly packages: string;
+};
 
 /** The roles of a principal on an owner and on one of its channels together. An unused id such as 0 matches no row. */
 export async function rolesOf(
   reader: Reader,
   where: { readonly principalId: number; readonly ownerId: number; readonly channelId: number },
-): Promise<Role[]> {
-  const rows = await rolesOnTargets(reader).execute(where);
-  return rows.map(({ role }) => role);
+): Promise<HeldRole[]> {
+  return await rolesOnTargets(reader).execute(where);
 }
 
-export async function listGrants(reader: Reader, target: GrantTarget): Promise<{ user: string; role: Role }[]> {
-  return await reader
-    .select({ user: owner.name, role: roleGrant.role })
+/** Who has a role: a user, a robot or a team by its name `organization/name`. */
+export type GrantHolder = { readonly kind: "user" | "team"; readonly name: string };
+
+export async function listGrants(reader: Reader, target: GrantTarget): Promise<(GrantHolder & { role: Role })[]> {
+  const users = await reader
+    .select({ name: owner.name, role: roleGrant.role })
     .from(roleGrant)
     .innerJoin(user, eq(roleGrant.principalId, user.principalId))
     .innerJoin(owner, eq(user.ownerId, owner.id))
     .where(onTarget(target))
     .orderBy(owner.name);
+  const teams = await reader
+    .select({ organization: owner.name, team: team.name, role: roleGrant.role })
+    .from(roleGrant)
+    .innerJoin(team, eq(roleGrant.principalId, team.principalId))
+    .innerJoin(owner, eq(team.organizationId, owner.id))
+    .where(onTarget(target))
+    .orderBy(owner.name, team.nameFolded);
+  return [
+    ...users.map((grant) => ({ kind: "user" as const, ...grant })),
+    ...teams.map(({ organization, team: name, role }) => ({
+      kind: "team" as const,
+      name: `${organization}/${name}`,
+      role,
+    })),
+  ];
 }
 
 export async function findGrant(
@@ -55,10 +98,10 @@ export async function findGrant(
   return rows[0]?.role;
 }
 
-/** Replaces the role that the user has on the target itself. */
+/** Replaces the role that the holder has on the target itself; `userId` is null for a team. */
 export async function setGrant(
   tx: Transaction,
-  { id: userId, principalId }: Pick<UserRow, "id" | "principalId">,
+  { principalId, userId }: { readonly principalId: number | null; readonly userId: number | null },
   values: { readonly target: GrantTarget; readonly role: Role; readonly created: number },
 ): Promise<void> {
   const { target, ...rest } = values;

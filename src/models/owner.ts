@@ -1,6 +1,6 @@
 // Owners: the users and organizations that channels belong to.
 
-import { eq } from "drizzle-orm";
+import { and, eq, ne } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import { param, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
@@ -14,11 +14,11 @@ const ownerByName = prepared("ownerByName", (reader) =>
   reader
     .select()
     .from(owner)
-    .where(eq(owner.name, param("name")))
+    .where(and(eq(owner.name, param("name")), ne(owner.kind, "robot")))
     .limit(1),
 );
 
-/** Names are stored lower-case; the lookup ignores case. */
+/** Names are stored lower-case; the lookup ignores case. A robot owns nothing, so it is not found. */
 export async function findOwner(reader: Reader, name: string): Promise<OwnerRow | undefined> {
   const rows = await ownerByName(reader).execute({ name: foldCase(name) });
   return rows[0];
@@ -26,7 +26,8 @@ export async function findOwner(reader: Reader, name: string): Promise<OwnerRow 
 
 export async function insertOwner(
   tx: Transaction,
-  values: Pick<OwnerRow, "kind" | "name" | "visibility" | "created">,
+  values: Pick<OwnerRow, "kind" | "name" | "visibility" | "created"> &
+    Partial<Pick<OwnerRow, "displayName" | "description">>,
 ): Promise<OwnerRow> {
   const rows = await tx.insert(owner).values(values).returning();
   return requireRow(rows);
@@ -35,7 +36,11 @@ export async function insertOwner(
 export async function updateOwner(
   tx: Transaction,
   id: number,
-  values: Partial<Pick<OwnerRow, "visibility" | "disabled" | "hidden" | "displayName">>,
+  values: {
+    readonly [Name in "name" | "visibility" | "disabled" | "hidden" | "displayName" | "description"]?:
+      | OwnerRow[Name]
+      | undefined;
+  },
 ): Promise<void> {
   await tx.update(owner).set(values).where(eq(owner.id, id));
 }

@@ -1,6 +1,6 @@
-// Users: an owner of kind `user` with credentials.
+// Users: an owner of kind `user` with credentials. A robot of an organization is a user without a password.
 
-import { and, asc, eq } from "drizzle-orm";
+import { and, asc, eq, isNull } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import type { OwnerRow } from "./owner.ts";
 import { param, prepared } from "./prepared.ts";
@@ -12,13 +12,23 @@ export type UserRow = typeof user.$inferSelect;
 /** A user with its owner row, which has the name and the flags `disabled` and `hidden`. */
 export type UserWithOwner = UserRow & { readonly owner: OwnerRow };
 
+/** No password has this hash. */
+const NO_PASSWORD = "!";
+
 const userById = prepared("userById", (reader) =>
   joined(reader)
     .where(eq(user.id, param("id")))
     .limit(1),
 );
 
+/** A person, never a robot. */
 export async function findUser(reader: Reader, name: string): Promise<UserWithOwner | undefined> {
+  const account = await findAccount(reader, name);
+  return account?.organizationId === null ? account : undefined;
+}
+
+/** A user, or a robot by its name `organization/robot`. */
+export async function findAccount(reader: Reader, name: string): Promise<UserWithOwner | undefined> {
   const rows = await joined(reader)
     .where(eq(owner.name, foldCase(name)))
     .limit(1);
@@ -31,15 +41,53 @@ export async function findUserById(reader: Reader, id: number): Promise<UserWith
 }
 
 export async function listUsers(reader: Reader): Promise<UserWithOwner[]> {
-  const rows = await joined(reader).orderBy(asc(owner.name));
+  const rows = await joined(reader).where(isNull(user.organizationId)).orderBy(asc(owner.name));
   return rows.map(flatten);
+}
+
+export async function listRobots(reader: Reader, organizationId: number): Promise<UserWithOwner[]> {
+  const rows = await joined(reader).where(eq(user.organizationId, organizationId)).orderBy(asc(owner.name));
+  return rows.map(flatten);
+}
+
+/** A page of the users by name. */
+export async function pageOfUsers(
+  reader: Reader,
+  { offset, limit }: { readonly offset: number; readonly limit: number },
+): Promise<UserWithOwner[]> {
+  const rows = await joined(reader)
+    .where(isNull(user.organizationId))
+    .orderBy(asc(owner.name))
+    .limit(limit)
+    .offset(offset);
+  return rows.map(flatten);
+}
+
+export async function countUsers(reader: Reader): Promise<number> {
+  return await reader.$count(user, isNull(user.organizationId));
 }
 
 export async function insertUser(
   tx: Transaction,
-  values: Pick<UserRow, "ownerId" | "passwordHash" | "isAdmin" | "email">,
+  values: Pick<UserRow, "ownerId" | "passwordHash" | "isAdmin" | "email"> &
+    Partial<Pick<UserRow, "mustChangePassword">>,
 ): Promise<UserRow> {
-  const { id: principalId } = requireRow(await tx.insert(principal).values({ kind: "user" }).returning());
+  return await insertAccount(tx, "user", values);
+}
+
+export async function insertRobot(
+  tx: Transaction,
+  values: Pick<UserRow, "ownerId" | "organizationId">,
+): Promise<UserRow> {
+  return await insertAccount(tx, "robot", { ...values, passwordHash: NO_PASSWORD });
+}
+
+async function insertAccount(
+  tx: Transaction,
+  kind: "user" | "robot",
+  values: Omit<typeof user.$inferInsert, "principalId">,
+): Promise<UserRow> {
+  const { id: principalId } = requireRow(await tx.insert(principal).values({ kind }).returning());
   return requireRow(
     await tx
       .insert(user)
@@ -48,11 +96,16 @@ export async function insertUser(
   );
 }
 
-/** A new credential version invalidates cached passwords and earlier tokens. */
-export async function setPassword(
+/** A new credential version invalidates cached passwords and earlier tokens; undefined leaves a value as it is. */
+export async function updateUser(
   tx: Transaction,
   id: number,
-  values: Pick<UserRow, "passwordHash" | "credentialVersion" | "mustChangePassword">,
+  values: Partial<
+    Pick<UserRow, "passwordHash" | "credentialVersion" | "mustChangePassword"> & {
+      readonly isAdmin: boolean | undefined;
+      readonly email: string | undefined;
+    }
+  >,
 ): Promise<void> {
   await tx.update(user).set(values).where(eq(user.id, id));
 }

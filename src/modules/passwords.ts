@@ -1,6 +1,7 @@
 // Passwords: argon2id with 19 MiB and two passes, a few at a time.
 
-import { invalidArgument } from "../errors.ts";
+import { AppError } from "../errors.ts";
+import { COMMON_PASSWORDS } from "./common-passwords.ts";
 import { systemClock } from "./clock.ts";
 import { createFairTurns, type FairTurns } from "./fair-turns.ts";
 
@@ -45,14 +46,24 @@ export function shareHashingTurns(shared: Pick<FairTurns, "run">): void {
 
 const OWN_WORK: HashingTurn = { who: "" };
 
+/** Hashes a password that somebody has chosen. Errors: `weak-password` for a common one, and those of `hashPassword`. */
+export async function hashNewPassword(password: string): Promise<string> {
+  if (COMMON_PASSWORDS.has(usableText(password)?.toLowerCase() ?? ""))
+    throw new AppError("weak-password", "This password is one of the 3,000 commonest: choose another one.");
+  return await hashPassword(password);
+}
+
 /**
- * Errors: `invalid-argument` for a password too short, too long or with a NUL; `throttled` when the network has too
- * many waiting, `unavailable` when all together have.
+ * Errors: `weak-password` for a password too short, too long or with a NUL; `throttled` when the network has too many
+ * waiting, `unavailable` when all together have.
  */
 export async function hashPassword(password: string, turn = OWN_WORK): Promise<string> {
   const text = usableText(password);
   if (text === undefined)
-    throw invalidArgument(`A password must have ${MIN_BYTES} to ${MAX_BYTES} bytes and no NUL character.`);
+    throw new AppError(
+      "weak-password",
+      `A password must have ${MIN_BYTES} to ${MAX_BYTES} bytes and no NUL character.`,
+    );
   return await turns.run(turn.who, () => Bun.password.hash(text, COST));
 }
 

@@ -1,26 +1,34 @@
 // Access rules: which actor is allowed which action, and who may learn the reason of a refusal. They never throw.
 
 import type { Reader } from "../models/database.ts";
-import { rolesOf, type Role } from "../models/grant.ts";
+import type { Role } from "../models/grant.ts";
 import { findOwner, type OwnerRow, type Visibility } from "../models/owner.ts";
-import { findUser, type UserWithOwner } from "../models/user.ts";
+import { findAccount, type UserWithOwner } from "../models/user.ts";
 import { matchesPattern } from "../modules/pattern.ts";
-import { isForMetricsOnly, tokenOf, type Actor, type Identity, type Scope } from "./actor.ts";
+import { isForMetricsOnly, isRobotName, tokenOf, type Actor, type Identity, type Scope } from "./actor.ts";
 import {
   channelLabel,
   effectiveVisibility,
   findChannelRef,
   inheritedVisibility,
   channelExists,
+  labelWithin,
   narrower,
   type ChannelRef,
 } from "./channel-ref.ts";
 import { foldCase } from "../modules/fold-case.ts";
+import { heldBy, RANK, type Held } from "./roles.ts";
 
 /** `publish` also creates a missing channel if the actor has the owner role; `create` creates one without a package. */
 export type ChannelAction = "read" | "publish" | "delete" | "replace" | "yank" | "create" | "manage";
-export type ServerAction = "administer" | "metrics";
-export type Action = ChannelAction | "tokens" | ServerAction;
+/**
+ * `manage`: all channels of an owner. Of an organization, `view`: its description; `belong`: its teams and members;
+ * `organize`: change those, and the organization.
+ */
+export type OwnerAction = "manage" | "view" | "belong" | "organize";
+/** `found`: create an organization. */
+export type ServerAction = "administer" | "metrics" | "found";
+export type Action = ChannelAction | OwnerAction | "tokens" | ServerAction;
 
 export type ChannelTarget = {
   readonly kind: "channel";
@@ -46,8 +54,6 @@ export type RuleParts = {
 
 type SignedIn = Exclude<Identity, { kind: "anonymous" }>;
 
-const RANK: Readonly<Record<Role, number>> = { reader: 1, publisher: 2, maintainer: 3, owner: 4 };
-
 const NEEDS: Readonly<Record<Action, { readonly role: Role; readonly scopes: readonly Scope[] }>> = {
   read: { role: "reader", scopes: [] },
   publish: { role: "publisher", scopes: ["write:package"] },
@@ -56,6 +62,10 @@ const NEEDS: Readonly<Record<Action, { readonly role: Role; readonly scopes: rea
   replace: { role: "maintainer", scopes: ["write:package", "delete:package"] },
   create: { role: "owner", scopes: ["manage:channel"] },
   manage: { role: "owner", scopes: ["manage:channel"] },
+  view: { role: "reader", scopes: [] },
+  belong: { role: "owner", scopes: ["all"] },
+  organize: { role: "owner", scopes: ["all"] },
+  found: { role: "owner", scopes: ["all"] },
   tokens: { role: "owner", scopes: ["all"] },
   administer: { role: "owner", scopes: ["all"] },
   metrics: { role: "owner", scopes: ["read:metrics"] },
@@ -79,80 +89,121 @@ export async function judgeChannel(
   const isForMetrics = isForMetricsOnly(identity);
   if (action === "read" && exists && visibility === "public" && !isForMetrics) return allowed(ref);
   if (identity.kind === "anonymous") return refused("Sign in first.", false);
-  const { role, bounds } = await roleAndBounds(parts.reader, identity, target, ref);
+  const { held, bounds } = await heldAndBounds(parts.reader, identity, target, ref);
   // The same refusal for every channel, so it reveals nothing.
   if (isForMetrics) return refused(metricsOnlyText(identity), true);
-  const belongs = bounds === undefined && role > 0;
+  const belongs = bounds === undefined && held.rank > 0;
   if (!found) return absent(ref ? what : ownerOf(target), belongs);
   if (found.owner.hidden && !identity.user.isAdmin) return refused(hiddenText(found.owner), belongs);
   const reads =
-    exists && (visibility === "public" || (bounds === undefined && (visibility === "internal" || role >= RANK.reader)));
+    exists &&
+    (visibility === "public" || (bounds === undefined && (visibility === "internal" || held.rank >= RANK.reader)));
   if (action === "read") return reads ? allowed(found) : refused("This channel is private.", false);
   const why =
     scopeRefusal(identity, action) ??
     bounds ??
     packageRefusal(identity, action, target.packageName) ??
-    (exists || action === "create" ? roleRefusal(role, action) : creationRefusal(parts, role, what));
+    (exists || action === "create"
+      ? roleRefusal(held, action, target.packageName)
+      : creationRefusal(parts, held, what));
   return why === undefined ? allowed(found) : refused(why, reads || belongs);
 }
 
-/** The right to manage an owner and all of its channels. */
-export async function judgeOwner(reader: Reader, actor: Actor, name: string): Promise<Verdict<OwnerRow>> {
+/** The rights on an owner and all of its channels, and on the teams and members of an organization. */
+export async function judgeOwner(
+  reader: Reader,
+  actor: Actor,
+  action: Action,
+  name: string,
+): Promise<Verdict<OwnerRow>> {
   const owner = await findOwner(reader, name);
   if (actor.kind === "command-line") return owner ? allowed(owner) : absent(ownerOf({ owner: name }));
   const { identity } = actor;
+  const isOpen = owner !== undefined && !owner.hidden && !isForMetricsOnly(identity);
+  if (action === "view" && isOpen && owner.visibility === "public") return allowed(owner);
   if (identity.kind === "anonymous") return refused("Sign in first.", false);
-  const role = await roleOf(reader, identity.user, { owner, channel: undefined });
+  // The same refusal for every owner, so it reveals nothing.
+  if (isForMetricsOnly(identity)) return refused(metricsOnlyText(identity), true);
+  const held = await heldBy(reader, identity.user, { owner, channel: undefined, label: undefined });
   const bounds = restrictionRefusal(identity);
-  const belongs = bounds === undefined && role > 0;
+  const belongs = bounds === undefined && (held.rank > 0 || held.isMember);
   if (!owner) return absent(ownerOf({ owner: name }), belongs);
   if (owner.hidden && !identity.user.isAdmin) return refused(hiddenText(owner), belongs);
-  const why = scopeRefusal(identity, "manage") ?? bounds ?? roleRefusal(role, "manage");
+  const why = scopeRefusal(identity, action) ?? bounds ?? ownerRefusal(owner, held, action);
   return why === undefined ? allowed(owner) : refused(why, belongs);
 }
 
-/** The right to manage a user's tokens, which the user and administrators have. */
+function ownerRefusal(owner: OwnerRow, held: Held, action: Action): string | undefined {
+  if (action === "view") {
+    const sees = owner.visibility === "internal" || held.rank > 0 || held.isMember;
+    return sees ? undefined : `${owner.name} is private.`;
+  }
+  return action === "belong" && held.isMember ? undefined : roleRefusal(held, action);
+}
+
+/**
+ * The right to manage the tokens of an account. A user has it, and administrators; that of a robot, who may organize its
+ * organization.
+ */
 export async function judgeUser(reader: Reader, actor: Actor, name: string): Promise<Verdict<UserWithOwner>> {
-  const user = await findUser(reader, name);
-  if (actor.kind === "command-line") return user ? allowed(user) : absent(`user ${name}`);
+  const user = await findAccount(reader, name);
+  if (actor.kind === "command-line") return user ? allowed(user) : absent(`${kindOf(name)} ${name}`);
   const { identity } = actor;
   if (identity.kind === "anonymous") return refused("Sign in first.", false);
   const why = scopeRefusal(identity, "tokens") ?? restrictionRefusal(identity);
   if (user?.id === identity.user.id) return why === undefined ? allowed(user) : refused(why, true);
-  const administers = identity.user.isAdmin && why === undefined;
+  const administers = (identity.user.isAdmin || (await organizes(reader, identity.user, name))) && why === undefined;
   if (user && administers) return allowed(user);
-  return user ? refused("These tokens belong to another user.", administers) : absent(`user ${name}`, administers);
+  return user
+    ? refused("These tokens belong to another account.", administers)
+    : absent(`${kindOf(name)} ${name}`, administers);
+}
+
+/** Whether the user may organize the organization of a robot with this name, which need not exist. */
+async function organizes(reader: Reader, user: UserWithOwner, name: string): Promise<boolean> {
+  if (!isRobotName(name)) return false;
+  const owner = await findOwner(reader, name.slice(0, name.indexOf("/")));
+  const held = await heldBy(reader, user, { owner, channel: undefined, label: undefined });
+  return owner?.kind === "organization" && !owner.hidden && held.unlimited >= RANK.owner;
+}
+
+function kindOf(name: string): string {
+  return isRobotName(name) ? "robot" : "user";
 }
 
 export function judgeServer(actor: Actor, action: Action): Verdict<undefined> {
   if (actor.kind === "command-line") return allowed(undefined);
   const { identity } = actor;
   if (identity.kind === "anonymous") return refused("Sign in as an administrator.", false);
-  const why = identity.user.isAdmin
-    ? (scopeRefusal(identity, action) ?? restrictionRefusal(identity))
-    : "Only administrators are allowed to do this.";
+  const why = serverRefusal(identity, action) ?? scopeRefusal(identity, action) ?? restrictionRefusal(identity);
   return why === undefined ? allowed(undefined) : refused(why, true);
 }
 
+function serverRefusal({ user }: SignedIn, action: Action): string | undefined {
+  if (action === "found") return user.organizationId === null ? undefined : "Robots cannot create organizations.";
+  return user.isAdmin ? undefined : "Only administrators are allowed to do this.";
+}
+
 /** The user's role on the target, and why the token (if any) does not cover the target. */
-async function roleAndBounds(
+async function heldAndBounds(
   reader: Reader,
   identity: SignedIn,
   target: ChannelTarget,
   ref: ChannelRef | undefined,
-): Promise<{ readonly role: number; readonly bounds: string | undefined }> {
-  const role = await roleOf(reader, identity.user, { owner: ref?.owner, channel: ref?.channel });
-  if (identity.kind !== "token") return { role, bounds: undefined };
+): Promise<{ readonly held: Held; readonly bounds: string | undefined }> {
+  const on = { owner: ref?.owner, channel: ref?.channel, label: labelWithin(target.channel, target.type) };
+  const held = await heldBy(reader, identity.user, on);
+  if (identity.kind !== "token") return { held, bounds: undefined };
   const { token } = identity;
   if (token.scopes.includes("public-only")) {
     const inherited = await inheritedVisibility(reader, ref?.owner, { type: target.type, name: target.channel });
     if (visibilityOf(ref, inherited) !== "public") {
-      return { role, bounds: `The token "${token.name}" is valid for public channels only.` };
+      return { held, bounds: `The token "${token.name}" is valid for public channels only.` };
     }
   }
   const label = channelLabel(foldCase(target.owner), target.channel, target.type);
   return {
-    role,
+    held,
     bounds: allows(token.channels, label) ? undefined : `The token "${token.name}" is not valid for this channel.`,
   };
 }
@@ -164,24 +215,21 @@ function visibilityOf(ref: ChannelRef | undefined, inherited: Visibility): Visib
   return ref.channel ? visibility : narrower(visibility, inherited);
 }
 
-async function roleOf(
-  reader: Reader,
-  user: UserWithOwner,
-  { owner, channel }: { readonly owner: OwnerRow | undefined; readonly channel: ChannelRef["channel"] },
-): Promise<number> {
-  if (user.isAdmin || user.ownerId === owner?.id) return RANK.owner;
-  const where = { principalId: user.principalId ?? 0, ownerId: owner?.id ?? 0, channelId: channel?.id ?? 0 };
-  return Math.max(0, ...(await rolesOf(reader, where)).map((role) => RANK[role]));
+function roleRefusal(held: Held, action: Action, packageName?: string): string | undefined {
+  const needed = RANK[NEEDS[action].role];
+  const rank = WHOLE.has(action) ? held.unlimited : held.rankFor(packageName);
+  if (rank >= needed) return undefined;
+  if (packageName !== undefined && held.rank >= needed)
+    return `Your team's role ${NEEDS[action].role} is not valid for packages named ${packageName}.`;
+  return `This requires the role ${NEEDS[action].role} on this channel or owner.`;
 }
 
-function roleRefusal(role: number, action: Action): string | undefined {
-  const needed = NEEDS[action].role;
-  return role >= RANK[needed] ? undefined : `This requires the role ${needed} on this channel or owner.`;
-}
+/** Actions that concern more than some packages. */
+const WHOLE: ReadonlySet<Action> = new Set(["create", "manage", "belong", "organize"]);
 
 /** For a publish to a channel that does not exist. */
-function creationRefusal({ createChannels }: RuleParts, role: number, what: string): string | undefined {
-  if (createChannels) return roleRefusal(role, "create");
+function creationRefusal({ createChannels }: RuleParts, held: Held, what: string): string | undefined {
+  if (createChannels) return roleRefusal(held, "create");
   return `There is no ${what}, and publishing does not create channels on this server. An owner must create it first.`;
 }
 

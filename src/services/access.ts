@@ -13,6 +13,7 @@ import {
   type Action,
   type ChannelAction,
   type ChannelTarget,
+  type OwnerAction,
   type ServerAction,
   type Verdict,
 } from "./access-rules.ts";
@@ -22,7 +23,7 @@ import { currentIdentity } from "./identities.ts";
 
 /** An owner and all of its channels. */
 type OwnerTarget = { readonly kind: "owner"; readonly owner: string };
-/** A user's tokens. */
+/** The tokens of a user or robot. */
 type UserTarget = { readonly kind: "user"; readonly user: string };
 type ServerTarget = { readonly kind: "server" };
 
@@ -33,12 +34,14 @@ export type Access = {
    */
   readonly require: {
     (actor: Actor, action: ChannelAction, target: ChannelTarget, reader?: Reader): Promise<ChannelRef>;
-    (actor: Actor, action: "manage", target: OwnerTarget, reader?: Reader): Promise<OwnerRow>;
+    (actor: Actor, action: OwnerAction, target: OwnerTarget, reader?: Reader): Promise<OwnerRow>;
     (actor: Actor, action: "tokens", target: UserTarget, reader?: Reader): Promise<UserWithOwner>;
     (actor: Actor, action: ServerAction, target: ServerTarget, reader?: Reader): Promise<undefined>;
   };
   /** For lists, which omit channels that the actor is not allowed to read. */
   mayRead(actor: Actor, target: ChannelTarget): Promise<boolean>;
+  /** Whether `require` would return, without telling why not. */
+  may(actor: Actor, action: OwnerAction, target: OwnerTarget, reader?: Reader): Promise<boolean>;
 };
 
 export type AccessParts = {
@@ -61,7 +64,7 @@ export function createAccess(parts: AccessParts): Access {
       case "channel":
         return judgeChannel({ ...parts, reader }, actor, action, target);
       case "owner":
-        return judgeOwner(reader, actor, target.owner);
+        return judgeOwner(reader, actor, action, target.owner);
       case "user":
         return judgeUser(reader, actor, target.user);
       case "server":
@@ -70,7 +73,7 @@ export function createAccess(parts: AccessParts): Access {
   }
 
   function require(actor: Actor, action: ChannelAction, target: ChannelTarget, reader?: Reader): Promise<ChannelRef>;
-  function require(actor: Actor, action: "manage", target: OwnerTarget, reader?: Reader): Promise<OwnerRow>;
+  function require(actor: Actor, action: OwnerAction, target: OwnerTarget, reader?: Reader): Promise<OwnerRow>;
   function require(actor: Actor, action: "tokens", target: UserTarget, reader?: Reader): Promise<UserWithOwner>;
   function require(actor: Actor, action: ServerAction, target: ServerTarget, reader?: Reader): Promise<undefined>;
   async function require(actor: Actor, action: Action, target: Parameters<typeof judge>[2], reader?: Reader) {
@@ -82,6 +85,10 @@ export function createAccess(parts: AccessParts): Access {
 
   return {
     require,
+    may: async (actor, action, target, reader) => {
+      const current = reader ? await currentActor(reader, actor, parts.clock.now()) : actor;
+      return (await judge(current, action, target, reader ?? parts.reader)).kind === "allowed";
+    },
     mayRead: async (actor, target) => (await judge(actor, "read", target, parts.reader)).kind === "allowed",
   };
 }
@@ -100,9 +107,14 @@ const SIGN_IN: Partial<Readonly<Record<Action, string>>> = {
 };
 const CANNOT_READ = "There is no such channel, or you are not allowed to read it.";
 const CANNOT_MANAGE = "There is no such channel or owner, or you are not allowed to manage it.";
+const CANNOT_ORGANIZE = "There is no such organization, or you are not allowed to see or change its teams.";
 const STRANGER: Partial<Readonly<Record<Action, string>>> = {
+  read: CANNOT_READ,
   publish: "There is no such owner, or you are not allowed to publish there.",
-  tokens: "There is no such user, or you are not allowed to manage its tokens.",
+  tokens: "There is no such account, or you are not allowed to manage its tokens.",
+  view: "There is no such user or organization, or you are not allowed to see it.",
+  belong: CANNOT_ORGANIZE,
+  organize: CANNOT_ORGANIZE,
 };
 
 /**

@@ -76,7 +76,12 @@ export type Actor = RequestActor | { readonly kind: "command-line" };
 
 export const COMMAND_LINE: Actor = { kind: "command-line" };
 
-/** The user behind an actor; for a token, the user whose rights the token restricts. */
+/** Robots are named `organization/robot`. */
+export function isRobotName(name: string): boolean {
+  return name.includes("/");
+}
+
+/** The user or robot behind an actor; for a token, the user whose rights the token restricts. */
 export function userOf(actor: Actor): UserWithOwner | undefined {
   return actor.kind === "request" && actor.identity.kind !== "anonymous" ? actor.identity.user : undefined;
 }

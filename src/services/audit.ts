@@ -15,10 +15,15 @@ export type AuditAction =
   | "unyank"
   | "quarantine"
   | "release"
-  | `user.${"create" | "delete" | "disable" | "enable" | "hide" | "unhide" | "unlock" | "password"}`
+  | `user.${"create" | "delete" | "disable" | "enable" | "hide" | "unhide" | "unlock" | "password" | "rename" | "settings"}`
   | `token.${"create" | "revoke"}`
   | `channel.${"create" | "delete" | "settings"}`
   | "owner.settings"
+  | `organization.${"create" | "delete" | "settings" | "rename"}`
+  | `team.${"create" | "delete" | "settings" | "add" | "remove"}`
+  | "member.remove"
+  | `robot.${"create" | "delete"}`
+  | "name.release"
   | `grant.${"set" | "revoke"}`;
 
 export type AuditEvent = {

@@ -81,6 +81,12 @@ export function channelUrl(publicUrl: string, ownerName: string, channelName: st
   return urlBelow(publicUrl, ownerName, ...(channelName === "" ? [] : channelName.split("/")));
 }
 
+/** The part of a channel's label that its owner chooses: `channel`, `-`, or `type:channel`. */
+export function labelWithin(channelName: string, type: string = DEFAULT_TYPE): string {
+  const marked = type === DEFAULT_TYPE ? "" : `${type}:`;
+  return `${marked}${channelName === "" ? "-" : channelName}`;
+}
+
 /** `owner/channel`, or `type:owner/channel` for other types than the default: the form in texts and token limits. */
 export function channelLabel(ownerName: string, channelName: string, type: string = DEFAULT_TYPE): string {
   const marked = type === DEFAULT_TYPE ? "" : `${type}:`;

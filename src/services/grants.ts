@@ -1,29 +1,52 @@
-// Grants: roles of users on a channel, or on all channels of an owner.
+// Grants: roles of users, robots and teams on a channel, or on all channels of an owner.
 
-import { notFound } from "../errors.ts";
+import { notFound, type AppError } from "../errors.ts";
 import type { Database, Reader, Transaction } from "../models/database.ts";
-import { deleteGrant, findGrant, listGrants, setGrant, type GrantTarget, type Role } from "../models/grant.ts";
+import {
+  deleteGrant,
+  findGrant,
+  listGrants,
+  setGrant,
+  type GrantHolder,
+  type GrantTarget,
+  type Role,
+} from "../models/grant.ts";
 import type { ChannelRow } from "../models/channel.ts";
+import { findOrganization } from "../models/organization.ts";
 import type { OwnerRow } from "../models/owner.ts";
-import { findUser, type UserWithOwner } from "../models/user.ts";
+import { findTeam, findTeamById, type TeamWithOrganization } from "../models/team.ts";
+import { findAccount } from "../models/user.ts";
 import type { Clock } from "../modules/clock.ts";
+import { foldCase } from "../modules/fold-case.ts";
 import type { Access } from "./access.ts";
 import type { Actor } from "./actor.ts";
 import { recordAudit, type AuditAction } from "./audit.ts";
 import { channelLabel, type ChannelName } from "./channel-ref.ts";
 import type { Channels } from "./channels.ts";
 
-/** `on` is the scope of the role: the channel, or its owner for all channels of the owner. */
-export type GrantInfo = { readonly user: string; readonly role: Role; readonly on: string };
+/**
+ * `user` also names a robot; robots and teams are named `organization/name`. `on` is the scope of the role: the channel,
+ * or its owner for all channels of the owner.
+ */
+export type GrantInfo = ({ readonly user: string } | { readonly team: string }) & {
+  readonly role: Role;
+  readonly on: string;
+};
+
+/** A user, robot or team by name, or a team by its id. */
+export type Holder = string | { readonly team: number };
 
 /** Errors of all: those of `Access.require()`. */
 export type Grants = {
   /** The roles on a channel, including those on its owner; for an owner, the roles on the owner. */
   list(actor: Actor, name: ChannelName): Promise<GrantInfo[]>;
-  /** Replaces the user's role on this scope. Errors: `not-found` for an unknown user. */
-  set(actor: Actor, name: ChannelName, user: string, role: Role): Promise<void>;
-  /** Returns the role that the user still has through the owner. Errors: `not-found` if there is no role to revoke. */
-  revoke(actor: Actor, name: ChannelName, user: string): Promise<{ readonly remaining: Role | undefined }>;
+  /**
+   * Replaces the holder's role on this scope. A robot or team of another organization gets one only from who belongs
+   * there. Errors: `not-found` for an unknown holder.
+   */
+  set(actor: Actor, name: ChannelName, holder: Holder, role: Role): Promise<void>;
+  /** Returns the role that the holder still has through the owner. Errors: `not-found` if there is no role to revoke. */
+  revoke(actor: Actor, name: ChannelName, holder: Holder): Promise<{ readonly remaining: Role | undefined }>;
 };
 
 export type GrantsParts = {
@@ -37,22 +60,26 @@ export function createGrants(parts: GrantsParts): Grants {
   const { database } = parts;
   return {
     list: (actor, name) => list(parts, actor, name),
-    set: (actor, name, userName, role) =>
+    set: (actor, name, holder, role) =>
       database.transact(async (tx) => {
         const scope = await scopeOf(tx, parts, actor, name);
-        const user = await requireUser(tx, userName);
-        await setGrant(tx, user, { target: scope.target, role, created: parts.clock.now() });
-        await record(tx, parts, actor, "grant.set", scope, { user: user.owner.name, role });
+        const { organization, ...found } = await requireHolder(tx, holder);
+        if (organization && organization.id !== scope.owner.id) {
+          const target = { kind: "owner", owner: organization.name } as const;
+          if (!(await parts.access.may(actor, "belong", target, tx))) throw unknownHolder(holder);
+        }
+        await setGrant(tx, found, { target: scope.target, role, created: parts.clock.now() });
+        await record(tx, parts, actor, "grant.set", scope, { ...shown(found), role });
       }),
-    revoke: (actor, name, userName) =>
+    revoke: (actor, name, holder) =>
       database.transact(async (tx) => {
         const scope = await scopeOf(tx, parts, actor, name);
-        const user = await requireUser(tx, userName);
-        const role = await findGrant(tx, user.principalId, scope.target);
-        const remaining = await roleFromOwner(tx, user, scope);
-        if (role === undefined) throw notFound(nothingToRevoke(user, scope, remaining));
-        await deleteGrant(tx, user.principalId, scope.target);
-        await record(tx, parts, actor, "grant.revoke", scope, { user: user.owner.name, role });
+        const found = await requireHolder(tx, holder);
+        const role = await findGrant(tx, found.principalId, scope.target);
+        const remaining = await roleFromOwner(tx, found, scope);
+        if (role === undefined) throw notFound(nothingToRevoke(found, scope, remaining));
+        await deleteGrant(tx, found.principalId, scope.target);
+        await record(tx, parts, actor, "grant.revoke", scope, { ...shown(found), role });
         return { remaining };
       }),
   };
@@ -78,12 +105,20 @@ async function list({ access, database }: GrantsParts, actor: Actor, name: Chann
   const { owner, channel } = await access.require(actor, "manage", target, reader);
   const on = channelLabel(owner.name, channelName, type);
   const own = channel ? await listGrants(reader, { kind: "channel", channelId: channel.id }) : [];
-  return [...own.map((grant) => ({ ...grant, on })), ...(await grantsOfOwner(reader, owner))];
+  return [...own.map((grant) => infoOf(grant, on)), ...(await grantsOfOwner(reader, owner))];
 }
 
 async function grantsOfOwner(reader: Reader, owner: OwnerRow): Promise<GrantInfo[]> {
   const grants = await listGrants(reader, { kind: "owner", ownerId: owner.id });
-  return grants.map((grant) => ({ ...grant, on: owner.name }));
+  return grants.map((grant) => infoOf(grant, owner.name));
+}
+
+function infoOf(grant: GrantHolder & { readonly role: Role }, on: string): GrantInfo {
+  return { ...shown(grant), role: grant.role, on };
+}
+
+function shown({ kind, name }: GrantHolder): { readonly user: string } | { readonly team: string } {
+  return kind === "team" ? { team: name } : { user: name };
 }
 
 async function scopeOf(
@@ -103,12 +138,12 @@ async function scopeOf(
   return { owner: scope.owner, channel, target: { kind: "channel", channelId: channel.id } };
 }
 
-async function roleFromOwner(tx: Transaction, user: UserWithOwner, scope: GrantScope): Promise<Role | undefined> {
+async function roleFromOwner(tx: Transaction, holder: FoundHolder, scope: GrantScope): Promise<Role | undefined> {
   if (!scope.channel) return undefined;
-  return await findGrant(tx, user.principalId, { kind: "owner", ownerId: scope.owner.id });
+  return await findGrant(tx, holder.principalId, { kind: "owner", ownerId: scope.owner.id });
 }
 
-function nothingToRevoke({ owner: { name } }: UserWithOwner, scope: GrantScope, fromOwner: Role | undefined): string {
+function nothingToRevoke({ name }: GrantHolder, scope: GrantScope, fromOwner: Role | undefined): string {
   if (fromOwner === undefined) return `${name} has no role on this channel or owner.`;
   const owner = scope.owner.name;
   return `${name} has no role on this channel alone, but is ${fromOwner} of all that ${owner} has: revoke that role.`;
@@ -120,13 +155,47 @@ async function record(
   actor: Actor,
   action: Extract<AuditAction, `grant.${string}`>,
   { owner, channel }: GrantScope,
-  detail: { readonly user: string; readonly role: Role },
+  detail: ReturnType<typeof shown> & { readonly role: Role },
 ): Promise<void> {
   await recordAudit(tx, actor, { at: clock.now(), action, owner, channel, detail });
 }
 
-async function requireUser(reader: Reader, name: string): Promise<UserWithOwner> {
-  const user = await findUser(reader, name);
-  if (!user) throw notFound(`There is no user ${name}.`);
-  return user;
+type FoundHolder = GrantHolder & {
+  readonly principalId: number | null;
+  /** Null for a team. */
+  readonly userId: number | null;
+  /** The organization of a robot or team. */
+  readonly organization: Pick<OwnerRow, "id" | "name"> | undefined;
+};
+
+async function requireHolder(reader: Reader, holder: Holder): Promise<FoundHolder> {
+  const account = typeof holder === "string" ? await findAccount(reader, holder) : undefined;
+  if (account) {
+    const { id: userId, principalId, organizationId } = account;
+    const { name } = account.owner;
+    const organization = organizationId === null ? undefined : { id: organizationId, name: organizationName(name) };
+    return { kind: "user", name, principalId, userId, organization };
+  }
+  const team = await (typeof holder === "string" ? teamNamed(reader, holder) : findTeamById(reader, holder.team));
+  if (!team) throw unknownHolder(holder);
+  const { principalId, organization } = team;
+  return { kind: "team", name: `${organization.name}/${team.name}`, principalId, userId: null, organization };
+}
+
+/** Of `organization/name`. */
+async function teamNamed(reader: Reader, name: string): Promise<TeamWithOrganization | undefined> {
+  const organization = await findOrganization(reader, organizationName(name));
+  const team =
+    organization && (await findTeam(reader, organization.id, foldCase(name.slice(organization.name.length + 1))));
+  return team && { ...team, organization };
+}
+
+function organizationName(name: string): string {
+  const slash = name.indexOf("/");
+  return slash < 0 ? "" : name.slice(0, slash);
+}
+
+function unknownHolder(holder: Holder): AppError {
+  if (typeof holder !== "string") return notFound(`There is no team ${holder.team}.`);
+  return notFound(`There is no ${holder.includes("/") ? "team or robot" : "user"} ${holder}.`);
 }

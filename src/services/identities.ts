@@ -1,8 +1,8 @@
 // Resolves the credentials of a request to one identity, or refuses the request.
 
 import { unauthenticated } from "../errors.ts";
-import { findToken, findTokenByHash, noteTokenUse } from "../models/access-token.ts";
-import type { Database, Reader, Transaction } from "../models/database.ts";
+import { findToken, findTokenByHash } from "../models/access-token.ts";
+import type { Database, Reader } from "../models/database.ts";
 import { findUserById } from "../models/user.ts";
 import { allOf } from "../modules/all-of.ts";
 import type { Clock } from "../modules/clock.ts";
@@ -12,6 +12,7 @@ import { ANONYMOUS, type Identity, type Sender } from "./actor.ts";
 import type { Logins } from "./logins.ts";
 import { tokenLimits } from "./token-limits.ts";
 import { tokenLabel, tokenProblem } from "./token-state.ts";
+import type { TokenUses } from "./token-uses.ts";
 
 /** A credential of a request: a password arrives only by Basic authentication, a token in five ways. */
 export type Credential =
@@ -26,23 +27,16 @@ export type Identities = {
   identify(credentials: readonly Credential[], sender: Sender): Promise<Identity>;
 };
 
-export type IdentitiesParts = { readonly database: Database; readonly logins: Logins; readonly clock: Clock };
+export type IdentitiesParts = {
+  readonly database: Database;
+  readonly logins: Logins;
+  readonly tokenUses: TokenUses;
+  readonly clock: Clock;
+};
 
-const NOTE_USE_EVERY_MS = 60 * 60 * 1000;
 const UNKNOWN_TOKEN = "The access token is not known: it is mistyped or was deleted.";
 
-export function createIdentities({ database, logins, clock }: IdentitiesParts): Identities {
-  const noting = new Set<number>();
-
-  /** Records the use of a token. A read does not wait for the writer, fail with it, or queue a second write. */
-  async function noteUse(id: number, now: number): Promise<void> {
-    if (noting.has(id)) return;
-    noting.add(id);
-    const work = (tx: Transaction): Promise<void> => noteTokenUse(tx, id, now, now - NOTE_USE_EVERY_MS);
-    await database.transact(work, { isUnseen: true }).catch(() => undefined);
-    noting.delete(id);
-  }
-
+export function createIdentities({ database, logins, tokenUses, clock }: IdentitiesParts): Identities {
   async function byToken(text: string): Promise<Identity> {
     if (!looksLikeToken(text)) throw unauthenticated(UNKNOWN_TOKEN, { log: "a token with a wrong form or checksum" });
     const row = await findTokenByHash(database.read, sha256Hex(text));
@@ -51,9 +45,7 @@ export function createIdentities({ database, logins, clock }: IdentitiesParts): 
     const now = clock.now();
     const problem = tokenProblem(row, user, now);
     if (problem !== undefined) throw unauthenticated(problem, { log: `${tokenLabel(row, user)}: ${problem}` });
-    if ((row.lastUsed ?? 0) < now - NOTE_USE_EVERY_MS) {
-      void noteUse(row.id, now);
-    }
+    tokenUses.note(row);
     return { kind: "token", user, token: tokenLimits(row) };
   }
 

@@ -22,6 +22,12 @@ export function tokenLimits(row: AccessTokenRow): TokenLimits {
   };
 }
 
+/** The patterns of a team. Unreadable ones match nothing. */
+export function storedPatterns(text: string): readonly string[] {
+  const patterns = patternList.safeParse(parsed(text));
+  return patterns.success ? patterns.data : [];
+}
+
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text);

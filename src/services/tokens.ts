@@ -1,8 +1,16 @@
 // Access tokens: shown once at creation, stored as a hash.
 
 import { conflict, forbidden, invalidArgument, notFound } from "../errors.ts";
-import { insertToken, listTokens, revokeToken, type AccessTokenRow } from "../models/access-token.ts";
-import type { Database, Reader } from "../models/database.ts";
+import {
+  deleteTokens,
+  insertToken,
+  listTokens,
+  revokeToken,
+  revokeTokens,
+  type AccessTokenRow,
+} from "../models/access-token.ts";
+import type { Database, Transaction } from "../models/database.ts";
+import type { OwnerRow } from "../models/owner.ts";
 import type { UserWithOwner } from "../models/user.ts";
 import type { Clock } from "../modules/clock.ts";
 import { sha256Hex } from "../modules/hash.ts";
@@ -15,27 +23,42 @@ import { labelPatternProblem } from "./label-patterns.ts";
 import { patternList, tokenLimits } from "./token-limits.ts";
 
 export type TokenRequest = {
+  /** A user, or a robot as `organization/robot`. */
   readonly user: string;
   readonly name: string;
   readonly scopes: readonly string[];
   readonly channels: readonly string[];
   readonly packages: readonly string[];
-  /** Milliseconds from now; undefined: never expires. */
+  /** Milliseconds from now; undefined: never expires, or at `expires`. */
   readonly lifetime: number | undefined;
+  /** ms UTC */
+  readonly expires?: number | undefined;
 };
 
-export type TokenInfo = TokenLimits & Pick<AccessTokenRow, "created" | "lastUsed" | "revoked">;
+export type TokenInfo = TokenLimits &
+  Pick<AccessTokenRow, "created" | "lastUsed" | "lastEight" | "revoked"> & {
+    /** True for a token that can never be valid again: revoked, or older than the password. An expired one is not. */
+    readonly isEnded: boolean;
+  };
 
-/** A user's tokens are managed by the user and by administrators. Errors of all: those of `Access.require()`. */
+/** With the text of the token, which cannot be read again. */
+export type NewToken = TokenInfo & { readonly token: string };
+
+/** Tokens of a user that are not ended; and rows of a user, of which the oldest ended ones are deleted. */
+const MOST_TOKENS = 1000;
+const MOST_ROWS = 2000;
+
+/** Tokens of users and robots; `Access` says who manages them. Errors of all: those of `Access.require()`. */
 export type Tokens = {
   /**
-   * Returns the token text, which cannot be read again. Errors: `conflict` when a valid token has the name,
-   * `invalid-argument`; `forbidden` when it would outlive the token that the actor used.
+   * Errors: `conflict` when a valid token has the name, `invalid-argument`, also when the user has too many tokens;
+   * `forbidden` when it would outlive the token that the actor used.
    */
-  create(actor: Actor, request: TokenRequest): Promise<string>;
+  create(actor: Actor, request: TokenRequest): Promise<NewToken>;
   list(actor: Actor, user: string): Promise<TokenInfo[]>;
-  /** Errors: `not-found` when the user has no unrevoked token of that name. */
-  revoke(actor: Actor, user: string, name: string): Promise<void>;
+  /** With `orId`, an id takes precedence over a name. Errors: `not-found` when the user has no such unrevoked token. */
+  revoke(actor: Actor, user: string, name: string, options?: { readonly orId?: boolean }): Promise<void>;
+  revokeAll(actor: Actor, user: string): Promise<void>;
 };
 
 export type TokensParts = {
@@ -45,52 +68,85 @@ export type TokensParts = {
   readonly types: PackageTypes;
 };
 
-export function createTokens({ database, access, clock, types }: TokensParts): Tokens {
+export function createTokens(parts: TokensParts): Tokens {
+  const { database, access, clock } = parts;
   return {
-    create: (actor, request) =>
-      database.transact(async (tx) => {
-        const user = await access.require(actor, "tokens", targetOf(request.user), tx);
-        const { id, owner, credentialVersion } = user;
-        const values = checked(request, types);
-        const at = clock.now();
-        const namesakes = await unrevokedTokens(tx, id, request.name);
-        if (namesakes.some((row) => isInForce(row, user, at)))
-          throw conflict(`${request.user} already has a token named ${request.name}.`);
-        const expires = request.lifetime === undefined ? null : at + request.lifetime;
-        refuseLonger(actor, expires);
-        const token = createToken();
-        const tokenHash = sha256Hex(token);
-        const row = await insertToken(tx, {
-          ...values,
-          userId: id,
-          tokenHash,
-          credentialVersion,
-          created: at,
-          expires,
-        });
-        const { scopes, channels, packages } = request;
-        const detail = { id: row.id, name: request.name, scopes, channels, packages, expires };
-        await recordAudit(tx, actor, { at, action: "token.create", owner, detail });
-        return token;
-      }),
+    create: (actor, request) => database.transact((tx) => create(tx, parts, actor, request)),
     list: async (actor, name) => {
       const user = await access.require(actor, "tokens", targetOf(name), database.read);
       const rows = await listTokens(database.read, user.id);
-      return rows.map((row) => ({ ...tokenLimits(row), ...timesOf(row) }));
+      return rows.map((row) => infoOf(row, user));
     },
-    revoke: async (actor, userName, name) => {
-      await database.transact(async (tx) => {
+    revoke: (actor, userName, name, { orId = false } = {}) =>
+      database.transact(async (tx) => {
         const user = await access.require(actor, "tokens", targetOf(userName), tx);
-        const namesakes = await unrevokedTokens(tx, user.id, name);
+        const rows = (await listTokens(tx, user.id)).filter(({ revoked }) => revoked === null);
+        const namesakes = rows.filter((row) => row.name === name);
         const at = clock.now();
-        const row = namesakes.find((one) => isInForce(one, user, at)) ?? namesakes.at(-1);
-        if (!row) throw notFound(`${userName} has no active token named ${name}.`);
+        const row =
+          (orId ? rows.find(({ id }) => String(id) === name) : undefined) ??
+          namesakes.find((one) => isInForce(one, user, at)) ??
+          namesakes.at(-1);
+        if (!row) throw notFound(`${userName} has no active token ${orId ? "" : "named "}${name}.`);
         await revokeToken(tx, row.id, at);
-        const event = { at, action: "token.revoke", owner: user.owner, detail: { id: row.id, name } } as const;
-        await recordAudit(tx, actor, event);
-      });
-    },
+        const detail = { id: row.id, name: row.name };
+        await recordAudit(tx, actor, { at, action: "token.revoke", owner: concerned(user), detail });
+      }),
+    revokeAll: (actor, userName) =>
+      database.transact(async (tx) => {
+        const user = await access.require(actor, "tokens", targetOf(userName), tx);
+        const at = clock.now();
+        const ids = await revokeTokens(tx, user.id, at);
+        const event = { at, action: "token.revoke", owner: concerned(user), detail: { ids } } as const;
+        if (ids.length > 0) await recordAudit(tx, actor, event);
+      }),
   };
+}
+
+async function create(
+  tx: Transaction,
+  { access, clock, types }: TokensParts,
+  actor: Actor,
+  request: TokenRequest,
+): Promise<NewToken> {
+  const user = await access.require(actor, "tokens", targetOf(request.user), tx);
+  const at = clock.now();
+  const values = checked(request, types, at);
+  refuseLonger(actor, values.expires);
+  await makeRoom(tx, user, { name: request.name, at });
+  const token = createToken();
+  const { id: userId, credentialVersion } = user;
+  const secret = { tokenHash: sha256Hex(token), lastEight: token.slice(-8) };
+  const row = await insertToken(tx, { ...values, ...secret, userId, credentialVersion, created: at });
+  const { scopes, channels, packages } = request;
+  const detail = { id: row.id, name: row.name, scopes, channels, packages, expires: row.expires };
+  await recordAudit(tx, actor, { at, action: "token.create", owner: concerned(user), detail });
+  return { ...infoOf(row, user), token };
+}
+
+/** Errors: `conflict` for the name of a valid token, `invalid-argument` for too many tokens. */
+async function makeRoom(
+  tx: Transaction,
+  user: UserWithOwner,
+  { name, at }: { readonly name: string; readonly at: number },
+): Promise<void> {
+  const rows = await listTokens(tx, user.id);
+  const isActive = (row: AccessTokenRow): boolean => row.revoked === null && isInForce(row, user, at);
+  if (rows.some((row) => row.name === name && isActive(row)))
+    throw conflict(`${user.owner.name} already has a token named ${name}.`);
+  if (rows.filter((row) => !isEnded(row, user)).length >= MOST_TOKENS)
+    throw invalidArgument(`${user.owner.name} has ${MOST_TOKENS} tokens, which is the limit. Revoke some first.`);
+  const surplus = rows.filter((row) => isEnded(row, user)).slice(0, Math.max(0, rows.length + 1 - MOST_ROWS));
+  if (surplus.length > 0)
+    await deleteTokens(
+      tx,
+      surplus.map(({ id }) => id),
+    );
+}
+
+/** The owner that a change of the tokens concerns: for a robot its organization, under the name of the robot. */
+function concerned({ owner, organizationId }: UserWithOwner): Pick<OwnerRow, "id" | "name"> {
+  return { id: organizationId ?? owner.id, name: owner.name };
 }
 
 function targetOf(user: string) {
@@ -107,12 +163,15 @@ function refuseLonger(actor: Actor, expires: number | null): void {
 function checked(
   request: TokenRequest,
   types: PackageTypes,
-): Pick<AccessTokenRow, "name" | "scopes" | "channels" | "packages"> {
+  at: number,
+): Pick<AccessTokenRow, "name" | "scopes" | "channels" | "packages" | "expires"> {
   if (!/^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,63}$/u.test(request.name)) {
     throw invalidArgument("A token name must have 1 to 64 letters, digits, spaces, dots, dashes and underscores.");
   }
   if (request.lifetime !== undefined && !(request.lifetime > 0))
     throw invalidArgument("The lifetime of a token must be positive.");
+  if (request.expires !== undefined && !(request.expires > at))
+    throw invalidArgument("The time at which a token expires must be in the future.");
   const unknown = request.scopes.find((scope) => !isScope(scope));
   if (unknown !== undefined) throw invalidArgument(`Unknown scope ${unknown}. Valid scopes: ${SCOPES.join(", ")}.`);
   for (const list of [request.channels, request.packages]) {
@@ -129,6 +188,7 @@ function checked(
     scopes: JSON.stringify(request.scopes),
     channels: JSON.stringify(request.channels),
     packages: JSON.stringify(request.packages),
+    expires: request.lifetime === undefined ? (request.expires ?? null) : at + request.lifetime,
   };
 }
 
@@ -145,16 +205,16 @@ function isScope(text: string): boolean {
   return SCOPES.some((scope) => scope === text);
 }
 
-async function unrevokedTokens(reader: Reader, userId: number, name: string): Promise<AccessTokenRow[]> {
-  const rows = await listTokens(reader, userId);
-  return rows.filter((row) => row.name === name && row.revoked === null);
-}
-
 /** Whether the token is or can become valid: a disabled user can be enabled again. */
 function isInForce(row: AccessTokenRow, { credentialVersion }: UserWithOwner, now: number): boolean {
   return row.credentialVersion === credentialVersion && (row.expires === null || row.expires > now);
 }
 
-function timesOf(row: AccessTokenRow): Pick<AccessTokenRow, "created" | "lastUsed" | "revoked"> {
-  return { created: row.created, lastUsed: row.lastUsed, revoked: row.revoked };
+function isEnded(row: AccessTokenRow, { credentialVersion }: UserWithOwner): boolean {
+  return row.revoked !== null || row.credentialVersion !== credentialVersion;
+}
+
+function infoOf(row: AccessTokenRow, user: UserWithOwner): TokenInfo {
+  const { created, lastUsed, lastEight, revoked } = row;
+  return { ...tokenLimits(row), created, lastUsed, lastEight, revoked, isEnded: isEnded(row, user) };
 }

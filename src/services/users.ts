@@ -1,21 +1,30 @@
 // Creates, disables, hides, unlocks and deletes users, and sets their passwords.
 
-import { conflict, invalidArgument, notFound, usage } from "../errors.ts";
+import { notFound, usage } from "../errors.ts";
 import type { Database, Reader, Transaction } from "../models/database.ts";
-import { listChannels } from "../models/channel.ts";
-import { deleteOwner, findOwner, insertOwner, updateOwner, type OwnerRow, type Visibility } from "../models/owner.ts";
-import { deleteUser, findUser, insertUser, listUsers, setPassword, type UserWithOwner } from "../models/user.ts";
-import type { Clock } from "../modules/clock.ts";
+import { findOwner, insertOwner, type OwnerRow, type Visibility } from "../models/owner.ts";
+import { findUser, insertUser, listUsers, type UserWithOwner } from "../models/user.ts";
 import { foldCase } from "../modules/fold-case.ts";
-import { isOwnerName } from "../modules/owner-name.ts";
-import { hashPassword } from "../modules/passwords.ts";
+import { hashNewPassword } from "../modules/passwords.ts";
 import type { Access } from "./access.ts";
 import type { Actor } from "./actor.ts";
 import { recordAudit, type AuditAction } from "./audit.ts";
-import type { PackageTypes } from "./package-type.ts";
-import { forgetFailedLogins, forgetLogins } from "./throttle.ts";
+import type { Channels } from "./channels.ts";
+import { renameOwner, requireOwnerName, takeName, type NameRules } from "./owner-names.ts";
+import { forgetFailedLogins } from "./throttle.ts";
+import { applyUserChange, type UserChange } from "./user-change.ts";
+import { removeUser } from "./user-removal.ts";
 
-export type NewUser = { readonly name: string; readonly password: string; readonly isAdmin: boolean };
+export type NewUser = {
+  readonly name: string;
+  readonly password: string;
+  readonly isAdmin: boolean;
+  readonly mustChangePassword?: boolean;
+  readonly displayName?: string;
+  readonly email?: string;
+  /** Default: that of the server. */
+  readonly visibility?: Visibility | undefined;
+};
 export type UserInfo = {
   readonly name: string;
   readonly admin: boolean;
@@ -30,54 +39,61 @@ export type UserInfo = {
 
 /** Errors of all but `isEmpty`: those of `Access.require()`. */
 export type Users = {
-  /** Errors: `invalid-argument` for an invalid name or password, `conflict` when the name is taken. */
+  /** Errors: `invalid-argument` for an invalid name, `weak-password`, `conflict` when the name is taken. */
   create(actor: Actor, user: NewUser): Promise<void>;
   list(actor: Actor): Promise<UserInfo[]>;
+  /** Errors: `invalid` when no enabled administrator would be left, `weak-password`. */
+  change(actor: Actor, name: string, change: UserChange): Promise<void>;
   /** Also invalidates every existing token of the user. */
   setPassword(actor: Actor, name: string, password: string): Promise<void>;
   setDisabled(actor: Actor, name: string, disabled: boolean): Promise<void>;
   setHidden(actor: Actor, name: string, hidden: boolean): Promise<void>;
   /** Forgets the failed logins of the user, so that the next login is not refused because of them. */
   unlock(actor: Actor, name: string): Promise<void>;
-  /** Errors: `conflict` while the user still has channels. */
-  remove(actor: Actor, name: string): Promise<void>;
+  /** Returns the new name in its stored form. Errors: `invalid-argument`, `conflict` when the name is taken. */
+  rename(actor: Actor, name: string, to: string): Promise<string>;
+  /**
+   * With `purge`, the channels of the user are deleted first, with their files. Errors: `invalid` while the user has
+   * channels, for the only administrator and for the actor's own account; `conflict` for the last owner of an organization.
+   */
+  remove(actor: Actor, name: string, options?: { readonly purge?: boolean }): Promise<void>;
   isEmpty(): Promise<boolean>;
 };
 
-export type UsersParts = {
+export type UsersParts = NameRules & {
   readonly database: Database;
   readonly access: Access;
-  readonly clock: Clock;
+  readonly channels: Pick<Channels, "remove">;
   readonly defaultVisibility: Visibility;
-  readonly types: PackageTypes;
-  /** The name that the path of `public-url` takes from the owners; undefined when the URL has no path. */
-  readonly reservedOwner?: string | undefined;
 };
 
 const SERVER = { kind: "server" } as const;
 
 export function createUsers(parts: UsersParts): Users {
   const { database, access } = parts;
-  const change = <T>(actor: Actor, name: string, work: (tx: Transaction, user: UserWithOwner) => Promise<T>) =>
+  const act = <T>(actor: Actor, name: string, work: (tx: Transaction, user: UserWithOwner) => Promise<T>) =>
     database.transact(async (tx) => {
       await access.require(actor, "administer", SERVER, tx);
       return await work(tx, await requireUser(tx, name));
     });
+  const change = async (actor: Actor, name: string, { password, ...rest }: UserChange): Promise<void> => {
+    // A hash is slow, so an actor without the right is refused before it.
+    await access.require(actor, "administer", SERVER);
+    const passwordHash = password === undefined ? undefined : await hashNewPassword(password);
+    await act(actor, name, (tx, user) =>
+      applyUserChange(tx, { actor, user, at: parts.clock.now() }, { ...rest, passwordHash }),
+    );
+  };
   return {
+    change,
     create: async (actor, user) => {
       // A hash is slow, so an actor without the right is refused before it.
       await access.require(actor, "administer", SERVER);
-      const isReserved = user.name === parts.reservedOwner;
-      if (isReserved || !isOwnerName(user.name) || parts.types.all.some((type) => type.isReservedOwner(user.name))) {
-        throw invalidArgument(
-          `Invalid user name ${JSON.stringify(user.name.slice(0, 80))}: use 1 to 63 of a-z, 0-9, dot, dash and ` +
-            "underscore, beginning with a letter or digit, and none of the reserved words.",
-        );
-      }
-      const passwordHash = await hashPassword(user.password);
+      requireOwnerName(parts, "user", user.name);
+      const passwordHash = await hashNewPassword(user.password);
       await database.transact(async (tx) => {
         await access.require(actor, "administer", SERVER, tx);
-        const owner = await insert(tx, parts, { ...user, passwordHash });
+        const owner = await insert(tx, parts, actor, { ...user, passwordHash });
         await record(tx, parts, actor, "user.create", owner, { admin: user.isAdmin });
       });
     },
@@ -85,41 +101,17 @@ export function createUsers(parts: UsersParts): Users {
       await access.require(actor, "administer", SERVER, database.read);
       return (await listUsers(database.read)).map(infoOf);
     },
-    setPassword: async (actor, name, password) => {
-      await access.require(actor, "administer", SERVER);
-      const passwordHash = await hashPassword(password);
-      await change(actor, name, async (tx, user) => {
-        const credentialVersion = user.credentialVersion + 1;
-        await setPassword(tx, user.id, { passwordHash, credentialVersion, mustChangePassword: false });
-        await record(tx, parts, actor, "user.password", user.owner);
-      });
-    },
-    setDisabled: (actor, name, disabled) =>
-      change(actor, name, async (tx, user) => {
-        if (disabled) await requireOtherAdministrator(tx, user);
-        await updateOwner(tx, user.ownerId, { disabled });
-        await record(tx, parts, actor, disabled ? "user.disable" : "user.enable", user.owner);
-      }),
-    setHidden: (actor, name, hidden) =>
-      change(actor, name, async (tx, user) => {
-        await updateOwner(tx, user.ownerId, { hidden });
-        await record(tx, parts, actor, hidden ? "user.hide" : "user.unhide", user.owner);
-      }),
+    setPassword: (actor, name, password) => change(actor, name, { password }),
+    setDisabled: (actor, name, disabled) => change(actor, name, { disabled }),
+    setHidden: (actor, name, hidden) => change(actor, name, { hidden }),
     unlock: (actor, name) =>
-      change(actor, name, async (tx, user) => {
+      act(actor, name, async (tx, user) => {
         await forgetFailedLogins(tx, user);
         await record(tx, parts, actor, "user.unlock", user.owner);
       }),
-    remove: (actor, name) =>
-      change(actor, name, async (tx, user) => {
-        await requireOtherAdministrator(tx, user);
-        const channels = await listChannels(tx, user.ownerId);
-        if (channels.length > 0) throw conflict(`${name} still has ${channels.length} channel(s). Delete them first.`);
-        await forgetLogins(tx, user);
-        await deleteUser(tx, user);
-        await deleteOwner(tx, user.ownerId);
-        await record(tx, parts, actor, "user.delete", user.owner);
-      }),
+    rename: (actor, name, to) =>
+      act(actor, name, async (tx, { owner }) => await renameOwner(tx, parts, { actor, owner, to })),
+    remove: (actor, name, options) => removeUser(parts, actor, name, options),
     isEmpty: async () => (await listUsers(database.read)).length === 0,
   };
 }
@@ -133,17 +125,23 @@ export async function refuseTakenName(reader: Reader, reservedOwner: string | un
   );
 }
 
-async function insert(tx: Transaction, parts: UsersParts, user: NewUser & { passwordHash: string }): Promise<OwnerRow> {
-  if (await findOwner(tx, user.name)) throw conflict(`The name ${user.name} is taken.`);
+async function insert(
+  tx: Transaction,
+  parts: UsersParts,
+  actor: Actor,
+  user: NewUser & { passwordHash: string },
+): Promise<OwnerRow> {
+  await takeName(tx, parts, actor, { name: user.name });
   const created = parts.clock.now();
   const owner = await insertOwner(tx, {
     kind: "user",
     name: foldCase(user.name),
-    visibility: parts.defaultVisibility,
+    visibility: user.visibility ?? parts.defaultVisibility,
+    displayName: user.displayName ?? "",
     created,
   });
-  const { passwordHash, isAdmin } = user;
-  await insertUser(tx, { ownerId: owner.id, passwordHash, isAdmin, email: "" });
+  const { passwordHash, isAdmin, email = "", mustChangePassword = false } = user;
+  await insertUser(tx, { ownerId: owner.id, passwordHash, isAdmin, email, mustChangePassword });
   return owner;
 }
 
@@ -156,13 +154,6 @@ async function record(
   detail: Readonly<Record<string, unknown>> = {},
 ): Promise<void> {
   await recordAudit(tx, actor, { at: clock.now(), action, owner, detail });
-}
-
-/** A server without an enabled administrator could not be managed. */
-async function requireOtherAdministrator(tx: Transaction, leaving: UserWithOwner): Promise<void> {
-  const users = await listUsers(tx);
-  const others = users.filter((user) => user.isAdmin && !user.owner.disabled && user.id !== leaving.id);
-  if (leaving.isAdmin && others.length === 0) throw conflict(`${leaving.owner.name} is the only administrator left.`);
 }
 
 async function requireUser(reader: Reader, name: string): Promise<UserWithOwner> {

@@ -69,13 +69,11 @@ async function withDatabase<T>(dataDir: string, work: (database: Database) => Pr
 
 async function makeChannel(database: Database): Promise<void> {
   const access = createAccess({ reader: database.read, clock, createChannels: true });
-  const users = createUsers({ database, access, clock, defaultVisibility: "public", types: PACKAGE_TYPES });
+  const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
+  const rules = { defaultVisibility: "public", types: PACKAGE_TYPES, holdMs: 0 } as const;
+  const users = createUsers({ database, access, clock, channels, ...rules });
   await users.create(COMMAND_LINE, { name: "admin", password: crypto.randomUUID(), isAdmin: true });
-  await createChannels({ database, access, clock, types: PACKAGE_TYPES }).create(
-    COMMAND_LINE,
-    { owner: "admin", channel: "main" },
-    {},
-  );
+  await channels.create(COMMAND_LINE, { owner: "admin", channel: "main" }, {});
 }
 
 async function createAdder(database: Database): Promise<(files: readonly NewFile[]) => Promise<void>> {

@@ -1,5 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { hashPassword, needsRehash, verifyNobody, verifyPassword } from "../../src/modules/passwords.ts";
+import { COMMON_PASSWORDS } from "../../src/modules/common-passwords.ts";
+import {
+  hashNewPassword,
+  hashPassword,
+  needsRehash,
+  verifyNobody,
+  verifyPassword,
+} from "../../src/modules/passwords.ts";
 import { errorOf } from "./error-of.ts";
 import { named } from "../support/case-name.ts";
 
@@ -21,7 +28,7 @@ describe("passwords", () => {
     named(["", "1234567", "\0".repeat(8), "good but\0", "x".repeat(1025), "é".repeat(513), "x".repeat(1_000_000)]),
   )("are refused when too short, too long or with a NUL: %s", async (_, password) => {
     const error = await errorOf(hashPassword(password));
-    expect(error).toMatchObject({ code: "invalid-argument" });
+    expect(error).toMatchObject({ code: "weak-password" });
     if (password !== "") expect(error.message).not.toContain(password);
     expect(await verifyPassword(password, await hashPassword(GOOD))).toBe(false);
   });
@@ -32,6 +39,29 @@ describe("passwords", () => {
     }
     const long = "x".repeat(1023);
     expect(await verifyPassword(`${long}y`, await hashPassword(`${long}x`))).toBe(false);
+  });
+
+  test("of the 3,000 commonest are refused when somebody chooses one, in whatever letters", async () => {
+    expect(COMMON_PASSWORDS.size).toBe(3000);
+    expect([...COMMON_PASSWORDS].filter((one) => one.length < 8 || one !== one.toLowerCase() || one === "")).toEqual(
+      [],
+    );
+    for (const password of [
+      "password1",
+      "PassWord1",
+      "12345678",
+      "\uff11\uff12345678",
+      [...COMMON_PASSWORDS].at(-1) ?? "",
+    ]) {
+      const error = await errorOf(hashNewPassword(password));
+      expect(error).toMatchObject({ code: "weak-password" });
+      expect(error.message).not.toContain(password);
+    }
+    for (const password of ["password1 and more", "# The 3,000 commonest"]) {
+      expect(await verifyPassword(password, await hashNewPassword(password))).toBe(true);
+    }
+    expect(await errorOf(hashNewPassword("short"))).toMatchObject({ code: "weak-password" });
+    expect(await verifyPassword("password1", await hashPassword("password1"))).toBe(true);
   });
 
   test("match in any Unicode composition", async () => {

@@ -13,7 +13,7 @@ const COST = { algorithm: "argon2id", memoryCost: 8 * 1024, timeCost: 1 } as con
 
 let server: TestApp;
 beforeAll(async () => {
-  server = await startTestApp({ settings: { "default-visibility": "private" } });
+  server = await startTestApp({ settings: { "default-visibility": "private", "name-hold-days": "0" } });
   await server.addUser("boss", { admin: true });
 });
 afterAll(() => server.close());

@@ -13,6 +13,7 @@ import { createMetrics } from "../../src/modules/metrics.ts";
 import { ANONYMOUS } from "../../src/services/actor.ts";
 import { createIdentities, type Credential, type Identities } from "../../src/services/identities.ts";
 import { createLogins } from "../../src/services/logins.ts";
+import { createTokenUses } from "../../src/services/token-uses.ts";
 import { createThrottle } from "../../src/services/throttle.ts";
 import { PASSWORD, startTestApp, type TestApp } from "../support/app.ts";
 import { newToken } from "../support/manage.ts";
@@ -28,7 +29,8 @@ beforeAll(async () => {
   database = await openDatabase(sourceOf(server.folder), { clock, create: false });
   const events = createEvents({ log: createLogger({ level: "silent" }), metrics: createMetrics() });
   const throttle = createThrottle({ database, clock });
-  identities = createIdentities({ database, clock, logins: createLogins({ database, clock, events, throttle }) });
+  const logins = createLogins({ database, clock, events, throttle });
+  identities = createIdentities({ database, clock, logins, tokenUses: createTokenUses({ database, clock }) });
   for (const name of ["alice", "bob"]) await server.addUser(name);
 });
 afterAll(async () => {

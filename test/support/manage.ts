@@ -3,7 +3,10 @@
 import type { Management } from "../../src/app.ts";
 import { COMMAND_LINE, type Actor } from "../../src/services/actor.ts";
 
-type Services = Pick<Management, "users" | "tokens" | "channels" | "grants">;
+type Services = Pick<
+  Management,
+  "users" | "tokens" | "channels" | "grants" | "organizations" | "teams" | "robots" | "names"
+>;
 
 /** A service whose methods already have their actor. */
 export type Manage = {
@@ -17,9 +20,12 @@ export type Manage = {
 export function manageAs(services: Services, actor: Actor = COMMAND_LINE): Manage {
   const bound = (service: object): unknown =>
     Object.fromEntries(Object.entries(service).map(([verb, work]) => [verb, work.bind(undefined, actor)]));
-  const { users, tokens, channels, grants } = services;
+  const { users, tokens, channels, grants, organizations, teams, robots, names } = services;
   return Object.fromEntries(
-    Object.entries({ users, tokens, channels, grants }).map(([name, service]) => [name, bound(service)]),
+    Object.entries({ users, tokens, channels, grants, organizations, teams, robots, names }).map(([name, service]) => [
+      name,
+      bound(service),
+    ]),
   ) as Manage;
 }
 
@@ -30,5 +36,6 @@ export async function newToken(
   manage: Manage,
   request: Pick<TokenRequest, "user" | "name"> & Partial<TokenRequest>,
 ): Promise<string> {
-  return await manage.tokens.create({ scopes: [], channels: [], packages: [], lifetime: undefined, ...request });
+  const limits = { scopes: [], channels: [], packages: [], lifetime: undefined };
+  return (await manage.tokens.create({ ...limits, ...request })).token;
 }

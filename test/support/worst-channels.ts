@@ -35,14 +35,12 @@ export async function seedWorstChannel(dataDir: string, worst: WorstChannel): Pr
   const database = await openDatabase({ engine: "sqlite", path: folder.database }, { clock, create: true });
   try {
     const access = createAccess({ reader: database.read, clock, createChannels: true });
-    const users = createUsers({ database, access, clock, defaultVisibility: "public", types: PACKAGE_TYPES });
+    const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
+    const rules = { defaultVisibility: "public", types: PACKAGE_TYPES, holdMs: 0 } as const;
+    const users = createUsers({ database, access, clock, channels, ...rules });
     for (const name of ["busy", "other"])
       await users.create(COMMAND_LINE, { name, password: PASSWORD, isAdmin: false });
-    await createChannels({ database, access, clock, types: PACKAGE_TYPES }).create(
-      COMMAND_LINE,
-      { owner: "busy", channel: "main" },
-      {},
-    );
+    await channels.create(COMMAND_LINE, { owner: "busy", channel: "main" }, {});
     const packages = createPackages({ clock });
     for (const unit of unitsOf(worst)) {
       await database.transact(async (tx) => {

@@ -15,6 +15,7 @@ export const owner = pgTable(
     kind: text("kind").notNull(),
     name: text("name").notNull(),
     displayName: text("display_name").notNull().default(""),
+    description: text("description").notNull().default(""),
     visibility: text("visibility").notNull(),
     disabled: flag("disabled").notNull().default(false),
     hidden: flag("hidden").notNull().default(false),
@@ -39,8 +40,13 @@ export const user = pgTable(
     credentialVersion: integer("credential_version").notNull().default(1),
     isAdmin: flag("is_admin").notNull().default(false),
     mustChangePassword: flag("must_change_password").notNull().default(false),
+    organizationId: integer("organization_id").references(() => owner.id, { onDelete: "restrict" }),
   },
-  (table) => [uniqueIndex("user_owner").on(table.ownerId), uniqueIndex("user_principal").on(table.principalId)],
+  (table) => [
+    uniqueIndex("user_owner").on(table.ownerId),
+    uniqueIndex("user_principal").on(table.principalId),
+    index("user_organization").on(table.organizationId),
+  ],
 );
 
 export const channel = pgTable(
@@ -216,6 +222,8 @@ export const accessToken = pgTable(
       .references(() => user.id, { onDelete: "cascade" }),
     name: text("name").notNull(),
     tokenHash: text("token_hash").notNull(),
+    /** The end of the token, by which people recognize it; empty for a token of an earlier release. */
+    lastEight: text("last_eight").notNull().default(""),
     scopes: text("scopes").notNull(),
     channels: text("channels").notNull(),
     packages: text("packages").notNull(),
@@ -245,6 +253,86 @@ export const roleGrant = pgTable(
   (table) => [
     uniqueIndex("grant_owner").on(table.principalId, table.ownerId),
     uniqueIndex("grant_channel").on(table.principalId, table.channelId),
+  ],
+);
+
+export const team = pgTable(
+  "team",
+  {
+    id: id(),
+    principalId: integer("principal_id")
+      .notNull()
+      .references(() => principal.id),
+    organizationId: integer("organization_id")
+      .notNull()
+      .references(() => owner.id, { onDelete: "cascade" }),
+    name: text("name").notNull(),
+    nameFolded: text("name_folded").notNull(),
+    role: text("role").notNull(),
+    channels: text("channels").notNull(),
+    packages: text("packages").notNull(),
+    created: integer("created").notNull(),
+  },
+  (table) => [
+    uniqueIndex("team_name").on(table.organizationId, table.nameFolded),
+    uniqueIndex("team_principal").on(table.principalId),
+  ],
+);
+
+export const teamMember = pgTable(
+  "team_member",
+  {
+    teamId: integer("team_id")
+      .notNull()
+      .references(() => team.id, { onDelete: "cascade" }),
+    principalId: integer("principal_id")
+      .notNull()
+      .references(() => principal.id, { onDelete: "cascade" }),
+    created: integer("created").notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.teamId, table.principalId] }),
+    index("team_member_principal").on(table.principalId),
+  ],
+);
+
+export const heldName = pgTable("held_name", {
+  name: text("name").primaryKey(),
+  ownerId: integer("owner_id").notNull(),
+  freed: integer("freed").notNull(),
+});
+
+export const channelOffer = pgTable(
+  "channel_offer",
+  {
+    channelId: integer("channel_id")
+      .primaryKey()
+      .references(() => channel.id, { onDelete: "cascade" }),
+    ownerId: integer("owner_id")
+      .notNull()
+      .references(() => owner.id, { onDelete: "cascade" }),
+    offeredBy: integer("offered_by").references(() => principal.id, { onDelete: "cascade" }),
+    created: integer("created").notNull(),
+  },
+  (table) => [index("channel_offer_owner").on(table.ownerId)],
+);
+
+export const formerAddress = pgTable(
+  "former_address",
+  {
+    ownerId: integer("owner_id")
+      .notNull()
+      .references(() => owner.id, { onDelete: "cascade" }),
+    type: text("type").notNull(),
+    name: text("name").notNull(),
+    channelId: integer("channel_id")
+      .notNull()
+      .references(() => channel.id, { onDelete: "cascade" }),
+    since: integer("since").notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.ownerId, table.type, table.name] }),
+    index("former_address_channel").on(table.channelId),
   ],
 );
 

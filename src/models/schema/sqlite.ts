@@ -9,9 +9,11 @@ export const owner = sqliteTable(
   "owner",
   {
     id: id(),
-    kind: text("kind", { enum: ["user", "organization"] }).notNull(),
+    /** A robot has an owner row only for its name, `organization/robot`, which no address can contain. */
+    kind: text("kind", { enum: ["user", "organization", "robot"] }).notNull(),
     name: text("name").notNull(),
     displayName: text("display_name").notNull().default(""),
+    description: text("description").notNull().default(""),
     visibility: text("visibility", { enum: ["public", "internal", "private"] }).notNull(),
     /** True refuses every login and every token of the user. */
     disabled: flag("disabled").notNull().default(false),
@@ -23,7 +25,10 @@ export const owner = sqliteTable(
 );
 
 /** Holders of roles. */
-export const principal = sqliteTable("principal", { id: id(), kind: text("kind", { enum: ["user"] }).notNull() });
+export const principal = sqliteTable("principal", {
+  id: id(),
+  kind: text("kind", { enum: ["user", "team", "robot"] }).notNull(),
+});
 
 export const user = sqliteTable(
   "user",
@@ -38,8 +43,14 @@ export const user = sqliteTable(
     credentialVersion: integer("credential_version").notNull().default(1),
     isAdmin: flag("is_admin").notNull().default(false),
     mustChangePassword: flag("must_change_password").notNull().default(false),
+    /** The organization of a robot; null for a person. */
+    organizationId: integer("organization_id").references(() => owner.id, { onDelete: "restrict" }),
   },
-  (table) => [uniqueIndex("user_owner").on(table.ownerId), uniqueIndex("user_principal").on(table.principalId)],
+  (table) => [
+    uniqueIndex("user_owner").on(table.ownerId),
+    uniqueIndex("user_principal").on(table.principalId),
+    index("user_organization").on(table.organizationId),
+  ],
 );
 
 export const channel = sqliteTable(
@@ -220,6 +231,8 @@ export const accessToken = sqliteTable(
       .references(() => user.id, { onDelete: "cascade" }),
     name: text("name").notNull(),
     tokenHash: text("token_hash").notNull(),
+    /** The end of the token, by which people recognize it; empty for a token of an earlier release. */
+    lastEight: text("last_eight").notNull().default(""),
     scopes: text("scopes").notNull(),
     channels: text("channels").notNull(),
     packages: text("packages").notNull(),
@@ -250,6 +263,92 @@ export const roleGrant = sqliteTable(
   (table) => [
     uniqueIndex("grant_owner").on(table.principalId, table.ownerId),
     uniqueIndex("grant_channel").on(table.principalId, table.channelId),
+  ],
+);
+
+export const team = sqliteTable(
+  "team",
+  {
+    id: id(),
+    principalId: integer("principal_id")
+      .notNull()
+      .references(() => principal.id),
+    organizationId: integer("organization_id")
+      .notNull()
+      .references(() => owner.id, { onDelete: "cascade" }),
+    name: text("name").notNull(),
+    nameFolded: text("name_folded").notNull(),
+    role: text("role", { enum: ["reader", "publisher", "maintainer", "owner"] }).notNull(),
+    /** Patterns for channels of the organization, and for packages in them. */
+    channels: text("channels").notNull(),
+    packages: text("packages").notNull(),
+    created: integer("created").notNull(),
+  },
+  (table) => [
+    uniqueIndex("team_name").on(table.organizationId, table.nameFolded),
+    uniqueIndex("team_principal").on(table.principalId),
+  ],
+);
+
+export const teamMember = sqliteTable(
+  "team_member",
+  {
+    teamId: integer("team_id")
+      .notNull()
+      .references(() => team.id, { onDelete: "cascade" }),
+    principalId: integer("principal_id")
+      .notNull()
+      .references(() => principal.id, { onDelete: "cascade" }),
+    created: integer("created").notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.teamId, table.principalId] }),
+    index("team_member_principal").on(table.principalId),
+  ],
+);
+
+/** Names of deleted and renamed owners, which nobody else can take for a while. */
+export const heldName = sqliteTable("held_name", {
+  name: text("name").primaryKey(),
+  /** The owner that had the name; its row may be deleted. */
+  ownerId: integer("owner_id").notNull(),
+  freed: integer("freed").notNull(),
+});
+
+/** Channels that were offered to another owner, who has not accepted yet. */
+export const channelOffer = sqliteTable(
+  "channel_offer",
+  {
+    channelId: integer("channel_id")
+      .primaryKey()
+      .references(() => channel.id, { onDelete: "cascade" }),
+    ownerId: integer("owner_id")
+      .notNull()
+      .references(() => owner.id, { onDelete: "cascade" }),
+    /** Who offered it; null for a command. */
+    offeredBy: integer("offered_by").references(() => principal.id, { onDelete: "cascade" }),
+    created: integer("created").notNull(),
+  },
+  (table) => [index("channel_offer_owner").on(table.ownerId)],
+);
+
+/** The addresses that channels had at their former owners. */
+export const formerAddress = sqliteTable(
+  "former_address",
+  {
+    ownerId: integer("owner_id")
+      .notNull()
+      .references(() => owner.id, { onDelete: "cascade" }),
+    type: text("type").notNull(),
+    name: text("name").notNull(),
+    channelId: integer("channel_id")
+      .notNull()
+      .references(() => channel.id, { onDelete: "cascade" }),
+    since: integer("since").notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.ownerId, table.type, table.name] }),
+    index("former_address_channel").on(table.channelId),
   ],
 );
 

@@ -8,6 +8,8 @@ import principals from "../../../drizzle/sqlite/0003_principals.sql" with { type
 import storedTotals from "../../../drizzle/sqlite/0004_stored_totals.sql" with { type: "text" };
 import store from "../../../drizzle/sqlite/0005_store.sql" with { type: "text" };
 import blobDeletions from "../../../drizzle/sqlite/0006_blob_deletions.sql" with { type: "text" };
+import people from "../../../drizzle/sqlite/0007_people.sql" with { type: "text" };
+import tokenLastEight from "../../../drizzle/sqlite/0010_token_last_eight.sql" with { type: "text" };
 
 type Migration = {
   /** The schema number after this migration. */
@@ -24,10 +26,12 @@ const MIGRATIONS: readonly Migration[] = [
   { number: 4, minReader: 1, sql: storedTotals },
   { number: 5, minReader: 1, sql: store },
   { number: 6, minReader: 1, sql: blobDeletions },
+  { number: 7, minReader: 1, sql: people },
+  { number: 10, minReader: 1, sql: tokenLastEight },
 ];
 
 /** The schema number that this binary supports. */
-export const SCHEMA_NUMBER = MIGRATIONS.length;
+export const SCHEMA_NUMBER = Math.max(...MIGRATIONS.map(({ number }) => number));
 
 /**
  * Applies the missing migrations up to a schema number, each in its own transaction, so that a crash never leaves a
@@ -39,7 +43,7 @@ export function migrate(connection: Connection, now: number, through = SCHEMA_NU
     "CREATE TABLE IF NOT EXISTS schema_migration (number INTEGER PRIMARY KEY, min_reader INTEGER NOT NULL, applied_at INTEGER NOT NULL)",
   );
   refuseNewer(connection);
-  for (const migration of MIGRATIONS.slice(0, through)) apply(connection, migration, now);
+  for (const migration of MIGRATIONS) if (migration.number <= through) apply(connection, migration, now);
 }
 
 /** The schema number of the database, 0 when it is empty. */

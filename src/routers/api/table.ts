@@ -1,0 +1,12 @@
+// The table of the API: the routes of each noun, with the services that they call.
+
+import type { ApiRoute } from "./route.ts";
+import { serverRoutes, type ServerRouteParts } from "./server.ts";
+import { tokenRoutes, type TokenRouteParts } from "./tokens.ts";
+import { userRoutes, type UserRouteParts } from "./users.ts";
+
+export type ApiTableParts = ServerRouteParts & UserRouteParts & TokenRouteParts;
+
+export function apiTable(parts: ApiTableParts): ApiRoute[] {
+  return [...serverRoutes(parts), ...userRoutes(parts), ...tokenRoutes(parts)];
+}
