@@ -34,12 +34,12 @@ const MODULE_FRIENDS: Readonly<Record<string, readonly string[]>> = {
 /** Low to high inside `services/`; a folder without a rank is a package type. */
 const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
   [
-    /^(actor|channel-ref|channel-policy|token-limits|throttle|login-limits|admission|bodies|health|server-metrics|hash-worker)\.ts$/,
+    /^(actor|channel-ref|channel-policy|token-limits|throttle|login-limits|admission|bodies|health|server-metrics|hash-worker|nodes|two-factor-policy)\.ts$/,
     "values",
   ],
-  [/^(identities|logins|token-state|access|access-rules|audit)\.ts$/, "access"],
+  [/^(identities|logins|login-codes|token-state|access|access-rules|audit)\.ts$/, "access"],
   [/^package-type\.ts$/, "package-type"],
-  [/^(users|tokens|label-patterns|channels|channel-removal|grants)\.ts$/, "management"],
+  [/^(users|two-factor|tokens|label-patterns|channels|channel-removal|grants)\.ts$/, "management"],
   [/^(workers|file-hashes|staging|name-weights|existing-file|packages)\.ts$/, "packages"],
   [/^(publishing|similar-channels|removing)\.ts$/, "publishing"],
   [/^index\//, "index"],

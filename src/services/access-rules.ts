@@ -130,7 +130,7 @@ export function judgeServer(actor: Actor, action: Action): Verdict<undefined> {
   if (identity.kind === "anonymous") return refused("Sign in as an administrator.", false);
   const why = identity.user.isAdmin
     ? (scopeRefusal(identity, action) ?? restrictionRefusal(identity))
-    : "Only administrators are allowed to do this.";
+    : notAdminText(identity);
   return why === undefined ? allowed(undefined) : refused(why, true);
 }
 
@@ -240,6 +240,12 @@ function ownerOf(target: { readonly owner: string }): string {
 function metricsOnlyText(identity: SignedIn): string {
   const name = identity.kind === "token" ? identity.token.name : "";
   return `The token "${name}" can only read /metrics.`;
+}
+
+function notAdminText(identity: SignedIn): string {
+  const text = "Only administrators are allowed to do this.";
+  if (identity.kind !== "token" || identity.isDemoted === undefined) return text;
+  return `${text} Your account must turn on two-factor authentication before its tokens have the rights of an administrator.`;
 }
 
 function hiddenText(owner: OwnerRow): string {

@@ -1,36 +1,49 @@
 // Resolves the credentials of a request to one identity, or refuses the request.
 
-import { unauthenticated } from "../errors.ts";
+import { forbidden, unauthenticated } from "../errors.ts";
 import { findToken, findTokenByHash, noteTokenUse } from "../models/access-token.ts";
 import type { Database, Reader, Transaction } from "../models/database.ts";
-import { findUserById } from "../models/user.ts";
+import { findUserById, type UserWithOwner } from "../models/user.ts";
 import type { Clock } from "../modules/clock.ts";
 import { sha256Hex } from "../modules/hash.ts";
 import { looksLikeToken } from "../modules/ids.ts";
-import { ANONYMOUS, type Identity, type Sender } from "./actor.ts";
+import { ANONYMOUS, type Identity, type Sender, type TokenLimits } from "./actor.ts";
 import type { Logins } from "./logins.ts";
 import { tokenLimits } from "./token-limits.ts";
 import { tokenLabel, tokenProblem } from "./token-state.ts";
+import { lacksTwoFactor, type TwoFactorPolicy } from "./two-factor-policy.ts";
 
-/** A credential of a request: a password arrives only by Basic authentication, a token in five ways. */
+/** A credential: a password, with its two-factor code, arrives only by Basic authentication, a token in five ways. */
 export type Credential =
-  | { readonly kind: "basic"; readonly user: string; readonly password: string }
+  | { readonly kind: "basic"; readonly user: string; readonly password: string; readonly code?: string | undefined }
   | { readonly kind: "token"; readonly token: string };
 
 export type Identities = {
   /**
+   * `mayLackTwoFactor`: for the routes that turn two-factor authentication on.
    * Errors: `unauthenticated` for an invalid credential, or for two credentials of different identities; `throttled`
-   * after too many failed logins.
+   * after too many failed logins; `forbidden` for the password of a user who must turn on two-factor authentication.
    */
-  identify(credentials: readonly Credential[], sender: Sender): Promise<Identity>;
+  identify(credentials: readonly Credential[], sender: Sender, options?: IdentifyOptions): Promise<Identity>;
 };
 
-export type IdentitiesParts = { readonly database: Database; readonly logins: Logins; readonly clock: Clock };
+export type IdentifyOptions = { readonly mayLackTwoFactor?: boolean };
+
+export type IdentitiesParts = {
+  readonly database: Database;
+  readonly logins: Logins;
+  readonly clock: Clock;
+  readonly twoFactor: TwoFactorPolicy;
+};
 
 const NOTE_USE_EVERY_MS = 60 * 60 * 1000;
+const TURN_ON =
+  "Your account must have two-factor authentication on this server. Turn it on with your password: POST " +
+  "/api/v1/user/two-factor returns a secret for your authenticator app, and POST /api/v1/user/two-factor/confirm " +
+  'takes a code of the app as {"code": "123456"}.';
 const UNKNOWN_TOKEN = "The access token is not known: it is mistyped or was deleted.";
 
-export function createIdentities({ database, logins, clock }: IdentitiesParts): Identities {
+export function createIdentities({ database, logins, clock, twoFactor }: IdentitiesParts): Identities {
   const noting = new Set<number>();
 
   /** Records the use of a token. A read does not wait for the writer, fail with it, or queue a second write. */
@@ -53,19 +66,20 @@ export function createIdentities({ database, logins, clock }: IdentitiesParts): 
     if ((row.lastUsed ?? 0) < now - NOTE_USE_EVERY_MS) {
       void noteUse(row.id, now);
     }
-    return { kind: "token", user, token: tokenLimits(row) };
+    return tokenIdentity(user, tokenLimits(row), twoFactor);
   }
 
   async function identifyOne(credential: Credential, sender: Sender): Promise<Identity> {
     if (credential.kind === "token") return await byToken(credential.token);
     if (looksLikeToken(credential.password)) return await byToken(credential.password);
     if (looksLikeToken(credential.user)) return await byToken(credential.user);
-    const user = await logins.login({ name: credential.user, password: credential.password, ...sender });
-    return { kind: "user", user };
+    const { user: name, password, code } = credential;
+    const user = await logins.login({ name, password, code, ...sender });
+    return { kind: "user", user, code: user.hasTwoFactor ? code : undefined };
   }
 
   return {
-    identify: async (credentials, { address, requestId }) => {
+    identify: async (credentials, { address, requestId }, { mayLackTwoFactor = false } = {}) => {
       let identity: Identity = ANONYMOUS;
       for (const credential of credentials) {
         const found = await identifyOne(credential, { address, requestId });
@@ -75,22 +89,38 @@ export function createIdentities({ database, logins, clock }: IdentitiesParts): 
         }
         identity = found;
       }
+      if (identity.kind === "user" && !mayLackTwoFactor && lacksTwoFactor(twoFactor, identity.user))
+        throw forbidden(TURN_ON);
       return identity;
     },
   };
 }
 
 /** Re-reads the identity for a change that is about to commit. Errors: `unauthenticated` when it is no longer valid. */
-export async function currentIdentity(reader: Reader, identity: Identity, now: number): Promise<Identity> {
+export async function currentIdentity(
+  reader: Reader,
+  identity: Identity,
+  { now, twoFactor }: { readonly now: number; readonly twoFactor: TwoFactorPolicy },
+): Promise<Identity> {
   if (identity.kind === "anonymous") return identity;
   const user = await findUserById(reader, identity.user.id);
   const current = user && !user.owner.disabled && user.credentialVersion === identity.user.credentialVersion;
   if (!user || !current) throw unauthenticated("The account was disabled or changed during the request.");
-  if (identity.kind === "user") return { kind: "user", user };
+  if (identity.kind === "user") {
+    if (user.hasTwoFactor && identity.code === undefined)
+      throw unauthenticated("Two-factor authentication was turned on during the request.");
+    return { kind: "user", user, code: identity.code };
+  }
   const row = await findToken(reader, identity.token.id);
   if (!row || tokenProblem(row, user, now) !== undefined)
     throw unauthenticated("The access token ended during the request.");
-  return { kind: "token", user, token: tokenLimits(row) };
+  return tokenIdentity(user, tokenLimits(row), twoFactor);
+}
+
+/** Tokens work without a code. Those of an administrator who must turn it on are the tokens of an ordinary user. */
+function tokenIdentity(user: UserWithOwner, token: TokenLimits, policy: TwoFactorPolicy): Identity {
+  if (!user.isAdmin || !lacksTwoFactor(policy, user)) return { kind: "token", user, token };
+  return { kind: "token", user: { ...user, isAdmin: false }, token, isDemoted: true };
 }
 
 function keyOf(identity: Identity): string {

@@ -12,6 +12,7 @@ import { createLogger } from "../../src/modules/log.ts";
 import { createMetrics } from "../../src/modules/metrics.ts";
 import { ANONYMOUS } from "../../src/services/actor.ts";
 import { createIdentities, type Credential, type Identities } from "../../src/services/identities.ts";
+import { createLoginCodes } from "../../src/services/login-codes.ts";
 import { createLogins } from "../../src/services/logins.ts";
 import { createThrottle } from "../../src/services/throttle.ts";
 import { PASSWORD, startTestApp, type TestApp } from "../support/app.ts";
@@ -28,7 +29,9 @@ beforeAll(async () => {
   database = await openDatabase({ engine: "sqlite", path: `${server.folder}/condarium.db` }, { clock, create: false });
   const events = createEvents({ log: createLogger({ level: "silent" }), metrics: createMetrics() });
   const throttle = createThrottle({ database, clock });
-  identities = createIdentities({ database, clock, logins: createLogins({ database, clock, events, throttle }) });
+  const codes = createLoginCodes({ database, throttle, clock });
+  const logins = createLogins({ database, clock, events, throttle, codes });
+  identities = createIdentities({ database, clock, logins, twoFactor: "no" });
   for (const name of ["alice", "bob"]) await server.addUser(name);
 });
 afterAll(async () => {

@@ -34,7 +34,7 @@ export async function seedWorstChannel(dataDir: string, worst: WorstChannel): Pr
   const folder = openDataFolder(dataDir, { create: true });
   const database = await openDatabase({ engine: "sqlite", path: folder.database }, { clock, create: true });
   try {
-    const access = createAccess({ reader: database.read, clock, createChannels: true });
+    const access = createAccess({ reader: database.read, clock, createChannels: true, twoFactor: "no" });
     const users = createUsers({ database, access, clock, defaultVisibility: "public", types: PACKAGE_TYPES });
     for (const name of ["busy", "other"])
       await users.create(COMMAND_LINE, { name, password: PASSWORD, isAdmin: false });

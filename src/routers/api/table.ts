@@ -2,9 +2,10 @@
 
 import type { ApiRoute } from "./route.ts";
 import { serverRoutes, type ServerRouteParts } from "./server.ts";
+import { twoFactorRoutes, type TwoFactorRouteParts } from "./two-factor.ts";
 
-export type ApiTableParts = ServerRouteParts;
+export type ApiTableParts = ServerRouteParts & TwoFactorRouteParts;
 
 export function apiTable(parts: ApiTableParts): ApiRoute[] {
-  return [...serverRoutes(parts)];
+  return [...serverRoutes(parts), ...twoFactorRoutes(parts)];
 }
