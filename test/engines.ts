@@ -11,6 +11,7 @@ const ON_POSTGRES = [
   "cli/health",
   "routers/publish",
   "routers/shards",
+  "routers/two-factor",
   "services/label-patterns",
   "services/storage/gc-beside",
 ];

@@ -23,6 +23,7 @@ const NAME = "node";
 const EVERY_MS = 20_000;
 /** A node that has lost the database as long as this is not waited for. */
 const LEASE_MS = 60_000;
+const LEAVE_MS = 1000;
 
 /** Tells the other servers of the database that this one runs, until the result is called. Errors: `unavailable`. */
 export async function joinNodes(parts: NodesParts): Promise<() => Promise<void>> {
@@ -50,7 +51,9 @@ export async function joinNodes(parts: NodesParts): Promise<() => Promise<void>>
   const timer = setInterval(() => void renew().catch(() => undefined), everyMs).unref();
   return async () => {
     clearInterval(timer);
-    await database.transact((tx) => dropLease(tx, own), { isUnseen: true }).catch(() => undefined);
+    const dropped = database.transact((tx) => dropLease(tx, own), { isUnseen: true }).catch(() => undefined);
+    // A shutdown does not wait for a database that is gone.
+    await Promise.race([dropped, Bun.sleep(LEAVE_MS)]);
   };
 }
 

@@ -231,7 +231,7 @@ describe("a backup of a server at rest", () => {
       expect([name, info.mode & 0o777]).toEqual([name, info.isDirectory() ? 0o700 : 0o600]);
     }
     const manifest = await Bun.file(join(target, "backup.json")).json();
-    expect(manifest).toMatchObject({ format: 1, schema: 5 });
+    expect(manifest).toMatchObject({ format: 1, schema: 8 });
     const files = manifest.tables.find(({ name }: { name: string }) => name === "package_file");
     const bytes = await Bun.file(await rowFile("package_file")).bytes();
     expect(files).toMatchObject({ rows: packages.length, bytes: bytes.byteLength, sha256: sha256Hex(bytes) });
