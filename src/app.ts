@@ -38,6 +38,7 @@ import { createRobots, type Robots } from "./services/robots.ts";
 import { createTeams, type Teams } from "./services/teams.ts";
 import { createHealth, type Health } from "./services/health.ts";
 import { createIdentities } from "./services/identities.ts";
+import { createLoginCodes } from "./services/login-codes.ts";
 import { createLogins } from "./services/logins.ts";
 import { createBackup, type Backup } from "./services/storage/backup.ts";
 import { createGc, type Gc } from "./services/storage/gc.ts";
@@ -45,6 +46,7 @@ import { scheduleGc } from "./services/storage/gc-schedule.ts";
 import { createDeepVerify } from "./services/index/repair/verify.ts";
 import { createEngine } from "./services/index/engine.ts";
 import { createReindex, type Reindex } from "./services/index/repair/reindex.ts";
+import { joinNodes } from "./services/nodes.ts";
 import { observeServer } from "./services/server-metrics.ts";
 import { createShards } from "./services/conda/shards/read.ts";
 import { createTurns } from "./services/index/steps/turns.ts";
@@ -55,9 +57,10 @@ import { createRemoving } from "./services/removing.ts";
 import { createLocalSource } from "./services/sources/local.ts";
 import type { Source } from "./services/sources/source.ts";
 import { createStaging } from "./services/staging.ts";
-import { createThrottle } from "./services/throttle.ts";
+import { createThrottle, type Throttle } from "./services/throttle.ts";
 import { createTokenUses, type TokenUses } from "./services/token-uses.ts";
 import { createTokens, type Tokens } from "./services/tokens.ts";
+import { createTwoFactor, type TwoFactor } from "./services/two-factor.ts";
 import { createUsers, refuseTakenName, type Users } from "./services/users.ts";
 import { createVerify, type Verify } from "./services/storage/verify.ts";
 import { createWorkers } from "./services/workers.ts";
@@ -69,6 +72,7 @@ import { createThreads, spawnFor, WAITING, type Threads } from "./threads.ts";
 export type Management = {
   readonly users: Users;
   readonly profiles: Profiles;
+  readonly twoFactor: TwoFactor;
   readonly tokens: Tokens;
   readonly channels: Channels;
   readonly grants: Grants;
@@ -113,7 +117,9 @@ export async function openManagement(
   const { clock = systemClock, failpoint } = options;
   const stores = await openStores({ config, clock, create: false, failpoint });
   const publicUrl = config["public-url"];
-  return { ...managementOf({ config, publicUrl, stores, clock, failpoint }), close: () => closeStores(stores) };
+  const throttle = createThrottle({ ...stores, clock });
+  const management = managementOf({ config, publicUrl, stores, clock, throttle, failpoint });
+  return { ...management, close: () => closeStores(stores) };
 }
 
 /** Errors: `usage` when the folder is in use, foreign or of a newer release; every opened part is closed then. */
@@ -147,8 +153,11 @@ export async function createApp(options: AppOptions): Promise<App> {
   health = healthOf(config, { ...stores, events, clock });
   opened.adopt(health.watch(), (watch) => watch.stop());
   if (!shared) opened.adopt(collectInBackground(config, { events, folder }), (gc) => gc.stop());
-  const parts = { ...stores, ...threads, health, requireFiles, clock, events, metrics, files, shardIndexes };
-  const management = managementOf({ config, publicUrl, stores, clock, failpoint });
+  if (!shared)
+    opened.defer(await joinNodes({ ...stores, clock, isShared: config.database !== undefined, onTooOld: onFatal }));
+  const throttle = createThrottle({ ...stores, clock, places: shared?.places });
+  const parts = { ...stores, ...threads, health, requireFiles, clock, events, metrics, files, shardIndexes, throttle };
+  const management = managementOf({ config, publicUrl, stores, clock, throttle, failpoint });
   const tokenUses = opened.adopt(createTokenUses({ database: stores.database, clock }), ({ close }) => close());
   const router = opened.adopt(routerOf(options, { ...parts, management, tokenUses }), ({ close }) => close());
   // From here on, the app closes the opened parts.
@@ -168,7 +177,7 @@ export type ParentApp = Pick<Management, "users" | "close"> & { readonly metrics
 
 /** Errors: as for `createApp`. Afterwards processes can join. */
 export async function createParentApp(options: AppOptions): Promise<ParentApp> {
-  const { clock = systemClock, publicUrl, failpoint } = options;
+  const { clock = systemClock, publicUrl, failpoint, onFatal } = options;
   await using opened = new AsyncDisposableStack();
   const folder = openFolder(options.config, { create: true });
   const config = { ...options.config, data: folder.root };
@@ -180,7 +189,9 @@ export async function createParentApp(options: AppOptions): Promise<ParentApp> {
   observe(metrics, stores, clock);
   stores.reserve.refill();
   opened.adopt(collectInBackground(config, { events, folder }), (gc) => gc.stop());
-  const { users } = managementOf({ config, publicUrl, stores, clock, failpoint });
+  opened.defer(await joinNodes({ ...stores, clock, isShared: config.database !== undefined, onTooOld: onFatal }));
+  const throttle = createThrottle({ ...stores, clock });
+  const { users } = managementOf({ config, publicUrl, stores, clock, throttle, failpoint });
   lock.share();
   const owned = opened.move();
   return { users, metrics, close: () => owned.disposeAsync() };
@@ -247,6 +258,7 @@ type Parts = Stores & {
   readonly shardIndexes: DerivedLookup;
   readonly management: Omit<Management, "close">;
   readonly tokenUses: TokenUses;
+  readonly throttle: Throttle;
 } & Omit<Threads, "close">;
 
 function routerOf(options: AppOptions, parts: Parts): Router {
@@ -254,9 +266,16 @@ function routerOf(options: AppOptions, parts: Parts): Router {
   const { database, blobs, servedBlobs, clock, events, metrics, files, folder, requireFiles } = parts;
   const { indexers, hashers } = parts;
   const access = accessOf(config, parts);
-  const throttle = createThrottle({ database, clock, places: shared?.places });
-  const logins = createLogins({ database, throttle, events, clock });
-  const identities = createIdentities({ database, logins, tokenUses: parts.tokenUses, clock });
+  const { throttle, tokenUses } = parts;
+  const codes = createLoginCodes({ database, throttle, clock });
+  const logins = createLogins({ database, throttle, codes, events, clock });
+  const identities = createIdentities({
+    database,
+    logins,
+    tokenUses,
+    clock,
+    twoFactor: config["require-two-factor"],
+  });
   const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
   const packages = createPackages({ clock });
   const hashes = createFileHashes({ workers: hashers });
@@ -327,9 +346,10 @@ function managementOf(parts: {
   readonly publicUrl: string | undefined;
   readonly stores: Stores;
   readonly clock: Clock;
+  readonly throttle: Throttle;
   readonly failpoint: ((name: string) => void) | undefined;
 }): Omit<Management, "close"> {
-  const { config, publicUrl, clock, failpoint } = parts;
+  const { config, publicUrl, clock, throttle, failpoint } = parts;
   const { database, blobs, folder, reserve } = parts.stores;
   const graceMs = config["gc-grace"] * 1000;
   const access = accessOf(config, { database, clock });
@@ -361,6 +381,13 @@ function managementOf(parts: {
     names: createOwnerNames(owners),
     teams: createTeams({ database, access, clock, types: PACKAGE_TYPES }),
     robots: createRobots({ database, access, clock }),
+    twoFactor: createTwoFactor({
+      database,
+      access,
+      clock,
+      codes: createLoginCodes({ database, throttle, clock }),
+      issuer: publicUrl === undefined ? "condarium" : new URL(publicUrl).hostname,
+    }),
     tokens: createTokens({ database, access, clock, types: PACKAGE_TYPES }),
     profiles: createProfiles({ database, access }),
     channels,
@@ -390,5 +417,10 @@ function managementOf(parts: {
 }
 
 function accessOf(config: Config, { database, clock }: Pick<Stores, "database"> & { readonly clock: Clock }): Access {
-  return createAccess({ reader: database.read, clock, createChannels: config["create-channels"] });
+  return createAccess({
+    reader: database.read,
+    clock,
+    createChannels: config["create-channels"],
+    twoFactor: config["require-two-factor"],
+  });
 }

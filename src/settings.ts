@@ -7,6 +7,7 @@ import { isKnownSubdir, isSubdir } from "./modules/conda/subdir.ts";
 import { pathOf } from "./modules/http/url.ts";
 import { parseBytes, parseInterval, parseList, parseNumber, parseSeconds, parseYesNo } from "./modules/setting-text.ts";
 import { isOwnerName, isPathPrefix } from "./modules/owner-name.ts";
+import { TWO_FACTOR_POLICIES } from "./services/two-factor-policy.ts";
 import { parseStorage, type StorageLocation } from "./modules/storage/description.ts";
 
 /** What a setting accepts: its schema, its form in help texts, and the rule that an error quotes after "must be". */
@@ -216,6 +217,14 @@ export const SETTINGS = {
     default: undefined,
     example: "127.0.0.1:9090",
     help: "address of a second port, which serves /metrics without a login",
+  },
+  "require-two-factor": {
+    schema: z.enum(TWO_FACTOR_POLICIES),
+    choices: TWO_FACTOR_POLICIES,
+    form: "<who>",
+    rule: "no, admins or all",
+    default: "no",
+    help: "who must have two-factor authentication: no (nobody), admins or all",
   },
   "trusted-proxies": {
     ...networks,

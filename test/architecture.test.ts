@@ -35,13 +35,13 @@ const MODULE_FRIENDS: Readonly<Record<string, readonly string[]>> = {
 /** Low to high inside `services/`; a folder without a rank is a package type. */
 const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
   [
-    /^(actor|channel-ref|channel-policy|token-limits|throttle|login-limits|admission|bodies|health|server-metrics|hash-worker)\.ts$/,
+    /^(actor|channel-ref|channel-policy|token-limits|throttle|login-limits|admission|bodies|health|server-metrics|hash-worker|nodes|two-factor-policy)\.ts$/,
     "values",
   ],
-  [/^(identities|logins|token-state|token-uses|access|access-rules|roles|audit)\.ts$/, "access"],
+  [/^(identities|logins|login-codes|token-state|token-uses|access|access-rules|roles|audit)\.ts$/, "access"],
   [/^package-type\.ts$/, "package-type"],
   [
-    /^(users|user-change|user-removal|profiles|tokens|label-patterns|channels|channel-removal|grants|organizations|teams|robots|memberships|owner-names)\.ts$/,
+    /^(users|user-change|user-removal|profiles|two-factor|tokens|label-patterns|channels|channel-removal|grants|organizations|teams|robots|memberships|owner-names)\.ts$/,
     "management",
   ],
   [/^(workers|worker-failures|file-hashes|staging|name-weights|existing-file|packages)\.ts$/, "packages"],

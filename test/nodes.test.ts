@@ -140,6 +140,7 @@ describe.skipIf(!canRun)("a registry on PostgreSQL", () => {
       { number: 4 },
       { number: 5 },
       { number: 7 },
+      { number: 8 },
     ]);
   });
 
@@ -159,7 +160,7 @@ describe.skipIf(!canRun)("a registry on PostgreSQL", () => {
     const written = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS next";
     const before = await sql(written);
     const refused =
-      "The database needs a newer condarium: it requires schema 98, this binary supports 5. Nothing was changed.";
+      "The database needs a newer condarium: it requires schema 98, this binary supports 8. Nothing was changed.";
     for (const use of [() => node.start(), () => node.run(["user", "create", "bob"])])
       expect(String(await errorOf(use()))).toContain(refused);
     expect(await sql(written)).toEqual(before);

@@ -31,7 +31,10 @@ export async function serveProcesses(loaded: LoadedConfig, output: Output): Prom
   const metricsPort = listenMetrics(config);
   opened.defer(() => void metricsPort?.server.stop(true));
   const failpoint = loaded.failpoints === undefined ? undefined : createFailpoints(loaded.failpoints);
-  const app = opened.adopt(await createParentApp({ config, log, publicUrl, failpoint }), ({ close }) => close());
+  const app = opened.adopt(
+    await createParentApp({ config, log, publicUrl, failpoint, onFatal: ending.fail }),
+    ({ close }) => close(),
+  );
   try {
     await firstStart(app.users, publicUrl, config, output);
     if (isEverywhere && config["public-url"] === undefined) warnOfLinks({ publicUrl, address }, log, output);

@@ -1,4 +1,4 @@
-// condarium user create | list | disable | enable | hide | unhide | unlock | set-password | delete
+// condarium user create | list | disable | enable | hide | unhide | unlock | reset-two-factor | set-password | delete
 
 import { Command } from "commander";
 import { COMMAND_LINE } from "../services/actor.ts";
@@ -43,6 +43,16 @@ export function userCommand(output: Output): Command {
       await withManagement(command, ({ users }) => users.unlock(COMMAND_LINE, name));
       output.note(`Failed logins of ${name} forgotten. A limit of one network for all accounts still applies.`);
     }),
+  );
+  user.addCommand(
+    simple(
+      "reset-two-factor",
+      "turn two-factor authentication off; the password alone is accepted again",
+      async (name, command) => {
+        await withManagement(command, ({ twoFactor }) => twoFactor.reset(COMMAND_LINE, name));
+        output.note(`Two-factor authentication of ${name} is off. Tokens are still valid.`);
+      },
+    ),
   );
   user.addCommand(setPasswordCommand(output));
   user.addCommand(

@@ -50,6 +50,15 @@ export async function isLeased(reader: Reader, name: string, clock: Clock): Prom
   return rows.length > 0;
 }
 
+/** The holders of the unexpired leases of this name. */
+export async function leaseHolders(reader: Reader, name: string, clock: Clock): Promise<string[]> {
+  const rows = await reader
+    .select()
+    .from(lease)
+    .where(and(eq(lease.name, name), gt(lease.until, now(clock))));
+  return rows.map(({ holder }) => holder);
+}
+
 export async function dropEndedLeases(tx: Transaction, clock: Clock): Promise<void> {
   await tx.delete(lease).where(lte(lease.until, now(clock)));
 }

@@ -1,16 +1,20 @@
 // Users: an owner of kind `user` with credentials. A robot of an organization is a user without a password.
 
-import { and, asc, eq, isNull } from "drizzle-orm";
+import { and, asc, eq, isNotNull, isNull } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import type { OwnerRow } from "./owner.ts";
 import { param, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
-import { owner, principal, user } from "./schema/index.ts";
+import { owner, principal, secondFactor, user } from "./schema/index.ts";
 import { foldCase } from "../modules/fold-case.ts";
 
 export type UserRow = typeof user.$inferSelect;
 /** A user with its owner row, which has the name and the flags `disabled` and `hidden`. */
-export type UserWithOwner = UserRow & { readonly owner: OwnerRow };
+export type UserWithOwner = UserRow & {
+  readonly owner: OwnerRow;
+  /** Whether the password is accepted only with a code. */
+  readonly hasTwoFactor: boolean;
+};
 
 /** No password has this hash. */
 const NO_PASSWORD = "!";
@@ -132,9 +136,14 @@ export async function deleteUser(
 }
 
 function joined(reader: Reader) {
-  return reader.select({ user, owner }).from(user).innerJoin(owner, eq(user.ownerId, owner.id)).$dynamic();
+  return reader
+    .select({ user, owner, confirmed: secondFactor.confirmed })
+    .from(user)
+    .innerJoin(owner, eq(user.ownerId, owner.id))
+    .leftJoin(secondFactor, and(eq(secondFactor.userId, user.id), isNotNull(secondFactor.confirmed)))
+    .$dynamic();
 }
 
-function flatten(row: { user: UserRow; owner: OwnerRow }): UserWithOwner {
-  return { ...row.user, owner: row.owner };
+function flatten(row: { user: UserRow; owner: OwnerRow; confirmed: number | null }): UserWithOwner {
+  return { ...row.user, owner: row.owner, hasTwoFactor: row.confirmed !== null };
 }

@@ -8,7 +8,7 @@ import type { Clock } from "../modules/clock.ts";
 import type { ClientAddress } from "../modules/http/client-address.ts";
 import type { Identity } from "../services/actor.ts";
 import type { Health } from "../services/health.ts";
-import type { Identities } from "../services/identities.ts";
+import type { Identities, IdentifyOptions } from "../services/identities.ts";
 import type { CacheKey, CachedResponse, ResponseCache, CachedBody } from "./response-cache.ts";
 import { splitPath } from "./raw-path.ts";
 import { credentialsOf } from "./http/identity.ts";
@@ -34,7 +34,7 @@ export type Call = {
   readonly context: RequestContext;
   /** The body; leaving its iteration early keeps the rest unread. Null without a body. */
   body(): AsyncIterable<Uint8Array> | null;
-  identify(): Promise<Identity>;
+  identify(options?: IdentifyOptions): Promise<Identity>;
   /** Declares the response valid for identical requests without credentials until the next commit to the database. */
   allowCaching(body: CachedBody): void;
   /** Lets web pages of every origin read the response, also if it becomes an error. */
@@ -93,8 +93,8 @@ export function createPipeline(parts: PipelineParts): Pipeline {
   async function handle(request: Request, context: RequestContext, { route, work }: Route): Promise<Response> {
     const started = clock.elapsed();
     let identity: Identity | undefined;
-    const identify = async (): Promise<Identity> => {
-      identity ??= await parts.identities.identify(credentialsOf(request, context.pathToken), context);
+    const identify = async (how?: IdentifyOptions): Promise<Identity> => {
+      identity ??= await parts.identities.identify(credentialsOf(request, context.pathToken), context, how);
       return identity;
     };
     let body: CachedBody | undefined;

@@ -179,9 +179,10 @@ export function judgeServer(actor: Actor, action: Action): Verdict<undefined> {
   return why === undefined ? allowed(undefined) : refused(why, true);
 }
 
-function serverRefusal({ user }: SignedIn, action: Action): string | undefined {
-  if (action === "found") return user.organizationId === null ? undefined : "Robots cannot create organizations.";
-  return user.isAdmin ? undefined : "Only administrators are allowed to do this.";
+function serverRefusal(identity: SignedIn, action: Action): string | undefined {
+  if (action === "found")
+    return identity.user.organizationId === null ? undefined : "Robots cannot create organizations.";
+  return identity.user.isAdmin ? undefined : notAdminText(identity);
 }
 
 /** The user's role on the target, and why the token (if any) does not cover the target. */
@@ -288,6 +289,12 @@ function ownerOf(target: { readonly owner: string }): string {
 function metricsOnlyText(identity: SignedIn): string {
   const name = identity.kind === "token" ? identity.token.name : "";
   return `The token "${name}" can only read /metrics.`;
+}
+
+function notAdminText(identity: SignedIn): string {
+  const text = "Only administrators are allowed to do this.";
+  if (identity.kind !== "token" || identity.isDemoted === undefined) return text;
+  return `${text} Your account must turn on two-factor authentication before its tokens have the rights of an administrator.`;
 }
 
 function hiddenText(owner: OwnerRow): string {

@@ -20,6 +20,7 @@ import {
 import type { Actor } from "./actor.ts";
 import type { ChannelRef } from "./channel-ref.ts";
 import { currentIdentity } from "./identities.ts";
+import type { TwoFactorPolicy } from "./two-factor-policy.ts";
 
 /** An owner and all of its channels. */
 type OwnerTarget = { readonly kind: "owner"; readonly owner: string };
@@ -49,6 +50,7 @@ export type AccessParts = {
   readonly clock: Clock;
   /** Whether a publish can create a channel. */
   readonly createChannels: boolean;
+  readonly twoFactor: TwoFactorPolicy;
 };
 
 type Found = ChannelRef | OwnerRow | UserWithOwner | undefined;
@@ -77,7 +79,7 @@ export function createAccess(parts: AccessParts): Access {
   function require(actor: Actor, action: "tokens", target: UserTarget, reader?: Reader): Promise<UserWithOwner>;
   function require(actor: Actor, action: ServerAction, target: ServerTarget, reader?: Reader): Promise<undefined>;
   async function require(actor: Actor, action: Action, target: Parameters<typeof judge>[2], reader?: Reader) {
-    const current = reader ? await currentActor(reader, actor, parts.clock.now()) : actor;
+    const current = reader ? await currentActor(reader, actor, parts) : actor;
     const verdict = await judge(current, action, target, reader ?? parts.reader);
     if (verdict.kind === "allowed") return verdict.found;
     throw refusalOf(current, action, verdict);
@@ -86,16 +88,16 @@ export function createAccess(parts: AccessParts): Access {
   return {
     require,
     may: async (actor, action, target, reader) => {
-      const current = reader ? await currentActor(reader, actor, parts.clock.now()) : actor;
+      const current = reader ? await currentActor(reader, actor, parts) : actor;
       return (await judge(current, action, target, reader ?? parts.reader)).kind === "allowed";
     },
     mayRead: async (actor, target) => (await judge(actor, "read", target, parts.reader)).kind === "allowed",
   };
 }
 
-async function currentActor(reader: Reader, actor: Actor, now: number): Promise<Actor> {
+async function currentActor(reader: Reader, actor: Actor, { clock, twoFactor }: AccessParts): Promise<Actor> {
   if (actor.kind === "command-line") return actor;
-  return { ...actor, identity: await currentIdentity(reader, actor.identity, now) };
+  return { ...actor, identity: await currentIdentity(reader, actor.identity, { now: clock.now(), twoFactor }) };
 }
 
 const SIGN_IN: Partial<Readonly<Record<Action, string>>> = {

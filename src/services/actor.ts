@@ -28,8 +28,10 @@ export type TokenLimits = {
 
 export type Identity =
   | { readonly kind: "anonymous" }
-  | { readonly kind: "user"; readonly user: UserWithOwner }
-  | { readonly kind: "token"; readonly user: UserWithOwner; readonly token: TokenLimits };
+  /** `code`: the two-factor code that the request has used up, if the user has two-factor authentication. */
+  | { readonly kind: "user"; readonly user: UserWithOwner; readonly code?: string | undefined }
+  /** `isDemoted`: the user must turn on two-factor authentication, and is no administrator until then. */
+  | { readonly kind: "token"; readonly user: UserWithOwner; readonly token: TokenLimits; readonly isDemoted?: true };
 
 export const ANONYMOUS: Identity = { kind: "anonymous" };
 

@@ -16,6 +16,7 @@ export type AuditAction =
   | "quarantine"
   | "release"
   | `user.${"create" | "delete" | "disable" | "enable" | "hide" | "unhide" | "unlock" | "password" | "rename" | "settings"}`
+  | `two-factor.${"enable" | "disable" | "reset" | "recovery"}`
   | `token.${"create" | "revoke"}`
   | `channel.${"create" | "delete" | "settings"}`
   | "owner.settings"

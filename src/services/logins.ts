@@ -10,20 +10,27 @@ import { foldCase } from "../modules/fold-case.ts";
 import { networkOf } from "../modules/http/client-address.ts";
 import { createLru } from "../modules/lru.ts";
 import { hashPassword, needsRehash, verifyNobody, verifyPassword, type HashingTurn } from "../modules/passwords.ts";
+import type { LoginCodes } from "./login-codes.ts";
 import { accountOf, accountOfNobody, type LoginAttempt } from "./login-limits.ts";
 import type { Sender } from "./actor.ts";
 import type { Throttle } from "./throttle.ts";
 
-export type Login = Sender & { readonly name: string; readonly password: string };
+export type Login = Sender & {
+  readonly name: string;
+  readonly password: string;
+  /** The two-factor code, if the request has one. */
+  readonly code?: string | undefined;
+};
 
 export type Logins = {
-  /** Errors: `unauthenticated` for a wrong name or password; `throttled`. */
+  /** Errors: `unauthenticated` for a wrong name, password or two-factor code; `throttled`. */
   login(login: Login): Promise<UserWithOwner>;
 };
 
 export type LoginsParts = {
   readonly database: Database;
   readonly throttle: Throttle;
+  readonly codes: LoginCodes;
   readonly events: Events;
   readonly clock: Clock;
 };
@@ -66,7 +73,7 @@ export function createLogins(parts: LoginsParts): Logins {
   }
 
   return {
-    login: async ({ name, password, address, requestId }) => {
+    login: async ({ name, password, code, address, requestId }) => {
       const user = await findUser(database.read, name);
       const network = networkOf(address);
       const guess = guessOf(processKey, password, user ?? name);
@@ -75,6 +82,8 @@ export function createLogins(parts: LoginsParts): Logins {
         const isVerified = user !== undefined && verified.get(guess) === true;
         const current = isVerified ? user : await checkOnce({ attempt, password, user });
         verified.set(guess, true);
+        // After the password, so that without it nobody learns whether there are codes, or whether one is right.
+        if (current.hasTwoFactor) await parts.codes.use(current, code, { address, requestId });
         throttle.succeed(attempt);
         return current;
       } catch (error) {

@@ -33,6 +33,7 @@ export type UserInfo = {
   /** Only administrators can read what the user has. */
   readonly hidden: boolean;
   readonly visibility: Visibility;
+  readonly twoFactor: boolean;
   /** ms UTC */
   readonly created: number;
 };
@@ -164,5 +165,5 @@ async function requireUser(reader: Reader, name: string): Promise<UserWithOwner>
 
 function infoOf(user: UserWithOwner): UserInfo {
   const { name, disabled, hidden, visibility, created } = user.owner;
-  return { name, admin: user.isAdmin, disabled, hidden, visibility, created };
+  return { name, admin: user.isAdmin, disabled, hidden, visibility, twoFactor: user.hasTwoFactor, created };
 }

@@ -12,6 +12,7 @@ import { createLogger } from "../../src/modules/log.ts";
 import { createMetrics } from "../../src/modules/metrics.ts";
 import { ANONYMOUS } from "../../src/services/actor.ts";
 import { createIdentities, type Credential, type Identities } from "../../src/services/identities.ts";
+import { createLoginCodes } from "../../src/services/login-codes.ts";
 import { createLogins } from "../../src/services/logins.ts";
 import { createTokenUses } from "../../src/services/token-uses.ts";
 import { createThrottle } from "../../src/services/throttle.ts";
@@ -29,8 +30,10 @@ beforeAll(async () => {
   database = await openDatabase(sourceOf(server.folder), { clock, create: false });
   const events = createEvents({ log: createLogger({ level: "silent" }), metrics: createMetrics() });
   const throttle = createThrottle({ database, clock });
-  const logins = createLogins({ database, clock, events, throttle });
-  identities = createIdentities({ database, clock, logins, tokenUses: createTokenUses({ database, clock }) });
+  const codes = createLoginCodes({ database, throttle, clock });
+  const logins = createLogins({ database, clock, events, throttle, codes });
+  const tokenUses = createTokenUses({ database, clock });
+  identities = createIdentities({ database, clock, logins, tokenUses, twoFactor: "no" });
   for (const name of ["alice", "bob"]) await server.addUser(name);
 });
 afterAll(async () => {

@@ -63,7 +63,15 @@ async function makeScene(): Promise<void> {
     await manage.grants.set({ owner, channel: undefined }, "clerk", "maintainer");
   }
   await manage.users.setHidden("hider", true);
+  protectVictim();
   for (const user of ["owner", "stranger"]) await newToken(manage, { user, name: "spare" });
+}
+
+/** Gives `victim` two-factor authentication. */
+function protectVictim(): void {
+  tables.run(
+    "INSERT INTO second_factor SELECT user.id, 'A', 0, 0, 0 FROM user JOIN owner ON owner.id = owner_id WHERE name = 'victim'",
+  );
 }
 
 /** For `owner`: one token per scope and per kind of bound; for `boss`: those that could pass for an administrator. */
@@ -453,13 +461,21 @@ describe("the rights on the server", () => {
         call: (actor, target) => services.users.unlock(actor, target),
         audit: audit("user.unlock"),
       },
+      "resetting two-factor authentication": {
+        call: (actor, target) => services.twoFactor.reset(actor, target),
+        undo: async () => protectVictim(),
+        audit: audit("two-factor.reset"),
+      },
       "setting a password": {
         call: (actor, target) => services.users.setPassword(actor, target, PASSWORD),
         audit: audit("user.password"),
       },
       "deleting a user": {
         call: (actor, target) => services.users.remove(actor, target),
-        undo: (name) => server.manage.users.create({ name, password: PASSWORD, isAdmin: false }),
+        undo: async (name) => {
+          await server.manage.users.create({ name, password: PASSWORD, isAdmin: false });
+          protectVictim();
+        },
         audit: audit("user.delete"),
       },
       "making a user": {

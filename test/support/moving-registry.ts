@@ -163,10 +163,13 @@ const NEWER: Readonly<Record<string, readonly string[]>> = {
   audit_event: ["actor", "owner_id", "target", "outcome"],
 };
 
+/** The tables that schema 1 did not have. */
+export const NEWER_TABLES: readonly string[] = ["principal", "second_factor", "recovery_code"];
+
 /** Makes a backup one of schema 1. */
 export async function makeOlder(backup: string): Promise<void> {
   const manifest = await Bun.file(join(backup, "backup.json")).json();
-  const tables = manifest.tables.filter(({ name }: { name: string }) => name !== "principal");
+  const tables = manifest.tables.filter(({ name }: { name: string }) => !NEWER_TABLES.includes(name));
   for (const table of tables) {
     const path = join(backup, manifest.rows, `${table.name}.jsonl.zst`);
     const lines = zstdDecompressSync(await Bun.file(path).bytes())

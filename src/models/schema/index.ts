@@ -11,6 +11,8 @@ export const {
   owner,
   principal,
   user,
+  secondFactor,
+  recoveryCode,
   channel,
   channelRevision,
   pkg,

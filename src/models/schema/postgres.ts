@@ -49,6 +49,27 @@ export const user = pgTable(
   ],
 );
 
+export const secondFactor = pgTable("second_factor", {
+  userId: integer("user_id")
+    .primaryKey()
+    .references(() => user.id, { onDelete: "cascade" }),
+  secret: text("secret").notNull(),
+  lastStep: integer("last_step").notNull(),
+  created: integer("created").notNull(),
+  confirmed: integer("confirmed"),
+});
+
+export const recoveryCode = pgTable(
+  "recovery_code",
+  {
+    userId: integer("user_id")
+      .notNull()
+      .references(() => user.id, { onDelete: "cascade" }),
+    codeHash: text("code_hash").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.userId, table.codeHash] })],
+);
+
 export const channel = pgTable(
   "channel",
   {

@@ -53,6 +53,31 @@ export const user = sqliteTable(
   ],
 );
 
+/** The authenticator app of a user; the password alone is refused once it is confirmed. */
+export const secondFactor = sqliteTable("second_factor", {
+  userId: integer("user_id")
+    .primaryKey()
+    .references(() => user.id, { onDelete: "cascade" }),
+  /** Base32. As it is: the codes are worth nothing without the password, of which only a hash is stored. */
+  secret: text("secret").notNull(),
+  /** The time step of the last code that counted: it and earlier ones count no more. */
+  lastStep: integer("last_step").notNull(),
+  created: integer("created").notNull(),
+  confirmed: integer("confirmed"),
+});
+
+/** Those that have not been used. */
+export const recoveryCode = sqliteTable(
+  "recovery_code",
+  {
+    userId: integer("user_id")
+      .notNull()
+      .references(() => user.id, { onDelete: "cascade" }),
+    codeHash: text("code_hash").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.userId, table.codeHash] })],
+);
+
 export const channel = sqliteTable(
   "channel",
   {

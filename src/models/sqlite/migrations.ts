@@ -9,6 +9,7 @@ import storedTotals from "../../../drizzle/sqlite/0004_stored_totals.sql" with {
 import store from "../../../drizzle/sqlite/0005_store.sql" with { type: "text" };
 import blobDeletions from "../../../drizzle/sqlite/0006_blob_deletions.sql" with { type: "text" };
 import people from "../../../drizzle/sqlite/0007_people.sql" with { type: "text" };
+import secondFactor from "../../../drizzle/sqlite/0008_second_factor.sql" with { type: "text" };
 import tokenLastEight from "../../../drizzle/sqlite/0010_token_last_eight.sql" with { type: "text" };
 
 type Migration = {
@@ -27,6 +28,7 @@ const MIGRATIONS: readonly Migration[] = [
   { number: 5, minReader: 1, sql: store },
   { number: 6, minReader: 1, sql: blobDeletions },
   { number: 7, minReader: 1, sql: people },
+  { number: 8, minReader: 1, sql: secondFactor },
   { number: 10, minReader: 1, sql: tokenLastEight },
 ];
 

@@ -71,7 +71,11 @@ async function dispatch(parts: ApiParts, call: Call, pattern: string, rows: read
 
 async function actorFor(call: Call, { action }: ApiRoute): Promise<RequestActor> {
   const anonymous = { ...call, identify: async () => ANONYMOUS };
-  const actor = await actorOf(action === "open" ? anonymous : call, { surface: "management", help: HELP });
+  const actor = await actorOf(action === "open" ? anonymous : call, {
+    surface: "management",
+    help: HELP,
+    mayLackTwoFactor: action === "two-factor",
+  });
   if (actor.identity.kind === "anonymous" && !FOR_ANONYMOUS.includes(action))
     throw unauthenticated(`Sign in first. ${HELP.signIn}`, { log: `no credentials for ${action}` });
   return actor;

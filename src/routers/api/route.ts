@@ -11,9 +11,10 @@ export type ApiMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 /**
  * Who can call a route. The gate decides; this is what the server refuses before it reads the body: anonymous requests,
- * except for `open` (no credential is checked) and `read` and `view` (what is public is for everyone).
+ * except for `open` (no credential is checked) and `read` and `view` (what is public is for everyone), and the password of
+ * users who must turn on two-factor authentication, except for `two-factor`.
  */
-export type ApiAction = Action | "open" | "signed-in";
+export type ApiAction = Action | "open" | "signed-in" | "two-factor";
 
 /** The argument of a route's `answer`. */
 export type ApiCall<Params, Body> = {

@@ -3,10 +3,11 @@
 import type { ApiRoute } from "./route.ts";
 import { serverRoutes, type ServerRouteParts } from "./server.ts";
 import { tokenRoutes, type TokenRouteParts } from "./tokens.ts";
+import { twoFactorRoutes, type TwoFactorRouteParts } from "./two-factor.ts";
 import { userRoutes, type UserRouteParts } from "./users.ts";
 
-export type ApiTableParts = ServerRouteParts & UserRouteParts & TokenRouteParts;
+export type ApiTableParts = ServerRouteParts & UserRouteParts & TokenRouteParts & TwoFactorRouteParts;
 
 export function apiTable(parts: ApiTableParts): ApiRoute[] {
-  return [...serverRoutes(parts), ...userRoutes(parts), ...tokenRoutes(parts)];
+  return [...serverRoutes(parts), ...userRoutes(parts), ...tokenRoutes(parts), ...twoFactorRoutes(parts)];
 }
