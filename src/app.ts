@@ -21,6 +21,7 @@ import { createDerivedFiles, type DerivedFiles } from "./modules/storage/derived
 import { createDiskProbe } from "./modules/storage/disk-probe.ts";
 import { createUnread } from "./modules/unread.ts";
 import { mountTypes, PACKAGE_TYPES } from "./package-types.ts";
+import { apiTable } from "./routers/api/table.ts";
 import { createRouter, type Router } from "./routers/index.ts";
 import { createResponseCache } from "./routers/response-cache.ts";
 import { createAccess, type Access } from "./services/access.ts";
@@ -74,6 +75,7 @@ export type Management = {
 export type App = Management & {
   readonly handle: Router["handle"];
   readonly routes: Router["routes"];
+  readonly apiRoutes: Router["apiRoutes"];
   readonly metrics: Metrics;
 };
 
@@ -135,14 +137,15 @@ export async function createApp(options: AppOptions): Promise<App> {
   opened.adopt(health.watch(), (watch) => watch.stop());
   if (!shared) opened.adopt(collectInBackground(config, { events, folder }), (gc) => gc.stop());
   const parts = { ...stores, ...threads, health, requireFiles, clock, events, metrics, files, shardIndexes };
-  const router = opened.adopt(routerOf(options, parts), ({ close }) => close());
   const management = managementOf({ config, publicUrl, stores, clock, failpoint });
+  const router = opened.adopt(routerOf(options, { ...parts, management }), ({ close }) => close());
   // From here on, the app closes the opened parts.
   const owned = opened.move();
   return {
     ...management,
     handle: router.handle,
     routes: router.routes,
+    apiRoutes: router.apiRoutes,
     metrics,
     close: () => owned.disposeAsync(),
   };
@@ -230,6 +233,7 @@ type Parts = Stores & {
   readonly metrics: Metrics;
   readonly files: DerivedFiles;
   readonly shardIndexes: DerivedLookup;
+  readonly management: Omit<Management, "close">;
 } & Omit<Threads, "close">;
 
 function routerOf(options: AppOptions, parts: Parts): Router {
@@ -286,6 +290,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     access,
     metrics: shared ? { render: shared.render, contentType: metrics.contentType } : metrics,
     health: parts.health,
+    apiRoutes: apiTable({ ...parts.management, version }),
     packages: mountTypes({ ...parts, config, publicUrl, access, publishing, removing, sourceOf }),
     clientAddress: createClientAddress({ trusted: config["trusted-proxies"], onUntrusted: events.proxyNotTrusted }),
     publicUrl,

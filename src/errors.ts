@@ -15,6 +15,8 @@ export type ErrorCode =
   | "too-large"
   | "unsupported"
   | "invalid"
+  /** A well-formed request to the API that breaks a rule. */
+  | "unprocessable"
   | "hash-mismatch"
   | "throttled"
   | "usage"

@@ -6,12 +6,15 @@ import type { Unread } from "../modules/unread.ts";
 import { createAccessLog } from "./access-log.ts";
 import { createConnections } from "./connections.ts";
 import { createPipeline, type MountRoutes, type Peer, type PipelineParts } from "./request-pipeline.ts";
+import { API_BASE, mountApi, type ApiParts } from "./api/index.ts";
+import type { ApiRoute } from "./api/route.ts";
 import { isRead } from "./methods.ts";
 import { otherProtocolRoutes, type OtherProtocolParts } from "./other-protocols.ts";
 import { opsRoutes, type OpsParts } from "./ops.ts";
 
 export type RouterParts = Omit<PipelineParts, "accessLog"> &
   OpsParts &
+  ApiParts &
   OtherProtocolParts & {
     readonly unread: Unread;
     /** One per package type. */
@@ -22,6 +25,8 @@ export type Router = {
   handle(request: Request, peer: Peer): Promise<Response>;
   /** Method and pattern of every route, for tests. */
   readonly routes: readonly { readonly method: string; readonly path: string }[];
+  /** The table of the API, for tests; `routes` has each of its paths once. */
+  readonly apiRoutes: readonly Pick<ApiRoute, "method" | "path" | "action">[];
   /** Logs the transfers in progress. */
   close(): void;
 };
@@ -35,9 +40,15 @@ export function createRouter(parts: RouterParts): Router {
     // First: a hook covers only the routes that are mounted after it.
     .onError(({ request, error, code }) => pipeline.handle(request, "(none)", () => fail(error, code)))
     .use(opsRoutes(parts, pipeline, ""))
-    .use(otherProtocolRoutes(parts, pipeline, ""));
+    .use(otherProtocolRoutes(parts, pipeline, ""))
+    .use(mountApi(parts, pipeline, ""));
   const { prefix } = parts;
-  if (prefix !== "") app.use(opsRoutes(parts, pipeline, prefix)).use(otherProtocolRoutes(parts, pipeline, prefix));
+  if (prefix !== "") {
+    app
+      .use(opsRoutes(parts, pipeline, prefix))
+      .use(otherProtocolRoutes(parts, pipeline, prefix))
+      .use(mountApi(parts, pipeline, prefix));
+  }
   for (const mount of parts.packages) {
     app.use(mount(pipeline, ""));
     if (prefix !== "") app.use(mount(pipeline, prefix));
@@ -45,6 +56,7 @@ export function createRouter(parts: RouterParts): Router {
   return {
     close: accessLog.close,
     routes: app.routes.map(({ method, path }) => ({ method, path })),
+    apiRoutes: parts.apiRoutes.map(({ method, path, action }) => ({ method, path: API_BASE + path, action })),
     handle: async (sent, peer) => {
       const request = withSingleSlashes(withHost(sent));
       pipeline.setPeer(request, peer);

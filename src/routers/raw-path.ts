@@ -43,13 +43,18 @@ export function decodePath(path: string): string[] | undefined {
   return segments;
 }
 
-/** Decodes once; undefined for bad escapes, `.`, `..`, and a result with a separator or a control character. */
-function decodeSegment(raw: string): string | undefined {
+/**
+ * Decodes once; undefined for bad escapes, `.`, `..`, and a result with a separator or a control character. With
+ * `slashes` the result can be several segments.
+ */
+export function decodeSegment(raw: string, { slashes = false } = {}): string | undefined {
   let text: string;
   try {
     text = decodeURIComponent(raw);
   } catch {
     return undefined;
   }
-  return /[/\\\p{Cc}]/u.test(text) || text === "." || text === ".." ? undefined : text;
+  const parts = slashes ? text.split("/") : [text];
+  const isUsable = parts.every((part) => !/[/\\\p{Cc}]/u.test(part) && part !== "." && part !== "..");
+  return isUsable && (parts.length === 1 || !parts.includes("")) ? text : undefined;
 }

@@ -102,7 +102,9 @@ describe("the access matrix", () => {
   };
 
   test("has an entry for every route of the server, and the matrix walks every form", () => {
-    const routes = server.app.routes.map(({ method, path }) => `${method} ${path}`);
+    // test/routers/api/matrix.test.ts has an entry for each route of the API.
+    const paths = server.app.routes.filter(({ path }) => !/^\/api\/v1\/(?!upload)/.test(path));
+    const routes = paths.map(({ method, path }) => `${method} ${path}`);
     expect(routes.sort()).toEqual(Object.keys(ROUTES).sort());
     const forms = Object.keys(ROUTES).filter((route) => ROUTES[route] === "the matrix");
     const patterns = FORMS("x").map((form) => form.replace(/\/x$/, "/*").replace("/get/owner", "/get"));
