@@ -46,10 +46,13 @@ import { createShards } from "./services/conda/shards/read.ts";
 import { createTurns } from "./services/index/steps/turns.ts";
 import { createPackages } from "./services/packages.ts";
 import { createPublishing } from "./services/publishing.ts";
+import { createQuarantines, type Quarantines } from "./services/quarantine.ts";
 import { createRemoving } from "./services/removing.ts";
 import { createLocalSource } from "./services/sources/local.ts";
 import type { Source } from "./services/sources/source.ts";
 import { createStaging } from "./services/staging.ts";
+import { createRefusals, type Refusals } from "./services/refusals.ts";
+import { createAuditTrail, type AuditTrail } from "./services/audit-trail.ts";
 import { createThrottle } from "./services/throttle.ts";
 import { createTokens, type Tokens } from "./services/tokens.ts";
 import { createUsers, refuseTakenName, type Users } from "./services/users.ts";
@@ -65,6 +68,8 @@ export type Management = {
   readonly tokens: Tokens;
   readonly channels: Channels;
   readonly grants: Grants;
+  readonly auditTrail: AuditTrail;
+  readonly quarantines: Quarantines;
   readonly verify: Verify;
   readonly reindex: Reindex;
   readonly gc: Gc;
@@ -138,7 +143,8 @@ export async function createApp(options: AppOptions): Promise<App> {
   if (!shared) opened.adopt(collectInBackground(config, { events, folder }), (gc) => gc.stop());
   const parts = { ...stores, ...threads, health, requireFiles, clock, events, metrics, files, shardIndexes };
   const management = managementOf({ config, publicUrl, stores, clock, failpoint });
-  const router = opened.adopt(routerOf(options, { ...parts, management }), ({ close }) => close());
+  const refusals = opened.adopt(createRefusals({ ...stores, clock, events }), ({ close }) => close());
+  const router = opened.adopt(routerOf(options, { ...parts, refusals, management }), ({ close }) => close());
   // From here on, the app closes the opened parts.
   const owned = opened.move();
   return {
@@ -233,6 +239,7 @@ type Parts = Stores & {
   readonly metrics: Metrics;
   readonly files: DerivedFiles;
   readonly shardIndexes: DerivedLookup;
+  readonly refusals: Refusals;
   readonly management: Omit<Management, "close">;
 } & Omit<Threads, "close">;
 
@@ -288,6 +295,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     responseCache: createResponseCache({ version: database.version, processes }),
     unread: createUnread({ now: clock.elapsed }),
     access,
+    refusals: parts.refusals,
     metrics: shared ? { render: shared.render, contentType: metrics.contentType } : metrics,
     health: parts.health,
     apiRoutes: apiTable({ ...parts.management, version }),
@@ -306,6 +314,7 @@ function collectInBackground(config: Config, parts: { readonly events: Events; r
     source: storesSource(config, parts.folder),
     intervalMs: config["gc-interval"] * 1000,
     graceMs: config["gc-grace"] * 1000,
+    auditMs: config["audit-days"] * 24 * 60 * 60 * 1000,
   });
 }
 
@@ -344,6 +353,8 @@ function managementOf(parts: {
     tokens: createTokens({ database, access, clock, types: PACKAGE_TYPES }),
     channels,
     grants: createGrants({ database, access, channels, clock }),
+    auditTrail: createAuditTrail({ database, access, clock }),
+    quarantines: createQuarantines({ database, access, clock }),
     verify: createVerify({
       database,
       blobs,

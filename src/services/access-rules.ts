@@ -18,7 +18,7 @@ import {
 import { foldCase } from "../modules/fold-case.ts";
 
 /** `publish` also creates a missing channel if the actor has the owner role; `create` creates one without a package. */
-export type ChannelAction = "read" | "publish" | "delete" | "replace" | "yank" | "create" | "manage";
+export type ChannelAction = "read" | "publish" | "delete" | "replace" | "yank" | "quarantine" | "create" | "manage";
 export type ServerAction = "administer" | "metrics";
 export type Action = ChannelAction | "tokens" | ServerAction;
 
@@ -53,6 +53,7 @@ const NEEDS: Readonly<Record<Action, { readonly role: Role; readonly scopes: rea
   publish: { role: "publisher", scopes: ["write:package"] },
   delete: { role: "maintainer", scopes: ["delete:package"] },
   yank: { role: "maintainer", scopes: ["delete:package"] },
+  quarantine: { role: "maintainer", scopes: ["delete:package"] },
   replace: { role: "maintainer", scopes: ["write:package", "delete:package"] },
   create: { role: "owner", scopes: ["manage:channel"] },
   manage: { role: "owner", scopes: ["manage:channel"] },

@@ -1,25 +1,23 @@
 // The audit trail: one row per change, written in the transaction of the change.
 
-import { insertAuditEvent } from "../models/audit-event.ts";
+import { insertAuditEvent, insertAuditEvents, type NewAuditEvent } from "../models/audit-event.ts";
 import type { ChannelRow } from "../models/channel.ts";
 import type { Transaction } from "../models/database.ts";
 import type { OwnerRow } from "../models/owner.ts";
+import { withoutTokens } from "../modules/log.ts";
 import { tokenOf, userOf, type Actor } from "./actor.ts";
 import { channelLabel } from "./channel-ref.ts";
 
 /** Changes of files have the names of a channel's events; other changes are named `object.verb`. */
-export type AuditAction =
-  | "publish"
-  | "delete"
-  | "yank"
-  | "unyank"
-  | "quarantine"
-  | "release"
-  | `user.${"create" | "delete" | "disable" | "enable" | "hide" | "unhide" | "unlock" | "password"}`
-  | `token.${"create" | "revoke"}`
-  | `channel.${"create" | "delete" | "settings"}`
-  | "owner.settings"
-  | `grant.${"set" | "revoke"}`;
+export const AUDIT_ACTIONS = [
+  ...(["publish", "delete", "yank", "unyank", "quarantine", "release"] as const),
+  ...(["user.create", "user.delete", "user.disable", "user.enable", "user.hide", "user.unhide"] as const),
+  ...(["user.unlock", "user.password", "token.create", "token.revoke"] as const),
+  ...(["channel.create", "channel.delete", "channel.settings", "owner.settings"] as const),
+  ...(["grant.set", "grant.revoke"] as const),
+] as const;
+
+export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
 export type AuditEvent = {
   readonly at: number;
@@ -33,23 +31,42 @@ export type AuditEvent = {
 };
 
 export async function recordAudit(tx: Transaction, actor: Actor, event: AuditEvent): Promise<void> {
-  const { at, action, owner, channel, subject, detail = {} } = event;
+  await insertAuditEvent(tx, rowOf(actor, event));
+}
+
+/** The same for a change of many files. */
+export async function recordAudits(tx: Transaction, actor: Actor, events: readonly AuditEvent[]): Promise<void> {
+  await insertAuditEvents(
+    tx,
+    events.map((event) => rowOf(actor, event)),
+  );
+}
+
+/** A token that was typed into the wrong place is stored nowhere. */
+function rowOf(actor: Actor, { at, action, owner, channel, subject, detail = {} }: AuditEvent): NewAuditEvent {
   const label = channel ? channelLabel(owner.name, channel.name, channel.type) : owner.name;
-  await insertAuditEvent(tx, {
+  return {
     at,
-    actor: nameOf(actor),
-    actorId: userOf(actor)?.id ?? null,
-    tokenId: tokenOf(actor)?.id ?? null,
+    ...whoIs(actor),
     action,
     ownerId: owner.id,
     channelId: channel?.id ?? null,
-    target: subject === undefined ? label : `${label}/${subject}`,
-    subject: subject ?? label,
+    target: withoutTokens(subject === undefined ? label : `${label}/${subject}`),
+    subject: withoutTokens(subject ?? label),
     outcome: "done",
-    detail: JSON.stringify(detail),
+    detail: withoutTokens(JSON.stringify(detail)),
+  };
+}
+
+/** The columns that say who has done something, in which request, from which address. */
+export function whoIs(actor: Actor): Pick<NewAuditEvent, "actor" | "actorId" | "tokenId" | "requestId" | "address"> {
+  return {
+    actor: nameOf(actor),
+    actorId: userOf(actor)?.id ?? null,
+    tokenId: tokenOf(actor)?.id ?? null,
     requestId: actor.kind === "request" ? actor.requestId : null,
     address: actor.kind === "request" ? actor.address : null,
-  });
+  };
 }
 
 function nameOf(actor: Actor): string {

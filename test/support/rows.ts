@@ -26,7 +26,7 @@ export type Tables = {
   run(sql: string, ...values: (string | number)[]): void;
   /** Makes the ids of the next owner, user and principal differ, so that tests notice when one is used for another. */
   shiftIds(): void;
-  /** The audit trail, oldest first. */
+  /** The changes of the audit trail, oldest first. */
   audit(): AuditRow[];
   /** Every row of every table as one text: equal texts mean that nothing changed. */
   dump(): string;
@@ -47,12 +47,15 @@ export function openTables(folder: string): Tables {
   const all = (sql: string, ...values: (string | number)[]): Row[] =>
     connection.query<Row, (string | number)[]>(sql).all(...values);
   const names = all("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1");
-  // The use of a token and of a password is recorded later, whatever the outcome of the request.
+  // The use of a token and of a password, and refusals, are recorded later, whatever the outcome of the request.
   const columns = (name: string): string =>
     all(`SELECT name FROM pragma_table_info('${name}') WHERE name <> 'last_used'`)
       .map((row) => `"${row.name}"`)
       .join();
-  const counted = (name: string): string => (name === "login_failure" ? "WHERE bucket NOT LIKE 'known:%'" : "");
+  const counted = (name: string): string => {
+    if (name === "audit_event") return "WHERE refusal IS NULL";
+    return name === "login_failure" ? "WHERE bucket NOT LIKE 'known:%'" : "";
+  };
   const dumps = names.map(({ name }) =>
     connection.query<Row, []>(`SELECT ${columns(String(name))} FROM "${name}" ${counted(String(name))}`),
   );
@@ -66,7 +69,7 @@ export function openTables(folder: string): Tables {
       connection.run("INSERT INTO principal (id, kind) VALUES (100, 'user')");
       connection.run("DELETE FROM principal WHERE id = 100");
     },
-    audit: () => connection.query<AuditRow, []>("SELECT * FROM audit_event ORDER BY id").all(),
+    audit: () => connection.query<AuditRow, []>("SELECT * FROM audit_event WHERE refusal IS NULL ORDER BY id").all(),
     dump: () => dumps.map((query) => JSON.stringify(query.values())).join("\n"),
     close: () => connection.close(),
   };

@@ -3,6 +3,7 @@
 import { unavailable } from "../../errors.ts";
 import init from "../../../drizzle/postgres/0004_init.sql" with { type: "text" };
 import store from "../../../drizzle/postgres/0005_store.sql" with { type: "text" };
+import audit from "../../../drizzle/postgres/0009_audit.sql" with { type: "text" };
 import { SCHEMA_NUMBER } from "../sqlite/migrations.ts";
 import { rollback, type Client, type Connection } from "./client.ts";
 import { LOCKS } from "./locks.ts";
@@ -11,6 +12,7 @@ import { LOCKS } from "./locks.ts";
 const MIGRATIONS = [
   { number: 4, minReader: 1, sql: init },
   { number: 5, minReader: 1, sql: store },
+  { number: 9, minReader: 1, sql: audit },
 ] as const;
 
 /**

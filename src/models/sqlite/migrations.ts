@@ -7,6 +7,7 @@ import gc from "../../../drizzle/sqlite/0002_gc.sql" with { type: "text" };
 import principals from "../../../drizzle/sqlite/0003_principals.sql" with { type: "text" };
 import storedTotals from "../../../drizzle/sqlite/0004_stored_totals.sql" with { type: "text" };
 import store from "../../../drizzle/sqlite/0005_store.sql" with { type: "text" };
+import audit from "../../../drizzle/sqlite/0009_audit.sql" with { type: "text" };
 
 type Migration = {
   /** The schema number after this migration. */
@@ -22,10 +23,11 @@ const MIGRATIONS: readonly Migration[] = [
   { number: 3, minReader: 1, sql: principals },
   { number: 4, minReader: 1, sql: storedTotals },
   { number: 5, minReader: 1, sql: store },
+  { number: 9, minReader: 1, sql: audit },
 ];
 
 /** The schema number that this binary supports. */
-export const SCHEMA_NUMBER = MIGRATIONS.length;
+export const SCHEMA_NUMBER = Math.max(...MIGRATIONS.map(({ number }) => number));
 
 /**
  * Applies the missing migrations up to a schema number, each in its own transaction, so that a crash never leaves a
@@ -37,7 +39,7 @@ export function migrate(connection: Connection, now: number, through = SCHEMA_NU
     "CREATE TABLE IF NOT EXISTS schema_migration (number INTEGER PRIMARY KEY, min_reader INTEGER NOT NULL, applied_at INTEGER NOT NULL)",
   );
   refuseNewer(connection);
-  for (const migration of MIGRATIONS.slice(0, through)) apply(connection, migration, now);
+  for (const migration of MIGRATIONS) if (migration.number <= through) apply(connection, migration, now);
 }
 
 /** The schema number of the database, 0 when it is empty. */
