@@ -25,6 +25,8 @@ export type AuditEntry = {
   /** ISO 8601 in UTC, to the millisecond. */
   readonly at: string;
   readonly actor: string;
+  /** The token that the actor used. */
+  readonly token_id: number | null;
   readonly action: string;
   readonly target: string;
   readonly address: string | null;
@@ -170,12 +172,13 @@ async function take({ database, clock }: AuditTrailParts, range: Range, limit: n
 }
 
 function entryOf(row: AuditEventRow, from: number): AuditEntry {
-  const { id, at, actor, action, target, address, requestId, outcome } = row;
+  const { id, at, actor, tokenId, action, target, address, requestId, outcome } = row;
   const detail: unknown = outcome === "refused" ? { count: row.times } : JSON.parse(row.detail);
   return {
     cursor: cursorOf({ after: id, from }),
     at: new Date(at).toISOString(),
     actor,
+    token_id: tokenId,
     action,
     target,
     address,
