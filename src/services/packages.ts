@@ -51,10 +51,11 @@ export type Change = { readonly revision: number; readonly at: number };
 
 export type Packages = {
   /**
-   * Checks before a commit that `addFile()` would accept the file. Errors: `conflict`, with whether the bytes are the
-   * same; `invalid` when the document of its name would be too large.
+   * Checks before a commit that `addFile()` would accept the file; without a channel, in a new one. Errors: `conflict`,
+   * with whether the bytes are the same; `unprocessable` when these are quarantined; `invalid` when the document of its
+   * name would be too large.
    */
-  checkFile(reader: Reader, channel: ChannelRow, file: NewFile): Promise<void>;
+  checkFile(reader: Reader, channel: ChannelRow | undefined, file: NewFile): Promise<void>;
   /** Creates the package and version if missing. Errors: those of `checkFile()`. */
   addFile(tx: Transaction, to: StoredChannel, file: NewFile, actor: Actor): Promise<Change>;
   /** Errors: `not-found`, `conflict` for a quarantined file. */
@@ -90,6 +91,7 @@ export function createPackages(parts: PackagesParts): Packages {
   return {
     checkFile: async (reader, channel, file) => {
       await refuseQuarantinedBytes(reader, channel, file.blob.sha256);
+      if (!channel) return;
       await refuseDuplicate(reader, channel, file);
       const nameKey = nameKeyOf(channel, file);
       refuseOverweight(file, await weights.peek(reader, nameKey), NAME_BYTES);

@@ -11,8 +11,8 @@ export type Statements = {
   count(sql: string): Promise<number>;
   /** Every row of what changes write, as one text: equal texts mean that nothing changed. */
   dump(): Promise<string>;
-  /** Makes each insertion into the audit trail fail, until the returned function is called. */
-  refuseAudit(): Promise<() => Promise<void>>;
+  /** Makes insertions into the audit trail fail, all or some, until the returned function is called. */
+  refuseAudit(condition?: string): Promise<() => Promise<void>>;
 };
 
 const TABLES = [
@@ -23,12 +23,12 @@ const TABLES = [
 
 const REFUSALS = {
   sqlite: [
-    "CREATE TRIGGER no_audit BEFORE INSERT ON audit_event BEGIN SELECT RAISE(ABORT, 'no audit'); END",
+    "CREATE TRIGGER no_audit BEFORE INSERT ON audit_event WHEN CONDITION BEGIN SELECT RAISE(ABORT, 'no audit'); END",
     "DROP TRIGGER no_audit",
   ],
   postgres: [
     `CREATE FUNCTION no_audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no audit'; END $$;
-     CREATE TRIGGER no_audit BEFORE INSERT ON audit_event FOR EACH ROW EXECUTE FUNCTION no_audit()`,
+     CREATE TRIGGER no_audit BEFORE INSERT ON audit_event FOR EACH ROW WHEN (CONDITION) EXECUTE FUNCTION no_audit()`,
     "DROP TRIGGER no_audit ON audit_event; DROP FUNCTION no_audit",
   ],
 } as const;
@@ -52,14 +52,18 @@ export async function statementsOf({ folder }: { readonly folder: string }): Pro
     dump: async () => {
       const texts: string[] = [];
       for (const table of TABLES) {
-        const rows = (await all(`SELECT * FROM "${table}"`)).map((row) => JSON.stringify(row));
+        // Refusals and the use of a token are recorded later, whatever the outcome of the request.
+        const only = table === "audit_event" ? "WHERE refusal IS NULL" : "";
+        const rows = (await all(`SELECT * FROM "${table}" ${only}`)).map((row) =>
+          JSON.stringify({ ...row, last_used: undefined }),
+        );
         texts.push(`${table}: ${rows.sort().join("\n")}`);
       }
       return texts.join("\n");
     },
-    refuseAudit: async () => {
+    refuseAudit: async (condition = "true") => {
       const [create, drop] = REFUSALS[url === undefined ? "sqlite" : "postgres"];
-      await all(create);
+      await all(create.replace("CONDITION", condition));
       return async () => void (await all(drop));
     },
   };
