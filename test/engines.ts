@@ -8,10 +8,16 @@ import { hasVersitygw } from "./support/versitygw.ts";
 
 /** Those that open condarium.db themselves, or test what only SQLite has, are in neither list. */
 const ON_POSTGRES = [
+  "cli/audit",
   "cli/health",
+  "routers/api/audit",
+  "routers/api/quarantine",
   "routers/publish",
   "routers/shards",
+  "services/audited",
   "services/label-patterns",
+  "services/refusals",
+  "services/storage/collect-audit",
   "services/storage/gc-beside",
 ];
 /** Those that look at the files of the data folder are not here. */

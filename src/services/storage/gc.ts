@@ -67,7 +67,7 @@ export function createGc(parts: GcParts): Gc {
     await collectDocuments(work);
     const lease = dryRun ? DRY : await leaseCollector(parts);
     if (!lease) {
-      left.push("packages, shards and the audit trail, because another collector is running");
+      left.push("packages and shards, because another collector is running");
       return { ...tally.summary(), databaseBytes: 0, auditEvents: 0, left };
     }
     try {
