@@ -53,10 +53,13 @@ import { createTurns } from "./services/index/steps/turns.ts";
 import { createPackages } from "./services/packages.ts";
 import { createProfiles, type Profiles } from "./services/profiles.ts";
 import { createPublishing } from "./services/publishing.ts";
+import { createQuarantines, type Quarantines } from "./services/quarantine.ts";
 import { createRemoving } from "./services/removing.ts";
 import { createLocalSource } from "./services/sources/local.ts";
 import type { Source } from "./services/sources/source.ts";
 import { createStaging } from "./services/staging.ts";
+import { createRefusals, type Refusals } from "./services/refusals.ts";
+import { createAuditTrail, type AuditTrail } from "./services/audit-trail.ts";
 import { createThrottle, type Throttle } from "./services/throttle.ts";
 import { createTokenUses, type TokenUses } from "./services/token-uses.ts";
 import { createTokens, type Tokens } from "./services/tokens.ts";
@@ -80,6 +83,8 @@ export type Management = {
   readonly teams: Teams;
   readonly robots: Robots;
   readonly names: OwnerNames;
+  readonly auditTrail: AuditTrail;
+  readonly quarantines: Quarantines;
   readonly verify: Verify;
   readonly reindex: Reindex;
   readonly gc: Gc;
@@ -159,7 +164,8 @@ export async function createApp(options: AppOptions): Promise<App> {
   const parts = { ...stores, ...threads, health, requireFiles, clock, events, metrics, files, shardIndexes, throttle };
   const management = managementOf({ config, publicUrl, stores, clock, throttle, failpoint });
   const tokenUses = opened.adopt(createTokenUses({ database: stores.database, clock }), ({ close }) => close());
-  const router = opened.adopt(routerOf(options, { ...parts, management, tokenUses }), ({ close }) => close());
+  const refusals = opened.adopt(createRefusals({ ...stores, clock, events }), ({ close }) => close());
+  const router = opened.adopt(routerOf(options, { ...parts, management, tokenUses, refusals }), ({ close }) => close());
   // From here on, the app closes the opened parts.
   const owned = opened.move();
   return {
@@ -258,6 +264,7 @@ type Parts = Stores & {
   readonly shardIndexes: DerivedLookup;
   readonly management: Omit<Management, "close">;
   readonly tokenUses: TokenUses;
+  readonly refusals: Refusals;
   readonly throttle: Throttle;
 } & Omit<Threads, "close">;
 
@@ -320,6 +327,7 @@ function routerOf(options: AppOptions, parts: Parts): Router {
     responseCache: createResponseCache({ version: database.version, processes }),
     unread: createUnread({ now: clock.elapsed }),
     access,
+    refusals: parts.refusals,
     metrics: shared ? { render: shared.render, contentType: metrics.contentType } : metrics,
     health: parts.health,
     apiRoutes: apiTable({ ...parts.management, version }),
@@ -338,6 +346,7 @@ function collectInBackground(config: Config, parts: { readonly events: Events; r
     source: storesSource(config, parts.folder),
     intervalMs: config["gc-interval"] * 1000,
     graceMs: config["gc-grace"] * 1000,
+    auditMs: config["audit-days"] * 24 * 60 * 60 * 1000,
   });
 }
 
@@ -392,6 +401,8 @@ function managementOf(parts: {
     profiles: createProfiles({ database, access }),
     channels,
     grants: createGrants({ database, access, channels, clock }),
+    auditTrail: createAuditTrail({ database, access, clock }),
+    quarantines: createQuarantines({ database, access, clock }),
     verify: createVerify({
       database,
       blobs,

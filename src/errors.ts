@@ -44,7 +44,17 @@ export type ErrorFacts = {
   readonly log?: string | undefined;
   /** The part that fails, where not only this request does. */
   readonly part?: ServerPart | undefined;
+  /** What the actor was refused, for the audit trail. */
+  readonly refused?: Refused | undefined;
   readonly cause?: unknown;
+};
+
+/** An action on a channel, an owner, or the whole server. */
+export type Refused = {
+  readonly action: string;
+  readonly owner?: string | undefined;
+  readonly channel?: string | undefined;
+  readonly type?: string | undefined;
 };
 
 /** An expected failure. `message` is shown to people, so it never contains a secret or an internal detail. */
@@ -63,7 +73,7 @@ export class AppError extends Error {
 export const malformed = (message: string, facts?: ErrorFacts): AppError => new AppError("malformed", message, facts);
 export const unauthenticated = (message: string, facts?: ErrorFacts): AppError =>
   new AppError("unauthenticated", message, facts);
-export const forbidden = (message: string): AppError => new AppError("forbidden", message);
+export const forbidden = (message: string, facts?: ErrorFacts): AppError => new AppError("forbidden", message, facts);
 export const notFound = (message: string, facts?: ErrorFacts): AppError => new AppError("not-found", message, facts);
 export const conflict = (message: string, facts?: ErrorFacts): AppError => new AppError("conflict", message, facts);
 export const preconditionFailed = (message: string, facts?: ErrorFacts): AppError =>

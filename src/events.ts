@@ -66,6 +66,8 @@ export type Events = {
   /** Free bytes. */
   diskMeasured(free: number): void;
   spaceCollected(summary: CollectionSummary): void;
+  /** Refusals that the audit trail does not count, because the database did not take them in time. */
+  refusalsLost(refusals: number): void;
   internalError(error: unknown, where: string, requestId?: string): void;
 };
 
@@ -132,6 +134,8 @@ export function createEvents(parts: EventParts): Events {
       collected.add({}, summary.bytes);
       log.info({ event: "gc", ...summary }, `deleted ${summary.files} files, ${summary.bytes} bytes in total`);
     },
+    refusalsLost: (refusals) =>
+      log.warn({ event: "refusals-lost", refusals }, "the audit trail does not count some refusals"),
     internalError: (error, where, requestId) => {
       errors.add({ where });
       log.error({ event: "internal-error", where, requestId, err: error }, `unexpected error in ${where}`);

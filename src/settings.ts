@@ -212,6 +212,11 @@ export const SETTINGS = {
     help: "time between garbage collections of the server; off disables them",
   },
   "gc-grace": { ...age, default: "24h", help: "how long to keep a package that no file refers to" },
+  "audit-days": {
+    ...count,
+    default: "400",
+    help: "how many days to keep the audit trail; older events are garbage too",
+  },
   "metrics-listen": {
     ...address,
     default: undefined,

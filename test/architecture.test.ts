@@ -38,14 +38,20 @@ const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
     /^(actor|channel-ref|channel-policy|token-limits|throttle|login-limits|admission|bodies|health|server-metrics|hash-worker|nodes|two-factor-policy)\.ts$/,
     "values",
   ],
-  [/^(identities|logins|login-codes|token-state|token-uses|access|access-rules|roles|audit)\.ts$/, "access"],
+  [
+    /^(identities|logins|login-codes|token-state|token-uses|access|access-rules|roles|audit|audit-trail|refusals)\.ts$/,
+    "access",
+  ],
   [/^package-type\.ts$/, "package-type"],
   [
     /^(users|user-change|user-removal|profiles|two-factor|tokens|label-patterns|channels|channel-removal|grants|organizations|teams|robots|memberships|owner-names)\.ts$/,
     "management",
   ],
-  [/^(workers|worker-failures|file-hashes|staging|name-weights|existing-file|packages)\.ts$/, "packages"],
-  [/^(publishing|similar-channels|removing)\.ts$/, "publishing"],
+  [
+    /^(workers|worker-failures|file-hashes|staging|name-weights|existing-file|file-quarantine|packages)\.ts$/,
+    "packages",
+  ],
+  [/^(publishing|similar-channels|removing|quarantine)\.ts$/, "publishing"],
   [/^index\//, "index"],
   [/^(?!index|sources|storage)[^/]+\//, "package types"],
   [/^sources\//, "sources"],

@@ -1,6 +1,7 @@
 // The table of commands. Each command imports its services when it runs, so that `version` starts fast.
 
 import { Command, CommanderError } from "commander";
+import { auditCommand } from "./audit.ts";
 import { backupCommand } from "./backup.ts";
 import { channelCommand } from "./channel.ts";
 import { addCompletion } from "./completion.ts";
@@ -10,6 +11,7 @@ import { healthCommand } from "./health.ts";
 import { everyCommand, HELP_OF_COMMAND, helpCommand } from "./help.ts";
 import { EXIT, reportError, terminal, type Output } from "./output.ts";
 import { PROCESS_COMMAND } from "./process-command.ts";
+import { quarantineCommand } from "./quarantine.ts";
 import { reindexCommand } from "./reindex.ts";
 import { restoreCommand } from "./restore.ts";
 import { serveCommand } from "./serve.ts";
@@ -23,6 +25,8 @@ const COMMANDS = [
   userCommand,
   tokenCommand,
   channelCommand,
+  quarantineCommand,
+  auditCommand,
   verifyCommand,
   reindexCommand,
   gcCommand,

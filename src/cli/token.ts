@@ -62,7 +62,8 @@ function listCommand(output: Output): Command {
     .option("--json", "print JSON")
     .action(async (user: string, options: { json?: boolean }, command: Command) => {
       const tokens = await withManagement(command, (management) => management.tokens.list(COMMAND_LINE, user));
-      const rows = tokens.map(({ name, scopes, channels, packages, created, expires, lastUsed, revoked }) => ({
+      const rows = tokens.map(({ id, name, scopes, channels, packages, created, expires, lastUsed, revoked }) => ({
+        id,
         name,
         scopes: scopes.length === 0 ? ["read:package"] : scopes,
         channels,

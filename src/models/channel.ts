@@ -1,6 +1,6 @@
 // Channels and their revisions: each revision records when the documents of a channel changed, and by whom.
 
-import { and, asc, desc, eq, sql } from "drizzle-orm";
+import { and, asc, desc, eq, inArray, sql } from "drizzle-orm";
 import { foldCase } from "../modules/fold-case.ts";
 import type { Reader, Transaction } from "./database.ts";
 import type { OwnerRow } from "./owner.ts";
@@ -58,6 +58,16 @@ export async function listChannels(reader: Reader, ownerId?: number): Promise<Ch
     .innerJoin(owner, eq(channel.ownerId, owner.id))
     .where(ownerId === undefined ? undefined : eq(channel.ownerId, ownerId))
     .orderBy(asc(owner.name), asc(channel.name));
+  return rows.map((row) => ({ ...row.channel, owner: row.owner }));
+}
+
+/** These channels, without those that do not exist; pass at most a few hundred ids. */
+export async function findChannels(reader: Reader, ids: readonly number[]): Promise<ChannelWithOwner[]> {
+  const rows = await reader
+    .select({ channel, owner })
+    .from(channel)
+    .innerJoin(owner, eq(channel.ownerId, owner.id))
+    .where(inArray(channel.id, [...ids]));
   return rows.map((row) => ({ ...row.channel, owner: row.owner }));
 }
 

@@ -31,6 +31,22 @@ export async function touchIndexPart(tx: Transaction, values: IndexPartRow): Pro
   await upsertPart(tx).execute(values);
 }
 
+/** Values of a statement have a limit on both engines. */
+const ROWS_A_STATEMENT = 500;
+
+/** The same for many names, each once. */
+export async function touchIndexParts(tx: Transaction, rows: readonly IndexPartRow[]): Promise<void> {
+  for (let at = 0; at < rows.length; at += ROWS_A_STATEMENT) {
+    await tx
+      .insert(indexPart)
+      .values(rows.slice(at, at + ROWS_A_STATEMENT))
+      .onConflictDoUpdate({
+        target: [indexPart.channelId, indexPart.section, indexPart.name],
+        set: { revision: sql`excluded.revision` },
+      });
+  }
+}
+
 const partOfName = prepared("partOfName", (reader) =>
   reader
     .select({ revision: indexPart.revision })

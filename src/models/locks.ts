@@ -2,6 +2,7 @@
 
 import { sql, type SQL } from "drizzle-orm";
 import type { Transaction } from "./database.ts";
+import { LOCKS } from "./postgres/locks.ts";
 import { engine } from "./schema/engine.ts";
 
 /**
@@ -17,6 +18,24 @@ export async function lockBlob(tx: Transaction, sha256: string): Promise<void> {
   // Advisory locks have 64-bit numbers: contents that share one only wait for each other.
   const number = BigInt.asIntN(64, BigInt(`0x${sha256.slice(0, 16)}`)).toString();
   await execute(tx, sql`SELECT pg_advisory_xact_lock(${number}::bigint)`);
+}
+
+/** No other transaction adds a file with the same content as one of these files. */
+export async function lockContents(tx: Transaction, fileIds: readonly number[]): Promise<void> {
+  // A file refers to its blob by a foreign key, for which its insertion locks the row.
+  const ids = sql.join(
+    fileIds.map((id) => sql`${id}`),
+    sql`, `,
+  );
+  await execute(
+    tx,
+    sql`SELECT id FROM package_blob WHERE id IN (SELECT blob_id FROM package_file WHERE id IN (${ids})) ORDER BY id FOR UPDATE`,
+  );
+}
+
+/** No other transaction counts refusals. */
+export async function lockRefusals(tx: Transaction): Promise<void> {
+  await execute(tx, sql`SELECT pg_advisory_xact_lock(${sql.raw(LOCKS.refusals)})`);
 }
 
 type PostgresTransaction = { execute(query: SQL): Promise<unknown> };

@@ -57,7 +57,7 @@ export async function findFileFolded(reader: Reader, ref: FileRef): Promise<Pack
 
 export async function insertFile(
   tx: Transaction,
-  values: Omit<PackageFileRow, "id" | "state" | "fileNameFolded">,
+  values: Omit<PackageFileRow, "id" | "state" | "fileNameFolded" | "quarantine">,
 ): Promise<{ id: number }> {
   return requireRow(await insertFileRow(tx).execute({ ...values, fileNameFolded: foldCase(values.fileName) }));
 }

@@ -37,7 +37,7 @@ const STUCK_MS = 1000;
 export function createLogger(options: LoggerOptions): Logger {
   const write = options.write ?? createSink(2);
   const sink = {
-    write: (line: string) => write(line.replace(TOKEN, "cdr-[redacted]").replace(UNPRINTABLE, jsonEscape)),
+    write: (line: string) => write(withoutTokens(line).replace(UNPRINTABLE, jsonEscape)),
   };
   const log = pino(
     {
@@ -57,6 +57,11 @@ export function createLogger(options: LoggerOptions): Logger {
       sink.write(`{"level":"info"${pino.stdTimeFunctions.isoTime()},${line.slice(1)}\n`);
     },
   });
+}
+
+/** The text with each token in it replaced. */
+export function withoutTokens(text: string): string {
+  return text.replace(TOKEN, "cdr-[redacted]");
 }
 
 function jsonEscape(text: string): string {

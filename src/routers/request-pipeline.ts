@@ -1,7 +1,7 @@
 // The shared handling around every route: request context, identity, errors, headers and the log line.
 
 import type { AnyElysia } from "elysia";
-import { AppError } from "../errors.ts";
+import { AppError, type Refused } from "../errors.ts";
 import type { Events } from "../events.ts";
 import { createRequestId } from "../modules/ids.ts";
 import type { Clock } from "../modules/clock.ts";
@@ -9,6 +9,7 @@ import type { ClientAddress } from "../modules/http/client-address.ts";
 import type { Identity } from "../services/actor.ts";
 import type { Health } from "../services/health.ts";
 import type { Identities, IdentifyOptions } from "../services/identities.ts";
+import type { Refusals } from "../services/refusals.ts";
 import type { CacheKey, CachedResponse, ResponseCache, CachedBody } from "./response-cache.ts";
 import { splitPath } from "./raw-path.ts";
 import { credentialsOf } from "./http/identity.ts";
@@ -69,6 +70,7 @@ export type PipelineParts = {
   readonly clock: Clock;
   readonly responseCache: ResponseCache;
   readonly accessLog: AccessLog;
+  readonly refusals: Pick<Refusals, "note">;
   readonly health: Health;
   readonly clientAddress: ClientAddress;
   /** The path of `public-url`; every route works with it and without it. */
@@ -110,7 +112,10 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       body: () => bodies.of(request),
       isOpen: () => peers.isOpen(request),
     };
-    const { response, refusal } = await respond({ ...parts, bodies }, call, { route, work });
+    const { response, refusal, refused } = await respond({ ...parts, bodies }, call, { route, work });
+    const { requestId, address } = context;
+    if (identity && refused)
+      parts.refusals.note({ kind: "request", identity, requestId, address, surface: "management" }, refused);
     // Bun exposes no body for a GET and would read a sent one to its end.
     if (request.body === null && announcesBody(request)) response.headers.set("connection", "close");
     setSecurityHeaders(response.headers);
@@ -182,7 +187,11 @@ type Work = (call: Call) => Promise<Response> | Response;
 type Route = { readonly route: string; readonly work: Work };
 
 type Responding = Pick<PipelineParts, "events" | "health"> & { readonly bodies: RequestBodies };
-type Responded = { readonly response: Response; readonly refusal?: Refusal };
+type Responded = {
+  readonly response: Response;
+  readonly refusal?: Refusal;
+  readonly refused?: Refused | undefined;
+};
 
 async function respond(parts: Responding, call: Call, { route, work }: Route): Promise<Responded> {
   const { request } = call;
@@ -197,8 +206,19 @@ async function respond(parts: Responding, call: Call, { route, work }: Route): P
       events: parts.events,
       route,
     });
-    return { response: await parts.bodies.refuse(request, problem), refusal: refusalOf(explained, problem) };
+    return {
+      response: await parts.bodies.refuse(request, problem),
+      refusal: refusalOf(explained, problem),
+      refused: refusedIn(explained, `${request.method} ${route}`),
+    };
   }
+}
+
+/** For the audit trail; a refusal that the gate has not made is one of the route. */
+function refusedIn(error: unknown, route: string): Refused | undefined {
+  if (!(error instanceof AppError)) return undefined;
+  const { code, facts } = error;
+  return facts.refused ?? (code === "forbidden" || code === "unauthenticated" ? { action: route } : undefined);
 }
 
 /** For the log: the reason, which can be more than the client learns, and the rules that the package breaks. */

@@ -20,7 +20,7 @@ import { foldCase } from "../modules/fold-case.ts";
 import { heldBy, RANK, type Held } from "./roles.ts";
 
 /** `publish` also creates a missing channel if the actor has the owner role; `create` creates one without a package. */
-export type ChannelAction = "read" | "publish" | "delete" | "replace" | "yank" | "create" | "manage";
+export type ChannelAction = "read" | "publish" | "delete" | "replace" | "yank" | "quarantine" | "create" | "manage";
 /**
  * `manage`: all channels of an owner. Of an organization, `view`: its description; `belong`: its teams and members;
  * `organize`: change those, and the organization.
@@ -59,6 +59,7 @@ const NEEDS: Readonly<Record<Action, { readonly role: Role; readonly scopes: rea
   publish: { role: "publisher", scopes: ["write:package"] },
   delete: { role: "maintainer", scopes: ["delete:package"] },
   yank: { role: "maintainer", scopes: ["delete:package"] },
+  quarantine: { role: "maintainer", scopes: ["delete:package"] },
   replace: { role: "maintainer", scopes: ["write:package", "delete:package"] },
   create: { role: "owner", scopes: ["manage:channel"] },
   manage: { role: "owner", scopes: ["manage:channel"] },

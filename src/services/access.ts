@@ -1,6 +1,6 @@
 // The access gate: every route, command, feed and page checks its rights here, and refusals are thrown here.
 
-import { forbidden, notFound, unauthenticated, type AppError } from "../errors.ts";
+import { AppError, forbidden, notFound, unauthenticated, type Refused } from "../errors.ts";
 import type { Reader } from "../models/database.ts";
 import type { OwnerRow } from "../models/owner.ts";
 import type { UserWithOwner } from "../models/user.ts";
@@ -43,6 +43,8 @@ export type Access = {
   mayRead(actor: Actor, target: ChannelTarget): Promise<boolean>;
   /** Whether `require` would return, without telling why not. */
   may(actor: Actor, action: OwnerAction, target: OwnerTarget, reader?: Reader): Promise<boolean>;
+  /** Whether the actor is an administrator now, for what administrators may do beyond others. */
+  mayAdminister(actor: Actor, reader: Reader): Promise<boolean>;
 };
 
 export type AccessParts = {
@@ -82,7 +84,8 @@ export function createAccess(parts: AccessParts): Access {
     const current = reader ? await currentActor(reader, actor, parts) : actor;
     const verdict = await judge(current, action, target, reader ?? parts.reader);
     if (verdict.kind === "allowed") return verdict.found;
-    throw refusalOf(current, action, verdict);
+    const { code, message, facts } = refusalOf(current, action, verdict);
+    throw new AppError(code, message, { ...facts, refused: refusedOf(action, target) });
   }
 
   return {
@@ -92,7 +95,24 @@ export function createAccess(parts: AccessParts): Access {
       return (await judge(current, action, target, reader ?? parts.reader)).kind === "allowed";
     },
     mayRead: async (actor, target) => (await judge(actor, "read", target, parts.reader)).kind === "allowed",
+    mayAdminister: async (actor, reader) => {
+      const current = await currentActor(reader, actor, parts);
+      return judgeServer(current, "administer").kind === "allowed";
+    },
   };
+}
+
+function refusedOf(action: Action, target: ChannelTarget | OwnerTarget | UserTarget | ServerTarget): Refused {
+  switch (target.kind) {
+    case "channel":
+      return { action, owner: target.owner, channel: target.channel, type: target.type };
+    case "owner":
+      return { action, owner: target.owner };
+    case "user":
+      return { action, owner: target.user };
+    case "server":
+      return { action };
+  }
 }
 
 async function currentActor(reader: Reader, actor: Actor, { clock, twoFactor }: AccessParts): Promise<Actor> {

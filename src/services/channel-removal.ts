@@ -17,6 +17,7 @@ import { lockChannel } from "../models/locks.ts";
 import { listGrants } from "../models/grant.ts";
 import { deleteIndexParts, touchIndexPart } from "../models/index-part.ts";
 import { countFiles } from "../models/package-file.ts";
+import { anyQuarantined } from "../models/quarantine.ts";
 import { findUserById } from "../models/user.ts";
 import type { Clock } from "../modules/clock.ts";
 import { randomHex } from "../modules/ids.ts";
@@ -43,7 +44,7 @@ export type RemovalOptions = {
 
 export type ChannelRemoval = {
   contents(actor: Actor, name: OneChannel): Promise<ChannelContents>;
-  /** Files that arrive meanwhile are deleted too. Errors: `conflict` while the channel contains files. */
+  /** Files that arrive meanwhile are deleted too. Errors: `conflict` while it contains files, or a quarantined one. */
   remove(actor: Actor, name: OneChannel, options?: RemovalOptions): Promise<ContentTotals>;
 };
 
@@ -102,6 +103,9 @@ async function takeStep(tx: Transaction, parts: ChannelRemovalParts, task: Task)
   const files = await firstFiles(tx, channelId, FILES);
   if (files.length > 0) {
     if (!withFiles) throw conflict(`The channel still contains ${atFirst} file(s). Delete them first.`);
+    const held = await anyQuarantined(tx, channelId);
+    if (held !== undefined)
+      throw conflict(`${held} is quarantined, so the channel cannot be deleted. Release it first.`);
     const page = await deletePage(tx, parts, { ref, channel, actor, files: withinBytes(files) });
     return { ...sumOf(removed, page), channelId, atFirst, isLast: false };
   }

@@ -4,6 +4,7 @@ import { conflict, preconditionFailed, type AppError } from "../errors.ts";
 import { revisionAt, type ChannelRow } from "../models/channel.ts";
 import type { Reader } from "../models/database.ts";
 import { findFileFolded, type PackageFileWithBlob } from "../models/package-file.ts";
+import { quarantinedError } from "./file-quarantine.ts";
 
 /** What a publish does when the file exists: fail with 409, return the stored file, or fail with 412. */
 export type IfExists = "refuse" | "skip" | "require-absent";
@@ -52,6 +53,9 @@ export async function existingInstead(
   const existing = await findExisting(reader, channel, candidate);
   if (!existing) return undefined;
   if (ifExists === "require-absent") throw presentError(existing, candidate);
+  // Not a conflict, which clients that skip existing files take as a success.
+  if (existing.state === "quarantined")
+    throw quarantinedError(existing, "cannot be replaced or published again", "unprocessable");
   const { packageName, section, fileName, metadata, blob, publishedAt } = existing;
   const revision = await revisionAt(reader, channel.id, channel.revision, publishedAt);
   const identical = blob.sha256 === candidate.sha256;
@@ -67,6 +71,7 @@ function presentError(existing: PackageFileWithBlob, candidate: Candidate): AppE
 
 /** The error of a publish that says nothing about existing files. */
 export function duplicateError(existing: PackageFileWithBlob, candidate: Candidate): AppError {
+  if (existing.state === "quarantined") return quarantinedError(existing, "cannot be replaced or published again");
   const { sha256, changedBy = "version" } = candidate;
   const name = `${existing.section}/${existing.fileName}`;
   const message =

@@ -27,6 +27,7 @@ import { tokenOf, userOf, type Actor } from "./actor.ts";
 import { recordAudit, type AuditAction } from "./audit.ts";
 import type { StoredChannel } from "./channel-ref.ts";
 import { duplicateError, findExisting } from "./existing-file.ts";
+import { refuseQuarantined, refuseQuarantinedBytes } from "./file-quarantine.ts";
 import { createNameWeights, type NameKey, type NameWeights } from "./name-weights.ts";
 
 export type NewFile = {
@@ -50,22 +51,32 @@ export type Change = { readonly revision: number; readonly at: number };
 
 export type Packages = {
   /**
-   * Checks before a commit that `addFile()` would accept the file. Errors: `conflict`, with whether the bytes are the
-   * same; `invalid` when the document of its name would be too large.
+   * Checks before a commit that `addFile()` would accept the file; without a channel, in a new one. Errors: `conflict`,
+   * with whether the bytes are the same; `unprocessable` when these are quarantined; `invalid` when the document of its
+   * name would be too large.
    */
-  checkFile(reader: Reader, channel: ChannelRow, file: NewFile): Promise<void>;
+  checkFile(reader: Reader, channel: ChannelRow | undefined, file: NewFile): Promise<void>;
   /** Creates the package and version if missing. Errors: those of `checkFile()`. */
   addFile(tx: Transaction, to: StoredChannel, file: NewFile, actor: Actor): Promise<Change>;
-  /** Errors: `not-found`. */
+  /** Errors: `not-found`, `conflict` for a quarantined file. */
   removeFile(tx: Transaction, fileRef: FileRef, actor: Actor): Promise<Change>;
-  /** Removes all files of a name in a section as one change. Errors: `not-found`, `invalid` for too many files. */
+  /** Removes all files of a name in a section as one change. Errors: `not-found`, `invalid` for too many files, `conflict` for a quarantined one. */
   removeName(
     tx: Transaction,
     name: StoredChannel & { readonly section: string; readonly packageName: string },
     actor: Actor,
   ): Promise<Change>;
-  /** Yanks, quarantines or restores a file; `reason` is audited. Errors: `not-found`, `conflict` for the same state. */
-  setState(tx: Transaction, fileRef: FileRef, state: FileState, actor: Actor, reason: string): Promise<Change>;
+  /**
+   * Yanks a file or takes that back; `reason` is audited. Errors: `not-found`, `conflict` for the same state, or while the
+   * file is quarantined.
+   */
+  setState(
+    tx: Transaction,
+    fileRef: FileRef,
+    state: Exclude<FileState, "quarantined">,
+    actor: Actor,
+    reason: string,
+  ): Promise<Change>;
 };
 
 export type PackagesParts = { readonly clock: Clock };
@@ -81,6 +92,8 @@ export function createPackages(parts: PackagesParts): Packages {
   const remove = createRemover(parts, recordChange);
   return {
     checkFile: async (reader, channel, file) => {
+      await refuseQuarantinedBytes(reader, channel, file.blob.sha256);
+      if (!channel) return;
       const [before] = await allOf(
         weights.peek(reader, nameKeyOf(channel, file)),
         refuseDuplicate(reader, channel, file),
@@ -121,10 +134,11 @@ export function createPackages(parts: PackagesParts): Packages {
     },
     setState: async (tx, fileRef, state, actor, reason) => {
       const file = await requireFile(tx, fileRef);
+      refuseQuarantined([file], "its state cannot be changed");
       if (file.state === state) throw conflict(`${fileRef.fileName} is already ${state}.`);
       await setFileState(tx, file.id, state);
       const { channel, section, fileName } = fileRef;
-      const action = actionTo(state, file.state);
+      const action: AuditAction = state === "yanked" ? "yank" : "unyank";
       const files = [{ fileName, detail: { reason } }];
       const bytes = await weights.known(tx, nameKeyOf(channel, file));
       const change = { action, section, packageName: file.packageName, files, bytes };
@@ -195,7 +209,11 @@ async function insert(tx: Transaction, { channel, file, at }: Insertion, actor: 
     publishedBy: publisherOf(actor),
     publishedAt: at,
   });
-  await insertProperties(tx, { refType: "file", refId: row.id }, file.properties);
+  await allOf(
+    insertProperties(tx, { refType: "file", refId: row.id }, file.properties),
+    // After the insertion, which waits for a quarantine of the same content that is about to commit.
+    refuseQuarantinedBytes(tx, channel, file.blob.sha256),
+  );
 }
 
 type Recorder = ReturnType<typeof createRecorder>;
@@ -208,6 +226,7 @@ function createRemover({ clock }: PackagesParts, recordChange: Recorder) {
     files: readonly PackageFileWithBlob[],
     actor: Actor,
   ): Promise<Change> => {
+    refuseQuarantined(files, "cannot be deleted");
     const at = clock.now();
     for (let from = 0; from < files.length; from += PAGE) await deleteFiles(tx, files.slice(from, from + PAGE), at);
     const deleted = files.map(({ fileName, blob }) => ({ fileName, detail: { sha256: blob.sha256 } }));
@@ -255,11 +274,4 @@ function publisherOf(actor: Actor): string | null {
   const [user, token] = [userOf(actor), tokenOf(actor)];
   if (token) return `token:${token.id}`;
   return user ? `user:${user.id}` : null;
-}
-
-/** The action name of a channel's events. */
-function actionTo(state: FileState, before: FileState): AuditAction {
-  if (state === "yanked") return "yank";
-  if (state === "quarantined") return "quarantine";
-  return before === "quarantined" ? "release" : "unyank";
 }

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { COMMAND_LINE } from "../../src/services/actor.ts";
 import { startTestApp, type TestApp } from "../support/app.ts";
 import { newToken } from "../support/manage.ts";
 import { buildPackage } from "../support/package-builder.ts";
@@ -18,6 +19,10 @@ beforeAll(async () => {
     expect((await alice.put(`/api/packages/alice/conda/${channel}/${built.fileName}`, built.bytes)).status).toBe(201);
   await server.manage.channels.create({ owner: "alice", channel: "described" }, { description: "text" });
   await newToken(server.manage, { user: "alice", name: "never used" });
+  const held = { channel: { owner: "alice", channel: "described" }, section: "noarch", fileName: built.fileName };
+  const put = alice.put(`/api/packages/alice/conda/described/${built.fileName}`, built.bytes);
+  expect((await put).status).toBe(201);
+  await server.app.quarantines.quarantine(COMMAND_LINE, held, "a reason");
   const token = await newToken(server.manage, { user: "alice", name: "used", lifetime: 3_600_000 });
   expect((await server.withToken(token).get("/alice/main/noarch/repodata.json")).status).toBe(200);
   for (let waited = 0; waited < 500 && !(await isUsed()); waited++) await Bun.sleep(10);
@@ -50,12 +55,14 @@ function leavesOf(value: unknown, name = ""): (readonly [name: string, leaf: unk
   return Object.entries(value).flatMap(([key, inner]) => leavesOf(inner, Array.isArray(value) ? name : key));
 }
 
-const TIMES = ["created", "expires", "lastUsed", "revoked"];
+const TIMES = ["at", "since", "created", "expires", "lastUsed", "revoked"];
 const COMMANDS: readonly (readonly string[])[] = [
   ["user", "list"],
   ["token", "list", "alice"],
   ["channel", "list"],
   ["channel", "show", "alice/main"],
+  ["audit", "--action", "publish"],
+  ["quarantine", "--list"],
   ["config", "show"],
   ["gc", "--dry-run"],
   ["reindex"],

@@ -282,14 +282,14 @@ describe("the audit rows of a file", () => {
     expect((await server.as("owner").put(`${urlOf("owner/public")}/${built.fileName}`, built.bytes)).status).toBe(201);
     const file = `owner/public/noarch/${built.fileName}`;
     const actions: unknown[] = [];
-    for (const state of ["yanked", "active", "quarantined", "active", "quarantined", "yanked"] as const) {
+    for (const state of ["yanked", "active", "quarantined", "active", "yanked", "quarantined", "active"] as const) {
       await setState(server, file, state);
       const row = tables.audit().at(-1);
       expect(row).toMatchObject({ target: file, actor: "command line", actor_id: null });
-      expect(JSON.parse(row?.detail ?? "")).toMatchObject({ reason: "a test" });
+      if (row?.action !== "release") expect(JSON.parse(row?.detail ?? "")).toMatchObject({ reason: "a test" });
       actions.push(row?.action);
     }
-    expect(actions).toEqual(["yank", "unyank", "quarantine", "release", "quarantine", "yank"]);
+    expect(actions).toEqual(["yank", "unyank", "quarantine", "release", "yank", "quarantine", "release"]);
     expect((await server.as("owner").delete(`/${file}`)).status).toBe(204);
   });
 });

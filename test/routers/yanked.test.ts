@@ -128,8 +128,8 @@ test("a quarantined file is listed and served nowhere until it is released", asy
   }
   const tool = await shard("tool");
   expect([filesIn(tool), tool.removed]).toEqual([["tool-1-0.conda", "tool-1-0.tar.bz2"], []]);
-  expect((await alice.get(`/alice/main/noarch/${YANKED}`)).status).toBe(404);
-  expect((await alice.head(`/alice/main/noarch/${YANKED}`)).status).toBe(404);
+  expect((await alice.get(`/alice/main/noarch/${YANKED}`)).status).toBe(403);
+  expect((await alice.head(`/alice/main/noarch/${YANKED}`)).status).toBe(403);
   await setState(server, `alice/main/noarch/${YANKED}`, "active");
   expect(await tags()).toEqual(original);
 });

@@ -159,8 +159,8 @@ const NEWER: Readonly<Record<string, readonly string[]>> = {
   user: ["principal_id"],
   grant: ["principal_id"],
   owner: ["hidden"],
-  package_file: ["published_by"],
-  audit_event: ["actor", "owner_id", "target", "outcome"],
+  package_file: ["published_by", "quarantine"],
+  audit_event: ["actor", "owner_id", "target", "outcome", "times", "refusal"],
 };
 
 /** The tables that schema 1 did not have. */

@@ -55,9 +55,14 @@ export function openPostgresTables(url: string): Tables & { explain(sql: string)
 
 /** The use of a token and of a password is recorded later, whatever the outcome of the request. */
 function dumpOf(name: string): string {
-  const counted = name === "login_failure" ? "WHERE bucket NOT LIKE 'known:%'" : "";
-  return `SELECT '${name}' AS name, (to_jsonb(t) - 'last_used')::text AS row FROM "${name}" AS t ${counted}`;
+  return `SELECT '${name}' AS name, (to_jsonb(t) - 'last_used')::text AS row FROM "${name}" AS t ${COUNTED[name] ?? ""}`;
 }
+
+/** Refusals are counted, and so are failed logins, whatever the outcome of the request. */
+const COUNTED: Readonly<Record<string, string>> = {
+  audit_event: "WHERE refusal IS NULL",
+  login_failure: "WHERE bucket NOT LIKE 'known:%'",
+};
 
 function succeeds(work: () => void): boolean {
   try {

@@ -39,7 +39,7 @@ export type Tables = Disposable & {
   unlock(): void;
   /** Makes the ids of the next owner, user and principal differ, so that tests notice when one is used for another. */
   shiftIds(): void;
-  /** The audit trail, oldest first. */
+  /** The changes of the audit trail, oldest first. */
   audit(): AuditRow[];
   /** Every row of every table as one text: equal texts mean that nothing changed. */
   dump(): string;
@@ -89,12 +89,15 @@ function openSqliteTables(path: string): Tables {
   connection.run("PRAGMA foreign_keys = ON");
   const all = (sql: string, ...values: Value[]): Row[] => connection.query<Row, Value[]>(sql).all(...values);
   const names = all("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1");
-  // The use of a token and of a password is recorded later, whatever the outcome of the request.
+  // The use of a token and of a password, and refusals, are recorded later, whatever the outcome of the request.
   const columns = (name: string): string =>
     all(`SELECT name FROM pragma_table_info('${name}') WHERE name <> 'last_used'`)
       .map((row) => `"${row["name"]}"`)
       .join();
-  const counted = (name: string): string => (name === "login_failure" ? "WHERE bucket NOT LIKE 'known:%'" : "");
+  const counted = (name: string): string => {
+    if (name === "audit_event") return "WHERE refusal IS NULL";
+    return name === "login_failure" ? "WHERE bucket NOT LIKE 'known:%'" : "";
+  };
   // A refused publish deletes the file that it has stored, and notes that.
   const dumps = names
     .filter(({ name }) => name !== "blob_deletion")
@@ -111,7 +114,7 @@ function openSqliteTables(path: string): Tables {
       connection.run("INSERT INTO principal (id, kind) VALUES (100, 'user')");
       connection.run("DELETE FROM principal WHERE id = 100");
     },
-    audit: () => connection.query<AuditRow, []>("SELECT * FROM audit_event ORDER BY id").all(),
+    audit: () => connection.query<AuditRow, []>("SELECT * FROM audit_event WHERE refusal IS NULL ORDER BY id").all(),
     dump: () => dumps.map((query) => JSON.stringify(query.values())).join("\n"),
     close: () => connection.close(),
     [Symbol.dispose]: () => connection.close(),

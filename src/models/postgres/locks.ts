@@ -8,4 +8,5 @@ export const LOCKS = {
   migration: `${CLASS}, 1`,
   /** Held by changes of users, rights and channels, which check what other changes must not alter meanwhile. */
   management: `${CLASS}, 2`,
+  refusals: `${CLASS}, 3`,
 } as const;

@@ -6,6 +6,7 @@ import store from "../../../drizzle/postgres/0005_store.sql" with { type: "text"
 import blobDeletions from "../../../drizzle/postgres/0006_blob_deletions.sql" with { type: "text" };
 import people from "../../../drizzle/postgres/0007_people.sql" with { type: "text" };
 import secondFactor from "../../../drizzle/postgres/0008_second_factor.sql" with { type: "text" };
+import audit from "../../../drizzle/postgres/0009_audit.sql" with { type: "text" };
 import tokenLastEight from "../../../drizzle/postgres/0010_token_last_eight.sql" with { type: "text" };
 import { SCHEMA_NUMBER } from "../sqlite/migrations.ts";
 import { createPool, LOCK_MS, rollback, type Client, type Connection } from "./client.ts";
@@ -20,6 +21,7 @@ const MIGRATIONS = [
   { number: 6, minReader: 1, sql: blobDeletions },
   { number: 7, minReader: 1, sql: people },
   { number: 8, minReader: 1, sql: secondFactor },
+  { number: 9, minReader: 1, sql: audit },
   { number: 10, minReader: 1, sql: tokenLastEight },
 ] as const;
 

@@ -181,6 +181,7 @@ export const packageFile = pgTable(
     publisherId: integer("publisher_id"),
     publishedBy: text("published_by"),
     publishedAt: integer("published_at").notNull(),
+    quarantine: text("quarantine"),
   },
   (table) => [
     uniqueIndex("package_file_name").on(table.channelId, table.section, table.fileNameFolded),
@@ -394,6 +395,12 @@ export const auditEvent = pgTable(
     detail: text("detail").notNull().default("{}"),
     requestId: text("request_id"),
     address: text("address"),
+    times: integer("times").notNull().default(1),
+    refusal: text("refusal"),
   },
-  (table) => [index("audit_event_channel").on(table.channelId, table.id)],
+  (table) => [
+    index("audit_event_channel").on(table.channelId, table.id),
+    index("audit_event_owner").on(table.ownerId, table.id),
+    uniqueIndex("audit_event_refusal").on(table.refusal),
+  ],
 );

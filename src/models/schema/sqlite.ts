@@ -194,6 +194,8 @@ export const packageFile = sqliteTable(
     /** `user:7` or `token:12`; null for a file published under schema 1. */
     publishedBy: text("published_by"),
     publishedAt: integer("published_at").notNull(),
+    /** JSON: why the file is quarantined; null for other states. */
+    quarantine: text("quarantine"),
   },
   (table) => [
     uniqueIndex("package_file_name").on(table.channelId, table.section, table.fileNameFolded),
@@ -413,12 +415,20 @@ export const auditEvent = sqliteTable(
     target: text("target").notNull().default(""),
     /** The part of the channel or owner that the action affected; otherwise its name. */
     subject: text("subject").notNull(),
-    outcome: text("outcome", { enum: ["done"] })
+    outcome: text("outcome", { enum: ["done", "refused"] })
       .notNull()
       .default("done"),
     detail: text("detail").notNull().default("{}"),
     requestId: text("request_id"),
     address: text("address"),
+    /** How often, for refusals; 1 for a change. */
+    times: integer("times").notNull().default(1),
+    /** Refusals with the same key are counted in one row; null for a change. */
+    refusal: text("refusal"),
   },
-  (table) => [index("audit_event_channel").on(table.channelId, table.id)],
+  (table) => [
+    index("audit_event_channel").on(table.channelId, table.id),
+    index("audit_event_owner").on(table.ownerId, table.id),
+    uniqueIndex("audit_event_refusal").on(table.refusal),
+  ],
 );

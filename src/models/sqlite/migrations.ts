@@ -10,6 +10,7 @@ import store from "../../../drizzle/sqlite/0005_store.sql" with { type: "text" }
 import blobDeletions from "../../../drizzle/sqlite/0006_blob_deletions.sql" with { type: "text" };
 import people from "../../../drizzle/sqlite/0007_people.sql" with { type: "text" };
 import secondFactor from "../../../drizzle/sqlite/0008_second_factor.sql" with { type: "text" };
+import audit from "../../../drizzle/sqlite/0009_audit.sql" with { type: "text" };
 import tokenLastEight from "../../../drizzle/sqlite/0010_token_last_eight.sql" with { type: "text" };
 
 type Migration = {
@@ -29,6 +30,7 @@ const MIGRATIONS: readonly Migration[] = [
   { number: 6, minReader: 1, sql: blobDeletions },
   { number: 7, minReader: 1, sql: people },
   { number: 8, minReader: 1, sql: secondFactor },
+  { number: 9, minReader: 1, sql: audit },
   { number: 10, minReader: 1, sql: tokenLastEight },
 ];
 

@@ -1,10 +1,11 @@
 // The source of a channel that this server stores.
 
-import { unavailable, type AppError } from "../../errors.ts";
+import { AppError, unavailable } from "../../errors.ts";
 import type { Events } from "../../events.ts";
 import type { Database } from "../../models/database.ts";
-import { findFile, hasFiles } from "../../models/package-file.ts";
+import { findFile, hasFiles, type PackageFileRow } from "../../models/package-file.ts";
 import { channelLabel, channelUrl, type ChannelRef } from "../channel-ref.ts";
+import { quarantinedError } from "../file-quarantine.ts";
 import { PLAIN_VIEW } from "../index/documents.ts";
 import type { BuiltDocument, Engine } from "../index/engine.ts";
 import type { BlobStore, StoredBlob } from "../../modules/storage/blob-store.ts";
@@ -42,7 +43,8 @@ export function createLocalSource(parts: LocalSourceParts, ref: ChannelRef): Sou
     file: async (section, fileName) => {
       if (channelId === undefined) return undefined;
       const file = await findFile(parts.database.read, { channelId, section, fileName });
-      if (!file || file.state === "quarantined") return undefined;
+      if (!file) return undefined;
+      if (file.state === "quarantined") throw refusedError(ref, file);
       const stored = await storedBlob(parts, file.blob);
       return {
         sha256: file.blob.sha256,
@@ -56,6 +58,12 @@ export function createLocalSource(parts: LocalSourceParts, ref: ChannelRef): Sou
       };
     },
   };
+}
+
+function refusedError({ owner, name, type }: ChannelRef, file: PackageFileRow): AppError {
+  const { code, message } = quarantinedError(file, "cannot be downloaded", "forbidden");
+  const refused = { action: "read", owner: owner.name, channel: name, type };
+  return new AppError(code, message, { refused });
 }
 
 function withGzip({ packing }: Engine, document: BuiltDocument | AbsentDocument): SourceDocument | AbsentDocument {

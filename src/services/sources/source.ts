@@ -48,7 +48,7 @@ export type Source = {
   /** Returns a shard by its hash, also for days after a newer one replaced it; undefined when it does not exist. */
   shard(hash: string): Promise<Sendable | undefined>;
   /**
-   * Undefined when the section has no such file. Errors: `unavailable` when its blob is missing; an unexpected error
+   * Undefined when the section has no such file. Errors: `forbidden` when it is quarantined; `unavailable` when its blob is missing; an unexpected error
    * when the size of the blob differs from its row.
    */
   file(section: string, name: string): Promise<SourceFile | undefined>;

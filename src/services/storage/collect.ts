@@ -25,6 +25,8 @@ export type Collecting = {
   readonly codec: string;
   /** ms for which an unreferenced blob is retained. */
   readonly graceMs: number;
+  /** ms for which events of the audit trail are retained; undefined retains all. */
+  readonly auditMs: number | undefined;
   /** True only reports what would be deleted. */
   readonly dryRun: boolean;
   readonly onCollected: (collected: Collected) => void;

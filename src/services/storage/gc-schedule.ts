@@ -15,6 +15,7 @@ export type GcScheduleParts = {
   /** 0 disables the schedule. */
   readonly intervalMs: number;
   readonly graceMs: number;
+  readonly auditMs: number;
 };
 
 /** Delay of the first run, because a server start has other work. */
@@ -54,8 +55,8 @@ export function scheduleGc(parts: GcScheduleParts): GcSchedule {
   };
 }
 
-async function collect({ source, graceMs, events }: GcScheduleParts, workers: Workers<GcJobs>): Promise<void> {
-  const outcome = await workers.run({ kind: "gc", source, graceMs }, LIMIT_MS);
+async function collect({ source, graceMs, auditMs, events }: GcScheduleParts, workers: Workers<GcJobs>): Promise<void> {
+  const outcome = await workers.run({ kind: "gc", source, graceMs, auditMs }, LIMIT_MS);
   if (outcome.kind !== "done") throw new Error(outcome.kind === "failed" ? outcome.message : outcome.kind);
   const { totals, bytes, left } = outcome.answer;
   events.spaceCollected({ files: totals.reduce((sum, { count }) => sum + count, 0), bytes, left });

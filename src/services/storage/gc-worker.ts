@@ -5,7 +5,7 @@ import { createGc, type GcParts, type GcSummary } from "./gc.ts";
 
 export type GcStores = Omit<GcParts, "codec" | "failpoint"> & { close(): Promise<void> };
 
-type GcJob = { readonly source: StoresSource; readonly graceMs: number };
+type GcJob = { readonly source: StoresSource; readonly graceMs: number; readonly auditMs: number };
 export type GcJobs = { readonly gc: { readonly input: GcJob; readonly answer: GcSummary } };
 
 export type GcWorkerParts = {
@@ -17,7 +17,7 @@ export type GcWorkerParts = {
 export async function collectIn(job: GcJob, parts: GcWorkerParts): Promise<GcSummary> {
   const { close, ...stores } = await parts.open(job.source);
   try {
-    return await createGc({ ...stores, codec: parts.codec })({ graceMs: job.graceMs });
+    return await createGc({ ...stores, codec: parts.codec })(job);
   } finally {
     await close();
   }

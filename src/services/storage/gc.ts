@@ -11,6 +11,7 @@ import {
   type Collecting,
   type CollectingShared,
 } from "./collect.ts";
+import { collectAudit } from "./collect-audit.ts";
 import { collectBlobs, Leased } from "./collect-blobs.ts";
 import { collectDocuments, collectTemporary } from "./collect-files.ts";
 import { collectShards } from "./collect-shards.ts";
@@ -22,6 +23,8 @@ export type GcSummary = {
   readonly bytes: number;
   /** Bytes by which the database has shrunk. */
   readonly databaseBytes: number;
+  /** Deleted events of the audit trail. */
+  readonly auditEvents: number;
   /** The parts left for the next run, and why, in words. */
   readonly left: readonly string[];
 };
@@ -29,6 +32,8 @@ export type GcSummary = {
 /** Errors: `unavailable`, `no-space`. Files deleted before the error stay deleted. */
 export type Gc = (options: {
   readonly graceMs: number;
+  /** ms for which events of the audit trail are retained; undefined retains all. */
+  readonly auditMs?: number | undefined;
   /** Only reports what would be deleted. */
   readonly dryRun?: boolean | undefined;
   readonly onCollected?: ((collected: Collected) => void) | undefined;
@@ -42,11 +47,12 @@ export type GcParts = Pick<Collecting, "database" | "blobs" | "clock" | "folder"
 };
 
 export function createGc(parts: GcParts): Gc {
-  return async ({ graceMs, dryRun = false, onCollected, onProgress }) => {
+  return async ({ graceMs, auditMs, dryRun = false, onCollected, onProgress }) => {
     const tally = createTally();
     const work: Collecting = {
       ...parts,
       graceMs,
+      auditMs,
       dryRun,
       onCollected: (collected) => {
         tally.add(collected);
@@ -62,11 +68,11 @@ export function createGc(parts: GcParts): Gc {
     const lease = dryRun ? DRY : await leaseCollector(parts);
     if (!lease) {
       left.push("packages and shards, because another collector is running");
-      return { ...tally.summary(), databaseBytes: 0, left };
+      return { ...tally.summary(), databaseBytes: 0, auditEvents: 0, left };
     }
     try {
-      const databaseBytes = await collectAlone({ ...work, isShared: parts.isShared, lease }, parts.reserve, left);
-      return { ...tally.summary(), databaseBytes, left };
+      const alone = await collectAlone({ ...work, isShared: parts.isShared, lease }, parts.reserve, left);
+      return { ...tally.summary(), ...alone, left };
     } finally {
       await lease.release();
     }
@@ -75,9 +81,13 @@ export function createGc(parts: GcParts): Gc {
 
 const DRY: CollectorLease = { renew: async () => undefined, release: async () => undefined };
 
-/** Returns the bytes by which the database has shrunk. */
-async function collectAlone(work: CollectingShared, reserve: Reserve, left: string[]): Promise<number> {
+async function collectAlone(
+  work: CollectingShared,
+  reserve: Reserve,
+  left: string[],
+): Promise<Pick<GcSummary, "databaseBytes" | "auditEvents">> {
   let databaseBytes = 0;
+  let auditEvents = 0;
   const collect = async (): Promise<void> => {
     await tolerate(
       (error) => error instanceof Leased,
@@ -89,6 +99,7 @@ async function collectAlone(work: CollectingShared, reserve: Reserve, left: stri
       () => collectShards(work),
       () => left.push("shards, because index.db is busy"),
     );
+    auditEvents = await collectAudit(work);
     if (!work.dryRun) databaseBytes = await tidyDatabase(work, reserve);
   };
   await tolerate(
@@ -96,7 +107,7 @@ async function collectAlone(work: CollectingShared, reserve: Reserve, left: stri
     collect,
     () => left.push("the rest, because this collector was suspended for too long"),
   );
-  return databaseBytes;
+  return { databaseBytes, auditEvents };
 }
 
 async function tidyDatabase({ database, clock }: Collecting, reserve: Reserve): Promise<number> {
