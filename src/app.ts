@@ -6,7 +6,7 @@ import { reservedOwner, type Config } from "./config.ts";
 import { createEvents, type Events } from "./events.ts";
 import { listChannels } from "./models/channel.ts";
 import type { DataFolder } from "./models/data-folder.ts";
-import { databaseOf, openSnapshots } from "./models/open-database.ts";
+import { databaseOf } from "./models/open-database.ts";
 import { toOpenError } from "./models/database-errors.ts";
 import { openDerivedLookup, type DerivedLookup } from "./models/index/lookup.ts";
 import { joinFolder, lockFolder } from "./models/lock.ts";
@@ -24,73 +24,37 @@ import { mountTypes, PACKAGE_TYPES } from "./package-types.ts";
 import { apiTable } from "./routers/api/table.ts";
 import { createRouter, type Router } from "./routers/index.ts";
 import { createResponseCache } from "./routers/response-cache.ts";
-import { createAccess, type Access } from "./services/access.ts";
 import { createAdmission } from "./services/admission.ts";
 import { BUDGET_BYTES as BODY_BYTES, createBodies } from "./services/bodies.ts";
 import type { ChannelRef } from "./services/channel-ref.ts";
-import { createChannels, type Channels } from "./services/channels.ts";
+import { createChannels } from "./services/channels.ts";
 import { condaIndex } from "./services/conda/index-format.ts";
 import { createFileHashes } from "./services/file-hashes.ts";
-import { createGrants, type Grants } from "./services/grants.ts";
-import { createOrganizations, type Organizations } from "./services/organizations.ts";
-import { createOwnerNames, type OwnerNames } from "./services/owner-names.ts";
-import { createRobots, type Robots } from "./services/robots.ts";
-import { createTeams, type Teams } from "./services/teams.ts";
 import { createHealth, type Health } from "./services/health.ts";
 import { createIdentities } from "./services/identities.ts";
 import { createLoginCodes } from "./services/login-codes.ts";
 import { createLogins } from "./services/logins.ts";
-import { createBackup, type Backup } from "./services/storage/backup.ts";
-import { createGc, type Gc } from "./services/storage/gc.ts";
 import { scheduleGc } from "./services/storage/gc-schedule.ts";
-import { createDeepVerify } from "./services/index/repair/verify.ts";
 import { createEngine } from "./services/index/engine.ts";
-import { createReindex, type Reindex } from "./services/index/repair/reindex.ts";
 import { joinNodes } from "./services/nodes.ts";
 import { observeServer } from "./services/server-metrics.ts";
 import { createShards } from "./services/conda/shards/read.ts";
 import { createTurns } from "./services/index/steps/turns.ts";
 import { createPackages } from "./services/packages.ts";
-import { createProfiles, type Profiles } from "./services/profiles.ts";
 import { createPublishing } from "./services/publishing.ts";
-import { createQuarantines, type Quarantines } from "./services/quarantine.ts";
 import { createRemoving } from "./services/removing.ts";
 import { createLocalSource } from "./services/sources/local.ts";
 import type { Source } from "./services/sources/source.ts";
 import { createStaging } from "./services/staging.ts";
 import { createRefusals, type Refusals } from "./services/refusals.ts";
-import { createAuditTrail, type AuditTrail } from "./services/audit-trail.ts";
 import { createThrottle, type Throttle } from "./services/throttle.ts";
 import { createTokenUses, type TokenUses } from "./services/token-uses.ts";
-import { createTokens, type Tokens } from "./services/tokens.ts";
-import { createTwoFactor, type TwoFactor } from "./services/two-factor.ts";
-import { createUsers, refuseTakenName, type Users } from "./services/users.ts";
-import { createVerify, type Verify } from "./services/storage/verify.ts";
+import { refuseTakenName } from "./services/users.ts";
 import { createWorkers } from "./services/workers.ts";
 import type { Shared } from "./sharing.ts";
 import { closeStores, openFolder, openStores, storesSource, type Stores } from "./stores.ts";
 import { createThreads, spawnFor, WAITING, type Threads } from "./threads.ts";
-
-/** Services of the management commands, which run beside a server: same data, no lock, one short transaction each. */
-export type Management = {
-  readonly users: Users;
-  readonly profiles: Profiles;
-  readonly twoFactor: TwoFactor;
-  readonly tokens: Tokens;
-  readonly channels: Channels;
-  readonly grants: Grants;
-  readonly organizations: Organizations;
-  readonly teams: Teams;
-  readonly robots: Robots;
-  readonly names: OwnerNames;
-  readonly auditTrail: AuditTrail;
-  readonly quarantines: Quarantines;
-  readonly verify: Verify;
-  readonly reindex: Reindex;
-  readonly gc: Gc;
-  readonly backup: Backup;
-  close(): Promise<void>;
-};
+import { accessOf, managementOf, type Management } from "./management.ts";
 
 export type App = Management & {
   readonly handle: Router["handle"];
@@ -347,91 +311,5 @@ function collectInBackground(config: Config, parts: { readonly events: Events; r
     intervalMs: config["gc-interval"] * 1000,
     graceMs: config["gc-grace"] * 1000,
     auditMs: config["audit-days"] * 24 * 60 * 60 * 1000,
-  });
-}
-
-function managementOf(parts: {
-  readonly config: Config;
-  readonly publicUrl: string | undefined;
-  readonly stores: Stores;
-  readonly clock: Clock;
-  readonly throttle: Throttle;
-  readonly failpoint: ((name: string) => void) | undefined;
-}): Omit<Management, "close"> {
-  const { config, publicUrl, clock, throttle, failpoint } = parts;
-  const { database, blobs, folder, reserve } = parts.stores;
-  const graceMs = config["gc-grace"] * 1000;
-  const access = accessOf(config, { database, clock });
-  const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
-  const files = createDerivedFiles(folder.root);
-  const source = databaseOf(folder.database, config.database);
-  const index = {
-    database,
-    blobs,
-    clock,
-    files,
-    folder,
-    openSnapshots: () => openSnapshots(source),
-    format: condaIndex,
-    types: PACKAGE_TYPES,
-  };
-  const owners = {
-    database,
-    access,
-    clock,
-    types: PACKAGE_TYPES,
-    defaultVisibility: config["default-visibility"],
-    reservedOwner: publicUrl === undefined ? undefined : reservedOwner(publicUrl),
-    holdMs: config["name-hold-days"] * 24 * 60 * 60 * 1000,
-  };
-  return {
-    users: createUsers({ ...owners, channels }),
-    organizations: createOrganizations(owners),
-    names: createOwnerNames(owners),
-    teams: createTeams({ database, access, clock, types: PACKAGE_TYPES }),
-    robots: createRobots({ database, access, clock }),
-    twoFactor: createTwoFactor({
-      database,
-      access,
-      clock,
-      codes: createLoginCodes({ database, throttle, clock }),
-      issuer: publicUrl === undefined ? "condarium" : new URL(publicUrl).hostname,
-    }),
-    tokens: createTokens({ database, access, clock, types: PACKAGE_TYPES }),
-    profiles: createProfiles({ database, access }),
-    channels,
-    grants: createGrants({ database, access, channels, clock }),
-    auditTrail: createAuditTrail({ database, access, clock }),
-    quarantines: createQuarantines({ database, access, clock }),
-    verify: createVerify({
-      database,
-      blobs,
-      clock,
-      types: PACKAGE_TYPES,
-      graceMs,
-      folder,
-      deep: createDeepVerify(index),
-    }),
-    reindex: createReindex(index),
-    backup: createBackup({ database, source, blobs, clock, version, failpoint, folder }),
-    gc: createGc({
-      database,
-      blobs,
-      clock,
-      reserve,
-      failpoint,
-      folder,
-      codec: condaIndex.codec,
-      isShared: config.database !== undefined,
-    }),
-  };
-}
-
-function accessOf(config: Config, { database, clock }: Pick<Stores, "database"> & { readonly clock: Clock }): Access {
-  return createAccess({
-    reader: database.read,
-    clock,
-    createChannels: config["create-channels"],
-    twoFactor: config["require-two-factor"],
   });
 }

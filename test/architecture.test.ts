@@ -17,7 +17,7 @@ const RANKS: readonly (readonly [RegExp, string])[] = [
   [/^models\//, "models"],
   [/^services\//, "services"],
   [/^routers\//, "routers"],
-  [/^(settings|config|package-types|stores|threads|sharing|app)\.ts$/, "app"],
+  [/^(settings|config|package-types|stores|threads|sharing|management|app)\.ts$/, "app"],
   [/^(cli\/|worker\.ts$)/, "cli"],
   [/^main\.ts$/, "main"],
 ];

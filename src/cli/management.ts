@@ -2,7 +2,7 @@
 
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
-import type { Management } from "../app.ts";
+import type { Management } from "../management.ts";
 import type { Config } from "../config.ts";
 import { usage } from "../errors.ts";
 import { toOpenError } from "../models/database-errors.ts";

@@ -10,7 +10,7 @@ import { findUser } from "../../src/models/user.ts";
 import { systemClock } from "../../src/modules/clock.ts";
 import { ANONYMOUS, COMMAND_LINE, type Actor, type Identity } from "../../src/services/actor.ts";
 import { tokenLimits } from "../../src/services/token-limits.ts";
-import type { Management } from "../../src/app.ts";
+import type { Management } from "../../src/management.ts";
 import { PASSWORD, startTestApp, type TestApp } from "../support/app.ts";
 import { newToken } from "../support/manage.ts";
 import { buildPackage } from "../support/package-builder.ts";

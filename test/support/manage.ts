@@ -1,6 +1,6 @@
 // The management services as the command line calls them: tests prepare their data with these.
 
-import type { Management } from "../../src/app.ts";
+import type { Management } from "../../src/management.ts";
 import { COMMAND_LINE, type Actor } from "../../src/services/actor.ts";
 
 type Services = Pick<
