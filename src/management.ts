@@ -3,7 +3,7 @@
 import { version } from "../package.json";
 import { reservedOwner, type Config } from "./config.ts";
 import { databaseOf, openSnapshots } from "./models/open-database.ts";
-import { type Clock } from "./modules/clock.ts";
+import type { Clock } from "./modules/clock.ts";
 import { createDerivedFiles } from "./modules/storage/derived-files.ts";
 import { PACKAGE_TYPES } from "./package-types.ts";
 import { createAccess, type Access } from "./services/access.ts";
