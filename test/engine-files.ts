@@ -91,6 +91,7 @@ export const AT_NIGHT = [
   "services/storage/store-identity",
   "services/workers",
   "shutdown",
+  "start",
   "transport",
   "validator-words",
 ];
@@ -107,7 +108,6 @@ export const LEFT_OUT: Readonly<Record<string, readonly string[]>> = {
     "read-only",
     "services/health",
     "services/storage/backup",
-    "start",
     "storage-faults",
   ],
   "takes the disk or the system calls away that SQLite and the folder stand on": ["failing-calls", "power-cuts"],
