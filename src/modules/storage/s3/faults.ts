@@ -20,8 +20,11 @@ export class ServiceError extends Error {
  * gateway over a file system finds a folder at a key that another request is deleting.
  */
 const PASSING = [
-  ...["SlowDown", "RequestTimeout", "OperationAborted"],
-  ...["BadDigest", "XAmzContentChecksumMismatch"],
+  "SlowDown",
+  "RequestTimeout",
+  "OperationAborted",
+  "BadDigest",
+  "XAmzContentChecksumMismatch",
   "ExistingObjectIsDirectory",
 ];
 
