@@ -138,8 +138,8 @@ describe.skipIf(!canMount)("a full disk", () => {
 
   test("refuses a document that it has no room to build, and says so", async () => {
     for (const name of ["a", "b", "c"]) {
-      const { fileName, bytes } = buildPackage({ name, version: "1" });
-      expect((await server.publish("alice", ROOT.replace("main", "unread"), { fileName, bytes })).status).toBe(201);
+      const built = buildPackage({ name, version: "1" });
+      expect((await server.publish("alice", ROOT.replace("main", "unread"), built)).status).toBe(201);
     }
     await fill();
     const paths = documentPaths("noarch").map((name) => `/alice/unread/${name}`);

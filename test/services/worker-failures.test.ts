@@ -11,7 +11,7 @@ const sqlite = (errno: number): Error =>
 const lost = Object.assign(new Error("Connection closed"), { code: "ERR_POSTGRES_CONNECTION_CLOSED" });
 
 /** As the server's thread sees it: what crosses the threads has no classes. */
-const sent = (error: unknown): AppError | undefined => errorOf(structuredClone(failureOf(error)) as Failure);
+const sent = (error: unknown): AppError | undefined => errorOf(structuredClone<Failure>(failureOf(error)));
 
 describe("what a thread tells of a failure", () => {
   test.each([
