@@ -208,14 +208,15 @@ function databaseFiles({ database }: DataFolder, config: Pick<Config, "database"
 }
 
 function healthOf(config: Config, parts: Stores & { readonly events: Events; readonly clock: Clock }): Health {
-  const { folder, guard, database, events, clock } = parts;
+  const { folder, guard, database, blobs, events, clock } = parts;
   guard.begin();
   const disk = createDiskProbe({
     root: folder.root,
     files: [...databaseFiles(folder, config), folder.index].map((path) => basename(path)),
   });
   const databasePath = folder.database;
-  return createHealth({ database, databasePath, guard, disk, reserve: config["min-free-space"], events, clock });
+  const reserve = config["min-free-space"];
+  return createHealth({ database, databasePath, guard, blobs, disk, reserve, events, clock });
 }
 
 type Parts = Stores & {

@@ -53,7 +53,7 @@ export function createRequests(description: S3Description): Requests {
             breaker.succeeded();
             throw toRefusal(error);
           }
-          breaker.failed();
+          breaker.failed(error);
           const ms = Math.random() * PAUSE_MS * attempts;
           if (attempts === ATTEMPTS || now() + ms >= end) throw storageDown(RETRY_AFTER, error);
           await pause(ms);
