@@ -83,8 +83,8 @@ function showCommand(output: Output): Command {
     });
 }
 
-function shown(info: ChannelInfo) {
-  return { ...info, description: orNull(info.description) };
+function shown({ channel, visibility, description, revision, policy, files, bytes }: ChannelInfo) {
+  return { channel, visibility, description: orNull(description), revision, policy, files, bytes };
 }
 
 function setCommand(output: Output): Command {

@@ -39,6 +39,39 @@ export async function listChannels(reader: Reader, ownerId?: number): Promise<Ch
   return rows.map((row) => ({ ...row.channel, owner: row.owner }));
 }
 
+/** The position of a channel in the order of `channelsAfter()`. */
+export type ChannelKey = { readonly owner: string; readonly type: string; readonly name: string };
+
+/** At most `limit` channels that follow `after`, by owner, type and name; `text` is a part of the owner's or the name. */
+export async function channelsAfter(
+  reader: Reader,
+  filter: {
+    readonly after: ChannelKey | undefined;
+    readonly owner: string | undefined;
+    readonly text: string | undefined;
+    readonly limit: number;
+  },
+): Promise<ChannelWithOwner[]> {
+  const { after, text } = filter;
+  const order = [owner.name, channel.type, channel.name] as const;
+  const follows =
+    after && sql`(${owner.name}, ${channel.type}, ${channel.name}) > (${after.owner}, ${after.type}, ${after.name})`;
+  const part = `%${text?.toLowerCase().replaceAll(/[\\%_]/g, String.raw`\$&`)}%`;
+  const contains =
+    text === undefined
+      ? undefined
+      : sql`(lower(${owner.name}) LIKE ${part} ESCAPE ${"\\"} OR lower(${channel.name}) LIKE ${part} ESCAPE ${"\\"})`;
+  const ofOwner = filter.owner === undefined ? undefined : eq(owner.name, filter.owner);
+  const rows = await reader
+    .select({ channel, owner })
+    .from(channel)
+    .innerJoin(owner, eq(channel.ownerId, owner.id))
+    .where(and(follows, contains, ofOwner))
+    .orderBy(...order.map((column) => asc(column)))
+    .limit(filter.limit);
+  return rows.map((row) => ({ ...row.channel, owner: row.owner }));
+}
+
 /** The names of at most `limit` channels of an owner, in order. */
 export async function channelNames(
   reader: Reader,

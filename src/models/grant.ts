@@ -58,8 +58,10 @@ export async function rolesOf(
   return await rolesOnTargets(reader).execute(where);
 }
 
-/** Who has a role: a user, a robot or a team by its name `organization/name`. */
-export type GrantHolder = { readonly kind: "user" | "team"; readonly name: string };
+/** Who has a role: a user, a robot or a team by its name `organization/name`; a team also by its id. */
+export type GrantHolder =
+  | { readonly kind: "user"; readonly name: string }
+  | { readonly kind: "team"; readonly name: string; readonly id: number };
 
 export async function listGrants(reader: Reader, target: GrantTarget): Promise<(GrantHolder & { role: Role })[]> {
   const users = await reader
@@ -70,7 +72,7 @@ export async function listGrants(reader: Reader, target: GrantTarget): Promise<(
     .where(onTarget(target))
     .orderBy(owner.name);
   const teams = await reader
-    .select({ organization: owner.name, team: team.name, role: roleGrant.role })
+    .select({ organization: owner.name, team: team.name, id: team.id, role: roleGrant.role })
     .from(roleGrant)
     .innerJoin(team, eq(roleGrant.principalId, team.principalId))
     .innerJoin(owner, eq(team.organizationId, owner.id))
@@ -78,10 +80,10 @@ export async function listGrants(reader: Reader, target: GrantTarget): Promise<(
     .orderBy(owner.name, team.nameFolded);
   return [
     ...users.map((grant) => ({ kind: "user" as const, ...grant })),
-    ...teams.map(({ organization, team: name, role }) => ({
+    ...teams.map(({ organization, team: name, ...grant }) => ({
       kind: "team" as const,
       name: `${organization}/${name}`,
-      role,
+      ...grant,
     })),
   ];
 }

@@ -11,8 +11,8 @@ export type ParamsOf<Path extends string> = Path extends `${string}/:${infer Nam
     ? Readonly<Record<Name, string>>
     : object;
 
-/** The segments that can contain slashes, written `%2F`: the name of a channel, and Gitea's name of a package. */
-const WITH_SLASHES = new Set(["channel", "name"]);
+/** The segments that can contain slashes, written `%2F`: channels, Gitea's names of packages, and members, for robots. */
+const WITH_SLASHES = new Set(["channel", "name", "member"]);
 
 export const NO_RESOURCE = "There is no resource at this address of the API.";
 

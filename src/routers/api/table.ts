@@ -1,12 +1,20 @@
 // The table of the API: the routes of each noun, with the services that they call.
 
+import { channelRoutes, type ChannelRouteParts } from "./channels.ts";
+import { memberRoutes, type MemberRouteParts } from "./members.ts";
 import type { ApiRoute } from "./route.ts";
 import { serverRoutes, type ServerRouteParts } from "./server.ts";
 import { tokenRoutes, type TokenRouteParts } from "./tokens.ts";
 import { userRoutes, type UserRouteParts } from "./users.ts";
 
-export type ApiTableParts = ServerRouteParts & UserRouteParts & TokenRouteParts;
+export type ApiTableParts = ServerRouteParts & UserRouteParts & TokenRouteParts & ChannelRouteParts & MemberRouteParts;
 
 export function apiTable(parts: ApiTableParts): ApiRoute[] {
-  return [...serverRoutes(parts), ...userRoutes(parts), ...tokenRoutes(parts)];
+  return [
+    ...serverRoutes(parts),
+    ...userRoutes(parts),
+    ...tokenRoutes(parts),
+    ...channelRoutes(parts),
+    ...memberRoutes(parts),
+  ];
 }
