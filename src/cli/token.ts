@@ -22,9 +22,9 @@ export function tokenCommand(output: Output): Command {
     .addCommand(revokeCommand(output));
 }
 
-/** The command `name`, for the tokens of users or of robots. */
-export function tokenCreation(output: Output, name: string, of: "user" | "robot"): Command {
-  return withSettings(new Command(name), PLACE)
+/** The command `verb`, for the tokens of users or of robots. */
+export function tokenCreation(output: Output, verb: string, of: "user" | "robot"): Command {
+  return withSettings(new Command(verb), PLACE)
     .description(
       `create an access token${of === "robot" ? " of a robot" : ""} and print it; standard output has only the token`,
     )
@@ -48,7 +48,7 @@ export function tokenCreation(output: Output, name: string, of: "user" | "robot"
       const request = { user, name, scopes: scope, channels: channel, packages, lifetime: expires };
       const { token, isAdmin } = await withManagement(command, async ({ tokens, users }) => ({
         token: await tokens.create(COMMAND_LINE, request),
-        isAdmin: (await users.list(COMMAND_LINE)).some(({ name: of, admin }) => admin && of === user.toLowerCase()),
+        isAdmin: (await users.list(COMMAND_LINE)).some(({ name: known, admin }) => admin && known === user.toLowerCase()),
       }));
       output.line(token);
       if (scope.length === 0)
