@@ -3,10 +3,9 @@
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { COMMAND_LINE } from "../services/actor.ts";
 import type { ChannelInfo } from "../services/channels.ts";
-import type { GrantInfo } from "../services/grants.ts";
 import { deleteCommand } from "./channel-delete.ts";
 import { parseChannelName, parseOneChannel, withManagement } from "./management.ts";
-import { PLACE, withSettings } from "./options.ts";
+import { PLACE, ROLES, withSettings, type Role } from "./options.ts";
 import { orNull, type Output } from "./output.ts";
 
 type ChangeOptions = {
@@ -16,11 +15,9 @@ type ChangeOptions = {
   readonly shards?: string;
   readonly maxAge?: number;
 };
-type Role = GrantInfo["role"];
-
-const ROLES: readonly Role[] = ["reader", "publisher", "maintainer", "owner"];
 
 const CHANNEL = "OWNER/CHANNEL; OWNER/- for the unnamed channel, generic:OWNER/- for the generic packages";
+const HOLDER = "name of the user, or ORGANIZATION/NAME of a robot or team";
 const CHANNEL_OR_OWNER = `${CHANNEL}; OWNER for everything that the owner has`;
 
 export function channelCommand(output: Output, result: { code: number }): Command {
@@ -99,9 +96,9 @@ function setCommand(output: Output): Command {
 }
 
 function grantCommand(output: Output): Command {
-  return command("grant", "give a user a role on a channel or owner; replaces the user's role there")
+  return command("grant", "give a user, robot or team a role on a channel or owner; replaces its role there")
     .argument("<channel>", CHANNEL_OR_OWNER)
-    .argument("<user>", "name of the user")
+    .argument("<user>", HOLDER)
     .addArgument(new Argument("<role>", "what the user can do").choices(ROLES))
     .action(async (channel: string, user: string, role: Role, _: unknown, self: Command) => {
       const name = parseChannelName(channel);
@@ -111,9 +108,9 @@ function grantCommand(output: Output): Command {
 }
 
 function revokeCommand(output: Output): Command {
-  return command("revoke", "remove a user's role on a channel or owner")
+  return command("revoke", "remove the role of a user, robot or team on a channel or owner")
     .argument("<channel>", CHANNEL_OR_OWNER)
-    .argument("<user>", "name of the user")
+    .argument("<user>", HOLDER)
     .action(async (channel: string, user: string, _: unknown, self: Command) => {
       const name = parseChannelName(channel);
       const { remaining } = await withManagement(self, ({ grants }) => grants.revoke(COMMAND_LINE, name, user));

@@ -92,13 +92,20 @@ type Settings = z.output<typeof changedChannel>;
 
 /** The members of JSON are written with underscores, those of a stored policy in camel case. */
 function changeOf({ policy, ...change }: Settings): ChannelChange {
-  const camelCase = (name: string): string => name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
   return { ...change, policy: policy && renamed(policy, camelCase) };
 }
 
-function shown({ channel: _, policy, ...info }: ChannelInfo) {
-  const snakeCase = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-  return { ...info, policy: renamed(policy, snakeCase) };
+function shown({ policy, owner, name, type, visibility: word, description, revision, files, bytes }: ChannelInfo) {
+  const settingsOf = { visibility: word, description, policy: renamed(policy, snakeCase) };
+  return { type, owner, name, ...settingsOf, revision, files, bytes };
+}
+
+function camelCase(name: string): string {
+  return name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function snakeCase(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 function renamed(policy: Readonly<Record<string, unknown>>, rename: (name: string) => string): Record<string, unknown> {

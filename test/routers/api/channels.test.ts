@@ -255,7 +255,7 @@ describe("the rights on a channel", () => {
           texts.add(`${method === "GET" && rest === "" ? "read" : "change"} ${status} ${text}`);
         }
       }
-      expect([caller, [...texts].length]).toEqual([caller, 2]);
+      expect([caller, texts.size]).toEqual([caller, 2]);
       expect([...texts].join("\n")).not.toContain("canary");
     }
   });
