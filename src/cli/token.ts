@@ -47,7 +47,7 @@ export function tokenCreation(output: Output, verb: string, of: "user" | "robot"
       const { name, scope = [], channel = [], packages = [], expires } = options;
       const request = { user, name, scopes: scope, channels: channel, packages, lifetime: expires };
       const { token, isAdmin } = await withManagement(command, async ({ tokens, users }) => ({
-        token: (await tokens.create(COMMAND_LINE, request)).token,
+        token: await tokens.create(COMMAND_LINE, request),
         isAdmin: (await users.list(COMMAND_LINE)).some(
           ({ name: known, admin }) => admin && known === user.toLowerCase(),
         ),

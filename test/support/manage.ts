@@ -36,6 +36,5 @@ export async function newToken(
   manage: Manage,
   request: Pick<TokenRequest, "user" | "name"> & Partial<TokenRequest>,
 ): Promise<string> {
-  const limits = { scopes: [], channels: [], packages: [], lifetime: undefined };
-  return (await manage.tokens.create({ ...limits, ...request })).token;
+  return await manage.tokens.create({ scopes: [], channels: [], packages: [], lifetime: undefined, ...request });
 }

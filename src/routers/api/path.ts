@@ -5,11 +5,13 @@ import type { OneChannel } from "../../services/channel-ref.ts";
 import { decodeSegment } from "../raw-path.ts";
 
 /** The names of the segments of a pattern: `/users/:user` has `user`. */
-export type ParamsOf<Path extends string> = Path extends `${string}/:${infer Name}/${infer Rest}`
-  ? Readonly<Record<Name, string>> & ParamsOf<`/${Rest}`>
-  : Path extends `${string}/:${infer Name}`
-    ? Readonly<Record<Name, string>>
-    : object;
+export type ParamsOf<Path extends string> = string extends Path
+  ? Readonly<Record<string, string>>
+  : Path extends `${string}/:${infer Name}/${infer Rest}`
+    ? Readonly<Record<Name, string>> & ParamsOf<`/${Rest}`>
+    : Path extends `${string}/:${infer Name}`
+      ? Readonly<Record<Name, string>>
+      : object;
 
 /** The segments that can contain slashes, written `%2F`: channels, Gitea's names of packages, and members, for robots. */
 const WITH_SLASHES = new Set(["channel", "name", "member"]);

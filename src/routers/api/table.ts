@@ -2,12 +2,22 @@
 
 import { channelRoutes, type ChannelRouteParts } from "./channels.ts";
 import { memberRoutes, type MemberRouteParts } from "./members.ts";
+import { organizationRoutes, type OrganizationRouteParts } from "./organizations.ts";
+import { robotRoutes, type RobotRouteParts } from "./robots.ts";
 import type { ApiRoute } from "./route.ts";
 import { serverRoutes, type ServerRouteParts } from "./server.ts";
+import { teamRoutes, type TeamRouteParts } from "./teams.ts";
 import { tokenRoutes, type TokenRouteParts } from "./tokens.ts";
 import { userRoutes, type UserRouteParts } from "./users.ts";
 
-export type ApiTableParts = ServerRouteParts & UserRouteParts & TokenRouteParts & ChannelRouteParts & MemberRouteParts;
+export type ApiTableParts = ServerRouteParts &
+  UserRouteParts &
+  TokenRouteParts &
+  ChannelRouteParts &
+  MemberRouteParts &
+  OrganizationRouteParts &
+  TeamRouteParts &
+  RobotRouteParts;
 
 export function apiTable(parts: ApiTableParts): ApiRoute[] {
   return [
@@ -16,5 +26,8 @@ export function apiTable(parts: ApiTableParts): ApiRoute[] {
     ...tokenRoutes(parts),
     ...channelRoutes(parts),
     ...memberRoutes(parts),
+    ...organizationRoutes(parts),
+    ...teamRoutes(parts),
+    ...robotRoutes(parts),
   ];
 }
