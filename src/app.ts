@@ -34,6 +34,7 @@ import { createGrants, type Grants } from "./services/grants.ts";
 import { createOrganizations, type Organizations } from "./services/organizations.ts";
 import { createOwnerNames, type OwnerNames } from "./services/owner-names.ts";
 import { createRobots, type Robots } from "./services/robots.ts";
+import { createTransfers, type Transfers } from "./services/transfers.ts";
 import { createTeams, type Teams } from "./services/teams.ts";
 import { createHealth, type Health } from "./services/health.ts";
 import { createIdentities } from "./services/identities.ts";
@@ -72,6 +73,7 @@ export type Management = {
   readonly teams: Teams;
   readonly robots: Robots;
   readonly names: OwnerNames;
+  readonly transfers: Transfers;
   readonly verify: Verify;
   readonly reindex: Reindex;
   readonly gc: Gc;
@@ -98,6 +100,7 @@ export type AppOptions = {
   readonly shared?: Shared | undefined;
 };
 
+const DAY_MS = 24 * 60 * 60 * 1000;
 /** Maximum number of waiting build steps, per channel and in total. */
 const TURNS = { ofOne: WAITING / 5, ofAll: WAITING };
 
@@ -342,7 +345,7 @@ function managementOf(parts: {
     types: PACKAGE_TYPES,
     defaultVisibility: config["default-visibility"],
     reservedOwner: publicUrl === undefined ? undefined : reservedOwner(publicUrl),
-    holdMs: config["name-hold-days"] * 24 * 60 * 60 * 1000,
+    holdMs: config["name-hold-days"] * DAY_MS,
   };
   return {
     users: createUsers(owners),
@@ -350,6 +353,7 @@ function managementOf(parts: {
     names: createOwnerNames(owners),
     teams: createTeams({ database, access, clock, types: PACKAGE_TYPES }),
     robots: createRobots({ database, access, clock }),
+    transfers: createTransfers({ database, access, clock }),
     tokens: createTokens({ database, access, clock, types: PACKAGE_TYPES }),
     channels,
     grants: createGrants({ database, access, channels, clock }),
@@ -378,5 +382,10 @@ function managementOf(parts: {
 }
 
 function accessOf(config: Config, { database, clock }: Pick<Stores, "database"> & { readonly clock: Clock }): Access {
-  return createAccess({ reader: database.read, clock, createChannels: config["create-channels"] });
+  return createAccess({
+    reader: database.read,
+    clock,
+    createChannels: config["create-channels"],
+    formerAddressMs: config["transfer-redirect-days"] * DAY_MS,
+  });
 }

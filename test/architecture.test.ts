@@ -40,7 +40,7 @@ const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
   [/^(identities|logins|token-state|access|access-rules|roles|audit)\.ts$/, "access"],
   [/^package-type\.ts$/, "package-type"],
   [
-    /^(users|tokens|label-patterns|channels|channel-removal|grants|organizations|teams|robots|memberships|owner-names)\.ts$/,
+    /^(users|tokens|label-patterns|channels|channel-removal|grants|organizations|teams|robots|memberships|owner-names|transfers)\.ts$/,
     "management",
   ],
   [/^(workers|file-hashes|staging|name-weights|existing-file|packages)\.ts$/, "packages"],

@@ -48,7 +48,9 @@ export function tokenCreation(output: Output, verb: string, of: "user" | "robot"
       const request = { user, name, scopes: scope, channels: channel, packages, lifetime: expires };
       const { token, isAdmin } = await withManagement(command, async ({ tokens, users }) => ({
         token: await tokens.create(COMMAND_LINE, request),
-        isAdmin: (await users.list(COMMAND_LINE)).some(({ name: known, admin }) => admin && known === user.toLowerCase()),
+        isAdmin: (await users.list(COMMAND_LINE)).some(
+          ({ name: known, admin }) => admin && known === user.toLowerCase(),
+        ),
       }));
       output.line(token);
       if (scope.length === 0)

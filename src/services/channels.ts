@@ -3,6 +3,7 @@
 import { conflict, invalidArgument, notFound } from "../errors.ts";
 import { insertChannel, listChannels, updateChannel, type ChannelRow } from "../models/channel.ts";
 import type { Database, Transaction } from "../models/database.ts";
+import { deleteFormerAddress } from "../models/former-address.ts";
 import { findOwner, updateOwner, type Visibility } from "../models/owner.ts";
 import { countFiles } from "../models/package-file.ts";
 import type { Clock } from "../modules/clock.ts";
@@ -107,6 +108,7 @@ async function insert(
   if (problem !== undefined) throw invalidArgument(`Invalid channel name: ${problem}.`);
   const inherited = await inheritedVisibility(tx, owner, { type, name });
   const visibility = inherited === "public" ? null : inherited;
+  await deleteFormerAddress(tx, { ownerId: owner.id, type, name });
   return await insertChannel(tx, { ownerId: owner.id, type, name, visibility, created });
 }
 

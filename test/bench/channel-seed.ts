@@ -68,7 +68,7 @@ async function withDatabase<T>(dataDir: string, work: (database: Database) => Pr
 }
 
 async function makeChannel(database: Database): Promise<void> {
-  const access = createAccess({ reader: database.read, clock, createChannels: true });
+  const access = createAccess({ reader: database.read, clock, createChannels: true, formerAddressMs: 0 });
   const users = createUsers({ database, access, clock, defaultVisibility: "public", types: PACKAGE_TYPES, holdMs: 0 });
   await users.create(COMMAND_LINE, { name: "admin", password: crypto.randomUUID(), isAdmin: true });
   await createChannels({ database, access, clock, types: PACKAGE_TYPES }).create(
