@@ -1,13 +1,10 @@
 // The composition root: the only file that imports every part.
 
-import { basename } from "node:path";
 import { version } from "../package.json";
 import { reservedOwner, type Config } from "./config.ts";
 import { createEvents, type Events } from "./events.ts";
-import { listChannels } from "./models/channel.ts";
 import type { DataFolder } from "./models/data-folder.ts";
 import { databaseOf, openSnapshots } from "./models/open-database.ts";
-import { toOpenError } from "./models/database-errors.ts";
 import { openDerivedLookup, type DerivedLookup } from "./models/index/lookup.ts";
 import { joinFolder, lockFolder } from "./models/lock.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
@@ -18,10 +15,10 @@ import { createMetrics, type Metrics } from "./modules/metrics.ts";
 import { shareHashingTurns } from "./modules/passwords.ts";
 import { stagingName } from "./modules/storage/keys.ts";
 import { createDerivedFiles, type DerivedFiles } from "./modules/storage/derived-files.ts";
-import { createDiskProbe } from "./modules/storage/disk-probe.ts";
 import { createUnread } from "./modules/unread.ts";
 import { mountTypes, PACKAGE_TYPES } from "./package-types.ts";
 import { apiTable } from "./routers/api/table.ts";
+import { healthOf, prepare } from "./preparing.ts";
 import { createRouter, type Router } from "./routers/index.ts";
 import { createResponseCache } from "./routers/response-cache.ts";
 import { createAccess, type Access } from "./services/access.ts";
@@ -35,8 +32,9 @@ import { createGrants, type Grants } from "./services/grants.ts";
 import { createOrganizations, type Organizations } from "./services/organizations.ts";
 import { createOwnerNames, type OwnerNames } from "./services/owner-names.ts";
 import { createRobots, type Robots } from "./services/robots.ts";
+import { createTransfers, type Transfers } from "./services/transfers.ts";
 import { createTeams, type Teams } from "./services/teams.ts";
-import { createHealth, type Health } from "./services/health.ts";
+import type { Health } from "./services/health.ts";
 import { createIdentities } from "./services/identities.ts";
 import { createLogins } from "./services/logins.ts";
 import { createBackup, type Backup } from "./services/storage/backup.ts";
@@ -58,7 +56,7 @@ import { createStaging } from "./services/staging.ts";
 import { createThrottle } from "./services/throttle.ts";
 import { createTokenUses, type TokenUses } from "./services/token-uses.ts";
 import { createTokens, type Tokens } from "./services/tokens.ts";
-import { createUsers, refuseTakenName, type Users } from "./services/users.ts";
+import { createUsers, type Users } from "./services/users.ts";
 import { createVerify, type Verify } from "./services/storage/verify.ts";
 import { createWorkers } from "./services/workers.ts";
 import type { Shared } from "./sharing.ts";
@@ -76,6 +74,7 @@ export type Management = {
   readonly teams: Teams;
   readonly robots: Robots;
   readonly names: OwnerNames;
+  readonly transfers: Transfers;
   readonly verify: Verify;
   readonly reindex: Reindex;
   readonly gc: Gc;
@@ -103,6 +102,7 @@ export type AppOptions = {
   readonly shared?: Shared | undefined;
 };
 
+const DAY_MS = 24 * 60 * 60 * 1000;
 /** Maximum number of waiting build steps, per channel and in total. */
 const TURNS = { ofOne: WAITING / 5, ofAll: WAITING };
 
@@ -194,47 +194,6 @@ function observe(metrics: Metrics, { database }: Stores, clock: Clock): void {
   const help = "Bytes of the write-ahead log of the database";
   metrics.observe("condarium_database_log_bytes", help, database.logBytes, "max");
   observeServer({ metrics, reader: database.read, clock, version });
-}
-
-/** Checks and cleans the stores before anyone uses them. */
-async function prepare(
-  stores: Stores,
-  files: DerivedFiles,
-  { config, publicUrl }: { readonly config: Config; readonly publicUrl: string },
-): Promise<void> {
-  await refuseTakenName(stores.database.read, reservedOwner(publicUrl));
-  await sweep(stores, files, config);
-}
-
-/** Removes leftovers of earlier server processes. */
-async function sweep(
-  { folder, database, blobs }: Stores,
-  files: DerivedFiles,
-  { database: url }: Pick<Config, "database">,
-): Promise<void> {
-  try {
-    await blobs.probe();
-    await blobs.sweep();
-    const channelIds = new Set((await listChannels(database.read)).map(({ id }) => id));
-    files.sweep((id) => channelIds.has(id));
-  } catch (error) {
-    throw toOpenError(error, databaseOf(folder.database, url));
-  }
-}
-
-function databaseFiles({ database }: DataFolder, config: Pick<Config, "database">): string[] {
-  return config.database === undefined ? [database, `${database}-wal`] : [];
-}
-
-function healthOf(config: Config, parts: Stores & { readonly events: Events; readonly clock: Clock }): Health {
-  const { folder, guard, database, events, clock } = parts;
-  guard.begin();
-  const disk = createDiskProbe({
-    root: folder.root,
-    files: [...databaseFiles(folder, config), folder.index].map((path) => basename(path)),
-  });
-  const databasePath = folder.database;
-  return createHealth({ database, databasePath, guard, disk, reserve: config["min-free-space"], events, clock });
 }
 
 type Parts = Stores & {
@@ -352,7 +311,7 @@ function managementOf(parts: {
     types: PACKAGE_TYPES,
     defaultVisibility: config["default-visibility"],
     reservedOwner: publicUrl === undefined ? undefined : reservedOwner(publicUrl),
-    holdMs: config["name-hold-days"] * 24 * 60 * 60 * 1000,
+    holdMs: config["name-hold-days"] * DAY_MS,
   };
   return {
     users: createUsers({ ...owners, channels }),
@@ -360,6 +319,7 @@ function managementOf(parts: {
     names: createOwnerNames(owners),
     teams: createTeams({ database, access, clock, types: PACKAGE_TYPES }),
     robots: createRobots({ database, access, clock }),
+    transfers: createTransfers({ database, access, clock }),
     tokens: createTokens({ database, access, clock, types: PACKAGE_TYPES }),
     profiles: createProfiles({ database, access }),
     channels,
@@ -389,5 +349,10 @@ function managementOf(parts: {
 }
 
 function accessOf(config: Config, { database, clock }: Pick<Stores, "database"> & { readonly clock: Clock }): Access {
-  return createAccess({ reader: database.read, clock, createChannels: config["create-channels"] });
+  return createAccess({
+    reader: database.read,
+    clock,
+    createChannels: config["create-channels"],
+    formerAddressMs: config["transfer-redirect-days"] * DAY_MS,
+  });
 }

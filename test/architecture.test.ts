@@ -17,7 +17,7 @@ const RANKS: readonly (readonly [RegExp, string])[] = [
   [/^models\//, "models"],
   [/^services\//, "services"],
   [/^routers\//, "routers"],
-  [/^(settings|config|package-types|stores|threads|sharing|app)\.ts$/, "app"],
+  [/^(settings|config|package-types|stores|threads|sharing|preparing|app)\.ts$/, "app"],
   [/^(cli\/|worker\.ts$)/, "cli"],
   [/^main\.ts$/, "main"],
 ];
@@ -40,7 +40,7 @@ const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
   [/^(identities|logins|token-state|token-uses|access|access-rules|roles|audit)\.ts$/, "access"],
   [/^package-type\.ts$/, "package-type"],
   [
-    /^(users|user-change|user-removal|profiles|tokens|label-patterns|channels|channel-sizes|channel-removal|grants|organizations|teams|robots|memberships|owner-names)\.ts$/,
+    /^(users|user-change|user-removal|profiles|tokens|label-patterns|channels|channel-sizes|channel-removal|grants|organizations|teams|robots|memberships|owner-names|transfers)\.ts$/,
     "management",
   ],
   [/^(workers|file-hashes|staging|name-weights|existing-file|packages)\.ts$/, "packages"],

@@ -120,6 +120,7 @@ describe("a bad value", () => {
     "channel set": ["alice/main"],
     "channel grant": ["alice/main", "alice", "reader"],
     "channel revoke": ["alice/main", "nobody"],
+    "channel transfer": ["alice/main", "nobody"],
     "channel delete": ["alice/main"],
     "config show": [],
     verify: [],

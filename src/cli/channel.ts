@@ -1,9 +1,10 @@
-// condarium channel create | list | show | set | grant | revoke | delete
+// condarium channel create | list | show | set | grant | revoke | transfer | delete
 
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { COMMAND_LINE } from "../services/actor.ts";
 import type { ChannelInfo } from "../services/channels.ts";
 import { deleteCommand } from "./channel-delete.ts";
+import { transferCommand } from "./channel-transfer.ts";
 import { parseChannelName, parseOneChannel, withManagement } from "./management.ts";
 import { PLACE, ROLES, withSettings, type Role } from "./options.ts";
 import { orNull, type Output } from "./output.ts";
@@ -29,6 +30,7 @@ export function channelCommand(output: Output, result: { code: number }): Comman
     .addCommand(setCommand(output))
     .addCommand(grantCommand(output))
     .addCommand(revokeCommand(output))
+    .addCommand(transferCommand(output, CHANNEL))
     .addCommand(deleteCommand(output, result, CHANNEL));
 }
 

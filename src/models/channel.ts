@@ -1,11 +1,11 @@
 // Channels and their revisions: each revision records when the documents of a channel changed, and by whom.
 
-import { and, asc, desc, eq, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, inArray, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import type { OwnerRow } from "./owner.ts";
 import { param, placeholders, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
-import { channel, channelRevision, owner } from "./schema/index.ts";
+import { channel, channelRevision, formerAddress, owner } from "./schema/index.ts";
 
 export type ChannelRow = typeof channel.$inferSelect;
 export type ChannelWithOwner = ChannelRow & { readonly owner: OwnerRow };
@@ -27,6 +27,42 @@ export async function findChannel(
 ): Promise<ChannelRow | undefined> {
   const rows = await channelByName(reader).execute({ ownerId, type, name });
   return rows[0];
+}
+
+/** The channel with this address, and one that had it before a transfer after `since`. */
+const channelsAtAddress = prepared("channelsAtAddress", (reader) => {
+  const own = reader
+    .select({ id: channel.id })
+    .from(channel)
+    .where(
+      and(eq(channel.ownerId, param("ownerId")), eq(channel.type, param("type")), eq(channel.name, param("name"))),
+    );
+  const former = reader
+    .select({ id: formerAddress.channelId })
+    .from(formerAddress)
+    .where(
+      and(
+        eq(formerAddress.ownerId, param("ownerId")),
+        eq(formerAddress.type, param("type")),
+        eq(formerAddress.name, param("name")),
+        gt(formerAddress.since, param("since")),
+      ),
+    );
+  return reader
+    .select({ channel, owner })
+    .from(channel)
+    .innerJoin(owner, eq(owner.id, channel.ownerId))
+    .where(inArray(channel.id, own.unionAll(former)));
+});
+
+/** The channel at an address, or the one that had it until a transfer after `since` (ms UTC). */
+export async function findAtAddress(
+  reader: Reader,
+  address: Pick<ChannelRow, "ownerId" | "type" | "name"> & { readonly since: number },
+): Promise<ChannelWithOwner | undefined> {
+  const rows = await channelsAtAddress(reader).execute(address);
+  const found = rows.find((row) => row.owner.id === address.ownerId) ?? rows[0];
+  return found && { ...found.channel, owner: found.owner };
 }
 
 export async function listChannels(reader: Reader, ownerId?: number): Promise<ChannelWithOwner[]> {
@@ -97,7 +133,7 @@ export async function insertChannel(
 export async function updateChannel(
   tx: Transaction,
   id: number,
-  values: Partial<Pick<ChannelRow, "visibility" | "policy" | "description">>,
+  values: Partial<Pick<ChannelRow, "ownerId" | "visibility" | "policy" | "description">>,
 ): Promise<void> {
   await tx.update(channel).set(values).where(eq(channel.id, id));
 }

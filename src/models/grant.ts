@@ -1,6 +1,6 @@
 // Grants: a principal's role on an owner or a channel.
 
-import { and, eq, or, sql } from "drizzle-orm";
+import { and, eq, inArray, or, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import { param, prepared } from "./prepared.ts";
 import { owner, roleGrant, team, teamMember, user } from "./schema/index.ts";
@@ -118,6 +118,18 @@ export async function deleteGrant(tx: Transaction, principalId: number | null, t
     .where(and(eq(roleGrant.principalId, principalId ?? 0), onTarget(target)))
     .returning({ id: roleGrant.id });
   return rows.length > 0;
+}
+
+/** Ends the roles on a channel that the teams and robots of an organization have. */
+export async function deleteGrantsOfOrganization(
+  tx: Transaction,
+  channelId: number,
+  organizationId: number,
+): Promise<void> {
+  const teams = tx.select({ id: team.principalId }).from(team).where(eq(team.organizationId, organizationId));
+  const robots = tx.select({ id: user.principalId }).from(user).where(eq(user.organizationId, organizationId));
+  const held = or(inArray(roleGrant.principalId, teams), inArray(roleGrant.principalId, robots));
+  await tx.delete(roleGrant).where(and(eq(roleGrant.channelId, channelId), held));
 }
 
 function onTarget(target: GrantTarget) {

@@ -41,7 +41,10 @@ export type Access = {
   /** For lists, which omit channels that the actor is not allowed to read. */
   mayRead(actor: Actor, target: ChannelTarget): Promise<boolean>;
   /** Whether `require` would return, without telling why not. */
-  may(actor: Actor, action: OwnerAction, target: OwnerTarget, reader?: Reader): Promise<boolean>;
+  readonly may: {
+    (actor: Actor, action: ChannelAction, target: ChannelTarget, reader?: Reader): Promise<boolean>;
+    (actor: Actor, action: OwnerAction, target: OwnerTarget, reader?: Reader): Promise<boolean>;
+  };
 };
 
 export type AccessParts = {
@@ -49,6 +52,8 @@ export type AccessParts = {
   readonly clock: Clock;
   /** Whether a publish can create a channel. */
   readonly createChannels: boolean;
+  /** How long the former address of a transferred channel leads to it. */
+  readonly formerAddressMs: number;
 };
 
 type Found = ChannelRef | OwnerRow | UserWithOwner | undefined;
@@ -85,7 +90,7 @@ export function createAccess(parts: AccessParts): Access {
 
   return {
     require,
-    may: async (actor, action, target, reader) => {
+    may: async (actor: Actor, action: Action, target: ChannelTarget | OwnerTarget, reader?: Reader) => {
       const current = reader ? await currentActor(reader, actor, parts.clock.now()) : actor;
       return (await judge(current, action, target, reader ?? parts.reader)).kind === "allowed";
     },

@@ -17,7 +17,7 @@ export type AuditAction =
   | "release"
   | `user.${"create" | "delete" | "disable" | "enable" | "hide" | "unhide" | "unlock" | "password" | "rename" | "settings"}`
   | `token.${"create" | "revoke"}`
-  | `channel.${"create" | "delete" | "settings"}`
+  | `channel.${"create" | "delete" | "settings" | "offer" | "withdraw" | "transfer"}`
   | "owner.settings"
   | `organization.${"create" | "delete" | "settings" | "rename"}`
   | `team.${"create" | "delete" | "settings" | "add" | "remove"}`

@@ -1,6 +1,6 @@
 // Channel references of requests: look-up, and the visibility that a channel has or would get.
 
-import { findChannel, type ChannelRow } from "../models/channel.ts";
+import { findAtAddress, findChannel, type ChannelRow } from "../models/channel.ts";
 import type { Reader } from "../models/database.ts";
 import { findOwner, type OwnerRow, type Visibility } from "../models/owner.ts";
 import { urlBelow } from "../modules/http/url.ts";
@@ -43,6 +43,30 @@ export async function findChannelRef(
   const owner = await findOwner(reader, ownerName);
   const channel = await findChannel(reader, owner?.id ?? NO_ID, type, name);
   return owner && { type, owner, channel, name };
+}
+
+/** What a request's address leads to. */
+export type Found = {
+  /** Undefined when the owner does not exist. */
+  readonly ref: ChannelRef | undefined;
+  /** The channel that had the address until it was transferred, while there is no other one. */
+  readonly moved: ChannelRef | undefined;
+};
+
+/** The same for a request, which a former address still leads to the channel for a while: since a transfer after `since`. */
+export async function findAddressed(
+  reader: Reader,
+  { owner: ownerName, channel: name, type = DEFAULT_TYPE }: OneChannel,
+  since: number,
+): Promise<Found> {
+  const owner = await findOwner(reader, ownerName);
+  const found = await findAtAddress(reader, { ownerId: owner?.id ?? NO_ID, type, name, since });
+  const isMoved = found !== undefined && found.ownerId !== owner?.id;
+  const channel = isMoved ? undefined : found;
+  return {
+    ref: owner && { type, owner, channel, name },
+    moved: isMoved ? { type, owner: found.owner, channel: found, name } : undefined,
+  };
 }
 
 /** Whether the channel exists: the unnamed one exists for every owner, even without a row. */

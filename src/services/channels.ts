@@ -11,6 +11,7 @@ import {
   type ChannelWithOwner,
 } from "../models/channel.ts";
 import type { Database, Transaction } from "../models/database.ts";
+import { deleteFormerAddress } from "../models/former-address.ts";
 import { findOwner, updateOwner, type Visibility } from "../models/owner.ts";
 import type { Clock } from "../modules/clock.ts";
 import { foldCase } from "../modules/fold-case.ts";
@@ -141,6 +142,7 @@ async function insert(
   if (problem !== undefined) throw invalidArgument(`Invalid channel name: ${problem}.`);
   const inherited = await inheritedVisibility(tx, owner, { type, name });
   const visibility = inherited === "public" ? null : inherited;
+  await deleteFormerAddress(tx, { ownerId: owner.id, type, name });
   return await insertChannel(tx, { ownerId: owner.id, type, name, visibility, created });
 }
 

@@ -187,6 +187,21 @@ describe("teams and robots", () => {
   });
 });
 
+describe("channel transfer", () => {
+  test("gives a channel to another owner, and its former address leads to it", async () => {
+    await done("channel", "create", "ada/moving");
+    const moved = await done("channel", "transfer", "ada/moving", "bob");
+    expect(moved.err).toContain("Channel ada/moving is now bob/moving.");
+    expect((await done("channel", "list", "bob")).rows).toContainEqual(
+      expect.objectContaining({ channel: "bob/moving" }),
+    );
+    expect((await done("channel", "list", "ada")).rows).toEqual([]);
+    expect((await server.anonymous.get("/ada/moving/noarch/repodata.json")).status).toBe(200);
+    const again = await condarium("channel", "transfer", "bob/moving", "bob");
+    expect([again.code, again.err]).toEqual([1, expect.stringContaining("belongs to bob already")]);
+  });
+});
+
 describe("a renamed user", () => {
   test("signs in and publishes under the new name alone", async () => {
     expect((await done("user", "rename", "cleo", "clara")).err).toContain("User cleo is now clara.");

@@ -34,7 +34,7 @@ export async function seedWorstChannel(dataDir: string, worst: WorstChannel): Pr
   const folder = openDataFolder(dataDir, { create: true });
   const database = await openDatabase({ engine: "sqlite", path: folder.database }, { clock, create: true });
   try {
-    const access = createAccess({ reader: database.read, clock, createChannels: true });
+    const access = createAccess({ reader: database.read, clock, createChannels: true, formerAddressMs: 0 });
     const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
     const rules = { defaultVisibility: "public", types: PACKAGE_TYPES, holdMs: 0 } as const;
     const users = createUsers({ database, access, clock, channels, ...rules });
