@@ -56,6 +56,7 @@ import { createStaging } from "./services/staging.ts";
 import { createThrottle } from "./services/throttle.ts";
 import { createTokenUses, type TokenUses } from "./services/token-uses.ts";
 import { createTokens, type Tokens } from "./services/tokens.ts";
+import { createVersions, type Versions } from "./services/versions.ts";
 import { createUsers, type Users } from "./services/users.ts";
 import { createVerify, type Verify } from "./services/storage/verify.ts";
 import { createWorkers } from "./services/workers.ts";
@@ -67,6 +68,7 @@ import { createThreads, spawnFor, WAITING, type Threads } from "./threads.ts";
 export type Management = {
   readonly users: Users;
   readonly profiles: Profiles;
+  readonly versions: Versions;
   readonly tokens: Tokens;
   readonly channels: Channels;
   readonly grants: Grants;
@@ -322,6 +324,7 @@ function managementOf(parts: {
     transfers: createTransfers({ database, access, clock }),
     tokens: createTokens({ database, access, clock, types: PACKAGE_TYPES }),
     profiles: createProfiles({ database, access }),
+    versions: createVersions({ database, access, clock }),
     channels,
     grants: createGrants({ database, access, channels, clock }),
     verify: createVerify({

@@ -43,7 +43,7 @@ const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
     /^(users|user-change|user-removal|profiles|tokens|label-patterns|channels|channel-sizes|channel-removal|grants|organizations|teams|robots|memberships|owner-names|transfers)\.ts$/,
     "management",
   ],
-  [/^(workers|file-hashes|staging|name-weights|existing-file|packages)\.ts$/, "packages"],
+  [/^(workers|file-hashes|staging|name-weights|existing-file|packages|versions)\.ts$/, "packages"],
   [/^(publishing|similar-channels|removing)\.ts$/, "publishing"],
   [/^index\//, "index"],
   [/^(?!index|sources|storage)[^/]+\//, "package types"],

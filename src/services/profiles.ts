@@ -2,8 +2,8 @@
 
 import { forbidden, notFound } from "../errors.ts";
 import type { Database } from "../models/database.ts";
-import type { OwnerRow } from "../models/owner.ts";
-import { countUsers, findAccount, findUser, pageOfUsers, type UserRow, type UserWithOwner } from "../models/user.ts";
+import { findOwner, type OwnerRow } from "../models/owner.ts";
+import { countUsers, findUser, pageOfUsers, type UserRow, type UserWithOwner } from "../models/user.ts";
 import type { Access } from "./access.ts";
 import { isForMetricsOnly, tokenOf, userOf, type Actor } from "./actor.ts";
 
@@ -19,7 +19,7 @@ export type Profiles = {
   own(actor: Actor): Profile;
   /** Errors: those of `Access.require()`. */
   show(actor: Actor, name: string): Promise<Profile>;
-  /** A user or robot whose name the caller was allowed to learn, without its details. */
+  /** An owner or robot whose name the caller was allowed to learn, without its details. */
   known(name: string): Promise<Profile | undefined>;
   /** All users by name, for administrators. Errors: those of `Access.require()`. */
   list(
@@ -46,8 +46,8 @@ export function createProfiles({ database, access }: ProfilesParts): Profiles {
       return profileOf(owner, isClose && covers(actor) ? await findUser(database.read, owner.name) : undefined);
     },
     known: async (name) => {
-      const account = await findAccount(database.read, name);
-      return account && profileOf(account.owner, undefined);
+      const owner = await findOwner(database.read, name);
+      return owner && profileOf(owner, undefined);
     },
     list: async (actor, page) => {
       await access.require(actor, "administer", { kind: "server" }, database.read);

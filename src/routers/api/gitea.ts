@@ -4,6 +4,7 @@ import type { OrganizationInfo } from "../../services/organizations.ts";
 import type { Profile } from "../../services/profiles.ts";
 import type { TeamInfo } from "../../services/teams.ts";
 import type { TokenInfo } from "../../services/tokens.ts";
+import type { VersionFileInfo, VersionInfo } from "../../services/versions.ts";
 import { urlBelow } from "../../modules/http/url.ts";
 import { timeOf } from "./answers.ts";
 
@@ -75,6 +76,25 @@ export function giteaTeam({ id, organization, name, role, channels, packages }: 
     includes_all_repositories: channels.includes("*"),
     can_create_org_repo: role === "owner",
   };
+}
+
+export function giteaPackage(info: VersionInfo, owner: Profile | undefined, publicUrl: string) {
+  const { id, type, channel, name, version } = info;
+  return {
+    id,
+    owner: owner ? giteaUser(owner, publicUrl) : null,
+    repository: null,
+    creator: null,
+    type,
+    name: channel === "" ? name : `${channel}/${name}`,
+    version,
+    html_url: urlBelow(publicUrl, info.owner, ...(channel === "" ? [] : channel.split("/"))),
+    created_at: timeOf(info.created),
+  };
+}
+
+export function giteaFile({ id, section, fileName, size, md5, sha256 }: VersionFileInfo) {
+  return { id, size, name: fileName, md5, sha256, subdir: section };
 }
 
 /** `token` is its text, which only the answer to its creation has. */

@@ -3,6 +3,7 @@
 import { channelRoutes, type ChannelRouteParts } from "./channels.ts";
 import { memberRoutes, type MemberRouteParts } from "./members.ts";
 import { organizationRoutes, type OrganizationRouteParts } from "./organizations.ts";
+import { packageRoutes, type PackageRouteParts } from "./packages.ts";
 import { robotRoutes, type RobotRouteParts } from "./robots.ts";
 import type { ApiRoute } from "./route.ts";
 import { serverRoutes, type ServerRouteParts } from "./server.ts";
@@ -17,7 +18,8 @@ export type ApiTableParts = ServerRouteParts &
   MemberRouteParts &
   OrganizationRouteParts &
   TeamRouteParts &
-  RobotRouteParts;
+  RobotRouteParts &
+  PackageRouteParts;
 
 export function apiTable(parts: ApiTableParts): ApiRoute[] {
   return [
@@ -29,5 +31,6 @@ export function apiTable(parts: ApiTableParts): ApiRoute[] {
     ...organizationRoutes(parts),
     ...teamRoutes(parts),
     ...robotRoutes(parts),
+    ...packageRoutes(parts),
   ];
 }

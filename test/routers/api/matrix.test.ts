@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { apiOf, bearer, type ApiAnswer, type ApiClient } from "../../support/api.ts";
 import { PASSWORD, startTestApp, type TestApp } from "../../support/app.ts";
 import { newToken } from "../../support/manage.ts";
+import { buildPackage } from "../../support/package-builder.ts";
 import { peopleOf, type People } from "../../support/people.ts";
 
 let server: TestApp;
@@ -98,6 +99,10 @@ const TABLE = `
 401 401 401 404 -   403 404 404 403  GET /orgs/:org/robots
 401 401 401 404 403 403 404 404 403  POST /orgs/:org/robots
 401 401 401 404 403 403 404 404 403  DELETE /orgs/:org/robots/:robot
+401 401 401 404 -   -   404 404 403  GET /packages/:owner
+401 401 401 404 -   -   404 404 403  GET /packages/:owner/:type/:name/:version
+401 401 401 404 -   -   404 404 403  GET /packages/:owner/:type/:name/:version/files
+401 401 401 404 403 403 404 404 403  DELETE /packages/:owner/:type/:name/:version
 `;
 
 beforeAll(async () => {
@@ -115,6 +120,9 @@ beforeAll(async () => {
   await manage.channels.create({ owner: "canary-alice", channel: "main" }, { visibility: "private" });
   await manage.grants.set({ owner: "canary-alice", channel: "main" }, "reader", "reader");
   await manage.channels.change({ owner: "canary-alice", channel: undefined }, { visibility: "private" });
+  const built = buildPackage({ name: "canary-package", version: "1" });
+  const published = await server.as("canary-alice").put(`/canary-alice/main/noarch/${built.fileName}`, built.bytes);
+  expect(published.status).toBe(201);
   const user = "canary-alice";
   const limits: Record<string, object> = {
     expired: { user, scopes: ["all"], lifetime: 1 },
@@ -149,6 +157,9 @@ function addressOf(path: string): string {
     org: "canary-acme",
     team: String(team),
     robot: "ci",
+    type: "conda",
+    name: "main%2Fcanary-package",
+    version: "1",
     member: path.startsWith("/channels/:owner/:channel/teams") ? String(team) : "reader",
   };
   return path.replaceAll(/:(\w+)/g, (_, name: string) => values[name] ?? "x");
