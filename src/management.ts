@@ -12,6 +12,8 @@ import { condaIndex } from "./services/conda/index-format.ts";
 import { createGrants, type Grants } from "./services/grants.ts";
 import { createOrganizations, type Organizations } from "./services/organizations.ts";
 import { createOwnerNames, type OwnerNames } from "./services/owner-names.ts";
+import { createTransfers, type Transfers } from "./services/transfers.ts";
+import { createVersions, type Versions } from "./services/versions.ts";
 import { createRobots, type Robots } from "./services/robots.ts";
 import { createTeams, type Teams } from "./services/teams.ts";
 import { createLoginCodes } from "./services/login-codes.ts";
@@ -40,6 +42,8 @@ export type Management = {
   readonly organizations: Organizations;
   readonly teams: Teams;
   readonly robots: Robots;
+  readonly transfers: Transfers;
+  readonly versions: Versions;
   readonly names: OwnerNames;
   readonly auditTrail: AuditTrail;
   readonly quarantines: Quarantines;
@@ -86,6 +90,8 @@ function peopleOf({ config, publicUrl, stores: { database }, clock, throttle }: 
     names: createOwnerNames(owners),
     teams: createTeams({ database, access, clock, types }),
     robots: createRobots({ database, access, clock }),
+    transfers: createTransfers({ database, access, clock }),
+    versions: createVersions({ database, access, clock }),
     twoFactor: createTwoFactor({ database, access, clock, codes, issuer }),
     tokens: createTokens({ database, access, clock, types }),
     profiles: createProfiles({ database, access }),
@@ -129,5 +135,6 @@ export function accessOf(
     clock,
     createChannels: config["create-channels"],
     twoFactor: config["require-two-factor"],
+    formerAddressMs: config["transfer-redirect-days"] * DAY_MS,
   });
 }

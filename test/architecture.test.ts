@@ -17,7 +17,7 @@ const RANKS: readonly (readonly [RegExp, string])[] = [
   [/^models\//, "models"],
   [/^services\//, "services"],
   [/^routers\//, "routers"],
-  [/^(settings|config|package-types|stores|threads|sharing|management|app)\.ts$/, "app"],
+  [/^(settings|config|package-types|stores|threads|sharing|preparing|management|app)\.ts$/, "app"],
   [/^(cli\/|worker\.ts$)/, "cli"],
   [/^main\.ts$/, "main"],
 ];
@@ -44,11 +44,11 @@ const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
   ],
   [/^package-type\.ts$/, "package-type"],
   [
-    /^(users|user-change|user-removal|profiles|two-factor|tokens|label-patterns|channels|channel-removal|grants|organizations|teams|robots|memberships|owner-names)\.ts$/,
+    /^(users|user-change|user-removal|profiles|two-factor|tokens|label-patterns|channels|channel-sizes|channel-removal|grants|organizations|teams|robots|memberships|owner-names|transfers)\.ts$/,
     "management",
   ],
   [
-    /^(workers|worker-failures|file-hashes|staging|name-weights|existing-file|file-quarantine|packages)\.ts$/,
+    /^(workers|worker-failures|file-hashes|staging|name-weights|existing-file|file-quarantine|packages|versions)\.ts$/,
     "packages",
   ],
   [/^(publishing|similar-channels|removing|quarantine)\.ts$/, "publishing"],

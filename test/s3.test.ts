@@ -13,7 +13,6 @@ import { buildPackage } from "./support/package-builder.ts";
 import { problemsOf } from "./support/problems.ts";
 import { noise } from "./support/noise.ts";
 import { condarium, serve } from "./support/server-process.ts";
-import { newToken } from "./support/manage.ts";
 import { hasVersitygw, startVersitygw, type Versitygw } from "./support/versitygw.ts";
 
 const NO_STORAGE = { part: "storage", detail: expect.stringContaining("cannot use its storage") };
@@ -143,7 +142,14 @@ describe.skipIf(!hasVersitygw("the server with S3 storage"))("the server with an
   test("sends a download to the bucket when told so, by a URL without a secret of ours", async () => {
     await withServer(
       async (server) => {
-        const token = await newToken(server.manage, { user: "alice", name: "reader" });
+        const token = await server.manage.tokens.create({
+          user: "alice",
+          name: "reader",
+          scopes: [],
+          channels: [],
+          packages: [],
+          lifetime: undefined,
+        });
         await server.manage.channels.change({ owner: "alice", channel: "main" }, { visibility: "private" });
         const answer = await server.anonymous.get(`/t/${token}${pathOf(large)}`);
         const location = answer.headers.get("location") ?? "";

@@ -44,6 +44,11 @@ export async function findUserById(reader: Reader, id: number): Promise<UserWith
   return rows.map(flatten)[0];
 }
 
+export async function findByPrincipal(reader: Reader, principalId: number): Promise<UserWithOwner | undefined> {
+  const rows = await joined(reader).where(eq(user.principalId, principalId)).limit(1);
+  return rows.map(flatten)[0];
+}
+
 export async function listUsers(reader: Reader): Promise<UserWithOwner[]> {
   const rows = await joined(reader).where(isNull(user.organizationId)).orderBy(asc(owner.name));
   return rows.map(flatten);

@@ -54,7 +54,9 @@ export type Tokens = {
    * Errors: `conflict` when a valid token has the name, `invalid-argument`, also when the user has too many tokens;
    * `forbidden` when it would outlive the token that the actor used.
    */
-  create(actor: Actor, request: TokenRequest): Promise<NewToken>;
+  issue(actor: Actor, request: TokenRequest): Promise<NewToken>;
+  /** The same; returns the text of the token alone. */
+  create(actor: Actor, request: TokenRequest): Promise<string>;
   list(actor: Actor, user: string): Promise<TokenInfo[]>;
   /** With `orId`, an id takes precedence over a name. Errors: `not-found` when the user has no such unrevoked token. */
   revoke(actor: Actor, user: string, name: string, options?: { readonly orId?: boolean }): Promise<void>;
@@ -71,7 +73,8 @@ export type TokensParts = {
 export function createTokens(parts: TokensParts): Tokens {
   const { database, access, clock } = parts;
   return {
-    create: (actor, request) => database.transact((tx) => create(tx, parts, actor, request)),
+    issue: (actor, request) => database.transact((tx) => issue(tx, parts, actor, request)),
+    create: async (actor, request) => (await database.transact((tx) => issue(tx, parts, actor, request))).token,
     list: async (actor, name) => {
       const user = await access.require(actor, "tokens", targetOf(name), database.read);
       const rows = await listTokens(database.read, user.id);
@@ -103,7 +106,7 @@ export function createTokens(parts: TokensParts): Tokens {
   };
 }
 
-async function create(
+async function issue(
   tx: Transaction,
   { access, clock, types }: TokensParts,
   actor: Actor,

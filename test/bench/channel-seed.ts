@@ -70,7 +70,13 @@ async function withDatabase<T>(dataDir: string, work: (database: Database) => Pr
 }
 
 async function makeChannel(database: Database): Promise<void> {
-  const access = createAccess({ reader: database.read, clock, createChannels: true, twoFactor: "no" });
+  const access = createAccess({
+    reader: database.read,
+    clock,
+    createChannels: true,
+    twoFactor: "no",
+    formerAddressMs: 0,
+  });
   const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
   const rules = { defaultVisibility: "public", types: PACKAGE_TYPES, holdMs: 0 } as const;
   const users = createUsers({ database, access, clock, channels, ...rules });

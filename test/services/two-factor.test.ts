@@ -244,7 +244,13 @@ describe("a server that requires two-factor authentication", () => {
       ["admins", "forbidden"],
       ["all", "forbidden"],
     ] as const) {
-      const access = createAccess({ reader: database.read, clock: systemClock, createChannels: true, twoFactor });
+      const access = createAccess({
+        reader: database.read,
+        clock: systemClock,
+        createChannels: true,
+        twoFactor,
+        formerAddressMs: 0,
+      });
       const required = access.require(actor, "administer", { kind: "server" }, database.read).then(
         () => "done",
         (error: unknown) => (error as { code: string }).code,

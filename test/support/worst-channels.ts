@@ -36,7 +36,13 @@ export async function seedWorstChannel(dataDir: string, worst: WorstChannel): Pr
   openDataFolder(dataDir, { create: true, database: source.engine === "sqlite" ? "file" : "server" });
   const database = await openDatabase(source, { clock, create: true });
   try {
-    const access = createAccess({ reader: database.read, clock, createChannels: true, twoFactor: "no" });
+    const access = createAccess({
+      reader: database.read,
+      clock,
+      createChannels: true,
+      twoFactor: "no",
+      formerAddressMs: 0,
+    });
     const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
     const rules = { defaultVisibility: "public", types: PACKAGE_TYPES, holdMs: 0 } as const;
     const users = createUsers({ database, access, clock, channels, ...rules });

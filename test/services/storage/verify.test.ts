@@ -5,7 +5,6 @@ import { Database } from "bun:sqlite";
 import { lstat, mkdir, mkdtemp, open, readdir, rename, rm, symlink, truncate, utimes } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { run } from "../../../src/cli/index.ts";
 import { partsOfFolder } from "../../../src/models/data-folder.ts";
 import { openDatabase } from "../../../src/models/open-database.ts";
 import { systemClock } from "../../../src/modules/clock.ts";
