@@ -1,8 +1,11 @@
 // Organizations, their owners and members: who may what, and that nothing stays of who has left.
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { openManagement } from "../../src/app.ts";
+import { loadConfig } from "../../src/config.ts";
 import { COMMAND_LINE, type Actor } from "../../src/services/actor.ts";
 import { startTestApp, type TestApp } from "../support/app.ts";
+import { enginesOf } from "../support/engines.ts";
 import { buildPackage } from "../support/package-builder.ts";
 import { codeOf, expectRefused, messageOf, peopleOf, type People } from "../support/people.ts";
 
@@ -280,18 +283,22 @@ describe("leaving an organization", () => {
 
   test("by the last two owners at the same time leaves one of them", async () => {
     const { organizations, teams } = server.app;
+    // As another node or a command does.
+    const { settings } = await enginesOf(server.folder);
+    const { config } = loadConfig({ flags: { data: server.folder, ...settings }, environment: {} });
+    const beside = await openManagement(config);
     for (let round = 0; round < 5; round++) {
       const name = `pair-${round}`;
       await organizations.create(actor("ada"), { name });
       await teams.addMember(actor("ada"), { organization: name, team: "Owners" }, "bob");
-      // One beside the server, as another process.
       const ends = await Promise.all([
         codeOf(organizations.removeMember(actor("ada"), name, "ada")),
-        codeOf(organizations.removeMember(actor("bob"), name, "bob")),
+        codeOf(beside.organizations.removeMember(actor("bob"), name, "bob")),
       ]);
       expect(ends.sort()).toEqual(["conflict", "done"]);
       expect(await organizations.members(actor("root"), name)).toHaveLength(1);
     }
+    await beside.close();
   });
 
   test("while the account is deleted is refused for the last owner alone", async () => {

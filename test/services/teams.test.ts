@@ -116,6 +116,21 @@ describe("a team's channels", () => {
   });
 });
 
+describe("a team's rights", () => {
+  test("are on channels of its organization alone", async () => {
+    await server.manage.organizations.create({ name: "neighbour", owner: "bob", visibility: "private" });
+    await server.manage.channels.create({ owner: "neighbour", channel: "main" }, {});
+    const name = await memberOf({ role: "owner" });
+    expect(await reads(name, "main")).toBe(200);
+    const status = async (path: string) => (await server.as(name).get(`/${path}/noarch/repodata.json`)).status;
+    expect([await status("neighbour/main"), await status("neighbour")]).toEqual([403, 403]);
+    const actor = await people.user(name);
+    const on = { owner: "neighbour", channel: undefined };
+    await expectRefused(people, () => server.app.channels.change(actor, on, { visibility: "public" }), "not-found");
+    expect(await codeOf(server.app.organizations.members(actor, "neighbour"))).toBe("not-found");
+  });
+});
+
 describe("a team's packages", () => {
   test("restrict changes, also at the end of an upload whose address named no package, and no reads", async () => {
     const name = await memberOf({ role: "maintainer", packages: ["lib-*", "tool"] });
@@ -233,6 +248,10 @@ describe("a role of a team on another owner's channel", () => {
       role: "publisher",
       on: "bob/tools",
     });
+    // A role on one channel is none on another one, of this owner or of others.
+    await server.manage.channels.create({ owner: "bob", channel: name }, { visibility: "private" });
+    expect((await server.as(name).get(`/bob/${name}/noarch/repodata.json`)).status).toBe(403);
+    expect(await reads(name, "main")).toBe(403);
     const { id } = await server.manage.teams.show({ organization: "acme", team: name });
     await server.manage.teams.removeMember(id, name);
     expect(await status()).toBe(403);
