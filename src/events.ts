@@ -158,7 +158,11 @@ export function createEvents(parts: EventParts): Events {
 type EventParts = { readonly log: Logger; readonly metrics: Metrics };
 
 function loginEvents({ log, metrics }: EventParts): Pick<Events, "loginFailed" | "proxyNotTrusted"> {
-  const failedLogins = metrics.counter("condarium_failed_logins_total", "Logins with a wrong name or password", []);
+  const failedLogins = metrics.counter(
+    "condarium_failed_logins_total",
+    "Logins with a wrong name, password or two-factor code, or without that",
+    [],
+  );
   return {
     loginFailed: ({ account, ...sender }) => {
       failedLogins.add({});

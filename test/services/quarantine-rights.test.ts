@@ -38,7 +38,13 @@ beforeAll(async () => {
   const { settings } = await enginesOf(server.folder);
   const place = databaseOf(join(server.folder, "condarium.db"), settings.database);
   database = await openDatabase(place, { clock: systemClock, create: false });
-  access = createAccess({ reader: database.read, clock: systemClock, createChannels: true });
+  access = createAccess({
+    reader: database.read,
+    clock: systemClock,
+    createChannels: true,
+    twoFactor: "no",
+    formerAddressMs: 0,
+  });
 });
 beforeEach(async () => {
   await server.manage.grants.set(FILE.channel, "maintainer", "maintainer");
