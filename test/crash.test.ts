@@ -8,7 +8,7 @@ import { basic, derivedDataIsLetGo, startTestApp, PASSWORD, type Actor, type Tes
 import { bytesOf, jsonOf } from "./support/answers.ts";
 import { copyClosedFolder } from "./support/copy-folder.ts";
 import { PROMOTION, spawnCrashing } from "./support/crashing.ts";
-import { isOnSqlite, openedEngines } from "./support/engines.ts";
+import { openedEngines } from "./support/engines.ts";
 import { buildPackage, type BuiltPackage } from "./support/package-builder.ts";
 import { problemsOf } from "./support/problems.ts";
 import { endLeases, openTables } from "./support/rows.ts";
@@ -29,10 +29,9 @@ afterAll(() => rm(template, { recursive: true, force: true }));
 type Crashing = { readonly url: string; readonly child: ReturnType<typeof spawnCrashing> };
 
 describe("kill -9 of the server", () => {
-  // The second kill hits a server with data; later ones hit concurrent publishes. A start with PostgreSQL commits once,
-  // the identity of its storage.
+  // The second kill hits a server with data; later ones hit concurrent publishes.
   for (const point of POINTS) {
-    for (const blow of isOnSqlite ? [1, 4] : [2, 5]) {
+    for (const blow of [1, 4]) {
       test(`at ${point}, on pass ${blow}, loses nothing that was acknowledged`, async () => {
         const folder = await folderWithUser();
         const server = await startCrashing(folder, `${point}=kill@${blow}`);

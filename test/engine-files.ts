@@ -40,7 +40,6 @@ export const AT_NIGHT = [
   "crash",
   "floods",
   "handles",
-  "kills",
   "models/data-folder",
   "models/folder-guard",
   "models/index/scope",
@@ -111,6 +110,7 @@ export const LEFT_OUT: Readonly<Record<string, readonly string[]>> = {
     "storage-faults",
   ],
   "takes the disk or the system calls away that SQLite and the folder stand on": ["failing-calls", "power-cuts"],
+  "restores into new files under kills; test/nodes.test.ts kills the nodes of one database and one bucket": ["kills"],
   "starts PostgreSQL, a bucket, or both by itself": [
     "deploy",
     "models/postgres/whole-database",
