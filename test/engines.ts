@@ -9,10 +9,16 @@ import { hasVersitygw } from "./support/versitygw.ts";
 /** Those that open condarium.db themselves, or test what only SQLite has, are in neither list. */
 const ON_POSTGRES = [
   "cli/health",
+  "cli/org",
   "routers/publish",
   "routers/shards",
   "services/label-patterns",
+  "services/names",
+  "services/organisations",
+  "services/robots",
   "services/storage/gc-beside",
+  "services/teams",
+  "services/transfers",
 ];
 /** Those that look at the files of the data folder are not here. */
 const ON_POSTGRES_AND_S3 = [
