@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { eq } from "drizzle-orm";
-import { team as teamTable } from "../../src/models/schema/index.ts";
+import { principal, team as teamTable, teamMember } from "../../src/models/schema/index.ts";
 import { COMMAND_LINE } from "../../src/services/actor.ts";
 import { startTestApp, type TestApp } from "../support/app.ts";
 import { buildPackage } from "../support/package-builder.ts";
@@ -454,5 +454,17 @@ describe("a team", () => {
       () => server.app.teams.create(COMMAND_LINE, "crowded", { name: "t200", role: "reader" }),
       "invalid",
     );
+  });
+
+  test("has at most 5000 members", async () => {
+    const { id } = await server.manage.teams.create("acme", { name: "everyone", role: "reader" });
+    await people.database.transact(async (tx) => {
+      const kinds = Array.from({ length: 4999 }, () => ({ kind: "user" as const }));
+      const rows = await tx.insert(principal).values(kinds).returning();
+      await tx.insert(teamMember).values(rows.map((row) => ({ teamId: id, principalId: row.id, created: 0 })));
+    });
+    await server.manage.teams.addMember(id, "bob");
+    await expectRefused(people, () => server.app.teams.addMember(COMMAND_LINE, id, "cleo"), "invalid");
+    await server.manage.teams.remove(id);
   });
 });
