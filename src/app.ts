@@ -36,6 +36,7 @@ import { createTransfers, type Transfers } from "./services/transfers.ts";
 import { createTeams, type Teams } from "./services/teams.ts";
 import type { Health } from "./services/health.ts";
 import { createIdentities } from "./services/identities.ts";
+import { createLeakedTokens, type LeakedTokens } from "./services/leaked-tokens.ts";
 import { createLogins } from "./services/logins.ts";
 import { createBackup, type Backup } from "./services/storage/backup.ts";
 import { createGc, type Gc } from "./services/storage/gc.ts";
@@ -68,6 +69,7 @@ import { createThreads, spawnFor, WAITING, type Threads } from "./threads.ts";
 export type Management = {
   readonly users: Users;
   readonly profiles: Profiles;
+  readonly leakedTokens: LeakedTokens;
   readonly versions: Versions;
   readonly tokens: Tokens;
   readonly channels: Channels;
@@ -324,6 +326,7 @@ function managementOf(parts: {
     transfers: createTransfers({ database, access, clock }),
     tokens: createTokens({ database, access, clock, types: PACKAGE_TYPES }),
     profiles: createProfiles({ database, access }),
+    leakedTokens: createLeakedTokens({ database, access, clock }),
     versions: createVersions({ database, access, clock }),
     channels,
     grants: createGrants({ database, access, channels, clock }),
