@@ -9,6 +9,14 @@ import { hasVersitygw } from "./support/versitygw.ts";
 /** Those that open condarium.db themselves, or test what only SQLite has, are in neither list. */
 const ON_POSTGRES = [
   "cli/health",
+  "cli/token-find",
+  "routers/api/channels",
+  "routers/api/matrix",
+  "routers/api/organizations",
+  "routers/api/packages",
+  "routers/api/room",
+  "routers/api/tokens",
+  "routers/api/users",
   "routers/publish",
   "routers/shards",
   "services/label-patterns",
