@@ -17,10 +17,16 @@ const ON_POSTGRES = [
   "routers/api/room",
   "routers/api/tokens",
   "routers/api/users",
+  "cli/org",
   "routers/publish",
   "routers/shards",
   "services/label-patterns",
+  "services/names",
+  "services/organisations",
+  "services/robots",
   "services/storage/gc-beside",
+  "services/teams",
+  "services/transfers",
 ];
 /** Those that look at the files of the data folder are not here. */
 const ON_POSTGRES_AND_S3 = [

@@ -208,6 +208,11 @@ describe("a robot's tokens", () => {
     expect(await codeOf(tokens.list(COMMAND_LINE, "acme/absent"))).toBe("not-found");
   });
 
+  test("are not those of a user whose name begins like the organization", async () => {
+    await server.addUser("acmex");
+    await expectRefused(people, () => server.app.tokens.create(ada, { ...request, user: "acmex" }), "not-found");
+  });
+
   test("of an organization whose owner has left stay valid, and the owner's rights on them end", async () => {
     await server.addUser("founder");
     await server.manage.organizations.create({ name: "startup", owner: "founder" });

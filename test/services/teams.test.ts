@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { eq } from "drizzle-orm";
-import { team as teamTable } from "../../src/models/schema/index.ts";
+import { principal, team as teamTable, teamMember } from "../../src/models/schema/index.ts";
 import { COMMAND_LINE } from "../../src/services/actor.ts";
 import { startTestApp, type TestApp } from "../support/app.ts";
 import { buildPackage } from "../support/package-builder.ts";
@@ -113,6 +113,21 @@ describe("a team's channels", () => {
         "forbidden",
       );
     }
+  });
+});
+
+describe("a team's rights", () => {
+  test("are on channels of its organization alone", async () => {
+    await server.manage.organizations.create({ name: "neighbour", owner: "bob", visibility: "private" });
+    await server.manage.channels.create({ owner: "neighbour", channel: "main" }, {});
+    const name = await memberOf({ role: "owner" });
+    expect(await reads(name, "main")).toBe(200);
+    const status = async (path: string) => (await server.as(name).get(`/${path}/noarch/repodata.json`)).status;
+    expect([await status("neighbour/main"), await status("neighbour")]).toEqual([403, 403]);
+    const actor = await people.user(name);
+    const on = { owner: "neighbour", channel: undefined };
+    await expectRefused(people, () => server.app.channels.change(actor, on, { visibility: "public" }), "not-found");
+    expect(await codeOf(server.app.organizations.members(actor, "neighbour"))).toBe("not-found");
   });
 });
 
@@ -233,6 +248,10 @@ describe("a role of a team on another owner's channel", () => {
       role: "publisher",
       on: "bob/tools",
     });
+    // A role on one channel is none on another one, of this owner or of others.
+    await server.manage.channels.create({ owner: "bob", channel: name }, { visibility: "private" });
+    expect((await server.as(name).get(`/bob/${name}/noarch/repodata.json`)).status).toBe(403);
+    expect(await reads(name, "main")).toBe(403);
     const { id } = await server.manage.teams.show({ organization: "acme", team: name });
     await server.manage.teams.removeMember(id, name);
     expect(await status()).toBe(403);
@@ -435,5 +454,17 @@ describe("a team", () => {
       () => server.app.teams.create(COMMAND_LINE, "crowded", { name: "t200", role: "reader" }),
       "invalid",
     );
+  });
+
+  test("has at most 5000 members", async () => {
+    const { id } = await server.manage.teams.create("acme", { name: "everyone", role: "reader" });
+    await people.database.transact(async (tx) => {
+      const kinds = Array.from({ length: 4999 }, () => ({ kind: "user" as const }));
+      const rows = await tx.insert(principal).values(kinds).returning();
+      await tx.insert(teamMember).values(rows.map((row) => ({ teamId: id, principalId: row.id, created: 0 })));
+    });
+    await server.manage.teams.addMember(id, "bob");
+    await expectRefused(people, () => server.app.teams.addMember(COMMAND_LINE, id, "cleo"), "invalid");
+    await server.manage.teams.remove(id);
   });
 });

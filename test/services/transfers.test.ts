@@ -70,6 +70,7 @@ describe("an offer", () => {
       actor: "bob",
       detail: { from: "acme", to: "corp" },
     });
+    expect(await people.lastAudits(2)).toEqual([`channel.transfer ${to}`, `channel.transfer ${from}`]);
     expect(await channels.show(COMMAND_LINE, { owner: "corp", channel: name.channel })).toMatchObject({
       ...before,
       channel: to,
@@ -338,6 +339,17 @@ describe("the former address", () => {
     expect(await publish("ada", label("acme"), buildPackage({ name: "back", version: "1" }))).toBe(201);
     await server.manage.channels.remove(name, { withFiles: true });
     expect([await reads("bob", label("acme")), await reads("bob", label("corp"))]).toEqual([403, 403]);
+  });
+
+  test("is for good that of a channel which another owner transfers there", async () => {
+    const name = await channelOf();
+    await server.manage.transfers.transfer(name, "corp");
+    await server.manage.channels.create({ ...name, owner: "cleo" }, {});
+    await server.manage.transfers.transfer({ ...name, owner: "cleo" }, "acme");
+    const body = async () => await (await server.anonymous.get(`/acme/${name.channel}/noarch/repodata.json`)).text();
+    expect(await body()).not.toContain("kept");
+    await server.manage.channels.remove(name);
+    expect(await reads("bob", `acme/${name.channel}`)).toBe(403);
   });
 
   test("ends with the former owner, so that the next one of the name has nothing of it", async () => {
