@@ -25,6 +25,7 @@ import { createProfiles, type Profiles } from "./services/profiles.ts";
 import { createQuarantines, type Quarantines } from "./services/quarantine.ts";
 import { createAuditTrail, type AuditTrail } from "./services/audit-trail.ts";
 import { type Throttle } from "./services/throttle.ts";
+import { createLeakedTokens, type LeakedTokens } from "./services/leaked-tokens.ts";
 import { createTokens, type Tokens } from "./services/tokens.ts";
 import { createTwoFactor, type TwoFactor } from "./services/two-factor.ts";
 import { createUsers, type Users } from "./services/users.ts";
@@ -37,6 +38,7 @@ export type Management = {
   readonly profiles: Profiles;
   readonly twoFactor: TwoFactor;
   readonly tokens: Tokens;
+  readonly leakedTokens: LeakedTokens;
   readonly channels: Channels;
   readonly grants: Grants;
   readonly organizations: Organizations;
@@ -93,6 +95,7 @@ function peopleOf({ config, publicUrl, stores: { database }, clock, throttle }: 
     transfers: createTransfers({ database, access, clock }),
     versions: createVersions({ database, access, clock }),
     twoFactor: createTwoFactor({ database, access, clock, codes, issuer }),
+    leakedTokens: createLeakedTokens({ database, access, clock }),
     tokens: createTokens({ database, access, clock, types }),
     profiles: createProfiles({ database, access }),
     channels,

@@ -44,7 +44,7 @@ const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
   ],
   [/^package-type\.ts$/, "package-type"],
   [
-    /^(users|user-change|user-removal|profiles|two-factor|tokens|label-patterns|channels|channel-sizes|channel-removal|grants|organizations|teams|robots|memberships|owner-names|transfers)\.ts$/,
+    /^(users|user-change|user-removal|profiles|two-factor|tokens|leaked-tokens|label-patterns|channels|channel-sizes|channel-removal|grants|organizations|teams|robots|memberships|owner-names|transfers)\.ts$/,
     "management",
   ],
   [

@@ -1,10 +1,11 @@
-// condarium token create | list | revoke
+// condarium token create | list | revoke | find
 
 import { Command, InvalidArgumentError, Option } from "commander";
 import { COMMAND_LINE, SCOPES } from "../services/actor.ts";
 import { withManagement } from "./management.ts";
 import { many, PLACE, withSettings } from "./options.ts";
 import { when, type Output } from "./output.ts";
+import { findCommand } from "./token-find.ts";
 
 type CreateOptions = {
   readonly name: string;
@@ -14,12 +15,13 @@ type CreateOptions = {
   readonly expires?: number;
 };
 
-export function tokenCommand(output: Output): Command {
+export function tokenCommand(output: Output, result: { code: number }): Command {
   return new Command("token")
     .description("manage access tokens")
     .addCommand(tokenCreation(output, "create", "user"))
     .addCommand(listCommand(output))
-    .addCommand(revokeCommand(output));
+    .addCommand(revokeCommand(output))
+    .addCommand(findCommand(output, result));
 }
 
 /** The command `verb`, for the tokens of users or of robots. */
