@@ -105,8 +105,6 @@ export function createPackages(parts: PackagesParts): Packages {
       const pkg = await ensurePackage(tx, { channelId: channel.id, name: file.packageName, created: at });
       const version = await ensurePackageVersion(tx, { packageId: pkg.id, version: file.version, created: at });
       await insert(tx, { channel, versionId: version.id, file, at }, actor);
-      // After the insertion, which waits for a quarantine of the same content that is about to commit.
-      await refuseQuarantinedBytes(tx, channel, file.blob.sha256);
       const { packageName, section, fileName } = file;
       const detail = { sha256: file.blob.sha256, size: file.blob.size };
       const change = {
@@ -214,6 +212,8 @@ async function insert(tx: Transaction, { channel, versionId, file, at }: Inserti
     publishedBy: publisherOf(actor),
     publishedAt: at,
   });
+  // After the insertion, which waits for a quarantine of the same content that is about to commit.
+  await refuseQuarantinedBytes(tx, channel, file.blob.sha256);
   await insertProperties(tx, { refType: "file", refId: row.id }, file.properties);
   await recordFileName(tx, { channelId: channel.id, section, fileName, sha256: file.blob.sha256 }, at);
 }
