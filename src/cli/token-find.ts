@@ -1,7 +1,7 @@
 // condarium token find
 
 import { Command } from "commander";
-import type { Management } from "../app.ts";
+import type { Management } from "../management.ts";
 import { usage } from "../errors.ts";
 import { TOKEN_LENGTH, TOKEN_PATTERN, tokensIn } from "../modules/ids.ts";
 import { COMMAND_LINE } from "../services/actor.ts";
