@@ -16,6 +16,7 @@ const ON_POSTGRES = [
   "routers/shards",
   "services/audited",
   "services/label-patterns",
+  "services/quarantine-rights",
   "services/refusals",
   "services/storage/collect-audit",
   "services/storage/gc-beside",
