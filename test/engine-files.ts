@@ -149,6 +149,7 @@ export const LEFT_OUT: Readonly<Record<string, readonly string[]>> = {
     "s3",
     "services/storage/moving",
   ],
+  "runs the lines of a page, which are for a data folder": ["people"],
   "reads no database": ["architecture", "engines"],
 };
 
