@@ -79,6 +79,12 @@ test("revokes what it finds, from standard input, and then finds nothing that wo
   expect([again.code, again.rows.map(({ state }) => state)]).toEqual([0, ["revoked", "revoked", "unknown"]]);
 });
 
+test("finds the tokens of a large text, wherever the chunks end in which it is read", async () => {
+  const many = Array.from({ length: 4000 }, createToken);
+  const { code, rows } = await find([], `${many.join("")}\n`);
+  expect([code, rows.map(({ ends }) => ends)]).toEqual([0, many.map((token) => token.slice(-8))]);
+});
+
 test("says in its help what a token looks like, so that a scanner can find one by itself", async () => {
   const { stdout } = await condarium(["token", "find", "--help"]);
   const pattern = /cdr-\S+(?=\.)/.exec(stdout)?.[0] ?? "";

@@ -9,6 +9,7 @@ import type { ApiRoute } from "./route.ts";
 import { serverRoutes, type ServerRouteParts } from "./server.ts";
 import { teamRoutes, type TeamRouteParts } from "./teams.ts";
 import { tokenRoutes, type TokenRouteParts } from "./tokens.ts";
+import { transferRoutes, type TransferRouteParts } from "./transfers.ts";
 import { userRoutes, type UserRouteParts } from "./users.ts";
 
 export type ApiTableParts = ServerRouteParts &
@@ -19,7 +20,8 @@ export type ApiTableParts = ServerRouteParts &
   OrganizationRouteParts &
   TeamRouteParts &
   RobotRouteParts &
-  PackageRouteParts;
+  PackageRouteParts &
+  TransferRouteParts;
 
 export function apiTable(parts: ApiTableParts): ApiRoute[] {
   return [
@@ -32,5 +34,6 @@ export function apiTable(parts: ApiTableParts): ApiRoute[] {
     ...teamRoutes(parts),
     ...robotRoutes(parts),
     ...packageRoutes(parts),
+    ...transferRoutes(parts),
   ];
 }
