@@ -1,13 +1,9 @@
 // The composition root: the only file that imports every part.
 
-import { basename } from "node:path";
 import { version } from "../package.json";
-import { reservedOwner, type Config } from "./config.ts";
+import type { Config } from "./config.ts";
 import { createEvents, type Events } from "./events.ts";
-import { listChannels } from "./models/channel.ts";
 import type { DataFolder } from "./models/data-folder.ts";
-import { databaseOf } from "./models/open-database.ts";
-import { toOpenError } from "./models/database-errors.ts";
 import { openDerivedLookup, type DerivedLookup } from "./models/index/lookup.ts";
 import { joinFolder, lockFolder } from "./models/lock.ts";
 import { systemClock, type Clock } from "./modules/clock.ts";
@@ -18,10 +14,10 @@ import { createMetrics, type Metrics } from "./modules/metrics.ts";
 import { shareHashingTurns } from "./modules/passwords.ts";
 import { stagingName } from "./modules/storage/keys.ts";
 import { createDerivedFiles, type DerivedFiles } from "./modules/storage/derived-files.ts";
-import { createDiskProbe } from "./modules/storage/disk-probe.ts";
 import { createUnread } from "./modules/unread.ts";
 import { mountTypes, PACKAGE_TYPES } from "./package-types.ts";
 import { apiTable } from "./routers/api/table.ts";
+import { healthOf, prepare } from "./preparing.ts";
 import { createRouter, type Router } from "./routers/index.ts";
 import { createResponseCache } from "./routers/response-cache.ts";
 import { createAdmission } from "./services/admission.ts";
@@ -30,7 +26,7 @@ import type { ChannelRef } from "./services/channel-ref.ts";
 import { createChannels } from "./services/channels.ts";
 import { condaIndex } from "./services/conda/index-format.ts";
 import { createFileHashes } from "./services/file-hashes.ts";
-import { createHealth, type Health } from "./services/health.ts";
+import type { Health } from "./services/health.ts";
 import { createIdentities } from "./services/identities.ts";
 import { createLoginCodes } from "./services/login-codes.ts";
 import { createLogins } from "./services/logins.ts";
@@ -49,7 +45,6 @@ import { createStaging } from "./services/staging.ts";
 import { createRefusals, type Refusals } from "./services/refusals.ts";
 import { createThrottle, type Throttle } from "./services/throttle.ts";
 import { createTokenUses, type TokenUses } from "./services/token-uses.ts";
-import { refuseTakenName } from "./services/users.ts";
 import { createWorkers } from "./services/workers.ts";
 import type { Shared } from "./sharing.ts";
 import { closeStores, openFolder, openStores, storesSource, type Stores } from "./stores.ts";
@@ -76,6 +71,7 @@ export type AppOptions = {
   readonly shared?: Shared | undefined;
 };
 
+const DAY_MS = 24 * 60 * 60 * 1000;
 /** Maximum number of waiting build steps, per channel and in total. */
 const TURNS = { ofOne: WAITING / 5, ofAll: WAITING };
 
@@ -177,47 +173,6 @@ function observe(metrics: Metrics, { database }: Stores, clock: Clock): void {
   observeServer({ metrics, reader: database.read, clock, version });
 }
 
-/** Checks and cleans the stores before anyone uses them. */
-async function prepare(
-  stores: Stores,
-  files: DerivedFiles,
-  { config, publicUrl }: { readonly config: Config; readonly publicUrl: string },
-): Promise<void> {
-  await refuseTakenName(stores.database.read, reservedOwner(publicUrl));
-  await sweep(stores, files, config);
-}
-
-/** Removes leftovers of earlier server processes. */
-async function sweep(
-  { folder, database, blobs }: Stores,
-  files: DerivedFiles,
-  { database: url }: Pick<Config, "database">,
-): Promise<void> {
-  try {
-    await blobs.probe();
-    await blobs.sweep();
-    const channelIds = new Set((await listChannels(database.read)).map(({ id }) => id));
-    files.sweep((id) => channelIds.has(id));
-  } catch (error) {
-    throw toOpenError(error, databaseOf(folder.database, url));
-  }
-}
-
-function databaseFiles({ database }: DataFolder, config: Pick<Config, "database">): string[] {
-  return config.database === undefined ? [database, `${database}-wal`] : [];
-}
-
-function healthOf(config: Config, parts: Stores & { readonly events: Events; readonly clock: Clock }): Health {
-  const { folder, guard, database, events, clock } = parts;
-  guard.begin();
-  const disk = createDiskProbe({
-    root: folder.root,
-    files: [...databaseFiles(folder, config), folder.index].map((path) => basename(path)),
-  });
-  const databasePath = folder.database;
-  return createHealth({ database, databasePath, guard, disk, reserve: config["min-free-space"], events, clock });
-}
-
 type Parts = Stores & {
   readonly health: Health;
   readonly requireFiles: () => void;
@@ -310,6 +265,6 @@ function collectInBackground(config: Config, parts: { readonly events: Events; r
     source: storesSource(config, parts.folder),
     intervalMs: config["gc-interval"] * 1000,
     graceMs: config["gc-grace"] * 1000,
-    auditMs: config["audit-days"] * 24 * 60 * 60 * 1000,
+    auditMs: config["audit-days"] * DAY_MS,
   });
 }

@@ -31,8 +31,11 @@ export type PublishSummary = {
   readonly rules: readonly string[];
 };
 
-/** A replaced data folder, a damaged database, a disk that refuses writes, or a disk that is nearly full. */
-export type TroubleKind = "folder" | "database" | "disk" | "space";
+/**
+ * A replaced data folder, a damaged database, a database server or a storage elsewhere that does not answer, a disk that
+ * refuses writes, or a disk that is nearly full.
+ */
+export type TroubleKind = "folder" | "database" | "database-server" | "storage" | "disk" | "space";
 
 export type CollectionSummary = {
   readonly files: number;
@@ -62,7 +65,8 @@ export type Events = {
   transferStarted(): void;
   transferEnded(bytes: number): void;
   troubleBegan(kind: TroubleKind, reason: string): void;
-  troubleEnded(kind: TroubleKind): void;
+  /** `seconds`: since it began. */
+  troubleEnded(kind: TroubleKind, seconds: number): void;
   /** Free bytes. */
   diskMeasured(free: number): void;
   spaceCollected(summary: CollectionSummary): void;
@@ -74,9 +78,17 @@ export type Events = {
 const TROUBLES: Readonly<Record<TroubleKind, readonly [begins: string, ends: string]>> = {
   folder: ["nothing is served or stored until the folder is back or the server restarts", "the data folder is back"],
   database: ["stop the server and restore the database from a backup", "the database is intact"],
+  "database-server": [
+    "the server is not ready until the database answers and stores changes",
+    "the database answers and stores changes again",
+  ],
+  storage: ["the server is not ready until its storage answers", "the storage of the packages answers again"],
   disk: ["nothing can be stored; the server is not ready until writes succeed", "the data folder is writable again"],
   space: ["uploads are refused until there is enough free space", "there is enough free space for uploads again"],
 };
+
+/** Troubles while which no change can be stored. */
+const UNWRITABLE: readonly TroubleKind[] = ["folder", "database-server", "storage", "disk"];
 
 /** Methods with a label value of their own: a client can send any name as a method. */
 const METHODS = new Set(["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"]);
@@ -146,7 +158,11 @@ export function createEvents(parts: EventParts): Events {
 type EventParts = { readonly log: Logger; readonly metrics: Metrics };
 
 function loginEvents({ log, metrics }: EventParts): Pick<Events, "loginFailed" | "proxyNotTrusted"> {
-  const failedLogins = metrics.counter("condarium_failed_logins_total", "Logins with a wrong name or password", []);
+  const failedLogins = metrics.counter(
+    "condarium_failed_logins_total",
+    "Logins with a wrong name, password or two-factor code, or without that",
+    [],
+  );
   return {
     loginFailed: ({ account, ...sender }) => {
       failedLogins.add({});
@@ -188,7 +204,7 @@ function troubleEvents({ log, metrics }: EventParts): Pick<Events, "troubleBegan
   const troubles = new Set<TroubleKind>();
   // Undefined until the first check: 0 would look like a full disk.
   let free: number | undefined;
-  const isWritable = (): number => (troubles.has("folder") || troubles.has("disk") ? 0 : 1);
+  const isWritable = (): number => (UNWRITABLE.some((kind) => troubles.has(kind)) ? 0 : 1);
   metrics.observe("condarium_writable", "1 if changes can be stored, else 0", isWritable, "min");
   metrics.observe("condarium_free_bytes", "Free bytes on the disk of the data folder", () => free, "min");
   return {
@@ -199,9 +215,9 @@ function troubleEvents({ log, metrics }: EventParts): Pick<Events, "troubleBegan
       if (kind === "space") log.warn(line, text);
       else log.error(line, text);
     },
-    troubleEnded: (kind) => {
+    troubleEnded: (kind, seconds) => {
       troubles.delete(kind);
-      log.info({ event: "trouble-ended", kind }, TROUBLES[kind][1]);
+      log.info({ event: "trouble-ended", kind, seconds }, `${TROUBLES[kind][1]}, after ${seconds} s`);
     },
     diskMeasured: (bytes) => (free = bytes),
   };

@@ -12,6 +12,8 @@ import { condaIndex } from "./services/conda/index-format.ts";
 import { createGrants, type Grants } from "./services/grants.ts";
 import { createOrganizations, type Organizations } from "./services/organizations.ts";
 import { createOwnerNames, type OwnerNames } from "./services/owner-names.ts";
+import { createTransfers, type Transfers } from "./services/transfers.ts";
+import { createVersions, type Versions } from "./services/versions.ts";
 import { createRobots, type Robots } from "./services/robots.ts";
 import { createTeams, type Teams } from "./services/teams.ts";
 import { createLoginCodes } from "./services/login-codes.ts";
@@ -23,6 +25,7 @@ import { createProfiles, type Profiles } from "./services/profiles.ts";
 import { createQuarantines, type Quarantines } from "./services/quarantine.ts";
 import { createAuditTrail, type AuditTrail } from "./services/audit-trail.ts";
 import { type Throttle } from "./services/throttle.ts";
+import { createLeakedTokens, type LeakedTokens } from "./services/leaked-tokens.ts";
 import { createTokens, type Tokens } from "./services/tokens.ts";
 import { createTwoFactor, type TwoFactor } from "./services/two-factor.ts";
 import { createUsers, type Users } from "./services/users.ts";
@@ -35,11 +38,14 @@ export type Management = {
   readonly profiles: Profiles;
   readonly twoFactor: TwoFactor;
   readonly tokens: Tokens;
+  readonly leakedTokens: LeakedTokens;
   readonly channels: Channels;
   readonly grants: Grants;
   readonly organizations: Organizations;
   readonly teams: Teams;
   readonly robots: Robots;
+  readonly transfers: Transfers;
+  readonly versions: Versions;
   readonly names: OwnerNames;
   readonly auditTrail: AuditTrail;
   readonly quarantines: Quarantines;
@@ -86,7 +92,10 @@ function peopleOf({ config, publicUrl, stores: { database }, clock, throttle }: 
     names: createOwnerNames(owners),
     teams: createTeams({ database, access, clock, types }),
     robots: createRobots({ database, access, clock }),
+    transfers: createTransfers({ database, access, clock }),
+    versions: createVersions({ database, access, clock }),
     twoFactor: createTwoFactor({ database, access, clock, codes, issuer }),
+    leakedTokens: createLeakedTokens({ database, access, clock }),
     tokens: createTokens({ database, access, clock, types }),
     profiles: createProfiles({ database, access }),
     channels,
@@ -129,5 +138,6 @@ export function accessOf(
     clock,
     createChannels: config["create-channels"],
     twoFactor: config["require-two-factor"],
+    formerAddressMs: config["transfer-redirect-days"] * DAY_MS,
   });
 }

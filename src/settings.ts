@@ -171,6 +171,11 @@ export const SETTINGS = {
     default: "30",
     help: "days for which nobody else can take the name of a deleted or renamed owner; 0 for none",
   },
+  "transfer-redirect-days": {
+    ...days,
+    default: "30",
+    help: "days for which a transferred channel can still be read at its former address; 0 for none",
+  },
   "create-channels": { ...yesNo, default: "yes", help: "create a missing channel at the first publish to it" },
   "default-owner": {
     schema: z.string().toLowerCase().refine(isUsableOwner),

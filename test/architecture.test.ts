@@ -17,7 +17,7 @@ const RANKS: readonly (readonly [RegExp, string])[] = [
   [/^models\//, "models"],
   [/^services\//, "services"],
   [/^routers\//, "routers"],
-  [/^(settings|config|package-types|stores|threads|sharing|management|app)\.ts$/, "app"],
+  [/^(settings|config|package-types|stores|threads|sharing|preparing|management|app)\.ts$/, "app"],
   [/^(cli\/|worker\.ts$)/, "cli"],
   [/^main\.ts$/, "main"],
 ];
@@ -35,7 +35,7 @@ const MODULE_FRIENDS: Readonly<Record<string, readonly string[]>> = {
 /** Low to high inside `services/`; a folder without a rank is a package type. */
 const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
   [
-    /^(actor|channel-ref|channel-policy|token-limits|throttle|login-limits|admission|bodies|health|server-metrics|hash-worker|nodes|two-factor-policy)\.ts$/,
+    /^(actor|channel-ref|channel-policy|token-limits|throttle|login-limits|admission|bodies|health|troubles|remote-parts|server-metrics|hash-worker|nodes|two-factor-policy)\.ts$/,
     "values",
   ],
   [
@@ -44,11 +44,11 @@ const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
   ],
   [/^package-type\.ts$/, "package-type"],
   [
-    /^(users|user-change|user-removal|profiles|two-factor|tokens|label-patterns|channels|channel-removal|grants|organizations|teams|robots|memberships|owner-names)\.ts$/,
+    /^(users|user-change|user-removal|profiles|two-factor|tokens|leaked-tokens|label-patterns|channels|channel-sizes|channel-removal|grants|organizations|teams|robots|memberships|owner-names|transfers)\.ts$/,
     "management",
   ],
   [
-    /^(workers|worker-failures|file-hashes|staging|name-weights|existing-file|file-quarantine|packages)\.ts$/,
+    /^(workers|worker-failures|file-hashes|staging|name-weights|existing-file|file-quarantine|packages|versions)\.ts$/,
     "packages",
   ],
   [/^(publishing|similar-channels|removing|quarantine)\.ts$/, "publishing"],

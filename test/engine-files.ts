@@ -20,7 +20,6 @@ export const IN_CHECK = [
   "routers/read",
   "routers/response-cache",
   "routers/run-exports",
-  "routers/shards",
   "routers/upload-digests",
   "routers/yanked",
   "services/access",
@@ -30,7 +29,7 @@ export const IN_CHECK = [
   "services/storage/verify",
 ];
 
-/** In `nightly`, with those of `check`. */
+/** In `nightly`, with those of `check`: the slow ones, and those that measure times, which two files at once disturb. */
 export const AT_NIGHT = [
   "cli/cli",
   "cli/completion",
@@ -41,7 +40,6 @@ export const AT_NIGHT = [
   "crash",
   "floods",
   "handles",
-  "kills",
   "models/data-folder",
   "models/folder-guard",
   "models/index/scope",
@@ -59,6 +57,7 @@ export const AT_NIGHT = [
   "routers/ranges",
   "routers/refusals",
   "routers/rights",
+  "routers/shards",
   "routers/sign-in",
   "routers/throttle",
   "routers/wire",
@@ -92,6 +91,7 @@ export const AT_NIGHT = [
   "services/storage/store-identity",
   "services/workers",
   "shutdown",
+  "start",
   "transport",
   "validator-words",
 ];
@@ -108,10 +108,10 @@ export const LEFT_OUT: Readonly<Record<string, readonly string[]>> = {
     "read-only",
     "services/health",
     "services/storage/backup",
-    "start",
     "storage-faults",
   ],
   "takes the disk or the system calls away that SQLite and the folder stand on": ["failing-calls", "power-cuts"],
+  "restores into new files under kills; test/nodes.test.ts kills the nodes of one database and one bucket": ["kills"],
   "starts PostgreSQL, a bucket, or both by itself": [
     "deploy",
     "models/postgres/whole-database",

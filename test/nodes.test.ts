@@ -9,7 +9,7 @@ import { shardHashes, shardIndexOf } from "./support/documents.ts";
 import { OWNER } from "./support/faulted/load.ts";
 import { nodeProblems, runNodeFaults } from "./support/faulted/node-faults.ts";
 import { differences } from "./support/faulted/same-documents.ts";
-import { addUser, createRegistry, type Node, type Registry } from "./support/nodes.ts";
+import { addUser, createRegistry, startTwoNodes, type Node, type Registry } from "./support/nodes.ts";
 import { buildPackage } from "./support/package-builder.ts";
 import { hasPostgres } from "./support/postgres.ts";
 import { readYourWrites } from "./support/read-your-writes.ts";
@@ -24,10 +24,7 @@ describe.skipIf(!canRun)("two nodes on one PostgreSQL and one bucket", () => {
   let nodes: readonly [Node, Node];
   let token: string;
   beforeAll(async () => {
-    registry = await createRegistry();
-    nodes = [await registry.addNode(), await registry.addNode()];
-    for (const node of nodes) await node.start();
-    token = await addUser(nodes[0], OWNER);
+    ({ registry, nodes, token } = await startTwoNodes(OWNER));
   });
   afterAll(() => registry.close());
 

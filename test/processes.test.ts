@@ -12,6 +12,7 @@ import { buildPackage } from "./support/package-builder.ts";
 import { openSocket, requestText } from "./support/raw-socket.ts";
 import { condarium, serve, type ServerProcess } from "./support/server-process.ts";
 import { childrenOf, isRunning, lineToEach, type Line } from "./support/server-processes.ts";
+import { authenticator } from "./support/two-factor.ts";
 
 const PROCESSES = ["--processes", "2"];
 const UPLOADS = "/api/packages/alice/conda/main";
@@ -166,6 +167,27 @@ describe("two processes", () => {
     }
     expect(codes).toEqual([...Array.from({ length: 10 }, () => 401), 429, 429]);
     expect((await condarium(["user", "unlock", "alice", "--data", folder])).code).toBe(0);
+  });
+
+  test("accept a two-factor code once, whichever of them it is sent to", async () => {
+    const json = { ...basic("coded", PASSWORD), "content-type": "application/json" };
+    expect(
+      (await condarium(["user", "create", "coded", "--password-stdin", "--data", folder], {}, { input: PASSWORD }))
+        .code,
+    ).toBe(0);
+    const post = async (path: string, body: object): Promise<Response> =>
+      await fetch(`${server.url}/api/v1/user/two-factor${path}`, {
+        method: "POST",
+        headers: json,
+        body: JSON.stringify(body),
+      });
+    const app = authenticator(((await (await post("", {})).json()) as { uri: string }).uri, Date.now);
+    expect((await post("/confirm", { code: app.code() })).status).toBe(200);
+    // The next code, in case the present one has confirmed.
+    const headers = { ...basic("coded", PASSWORD), "x-gitea-otp": app.code(1) };
+    const all = await Promise.all(lines.map((line) => line.ask("GET /coded/noarch/repodata.json", headers)));
+    const statuses = all.map(({ status }) => status);
+    expect(statuses.sort()).toEqual([200, 401]);
   });
 
   test("reserve failed logins together: parallel guesses get no more than ten checks", async () => {

@@ -6,16 +6,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sha256Hex } from "../src/modules/hash.ts";
 import { errorOf } from "./modules/error-of.ts";
-import { bytesOf } from "./support/answers.ts";
+import { bytesOf, jsonOf } from "./support/answers.ts";
 import { basic, PASSWORD, startTestApp, type TestApp } from "./support/app.ts";
 import { shardHashes, shardIndexOf } from "./support/documents.ts";
 import { buildPackage } from "./support/package-builder.ts";
 import { problemsOf } from "./support/problems.ts";
 import { noise } from "./support/noise.ts";
 import { condarium, serve } from "./support/server-process.ts";
-import { newToken } from "./support/manage.ts";
 import { hasVersitygw, startVersitygw, type Versitygw } from "./support/versitygw.ts";
 
+const NO_STORAGE = { part: "storage", detail: expect.stringContaining("cannot use its storage") };
 const SHARDS = "/alice/main/noarch/repodata_shards.msgpack.zst";
 
 describe.skipIf(!hasVersitygw("the server with S3 storage"))("the server with an S3 bucket", () => {
@@ -142,7 +142,14 @@ describe.skipIf(!hasVersitygw("the server with S3 storage"))("the server with an
   test("sends a download to the bucket when told so, by a URL without a secret of ours", async () => {
     await withServer(
       async (server) => {
-        const token = await newToken(server.manage, { user: "alice", name: "reader" });
+        const token = await server.manage.tokens.create({
+          user: "alice",
+          name: "reader",
+          scopes: [],
+          channels: [],
+          packages: [],
+          lifetime: undefined,
+        });
         await server.manage.channels.change({ owner: "alice", channel: "main" }, { visibility: "private" });
         const answer = await server.anonymous.get(`/t/${token}${pathOf(large)}`);
         const location = answer.headers.get("location") ?? "";
@@ -191,6 +198,15 @@ describe.skipIf(!hasVersitygw("the server with S3 storage"))("the server with an
           expect(performance.now() - startedAt).toBeLessThan(15_000);
           // Documents need no bucket.
           expect((await alice.get("/alice/main/noarch/repodata.json")).status).toBe(200);
+          // The answer of some seconds ago counts a little longer.
+          const remembered = performance.now() + 10_000;
+          let ready = await alice.get("/health/ready");
+          for (; ready.status === 200 && performance.now() < remembered; ready = await alice.get("/health/ready"))
+            await Bun.sleep(200);
+          expect([ready.status, await jsonOf(ready)]).toEqual([
+            503,
+            expect.objectContaining({ problems: [NO_STORAGE] }),
+          ]);
         } finally {
           await end();
         }
@@ -198,7 +214,11 @@ describe.skipIf(!hasVersitygw("the server with S3 storage"))("the server with an
         while ((await alice.get(pathOf(large))).status !== 200 && performance.now() < until) await Bun.sleep(200);
         expect(sha256Hex(await bytesOf(await alice.get(pathOf(large))))).toBe(large.sha256);
         expect(await (await alice.get("/alice/main/noarch/repodata.json")).text()).not.toContain("fresh");
+        while ((await alice.get("/health/ready")).status !== 200 && performance.now() < until) await Bun.sleep(200);
+        expect((await alice.get("/health/ready")).status).toBe(200);
       }
+      for (const event of ["trouble", "trouble-ended"])
+        expect(server.log().match(new RegExp(`"event":"${event}","kind":"storage"`, "g"))).toHaveLength(2);
       expect((await publish()).status).toBe(201);
       expect((await alice.delete(pathOf(fresh))).status).toBe(204);
     });

@@ -1,6 +1,5 @@
 // The start of a server beside others: on a used port, and on a used folder.
 
-import { Database as Connection } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmod, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,6 +7,7 @@ import { join } from "node:path";
 import { startTestApp } from "./support/app.ts";
 import { copyClosedFolder } from "./support/copy-folder.ts";
 import { leaveOut } from "./support/left-out.ts";
+import { openTables } from "./support/rows.ts";
 import { condarium, serve, type ServerProcess } from "./support/server-process.ts";
 
 const AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
@@ -101,12 +101,11 @@ describe("a second server on a used port", () => {
 
 test("a server starts while a command holds a change, and a killed server leaves nothing in its way", async () => {
   const folder = await usedFolder("busy");
-  const command = new Connection(join(folder, "condarium.db"));
-  command.run("BEGIN IMMEDIATE");
+  using command = openTables(folder);
+  await command.lock();
   const server = await start(folder);
   expect((await fetch(`${server.url}/health/ready`)).status).toBe(200);
-  command.run("ROLLBACK");
-  command.close();
+  command.unlock();
   await server.end("SIGKILL");
   const next = await start(folder);
   expect(await readdir(join(folder, "tmp"))).toEqual([]);

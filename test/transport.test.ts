@@ -1,13 +1,12 @@
 // What a hostile or broken client can do to a connection, on real sockets.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { Database } from "bun:sqlite";
-import { join } from "node:path";
 import { basic, PASSWORD, peerAt } from "./support/app.ts";
 import { listen, type Listening } from "./support/listening.ts";
 import { newToken } from "./support/manage.ts";
 import { buildPackage } from "./support/package-builder.ts";
 import { exchange, openSocket, requestText, type RawSocket } from "./support/raw-socket.ts";
+import { runOn } from "./support/rows.ts";
 
 const LIMIT = 1024 ** 2;
 const ROOT = "/api/packages/alice/conda/main";
@@ -276,9 +275,7 @@ describe("the address of a client", () => {
   ])("with the proxies %s, a connection from %s and %j forwarded, is %s", async (trusted, peer, forwarded, seen) => {
     const behind = await listen({ settings: { "trusted-proxies": trusted } });
     try {
-      const database = new Database(join(behind.folder, "condarium.db"));
-      database.run("INSERT INTO login_failure VALUES ('address:198.51.100.7', ?, 30)", [Date.now()]);
-      database.close();
+      runOn(behind.folder, "INSERT INTO login_failure VALUES ('address:198.51.100.7', ?, 30)", Date.now());
       const headers = { ...basic("nobody", "wrong-password"), "x-forwarded-for": forwarded };
       const answer = await behind.app.handle(new Request("http://localhost/metrics", { headers }), peerAt(peer));
       expect(answer.status).toBe(seen === "198.51.100.7" ? 429 : 401);

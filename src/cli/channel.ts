@@ -1,12 +1,12 @@
-// condarium channel create | list | show | set | grant | revoke | delete
+// condarium channel create | list | show | set | grant | revoke | transfer | delete
 
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { COMMAND_LINE } from "../services/actor.ts";
 import type { ChannelInfo } from "../services/channels.ts";
-import type { GrantInfo } from "../services/grants.ts";
 import { deleteCommand } from "./channel-delete.ts";
+import { transferCommand } from "./channel-transfer.ts";
 import { parseChannelName, parseOneChannel, withManagement } from "./management.ts";
-import { PLACE, withSettings } from "./options.ts";
+import { PLACE, ROLES, withSettings, type Role } from "./options.ts";
 import { orNull, type Output } from "./output.ts";
 
 type ChangeOptions = {
@@ -16,11 +16,9 @@ type ChangeOptions = {
   readonly shards?: string;
   readonly maxAge?: number;
 };
-type Role = GrantInfo["role"];
-
-const ROLES: readonly Role[] = ["reader", "publisher", "maintainer", "owner"];
 
 const CHANNEL = "OWNER/CHANNEL; OWNER/- for the unnamed channel, generic:OWNER/- for the generic packages";
+const HOLDER = "name of the user, or ORGANIZATION/NAME of a robot or team";
 const CHANNEL_OR_OWNER = `${CHANNEL}; OWNER for everything that the owner has`;
 
 export function channelCommand(output: Output, result: { code: number }): Command {
@@ -32,6 +30,7 @@ export function channelCommand(output: Output, result: { code: number }): Comman
     .addCommand(setCommand(output))
     .addCommand(grantCommand(output))
     .addCommand(revokeCommand(output))
+    .addCommand(transferCommand(output, CHANNEL))
     .addCommand(deleteCommand(output, result, CHANNEL));
 }
 
@@ -83,8 +82,8 @@ function showCommand(output: Output): Command {
     });
 }
 
-function shown(info: ChannelInfo) {
-  return { ...info, description: orNull(info.description) };
+function shown({ channel, visibility, description, revision, policy, files, bytes }: ChannelInfo) {
+  return { channel, visibility, description: orNull(description), revision, policy, files, bytes };
 }
 
 function setCommand(output: Output): Command {
@@ -99,9 +98,9 @@ function setCommand(output: Output): Command {
 }
 
 function grantCommand(output: Output): Command {
-  return command("grant", "give a user a role on a channel or owner; replaces the user's role there")
+  return command("grant", "give a user, robot or team a role on a channel or owner; replaces its role there")
     .argument("<channel>", CHANNEL_OR_OWNER)
-    .argument("<user>", "name of the user")
+    .argument("<user>", HOLDER)
     .addArgument(new Argument("<role>", "what the user can do").choices(ROLES))
     .action(async (channel: string, user: string, role: Role, _: unknown, self: Command) => {
       const name = parseChannelName(channel);
@@ -111,9 +110,9 @@ function grantCommand(output: Output): Command {
 }
 
 function revokeCommand(output: Output): Command {
-  return command("revoke", "remove a user's role on a channel or owner")
+  return command("revoke", "remove the role of a user, robot or team on a channel or owner")
     .argument("<channel>", CHANNEL_OR_OWNER)
-    .argument("<user>", "name of the user")
+    .argument("<user>", HOLDER)
     .action(async (channel: string, user: string, _: unknown, self: Command) => {
       const name = parseChannelName(channel);
       const { remaining } = await withManagement(self, ({ grants }) => grants.revoke(COMMAND_LINE, name, user));

@@ -10,11 +10,15 @@ import { gcCommand } from "./gc.ts";
 import { healthCommand } from "./health.ts";
 import { everyCommand, HELP_OF_COMMAND, helpCommand } from "./help.ts";
 import { EXIT, reportError, terminal, type Output } from "./output.ts";
+import { nameCommand } from "./name.ts";
+import { orgCommand } from "./org.ts";
 import { PROCESS_COMMAND } from "./process-command.ts";
 import { quarantineCommand } from "./quarantine.ts";
 import { reindexCommand } from "./reindex.ts";
 import { restoreCommand } from "./restore.ts";
+import { robotCommand } from "./robot.ts";
 import { serveCommand } from "./serve.ts";
+import { teamCommand } from "./team.ts";
 import { tokenCommand } from "./token.ts";
 import { userCommand } from "./user.ts";
 import { verifyCommand } from "./verify.ts";
@@ -23,10 +27,14 @@ import { versionCommand, versionText } from "./version.ts";
 const COMMANDS = [
   serveCommand,
   userCommand,
+  orgCommand,
+  teamCommand,
+  robotCommand,
   tokenCommand,
   channelCommand,
   quarantineCommand,
   auditCommand,
+  nameCommand,
   verifyCommand,
   reindexCommand,
   gcCommand,

@@ -5,6 +5,14 @@ import type { Command } from "commander";
 import { chooseDatabase, loadConfig, SETTING_NAMES, SETTINGS, type LoadedConfig, type SettingName } from "../config.ts";
 import { usage } from "../errors.ts";
 
+export type Role = "reader" | "publisher" | "maintainer" | "owner";
+export const ROLES: readonly Role[] = ["reader", "publisher", "maintainer", "owner"];
+
+/** For an option that can be repeated. */
+export function many(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
+}
+
 /** Where the data is. */
 export const PLACE: readonly SettingName[] = ["data", "database", "storage"];
 

@@ -1,10 +1,11 @@
-// condarium token create | list | revoke
+// condarium token create | list | revoke | find
 
 import { Command, InvalidArgumentError, Option } from "commander";
 import { COMMAND_LINE, SCOPES } from "../services/actor.ts";
 import { withManagement } from "./management.ts";
-import { PLACE, withSettings } from "./options.ts";
+import { many, PLACE, withSettings } from "./options.ts";
 import { when, type Output } from "./output.ts";
+import { findCommand } from "./token-find.ts";
 
 type CreateOptions = {
   readonly name: string;
@@ -14,18 +15,22 @@ type CreateOptions = {
   readonly expires?: number;
 };
 
-export function tokenCommand(output: Output): Command {
+export function tokenCommand(output: Output, result: { code: number }): Command {
   return new Command("token")
     .description("manage access tokens")
-    .addCommand(createCommand(output))
+    .addCommand(tokenCreation(output, "create", "user"))
     .addCommand(listCommand(output))
-    .addCommand(revokeCommand(output));
+    .addCommand(revokeCommand(output))
+    .addCommand(findCommand(output, result));
 }
 
-function createCommand(output: Output): Command {
-  return withSettings(new Command("create"), PLACE)
-    .description("create an access token and print it; standard output has only the token")
-    .argument("<user>", "user whose rights the token has")
+/** The command `verb`, for the tokens of users or of robots. */
+export function tokenCreation(output: Output, verb: string, of: "user" | "robot"): Command {
+  return withSettings(new Command(verb), PLACE)
+    .description(
+      `create an access token${of === "robot" ? " of a robot" : ""} and print it; standard output has only the token`,
+    )
+    .argument(`<${of}>`, of === "user" ? "user whose rights the token has" : "ORGANIZATION/ROBOT")
     .requiredOption("--name <name>", "name of the token")
     .addOption(
       new Option("--scope <scope>", "what the token can do, repeatable (default: read:package)")
@@ -44,8 +49,10 @@ function createCommand(output: Output): Command {
       const { name, scope = [], channel = [], packages = [], expires } = options;
       const request = { user, name, scopes: scope, channels: channel, packages, lifetime: expires };
       const { token, isAdmin } = await withManagement(command, async ({ tokens, users }) => ({
-        token: (await tokens.create(COMMAND_LINE, request)).token,
-        isAdmin: (await users.list(COMMAND_LINE)).some(({ name: of, admin }) => admin && of === user.toLowerCase()),
+        token: await tokens.create(COMMAND_LINE, request),
+        isAdmin: (await users.list(COMMAND_LINE)).some(
+          ({ name: known, admin }) => admin && known === user.toLowerCase(),
+        ),
       }));
       output.line(token);
       if (scope.length === 0)
@@ -57,8 +64,8 @@ function createCommand(output: Output): Command {
 
 function listCommand(output: Output): Command {
   return withSettings(new Command("list"), PLACE)
-    .description("list a user's tokens, without their secrets")
-    .argument("<user>", "name of the user")
+    .description("list the tokens of a user or robot, without their secrets")
+    .argument("<user>", "name of the user, or ORGANIZATION/ROBOT")
     .option("--json", "print JSON")
     .action(async (user: string, options: { json?: boolean }, command: Command) => {
       const tokens = await withManagement(command, (management) => management.tokens.list(COMMAND_LINE, user));
@@ -80,16 +87,12 @@ function listCommand(output: Output): Command {
 function revokeCommand(output: Output): Command {
   return withSettings(new Command("revoke"), PLACE)
     .description("revoke a token; takes effect at once")
-    .argument("<user>", "name of the user")
+    .argument("<user>", "name of the user, or ORGANIZATION/ROBOT")
     .argument("<name>", "name of the token")
     .action(async (user: string, name: string, _: unknown, command: Command) => {
       await withManagement(command, ({ tokens }) => tokens.revoke(COMMAND_LINE, user, name));
       output.note(`Token ${name} of ${user} revoked.`);
     });
-}
-
-function many(value: string, before: readonly string[] = []): string[] {
-  return [...before, value];
 }
 
 /** Parses a time such as `90d` into milliseconds. */

@@ -1,4 +1,4 @@
-// condarium user create | list | disable | enable | hide | unhide | unlock | reset-two-factor | set-password | delete
+// condarium user create | list | disable | enable | hide | unhide | unlock | reset-two-factor | set-password | rename | delete
 
 import { Command } from "commander";
 import { COMMAND_LINE } from "../services/actor.ts";
@@ -55,6 +55,7 @@ export function userCommand(output: Output): Command {
     ),
   );
   user.addCommand(setPasswordCommand(output));
+  user.addCommand(renameCommand(output));
   user.addCommand(
     simple("delete", "delete a user without channels", async (name, command) => {
       await withManagement(command, ({ users }) => users.remove(COMMAND_LINE, name));
@@ -65,7 +66,7 @@ export function userCommand(output: Output): Command {
 }
 
 function createCommand(output: Output): Command {
-  return withSettings(new Command("create"), [...PLACE, "default-visibility", "public-url"])
+  return withSettings(new Command("create"), [...PLACE, "default-visibility", "public-url", "name-hold-days"])
     .description("create a user and print a generated password")
     .argument("<name>", "1 to 63 characters: a-z, 0-9, dot, dash and underscore")
     .option("--admin", "make the user an administrator")
@@ -76,6 +77,17 @@ function createCommand(output: Output): Command {
       await withManagement(command, ({ users }) => users.create(COMMAND_LINE, user));
       output.note(`User ${name} created.`);
       if (generated) output.line(password);
+    });
+}
+
+function renameCommand(output: Output): Command {
+  return withSettings(new Command("rename"), [...PLACE, "public-url", "name-hold-days"])
+    .description("rename a user; addresses and logins with the old name stop working")
+    .argument("<name>", "name of the user")
+    .argument("<new-name>", "1 to 63 characters: a-z, 0-9, dot, dash and underscore")
+    .action(async (name: string, newName: string, _: unknown, command: Command) => {
+      const to = await withManagement(command, ({ users }) => users.rename(COMMAND_LINE, name, newName));
+      output.note(`User ${name} is now ${to}. Tokens limited to channels of ${name} must be made again.`);
     });
 }
 

@@ -1,6 +1,6 @@
 // Access tokens: only the hash of a token is stored.
 
-import { and, asc, eq, inArray, isNull, lt, or } from "drizzle-orm";
+import { and, asc, eq, inArray, isNotNull, isNull, lt, ne, or } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import { param, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
@@ -41,6 +41,42 @@ export async function listTokens(reader: Reader, userId?: number): Promise<Acces
     .orderBy(asc(accessToken.id));
 }
 
+/** The tokens of a user that have this name, the oldest first. */
+export async function tokensNamed(reader: Reader, userId: number, name: string): Promise<AccessTokenRow[]> {
+  return await reader
+    .select()
+    .from(accessToken)
+    .where(and(eq(accessToken.userId, userId), eq(accessToken.name, name)))
+    .orderBy(asc(accessToken.id));
+}
+
+/** A user whose tokens count: those of an older credential version are ended. */
+type Holder = { readonly id: number; readonly credentialVersion: number };
+
+function isEnded({ credentialVersion }: Holder) {
+  return or(isNotNull(accessToken.revoked), ne(accessToken.credentialVersion, credentialVersion));
+}
+
+/** The number of tokens of a user, and of those that are ended. */
+export async function countTokens(reader: Reader, holder: Holder): Promise<{ all: number; ended: number }> {
+  const isOwn = eq(accessToken.userId, holder.id);
+  return {
+    all: await reader.$count(accessToken, isOwn),
+    ended: await reader.$count(accessToken, and(isOwn, isEnded(holder))),
+  };
+}
+
+/** Deletes the oldest ended tokens of a user, at most `limit`. */
+export async function deleteEndedTokens(tx: Transaction, holder: Holder, limit: number): Promise<void> {
+  const oldest = tx
+    .select({ id: accessToken.id })
+    .from(accessToken)
+    .where(and(eq(accessToken.userId, holder.id), isEnded(holder)))
+    .orderBy(asc(accessToken.id))
+    .limit(limit);
+  await tx.delete(accessToken).where(inArray(accessToken.id, oldest));
+}
+
 export async function insertToken(
   tx: Transaction,
   values: Omit<AccessTokenRow, "id" | "lastUsed" | "revoked">,
@@ -59,10 +95,6 @@ export async function revokeTokens(tx: Transaction, userId: number, at: number):
   const unrevoked = and(eq(accessToken.userId, userId), isNull(accessToken.revoked));
   const rows = await tx.update(accessToken).set({ revoked: at }).where(unrevoked).returning({ id: accessToken.id });
   return rows.map(({ id }) => id);
-}
-
-export async function deleteTokens(tx: Transaction, ids: readonly number[]): Promise<void> {
-  await tx.delete(accessToken).where(inArray(accessToken.id, [...ids]));
 }
 
 /** Stores the time of the last use; of two nodes, the later time stays. */

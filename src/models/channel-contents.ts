@@ -43,6 +43,27 @@ export async function countContents(reader: Reader, channelId: number): Promise<
   return { ...requireRow(files), ...requireRow(packages) };
 }
 
+/** A file of a channel, in the order of `sizesAfter()`. */
+export type FileSize = { readonly section: string; readonly fileNameFolded: string; readonly size: number };
+
+/** The sizes of at most `limit` files that follow `after`. */
+export async function sizesAfter(
+  reader: Reader,
+  channelId: number,
+  after: FileSize | undefined,
+  limit: number,
+): Promise<FileSize[]> {
+  const { section, fileNameFolded } = packageFile;
+  const follows = after && sql`(${section}, ${fileNameFolded}) > (${after.section}, ${after.fileNameFolded})`;
+  return await reader
+    .select({ section, fileNameFolded, size: packageBlob.size })
+    .from(packageFile)
+    .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
+    .where(and(eq(packageFile.channelId, channelId), follows))
+    .orderBy(asc(section), asc(fileNameFolded))
+    .limit(limit);
+}
+
 /** The first files by section, package name and file name; SQLite measures their records without reading them. */
 export async function firstFiles(reader: Reader, channelId: number, limit: number): Promise<ChannelFile[]> {
   return await reader

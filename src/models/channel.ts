@@ -1,12 +1,12 @@
 // Channels and their revisions: each revision records when the documents of a channel changed, and by whom.
 
-import { and, asc, desc, eq, inArray, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, inArray, sql } from "drizzle-orm";
 import { foldCase } from "../modules/fold-case.ts";
 import type { Reader, Transaction } from "./database.ts";
 import type { OwnerRow } from "./owner.ts";
 import { param, placeholders, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
-import { channel, channelRevision, owner } from "./schema/index.ts";
+import { channel, channelRevision, formerAddress, owner } from "./schema/index.ts";
 
 export type ChannelRow = typeof channel.$inferSelect;
 export type ChannelWithOwner = ChannelRow & { readonly owner: OwnerRow };
@@ -51,6 +51,38 @@ export async function findChannel(
   return rows[0];
 }
 
+const formerAt = prepared("formerAt", (reader) =>
+  reader
+    .select({ channel, owner })
+    .from(formerAddress)
+    .innerJoin(channel, eq(channel.id, formerAddress.channelId))
+    .innerJoin(owner, eq(owner.id, channel.ownerId))
+    .where(
+      and(
+        inArray(
+          formerAddress.ownerId,
+          reader
+            .select({ id: owner.id })
+            .from(owner)
+            .where(eq(owner.name, param("owner"))),
+        ),
+        eq(formerAddress.type, param("type")),
+        eq(formerAddress.name, param("name")),
+        gt(formerAddress.since, param("since")),
+      ),
+    )
+    .limit(1),
+);
+
+/** The channel that had the address until a transfer after `since` (ms UTC). */
+export async function findFormerAt(
+  reader: Reader,
+  address: { readonly owner: string; readonly type: string; readonly name: string; readonly since: number },
+): Promise<ChannelWithOwner | undefined> {
+  const [row] = await formerAt(reader).execute({ ...address, owner: foldCase(address.owner) });
+  return row && { ...row.channel, owner: row.owner };
+}
+
 export async function listChannels(reader: Reader, ownerId?: number): Promise<ChannelWithOwner[]> {
   const rows = await reader
     .select({ channel, owner })
@@ -68,6 +100,39 @@ export async function findChannels(reader: Reader, ids: readonly number[]): Prom
     .from(channel)
     .innerJoin(owner, eq(channel.ownerId, owner.id))
     .where(inArray(channel.id, [...ids]));
+  return rows.map((row) => ({ ...row.channel, owner: row.owner }));
+}
+
+/** The position of a channel in the order of `channelsAfter()`. */
+export type ChannelKey = { readonly owner: string; readonly type: string; readonly name: string };
+
+/** At most `limit` channels that follow `after`, by owner, type and name; `text` is a part of the owner's or the name. */
+export async function channelsAfter(
+  reader: Reader,
+  filter: {
+    readonly after: ChannelKey | undefined;
+    readonly owner: string | undefined;
+    readonly text: string | undefined;
+    readonly limit: number;
+  },
+): Promise<ChannelWithOwner[]> {
+  const { after, text } = filter;
+  const order = [owner.name, channel.type, channel.name] as const;
+  const follows =
+    after && sql`(${owner.name}, ${channel.type}, ${channel.name}) > (${after.owner}, ${after.type}, ${after.name})`;
+  const part = `%${text?.toLowerCase().replaceAll(/[\\%_]/g, String.raw`\$&`)}%`;
+  const contains =
+    text === undefined
+      ? undefined
+      : sql`(lower(${owner.name}) LIKE ${part} ESCAPE ${"\\"} OR lower(${channel.name}) LIKE ${part} ESCAPE ${"\\"})`;
+  const ofOwner = filter.owner === undefined ? undefined : eq(owner.name, filter.owner);
+  const rows = await reader
+    .select({ channel, owner })
+    .from(channel)
+    .innerJoin(owner, eq(channel.ownerId, owner.id))
+    .where(and(follows, contains, ofOwner))
+    .orderBy(...order.map((column) => asc(column)))
+    .limit(filter.limit);
   return rows.map((row) => ({ ...row.channel, owner: row.owner }));
 }
 
@@ -96,7 +161,7 @@ export async function insertChannel(
 export async function updateChannel(
   tx: Transaction,
   id: number,
-  values: Partial<Pick<ChannelRow, "visibility" | "policy" | "description">>,
+  values: Partial<Pick<ChannelRow, "ownerId" | "visibility" | "policy" | "description">>,
 ): Promise<void> {
   await tx.update(channel).set(values).where(eq(channel.id, id));
 }

@@ -1,6 +1,6 @@
 // Grants: a principal's role on an owner or a channel.
 
-import { and, eq, or, sql } from "drizzle-orm";
+import { and, eq, inArray, or, sql } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import { param, prepared } from "./prepared.ts";
 import { owner, roleGrant, team, teamMember, user } from "./schema/index.ts";
@@ -58,8 +58,10 @@ export async function rolesOf(
   return await rolesOnTargets(reader).execute(where);
 }
 
-/** Who has a role: a user, a robot or a team by its name `organization/name`. */
-export type GrantHolder = { readonly kind: "user" | "team"; readonly name: string };
+/** Who has a role: a user, a robot or a team by its name `organization/name`; a team also by its id. */
+export type GrantHolder =
+  | { readonly kind: "user"; readonly name: string }
+  | { readonly kind: "team"; readonly name: string; readonly id: number };
 
 export async function listGrants(reader: Reader, target: GrantTarget): Promise<(GrantHolder & { role: Role })[]> {
   const users = await reader
@@ -70,7 +72,7 @@ export async function listGrants(reader: Reader, target: GrantTarget): Promise<(
     .where(onTarget(target))
     .orderBy(owner.name);
   const teams = await reader
-    .select({ organization: owner.name, team: team.name, role: roleGrant.role })
+    .select({ organization: owner.name, team: team.name, id: team.id, role: roleGrant.role })
     .from(roleGrant)
     .innerJoin(team, eq(roleGrant.principalId, team.principalId))
     .innerJoin(owner, eq(team.organizationId, owner.id))
@@ -78,10 +80,10 @@ export async function listGrants(reader: Reader, target: GrantTarget): Promise<(
     .orderBy(owner.name, team.nameFolded);
   return [
     ...users.map((grant) => ({ kind: "user" as const, ...grant })),
-    ...teams.map(({ organization, team: name, role }) => ({
+    ...teams.map(({ organization, team: name, ...grant }) => ({
       kind: "team" as const,
       name: `${organization}/${name}`,
-      role,
+      ...grant,
     })),
   ];
 }
@@ -116,6 +118,18 @@ export async function deleteGrant(tx: Transaction, principalId: number | null, t
     .where(and(eq(roleGrant.principalId, principalId ?? 0), onTarget(target)))
     .returning({ id: roleGrant.id });
   return rows.length > 0;
+}
+
+/** Ends the roles on a channel that the teams and robots of an organization have. */
+export async function deleteGrantsOfOrganization(
+  tx: Transaction,
+  channelId: number,
+  organizationId: number,
+): Promise<void> {
+  const teams = tx.select({ id: team.principalId }).from(team).where(eq(team.organizationId, organizationId));
+  const robots = tx.select({ id: user.principalId }).from(user).where(eq(user.organizationId, organizationId));
+  const held = or(inArray(roleGrant.principalId, teams), inArray(roleGrant.principalId, robots));
+  await tx.delete(roleGrant).where(and(eq(roleGrant.channelId, channelId), held));
 }
 
 function onTarget(target: GrantTarget) {

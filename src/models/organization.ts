@@ -21,24 +21,37 @@ export async function listOrganizations(
   reader: Reader,
   { seenBy, after, limit }: { readonly seenBy: SeenBy | undefined; readonly after: string; readonly limit: number },
 ): Promise<OwnerRow[]> {
-  const isSeen =
-    seenBy &&
-    or(
-      and(inArray(owner.visibility, [...seenBy.visibilities]), eq(owner.hidden, false)),
-      and(
-        or(
-          inArray(owner.id, organizationsWithPlace(reader, seenBy.principalId)),
-          inArray(owner.id, ownersWithGrant(reader, seenBy.principalId)),
-        ),
-        eq(owner.hidden, false),
-      ),
-    );
   return await reader
     .select()
     .from(owner)
-    .where(and(eq(owner.kind, "organization"), gt(owner.name, after), isSeen))
+    .where(and(gt(owner.name, after), isSeen(reader, seenBy)))
     .orderBy(asc(owner.name))
     .limit(limit);
+}
+
+/** A page of them by offset. */
+export async function pageOfOrganizations(
+  reader: Reader,
+  seenBy: SeenBy | undefined,
+  { offset, limit }: { readonly offset: number; readonly limit: number },
+): Promise<OwnerRow[]> {
+  const rows = reader.select().from(owner).where(isSeen(reader, seenBy)).orderBy(asc(owner.name));
+  return await rows.limit(limit).offset(offset);
+}
+
+export async function countOrganizations(reader: Reader, seenBy: SeenBy | undefined): Promise<number> {
+  return await reader.$count(owner, isSeen(reader, seenBy));
+}
+
+function isSeen(reader: Reader, seenBy: SeenBy | undefined) {
+  const isOrganization = eq(owner.kind, "organization");
+  if (!seenBy) return isOrganization;
+  const isKnown = or(
+    inArray(owner.visibility, [...seenBy.visibilities]),
+    inArray(owner.id, organizationsWithPlace(reader, seenBy.principalId)),
+    inArray(owner.id, ownersWithGrant(reader, seenBy.principalId)),
+  );
+  return and(isOrganization, eq(owner.hidden, false), isKnown);
 }
 
 /** The organizations in whose teams the principal is, by name. */

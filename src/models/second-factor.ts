@@ -1,8 +1,11 @@
 // Second factors: the authenticator app of a user, and the recovery codes, each of which counts once.
 
-import { and, count, eq, isNotNull, lt } from "drizzle-orm";
+import { and, count, eq, gt, isNotNull, lt, or } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import { recoveryCode, secondFactor } from "./schema/index.ts";
+
+/** A last step so far ahead is from before the clock was set back; clocks of servers differ less. */
+const FAR_STEPS = 20;
 
 export type SecondFactorRow = typeof secondFactor.$inferSelect;
 
@@ -42,7 +45,7 @@ export async function useStep(
     eq(secondFactor.userId, userId),
     eq(secondFactor.secret, secret),
     isNotNull(secondFactor.confirmed),
-    lt(secondFactor.lastStep, step),
+    or(lt(secondFactor.lastStep, step), gt(secondFactor.lastStep, step + FAR_STEPS)),
   );
   return (await tx.update(secondFactor).set({ lastStep: step }).where(isUsable).returning()).length > 0;
 }

@@ -1,6 +1,6 @@
 // Users: an owner of kind `user` with credentials. A robot of an organization is a user without a password.
 
-import { and, asc, eq, isNotNull, isNull } from "drizzle-orm";
+import { and, asc, eq, isNull } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import type { OwnerRow } from "./owner.ts";
 import { param, prepared } from "./prepared.ts";
@@ -41,6 +41,11 @@ export async function findAccount(reader: Reader, name: string): Promise<UserWit
 
 export async function findUserById(reader: Reader, id: number): Promise<UserWithOwner | undefined> {
   const rows = await userById(reader).execute({ id });
+  return rows.map(flatten)[0];
+}
+
+export async function findByPrincipal(reader: Reader, principalId: number): Promise<UserWithOwner | undefined> {
+  const rows = await joined(reader).where(eq(user.principalId, principalId)).limit(1);
   return rows.map(flatten)[0];
 }
 
@@ -140,7 +145,7 @@ function joined(reader: Reader) {
     .select({ user, owner, confirmed: secondFactor.confirmed })
     .from(user)
     .innerJoin(owner, eq(user.ownerId, owner.id))
-    .leftJoin(secondFactor, and(eq(secondFactor.userId, user.id), isNotNull(secondFactor.confirmed)))
+    .leftJoin(secondFactor, eq(secondFactor.userId, user.id))
     .$dynamic();
 }
 

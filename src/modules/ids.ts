@@ -8,7 +8,11 @@ const TOKEN_RANDOM = 32;
 const TOKEN_CHECK = 6;
 // Letters and digits only: conda's token pattern stops at any other character, so conda would leak the rest.
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-const TOKEN = new RegExp(`^${TOKEN_PREFIX}[0-9A-Za-z]{${TOKEN_RANDOM + TOKEN_CHECK}}$`);
+/** The form of a token, for people and for secret scanners; its last 6 characters are a checksum of the others. */
+export const TOKEN_PATTERN = `${TOKEN_PREFIX}[0-9A-Za-z]{${TOKEN_RANDOM + TOKEN_CHECK}}`;
+const TOKEN = new RegExp(`^${TOKEN_PATTERN}$`);
+/** Length of every token. */
+export const TOKEN_LENGTH = TOKEN_PREFIX.length + TOKEN_RANDOM + TOKEN_CHECK;
 
 export function randomHex(bytes: number): string {
   return randomBytes(bytes).toString("hex");
@@ -27,6 +31,12 @@ export function createToken(): string {
 /** Whether `text` has the form and checksum of a token; a single mistyped letter never passes. */
 export function looksLikeToken(text: string): boolean {
   return TOKEN.test(text) && checksum(text.slice(0, -TOKEN_CHECK)) === text.slice(-TOKEN_CHECK);
+}
+
+/** The tokens in a text with their positions: everything that has the form and the checksum of one. */
+export function tokensIn(text: string): { readonly token: string; readonly at: number }[] {
+  const matches = [...text.matchAll(new RegExp(TOKEN_PATTERN, "g"))];
+  return matches.map(({ 0: token, index: at }) => ({ token, at })).filter(({ token }) => looksLikeToken(token));
 }
 
 function randomText(length: number): string {

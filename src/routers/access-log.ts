@@ -67,8 +67,10 @@ export function createAccessLog(parts: { readonly events: Events; readonly clock
       // Read now: the headers of a response are empty once Bun has sent it.
       const readyMs = sinceStart(answered);
       const transfer = { answered, summary: summaryOf(answered), bytes: bytesOf(answered), readyMs };
-      if (transfer.bytes < TRANSFER_BYTES || !answered.isOpen()) {
-        log({ ...transfer, isAborted: false });
+      const isLong = transfer.bytes >= TRANSFER_BYTES;
+      if (!isLong || !answered.isOpen()) {
+        // A client can have left before its response was ready.
+        log({ ...transfer, isAborted: isLong && answered.request.signal.aborted });
         return;
       }
       transfers.add(transfer);

@@ -9,13 +9,14 @@ import { isForMetricsOnly, isRobotName, tokenOf, type Actor, type Identity, type
 import {
   channelLabel,
   effectiveVisibility,
-  findChannelRef,
+  findAddressed,
   inheritedVisibility,
   channelExists,
   labelWithin,
   narrower,
   type ChannelRef,
 } from "./channel-ref.ts";
+import type { Clock } from "../modules/clock.ts";
 import { foldCase } from "../modules/fold-case.ts";
 import { heldBy, RANK, type Held } from "./roles.ts";
 
@@ -50,6 +51,9 @@ export type RuleParts = {
   readonly reader: Reader;
   /** Whether a publish can create a channel. */
   readonly createChannels: boolean;
+  readonly clock: Clock;
+  /** How long the former address of a transferred channel leads to it. */
+  readonly formerAddressMs: number;
 };
 
 type SignedIn = Exclude<Identity, { kind: "anonymous" }>;
@@ -79,7 +83,9 @@ export async function judgeChannel(
   action: Action,
   target: ChannelTarget,
 ): Promise<Verdict<ChannelRef>> {
-  const ref = await findChannelRef(parts.reader, target.owner, target.channel, target.type);
+  const since = parts.clock.now() - parts.formerAddressMs;
+  const addressed = await findAddressed(parts.reader, target, since);
+  const ref = (action === "read" ? addressed.moved : undefined) ?? addressed.ref;
   const exists = ref !== undefined && channelExists(ref);
   // `publish` and `create` accept a channel that does not exist yet.
   const found = exists || action === "publish" || action === "create" ? ref : undefined;
@@ -106,7 +112,7 @@ export async function judgeChannel(
     packageRefusal(identity, action, target.packageName) ??
     (exists || action === "create"
       ? roleRefusal(held, action, target.packageName)
-      : creationRefusal(parts, held, what));
+      : creationRefusal(parts, held, addressed.moved === undefined ? what : undefined));
   return why === undefined ? allowed(found) : refused(why, reads || belongs);
 }
 
@@ -203,7 +209,7 @@ async function heldAndBounds(
       return { held, bounds: `The token "${token.name}" is valid for public channels only.` };
     }
   }
-  const label = channelLabel(foldCase(target.owner), target.channel, target.type);
+  const label = channelLabel(ref?.owner.name ?? foldCase(target.owner), target.channel, target.type);
   return {
     held,
     bounds: allows(token.channels, label) ? undefined : `The token "${token.name}" is not valid for this channel.`,
@@ -229,8 +235,12 @@ function roleRefusal(held: Held, action: Action, packageName?: string): string |
 /** Actions that concern more than some packages. */
 const WHOLE: ReadonlySet<Action> = new Set(["create", "manage", "belong", "organize"]);
 
+const MOVED =
+  "The channel was transferred to another owner, and this address still leads to it for reading. To begin a new channel here, create it first.";
+
 /** For a publish to a channel that does not exist. */
-function creationRefusal({ createChannels }: RuleParts, held: Held, what: string): string | undefined {
+function creationRefusal({ createChannels }: RuleParts, held: Held, what: string | undefined): string | undefined {
+  if (what === undefined) return roleRefusal(held, "create") ?? MOVED;
   if (createChannels) return roleRefusal(held, "create");
   return `There is no ${what}, and publishing does not create channels on this server. An owner must create it first.`;
 }

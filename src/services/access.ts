@@ -42,7 +42,10 @@ export type Access = {
   /** For lists, which omit channels that the actor is not allowed to read. */
   mayRead(actor: Actor, target: ChannelTarget): Promise<boolean>;
   /** Whether `require` would return, without telling why not. */
-  may(actor: Actor, action: OwnerAction, target: OwnerTarget, reader?: Reader): Promise<boolean>;
+  readonly may: {
+    (actor: Actor, action: ChannelAction, target: ChannelTarget, reader?: Reader): Promise<boolean>;
+    (actor: Actor, action: OwnerAction, target: OwnerTarget, reader?: Reader): Promise<boolean>;
+  };
   /** Whether the actor is an administrator now, for what administrators may do beyond others. */
   mayAdminister(actor: Actor, reader: Reader): Promise<boolean>;
 };
@@ -53,6 +56,8 @@ export type AccessParts = {
   /** Whether a publish can create a channel. */
   readonly createChannels: boolean;
   readonly twoFactor: TwoFactorPolicy;
+  /** How long the former address of a transferred channel leads to it. */
+  readonly formerAddressMs: number;
 };
 
 type Found = ChannelRef | OwnerRow | UserWithOwner | undefined;
@@ -90,7 +95,7 @@ export function createAccess(parts: AccessParts): Access {
 
   return {
     require,
-    may: async (actor, action, target, reader) => {
+    may: async (actor: Actor, action: Action, target: ChannelTarget | OwnerTarget, reader?: Reader) => {
       const current = reader ? await currentActor(reader, actor, parts) : actor;
       return (await judge(current, action, target, reader ?? parts.reader)).kind === "allowed";
     },

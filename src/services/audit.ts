@@ -18,6 +18,7 @@ export const AUDIT_ACTIONS = [
   ...(["team.create", "team.delete", "team.settings", "team.add", "team.remove", "member.remove"] as const),
   ...(["robot.create", "robot.delete", "name.release"] as const),
   ...(["channel.create", "channel.delete", "channel.settings", "owner.settings"] as const),
+  ...(["channel.offer", "channel.withdraw", "channel.transfer"] as const),
   ...(["grant.set", "grant.revoke"] as const),
 ] as const;
 

@@ -1,8 +1,9 @@
 // Channel references of requests: look-up, and the visibility that a channel has or would get.
 
-import { findChannel, findOwnerWithChannel, type ChannelRow } from "../models/channel.ts";
+import { findChannel, findFormerAt, findOwnerWithChannel, type ChannelRow } from "../models/channel.ts";
 import type { Reader } from "../models/database.ts";
 import { type OwnerRow, type Visibility } from "../models/owner.ts";
+import { allOf } from "../modules/all-of.ts";
 import { urlBelow } from "../modules/http/url.ts";
 
 /** The package type whose channel labels omit the type. */
@@ -42,6 +43,33 @@ export async function findChannelRef(
 ): Promise<ChannelRef | undefined> {
   const found = await findOwnerWithChannel(reader, { owner: ownerName, type, name });
   return found && { type, name, ...found };
+}
+
+/** What a request's address leads to. */
+export type Found = {
+  /** Undefined when the owner does not exist. */
+  readonly ref: ChannelRef | undefined;
+  /** The channel that had the address until it was transferred, while there is no other one. */
+  readonly moved: ChannelRef | undefined;
+};
+
+/** The same for a request, which a former address still leads to the channel for a while: since a transfer after `since`. */
+export async function findAddressed(
+  reader: Reader,
+  { owner: ownerName, channel: name, type = DEFAULT_TYPE }: OneChannel,
+  since: number,
+): Promise<Found> {
+  const address = { owner: ownerName, type, name };
+  // Both always, so that the time of a refusal tells nothing.
+  const [found, former] = await allOf(
+    findOwnerWithChannel(reader, address),
+    findFormerAt(reader, { ...address, since }),
+  );
+  const isMoved = former !== undefined && found?.channel === undefined;
+  return {
+    ref: found && { type, name, ...found },
+    moved: isMoved ? { type, name, owner: former.owner, channel: former } : undefined,
+  };
 }
 
 /** Whether the channel exists: the unnamed one exists for every owner, even without a row. */

@@ -1,15 +1,25 @@
 // Creates, changes, shows and deletes channels.
 
 import { conflict, invalidArgument, notFound } from "../errors.ts";
-import { insertChannel, listChannels, updateChannel, type ChannelRow } from "../models/channel.ts";
+import {
+  channelsAfter,
+  insertChannel,
+  listChannels,
+  updateChannel,
+  type ChannelKey,
+  type ChannelRow,
+  type ChannelWithOwner,
+} from "../models/channel.ts";
 import type { Database, Transaction } from "../models/database.ts";
+import { deleteFormerAddress } from "../models/former-address.ts";
 import { findOwner, updateOwner, type Visibility } from "../models/owner.ts";
-import { countFiles } from "../models/package-file.ts";
 import type { Clock } from "../modules/clock.ts";
+import { foldCase } from "../modules/fold-case.ts";
 import type { ChannelTarget } from "./access-rules.ts";
 import type { Access } from "./access.ts";
 import type { Actor } from "./actor.ts";
 import { recordAudit } from "./audit.ts";
+import { createChannelSizes, type ChannelSizes } from "./channel-sizes.ts";
 import { createChannelRemoval, type ChannelRemoval } from "./channel-removal.ts";
 import {
   channelLabel,
@@ -26,12 +36,28 @@ const LONGEST_DESCRIPTION = 1000;
 
 export type ChannelInfo = {
   readonly channel: string;
+  readonly type: string;
+  readonly owner: string;
+  /** `""` for the unnamed channel. */
+  readonly name: string;
   readonly visibility: Visibility;
   readonly description: string;
   readonly revision: number;
   readonly policy: ChannelPolicy;
   readonly files: number;
+  readonly bytes: number;
 };
+
+export type ChannelQuery = {
+  readonly owner?: string | undefined;
+  /** A part of the owner's name or the channel's, in whatever letters. */
+  readonly text?: string | undefined;
+  readonly after?: ChannelKey | undefined;
+  readonly limit: number;
+};
+
+/** `next` is the key to continue after; undefined at the end. A page can be empty before the end. */
+export type ChannelPage = { readonly items: ChannelInfo[]; readonly next: ChannelKey | undefined };
 
 export type ChannelChange = {
   readonly visibility?: Visibility | undefined;
@@ -39,7 +65,7 @@ export type ChannelChange = {
   readonly policy?: Readonly<Record<string, unknown>> | undefined;
 };
 
-/** Errors of all but `list`: those of `Access.require()`. */
+/** Errors of all but the lists: those of `Access.require()`. */
 export type Channels = {
   /**
    * The row of a channel reference that was found in this transaction, created if missing; never more visible than a
@@ -53,6 +79,8 @@ export type Channels = {
   show(actor: Actor, name: OneChannel): Promise<ChannelInfo>;
   /** The channels that the actor is allowed to read. Errors: `not-found` for an unknown owner. */
   list(actor: Actor, owner?: string): Promise<ChannelInfo[]>;
+  /** The same, page by page. An unknown owner has no channels. */
+  page(actor: Actor, query: ChannelQuery): Promise<ChannelPage>;
 } & ChannelRemoval;
 
 export type ChannelsParts = {
@@ -62,7 +90,13 @@ export type ChannelsParts = {
   readonly types: PackageTypes;
 };
 
-export function createChannels(parts: ChannelsParts): Channels {
+/** Channels whose rights one page checks. */
+const MOST_CHECKED = 200;
+
+type Parts = ChannelsParts & { readonly sizes: ChannelSizes };
+
+export function createChannels(given: ChannelsParts): Channels {
+  const parts = { ...given, sizes: createChannelSizes({ reader: given.database.read }) };
   const { database, access, clock, types } = parts;
   return {
     ...createChannelRemoval(parts),
@@ -94,6 +128,7 @@ export function createChannels(parts: ChannelsParts): Channels {
     show: async (actor, name) =>
       await infoOf(parts, await access.require(actor, "read", { kind: "channel", ...name }, database.read)),
     list: (actor, owner) => list(parts, actor, owner),
+    page: (actor, query) => pageOf(parts, actor, query),
   };
 }
 
@@ -107,6 +142,7 @@ async function insert(
   if (problem !== undefined) throw invalidArgument(`Invalid channel name: ${problem}.`);
   const inherited = await inheritedVisibility(tx, owner, { type, name });
   const visibility = inherited === "public" ? null : inherited;
+  await deleteFormerAddress(tx, { ownerId: owner.id, type, name });
   return await insertChannel(tx, { ownerId: owner.id, type, name, visibility, created });
 }
 
@@ -161,29 +197,60 @@ function storedChange({ policy, ...rest }: Changed): Parameters<typeof updateCha
   return policy === undefined ? rest : { ...rest, policy: JSON.stringify(policy) };
 }
 
-async function list(parts: ChannelsParts, actor: Actor, ownerName?: string): Promise<ChannelInfo[]> {
-  const { database, access } = parts;
-  const owner = ownerName === undefined ? undefined : await findOwner(database.read, ownerName);
+async function list(parts: Parts, actor: Actor, ownerName?: string): Promise<ChannelInfo[]> {
+  const { read } = parts.database;
+  const owner = ownerName === undefined ? undefined : await findOwner(read, ownerName);
   if (ownerName !== undefined && !owner) throw notFound(`There is no owner ${ownerName}.`);
   const infos: ChannelInfo[] = [];
-  for (const row of await listChannels(database.read, owner?.id)) {
-    const { type, owner: ofRow, name } = row;
-    if (await access.mayRead(actor, { kind: "channel", type, owner: ofRow.name, channel: name })) {
-      infos.push(await infoOf(parts, { type, owner: ofRow, channel: row, name }));
-    }
+  for (const row of await listChannels(read, owner?.id)) {
+    if (await mayRead(parts, actor, row)) infos.push(await infoOf(parts, refOf(row)));
   }
   return infos;
 }
 
-async function infoOf({ database, types }: ChannelsParts, ref: ChannelRef): Promise<ChannelInfo> {
-  const { channel } = ref;
+async function pageOf(parts: Parts, actor: Actor, { limit, owner, ...query }: ChannelQuery): Promise<ChannelPage> {
+  const ofOwner = owner === undefined ? undefined : foldCase(owner);
+  const filter = { text: query.text, after: query.after, owner: ofOwner, limit: MOST_CHECKED };
+  const rows = await channelsAfter(parts.database.read, filter);
+  const items: ChannelInfo[] = [];
+  for (const row of rows) {
+    if (!(await mayRead(parts, actor, row))) continue;
+    items.push(await infoOf(parts, refOf(row)));
+    if (items.length === limit) return { items, next: row === rows.at(-1) ? nextOf(rows) : keyOf(row) };
+  }
+  return { items, next: nextOf(rows) };
+}
+
+/** The last row of a full page: there can be more. */
+function nextOf(rows: readonly ChannelWithOwner[]): ChannelKey | undefined {
+  const last = rows.at(-1);
+  return last && rows.length === MOST_CHECKED ? keyOf(last) : undefined;
+}
+
+function keyOf({ owner, type, name }: ChannelWithOwner): ChannelKey {
+  return { owner: owner.name, type, name };
+}
+
+function refOf(row: ChannelWithOwner): ChannelRef {
+  return { type: row.type, owner: row.owner, channel: row, name: row.name };
+}
+
+async function mayRead({ access }: Parts, actor: Actor, { type, owner, name }: ChannelWithOwner): Promise<boolean> {
+  return await access.mayRead(actor, { kind: "channel", type, owner: owner.name, channel: name });
+}
+
+async function infoOf({ sizes, types }: Parts, ref: ChannelRef): Promise<ChannelInfo> {
+  const { channel, owner, type, name } = ref;
   return {
     channel: labelOf(ref),
-    visibility: effectiveVisibility(ref.owner, channel),
+    type,
+    owner: owner.name,
+    name,
+    visibility: effectiveVisibility(owner, channel),
     description: channel?.description ?? "",
     revision: channel?.revision ?? 0,
-    policy: policyOf(types.named(ref.type).policy, channel),
-    files: channel ? await countFiles(database.read, channel.id) : 0,
+    policy: policyOf(types.named(type).policy, channel),
+    ...(channel ? await sizes.of(channel) : { files: 0, bytes: 0 }),
   };
 }
 

@@ -28,10 +28,12 @@ import type { Channels } from "./channels.ts";
  * `user` also names a robot; robots and teams are named `organization/name`. `on` is the scope of the role: the channel,
  * or its owner for all channels of the owner.
  */
-export type GrantInfo = ({ readonly user: string } | { readonly team: string }) & {
+export type GrantInfo = ShownHolder & {
   readonly role: Role;
   readonly on: string;
 };
+
+type ShownHolder = { readonly user: string } | { readonly team: string; readonly id: number };
 
 /** A user, robot or team by name, or a team by its id. */
 export type Holder = string | { readonly team: number };
@@ -117,8 +119,8 @@ function infoOf(grant: GrantHolder & { readonly role: Role }, on: string): Grant
   return { ...shown(grant), role: grant.role, on };
 }
 
-function shown({ kind, name }: GrantHolder): { readonly user: string } | { readonly team: string } {
-  return kind === "team" ? { team: name } : { user: name };
+function shown(holder: GrantHolder): ShownHolder {
+  return holder.kind === "team" ? { team: holder.name, id: holder.id } : { user: holder.name };
 }
 
 async function scopeOf(
@@ -178,8 +180,8 @@ async function requireHolder(reader: Reader, holder: Holder): Promise<FoundHolde
   }
   const team = await (typeof holder === "string" ? teamNamed(reader, holder) : findTeamById(reader, holder.team));
   if (!team) throw unknownHolder(holder);
-  const { principalId, organization } = team;
-  return { kind: "team", name: `${organization.name}/${team.name}`, principalId, userId: null, organization };
+  const { id, principalId, organization } = team;
+  return { kind: "team", id, name: `${organization.name}/${team.name}`, principalId, userId: null, organization };
 }
 
 /** Of `organization/name`. */

@@ -1,7 +1,7 @@
-// Server health: the data folder is in place, the database can be read, and the disk accepts writes.
+// Server health: the data folder is in place, the database and the storage answer, and the disk accepts writes.
 
 import { AppError, unavailable } from "../errors.ts";
-import type { Events, TroubleKind } from "../events.ts";
+import type { Events } from "../events.ts";
 import { isDatabaseDamaged, isDatabaseDiskFailure, toAppError } from "../models/database-errors.ts";
 import type { Database } from "../models/database.ts";
 import type { FolderGuard } from "../models/folder-guard.ts";
@@ -15,11 +15,10 @@ import {
   toDiskError,
   type DiskFault,
 } from "../modules/storage/disk-errors.ts";
+import type { BlobStore } from "../modules/storage/blob-store.ts";
 import type { DiskProbe } from "../modules/storage/disk-probe.ts";
-
-/** A part that keeps the server from being ready, with a sentence that anybody can read: it names no path. */
-export type NotReady = { readonly part: NotReadyPart; readonly detail: string };
-type NotReadyPart = Exclude<TroubleKind, "space">;
+import { createRemoteParts, REMOTE_FRESH_MS, type RemotePart } from "./remote-parts.ts";
+import { createTroubles, messageOf, type NotReady, type Troubles } from "./troubles.ts";
 
 export type Health = {
   /**
@@ -41,6 +40,7 @@ export type HealthParts = {
   readonly database: Database;
   readonly databasePath: string;
   readonly guard: FolderGuard;
+  readonly blobs: Pick<BlobStore, "requireReady">;
   readonly disk: DiskProbe;
   /** Bytes that uploads must leave free. */
   readonly reserve: number;
@@ -48,7 +48,6 @@ export type HealthParts = {
   readonly clock: Clock;
 };
 
-const NOT_READY = ["folder", "database", "disk"] as const satisfies readonly NotReadyPart[];
 /** Sentences for everybody. The reasons of the log are not: they contain paths. */
 const DETAILS: Readonly<Record<"folder" | "database" | "unreadable" | "unsynced" | DiskFault["kind"], string>> = {
   folder: "The data folder was moved or replaced under the running server: put it back, or restart the server.",
@@ -66,8 +65,9 @@ const LOG_BYTES = 64 * 1024 ** 2;
 
 export function createHealth(parts: HealthParts): Health {
   const { database, databasePath, guard } = parts;
-  const troubles = createTroubles(parts.events);
+  const troubles = createTroubles(parts);
   const disk = createDiskCheck(parts, troubles);
+  const remote = createRemoteParts(parts, troubles);
 
   function isFolderInPlace(): boolean {
     const problem = guard.problem();
@@ -95,8 +95,10 @@ export function createHealth(parts: HealthParts): Health {
   async function problems(): Promise<NotReady[]> {
     let unready: string | undefined;
     try {
+      const storage = remote.storage.fault(REMOTE_FRESH_MS);
       await check(CHECK_EVERY_MS);
-      if (!troubles.has("folder")) await requireDatabase(database);
+      if (!troubles.has("folder")) await requireDatabase(database, remote.database);
+      await storage;
     } catch (error) {
       await note(error);
       unready = error instanceof AppError ? error.message : DETAILS.unreadable;
@@ -116,62 +118,34 @@ export function createHealth(parts: HealthParts): Health {
     explain: (error) => {
       if (!isFolderInPlace()) return folderGone();
       void note(error);
-      return toDiskError(toAppError(error));
+      const explained = toDiskError(toAppError(error));
+      remote.blame(explained);
+      return remote.withoutKnownCause(explained);
     },
-    watch: () => {
-      const timer = setInterval(() => {
+    watch: () =>
+      everySecond(() => {
         void check(WRITE_EVERY_MS);
+        remote.look();
         // SQLite shrinks its log only at the next commit, which can be a day away.
         if (database.logBytes() > LOG_BYTES) database.shrinkLog();
-      }, CHECK_EVERY_MS);
-      timer.unref();
-      const stop = (): void => {
-        troubles.close();
-        clearInterval(timer);
-      };
-      return { stop };
-    },
+      }, troubles.close),
   };
 }
 
-async function requireDatabase(database: Database): Promise<void> {
-  await database.requireReady();
-  await findOwner(database.read, "admin");
+function everySecond(work: () => void, onStop: () => void): { stop(): void } {
+  const timer = setInterval(work, CHECK_EVERY_MS);
+  timer.unref();
+  const stop = (): void => {
+    onStop();
+    clearInterval(timer);
+  };
+  return { stop };
 }
 
-type Troubles = {
-  /** Reports when a trouble begins and when it ends; `reason` is undefined when there is no trouble. */
-  set(kind: TroubleKind, reason: string | undefined, detail: string): void;
-  has(...kinds: readonly TroubleKind[]): boolean;
-  /** The troubles that keep the server from being ready. */
-  notReady(): NotReady[];
-  /** Stops reporting: after shutdown the folder may belong to another server. */
-  close(): void;
-};
-
-function createTroubles(events: Events): Troubles {
-  const known = new Map<TroubleKind, string>();
-  let closed = false;
-  return {
-    set: (kind, reason, detail) => {
-      if (reason !== undefined && known.has(kind)) known.set(kind, detail);
-      if (closed || known.has(kind) === (reason !== undefined)) return;
-      if (reason === undefined) {
-        known.delete(kind);
-        events.troubleEnded(kind);
-      } else {
-        known.set(kind, detail);
-        events.troubleBegan(kind, reason);
-      }
-    },
-    notReady: () =>
-      NOT_READY.flatMap((part) => {
-        const detail = known.get(part);
-        return detail === undefined ? [] : [{ part, detail }];
-      }),
-    has: (...kinds) => kinds.some((kind) => known.has(kind)),
-    close: () => (closed = true),
-  };
+async function requireDatabase({ read }: Database, server: RemotePart): Promise<void> {
+  const fault = await server.fault(0);
+  if (fault !== undefined) throw fault;
+  await findOwner(read, "admin");
 }
 
 type DiskCheck = { check(age: number): Promise<void>; fail(fault: DiskFault, howLong?: "permanently"): void };
@@ -209,12 +183,6 @@ function createDiskCheck(parts: HealthParts, troubles: Troubles): DiskCheck {
       troubles.set("disk", message, DETAILS[failed === Number.POSITIVE_INFINITY ? "unsynced" : kind]);
     },
   };
-}
-
-/** The message of the innermost error, which the public text hides. */
-function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? messageOf(error.cause) : error.message;
 }
 
 function folderGone(): AppError {

@@ -102,7 +102,7 @@ export async function currentIdentity(
   if (identity.kind === "user") {
     if (user.hasTwoFactor && identity.code === undefined)
       throw unauthenticated("Two-factor authentication was turned on during the request.");
-    return { kind: "user", user, code: identity.code };
+    return { ...identity, user };
   }
   if (!row || tokenProblem(row, user, now) !== undefined)
     throw unauthenticated("The access token ended during the request.");

@@ -21,7 +21,7 @@ export type NodesParts = {
 
 const NAME = "node";
 const EVERY_MS = 20_000;
-/** A node that has lost the database as long as this is not waited for. */
+/** A node that was killed, or has lost the database, is not waited for any longer than this. */
 const LEASE_MS = 60_000;
 const LEAVE_MS = 1000;
 

@@ -4,9 +4,11 @@ import { invalid, invalidArgument, notFound, type AppError } from "../errors.ts"
 import type { Database, Transaction } from "../models/database.ts";
 import {
   countChannels,
+  countOrganizations,
   listOrganizations,
   organizationsOf,
   organizationsWithTeamOf,
+  pageOfOrganizations,
   type SeenBy,
 } from "../models/organization.ts";
 import { deleteOwner, insertOwner, updateOwner, type OwnerRow, type Visibility } from "../models/owner.ts";
@@ -14,12 +16,13 @@ import { addMember, deleteTeam, insertTeam, listPlaces, listTeams } from "../mod
 import { deleteUser, findUser, listRobots, type UserWithOwner } from "../models/user.ts";
 import { foldCase } from "../modules/fold-case.ts";
 import type { Access } from "./access.ts";
-import { userOf, type Actor } from "./actor.ts";
+import { tokenOf, userOf, type Actor } from "./actor.ts";
 import { recordAudit, type AuditAction } from "./audit.ts";
 import { actionToEnd, leave, OWNERS, OWNERS_FOLDED, requireOrganization, requireOtherOwner } from "./memberships.ts";
 import { freeName, renameOwner, requireOwnerName, takeName, type NameRules } from "./owner-names.ts";
 
 export type OrganizationInfo = {
+  readonly id: number;
   readonly name: string;
   readonly displayName: string;
   readonly description: string;
@@ -50,6 +53,11 @@ export type Organizations = {
   create(actor: Actor, organization: NewOrganization): Promise<OrganizationInfo>;
   /** Those that the actor can see, by name; at most 100 of them. */
   list(actor: Actor, page?: Page): Promise<OrganizationInfo[]>;
+  /** The same by offset, with their number. */
+  page(
+    actor: Actor,
+    page: { readonly offset: number; readonly limit: number },
+  ): Promise<{ readonly items: OrganizationInfo[]; readonly total: number }>;
   /** Those in whose teams the user or robot is; only the account itself and administrators can ask. */
   listOf(actor: Actor, account: string): Promise<OrganizationInfo[]>;
   show(actor: Actor, name: string): Promise<OrganizationInfo>;
@@ -93,6 +101,14 @@ export function createOrganizations(parts: OrganizationsParts): Organizations {
       for (const row of rows)
         if (await access.may(actor, "view", { kind: "owner", owner: row.name })) seen.push(infoOf(row));
       return seen;
+    },
+    page: async (actor, page) => {
+      const filter = seenBy(actor);
+      const rows = await pageOfOrganizations(database.read, filter, page);
+      const seen: OrganizationInfo[] = [];
+      for (const row of rows)
+        if (await access.may(actor, "view", { kind: "owner", owner: row.name })) seen.push(infoOf(row));
+      return { items: seen, total: await countOrganizations(database.read, filter) };
     },
     listOf: async (actor, name) => {
       const account = await access.require(actor, "tokens", { kind: "user", user: name }, database.read);
@@ -207,11 +223,11 @@ function checked(change: OrganizationChange): Partial<Pick<OwnerRow, "displayNam
 function seenBy(actor: Actor): SeenBy | undefined {
   if (actor.kind === "command-line") return undefined;
   const user = userOf(actor);
-  if (user?.isAdmin === true) return undefined;
-  return {
-    visibilities: user ? ["public", "internal"] : ["public"],
-    principalId: user?.principalId ?? 0,
-  };
+  const token = tokenOf(actor);
+  const isBound =
+    token && (token.channels.length > 0 || token.packages.length > 0 || token.scopes.includes("public-only"));
+  if (!user || isBound === true) return { visibilities: ["public"], principalId: 0 };
+  return user.isAdmin ? undefined : { visibilities: ["public", "internal"], principalId: user.principalId ?? 0 };
 }
 
 function membersOf(places: readonly { readonly name: string; readonly team: string }[]): OrganizationMember[] {
@@ -234,6 +250,6 @@ async function record(
   await recordAudit(tx, actor, { at: clock.now(), action, owner, detail });
 }
 
-function infoOf({ name, displayName, description, visibility, created }: OwnerRow): OrganizationInfo {
-  return { name, displayName, description, visibility, created };
+function infoOf({ id, name, displayName, description, visibility, created }: OwnerRow): OrganizationInfo {
+  return { id, name, displayName, description, visibility, created };
 }

@@ -2,7 +2,7 @@
 
 import { forbidden, notFound } from "../errors.ts";
 import type { Database } from "../models/database.ts";
-import type { OwnerRow } from "../models/owner.ts";
+import { findOwner, type OwnerRow } from "../models/owner.ts";
 import { countUsers, findUser, pageOfUsers, type UserRow, type UserWithOwner } from "../models/user.ts";
 import type { Access } from "./access.ts";
 import { isForMetricsOnly, tokenOf, userOf, type Actor } from "./actor.ts";
@@ -19,6 +19,8 @@ export type Profiles = {
   own(actor: Actor): Profile;
   /** Errors: those of `Access.require()`. */
   show(actor: Actor, name: string): Promise<Profile>;
+  /** An owner or robot whose name the caller was allowed to learn, without its details. */
+  known(name: string): Promise<Profile | undefined>;
   /** All users by name, for administrators. Errors: those of `Access.require()`. */
   list(
     actor: Actor,
@@ -42,6 +44,10 @@ export function createProfiles({ database, access }: ProfilesParts): Profiles {
       const asking = userOf(actor);
       const isClose = asking?.ownerId === owner.id || asking?.isAdmin === true;
       return profileOf(owner, isClose && covers(actor) ? await findUser(database.read, owner.name) : undefined);
+    },
+    known: async (name) => {
+      const owner = await findOwner(database.read, name);
+      return owner && profileOf(owner, undefined);
     },
     list: async (actor, page) => {
       await access.require(actor, "administer", { kind: "server" }, database.read);

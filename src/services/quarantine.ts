@@ -87,6 +87,8 @@ const CHANNELS = 50;
 /** Files whose publisher is looked at per query, and blobs whose files are. */
 const WINDOW = 5000;
 const BLOBS = 500;
+/** Different contents of one change, which are in memory. */
+const MOST_BLOBS = 500_000;
 /** Copies that were published meanwhile are found by another search. */
 const SEARCHES = 5;
 const LONGEST_REASON = 1000;
@@ -200,7 +202,7 @@ async function planOf({ database }: QuarantinesParts, by: Published, { selector,
     channel: channelLabel(owner.name, name, type),
     ids: byChannel.get(id) ?? [],
   }));
-  for (const { channel, ids } of plan) if (ids.length > FILES) throw tooMany(channel, ids.length);
+  for (const { channel, ids } of plan) if (ids.length > FILES) throw tooMany(channel, ids.length, FILES);
   return plan.toSorted((a, b) => a.channelId - b.channelId);
 }
 
@@ -211,16 +213,17 @@ async function blobsOf(reader: Reader, by: Published, since: number): Promise<Se
   const step = by.kind === "sha256" ? last : WINDOW;
   for (let after = 0; after < last; after += step) {
     for (const id of await blobsPublished(reader, by, { after, through: after + step, since })) blobIds.add(id);
+    if (blobIds.size > MOST_BLOBS) throw tooMany("The server", blobIds.size, MOST_BLOBS);
     await Bun.sleep(0);
   }
   return blobIds;
 }
 
-function tooMany(channel: string, files: number): AppError {
+function tooMany(where: string, files: number, limit: number): AppError {
   const message =
-    `${channel} has ${files} such files, and one change has at most ${FILES}. Nothing was changed. Narrow it by since: ` +
+    `${where} has ${files} such files, and one change has at most ${limit}. Nothing was changed. Narrow it by since: ` +
     "begin with the latest files, then repeat it with earlier times, as what is done does not count again.";
-  return new AppError("unprocessable", message, { members: { channel, files, limit: FILES } });
+  return new AppError("unprocessable", message, { members: { files, limit } });
 }
 
 function groupsOf(plan: readonly Planned[]): Planned[][] {

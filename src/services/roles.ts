@@ -43,8 +43,7 @@ export async function heldBy(reader: Reader, user: UserWithOwner, { owner, chann
     }))
     .filter(({ channels }) => (label === undefined ? channels.includes("*") : allowsOne(channels, label)));
   const unlimited = highest(held.filter(({ packages }) => packages.includes("*")));
-  // A team for some packages has no rights on everything that the owner has.
-  const rank = label === undefined ? unlimited : highest(held);
+  const rank = highest(held);
   return {
     isMember,
     rank,

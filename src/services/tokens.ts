@@ -2,11 +2,14 @@
 
 import { conflict, forbidden, invalidArgument, notFound } from "../errors.ts";
 import {
-  deleteTokens,
+  countTokens,
+  deleteEndedTokens,
+  findToken,
   insertToken,
   listTokens,
   revokeToken,
   revokeTokens,
+  tokensNamed,
   type AccessTokenRow,
 } from "../models/access-token.ts";
 import type { Database, Transaction } from "../models/database.ts";
@@ -54,7 +57,9 @@ export type Tokens = {
    * Errors: `conflict` when a valid token has the name, `invalid-argument`, also when the user has too many tokens;
    * `forbidden` when it would outlive the token that the actor used.
    */
-  create(actor: Actor, request: TokenRequest): Promise<NewToken>;
+  issue(actor: Actor, request: TokenRequest): Promise<NewToken>;
+  /** The same; returns the text of the token alone. */
+  create(actor: Actor, request: TokenRequest): Promise<string>;
   list(actor: Actor, user: string): Promise<TokenInfo[]>;
   /** With `orId`, an id takes precedence over a name. Errors: `not-found` when the user has no such unrevoked token. */
   revoke(actor: Actor, user: string, name: string, options?: { readonly orId?: boolean }): Promise<void>;
@@ -71,7 +76,8 @@ export type TokensParts = {
 export function createTokens(parts: TokensParts): Tokens {
   const { database, access, clock } = parts;
   return {
-    create: (actor, request) => database.transact((tx) => create(tx, parts, actor, request)),
+    issue: (actor, request) => database.transact((tx) => issue(tx, parts, actor, request)),
+    create: async (actor, request) => (await database.transact((tx) => issue(tx, parts, actor, request))).token,
     list: async (actor, name) => {
       const user = await access.require(actor, "tokens", targetOf(name), database.read);
       const rows = await listTokens(database.read, user.id);
@@ -80,11 +86,10 @@ export function createTokens(parts: TokensParts): Tokens {
     revoke: (actor, userName, name, { orId = false } = {}) =>
       database.transact(async (tx) => {
         const user = await access.require(actor, "tokens", targetOf(userName), tx);
-        const rows = (await listTokens(tx, user.id)).filter(({ revoked }) => revoked === null);
-        const namesakes = rows.filter((row) => row.name === name);
+        const namesakes = (await tokensNamed(tx, user.id, name)).filter(({ revoked }) => revoked === null);
         const at = clock.now();
         const row =
-          (orId ? rows.find(({ id }) => String(id) === name) : undefined) ??
+          (orId ? await unrevokedToken(tx, user, name) : undefined) ??
           namesakes.find((one) => isInForce(one, user, at)) ??
           namesakes.at(-1);
         if (!row) throw notFound(`${userName} has no active token ${orId ? "" : "named "}${name}.`);
@@ -103,7 +108,7 @@ export function createTokens(parts: TokensParts): Tokens {
   };
 }
 
-async function create(
+async function issue(
   tx: Transaction,
   { access, clock, types }: TokensParts,
   actor: Actor,
@@ -124,24 +129,29 @@ async function create(
   return { ...infoOf(row, user), token };
 }
 
+/** The token with this id, undefined for another text. */
+async function unrevokedToken(
+  tx: Transaction,
+  { id: userId }: UserWithOwner,
+  text: string,
+): Promise<AccessTokenRow | undefined> {
+  const row = /^\d{1,15}$/.test(text) ? await findToken(tx, Number(text)) : undefined;
+  return row?.userId === userId && row.revoked === null ? row : undefined;
+}
+
 /** Errors: `conflict` for the name of a valid token, `invalid-argument` for too many tokens. */
 async function makeRoom(
   tx: Transaction,
   user: UserWithOwner,
   { name, at }: { readonly name: string; readonly at: number },
 ): Promise<void> {
-  const rows = await listTokens(tx, user.id);
-  const isActive = (row: AccessTokenRow): boolean => row.revoked === null && isInForce(row, user, at);
-  if (rows.some((row) => row.name === name && isActive(row)))
+  const namesakes = await tokensNamed(tx, user.id, name);
+  if (namesakes.some((row) => row.revoked === null && isInForce(row, user, at)))
     throw conflict(`${user.owner.name} already has a token named ${name}.`);
-  if (rows.filter((row) => !isEnded(row, user)).length >= MOST_TOKENS)
+  const { all, ended } = await countTokens(tx, user);
+  if (all - ended >= MOST_TOKENS)
     throw invalidArgument(`${user.owner.name} has ${MOST_TOKENS} tokens, which is the limit. Revoke some first.`);
-  const surplus = rows.filter((row) => isEnded(row, user)).slice(0, Math.max(0, rows.length + 1 - MOST_ROWS));
-  if (surplus.length > 0)
-    await deleteTokens(
-      tx,
-      surplus.map(({ id }) => id),
-    );
+  if (all >= MOST_ROWS) await deleteEndedTokens(tx, user, all + 1 - MOST_ROWS);
 }
 
 /** The owner that a change of the tokens concerns: for a robot its organization, under the name of the robot. */

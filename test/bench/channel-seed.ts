@@ -1,4 +1,4 @@
-// Fills a new data folder, or the PostgreSQL database of the environment, with the records of a large channel, at once or in steps.
+// Fills a new data folder, or the database of the environment or of the tests on it, with the records of a large channel, at once or in steps.
 // Only the database is filled: the records have no packages.
 
 import { openDataFolder } from "../../src/models/data-folder.ts";
@@ -13,6 +13,7 @@ import { createChannels } from "../../src/services/channels.ts";
 import { createPackages, type NewFile } from "../../src/services/packages.ts";
 import { createUsers } from "../../src/services/users.ts";
 import { PACKAGE_TYPES } from "../../src/package-types.ts";
+import { enginesOf } from "../support/engines.ts";
 import { channelFiles } from "./growth/channel-files.ts";
 
 export type ChannelSeed = {
@@ -59,7 +60,8 @@ export async function seedChannel(dataDir: string, records: number): Promise<voi
 /** Closing it moves the log's contents into the database, so that no other process has to. */
 async function withDatabase<T>(dataDir: string, work: (database: Database) => Promise<T>): Promise<T> {
   const folder = openDataFolder(dataDir, { create: true, database: engine === "postgres" ? "server" : "file" });
-  const database = await openDatabase(databaseOf(folder.database), { clock, create: true });
+  const { settings } = await enginesOf(dataDir);
+  const database = await openDatabase(databaseOf(folder.database, settings["database"]), { clock, create: true });
   try {
     return await work(database);
   } finally {
@@ -68,7 +70,13 @@ async function withDatabase<T>(dataDir: string, work: (database: Database) => Pr
 }
 
 async function makeChannel(database: Database): Promise<void> {
-  const access = createAccess({ reader: database.read, clock, createChannels: true, twoFactor: "no" });
+  const access = createAccess({
+    reader: database.read,
+    clock,
+    createChannels: true,
+    twoFactor: "no",
+    formerAddressMs: 0,
+  });
   const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
   const rules = { defaultVisibility: "public", types: PACKAGE_TYPES, holdMs: 0 } as const;
   const users = createUsers({ database, access, clock, channels, ...rules });

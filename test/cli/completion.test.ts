@@ -62,6 +62,13 @@ test.each([
     ["yes", "no"],
   ],
   [["channel", "del"], ["delete"]],
+  [
+    ["team", "create", "a/b", "--role", ""],
+    ["reader", "publisher", "maintainer", "owner"],
+  ],
+  [["org", "edit", "a", "--visibility", "l"], ["limited"]],
+  [["robot", "t"], ["token"]],
+  [["name", "r"], ["release"]],
   [["channel", "delete", "--y"], ["--yes"]],
 ])("completes %j", async (words, values) => {
   expect(await offered(...words)).toEqual(values);

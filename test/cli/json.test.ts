@@ -18,6 +18,9 @@ beforeAll(async () => {
   for (const channel of ["main", "torn"])
     expect((await alice.put(`/api/packages/alice/conda/${channel}/${built.fileName}`, built.bytes)).status).toBe(201);
   await server.manage.channels.create({ owner: "alice", channel: "described" }, { description: "text" });
+  await server.manage.organizations.create({ name: "before", owner: "alice" });
+  await server.manage.organizations.rename("before", "acme");
+  await server.manage.robots.create("acme", "ci");
   await newToken(server.manage, { user: "alice", name: "never used" });
   const held = { channel: { owner: "alice", channel: "described" }, section: "noarch", fileName: built.fileName };
   const put = alice.put(`/api/packages/alice/conda/described/${built.fileName}`, built.bytes);
@@ -55,9 +58,16 @@ function leavesOf(value: unknown, name = ""): (readonly [name: string, leaf: unk
   return Object.entries(value).flatMap(([key, inner]) => leavesOf(inner, Array.isArray(value) ? name : key));
 }
 
-const TIMES = ["at", "since", "created", "expires", "lastUsed", "revoked"];
+const TIMES = ["at", "since", "created", "expires", "lastUsed", "revoked", "until"];
 const COMMANDS: readonly (readonly string[])[] = [
   ["user", "list"],
+  ["org", "list"],
+  ["org", "show", "acme"],
+  ["org", "members", "acme"],
+  ["team", "list", "acme"],
+  ["team", "show", "acme/owners"],
+  ["robot", "list", "acme"],
+  ["name", "list"],
   ["token", "list", "alice"],
   ["channel", "list"],
   ["channel", "show", "alice/main"],

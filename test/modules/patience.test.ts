@@ -31,6 +31,10 @@ describe("the patience of work", () => {
       await Promise.all(waits);
       expect(left()).toBeGreaterThan(750);
       expect(patienceOfCaller()?.spent()).toBeGreaterThan(95);
+      const first = wait(60);
+      await Bun.sleep(40);
+      await Promise.all([first, wait(60)]);
+      expect(patienceOfCaller()?.spent()).toBeGreaterThan(190);
     });
   });
 

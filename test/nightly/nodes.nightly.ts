@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { haveClients } from "../e2e/clients.ts";
 import { OWNER } from "../support/faulted/load.ts";
 import { nodeProblems, runNodeFaults } from "../support/faulted/node-faults.ts";
-import { addUser, createRegistry, type Node, type Registry } from "../support/nodes.ts";
+import { startTwoNodes, type Node, type Registry } from "../support/nodes.ts";
 import { hasPostgres } from "../support/postgres.ts";
 import { readYourWrites } from "../support/read-your-writes.ts";
 import { hasVersitygw } from "../support/versitygw.ts";
@@ -18,10 +18,7 @@ describe.skipIf(!canRun)("two nodes on one PostgreSQL and one bucket", () => {
   let nodes: readonly [Node, Node];
   let token: string;
   beforeAll(async () => {
-    registry = await createRegistry();
-    nodes = [await registry.addNode(), await registry.addNode()];
-    for (const node of nodes) await node.start();
-    token = await addUser(nodes[0], OWNER);
+    ({ registry, nodes, token } = await startTwoNodes(OWNER));
   });
   afterAll(() => registry.close());
 

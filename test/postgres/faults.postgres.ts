@@ -208,6 +208,11 @@ async function expectNotReady(reason: RegExp): Promise<void> {
 describe("under load", () => {
   test("a database that stops, crashes or is killed costs 503 only, and all goes on by itself", async () => {
     const load = startLoad();
+    const troubles = () =>
+      ["trouble", "trouble-ended"].map(
+        (event) => node.process.stderr().split(`"event":"${event}","kind":"database-server"`).length - 1,
+      );
+    const before = troubles();
     await Bun.sleep(500);
     for (const stop of [() => postgres.stop("fast"), () => postgres.stop("immediate"), () => postgres.kill()]) {
       await Promise.all([stop(), proxy.setFault({ kind: "refuse" })]);
@@ -218,6 +223,9 @@ describe("under load", () => {
       await worksWithin(10_000);
     }
     await load.stop();
+    // A line for each trouble and one for its end, not one for each request.
+    expect(troubles()).toEqual(before.map((count) => count + 3));
+    expect(node.process.stderr()).toMatch(/"kind":"database-server","seconds":\d/);
   });
 
   test("connections that are ended again and again lose nothing", async () => {

@@ -1,5 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { z } from "zod";
+import { createEvents } from "../../src/events.ts";
+import { systemClock } from "../../src/modules/clock.ts";
+import { createLogger } from "../../src/modules/log.ts";
+import { createMetrics } from "../../src/modules/metrics.ts";
+import { createAccessLog } from "../../src/routers/access-log.ts";
 import { basic, PASSWORD } from "../support/app.ts";
 import { listen, type Listening } from "../support/listening.ts";
 import { buildPackage } from "../support/package-builder.ts";
@@ -133,5 +138,27 @@ describe("the log line of a transfer", () => {
         .map((text) => line.parse(JSON.parse(text)))[0];
     for (let tries = 0; tries < 100 && !aborted(); tries += 1) await Bun.sleep(20);
     expect([aborted()?.aborted, aborted()?.bytes]).toEqual([true, undefined]);
+  });
+
+  test("says so too when the client had left before its response was ready", () => {
+    const lines: string[] = [];
+    const log = createLogger({ level: "info", write: (text) => void lines.push(text) });
+    const accessLog = createAccessLog({ events: createEvents({ log, metrics: createMetrics() }), clock: systemClock });
+    const context = { requestId: "r", address: "192.0.2.1", path: FILE, pathToken: undefined };
+    for (const signal of [AbortSignal.abort(), new AbortController().signal])
+      accessLog.write({
+        request: new Request(`http://localhost${FILE}`, { signal }),
+        response: new Response(null, { headers: { "content-length": `${LARGE}` } }),
+        context,
+        route: "a route",
+        started: systemClock.elapsed(),
+        user: undefined,
+        isOpen: () => false,
+      });
+    const said = lines.map((text) => line.parse(JSON.parse(text)));
+    expect(said.map(({ aborted, bytes }) => [aborted, bytes])).toEqual([
+      [true, undefined],
+      [undefined, LARGE],
+    ]);
   });
 });

@@ -315,6 +315,8 @@ describe("a generic version", () => {
     expect((await server.as("alice").delete(address("alice", "many", "1", "f10000"))).status).toBe(204);
     expect((await server.as("alice").delete(address("alice", "many", "1"))).status).toBe(204);
     expect(tables.all("SELECT 1 FROM package WHERE name = 'many'")).toEqual([]);
+    const audited = "SELECT count(*) AS n FROM audit_event WHERE action = 'delete' AND subject LIKE 'many/1/%'";
+    expect(tables.all(audited)).toEqual([{ n: 10_001 }]);
   });
 
   test("without its last file no longer exists", async () => {

@@ -92,7 +92,13 @@ for (const createChannels of [true, false]) {
   for (const actor of ["anonymous", "stranger", "bound", "public-only"]) {
     for (const action of ["read", "publish", "delete", "manage"] as const) {
       test(`${action} by ${actor} is refused with the same queries and message for every target, createChannels ${createChannels}`, async () => {
-        const access = createAccess({ reader, clock: systemClock, createChannels, twoFactor: "no" });
+        const access = createAccess({
+          reader,
+          clock: systemClock,
+          createChannels,
+          twoFactor: "no",
+          formerAddressMs: 0,
+        });
         for (const surface of ["conda", "management"] as const) {
           const first = await asked(access, actor, action, "alice/secret/inner", surface);
           const code = actor === "anonymous" ? "unauthenticated" : surface === "conda" ? "forbidden" : "not-found";
@@ -130,7 +136,13 @@ describe("the role and scopes needed", () => {
   } as const;
 
   test.each(Object.entries(NEEDED))("to %s are %j", async (action, [least, scopes]) => {
-    const access = createAccess({ reader, clock: systemClock, createChannels: true, twoFactor: "no" });
+    const access = createAccess({
+      reader,
+      clock: systemClock,
+      createChannels: true,
+      twoFactor: "no",
+      formerAddressMs: 0,
+    });
     const may = async (name: string): Promise<boolean> => {
       const verb = action as keyof typeof NEEDED;
       const channel = verb === "create" ? "absent" : "secret";
@@ -159,7 +171,13 @@ describe("the role and scopes needed", () => {
 });
 
 test("a private read costs the owner, the channel and one query for both kinds of roles", async () => {
-  const access = createAccess({ reader, clock: systemClock, createChannels: true, twoFactor: "no" });
+  const access = createAccess({
+    reader,
+    clock: systemClock,
+    createChannels: true,
+    twoFactor: "no",
+    formerAddressMs: 0,
+  });
   const { queries: run, refusal } = await asked(access, "reader", "read", "alice/secret");
   expect(refusal).toBe("none");
   expect(run.map((sql) => /from "(\w+)"/.exec(sql)?.[1])).toEqual(["owner", "channel", "grant"]);
@@ -170,7 +188,13 @@ test("a private read costs the owner, the channel and one query for both kinds o
 });
 
 test("members of a channel get the reason of a refusal, within the bounds of their token", async () => {
-  const access = createAccess({ reader, clock: systemClock, createChannels: true, twoFactor: "no" });
+  const access = createAccess({
+    reader,
+    clock: systemClock,
+    createChannels: true,
+    twoFactor: "no",
+    formerAddressMs: 0,
+  });
   expect((await asked(access, "reader", "publish", "alice/secret")).refusal).toEqual([
     "forbidden",
     "This requires the role publisher on this channel or owner.",

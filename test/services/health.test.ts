@@ -44,6 +44,7 @@ test("a failed fsync is not cleared by later successes, another failure of the d
     database,
     databasePath: folder.database,
     guard: createFolderGuard(folder),
+    blobs: { requireReady: async () => undefined },
     disk: createDiskProbe({ root, files: [] }),
     reserve: 0,
     events: createEvents({ log, metrics }),

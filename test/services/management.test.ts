@@ -470,6 +470,13 @@ describe("the rights on the server", () => {
         call: (actor, target) => services.users.setPassword(actor, target, PASSWORD),
         audit: audit("user.password"),
       },
+      "changing a user": {
+        call: (actor, target) => services.users.change(actor, target, { displayName: "Changed", isAdmin: true }),
+        undo: (target) => server.manage.users.change(target, { displayName: "", isAdmin: false }),
+        audit: audit("user.settings", { displayName: "Changed", admin: true }),
+      },
+      "listing profiles": { call: (actor) => services.profiles.list(actor, { offset: 0, limit: 1 }) },
+      "asking whose a token is": { call: (actor) => services.leakedTokens.identify(actor, "cdr-x") },
       "deleting a user": {
         call: (actor, target) => services.users.remove(actor, target),
         undo: async (name) => {

@@ -1,8 +1,14 @@
 // Organizations, their owners and members: who may what, and that nothing stays of who has left.
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { eq } from "drizzle-orm";
+import { openManagement } from "../../src/app.ts";
+import { loadConfig } from "../../src/config.ts";
+import { user as userTable } from "../../src/models/schema/index.ts";
+import { findUser } from "../../src/models/user.ts";
 import { COMMAND_LINE, type Actor } from "../../src/services/actor.ts";
 import { startTestApp, type TestApp } from "../support/app.ts";
+import { enginesOf } from "../support/engines.ts";
 import { buildPackage } from "../support/package-builder.ts";
 import { codeOf, expectRefused, messageOf, peopleOf, type People } from "../support/people.ts";
 
@@ -280,18 +286,22 @@ describe("leaving an organization", () => {
 
   test("by the last two owners at the same time leaves one of them", async () => {
     const { organizations, teams } = server.app;
+    // As another node or a command does.
+    const { settings } = await enginesOf(server.folder);
+    const { config } = loadConfig({ flags: { data: server.folder, ...settings }, environment: {} });
+    const beside = await openManagement(config);
     for (let round = 0; round < 5; round++) {
       const name = `pair-${round}`;
       await organizations.create(actor("ada"), { name });
       await teams.addMember(actor("ada"), { organization: name, team: "Owners" }, "bob");
-      // One beside the server, as another process.
       const ends = await Promise.all([
         codeOf(organizations.removeMember(actor("ada"), name, "ada")),
-        codeOf(organizations.removeMember(actor("bob"), name, "bob")),
+        codeOf(beside.organizations.removeMember(actor("bob"), name, "bob")),
       ]);
       expect(ends.sort()).toEqual(["conflict", "done"]);
       expect(await organizations.members(actor("root"), name)).toHaveLength(1);
     }
+    await beside.close();
   });
 
   test("while the account is deleted is refused for the last owner alone", async () => {
@@ -333,15 +343,65 @@ describe("a request that was allowed when it arrived", () => {
     expect(await kept.text()).not.toContain("late");
   });
 
-  test("reads the identity again inside the transaction", async () => {
-    await server.addUser("demoted");
-    await server.manage.teams.addMember({ organization: "acme", team: "Owners" }, "demoted");
-    const before = await people.user("demoted");
-    await server.manage.users.setPassword("demoted", "another-password-9876");
+  test("is decided again inside the transaction, by the identity and the rights of then", async () => {
+    const { organizations, teams, robots, names, transfers, users } = server.app;
+    const admin = await staleAdministrator("demoted");
+    await server.manage.teams.addMember({ organization: "acme", team: "Owners" }, "cleo");
+    const cleo = await people.user("cleo");
+    await server.manage.users.setPassword("cleo", "another-password-9876");
+    await server.manage.channels.create({ owner: "acme", channel: "offered" }, {});
+    await server.manage.channels.create({ owner: "bob", channel: "to-acme" }, {});
+    await server.manage.transfers.offer({ owner: "bob", channel: "to-acme" }, "acme");
+    const devs = { organization: "acme", team: "devs" };
+    const ended: readonly (() => Promise<unknown>)[] = [
+      () => organizations.create(cleo, { name: "by-cleo" }),
+      () => organizations.change(cleo, "acme", { description: "x" }),
+      () => organizations.rename(cleo, "acme", "cleos"),
+      () => organizations.remove(cleo, "acme"),
+      () => organizations.removeMember(cleo, "acme", "bob"),
+      () => organizations.removeMember(cleo, "acme", "cleo"),
+      () => teams.create(cleo, "acme", { name: "x", role: "owner" }),
+      () => teams.change(cleo, devs, { role: "owner" }),
+      () => teams.remove(cleo, devs),
+      () => teams.addMember(cleo, devs, "cleo"),
+      () => teams.removeMember(cleo, devs, "bob"),
+      () => robots.create(cleo, "acme", "x"),
+      () => robots.remove(cleo, "acme", "x"),
+      () => transfers.offer(cleo, { owner: "acme", channel: "offered" }, "cleo"),
+      () => transfers.transfer(cleo, { owner: "acme", channel: "offered" }, "cleo"),
+      () => transfers.accept(cleo, { owner: "bob", channel: "to-acme" }),
+      () => transfers.withdraw(cleo, { owner: "bob", channel: "to-acme" }),
+    ];
+    for (const work of ended) await expectRefused(people, work, "unauthenticated");
+    await server.manage.organizations.create({ name: "held-now", owner: "ada" });
+    await server.manage.organizations.remove("held-now");
+    const demoted: readonly (() => Promise<unknown>)[] = [
+      () => organizations.create(admin, { name: "for-ada", owner: "ada" }),
+      () => names.release(admin, "held-now"),
+      () => names.list(admin),
+      () => users.rename(admin, "ada", "eve"),
+    ];
+    for (const work of demoted) await expectRefused(people, work, "forbidden");
+    await expectRefused(people, () => organizations.remove(admin, "acme"), "not-found");
+    await server.manage.channels.create({ owner: "demoted", channel: "own" }, {});
     await expectRefused(
       people,
-      () => server.app.organizations.change(before, "acme", { description: "x" }),
-      "unauthenticated",
+      () => transfers.transfer(admin, { owner: "demoted", channel: "own" }, "bob"),
+      "not-found",
     );
   });
+
+  /** An administrator when the request arrived, and none since. */
+  async function staleAdministrator(name: string): Promise<Actor> {
+    await server.addUser(name, { admin: true });
+    const admin = await people.user(name);
+    await people.database.transact(async (tx) => {
+      const user = await findUser(tx, name);
+      await tx
+        .update(userTable)
+        .set({ isAdmin: false })
+        .where(eq(userTable.id, user?.id ?? 0));
+    });
+    return admin;
+  }
 });

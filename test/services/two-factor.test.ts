@@ -14,7 +14,7 @@ import { sha256Hex } from "../../src/modules/hash.ts";
 import { createAccess } from "../../src/services/access.ts";
 import { tokenLimits } from "../../src/services/token-limits.ts";
 import { apiOf, bearer } from "../support/api.ts";
-import { basic, PASSWORD, startTestApp, type TestApp } from "../support/app.ts";
+import { basic, PASSWORD, peerAt, startTestApp, type TestApp } from "../support/app.ts";
 import { newToken } from "../support/manage.ts";
 import { buildPackage } from "../support/package-builder.ts";
 import { openTables, type Tables } from "../support/rows.ts";
@@ -117,6 +117,23 @@ test("two-factor authentication cannot be turned on while a server of an older r
   tables.run("DELETE FROM lease WHERE holder = '7 old'");
   expect((await api("POST", "/user/two-factor/confirm", { code: app.code() })).status).toBe(200);
   tables.run("DELETE FROM lease");
+});
+
+test("a network becomes known to the account by a login with a code, and by none without", async () => {
+  await server.addUser("known");
+  const { app } = await turnOn(server, "known", time);
+  const known = (): unknown[] => tables.all("SELECT bucket FROM login_failure WHERE bucket LIKE 'known:%@192.0.2.77'");
+  const send = (headers: Record<string, string>): Promise<Response> => {
+    const url = "http://localhost/known/noarch/repodata.json";
+    const request = new Request(url, { headers: { ...basic("known", PASSWORD), ...headers } });
+    return server.app.handle(request, peerAt("192.0.2.77"));
+  };
+  for (const headers of [{}, { "x-gitea-otp": wrongCode(app) }]) expect((await send(headers)).status).toBe(401);
+  await Bun.sleep(100);
+  expect(known()).toEqual([]);
+  expect((await send({ "x-gitea-otp": app.code() })).status).toBe(200);
+  for (let waited = 0; waited < 250 && known().length === 0; waited++) await Bun.sleep(20);
+  expect(known()).toHaveLength(1);
 });
 
 test("recovery codes are stored as hashes, and nothing is left of a deleted user", async () => {
@@ -244,7 +261,13 @@ describe("a server that requires two-factor authentication", () => {
       ["admins", "forbidden"],
       ["all", "forbidden"],
     ] as const) {
-      const access = createAccess({ reader: database.read, clock: systemClock, createChannels: true, twoFactor });
+      const access = createAccess({
+        reader: database.read,
+        clock: systemClock,
+        createChannels: true,
+        twoFactor,
+        formerAddressMs: 0,
+      });
       const required = access.require(actor, "administer", { kind: "server" }, database.read).then(
         () => "done",
         (error: unknown) => (error as { code: string }).code,

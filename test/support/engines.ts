@@ -20,6 +20,7 @@ export type Engines = {
 const CHOSEN = process.env["CONDARIUM_TEST_ENGINES"] ?? "sqlite";
 
 export const isOnSqlite = CHOSEN === "sqlite";
+export const isInBucket = CHOSEN === "postgres+s3";
 const byFolder = new Map<string, Promise<Engines>>();
 const opened = new Map<string, Engines>();
 

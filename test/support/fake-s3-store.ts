@@ -6,6 +6,7 @@ export type Operation =
   | "put"
   | "get"
   | "head"
+  | "head bucket"
   | "delete"
   | "list"
   | "create upload"
@@ -40,7 +41,7 @@ export function operationOf(method: string, path: string, query: URLSearchParams
   const isUpload = query.has("uploadId");
   if (method === "PUT") return isUpload ? "put part" : "put";
   if (method === "DELETE") return isUpload ? "abort" : "delete";
-  if (method === "HEAD") return "head";
+  if (method === "HEAD") return path.includes("/") ? "head" : "head bucket";
   if (method === "GET") return query.has("uploads") ? "list uploads" : path.includes("/") ? "get" : "list";
   return query.has("uploads") ? "create upload" : isUpload ? "complete" : undefined;
 }
@@ -54,6 +55,8 @@ export function work(call: Call, store: Store): Answer {
     case "get":
     case "head":
       return read(call, store);
+    case "head bucket":
+      return answer(200);
     case "delete":
       store.objects.delete(path);
       return answer(204);

@@ -6,6 +6,7 @@ import { openDerived } from "../../src/models/index/db.ts";
 import type { StoresSource } from "../../src/models/stores-source.ts";
 import type { Clock } from "../../src/modules/clock.ts";
 import { createDerivedFiles } from "../../src/modules/storage/derived-files.ts";
+import type { BlobStore } from "../../src/modules/storage/blob-store.ts";
 import { createDiskStore } from "../../src/modules/storage/disk.ts";
 import { condaIndex } from "../../src/services/conda/index-format.ts";
 import { createIndexBuilder, type BuildReply, type BuildRequest } from "../../src/services/index/builder.ts";
@@ -31,12 +32,8 @@ const LIMIT_MS = 60_000;
 export function builderHere(from: string, to: string, clock: Clock): TestBuilder {
   const snapshots = openSnapshots(sourceOf(from));
   const derived = openDerived(join(to, "index.db"), condaIndex.codec);
-  const { storage } = storesOf(from);
   // A full build beside the others is for comparisons: it stores its shards apart from theirs.
-  const blobs =
-    storage.kind === "folder" || from !== to
-      ? createDiskStore({ root: to, reserve: 0 })
-      : createS3Store({ root: to, reserve: 0, description: storage, offersUrls: false });
+  const blobs = from === to ? blobsOf(from) : createDiskStore({ root: to, reserve: 0 });
   const files = createDerivedFiles(to);
   const { build } = createIndexBuilder({ snapshots, derived, files, blobs, clock, format: condaIndex });
   return {
@@ -84,6 +81,15 @@ export function builderInProcess(dataFolder: string): TestBuilder {
       await child.exited;
     },
   };
+}
+
+/** The packages and shards of the node with this folder. */
+export function blobsOf(dataFolder: string): BlobStore {
+  const { storage } = storesOf(dataFolder);
+  const place = { root: dataFolder, reserve: 0 };
+  return storage.kind === "folder"
+    ? createDiskStore(place)
+    : createS3Store({ ...place, description: storage, offersUrls: false });
 }
 
 function storesOf(dataFolder: string): StoresSource {

@@ -5,7 +5,7 @@ import { COMMAND_LINE, type Actor } from "../../src/services/actor.ts";
 
 type Services = Pick<
   Management,
-  "users" | "tokens" | "channels" | "grants" | "organizations" | "teams" | "robots" | "names"
+  "users" | "tokens" | "channels" | "grants" | "organizations" | "teams" | "robots" | "names" | "transfers"
 >;
 
 /** A service whose methods already have their actor. */
@@ -20,12 +20,11 @@ export type Manage = {
 export function manageAs(services: Services, actor: Actor = COMMAND_LINE): Manage {
   const bound = (service: object): unknown =>
     Object.fromEntries(Object.entries(service).map(([verb, work]) => [verb, work.bind(undefined, actor)]));
-  const { users, tokens, channels, grants, organizations, teams, robots, names } = services;
+  const { users, tokens, channels, grants, organizations, teams, robots, names, transfers } = services;
   return Object.fromEntries(
-    Object.entries({ users, tokens, channels, grants, organizations, teams, robots, names }).map(([name, service]) => [
-      name,
-      bound(service),
-    ]),
+    Object.entries({ users, tokens, channels, grants, organizations, teams, robots, names, transfers }).map(
+      ([name, service]) => [name, bound(service)],
+    ),
   ) as Manage;
 }
 
@@ -36,6 +35,5 @@ export async function newToken(
   manage: Manage,
   request: Pick<TokenRequest, "user" | "name"> & Partial<TokenRequest>,
 ): Promise<string> {
-  const limits = { scopes: [], channels: [], packages: [], lifetime: undefined };
-  return (await manage.tokens.create({ ...limits, ...request })).token;
+  return await manage.tokens.create({ scopes: [], channels: [], packages: [], lifetime: undefined, ...request });
 }

@@ -67,6 +67,28 @@ export async function fillRegistry(folder: string): Promise<string> {
   return token;
 }
 
+/** Adds what organizations have: a team, its member, a robot with a token, a held name, a transferred and an offered channel. */
+export async function addOrganization(folder: string): Promise<void> {
+  const server = await startTestApp({ folder });
+  const { manage } = server;
+  await manage.organizations.create({ name: "first", owner: "alice", displayName: ODD, description: ODD });
+  await manage.organizations.rename("first", "acme");
+  await manage.teams.create("acme", {
+    name: "Devs",
+    role: "publisher",
+    channels: ["main", "dev/*"],
+    packages: ["x-*"],
+  });
+  await manage.robots.create("acme", "ci");
+  for (const name of ["bob", "acme/ci"]) await manage.teams.addMember({ organization: "acme", team: "devs" }, name);
+  await newToken(manage, { user: "acme/ci", name: "deploy" });
+  await manage.channels.create({ owner: "bob", channel: "moved" }, {});
+  await manage.transfers.transfer({ owner: "bob", channel: "moved" }, "acme");
+  await manage.grants.set({ owner: "acme", channel: "moved" }, "acme/devs", "maintainer");
+  await manage.transfers.offer({ owner: "acme", channel: "moved" }, "carol");
+  await server.close();
+}
+
 export function nameOf(built: BuiltPackage | undefined): string {
   return built?.fileName ?? "none";
 }
@@ -156,15 +178,24 @@ function textOf(value: unknown): string | null {
 /** What schema 1 did not have, by table. */
 const NEWER: Readonly<Record<string, readonly string[]>> = {
   package_blob: ["unreferenced_at"],
-  user: ["principal_id"],
+  user: ["principal_id", "organization_id"],
   grant: ["principal_id"],
-  owner: ["hidden"],
+  owner: ["hidden", "description"],
   package_file: ["published_by", "quarantine"],
   audit_event: ["actor", "owner_id", "target", "outcome", "times", "refusal"],
 };
 
 /** The tables that schema 1 did not have. */
-export const NEWER_TABLES: readonly string[] = ["principal", "second_factor", "recovery_code"];
+export const NEWER_TABLES: readonly string[] = [
+  "principal",
+  "second_factor",
+  "recovery_code",
+  "team",
+  "team_member",
+  "held_name",
+  "channel_offer",
+  "former_address",
+];
 
 /** Makes a backup one of schema 1. */
 export async function makeOlder(backup: string): Promise<void> {

@@ -87,6 +87,21 @@ function createNode(folder: string, settings: Record<string, string>, port: numb
   };
 }
 
+export type TwoNodes = {
+  readonly registry: Registry;
+  readonly nodes: readonly [Node, Node];
+  /** Of a user, for everything. */
+  readonly token: string;
+};
+
+/** A registry of two nodes that run, with a user. */
+export async function startTwoNodes(user: string): Promise<TwoNodes> {
+  const registry = await createRegistry();
+  const nodes = [await registry.addNode(), await registry.addNode()] as const;
+  for (const node of nodes) await node.start();
+  return { registry, nodes, token: await addUser(nodes[0], user) };
+}
+
 /** Creates a user with a token for everything; returns the token. */
 export async function addUser(node: Node, name: string): Promise<string> {
   await node.run(["user", "create", name, "--password-stdin"], `secret of ${name}, long enough`);

@@ -27,6 +27,8 @@ export type People = {
   withToken(token: string): Promise<Actor>;
   /** The newest row of the audit trail. */
   lastAudit(): Promise<{ action: string; target: string; actor: string; ownerId: number | null; detail: unknown }>;
+  /** `action target` of the newest rows, newest first. */
+  lastAudits(count: number): Promise<string[]>;
   auditCount(): Promise<number>;
   close(): Promise<void>;
 };
@@ -69,6 +71,7 @@ export async function peopleOf(server: TestApp): Promise<People> {
       const { action, target, actor, ownerId } = row;
       return { action, target, actor, ownerId, detail: JSON.parse(row.detail) };
     },
+    lastAudits: async (count) => (await audit().limit(count)).map(({ action, target }) => `${action} ${target}`),
     auditCount: async () => (await audit()).length,
     close: () => database.close(),
   };

@@ -46,7 +46,7 @@ export function openPostgresTables(url: string): Tables & { explain(sql: string)
       all("SELECT setval(pg_get_serial_sequence('principal', 'id'), 100)");
     },
     audit: () => all("SELECT * FROM audit_event ORDER BY id") as unknown as AuditRow[],
-    dump: () => JSON.stringify(ask(`SELECT * FROM (${dump}) AS rows ORDER BY 1, 2`, [])),
+    dump: () => JSON.stringify(ask(`SELECT * FROM (${dump}) AS rows ORDER BY name, row COLLATE "C"`, [])),
     explain: (sql) => ask(`EXPLAIN ${sql}`, []).map((row) => String(row["QUERY PLAN"])),
     close,
     [Symbol.dispose]: close,

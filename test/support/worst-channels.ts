@@ -14,6 +14,7 @@ import { createPackages, type NewFile } from "../../src/services/packages.ts";
 import { createUsers } from "../../src/services/users.ts";
 import { PACKAGE_TYPES } from "../../src/package-types.ts";
 import { PASSWORD } from "./app.ts";
+import { newSource } from "./rows.ts";
 
 export type WorstChannel = {
   readonly names: number;
@@ -31,10 +32,17 @@ const UNIT_BYTES = 8 * 1024 ** 2;
 
 /** Creates the users `busy` and `other`, and the channel `busy/main` with one subdir `noarch`. */
 export async function seedWorstChannel(dataDir: string, worst: WorstChannel): Promise<void> {
-  const folder = openDataFolder(dataDir, { create: true });
-  const database = await openDatabase({ engine: "sqlite", path: folder.database }, { clock, create: true });
+  const source = await newSource(dataDir);
+  openDataFolder(dataDir, { create: true, database: source.engine === "sqlite" ? "file" : "server" });
+  const database = await openDatabase(source, { clock, create: true });
   try {
-    const access = createAccess({ reader: database.read, clock, createChannels: true, twoFactor: "no" });
+    const access = createAccess({
+      reader: database.read,
+      clock,
+      createChannels: true,
+      twoFactor: "no",
+      formerAddressMs: 0,
+    });
     const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
     const rules = { defaultVisibility: "public", types: PACKAGE_TYPES, holdMs: 0 } as const;
     const users = createUsers({ database, access, clock, channels, ...rules });

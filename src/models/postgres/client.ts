@@ -53,6 +53,7 @@ const STATEMENT_MS = 4_500;
 /** For the way to the server and back. */
 const WAY_MS = 1_000;
 const CONNECT_SECONDS = 4;
+const CLOSE_SECONDS = 1;
 /** ms that a statement may wait for a lock. */
 export const LOCK_MS = 4_000;
 const ROLLBACK_MS = 1_000;
@@ -94,7 +95,10 @@ export function createPool(options: PoolOptions): Pool {
     get generation() {
       return generation;
     },
-    close: () => sql.close({ timeout: 1 }),
+    close: async () => {
+      // Whoever closes a pool goes on, also when a connection cannot be closed in order.
+      await Promise.race([sql.close({ timeout: CLOSE_SECONDS }).catch(ignore), Bun.sleep(2000 * CLOSE_SECONDS)]);
+    },
   };
 }
 

@@ -72,6 +72,8 @@ export type BlobStore = {
   free(): Promise<number | undefined>;
   /** Tries the storage at start. Errors: `usage`, with what to do, when it cannot be used. */
   probe(): Promise<void>;
+  /** Asks a storage that is elsewhere. Errors: `unavailable` when it does not answer in a few seconds, or refuses. */
+  requireReady(): Promise<void>;
   /** A URL that gives the blob to anybody for five minutes; only where the storage has such and they are wanted. */
   readonly signedUrl?: ((key: BlobKey, download: SignedDownload) => Promise<string>) | undefined;
 };

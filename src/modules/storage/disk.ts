@@ -101,6 +101,7 @@ export function createDiskStore(options: DiskStoreOptions): BlobStore {
     },
     // The folder was checked when it was opened.
     probe: () => Promise.resolve(),
+    requireReady: () => Promise.resolve(),
   };
 }
 

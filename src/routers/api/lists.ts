@@ -24,6 +24,15 @@ export function limitOf(query: URLSearchParams): number {
   return clamped(query.get("limit"), DEFAULT_LIMIT, MAX_LIMIT);
 }
 
+/** The page of a list that is short enough to be read at once. */
+export function sliceOf<Item>(
+  { query }: Pick<ApiCall<unknown, unknown>, "query">,
+  all: readonly Item[],
+): { readonly items: Item[]; readonly total: number } {
+  const { offset, limit } = pageOf(query);
+  return { items: all.slice(offset, offset + limit), total: all.length };
+}
+
 /** Gitea's form of a list: an array, with its total and links to the other pages in headers. */
 export function pagedAnswer(
   call: Pick<ApiCall<unknown, unknown>, "query" | "publicUrl" | "path">,

@@ -5,14 +5,16 @@ import type { OneChannel } from "../../services/channel-ref.ts";
 import { decodeSegment } from "../raw-path.ts";
 
 /** The names of the segments of a pattern: `/users/:user` has `user`. */
-export type ParamsOf<Path extends string> = Path extends `${string}/:${infer Name}/${infer Rest}`
-  ? Readonly<Record<Name, string>> & ParamsOf<`/${Rest}`>
-  : Path extends `${string}/:${infer Name}`
-    ? Readonly<Record<Name, string>>
-    : object;
+export type ParamsOf<Path extends string> = string extends Path
+  ? Readonly<Record<string, string>>
+  : Path extends `${string}/:${infer Name}/${infer Rest}`
+    ? Readonly<Record<Name, string>> & ParamsOf<`/${Rest}`>
+    : Path extends `${string}/:${infer Name}`
+      ? Readonly<Record<Name, string>>
+      : object;
 
-/** The segments that can contain slashes, written `%2F`: the name of a channel, and Gitea's name of a package. */
-const WITH_SLASHES = new Set(["channel", "name"]);
+/** The segments that can contain slashes, written `%2F`: channels, Gitea's names of packages, and members, for robots. */
+const WITH_SLASHES = new Set(["channel", "name", "member"]);
 
 export const NO_RESOURCE = "There is no resource at this address of the API.";
 

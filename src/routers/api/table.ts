@@ -2,8 +2,14 @@
 
 import { auditRoutes, type AuditRouteParts } from "./audit.ts";
 import { quarantineRoutes, type QuarantineRouteParts } from "./quarantine.ts";
+import { channelRoutes, type ChannelRouteParts } from "./channels.ts";
+import { memberRoutes, type MemberRouteParts } from "./members.ts";
+import { organizationRoutes, type OrganizationRouteParts } from "./organizations.ts";
+import { packageRoutes, type PackageRouteParts } from "./packages.ts";
+import { robotRoutes, type RobotRouteParts } from "./robots.ts";
 import type { ApiRoute } from "./route.ts";
 import { serverRoutes, type ServerRouteParts } from "./server.ts";
+import { teamRoutes, type TeamRouteParts } from "./teams.ts";
 import { tokenRoutes, type TokenRouteParts } from "./tokens.ts";
 import { twoFactorRoutes, type TwoFactorRouteParts } from "./two-factor.ts";
 import { userRoutes, type UserRouteParts } from "./users.ts";
@@ -13,7 +19,13 @@ export type ApiTableParts = ServerRouteParts &
   TokenRouteParts &
   TwoFactorRouteParts &
   AuditRouteParts &
-  QuarantineRouteParts;
+  QuarantineRouteParts &
+  ChannelRouteParts &
+  MemberRouteParts &
+  OrganizationRouteParts &
+  TeamRouteParts &
+  RobotRouteParts &
+  PackageRouteParts;
 
 export function apiTable(parts: ApiTableParts): ApiRoute[] {
   return [
@@ -23,5 +35,11 @@ export function apiTable(parts: ApiTableParts): ApiRoute[] {
     ...twoFactorRoutes(parts),
     ...auditRoutes(parts),
     ...quarantineRoutes(parts),
+    ...channelRoutes(parts),
+    ...memberRoutes(parts),
+    ...organizationRoutes(parts),
+    ...teamRoutes(parts),
+    ...robotRoutes(parts),
+    ...packageRoutes(parts),
   ];
 }

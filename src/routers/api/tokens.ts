@@ -5,12 +5,12 @@ import type { Tokens } from "../../services/tokens.ts";
 import { created, NO_CONTENT } from "./answers.ts";
 import { maybe, words } from "./fields.ts";
 import { giteaToken } from "./gitea.ts";
-import { pagedAnswer, pageOf } from "./lists.ts";
+import { pagedAnswer, sliceOf } from "./lists.ts";
 import { route, type ApiRoute } from "./route.ts";
 
 export type TokenRouteParts = { readonly tokens: Tokens };
 
-export const newToken = z.object({
+const newToken = z.object({
   name: z.string(),
   scopes: words,
   channels: words,
@@ -21,29 +21,38 @@ export const newToken = z.object({
 /** Gitea answers 400 for a taken name and for a scope that it does not know. */
 const CODES = { conflict: "malformed", "invalid-argument": "malformed" } as const;
 
+/** The tokens of users, and those of robots. */
 export function tokenRoutes({ tokens }: TokenRouteParts): ApiRoute[] {
+  return [
+    ...routesAt("/users/:user/tokens", tokens, (params) => params.user ?? ""),
+    ...routesAt("/orgs/:org/robots/:robot/tokens", tokens, ({ org, robot }) => `${org}/${robot}`),
+  ];
+}
+
+type Params = Readonly<Record<string, string>>;
+
+function routesAt(path: string, tokens: Tokens, accountOf: (params: Params) => string): ApiRoute[] {
   return [
     route({
       method: "GET",
-      path: "/users/:user/tokens",
+      path,
       action: "tokens",
       answer: async (call) => {
-        const all = (await tokens.list(call.actor, call.params.user)).filter(({ isEnded }) => !isEnded);
-        const { offset, limit } = pageOf(call.query);
-        const items = all.slice(offset, offset + limit).map((token) => giteaToken(token));
-        return pagedAnswer(call, { items, total: all.length });
+        const all = (await tokens.list(call.actor, accountOf(call.params))).filter(({ isEnded }) => !isEnded);
+        const { items, total } = sliceOf(call, all);
+        return pagedAnswer(call, { items: items.map((token) => giteaToken(token)), total });
       },
     }),
     route({
       method: "POST",
-      path: "/users/:user/tokens",
+      path,
       action: "tokens",
       body: newToken,
       codes: CODES,
       answer: async ({ actor, params, body: { expires_at: until, ...limits } }) => {
         const expires = until === undefined ? undefined : Date.parse(until);
-        const { token, ...info } = await tokens.create(actor, {
-          user: params.user,
+        const { token, ...info } = await tokens.issue(actor, {
+          user: accountOf(params),
           lifetime: undefined,
           ...limits,
           expires,
@@ -53,19 +62,19 @@ export function tokenRoutes({ tokens }: TokenRouteParts): ApiRoute[] {
     }),
     route({
       method: "DELETE",
-      path: "/users/:user/tokens",
+      path,
       action: "tokens",
       answer: async ({ actor, params }) => {
-        await tokens.revokeAll(actor, params.user);
+        await tokens.revokeAll(actor, accountOf(params));
         return NO_CONTENT;
       },
     }),
     route({
       method: "DELETE",
-      path: "/users/:user/tokens/:token",
+      path: `${path}/:token`,
       action: "tokens",
       answer: async ({ actor, params }) => {
-        await tokens.revoke(actor, params.user, params.token, { orId: true });
+        await tokens.revoke(actor, accountOf(params), params.token ?? "", { orId: true });
         return NO_CONTENT;
       },
     }),

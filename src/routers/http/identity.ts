@@ -17,7 +17,7 @@ export function credentialsOf(request: Request, pathToken: string | undefined): 
   const apiKey = request.headers.get("x-api-key");
   if (apiKey !== null) credentials.push({ kind: "token", token: apiKey.trim() });
   const authorization = request.headers.get("authorization");
-  if (authorization !== null) credentials.push(fromAuthorization(authorization, codeOf(request)));
+  if (authorization !== null) credentials.push(fromAuthorization(authorization, request));
   return credentials;
 }
 
@@ -28,13 +28,13 @@ function codeOf({ headers }: Request): string | undefined {
   return code === "" ? undefined : code;
 }
 
-function fromAuthorization(header: string, code: string | undefined): Credential {
+function fromAuthorization(header: string, request: Request): Credential {
   if (header.length > MAX_HEADER) throw unauthenticated("The Authorization header is too long.");
   const match = /^\s*([A-Za-z][A-Za-z0-9_-]*)\s+(\S+)\s*$/.exec(header);
   const scheme = match?.[1]?.toLowerCase();
   const value = match?.[2] ?? "";
   if (scheme === "bearer" || scheme === "token") return { kind: "token", token: value };
-  if (scheme === "basic") return fromBasic(value, code);
+  if (scheme === "basic") return fromBasic(value, codeOf(request));
   throw unauthenticated("The Authorization header must use the scheme Basic, Bearer or token.");
 }
 

@@ -16,8 +16,10 @@ export class LeaseLost extends Error {
   override readonly name = "LeaseLost";
 }
 
-/** Longer than any batch, and than the search for the next one. */
-const LEASE_MS = 10 * 60_000;
+/** Longer than any batch. A dead collector keeps others out this long. */
+const LEASE_MS = 60_000;
+/** Several times within the lease, as a renewal can fail, and waits for the batch that is being committed. */
+const RENEW_MS = 10_000;
 
 /** Undefined when another collector has the lease. */
 export async function leaseCollector(parts: {
@@ -27,11 +29,19 @@ export async function leaseCollector(parts: {
   const { database, clock } = parts;
   const own = { name: "collector", holder: randomHex(16), ms: LEASE_MS };
   if (!(await database.transact((tx) => tryLease(tx, own, clock), { evenIfFull: true }))) return undefined;
+  const keep = (tx: Transaction): Promise<boolean> => renewLease(tx, own, clock);
+  // The next batch finds out whether a renewal was too late.
+  const renewInTime = () => database.transact(keep, { evenIfFull: true, isUnseen: true }).catch(() => undefined);
+  const timer = setInterval(() => void renewInTime(), RENEW_MS);
+  timer.unref();
   return {
     renew: async (tx) => {
-      if (!(await renewLease(tx, own, clock))) throw new LeaseLost("another collector may run");
+      if (!(await keep(tx))) throw new LeaseLost("another collector may run");
     },
     // Without a database, the lease expires by itself.
-    release: () => database.transact((tx) => dropLease(tx, own), { evenIfFull: true }).catch(() => undefined),
+    release: async () => {
+      clearInterval(timer);
+      await database.transact((tx) => dropLease(tx, own), { evenIfFull: true }).catch(() => undefined);
+    },
   };
 }

@@ -24,6 +24,9 @@ export async function claimStorage({ database, blobs, isSplit }: ClaimParts): Pr
     if (id !== undefined && id !== (await identityOf(blobs))) throw elsewhere();
     return;
   }
+  // Most starts and commands find both: they wait for no change of another.
+  const known = await storeIdentity(database.read);
+  if (known !== undefined && known === (await identityOf(blobs))) return;
   // One server at a time, so that two that start together agree.
   await database.transact(async (tx) => {
     const [ofDatabase, ofStorage] = [await storeIdentity(tx), await identityOf(blobs)];

@@ -16,7 +16,8 @@ import {
 import { pageOfFiles, type PackageFileWithBlob } from "../../models/package-file.ts";
 import type { Clock } from "../../modules/clock.ts";
 import { createFileHash } from "../../modules/hash.ts";
-import type { BlobKey, BlobStore } from "../../modules/storage/blob-store.ts";
+import { createSemaphore } from "../../modules/mutex.ts";
+import type { BlobInfo, BlobKey, BlobStore } from "../../modules/storage/blob-store.ts";
 import { blobKey, isHash } from "../../modules/storage/keys.ts";
 import { listTemporary } from "../../modules/storage/leftovers.ts";
 import type { PackageTypes } from "../package-type.ts";
@@ -46,6 +47,8 @@ export type VerifyParts = {
 };
 
 const PAGE = 500;
+/** For a bucket, which takes as long for each answer as for many at the same time. */
+const STATS_AT_ONCE = 16;
 /** A blob that is due remains until the next run of the collector, usually within a day. */
 const LATE_MS = 2 * 24 * 60 * 60 * 1000;
 
@@ -76,11 +79,15 @@ async function checkFiles(parts: VerifyParts, report: Report): Promise<number> {
   let files = 0;
   let last = 0;
   for (let page = await pageOfFiles(parts.database.read, 0, PAGE); page.length > 0;) {
-    for (const file of page) {
+    const infos = await statAll(
+      parts.blobs,
+      page.map(({ blob }) => blobKey(blob.sha256)),
+    );
+    for (const [at, file] of page.entries()) {
       files += 1;
       last = file.id;
+      const info = infos[at];
       const subject = `channel ${file.channelId} ${file.section}/${file.fileName}`;
-      const info = await parts.blobs.stat(blobKey(file.blob.sha256));
       if (!info) report("I-2", subject, `its blob ${file.blob.sha256} is missing`);
       else if (info.size !== file.blob.size) report("I-2", subject, sizeMessage(file.blob, info.size));
       const problem = rowProblem(parts.types.all, typeOf.get(file.channelId), file);
@@ -89,6 +96,12 @@ async function checkFiles(parts: VerifyParts, report: Report): Promise<number> {
     page = await pageOfFiles(parts.database.read, last, PAGE);
   }
   return files;
+}
+
+/** In the order of the keys. */
+async function statAll(blobs: BlobStore, keys: readonly BlobKey[]): Promise<readonly (BlobInfo | undefined)[]> {
+  const slots = createSemaphore(STATS_AT_ONCE, Infinity);
+  return await Promise.all(keys.map((key) => slots.run(() => blobs.stat(key))));
 }
 
 function rowProblem(
@@ -167,9 +180,10 @@ async function checkOrphans(parts: VerifyParts, report: Report, prefix: string):
   let hashes = new Map<string, BlobKey>();
   const flush = async (): Promise<void> => {
     const known = await knownBlobs(parts.database.read, [...hashes.keys()]);
-    for (const [hash, key] of hashes) {
-      if (known.has(hash)) continue;
-      const info = await parts.blobs.stat(key);
+    const strays = [...hashes].filter(([hash]) => !known.has(hash)).map(([, key]) => key);
+    const infos = await statAll(parts.blobs, strays);
+    for (const [at, key] of strays.entries()) {
+      const info = infos[at];
       if (info && info.modified < parts.clock.now() - parts.graceMs)
         report("I-4", key, "no file refers to it: condarium gc deletes it");
     }

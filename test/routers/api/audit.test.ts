@@ -1,6 +1,9 @@
 // The audit trail over HTTP: who reads which events, in which order, and how refusals are counted in it.
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { AuditEntry, AuditPage } from "../../../src/services/audit-trail.ts";
 import { apiOf, bearer } from "../../support/api.ts";
 import { basic, PASSWORD, peerAt, startTestApp, type TestApp } from "../../support/app.ts";
@@ -256,6 +259,21 @@ describe("refusals", () => {
       ["bob", "publish", "alice/secret", { count: 1 }],
     ]);
     expect(rows[0]).toMatchObject({ address: "192.0.2.1", request_id: expect.any(String), token_id: null });
+  });
+
+  test("that are not stored yet are stored when the server stops", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "condarium-refusals-"));
+    const [first, restarted] = [await startTestApp({ folder }), () => startTestApp({ folder })];
+    await first.addUser("boss", { admin: true });
+    await first.addUser("bob");
+    await first.manage.channels.create({ owner: "boss", channel: "secret" }, { visibility: "private" });
+    expect((await first.as("bob").get("/boss/secret/noarch/repodata.json")).status).toBe(403);
+    await first.close();
+    const second = await restarted();
+    const { json } = await apiOf(second, "boss")("GET", "/audit?actor=bob");
+    expect((json as AuditPage).items).toMatchObject([{ action: "read", outcome: "refused", detail: { count: 1 } }]);
+    await second.close();
+    await rm(folder, { recursive: true, force: true });
   });
 
   test("of anonymous callers, of wrong passwords and of what is just missing are not counted", async () => {

@@ -69,6 +69,13 @@ describe("a body", () => {
     expect((await alice("GET", TOKENS)).json).toEqual([]);
   });
 
+  test("with half a character in a text that can have all characters is refused", async () => {
+    const body = String.raw`{"owner": "alice", "name": "half", "description": "\ud83d"}`;
+    expect((await alice("POST", "/channels", body)).status).toBe(400);
+    expect((await alice("GET", "/channels/alice/half")).status).toBe(404);
+    expect((await alice("POST", "/channels", body.replace("d83d", "d83d\\ude00"))).status).toBe(201);
+  });
+
   test("names the member that its schema refuses, and never repeats the value", async () => {
     const { status, json, text } = await alice("POST", TOKENS, { name: "x", expires_at: "canary-value" });
     expect([status, json]).toMatchObject([422, { field: "expires_at", detail: expect.stringContaining("expires_at") }]);

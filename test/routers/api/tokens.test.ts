@@ -1,7 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { apiOf, bearer, type ApiClient } from "../../support/api.ts";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { insertToken } from "../../../src/models/access-token.ts";
+import { findUser } from "../../../src/models/user.ts";
+import { systemClock } from "../../../src/modules/clock.ts";
+import { enginesOf } from "../../support/engines.ts";
 import { startTestApp, type TestApp } from "../../support/app.ts";
 import { newToken } from "../../support/manage.ts";
+import { peopleOf } from "../../support/people.ts";
 
 type Token = {
   id: number;
@@ -216,3 +224,75 @@ describe("the list of tokens", () => {
     expect(Math.abs(Date.parse((await usedAt()) ?? "") - Date.now())).toBeLessThan(10_000);
   });
 });
+
+describe("the last use of a token", () => {
+  test("is stored when the server stops, and not again within a minute", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "condarium-uses-"));
+    const clock = { ...systemClock, now: () => systemClock.now() + later };
+    let later = 0;
+    try {
+      const first = await startTestApp({ folder });
+      await first.addUser("alice");
+      const token = await newToken(first.manage, { user: "alice", name: "t" });
+      const useIn = async (app: TestApp): Promise<void> => {
+        expect((await app.withToken(token).get("/alice/-/noarch/repodata.json")).status).not.toBe(401);
+        await app.close();
+      };
+      const stored = async (): Promise<number> => {
+        const app = await startTestApp({ folder });
+        const [info] = await app.manage.tokens.list("alice");
+        await app.close();
+        return info?.lastUsed ?? 0;
+      };
+      await useIn(first);
+      const once = await stored();
+      expect(once).toBeGreaterThan(0);
+      for (const [ms, isStored] of [
+        [50_000, false],
+        [70_000, true],
+      ] as const) {
+        later = ms;
+        await useIn(await startTestApp({ folder, clock }));
+        expect([ms, (await stored()) > once]).toEqual([ms, isStored]);
+      }
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+      await (await enginesOf(folder)).drop();
+    }
+  });
+});
+
+test("a user has at most 1,000 tokens that can work, and rows of ended ones only for a while", async () => {
+  await server.addUser("hoarder");
+  const hoarder = apiOf(server, "hoarder");
+  const people = await peopleOf(server);
+  const user = await findUser(people.database.read, "hoarder");
+  const limits = { scopes: "[]", channels: "[]", packages: "[]", expires: null, lastEight: "" };
+  const fill = async (from: number, to: number): Promise<void> => {
+    await people.database.transact(async (tx) => {
+      for (let at = from; at < to; at++) {
+        const row = { name: `t ${at}`, tokenHash: `${at}`, credentialVersion: 1, created: at, userId: user?.id ?? 0 };
+        await insertToken(tx, { ...limits, ...row });
+      }
+    });
+  };
+  const make = async (name: string): Promise<number> =>
+    (await hoarder("POST", "/users/hoarder/tokens", { name })).status;
+  const rows = async (): Promise<[all: number, active: number]> => {
+    const all = await server.manage.tokens.list("hoarder");
+    return [all.length, all.filter(({ isEnded }) => !isEnded).length];
+  };
+  await fill(0, 999);
+  expect([await make("last"), await make("one more")]).toEqual([201, 400]);
+  expect((await hoarder("GET", "/users/hoarder/tokens")).headers.get("x-total-count")).toBe("1000");
+  expect((await hoarder("GET", "/users/hoarder/tokens?limit=1000000000")).json).toHaveLength(50);
+  expect((await hoarder("DELETE", "/users/hoarder/tokens/t%200")).status).toBe(204);
+  expect([await make("one more"), await make("two more")]).toEqual([201, 400]);
+  expect((await hoarder("DELETE", "/users/hoarder/tokens")).status).toBe(204);
+  await fill(1000, 1999);
+  expect(await rows()).toEqual([2000, 999]);
+  expect(await make("the last")).toBe(201);
+  expect(await rows()).toEqual([2000, 1000]);
+  expect((await server.manage.tokens.list("hoarder")).map(({ name }) => name)).not.toContain("t 0");
+  await people.close();
+}, 60_000);

@@ -1,11 +1,9 @@
 // Rows above the size limit of a file, as older releases stored them, are in no document, reported, and cost little.
 
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { Database } from "bun:sqlite";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openDataFolder } from "../../../src/models/data-folder.ts";
 import type { Reader } from "../../../src/models/database.ts";
 import { openSnapshots } from "../../../src/models/open-database.ts";
 import { MOST_STORED, pagesOfName, pagesOfSection } from "../../../src/models/indexed-file.ts";
@@ -14,7 +12,7 @@ import { derivedDataIsLetGo, startTestApp, type TestApp } from "../../support/ap
 import { shardHashes, shardIndexOf } from "../../support/documents.ts";
 import { problemsOf } from "../../support/problems.ts";
 import { seedWorstChannel } from "../../support/worst-channels.ts";
-import { sourceOf } from "../../support/rows.ts";
+import { openTables, sourceOf } from "../../support/rows.ts";
 
 setDefaultTimeout(60_000);
 
@@ -26,23 +24,22 @@ let server: TestApp;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "condarium-limits-"));
   await seedWorstChannel(folder, { names: 3, files: 8, record: 250 * KIB, runExports: 0, text: "repeated" });
-  const db = new Database(openDataFolder(folder, { create: true }).database);
+  const tables = openTables(folder);
   // One megabyte long, and exactly as long as allowed.
   const longer = (column: string, file: string, bytes: number): void => {
     const text = `replace(${column}, '"}', '${"x".repeat(bytes)}"}')`;
-    db.run(`UPDATE package_file SET ${column} = ${text} WHERE file_name = ?`, [file]);
+    tables.run(`UPDATE package_file SET ${column} = ${text} WHERE file_name = ?`, file);
   };
   longer("record", "n0-1.0-0.conda", 1024 * KIB);
-  const stored = db
-    .query<{ bytes: number }, []>(
-      "SELECT octet_length(record) + octet_length(metadata) AS bytes FROM package_file WHERE file_name = 'n1-1.0-0.conda'",
-    )
-    .get();
-  longer("record", "n1-1.0-0.conda", MOST_STORED - (stored?.bytes ?? 0));
-  db.run("UPDATE package_file SET metadata = replace(metadata, '{}', ?) WHERE file_name = 'n2-1.0-0.conda'", [
+  const [stored] = tables.all(
+    "SELECT octet_length(record) + octet_length(metadata) AS bytes FROM package_file WHERE file_name = 'n1-1.0-0.conda'",
+  );
+  longer("record", "n1-1.0-0.conda", MOST_STORED - Number(stored?.bytes));
+  tables.run(
+    "UPDATE package_file SET metadata = replace(metadata, '{}', ?) WHERE file_name = 'n2-1.0-0.conda'",
     `{"weak":["${"y".repeat(16 * 1024 * KIB)}"]}`,
-  ]);
-  db.close();
+  );
+  tables.close();
   server = await startTestApp({ folder });
 });
 afterAll(async () => {

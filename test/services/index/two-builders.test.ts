@@ -35,6 +35,7 @@ import {
 } from "../../support/history.ts";
 import { builderHere, builderInProcess, builderInThread, type TestBuilder } from "../../support/index-builders.ts";
 import { buildPackage } from "../../support/package-builder.ts";
+import { contentFile } from "../../support/engines.ts";
 import { sourceOf } from "../../support/rows.ts";
 
 setDefaultTimeout(120_000);
@@ -250,7 +251,7 @@ async function ask({ channelId, states, answers }: World, builder: TestBuilder, 
   const least = Math.max(...states.keys());
   const built = await make(builder, server.folder, channelId, place);
   const listed = filesListed(place.name, built.content, (hash) => {
-    const shard = readFileSync(join(server.folder, shardKey(channelId, hash)));
+    const shard = readFileSync(contentFile(server.folder, shardKey(channelId, hash)));
     expect(new Bun.CryptoHasher("sha256").update(shard).digest("hex")).toBe(hash);
     return shard;
   });

@@ -360,8 +360,8 @@ describe("a backup of a server at rest", () => {
   test("of an older schema is migrated, and one of a newer schema or format is refused", async () => {
     const newer: Readonly<Record<string, readonly string[]>> = {
       package_blob: ["unreferenced_at"],
-      user: ["principal_id"],
-      owner: ["hidden"],
+      user: ["principal_id", "organization_id"],
+      owner: ["hidden", "description"],
       package_file: ["published_by", "quarantine"],
       audit_event: ["actor", "owner_id", "target", "outcome", "times", "refusal"],
     };

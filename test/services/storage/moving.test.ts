@@ -9,6 +9,7 @@ import { basic, PASSWORD } from "../../support/app.ts";
 import { copyClosedFolder } from "../../support/copy-folder.ts";
 import { spawnCrashing } from "../../support/crashing.ts";
 import {
+  addOrganization,
   fillRegistry,
   makeOlder,
   postgresRows,
@@ -74,6 +75,7 @@ async function publish(url: string, name: string, version: string): Promise<numb
 describe.skipIf(!isHere)("a registry", () => {
   test("keeps every row, document and id on its way to PostgreSQL and back", async () => {
     const token = await fillRegistry(at("one"));
+    await addOrganization(at("one"));
     const rows = sqliteRows(at("one"));
     const url = await postgres.createDatabase();
     await done("backup", at("b1"), "--data", at("one"));

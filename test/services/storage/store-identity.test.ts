@@ -13,6 +13,7 @@ import { createDiskStore } from "../../../src/modules/storage/disk.ts";
 import { STORE_ID_KEY } from "../../../src/modules/storage/keys.ts";
 import { claimStorage } from "../../../src/services/storage/store-identity.ts";
 import { errorOf } from "../../modules/error-of.ts";
+import { newSource } from "../../support/rows.ts";
 
 let folder: string;
 let databases: Database[];
@@ -23,9 +24,11 @@ let others: BlobStore;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "condarium-identity-"));
-  const open = (name: string) =>
-    openDatabase({ engine: "sqlite", path: join(folder, name) }, { clock: systemClock, create: true });
-  databases = [await open("first.db"), await open("second.db")];
+  const open = async (name: string): Promise<Database> => {
+    mkdirSync(join(folder, name));
+    return await openDatabase(await newSource(join(folder, name)), { clock: systemClock, create: true });
+  };
+  databases = [await open("first"), await open("second")];
   [first, second] = databases as [Database, Database];
   [blobs, others] = [storeAt("blobs"), storeAt("others")];
 });

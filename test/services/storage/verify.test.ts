@@ -5,8 +5,14 @@ import { Database } from "bun:sqlite";
 import { lstat, mkdir, mkdtemp, open, readdir, rename, rm, symlink, truncate, utimes } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { partsOfFolder } from "../../../src/models/data-folder.ts";
+import { openDatabase } from "../../../src/models/open-database.ts";
+import { systemClock } from "../../../src/modules/clock.ts";
+import type { BlobKey } from "../../../src/modules/storage/blob-store.ts";
+import { createDiskStore } from "../../../src/modules/storage/disk.ts";
+import { PACKAGE_TYPES } from "../../../src/package-types.ts";
 import { INVARIANTS } from "../../../src/services/storage/invariants.ts";
-import type { Problem } from "../../../src/services/storage/verify.ts";
+import { createVerify, type Problem } from "../../../src/services/storage/verify.ts";
 import { startTestApp } from "../../support/app.ts";
 import { copyClosedFolder } from "../../support/copy-folder.ts";
 import { buildPackage } from "../../support/package-builder.ts";
@@ -272,4 +278,39 @@ test("every code of a finding has an explanation", async () => {
     for (const [, code = ""] of (await Bun.file(join(root, path)).text()).matchAll(/"(I-\d+)"/g)) codes.add(code);
   }
   expect(Object.keys(INVARIANTS).sort()).toEqual([...codes].sort());
+});
+
+test("asks a bucket about many packages at the same time, and not about all", async () => {
+  const database = await openDatabase(
+    { engine: "sqlite", path: join(folder, "condarium.db") },
+    { clock: systemClock, create: false },
+  );
+  const blobs = createDiskStore({ root: folder, reserve: 0 });
+  let [running, most, asked] = [0, 0, 0];
+  const stat = async (key: BlobKey) => {
+    asked += 1;
+    most = Math.max(most, (running += 1));
+    await Bun.sleep(20);
+    running -= 1;
+    return await blobs.stat(key);
+  };
+  const columns =
+    "version_id, channel_id, blob_id, section, package_name, state, record, metadata, publisher_id, published_by, published_at";
+  const rows = new Database(join(folder, "condarium.db"));
+  for (let at = 0; at < 40; at++)
+    rows.run(
+      `INSERT INTO package_file (file_name, file_name_folded, ${columns}) SELECT 'more-${at}', 'more-${at}', ${columns} FROM package_file WHERE id = 1`,
+    );
+  rows.close();
+  const problems: string[] = [];
+  const parts = { database, clock: systemClock, types: PACKAGE_TYPES, graceMs: DAY_MS, folder: partsOfFolder(folder) };
+  const check = createVerify({ ...parts, blobs: { ...blobs, stat }, deep: async () => undefined });
+  await rm(blobOf(0));
+  await check({ level: "quick", onProblem: ({ invariant, subject }) => void problems.push(`${invariant} ${subject}`) });
+  await database.close();
+  expect([asked, running]).toEqual([46, 0]);
+  expect(most).toBe(16);
+  // Those of the first package in both channels, and the copies of the first of them, in the order of the rows.
+  expect(problems).toHaveLength(42);
+  expect(problems.slice(2)).toEqual(Array.from({ length: 40 }, (_, at) => `I-2 channel 1 noarch/more-${at}`));
 });

@@ -7,7 +7,8 @@ export type Breaker = {
   /** Call it before each attempt, and report its outcome. Errors: `unavailable` while the breaker is open. */
   enter(): void;
   succeeded(): void;
-  failed(): void;
+  /** `cause` is what the breaker then refuses with. */
+  failed(cause?: unknown): void;
 };
 
 export type BreakerOptions = {
@@ -24,13 +25,14 @@ const OPEN_MS = 5000;
 export function createBreaker({ now }: BreakerOptions): Breaker {
   let failures = 0;
   let failingSince = 0;
+  let lastCause: unknown;
   /** Undefined while closed; after this time one attempt is let through, and moves it. */
   let closedUntil: number | undefined;
   return {
     enter: () => {
       if (closedUntil === undefined) return;
       const left = closedUntil - now();
-      if (left > 0) throw storageDown(Math.ceil(left / 1000));
+      if (left > 0) throw storageDown(Math.ceil(left / 1000), lastCause);
       // Half open: the attempt that comes now decides, and the next ones are refused until it has.
       closedUntil = now() + OPEN_MS;
     },
@@ -38,8 +40,9 @@ export function createBreaker({ now }: BreakerOptions): Breaker {
       failures = 0;
       closedUntil = undefined;
     },
-    failed: () => {
+    failed: (cause) => {
       failures += 1;
+      lastCause = cause;
       if (failures === 1) failingSince = now();
       if (failures >= FAILURES && now() - failingSince >= LASTING_MS) closedUntil = now() + OPEN_MS;
     },

@@ -23,12 +23,13 @@ export async function deleteObject({ client, run }: Requests, target: Target): P
   const now = systemClock.elapsed;
   try {
     await run(async (signal) => {
-      const ends = now() + VALID_SECONDS * 1000 + SKEW_MS;
+      const doubtEnded = doubtEnds;
+      doubtEnds = now() + VALID_SECONDS * 1000 + SKEW_MS;
       const url = await getSignedUrl(client, new DeleteObjectCommand(target), { expiresIn: VALID_SECONDS });
       try {
         await send(url, signal);
       } catch (error) {
-        if (statusOf(error) === undefined) doubtEnds = ends;
+        if (statusOf(error) !== undefined) doubtEnds = doubtEnded;
         throw error;
       }
     }, LIMITS);

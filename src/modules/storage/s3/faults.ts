@@ -15,8 +15,18 @@ export class ServiceError extends Error {
   }
 }
 
-/** Answers below 500 after which a second attempt can succeed; the digests differ when bytes were damaged on their way. */
-const PASSING = ["SlowDown", "RequestTimeout", "BadDigest", "XAmzContentChecksumMismatch", "OperationAborted"];
+/**
+ * Answers below 500 after which a second attempt can succeed: the digests differ when bytes were damaged on their way; a
+ * gateway over a file system finds a folder at a key that another request is deleting.
+ */
+const PASSING = [
+  "SlowDown",
+  "RequestTimeout",
+  "OperationAborted",
+  "BadDigest",
+  "XAmzContentChecksumMismatch",
+  "ExistingObjectIsDirectory",
+];
 
 /** The HTTP status of the answer; undefined when none arrived. */
 export function statusOf(error: unknown): number | undefined {

@@ -68,6 +68,11 @@ function createOpening({ client, run }: Requests, slots: Semaphore): OpenBody {
         const answer = await client.send(command, { abortSignal });
         const { Body: content, ContentLength: size, ETag: found } = answer;
         if (!(content instanceof Readable)) throw new Error("the storage answered without a body");
+        if (abortSignal.aborted) {
+          // Nobody waits for this answer any more.
+          content.destroy();
+          throw abortSignal.reason;
+        }
         const body = bodyOf(content, free);
         if (size === undefined || (range && size > range.end + 1 - range.start)) {
           content.destroy();

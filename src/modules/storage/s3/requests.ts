@@ -28,6 +28,7 @@ const PAUSE_MS = 400;
 const RETRY_AFTER = 10;
 const REFUSED_RETRY_AFTER = 60;
 const CONNECT_MS = 3000;
+const ABANDON_MS = 500;
 /** A limit that every attempt's own comes before. */
 const REQUEST_MS = 5 * 60_000;
 /** Above the number of downloads, so that none of them keeps other requests waiting. */
@@ -53,7 +54,7 @@ export function createRequests(description: S3Description): Requests {
             breaker.succeeded();
             throw toRefusal(error);
           }
-          breaker.failed();
+          breaker.failed(error);
           const ms = Math.random() * PAUSE_MS * attempts;
           if (attempts === ATTEMPTS || now() + ms >= end) throw storageDown(RETRY_AFTER, error);
           await pause(ms);
@@ -73,14 +74,22 @@ function toRefusal(error: unknown): unknown {
 
 async function attempt<T>(work: (signal: AbortSignal) => Promise<T>, ms: number): Promise<T> {
   const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(new Error(`no answer within ${Math.round(ms)} ms`)), ms);
+  const abandoned = Promise.withResolvers<never>();
+  let abandon: Timer | undefined;
+  const timer = setTimeout(() => {
+    const error = new Error(`no answer within ${Math.round(ms)} ms`);
+    controller.abort(error);
+    // An aborted request ends at once, unless its connection never does.
+    abandon = setTimeout(() => abandoned.reject(error), ABANDON_MS);
+  }, ms);
   try {
-    return await work(controller.signal);
+    return await Promise.race([work(controller.signal), abandoned.promise]);
   } catch (error) {
     // The SDK's own error does not say why.
     throw controller.signal.aborted ? controller.signal.reason : error;
   } finally {
     clearTimeout(timer);
+    clearTimeout(abandon);
   }
 }
 

@@ -2,10 +2,12 @@
 
 import {
   AbortMultipartUploadCommand,
+  HeadBucketCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
 } from "@aws-sdk/client-s3";
+import { AppError } from "../../../errors.ts";
 import { randomHex } from "../../ids.ts";
 import { systemClock } from "../../clock.ts";
 import { createSha256 } from "../../hash.ts";
@@ -13,10 +15,11 @@ import type { BlobInfo, BlobKey, BlobStore, StagedBlob } from "../blob-store.ts"
 import type { S3Description } from "../description.ts";
 import { createDiskStore, type DiskStoreOptions } from "../disk.ts";
 import { checkKey, checkPrefix, isBlobKey } from "../keys.ts";
+import { storageDown } from "./breaker.ts";
 import { deleteObject } from "./delete.ts";
 import { isMissing, startFault } from "./faults.ts";
 import { createReader } from "./read.ts";
-import { createRequests, type Requests } from "./requests.ts";
+import { createRequests, type Limits, type Requests } from "./requests.ts";
 import { signedUrl } from "./signed-url.ts";
 import { putBytes, putFile, SMALL_BYTES, type LocalFile, type Target } from "./upload.ts";
 
@@ -34,6 +37,9 @@ type Bucket = {
   readonly targetOf: (key: BlobKey) => Target;
 };
 
+/** For a health check, which has to answer soon. */
+const READY: Limits = { attemptMs: 2000, totalMs: 4000 };
+const READY_RETRY_AFTER = 60;
 /** Uploads in parts that no process can still be sending. */
 const ABANDONED_MS = 24 * 60 * 60 * 1000;
 
@@ -76,6 +82,7 @@ export function createS3Store(options: S3StoreOptions): BlobStore {
       return swept;
     },
     probe: async () => await probe(bucket),
+    requireReady: async () => await requireReady(bucket),
     signedUrl: options.offersUrls
       ? async (key, download) => await signedUrl(requests.client, targetOf(key), download)
       : undefined,
@@ -188,6 +195,16 @@ async function abortAbandoned({ description, requests }: Bucket): Promise<void> 
     if (!isOurs || !Initiated || Initiated.getTime() > systemClock.now() - ABANDONED_MS) continue;
     const abort = new AbortMultipartUploadCommand({ Bucket, Key, UploadId });
     await run((abortSignal) => client.send(abort, { abortSignal }));
+  }
+}
+
+async function requireReady({ description, requests: { client, run } }: Bucket): Promise<void> {
+  const command = new HeadBucketCommand({ Bucket: description.bucket });
+  try {
+    await run((abortSignal) => client.send(command, { abortSignal }), READY);
+  } catch (error) {
+    // A bucket that is missing.
+    throw error instanceof AppError ? error : storageDown(READY_RETRY_AFTER, error);
   }
 }
 

@@ -226,6 +226,7 @@ describe("a download", () => {
 describe("an upload", () => {
   test.each([
     ["finds the digest of a body wrong", { kind: "answer", status: 400, code: "BadDigest" }],
+    ["is deleting the same key in its folder", { kind: "answer", status: 409, code: "ExistingObjectIsDirectory" }],
     ["stores another checksum", { kind: "other-checksum" }],
   ] as const)("to a service that %s fails after three attempts", async (_, fault) => {
     service.fail([fault], true);

@@ -204,6 +204,21 @@ function suites(service: SharedVersitygw, bucket: string): void {
       15_000,
     );
 
+    test.each([
+      ["a missing bucket", { bucket: "no-such-bucket" }],
+      ["a wrong key", { credentials: { accessKeyId: "a", secretAccessKey: "b", sessionToken: undefined } }],
+      ["nobody at the address", { endpoint: "http://127.0.0.1:1" }],
+    ])("is not ready with %s, and says no more than that", async (_, more) => {
+      await withStore(async (store) => {
+        const startedAt = performance.now();
+        const error = await errorOf(store.requireReady());
+        expect(error).toMatchObject({ code: "unavailable", facts: { part: "storage" }, cause: expect.anything() });
+        expect(error.message).toStartWith("The server cannot use its storage now.");
+        expect(performance.now() - startedAt).toBeLessThan(5000);
+      }, more);
+      await withStore(async (store) => expect(await store.requireReady()).toBeUndefined());
+    });
+
     test("lists more keys than the service puts on one page", async () => {
       await withStore(async (store, _, { prefix }) => {
         const keys = Array.from({ length: 1100 }, (_value, at) => shardKey(at % 2, sha256Hex(`${at}`)));

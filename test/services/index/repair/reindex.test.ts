@@ -9,7 +9,6 @@ import { copyScopes } from "../../../../src/models/index/copy.ts";
 import { openDerived } from "../../../../src/models/index/db.ts";
 import { systemClock } from "../../../../src/modules/clock.ts";
 import { createDerivedFiles } from "../../../../src/modules/storage/derived-files.ts";
-import { createDiskStore } from "../../../../src/modules/storage/disk.ts";
 import { condaIndex } from "../../../../src/services/conda/index-format.ts";
 import { createIndexBuilder } from "../../../../src/services/index/builder.ts";
 import { PLAIN_VIEW } from "../../../../src/services/index/documents.ts";
@@ -28,6 +27,8 @@ import {
   runSql,
   shardFile,
 } from "../../../support/indexed-channel.ts";
+import { contentFile } from "../../../support/engines.ts";
+import { blobsOf } from "../../../support/index-builders.ts";
 import { problemsOf } from "../../../support/problems.ts";
 import { runHere } from "../../../support/run-here.ts";
 import { sourceOf } from "../../../support/rows.ts";
@@ -61,12 +62,17 @@ const ALL = [
   ...["linux-64", "noarch"].flatMap((section) => OF_A_SECTION.map((name) => `${section}/${name}`)),
 ];
 
+function placeOf(name: string): string {
+  const { folder } = channel.server;
+  return name === "shards" ? contentFile(folder, name) : join(folder, name);
+}
+
 /** Everything stored for documents: rows, and files with the times of their last change. */
 function storedState(): unknown {
   const tables = ["state", "segment", "segment_data", "entry", "skipped"];
   const files = ["shards", "derived"].flatMap((folder) =>
-    readdirSync(join(channel.server.folder, folder), { recursive: true, encoding: "utf8" }).map((name) => {
-      const { size, mtimeMs } = statSync(join(channel.server.folder, folder, name));
+    readdirSync(placeOf(folder), { recursive: true, encoding: "utf8" }).map((name) => {
+      const { size, mtimeMs } = statSync(join(placeOf(folder), name));
       return `${folder}/${name} ${size} ${mtimeMs}`;
     }),
   );
@@ -135,7 +141,7 @@ const DAMAGES: Readonly<Record<string, Damage>> = {
     mended: ["noarch/repodata_shards.msgpack.zst"],
   },
   "missing shards": {
-    damage: () => rmSync(join(channel.server.folder, "shards"), { recursive: true }),
+    damage: () => rmSync(contentFile(channel.server.folder, "shards"), { recursive: true }),
     mended: ["linux-64/repodata_shards.msgpack.zst", "noarch/repodata_shards.msgpack.zst"],
   },
 };
@@ -238,7 +244,7 @@ describe("during publishes and reads", () => {
       await channel.restart(async () => {
         const stored = join(folder, "index.db");
         const derived = openDerived(stored, condaIndex.codec);
-        const blobs = createDiskStore({ root: folder, reserve: 0 });
+        const blobs = blobsOf(folder);
         const elsewhere = join(folder, "elsewhere.db");
         openDerived(elsewhere, condaIndex.codec).close();
         const scope = { channelId: 1, view: PLAIN_VIEW, section: "noarch", layout: "shards" };

@@ -4,7 +4,6 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openDataFolder } from "../../../../src/models/data-folder.ts";
 import type { Database, Transaction } from "../../../../src/models/database.ts";
 import { openDatabase } from "../../../../src/models/open-database.ts";
 import { systemClock, type Clock } from "../../../../src/modules/clock.ts";
@@ -15,6 +14,7 @@ import { PLAIN_VIEW, WHOLE_CHANNEL } from "../../../../src/services/index/docume
 import { documentsOf } from "../../../../src/services/index/repair/rebuild.ts";
 import { createPackages, type FileRef } from "../../../../src/services/packages.ts";
 import { builderHere } from "../../../support/index-builders.ts";
+import { sourceOf } from "../../../support/rows.ts";
 import { seedWorstChannel, worstFile, type WorstChannel } from "../../../support/worst-channels.ts";
 
 setDefaultTimeout(120_000);
@@ -33,8 +33,7 @@ let database: Database;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "condarium-long-"));
   await seedWorstChannel(folder, WORST);
-  const { database: path } = openDataFolder(folder, { create: true });
-  database = await openDatabase({ engine: "sqlite", path }, { clock: systemClock, create: true });
+  database = await openDatabase(sourceOf(folder), { clock: systemClock, create: false });
 });
 afterAll(async () => {
   await database.close();

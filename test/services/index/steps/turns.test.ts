@@ -56,7 +56,7 @@ test("a refusal reaches all that wait, of every channel and step, and nobody els
   const refused = Promise.allSettled(waiting);
   turns.refuse(new Error("gone"));
   for (const outcome of await refused) expect(outcome).toMatchObject({ reason: { message: "gone" } });
-  const later = Array.from({ length: TURNS.ofOne }, () => turns.run(2, "first", async () => "later"));
+  const later = Array.from({ length: TURNS.ofAll }, (_, at) => turns.run(2 + (at % 3), "first", async () => "later"));
   gate.resolve();
   await running;
   expect(new Set(await Promise.all(later))).toEqual(new Set(["later"]));
