@@ -30,9 +30,9 @@ const NO_FILE = "no-such-1-0.conda";
 
 /** The same read four times: how it is asked for must not decide who gets it. */
 function reads(call: Pick<RowCall, "action" | "path" | "isCalled">, statuses = [200, 200, 206, 304]): RowCall[] {
-  const [get = 0, head = 0, ranged = 0, conditional = 0] = statuses;
+  const [whole = 0, head = 0, ranged = 0, conditional = 0] = statuses;
   return [
-    { ...call, method: "GET", done: get },
+    { ...call, method: "GET", done: whole },
     { ...call, method: "HEAD", done: head },
     { ...call, method: "GET", headers: { range: "bytes=0-3" }, done: ranged },
     { ...call, method: "GET", headers: { "if-none-match": "*" }, done: conditional },
