@@ -2,27 +2,9 @@
 
 import { documentPaths } from "../documents.ts";
 import { buildPackage } from "../package-builder.ts";
-import { accountOf, CHANNELS, hasToken, OWNERS, packagesOf, type World } from "./world.ts";
-
-export type Cell = { readonly actor: string; readonly place: string; readonly world: World };
-
-export type RowCall = {
-  readonly method: string;
-  /** A table of `rights.ts`, or what is open to all. */
-  readonly action: string;
-  readonly path: (cell: Cell) => string;
-  /** The status of an allowed call, which changes nothing, or nothing but what a repetition would change too. */
-  readonly done: number | ((place: string) => number);
-  /** The answer of an allowed call, where its status can also be that of a refusal. */
-  readonly says?: RegExp;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly json?: object;
-  readonly bytes?: Uint8Array;
-  /** Only for actors who are refused: an allowed call would change what other cells need. */
-  readonly isDestructive?: true;
-  /** Without it, every actor calls every place. */
-  readonly isCalled?: (actor: string, place: string) => boolean;
-};
+import { account, get, inApi, ownerOf, write, type Cell, type RowCall } from "./call.ts";
+import { channelCalls, organizationCalls } from "./organization-calls.ts";
+import { accountOf, CHANNELS, hasToken, packagesOf } from "./world.ts";
 
 const ZEROS = "0".repeat(64);
 const MINE = buildPackage({ name: "mine", version: "1" });
@@ -39,24 +21,12 @@ function reads(call: Pick<RowCall, "action" | "path" | "isCalled">, statuses = [
   ];
 }
 
-/** GET of the API: without validators and ranges, so each kind of request gets the whole answer. */
-function get(action: string, path: RowCall["path"], more: Partial<RowCall> = {}): RowCall[] {
-  const done = more.done ?? 200;
-  return [{}, { range: "bytes=0-3" }, { "if-none-match": "*" }].flatMap((headers): RowCall[] =>
-    ["GET", "HEAD"].map((method) => ({ method, action, path, headers, ...more, done })),
-  );
-}
-
-function write(method: string, action: string, path: RowCall["path"], more: Partial<RowCall> & Pick<RowCall, "done">) {
-  return { method, action, path, ...more } satisfies RowCall;
-}
-
 function open(method: string, path: string, done: number): RowCall {
   return { method, action: "open", path: () => path, done };
 }
 
 /** The addresses of a channel in one form. */
-function channelCalls(form: (cell: Cell) => string, isCalled?: RowCall["isCalled"]): RowCall[] {
+function condaCalls(form: (cell: Cell) => string, isCalled?: RowCall["isCalled"]): RowCall[] {
   const under = (rest: (cell: Cell) => string) => (cell: Cell) => `${form(cell)}/${rest(cell)}`;
   const seed = ({ place }: Cell): string => `noarch/${packagesOf(place).seed.fileName}`;
   const held = ({ place }: Cell): string => `noarch/${packagesOf(place).held.fileName}`;
@@ -104,10 +74,6 @@ function channelCalls(form: (cell: Cell) => string, isCalled?: RowCall["isCalled
 }
 
 const channelOf = ({ place }: Cell): string => (CHANNELS[place] ?? []).join("/");
-const ownerOf = ({ place }: Cell): string => OWNERS[place] ?? "nobody";
-/** A channel in one segment. */
-const inApi = ({ place }: Cell): string =>
-  `/api/v1/channels/${(CHANNELS[place] ?? []).map(encodeURIComponent).join("/")}`;
 const heldFile = (cell: Cell): string => `${inApi(cell)}/files/noarch/${packagesOf(cell.place).held.fileName}`;
 const seedFile = (cell: Cell): string => `${inApi(cell)}/files/noarch/${packagesOf(cell.place).seed.fileName}`;
 const generic = (rest: string) => (cell: Cell) => `/api/packages/${ownerOf(cell)}/generic/${rest}`;
@@ -115,17 +81,6 @@ const generic = (rest: string) => (cell: Cell) => `/api/packages/${ownerOf(cell)
 const preflight = (place: string): number => (place === "public" || place === "open org" ? 204 : 405);
 
 const USERS = ["self", "other user", "no user"];
-function account({ actor, place }: Cell, other: string, robot: string): string {
-  const names: Readonly<Record<string, string>> = {
-    self: actor === "anonymous" ? "stranger" : accountOf(actor),
-    "other user": other,
-    robot: `acme/robots/${robot}`,
-    "closed robot": "cny-closed/robots/cny-robot-cny-closed",
-    "no user": "nobody",
-    "no robot": "acme/robots/nobody",
-  };
-  return names[place] ?? "";
-}
 const ofUser = (_: string, place: string): boolean => USERS.includes(place);
 const isUserHere = (actor: string, place: string): boolean =>
   ofUser(actor, place) && !(actor === "robot" && place === "self");
@@ -210,16 +165,16 @@ function quarantineCalls(): Record<string, RowCall[]> {
   const real = { sha256: packagesOf("private").seed.sha256, reason: "a test" };
   return {
     "POST /api/v1/channels/:owner/:channel/files/:subdir/:file/quarantine": [
-      write("POST", "quarantine", (cell) => `${heldFile(cell)}/quarantine`, { json: { reason: "x" }, done: 409 }),
-      write("POST", "quarantine", (cell) => `${seedFile(cell)}/quarantine`, {
+      write("POST", "maintain", (cell) => `${heldFile(cell)}/quarantine`, { json: { reason: "x" }, done: 409 }),
+      write("POST", "maintain", (cell) => `${seedFile(cell)}/quarantine`, {
         json: { reason: "x" },
         done: 200,
         isDestructive: true,
       }),
     ],
     "POST /api/v1/channels/:owner/:channel/files/:subdir/:file/release": [
-      write("POST", "quarantine", (cell) => `${seedFile(cell)}/release`, { done: 409 }),
-      write("POST", "quarantine", (cell) => `${heldFile(cell)}/release`, { done: 200, isDestructive: true }),
+      write("POST", "maintain", (cell) => `${seedFile(cell)}/release`, { done: 409 }),
+      write("POST", "maintain", (cell) => `${heldFile(cell)}/release`, { done: 200, isDestructive: true }),
     ],
     "GET /api/v1/admin/quarantine": get("administer", admin),
     "POST /api/v1/admin/quarantine": [
@@ -272,15 +227,15 @@ export const ROWS: Readonly<Record<string, readonly RowCall[]>> = {
   "GET /health/ready": [open("GET", "/health/ready", 200), open("HEAD", "/health/ready", 200)],
   "GET /metrics": get("metrics", () => "/metrics"),
   "ALL /api/packages/:owner/conda/*": [
-    ...channelCalls(({ place }) =>
+    ...condaCalls(({ place }) =>
       (CHANNELS[place] ?? []).join("/").replace("/", "/conda/").replace(/^/, "/api/packages/"),
     ),
     write("OPTIONS", "preflight", (cell) => `/${channelOf(cell)}/noarch/repodata.json`, { done: preflight }),
   ],
-  "ALL /get/*": channelCalls((cell) => `/get/${channelOf(cell)}`),
-  "ALL /t/*": channelCalls((cell) => `${inPath(cell)}/${channelOf(cell)}`, bringsToken),
+  "ALL /get/*": condaCalls((cell) => `/get/${channelOf(cell)}`),
+  "ALL /t/*": condaCalls((cell) => `${inPath(cell)}/${channelOf(cell)}`, bringsToken),
   "ALL /:owner/*": [
-    ...channelCalls((cell) => `/${channelOf(cell)}`),
+    ...condaCalls((cell) => `/${channelOf(cell)}`),
     write("OPTIONS", "preflight", (cell) => `/${channelOf(cell)}/noarch/repodata.json`, { done: preflight }),
   ],
   "ALL /:owner": [
@@ -306,4 +261,6 @@ export const ROWS: Readonly<Record<string, readonly RowCall[]>> = {
   ...userCalls(),
   ...tokenCalls(),
   ...quarantineCalls(),
+  ...channelCalls(),
+  ...organizationCalls(),
 };

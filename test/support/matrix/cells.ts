@@ -2,7 +2,8 @@
 
 import { decompress } from "fzstd";
 import { PASSWORD, peerAt } from "../app.ts";
-import { ROWS, type RowCall } from "./calls.ts";
+import type { RowCall } from "./call.ts";
+import { ROWS } from "./calls.ts";
 import { ACTORS, kindOf, outcomeOf, PLACES, type Outcome } from "./rights.ts";
 import { leaksIn, type World } from "./world.ts";
 
@@ -77,7 +78,7 @@ export function createRunner(world: World): Runner {
     outcomes.push(outcome);
     routes.add(call);
     const title = `${call.method} ${path} ${JSON.stringify(call.headers ?? {})} by ${actor} on ${place}`;
-    const sent = path + JSON.stringify(call.json ?? {}) + actor;
+    const sent = path + (jsonOf(cell, world) ?? "") + actor;
     const asked = { actor, sent, title };
     if (outcome !== "+") refused.set(answer.requestId, asked);
     return [...wrongIn(cell, answer), ...toldBy(cell, answer, asked), ...differences(cell, answer)].map(
@@ -128,13 +129,19 @@ const KNOWS_NOTHING = new Set(["anonymous", "stranger", "removed member", "stran
 /** What everyone can read who is signed in. */
 const SEEN_BY_ALL = new Set(["public", "internal", "open org", "internal org", "self"]);
 
-async function send(world: World, { call, actor }: Cell, path: string): Promise<Answer> {
+function jsonOf({ call, actor, place }: Cell, world: World): string | undefined {
+  const json = typeof call.json === "function" ? call.json({ actor, place, world }) : call.json;
+  return json && JSON.stringify(json);
+}
+
+async function send(world: World, cell: Cell, path: string): Promise<Answer> {
+  const { call, actor } = cell;
   const type = call.json ? { "content-type": "application/json" } : {};
   const credential = path.startsWith("/t/") ? {} : world.headers.get(actor);
   const request = new Request(`http://localhost${path}`, {
     method: call.method,
     headers: { ...credential, ...type, ...call.headers },
-    body: call.json ? JSON.stringify(call.json) : (call.bytes?.slice() ?? null),
+    body: jsonOf(cell, world) ?? call.bytes?.slice() ?? null,
   });
   const response = await world.server.app.handle(request, peerAt("192.0.2.1"));
   const bytes = new Uint8Array(await response.arrayBuffer());
@@ -163,6 +170,9 @@ function wrongIn({ call, place, outcome }: Cell, { status, text, headers }: Answ
   if (status >= 400 && !headers.includes("cache-control: no-store")) problems.push("can be stored");
   if (status === 401 && !/www-authenticate: .*Basic.*Bearer/.test(headers))
     problems.push("does not say how to sign in");
+  const total = /^x-total-count: (\d+)$/m.exec(headers)?.[1];
+  if (total !== undefined && call.method === "GET" && Number(total) !== (JSON.parse(text) as unknown[]).length)
+    problems.push(`counts ${total} items, and lists others`);
   return problems;
 }
 

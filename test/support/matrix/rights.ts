@@ -91,7 +91,8 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       403 403 403 403 403 403 403  metrics token
     `,
   },
-  quarantine: {
+  /** Of a maintainer, by the API. */
+  maintain: {
     kind: "channel",
     text: `
       401 401 401 401 401 401 401  anonymous
@@ -186,6 +187,33 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       403 403 403 403 403 403  metrics token
     `,
   },
+  /** The packages of an owner, for who can read a channel of it, or see it. */
+  packages: {
+    kind: "owner",
+    text: `
+      + 401 401 401 401 401  anonymous
+      + + 404 404 404 404  strangers, narrow member, robot
+      + + + 404 404 404  grantees
+      + + + 403 404 404  owner, team member, token for all, lesser
+      + + + + + 404  administrator
+      + 404 + 404 404 404  token for another package
+      + 404 404 404 404 404  public-only token, token for another channel, administrator's bound token
+      403 403 403 403 403 403  metrics token
+    `,
+  },
+  /** The same for generic files: each owner has a channel of these, which only roles on the owner concern. */
+  "generic packages": {
+    kind: "owner",
+    text: `
+      + 401 401 401 401 401  anonymous
+      + + 404 404 404 404  strangers, grantees, narrow member, robot
+      + + + 403 404 404  owner, team member, token for all, lesser
+      + + + + + 404  administrator
+      + + + 404 404 404  token for another package
+      + 404 404 404 404 404  public-only token, token for another channel, administrator's bound token
+      403 403 403 403 403 403  metrics token
+    `,
+  },
   /** Everything that an owner has; an administrator also asks about an owner that is gone. */
   "manage owner": {
     kind: "owner",
@@ -208,7 +236,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       + + + 403 404 404  owner, team member, token for all
       403 403 403 403 404 404  lesser
       + 404 404 404 404 404  narrow member, robot
-      + + + + 404 404  administrator
+      + + + + + 404  administrator
       403 403 403 403 403 403  metrics token
     `,
   },
@@ -220,7 +248,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       + + + 403 404 404  owner, token for all
       403 403 403 403 404 404  team member, lesser
       403 404 404 404 404 404  narrow member, robot
-      + + + + 404 404  administrator
+      + + + + + 404  administrator
       403 403 403 403 403 403  metrics token
     `,
   },
@@ -268,6 +296,15 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       +  strangers, grantees, owner, team member, narrow member, token for all, lesser, bound, robot, administrator,
         administrator's bound token
       403  metrics token
+    `,
+  },
+  /** The organizations of the own account. */
+  own: {
+    kind: "server",
+    text: `
+      401  anonymous
+      +  strangers, grantees, owner, team member, narrow member, token for all, robot, administrator
+      403  lesser, bound, administrator's bound token, metrics token
     `,
   },
   /** The own second factor, which wants the password. */

@@ -78,6 +78,9 @@ const TOKENS: Readonly<Record<string, Limits>> = {
   "token for another package": { scopes: ["all"], packages: ["other*"] },
 };
 
+/** `all` are maintainers of all that the organization has. */
+export type Teams = { readonly all: number; readonly owners: number };
+
 export type World = {
   readonly server: TestApp;
   /** The credential of an actor as headers. */
@@ -86,11 +89,16 @@ export type World = {
   readonly tokens: ReadonlyMap<string, string>;
   /** The path of a shard below `noarch/`, by channel. */
   readonly shards: ReadonlyMap<string, string>;
-  /** Ids of teams, by the place of the organization. */
-  readonly teams: ReadonlyMap<string, number>;
+  /** Ids of two teams, by the place of the organization. */
+  readonly teams: ReadonlyMap<string, Teams>;
   /** Everything that must be in no line of the log. */
   readonly secrets: readonly string[];
 };
+
+/** The place of the organization that has a channel, or would have it. */
+export function organizationOf(place: string): string {
+  return place === "closed" ? "private org" : place === "hidden" ? "hidden org" : "open org";
+}
 
 export function accountOf(actor: string): string {
   return ACCOUNTS[actor] ?? "olga";
@@ -114,9 +122,9 @@ export async function createWorld(): Promise<World> {
   for (const name of new Set(Object.values(ACCOUNTS))) if (!name.includes("/")) await addUser(server, name);
   for (const name of ["cny-pia", "quiet"]) await addUser(server, name);
   const factor = await turnOn(server, "boss", { now: Date.now, pass: () => undefined });
-  const teams = new Map<string, number>();
+  const teams = new Map<string, Teams>();
   for (const place of ORGANIZATIONS) teams.set(place, await addOrganization(server, place));
-  for (const place of STORED) await addChannel(server, place);
+  for (const place of STORED) await addChannel(server, place, teams.get(organizationOf(place))?.all ?? 0);
   for (const place of ORGANIZATIONS) await addGeneric(server, OWNERS[place] ?? "");
   await addGeneric(server, "cny-pia");
   const { headers, tokens } = await credentials(server);
@@ -132,7 +140,7 @@ async function addUser(server: TestApp, name: string): Promise<void> {
   await server.addUser(name, { admin: name === "boss" || name === "bare" });
 }
 
-async function addOrganization(server: TestApp, place: string): Promise<number> {
+async function addOrganization(server: TestApp, place: string): Promise<Teams> {
   const { organizations, teams, robots } = server.manage;
   const name = OWNERS[place] ?? "";
   const description = place === "open org" ? "" : `cny-about-${name.slice("cny-".length)}`;
@@ -149,17 +157,19 @@ async function addOrganization(server: TestApp, place: string): Promise<number> 
     await teams.addMember({ organization: name, team: "robots" }, "acme/robo");
   }
   await teams.addMember({ organization: name, team: "Owners" }, "remi");
-  return id;
+  const owners = (await teams.list(name)).find((team) => team.name === "Owners");
+  return { all: id, owners: owners?.id ?? 0 };
 }
 
 /** Everything is published while it is public, by the administrator that the commands are. */
-async function addChannel(server: TestApp, place: string): Promise<void> {
+async function addChannel(server: TestApp, place: string, team: number): Promise<void> {
   const { channels, grants } = server.manage;
   const [owner = "", channel = ""] = CHANNELS[place] ?? [];
   const description = place === "public" ? "" : `cny-text-${place}`;
   const visibility = place === "internal" || place === "private" ? place : "public";
   await channels.create({ owner, channel }, { visibility, description });
   for (const [actor, role] of Object.entries(ROLES)) await grants.set({ owner, channel }, accountOf(actor), role);
+  await grants.set({ owner, channel }, { team }, "reader");
   await grants.set({ owner, channel }, "remi", "owner");
   const { seed, held } = packagesOf(place);
   for (const built of [seed, held]) {
@@ -245,7 +255,9 @@ const CANARIES: readonly Canary[] = [
   },
   {
     text: "cny-veiled",
+    // Whoever has a role there is told that it is hidden; the same accounts have one in the private organization.
     rights: [
+      ["read", "closed"],
       ["view", "hidden org"],
       ["read", "hidden"],
     ],
@@ -258,10 +270,11 @@ const CANARIES: readonly Canary[] = [
   ...ORGANIZATIONS.flatMap((place): Canary[] =>
     ["team", "robot"].map((word) => ({
       text: `cny-${word}-${OWNERS[place]}`,
-      // The audit trail of an owner has them too.
+      // The audit trail of an owner has them too, and so have the roles on a channel.
       rights: [
         ["belong", place],
         ["manage owner", place],
+        ...STORED.filter((channel) => organizationOf(channel) === place).map((channel) => ["manage", channel] as const),
       ],
     })),
   ),
