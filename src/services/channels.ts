@@ -31,15 +31,12 @@ import {
 } from "./channel-ref.ts";
 import { changedPolicy, policyOf, type ChannelPolicy } from "./channel-policy.ts";
 import type { PackageTypes } from "./package-type.ts";
+import { readableChannels } from "./readable-channels.ts";
 
 const LONGEST_DESCRIPTION = 1000;
 
 export type ChannelInfo = {
   readonly channel: string;
-  readonly type: string;
-  readonly owner: string;
-  /** `""` for the unnamed channel. */
-  readonly name: string;
   readonly visibility: Visibility;
   readonly description: string;
   readonly revision: number;
@@ -202,8 +199,8 @@ async function list(parts: Parts, actor: Actor, ownerName?: string): Promise<Cha
   const owner = ownerName === undefined ? undefined : await findOwner(read, ownerName);
   if (ownerName !== undefined && !owner) throw notFound(`There is no owner ${ownerName}.`);
   const infos: ChannelInfo[] = [];
-  for (const row of await listChannels(read, owner?.id)) {
-    if (await mayRead(parts, actor, row)) infos.push(await infoOf(parts, refOf(row)));
+  for await (const row of readableChannels(parts.access, actor, await listChannels(read, owner?.id))) {
+    infos.push(await infoOf(parts, refOf(row)));
   }
   return infos;
 }
@@ -213,8 +210,7 @@ async function pageOf(parts: Parts, actor: Actor, { limit, owner, ...query }: Ch
   const filter = { text: query.text, after: query.after, owner: ofOwner, limit: MOST_CHECKED };
   const rows = await channelsAfter(parts.database.read, filter);
   const items: ChannelInfo[] = [];
-  for (const row of rows) {
-    if (!(await mayRead(parts, actor, row))) continue;
+  for await (const row of readableChannels(parts.access, actor, rows)) {
     items.push(await infoOf(parts, refOf(row)));
     if (items.length === limit) return { items, next: row === rows.at(-1) ? nextOf(rows) : keyOf(row) };
   }
@@ -235,17 +231,10 @@ function refOf(row: ChannelWithOwner): ChannelRef {
   return { type: row.type, owner: row.owner, channel: row, name: row.name };
 }
 
-async function mayRead({ access }: Parts, actor: Actor, { type, owner, name }: ChannelWithOwner): Promise<boolean> {
-  return await access.mayRead(actor, { kind: "channel", type, owner: owner.name, channel: name });
-}
-
 async function infoOf({ sizes, types }: Parts, ref: ChannelRef): Promise<ChannelInfo> {
-  const { channel, owner, type, name } = ref;
+  const { channel, owner, type } = ref;
   return {
     channel: labelOf(ref),
-    type,
-    owner: owner.name,
-    name,
     visibility: effectiveVisibility(owner, channel),
     description: channel?.description ?? "",
     revision: channel?.revision ?? 0,

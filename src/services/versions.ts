@@ -21,6 +21,7 @@ import type { Access } from "./access.ts";
 import { userOf, type Actor } from "./actor.ts";
 import { recordAudit } from "./audit.ts";
 import type { ChannelRef, OneChannel } from "./channel-ref.ts";
+import { readableChannels } from "./readable-channels.ts";
 
 export type VersionInfo = {
   readonly id: number;
@@ -111,10 +112,8 @@ async function list({ database, access }: VersionsParts, actor: Actor, query: Ve
   const owner = foldCase(query.owner);
   const rows = await channelsAfter(database.read, { after: undefined, owner, text: undefined, limit: MOST_CHANNELS });
   const readable: ChannelWithOwner[] = [];
-  for (const row of rows) {
-    const target = { kind: "channel", type: row.type, owner: row.owner.name, channel: row.name } as const;
-    if (row.type === query.type && (await access.mayRead(actor, target))) readable.push(row);
-  }
+  const ofType = rows.filter(({ type }) => type === query.type);
+  for await (const row of readableChannels(access, actor, ofType)) readable.push(row);
   // Who can read nothing there learns only what everyone learns who can see the owner.
   if (readable.length === 0) {
     await access.require(actor, "view", { kind: "owner", owner });
