@@ -37,6 +37,10 @@ const LONGEST_DESCRIPTION = 1000;
 
 export type ChannelInfo = {
   readonly channel: string;
+  readonly type: string;
+  readonly owner: string;
+  /** `""` for the unnamed channel. */
+  readonly name: string;
   readonly visibility: Visibility;
   readonly description: string;
   readonly revision: number;
@@ -232,9 +236,12 @@ function refOf(row: ChannelWithOwner): ChannelRef {
 }
 
 async function infoOf({ sizes, types }: Parts, ref: ChannelRef): Promise<ChannelInfo> {
-  const { channel, owner, type } = ref;
+  const { channel, owner, type, name } = ref;
   return {
     channel: labelOf(ref),
+    type,
+    owner: owner.name,
+    name,
     visibility: effectiveVisibility(owner, channel),
     description: channel?.description ?? "",
     revision: channel?.revision ?? 0,

@@ -28,14 +28,12 @@ import type { Channels } from "./channels.ts";
  * `user` also names a robot; robots and teams are named `organization/name`. `on` is the scope of the role: the channel,
  * or its owner for all channels of the owner.
  */
-export type GrantInfo = ({ readonly user: string } | { readonly team: string }) & {
+export type GrantInfo = ShownHolder & {
   readonly role: Role;
   readonly on: string;
 };
 
-/** A team also with its id. */
-export type GrantEntry = ({ readonly user: string } | { readonly team: string; readonly id: number }) &
-  Pick<GrantInfo, "role" | "on">;
+type ShownHolder = { readonly user: string } | { readonly team: string; readonly id: number };
 
 /** A user, robot or team by name, or a team by its id. */
 export type Holder = string | { readonly team: number };
@@ -44,8 +42,6 @@ export type Holder = string | { readonly team: number };
 export type Grants = {
   /** The roles on a channel, including those on its owner; for an owner, the roles on the owner. */
   list(actor: Actor, name: ChannelName): Promise<GrantInfo[]>;
-  /** The same, with the ids of teams. */
-  entries(actor: Actor, name: ChannelName): Promise<GrantEntry[]>;
   /**
    * Replaces the holder's role on this scope. A robot or team of another organization gets one only from who belongs
    * there. Errors: `not-found` for an unknown holder.
@@ -65,8 +61,7 @@ export type GrantsParts = {
 export function createGrants(parts: GrantsParts): Grants {
   const { database } = parts;
   return {
-    list: async (actor, name) => (await entries(parts, actor, name)).map(withoutId),
-    entries: (actor, name) => entries(parts, actor, name),
+    list: (actor, name) => list(parts, actor, name),
     set: (actor, name, holder, role) =>
       database.transact(async (tx) => {
         const scope = await scopeOf(tx, parts, actor, name);
@@ -99,7 +94,7 @@ type GrantScope = {
   readonly target: GrantTarget;
 };
 
-async function entries({ access, database }: GrantsParts, actor: Actor, name: ChannelName): Promise<GrantEntry[]> {
+async function list({ access, database }: GrantsParts, actor: Actor, name: ChannelName): Promise<GrantInfo[]> {
   const { type, owner: ownerName, channel: channelName } = name;
   const reader = database.read;
   if (channelName === undefined) {
@@ -112,26 +107,20 @@ async function entries({ access, database }: GrantsParts, actor: Actor, name: Ch
   const { owner, channel } = await access.require(actor, "manage", target, reader);
   const on = channelLabel(owner.name, channelName, type);
   const own = channel ? await listGrants(reader, { kind: "channel", channelId: channel.id }) : [];
-  return [...own.map((grant) => entryOf(grant, on)), ...(await grantsOfOwner(reader, owner))];
+  return [...own.map((grant) => infoOf(grant, on)), ...(await grantsOfOwner(reader, owner))];
 }
 
-async function grantsOfOwner(reader: Reader, owner: OwnerRow): Promise<GrantEntry[]> {
+async function grantsOfOwner(reader: Reader, owner: OwnerRow): Promise<GrantInfo[]> {
   const grants = await listGrants(reader, { kind: "owner", ownerId: owner.id });
-  return grants.map((grant) => entryOf(grant, owner.name));
+  return grants.map((grant) => infoOf(grant, owner.name));
 }
 
-function entryOf(grant: GrantHolder & { readonly role: Role }, on: string): GrantEntry {
-  const { role, name } = grant;
-  return grant.kind === "team" ? { team: name, id: grant.id, role, on } : { user: name, role, on };
+function infoOf(grant: GrantHolder & { readonly role: Role }, on: string): GrantInfo {
+  return { ...shown(grant), role: grant.role, on };
 }
 
-function withoutId(entry: GrantEntry): GrantInfo {
-  const { role, on } = entry;
-  return "team" in entry ? { team: entry.team, role, on } : { user: entry.user, role, on };
-}
-
-function shown({ kind, name }: GrantHolder): { readonly user: string } | { readonly team: string } {
-  return kind === "team" ? { team: name } : { user: name };
+function shown(holder: GrantHolder): ShownHolder {
+  return holder.kind === "team" ? { team: holder.name, id: holder.id } : { user: holder.name };
 }
 
 async function scopeOf(

@@ -244,6 +244,7 @@ describe("a role of a team on another owner's channel", () => {
     );
     expect(await server.manage.grants.list(on)).toContainEqual({
       team: `acme/${name}`,
+      id: expect.any(Number),
       role: "publisher",
       on: "bob/tools",
     });

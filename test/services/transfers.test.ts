@@ -270,13 +270,14 @@ describe("a transferred channel", () => {
     const label = `corp/${name.channel}`;
     expect(await server.manage.grants.list(at)).toEqual([
       { user: "cleo", role: "publisher", on: label },
-      { team: "corp/getters", role: "publisher", on: label },
+      { team: "corp/getters", id: expect.any(Number), role: "publisher", on: label },
     ]);
     expect([await reads("cleo", label), await reads("ada", label), await reads("stranger", label)]).toEqual([
       200, 403, 403,
     ]);
     expect(await server.manage.grants.list(other)).toContainEqual({
       team: "acme/movers",
+      id: expect.any(Number),
       role: "publisher",
       on: `acme/${other.channel}`,
     });

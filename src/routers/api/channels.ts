@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import { AppError } from "../../errors.ts";
-import { channelLabel, DEFAULT_TYPE } from "../../services/channel-ref.ts";
+import { channelLabel } from "../../services/channel-ref.ts";
 import type { ChannelChange, ChannelInfo, Channels } from "../../services/channels.ts";
 import { created, NO_CONTENT, ok } from "./answers.ts";
 import { maybe, visibility } from "./fields.ts";
@@ -95,11 +95,9 @@ function changeOf({ policy, ...change }: Settings): ChannelChange {
   return { ...change, policy: policy && renamed(policy, camelCase) };
 }
 
-function shown({ channel: label, policy, ...info }: ChannelInfo) {
-  const slash = label.indexOf("/");
-  const name = { owner: label.slice(0, slash), channel: label.slice(slash + 1) };
-  const { type = DEFAULT_TYPE, owner, channel } = channelOf(name);
-  return { type, owner, name: channel, ...info, policy: renamed(policy, snakeCase) };
+function shown({ policy, owner, name, type, visibility: word, description, revision, files, bytes }: ChannelInfo) {
+  const settingsOf = { visibility: word, description, policy: renamed(policy, snakeCase) };
+  return { type, owner, name, ...settingsOf, revision, files, bytes };
 }
 
 function camelCase(name: string): string {

@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import { AppError, malformed, notFound } from "../../errors.ts";
-import type { GrantEntry, Grants, Holder } from "../../services/grants.ts";
+import type { GrantInfo, Grants, Holder } from "../../services/grants.ts";
 import { NO_CONTENT, ok } from "./answers.ts";
 import { CHANNEL } from "./channels.ts";
 import { maybe, roleOf, roleWords } from "./fields.ts";
@@ -19,7 +19,7 @@ const key = z.tuple([z.string(), z.string()]);
 type Kind = {
   readonly path: `${typeof CHANNEL}/${"members" | "teams"}`;
   /** Whether a role belongs to this kind, and if `text` is given, to this holder. */
-  readonly has: (grant: GrantEntry, text?: string) => boolean;
+  readonly has: (grant: GrantInfo, text?: string) => boolean;
   readonly holderOf: (text: string) => Holder;
 };
 
@@ -48,7 +48,7 @@ function routesOf({ path, has, holderOf }: Kind, grants: Grants): ApiRoute[] {
       path,
       action: "manage",
       answer: async ({ actor, params, query }) => {
-        const all = (await grants.entries(actor, channelOf(params))).filter((grant) => has(grant));
+        const all = (await grants.list(actor, channelOf(params))).filter((grant) => has(grant));
         const after = cursorOf(query, key);
         const rest = inOrder(all).filter((grant) => after === undefined || isAfter(keyOf(grant), after));
         const items = rest.slice(0, limitOf(query));
@@ -61,7 +61,7 @@ function routesOf({ path, has, holderOf }: Kind, grants: Grants): ApiRoute[] {
       path: one,
       action: "manage",
       answer: async ({ actor, params }) => {
-        const all = await grants.entries(actor, channelOf(params));
+        const all = await grants.list(actor, channelOf(params));
         const found = all.find((grant) => has(grant, params.member));
         if (!found) throw notFound(`${params.member} has no role on this channel.`);
         return ok(found);
@@ -102,11 +102,11 @@ function teamId(text: string): number {
 type Key = z.output<typeof key>;
 
 /** The scope of the role, and its holder. */
-function keyOf(grant: GrantEntry): Key {
+function keyOf(grant: GrantInfo): Key {
   return [grant.on, "user" in grant ? grant.user : grant.team];
 }
 
-function inOrder(grants: readonly GrantEntry[]): GrantEntry[] {
+function inOrder(grants: readonly GrantInfo[]): GrantInfo[] {
   return grants.toSorted((one, other) => (isAfter(keyOf(one), keyOf(other)) ? 1 : -1));
 }
 
