@@ -40,7 +40,7 @@ const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
   [/^(identities|logins|token-state|token-uses|access|access-rules|roles|audit)\.ts$/, "access"],
   [/^package-type\.ts$/, "package-type"],
   [
-    /^(users|user-change|user-removal|profiles|tokens|leaked-tokens|label-patterns|channels|readable-channels|channel-sizes|channel-removal|grants|organizations|teams|robots|memberships|owner-names|transfers)\.ts$/,
+    /^(users|user-change|user-removal|profiles|tokens|leaked-tokens|label-patterns|channels|channel-sizes|channel-removal|grants|organizations|teams|robots|memberships|owner-names|transfers)\.ts$/,
     "management",
   ],
   [/^(workers|file-hashes|staging|name-weights|existing-file|packages|versions)\.ts$/, "packages"],

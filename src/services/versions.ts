@@ -21,7 +21,7 @@ import type { Access } from "./access.ts";
 import { userOf, type Actor } from "./actor.ts";
 import { recordAudit } from "./audit.ts";
 import type { ChannelRef, OneChannel } from "./channel-ref.ts";
-import { readableChannels } from "./readable-channels.ts";
+import { readableChannels } from "./channels.ts";
 
 export type VersionInfo = {
   readonly id: number;
