@@ -272,7 +272,7 @@ describe("a role of a team on another owner's channel", () => {
     const everything = { owner: "bob", channel: undefined };
     await server.manage.grants.set(everything, `acme/${name}`, "maintainer");
     expect(await server.manage.grants.list(everything)).toEqual<unknown>([
-      { team: `acme/${name}`, role: "maintainer", on: "bob" },
+      { team: `acme/${name}`, id: expect.any(Number), role: "maintainer", on: "bob" },
     ]);
     expect((await server.as(name).get("/bob/tools/noarch/repodata.json")).status).toBe(200);
     await server.manage.grants.revoke(everything, `acme/${name}`);
