@@ -141,6 +141,7 @@ test("README.md links only to existing files", async () => {
   for (const page of [
     "README.md",
     "MOVE.md",
+    "PEOPLE.md",
     "SCALE.md",
     "CHANGELOG.md",
     "src/README.md",

@@ -1,7 +1,7 @@
 // condarium token find
 
 import { Command } from "commander";
-import type { Management } from "../app.ts";
+import type { Management } from "../management.ts";
 import { usage } from "../errors.ts";
 import { TOKEN_LENGTH, TOKEN_PATTERN, tokensIn } from "../modules/ids.ts";
 import { COMMAND_LINE } from "../services/actor.ts";
@@ -81,7 +81,7 @@ async function allSightings(files: readonly string[]): Promise<Sighting[]> {
 }
 
 /** A token at the border of two chunks is found with the second one; one within the overlap is found twice. */
-async function* sightingsIn(
+export async function* sightingsIn(
   chunks: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<{ readonly token: string; readonly line: number }> {
   let text = "";

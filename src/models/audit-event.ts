@@ -25,9 +25,12 @@ const insertEvent = prepared("insertEvent", (reader) =>
 /** Values of a statement have a limit on both engines. */
 const ROWS_A_STATEMENT = 500;
 
-export async function insertAuditEvents(tx: Transaction, events: readonly NewAuditEvent[]): Promise<void> {
+export async function insertAuditEvents(
+  tx: Transaction,
+  events: readonly (NewAuditEvent & Partial<Pick<AuditEventRow, "times" | "refusal">>)[],
+): Promise<void> {
   const [event] = events;
-  if (event && events.length === 1) {
+  if (event && events.length === 1 && event.refusal === undefined) {
     await insertEvent(tx).execute(event);
     return;
   }
@@ -96,14 +99,21 @@ async function inserting(reader: Reader): Promise<string[]> {
   return rows.map(({ transaction }) => transaction);
 }
 
-/** Adds to the count of a refusal; false when it has no row yet. */
-export async function countRefusal(tx: Transaction, refusal: string, times: number): Promise<boolean> {
+/** Those of these refusals that have a row; pass at most a few thousand keys. */
+export async function knownRefusals(tx: Transaction, refusals: readonly string[]): Promise<Set<string>> {
   const rows = await tx
+    .select({ refusal: auditEvent.refusal })
+    .from(auditEvent)
+    .where(inArray(auditEvent.refusal, [...refusals]));
+  return new Set(rows.flatMap(({ refusal }) => refusal ?? []));
+}
+
+/** Adds to the counts of refusals; pass at most a few thousand keys. */
+export async function countRefusals(tx: Transaction, refusals: readonly string[], times: number): Promise<void> {
+  await tx
     .update(auditEvent)
     .set({ times: sql`${auditEvent.times} + ${times}` })
-    .where(eq(auditEvent.refusal, refusal))
-    .returning({ id: auditEvent.id });
-  return rows.length > 0;
+    .where(inArray(auditEvent.refusal, [...refusals]));
 }
 
 /** The number of refusals whose keys begin with a prefix. No key has a character behind "~". */
@@ -113,13 +123,6 @@ export async function refusalRows(tx: Transaction, prefix: string): Promise<numb
     .from(auditEvent)
     .where(and(gte(auditEvent.refusal, prefix), lt(auditEvent.refusal, `${prefix}~`)));
   return rows[0]?.rows ?? 0;
-}
-
-export async function insertRefusal(
-  tx: Transaction,
-  values: NewAuditEvent & Pick<AuditEventRow, "times" | "refusal">,
-): Promise<void> {
-  await tx.insert(auditEvent).values(values);
 }
 
 /** The number of events older than `before` (ms UTC). */

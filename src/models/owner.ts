@@ -1,6 +1,6 @@
 // Owners: the users and organizations that channels belong to.
 
-import { and, eq, ne } from "drizzle-orm";
+import { and, eq, inArray, ne } from "drizzle-orm";
 import type { Reader, Transaction } from "./database.ts";
 import { param, prepared } from "./prepared.ts";
 import { requireRow } from "./rows.ts";
@@ -47,4 +47,13 @@ export async function updateOwner(
 
 export async function deleteOwner(tx: Transaction, id: number): Promise<void> {
   await tx.delete(owner).where(eq(owner.id, id));
+}
+
+/** The ids of the owners with these folded names, by name; pass at most a few thousand names. */
+export async function ownerIds(reader: Reader, names: readonly string[]): Promise<Map<string, number>> {
+  const rows = await reader
+    .select({ id: owner.id, name: owner.name })
+    .from(owner)
+    .where(inArray(owner.name, [...names]));
+  return new Map(rows.map(({ id, name }) => [name, id]));
 }

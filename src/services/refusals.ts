@@ -3,16 +3,17 @@
 
 import { AppError, type Refused } from "../errors.ts";
 import type { Events } from "../events.ts";
-import { countRefusal, insertRefusal, refusalRows } from "../models/audit-event.ts";
+import { countRefusals, insertAuditEvents, knownRefusals, refusalRows } from "../models/audit-event.ts";
 import type { Database, Transaction } from "../models/database.ts";
 import { lockRefusals } from "../models/locks.ts";
+import { ownerIds } from "../models/owner.ts";
 import type { Clock } from "../modules/clock.ts";
 import { foldCase } from "../modules/fold-case.ts";
 import { sha256Hex } from "../modules/hash.ts";
 import { withoutTokens } from "../modules/log.ts";
 import { tokenOf, userOf, type RequestActor } from "./actor.ts";
 import { whoIs } from "./audit.ts";
-import { channelLabel, findChannelRef } from "./channel-ref.ts";
+import { channelLabel } from "./channel-ref.ts";
 
 export type Refusals = {
   /** Counts a refusal, later; does nothing for an anonymous request. */
@@ -105,37 +106,70 @@ function targetOf({ owner, channel, type }: Refused): string {
   return withoutTokens(channel === undefined ? name : channelLabel(name, channel, type)).slice(0, 500);
 }
 
+type Row = { readonly refusal: string; readonly one: Waiting };
+
 async function storeAll(tx: Transaction, batch: ReadonlyMap<string, Waiting>): Promise<void> {
   await lockRefusals(tx);
-  for (const [key, one] of batch) {
-    if (await countRefusal(tx, key, one.times)) continue;
-    const [day = "", user = ""] = key.split(" ");
-    const ofDay = `${day} ${user} `;
-    if ((await refusalRows(tx, ofDay)) < MOST_A_DAY - 1) await insert(tx, key, one);
-    else if (!(await countRefusal(tx, `${ofDay}rest`, one.times))) await insert(tx, `${ofDay}rest`, restOf(one));
+  const known = await knownRefusals(tx, [...batch.keys()]);
+  const unknown = [...batch].filter(([key]) => !known.has(key));
+  const { rows, rest } = await divide(tx, unknown);
+  const knownRest = await knownRefusals(tx, [...rest.keys()]);
+  const all = [...batch, ...rest];
+  const counted = all.filter(([key]) => known.has(key) || knownRest.has(key));
+  for (const [times, same] of Map.groupBy(counted, ([, one]) => one.times)) {
+    await countRefusals(
+      tx,
+      same.map(([key]) => key),
+      times,
+    );
   }
+  const newRest = [...rest].filter(([key]) => !knownRest.has(key)).map(([refusal, one]) => ({ refusal, one }));
+  await insert(tx, [...rows, ...newRest]);
 }
 
-/** The last row of a day counts everything that has no row of its own. */
-function restOf(one: Waiting): Waiting {
-  return { ...one, refused: { action: "(other refusals of the day)" }, target: "" };
+/** Those that get a row, and by its key the last row of a day, which counts everything that has no row of its own. */
+async function divide(
+  tx: Transaction,
+  unknown: readonly (readonly [string, Waiting])[],
+): Promise<{ readonly rows: readonly Row[]; readonly rest: ReadonlyMap<string, Waiting> }> {
+  const rows: Row[] = [];
+  const rest = new Map<string, Waiting>();
+  const used = new Map<string, number>();
+  for (const [refusal, one] of unknown) {
+    const [day = "", user = ""] = refusal.split(" ");
+    const ofDay = `${day} ${user} `;
+    const before = used.get(ofDay) ?? (await refusalRows(tx, ofDay));
+    used.set(ofDay, before + 1);
+    if (before < MOST_A_DAY - 1) rows.push({ refusal, one });
+    else addTo(rest, `${ofDay}rest`, one);
+  }
+  return { rows, rest };
 }
 
-async function insert(tx: Transaction, refusal: string, { actor, refused, at, target, times }: Waiting): Promise<void> {
-  const { owner = "", channel = "", type } = refused;
-  // Undefined when the name belongs to nobody.
-  const ref = await findChannelRef(tx, owner, channel, type);
-  await insertRefusal(tx, {
-    at,
-    ...whoIs(actor),
-    action: refused.action,
-    ownerId: ref?.owner.id ?? null,
-    channelId: refused.channel === undefined ? null : (ref?.channel?.id ?? null),
-    target,
-    subject: target,
-    outcome: "refused",
-    detail: "{}",
-    times,
-    refusal,
-  });
+function addTo(rest: Map<string, Waiting>, key: string, one: Waiting): void {
+  const same = rest.get(key);
+  if (same) same.times += one.times;
+  else rest.set(key, { ...one, refused: { action: "(other refusals of the day)" }, target: "" });
+}
+
+async function insert(tx: Transaction, rows: readonly Row[]): Promise<void> {
+  const names = rows.map(({ one }) => foldCase(one.refused.owner ?? ""));
+  // Without those that belong to nobody.
+  const owners = await ownerIds(tx, [...new Set(names)]);
+  await insertAuditEvents(
+    tx,
+    rows.map(({ refusal, one: { actor, refused, at, target, times } }) => ({
+      at,
+      ...whoIs(actor),
+      action: refused.action,
+      ownerId: owners.get(foldCase(refused.owner ?? "")) ?? null,
+      channelId: null,
+      target,
+      subject: target,
+      outcome: "refused",
+      detail: "{}",
+      times,
+      refusal,
+    })),
+  );
 }

@@ -21,6 +21,7 @@ setDefaultTimeout(60_000);
 let server: TestApp;
 let statements: Statements;
 let database: Database;
+let otherNode: Database;
 let log: string[] = [];
 const HOUR = 60 * 60 * 1000;
 /** The first hour of a day. */
@@ -35,6 +36,7 @@ beforeAll(async () => {
   const { settings } = await enginesOf(server.folder);
   const place = databaseOf(join(server.folder, "condarium.db"), settings.database);
   database = await openDatabase(place, { clock: systemClock, create: false });
+  otherNode = await openDatabase(place, { clock: systemClock, create: false });
 });
 afterEach(async () => {
   await statements.all("DELETE FROM audit_event WHERE refusal IS NOT NULL");
@@ -42,12 +44,13 @@ afterEach(async () => {
 });
 afterAll(async () => {
   await database.close();
+  await otherNode.close();
   await server.close();
 });
 
-function refusalsOf(): Refusals {
+function refusalsOf(node = database): Refusals {
   const logger = createLogger({ level: "debug", write: (line) => void log.push(line) });
-  return createRefusals({ database, clock, events: createEvents({ log: logger, metrics: createMetrics() }) });
+  return createRefusals({ database: node, clock, events: createEvents({ log: logger, metrics: createMetrics() }) });
 }
 
 async function actorOf(name: string, requestId = "r"): Promise<RequestActor> {
@@ -136,13 +139,24 @@ test("a user has at most 1,000 rows a day, the last of which counts all others; 
 });
 
 test("two nodes count into one row", async () => {
-  const [one, other] = [refusalsOf(), refusalsOf()];
+  const [one, other] = [refusalsOf(), refusalsOf(otherNode)];
   const alice = await actorOf("alice");
   for (const refusals of [one, other, one]) for (let at = 0; at < 50; at += 1) refusals.note(alice, reading(`c${at}`));
   await Promise.all([one.close(), other.close()]);
   const found = await rows();
   expect(found.length).toBe(50);
   expect(new Set(found.map(([, , , times]) => times))).toEqual(new Set([3]));
+});
+
+test("two nodes keep the limit of a day together", async () => {
+  const [one, other] = [refusalsOf(), refusalsOf(otherNode)];
+  const alice = await actorOf("alice");
+  for (let at = 0; at < 900; at += 1) one.note(alice, reading(`a${at}`));
+  for (let at = 0; at < 900; at += 1) other.note(alice, reading(`b${at}`));
+  await Promise.all([one.close(), other.close()]);
+  const found = await rows();
+  expect(found.length).toBe(1000);
+  expect(found.reduce((sum, [, , , times]) => sum + Number(times), 0)).toBe(1800);
 });
 
 test("what the database does not take is kept, up to a limit, and then said to be lost", async () => {

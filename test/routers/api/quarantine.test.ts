@@ -312,6 +312,11 @@ describe("a quarantine of many files", () => {
       ["bob/main", 1],
     ]);
     expect(await held()).toEqual(["main/ci-one", "main/ci-one", "main/ci-two"]);
+    for (const label of CHANNELS) {
+      const index = await server.as("boss").get(`/${label}/noarch/repodata.json`);
+      const listed = Object.keys((await jsonOf<{ "packages.conda": object }>(index))["packages.conda"]);
+      expect([label, listed.sort()]).toEqual([label, [EVIL.fileName, GOOD.fileName]]);
+    }
     const events = await statements.all("SELECT * FROM audit_event WHERE refusal IS NULL ORDER BY id DESC LIMIT 3");
     expect(events.map(({ action, actor }) => [action, actor])).toEqual(
       Array.from({ length: 3 }, () => ["quarantine", "boss"]),
