@@ -70,7 +70,6 @@ export const AT_NIGHT = [
   "processes",
   "routers/access",
   "routers/access-log",
-  "routers/api/matrix",
   "routers/api/room",
   "routers/damaged",
   "routers/gitea",

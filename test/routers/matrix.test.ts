@@ -1,7 +1,7 @@
 // The access matrix: every route of the server, called by every actor on every kind of target, in every way to ask.
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { PASSWORD } from "../support/app.ts";
+import { basic, PASSWORD, peerAt } from "../support/app.ts";
 import { ROWS } from "../support/matrix/calls.ts";
 import { CELLS, countsOf, createRunner, type Runner } from "../support/matrix/cells.ts";
 import { problemsOfTables } from "../support/matrix/rights.ts";
@@ -67,6 +67,29 @@ describe("everyone gets what the tables say, and whoever is refused learns and c
       ).toEqual([]);
     });
   }
+});
+
+test("a wrong password gets the same answer, after as long, for every name with an account and without one", async () => {
+  const names = ["stranger", "goner", "boss", "bare", "acme", "acme/robo", "nobody"];
+  const times = new Map<string, number[]>(names.map((name) => [name, []]));
+  const answers = new Set<string>();
+  for (let round = 0; round < 4; round++) {
+    for (const name of names) {
+      const request = new Request("http://localhost/api/v1/user", { headers: basic(name, `wrong password ${round}`) });
+      const start = performance.now();
+      const response = await world.server.app.handle(request, peerAt("192.0.2.99"));
+      times.get(name)?.push(performance.now() - start);
+      const headers = [...response.headers].filter(([header]) => header !== "x-request-id").join("\n");
+      answers.add(`${response.status}\n${headers}\n${await response.text()}`);
+    }
+  }
+  expect([...answers]).toEqual([expect.stringMatching(/^401\n/)]);
+  // Other work on the machine delays single answers, but an answer without a hash would be the fastest of every round.
+  const ratios = [0, 1, 2, 3].map((round) => {
+    const all = [...times.values()].map((of) => of[round] ?? 0);
+    return Math.max(...all) / Math.min(...all);
+  });
+  expect(Math.min(...ratios)).toBeLessThan(2.5);
 });
 
 test(`the matrix walked ${countsOf(CELLS)}`, () => {

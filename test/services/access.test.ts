@@ -29,6 +29,8 @@ beforeAll(async () => {
   await manage.grants.set({ owner: "alice", channel: "secret" }, "reader", "reader");
   await manage.channels.create({ owner: "hider", channel: "secret" }, {});
   await manage.users.setHidden("hider", true);
+  await manage.organizations.create({ name: "closed", owner: "alice", visibility: "private" });
+  await manage.robots.create("closed", "robot");
   recorded = recordedReader(sourceOf(server.folder), (sql) => void queries.push(sql));
   reader = recorded.reader;
   act("anonymous", ANONYMOUS);
@@ -70,10 +72,18 @@ async function asked(
 ): Promise<{ queries: string[]; refusal: unknown }> {
   const [owner = "", ...rest] = path.split("/");
   const target = { kind: "channel", owner, channel: rest.join("/"), packageName: "x" } as const;
+  return await recordedRefusal(actor, surface, (who) => access.require(who, action, target));
+}
+
+async function recordedRefusal(
+  actor: string,
+  surface: "conda" | "management",
+  require: (who: RequestActor) => Promise<unknown>,
+): Promise<{ queries: string[]; refusal: unknown }> {
   const who = actors[actor];
   if (!who) throw new Error(`there is no actor ${actor}`);
   queries = [];
-  const refusal: unknown = await access.require({ ...who, surface }, action, target).then(
+  const refusal: unknown = await require({ ...who, surface }).then(
     () => "none",
     (error: unknown) => (error instanceof Error && "code" in error ? [error.code, error.message] : error),
   );
@@ -112,6 +122,36 @@ for (const createChannels of [true, false]) {
     }
   }
 }
+
+describe("a refusal has the same queries and message, whatever exists,", () => {
+  const gate = () =>
+    createAccess({ reader, clock: systemClock, createChannels: true, twoFactor: "no", formerAddressMs: 0 });
+
+  for (const actor of ["anonymous", "stranger", "bound", "public-only"]) {
+    test.each(["view", "belong", "organize", "manage"] as const)(`by ${actor} to %s an owner`, async (action) => {
+      const ask = async (owner: string) =>
+        await recordedRefusal(actor, "management", (who) => gate().require(who, action, { kind: "owner", owner }));
+      const first = await ask("nobody");
+      expect(first.refusal).toEqual([actor === "anonymous" ? "unauthenticated" : "not-found", expect.any(String)]);
+      expect(first.queries.length).toBeGreaterThan(0);
+      for (const owner of ["closed", "hider"]) expect([owner, await ask(owner)]).toEqual([owner, first]);
+    });
+
+    test(`by ${actor} about tokens of an account`, async () => {
+      const ask = async (user: string) =>
+        await recordedRefusal(actor, "management", (who) => gate().require(who, "tokens", { kind: "user", user }));
+      const groups = [
+        ["nobody", "alice", "hider"],
+        ["nobody/robot", "closed/robot", "closed/absent", "alice/robot"],
+      ];
+      for (const [absent = "", ...others] of groups) {
+        const first = await ask(absent);
+        expect(first.refusal).toEqual([actor === "anonymous" ? "unauthenticated" : "not-found", expect.any(String)]);
+        for (const other of others) expect([other, await ask(other)]).toEqual([other, first]);
+      }
+    });
+  }
+});
 
 describe("the role and scopes needed", () => {
   const ROLES = ["reader", "publisher", "maintainer", "owner"] as const;

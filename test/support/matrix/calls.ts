@@ -62,6 +62,13 @@ function condaCalls(form: (cell: Cell) => string, isCalled?: RowCall["isCalled"]
       { ...base, done: 404 },
     ),
     write("DELETE", "delete", under(seed), { ...base, done: 204, isDestructive: true }),
+    // A preflight has no credential of its own: one in the path gets none.
+    write(
+      "OPTIONS",
+      "preflight",
+      under(() => "noarch/repodata.json"),
+      { done: isCalled ? 405 : preflight },
+    ),
     ...["POST", "PATCH", "PROPFIND"].map((method) =>
       write(
         method,
@@ -226,18 +233,12 @@ export const ROWS: Readonly<Record<string, readonly RowCall[]>> = {
   "GET /health/live": [open("GET", "/health/live", 200), open("HEAD", "/health/live", 200)],
   "GET /health/ready": [open("GET", "/health/ready", 200), open("HEAD", "/health/ready", 200)],
   "GET /metrics": get("metrics", () => "/metrics"),
-  "ALL /api/packages/:owner/conda/*": [
-    ...condaCalls(({ place }) =>
-      (CHANNELS[place] ?? []).join("/").replace("/", "/conda/").replace(/^/, "/api/packages/"),
-    ),
-    write("OPTIONS", "preflight", (cell) => `/${channelOf(cell)}/noarch/repodata.json`, { done: preflight }),
-  ],
+  "ALL /api/packages/:owner/conda/*": condaCalls(
+    ({ place }) => `/api/packages/${(CHANNELS[place] ?? []).join("/conda/")}`,
+  ),
   "ALL /get/*": condaCalls((cell) => `/get/${channelOf(cell)}`),
   "ALL /t/*": condaCalls((cell) => `${inPath(cell)}/${channelOf(cell)}`, bringsToken),
-  "ALL /:owner/*": [
-    ...condaCalls((cell) => `/${channelOf(cell)}`),
-    write("OPTIONS", "preflight", (cell) => `/${channelOf(cell)}/noarch/repodata.json`, { done: preflight }),
-  ],
+  "ALL /:owner/*": condaCalls((cell) => `/${channelOf(cell)}`),
   "ALL /:owner": [
     ...reads({ action: "read unnamed", path: (cell) => `/${ownerOf(cell)}` }, [404, 404, 404, 404]),
     write("PUT", "open owner", (cell) => `/${ownerOf(cell)}`, { bytes: MINE.bytes, done: 404 }),

@@ -101,7 +101,7 @@ export function createRunner(world: World): Runner {
   return {
     run: async (cells, { atOnce }) => {
       const problems: string[] = [];
-      for (let at = 0; at < cells.length; at += atOnce)
+      for (let at = 0; at < cells.length && problems.length < MOST_TOLD; at += atOnce)
         problems.push(...(await Promise.all(cells.slice(at, at + atOnce).map(problemsOf))).flat());
       return problems.slice(0, MOST_TOLD);
     },

@@ -70,6 +70,7 @@ export function channelCalls(): Record<string, RowCall[]> {
       write("DELETE", "manage", channel(`/teams/${NO_TEAM}`), { done: 404, says: /There is no team/ }),
       write("DELETE", "manage", ofTeam, { done: 204, isDestructive: true }),
     ],
+    ...transferCalls(),
     "GET /api/v1/packages/:owner": ["", "?q=cny", "?type=generic"].flatMap((query) =>
       get(
         query === "?type=generic" ? "generic packages" : "packages",
@@ -82,6 +83,32 @@ export function channelCalls(): Record<string, RowCall[]> {
       write("DELETE", "maintain", version("", "none"), { done: 404, says: /no such package or version/ }),
       write("DELETE", "maintain", version(""), { done: 204, isDestructive: true }),
     ],
+  };
+}
+
+/** Nothing is offered: what there is to say about an offer is the same for every channel. */
+function transferCalls(): Record<string, RowCall[]> {
+  const transfer = "/api/v1/channels/:owner/:channel/transfer";
+  const none = { done: 404, says: /is offered to nobody/ } as const;
+  return {
+    "GET /api/v1/transfers": get("manage owner", (cell) => `/api/v1/transfers?owner=${ownerOf(cell)}`, {
+      done: (place) => (place === "nobody" ? 404 : 200),
+    }),
+    [`GET ${transfer}`]: get("manage", channel("/transfer"), none),
+    [`POST ${transfer}`]: [
+      write("POST", "manage", channel("/transfer"), {
+        json: { new_owner: "no-one" },
+        done: 404,
+        says: /There is no owner no-one/,
+      }),
+      write("POST", "manage", channel("/transfer"), {
+        json: { new_owner: "stranger" },
+        done: 202,
+        isDestructive: true,
+      }),
+    ],
+    [`DELETE ${transfer}`]: [write("DELETE", "manage", channel("/transfer"), none)],
+    [`POST ${transfer}/accept`]: [write("POST", "create", channel("/transfer/accept"), none)],
   };
 }
 
