@@ -75,6 +75,7 @@ export const AT_NIGHT = [
   "routers/damaged",
   "routers/gitea",
   "routers/http/request-body",
+  "routers/matrix",
   "routers/other-protocols",
   "routers/path",
   "routers/ranges",

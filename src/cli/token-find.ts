@@ -81,7 +81,7 @@ async function allSightings(files: readonly string[]): Promise<Sighting[]> {
 }
 
 /** A token at the border of two chunks is found with the second one; one within the overlap is found twice. */
-async function* sightingsIn(
+export async function* sightingsIn(
   chunks: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<{ readonly token: string; readonly line: number }> {
   let text = "";

@@ -1,6 +1,6 @@
 // Channels and their revisions: each revision records when the documents of a channel changed, and by whom.
 
-import { and, asc, desc, eq, gt, inArray, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, inArray, ne, sql } from "drizzle-orm";
 import { foldCase } from "../modules/fold-case.ts";
 import type { Reader, Transaction } from "./database.ts";
 import type { OwnerRow } from "./owner.ts";
@@ -28,7 +28,7 @@ const ownerWithChannel = prepared("ownerWithChannel", (reader) =>
       channel,
       and(eq(channel.ownerId, owner.id), eq(channel.type, param("type")), eq(channel.name, param("name"))),
     )
-    .where(eq(owner.name, param("owner")))
+    .where(and(eq(owner.name, param("owner")), ne(owner.kind, "robot")))
     .limit(1),
 );
 

@@ -16,29 +16,34 @@ const VIA = { grant: sql<Via>`'grant'`.as("via"), team: sql<Via>`'team'`.as("via
 /** `team`: through a team of the owner itself. */
 type Via = "grant" | "team";
 
-/** Grants to a principal, grants to a team that it is in, and the rights of its teams in their own organization. */
+/**
+ * Grants to a principal, grants to a team that it is in, and the rights of its teams in their own organization. SQLite
+ * runs subqueries with an index for each several times faster than joins of these tables.
+ */
 const rolesOnTargets = prepared("rolesOnTargets", (reader) => {
   const granted = { via: VIA.grant, role: roleGrant.role, channels: ANY.as("channels"), packages: ANY.as("packages") };
-  const onTargets = or(eq(roleGrant.ownerId, param("ownerId")), eq(roleGrant.channelId, param("channelId")));
-  const isMember = eq(teamMember.principalId, param("principalId"));
+  const [onOwner, onChannel] = [eq(roleGrant.ownerId, param("ownerId")), eq(roleGrant.channelId, param("channelId"))];
+  const places = () =>
+    reader
+      .select({ teamId: teamMember.teamId })
+      .from(teamMember)
+      .where(eq(teamMember.principalId, param("principalId")));
+  const toTeam = () =>
+    inArray(
+      roleGrant.principalId,
+      reader.select({ principalId: team.principalId }).from(team).where(inArray(team.id, places())),
+    );
   return reader
     .select(granted)
     .from(roleGrant)
-    .where(and(eq(roleGrant.principalId, param("principalId")), onTargets))
-    .unionAll(
-      reader
-        .select(granted)
-        .from(teamMember)
-        .innerJoin(team, eq(team.id, teamMember.teamId))
-        .innerJoin(roleGrant, eq(roleGrant.principalId, team.principalId))
-        .where(and(isMember, onTargets)),
-    )
+    .where(and(eq(roleGrant.principalId, param("principalId")), or(onOwner, onChannel)))
+    .unionAll(reader.select(granted).from(roleGrant).where(and(toTeam(), onOwner)))
+    .unionAll(reader.select(granted).from(roleGrant).where(and(toTeam(), onChannel)))
     .unionAll(
       reader
         .select({ via: VIA.team, role: team.role, channels: team.channels, packages: team.packages })
-        .from(teamMember)
-        .innerJoin(team, eq(team.id, teamMember.teamId))
-        .where(and(isMember, eq(team.organizationId, param("ownerId")))),
+        .from(team)
+        .where(and(inArray(team.id, places()), eq(team.organizationId, param("ownerId")))),
     );
 });
 

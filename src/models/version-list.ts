@@ -3,6 +3,7 @@
 import { and, asc, eq, inArray, sql } from "drizzle-orm";
 import type { ChannelFile } from "./channel-contents.ts";
 import type { Reader } from "./database.ts";
+import type { PackageFileRow } from "./package-file.ts";
 import { packageBlob, packageFile, packageVersion, pkg } from "./schema/index.ts";
 import { foldCase } from "../modules/fold-case.ts";
 
@@ -71,7 +72,8 @@ export async function findVersion(
   return rows[0];
 }
 
-export type VersionFile = ChannelFile & { readonly fileName: string; readonly md5: string; readonly sha256: string };
+export type VersionFile = ChannelFile &
+  Pick<PackageFileRow, "fileName" | "state" | "quarantine"> & { readonly md5: string; readonly sha256: string };
 
 /** At most `limit` files of a version, by section and name. */
 export async function filesOfVersion(reader: Reader, versionId: number, limit: number): Promise<VersionFile[]> {
@@ -83,6 +85,8 @@ export async function filesOfVersion(reader: Reader, versionId: number, limit: n
       section: packageFile.section,
       packageName: packageFile.packageName,
       fileName: packageFile.fileName,
+      state: packageFile.state,
+      quarantine: packageFile.quarantine,
       size: packageBlob.size,
       md5: packageBlob.md5,
       sha256: packageBlob.sha256,

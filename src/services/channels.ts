@@ -202,8 +202,8 @@ async function list(parts: Parts, actor: Actor, ownerName?: string): Promise<Cha
   const owner = ownerName === undefined ? undefined : await findOwner(read, ownerName);
   if (ownerName !== undefined && !owner) throw notFound(`There is no owner ${ownerName}.`);
   const infos: ChannelInfo[] = [];
-  for (const row of await listChannels(read, owner?.id)) {
-    if (await mayRead(parts, actor, row)) infos.push(await infoOf(parts, refOf(row)));
+  for await (const row of readableChannels(parts.access, actor, await listChannels(read, owner?.id))) {
+    infos.push(await infoOf(parts, refOf(row)));
   }
   return infos;
 }
@@ -213,12 +213,29 @@ async function pageOf(parts: Parts, actor: Actor, { limit, owner, ...query }: Ch
   const filter = { text: query.text, after: query.after, owner: ofOwner, limit: MOST_CHECKED };
   const rows = await channelsAfter(parts.database.read, filter);
   const items: ChannelInfo[] = [];
-  for (const row of rows) {
-    if (!(await mayRead(parts, actor, row))) continue;
+  for await (const row of readableChannels(parts.access, actor, rows)) {
     items.push(await infoOf(parts, refOf(row)));
     if (items.length === limit) return { items, next: row === rows.at(-1) ? nextOf(rows) : keyOf(row) };
   }
   return { items, next: nextOf(rows) };
+}
+
+/** Channels whose rights are checked at once: a database on the network answers them together. */
+const AT_ONCE = 20;
+
+/** Those of the rows that the actor is allowed to read, in order; ends early with its caller. */
+export async function* readableChannels(
+  access: Pick<Access, "mayRead">,
+  actor: Actor,
+  rows: readonly ChannelWithOwner[],
+): AsyncGenerator<ChannelWithOwner, void, undefined> {
+  const mayRead = ({ type, owner, name }: ChannelWithOwner): Promise<boolean> =>
+    access.mayRead(actor, { kind: "channel", type, owner: owner.name, channel: name });
+  for (let start = 0; start < rows.length; start += AT_ONCE) {
+    const some = rows.slice(start, start + AT_ONCE);
+    const allowed = await Promise.all(some.map(mayRead));
+    for (const [at, row] of some.entries()) if (allowed[at] === true) yield row;
+  }
 }
 
 /** The last row of a full page: there can be more. */
@@ -233,10 +250,6 @@ function keyOf({ owner, type, name }: ChannelWithOwner): ChannelKey {
 
 function refOf(row: ChannelWithOwner): ChannelRef {
   return { type: row.type, owner: row.owner, channel: row, name: row.name };
-}
-
-async function mayRead({ access }: Parts, actor: Actor, { type, owner, name }: ChannelWithOwner): Promise<boolean> {
-  return await access.mayRead(actor, { kind: "channel", type, owner: owner.name, channel: name });
 }
 
 async function infoOf({ sizes, types }: Parts, ref: ChannelRef): Promise<ChannelInfo> {

@@ -16,7 +16,7 @@ import { addMember, deleteTeam, insertTeam, listPlaces, listTeams } from "../mod
 import { deleteUser, findUser, listRobots, type UserWithOwner } from "../models/user.ts";
 import { foldCase } from "../modules/fold-case.ts";
 import type { Access } from "./access.ts";
-import { tokenOf, userOf, type Actor } from "./actor.ts";
+import { isForMetricsOnly, tokenOf, userOf, type Actor } from "./actor.ts";
 import { recordAudit, type AuditAction } from "./audit.ts";
 import { actionToEnd, leave, OWNERS, OWNERS_FOLDED, requireOrganization, requireOtherOwner } from "./memberships.ts";
 import { freeName, renameOwner, requireOwnerName, takeName, type NameRules } from "./owner-names.ts";
@@ -113,7 +113,10 @@ export function createOrganizations(parts: OrganizationsParts): Organizations {
     listOf: async (actor, name) => {
       const account = await access.require(actor, "tokens", { kind: "user", user: name }, database.read);
       const rows = await organizationsOf(database.read, account.principalId ?? 0);
-      return rows.map(infoOf);
+      // As in every list, those that an administrator has hidden are left out.
+      const shows = (row: OwnerRow): boolean =>
+        !row.hidden || actor.kind === "command-line" || userOf(actor)?.isAdmin === true;
+      return rows.filter(shows).map(infoOf);
     },
     show: async (actor, name) => infoOf(await requireOrganization(access, actor, "view", name, database.read)),
     change: (actor, name, change) =>
@@ -222,6 +225,7 @@ function checked(change: OrganizationChange): Partial<Pick<OwnerRow, "displayNam
 /** Undefined for those who see everything. */
 function seenBy(actor: Actor): SeenBy | undefined {
   if (actor.kind === "command-line") return undefined;
+  if (isForMetricsOnly(actor.identity)) return { visibilities: [], principalId: 0 };
   const user = userOf(actor);
   const token = tokenOf(actor);
   const isBound =

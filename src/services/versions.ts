@@ -20,7 +20,9 @@ import { randomHex } from "../modules/ids.ts";
 import type { Access } from "./access.ts";
 import { userOf, type Actor } from "./actor.ts";
 import { recordAudit } from "./audit.ts";
+import { refuseQuarantined } from "./file-quarantine.ts";
 import type { ChannelRef, OneChannel } from "./channel-ref.ts";
+import { readableChannels } from "./channels.ts";
 
 export type VersionInfo = {
   readonly id: number;
@@ -111,10 +113,8 @@ async function list({ database, access }: VersionsParts, actor: Actor, query: Ve
   const owner = foldCase(query.owner);
   const rows = await channelsAfter(database.read, { after: undefined, owner, text: undefined, limit: MOST_CHANNELS });
   const readable: ChannelWithOwner[] = [];
-  for (const row of rows) {
-    const target = { kind: "channel", type: row.type, owner: row.owner.name, channel: row.name } as const;
-    if (row.type === query.type && (await access.mayRead(actor, target))) readable.push(row);
-  }
+  const ofType = rows.filter(({ type }) => type === query.type);
+  for await (const row of readableChannels(access, actor, ofType)) readable.push(row);
   // Who can read nothing there learns only what everyone learns who can see the owner.
   if (readable.length === 0) {
     await access.require(actor, "view", { kind: "owner", owner });
@@ -141,6 +141,7 @@ async function remove(
   const files = await filesOfVersion(tx, version.id, MOST_FILES + 1);
   if (files.length > MOST_FILES)
     throw invalid(`This version has more than ${MOST_FILES} files, the limit of one change. Delete some one by one.`);
+  refuseQuarantined(files, "cannot be deleted");
   const at = clock.now();
   const channelId = channel.id;
   await deleteFiles(tx, files, at);

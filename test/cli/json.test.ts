@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { COMMAND_LINE } from "../../src/services/actor.ts";
 import { startTestApp, type TestApp } from "../support/app.ts";
@@ -9,6 +10,9 @@ import { newToken } from "../support/manage.ts";
 import { buildPackage } from "../support/package-builder.ts";
 import { openTables } from "../support/rows.ts";
 import { runHere } from "../support/run-here.ts";
+
+/** A text with a token that works. */
+const LEAK = join(tmpdir(), `condarium-leak-${process.pid}.txt`);
 
 let server: TestApp;
 const built = buildPackage({ name: "listed", version: "1" });
@@ -28,10 +32,13 @@ beforeAll(async () => {
   await server.app.quarantines.quarantine(COMMAND_LINE, held, "a reason");
   const token = await newToken(server.manage, { user: "alice", name: "used", lifetime: 3_600_000 });
   expect((await server.withToken(token).get("/alice/main/noarch/repodata.json")).status).toBe(200);
+  await server.addUser("leaky");
+  await Bun.write(LEAK, `${await newToken(server.manage, { user: "leaky", name: "leaked" })}\n`);
   for (let waited = 0; waited < 500 && !(await isUsed()); waited++) await Bun.sleep(10);
   await server.manage.tokens.revoke("alice", "used");
 });
 afterAll(async () => {
+  await rm(LEAK, { force: true });
   for (const folder of ["backup", "restored"]) await rm(`${server.folder}-${folder}`, { recursive: true, force: true });
   await server.close();
 });
@@ -61,6 +68,7 @@ function leavesOf(value: unknown, name = ""): (readonly [name: string, leaf: unk
 const TIMES = ["at", "since", "created", "expires", "lastUsed", "revoked", "until"];
 const COMMANDS: readonly (readonly string[])[] = [
   ["user", "list"],
+  ["token", "find", LEAK],
   ["org", "list"],
   ["org", "show", "acme"],
   ["org", "members", "acme"],

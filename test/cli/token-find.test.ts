@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { rm } from "node:fs/promises";
+import { sightingsIn } from "../../src/cli/token-find.ts";
 import { createToken, tokensIn } from "../../src/modules/ids.ts";
 import { PASSWORD, startTestApp, type TestApp } from "../support/app.ts";
 import { newToken } from "../support/manage.ts";
@@ -77,6 +78,20 @@ test("revokes what it finds, from standard input, and then finds nothing that wo
   expect((await server.withToken(tokens.valid ?? "").get("/alice/-/noarch/repodata.json")).status).toBe(401);
   const again = await find([], input);
   expect([again.code, again.rows.map(({ state }) => state)]).toEqual([0, ["revoked", "revoked", "unknown"]]);
+});
+
+test("finds a token wherever the chunks end in which a text is read, with its line", async () => {
+  const token = createToken();
+  const bytes = Buffer.from(`one\ntwo ${token}\nthree`);
+  for (let end = 0; end <= bytes.length; end++) {
+    const chunks = (async function* () {
+      yield bytes.subarray(0, end);
+      yield bytes.subarray(end);
+    })();
+    const found = new Set<string>();
+    for await (const sighting of sightingsIn(chunks)) found.add(JSON.stringify(sighting));
+    expect([end, ...found]).toEqual([end, JSON.stringify({ token, line: 2 })]);
+  }
 });
 
 test("says in its help what a token looks like, so that a scanner can find one by itself", async () => {

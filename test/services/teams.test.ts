@@ -267,6 +267,18 @@ describe("a role of a team on another owner's channel", () => {
     expect(JSON.stringify(await server.manage.grants.list(on))).not.toContain(name);
   });
 
+  test("can be on all that the owner has", async () => {
+    const name = await memberOf({ role: "reader" });
+    const everything = { owner: "bob", channel: undefined };
+    await server.manage.grants.set(everything, `acme/${name}`, "maintainer");
+    expect(await server.manage.grants.list(everything)).toEqual<unknown>([
+      { team: `acme/${name}`, id: expect.any(Number), role: "maintainer", on: "bob" },
+    ]);
+    expect((await server.as(name).get("/bob/tools/noarch/repodata.json")).status).toBe(200);
+    await server.manage.grants.revoke(everything, `acme/${name}`);
+    expect((await server.as(name).get("/bob/tools/noarch/repodata.json")).status).toBe(403);
+  });
+
   test("is given by members of the organization, so that nobody finds out which teams there are", async () => {
     const { id } = await server.manage.teams.create("acme", { name: "hidden-team", role: "reader" });
     const [bob, cleo] = [await people.user("bob"), await people.user("cleo")];

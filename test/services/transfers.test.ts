@@ -74,6 +74,7 @@ describe("an offer", () => {
     expect(await channels.show(COMMAND_LINE, { owner: "corp", channel: name.channel })).toMatchObject({
       ...before,
       channel: to,
+      owner: "corp",
     });
     const file = `/noarch/${built.fileName}`;
     expect((await server.anonymous.get(`/${to}${file}`)).status).toBe(200);

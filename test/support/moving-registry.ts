@@ -178,6 +178,7 @@ function textOf(value: unknown): string | null {
 /** What schema 1 did not have, by table. */
 const NEWER: Readonly<Record<string, readonly string[]>> = {
   package_blob: ["unreferenced_at"],
+  access_token: ["last_eight"],
   user: ["principal_id", "organization_id"],
   grant: ["principal_id"],
   owner: ["hidden", "description"],

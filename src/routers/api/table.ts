@@ -11,6 +11,7 @@ import type { ApiRoute } from "./route.ts";
 import { serverRoutes, type ServerRouteParts } from "./server.ts";
 import { teamRoutes, type TeamRouteParts } from "./teams.ts";
 import { tokenRoutes, type TokenRouteParts } from "./tokens.ts";
+import { transferRoutes, type TransferRouteParts } from "./transfers.ts";
 import { twoFactorRoutes, type TwoFactorRouteParts } from "./two-factor.ts";
 import { userRoutes, type UserRouteParts } from "./users.ts";
 
@@ -25,7 +26,8 @@ export type ApiTableParts = ServerRouteParts &
   OrganizationRouteParts &
   TeamRouteParts &
   RobotRouteParts &
-  PackageRouteParts;
+  PackageRouteParts &
+  TransferRouteParts;
 
 export function apiTable(parts: ApiTableParts): ApiRoute[] {
   return [
@@ -41,5 +43,6 @@ export function apiTable(parts: ApiTableParts): ApiRoute[] {
     ...teamRoutes(parts),
     ...robotRoutes(parts),
     ...packageRoutes(parts),
+    ...transferRoutes(parts),
   ];
 }

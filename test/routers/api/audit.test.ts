@@ -141,6 +141,7 @@ describe("a reader of the trail", () => {
     await server.manage.users.remove("leaver");
     const actions = (await trail("?owner=leaver")).items.map(({ action }) => action);
     expect(actions).toEqual(["user.create", "user.delete"]);
+    await server.manage.names.release("leaver");
     await server.addUser("leaver");
     const { json } = await apiOf(server, "leaver")("GET", "/audit?owner=leaver");
     expect((json as AuditPage).items.map(({ action }) => action)).toEqual(["user.create"]);

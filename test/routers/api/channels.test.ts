@@ -365,3 +365,31 @@ describe("the members of a channel", () => {
     expect((await client("alice")("GET", MEMBERS)).json).toEqual(before);
   });
 });
+
+describe("the transfer of a channel", () => {
+  test("takes an offer of one side, and the other side's consent", async () => {
+    const [alice, reader] = [client("alice"), client("reader")];
+    await server.manage.channels.create({ owner: "alice", channel: "moving" }, { visibility: "private" });
+    const path = "/channels/alice/moving/transfer";
+    expect((await alice("GET", path)).status).toBe(404);
+    expect((await alice("POST", path, { new_owner: "nobody" })).status).toBe(404);
+    expect((await reader("POST", `${path}/accept`)).status).toBe(404);
+    const offered = await alice("POST", path, { new_owner: "reader" });
+    expect([offered.status, offered.json]).toMatchObject([202, { channel: "alice/moving", new_owner: "reader" }]);
+    expect((await alice("GET", path)).json).toEqual(offered.json);
+    expect((await reader("GET", "/transfers?owner=reader")).json).toEqual({ items: [offered.json], next: null });
+    expect((await client("stranger")("GET", "/transfers?owner=reader")).status).toBe(404);
+    expect((await client("stranger")("POST", `${path}/accept`)).status).toBe(404);
+    expect((await alice("GET", "/channels/alice/moving")).json).toMatchObject({ owner: "alice" });
+    expect((await reader("DELETE", path)).status).toBe(204);
+    expect((await reader("POST", `${path}/accept`)).status).toBe(404);
+    await alice("POST", path, { new_owner: "reader" });
+    expect((await reader("POST", `${path}/accept`)).json).toEqual({ channel: "reader/moving" });
+    expect((await reader("GET", "/channels/reader/moving")).json).toMatchObject({
+      owner: "reader",
+      visibility: "private",
+    });
+    expect((await alice("GET", "/channels/reader/moving")).status).toBe(404);
+    expect((await alice("PATCH", "/channels/reader/moving", { description: "mine" })).status).toBe(404);
+  });
+});

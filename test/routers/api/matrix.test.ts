@@ -37,6 +37,7 @@ const BODIES: Readonly<Record<string, object>> = {
   "PATCH /channels/:owner/:channel": { visibility: "public" },
   "PUT /channels/:owner/:channel/members/:member": { role: "owner" },
   "PUT /channels/:owner/:channel/teams/:member": { role: "owner" },
+  "POST /channels/:owner/:channel/transfer": { new_owner: "stranger" },
   "POST /orgs": { username: "canary-org" },
   "PATCH /orgs/:org": { visibility: "public" },
   "POST /orgs/:org/rename": { new_name: "canary-renamed" },
@@ -44,6 +45,12 @@ const BODIES: Readonly<Record<string, object>> = {
   "PATCH /teams/:team": { role: "owner" },
   "POST /orgs/:org/robots": { name: "canary" },
   "POST /orgs/:org/robots/:robot/tokens": { name: "canary" },
+};
+
+const QUERIES: Readonly<Record<string, string>> = {
+  "DELETE /channels/:owner/:channel": "?confirm=canary-alice/main",
+  "GET /transfers": "?owner=canary-alice",
+  "HEAD /transfers": "?owner=canary-alice",
 };
 
 /** A row per route, with a status per actor; - is an actor who is allowed this. */
@@ -99,6 +106,11 @@ const TABLE = `
 401 401 401 404 -   403 404 404 403  GET /orgs/:org/robots
 401 401 401 404 403 403 404 404 403  POST /orgs/:org/robots
 401 401 401 404 403 403 404 404 403  DELETE /orgs/:org/robots/:robot
+401 401 401 404 403 403 404 404 403  GET /channels/:owner/:channel/transfer
+401 401 401 404 403 403 404 404 403  POST /channels/:owner/:channel/transfer
+401 401 401 404 403 403 404 404 403  DELETE /channels/:owner/:channel/transfer
+401 401 401 404 403 403 404 404 403  POST /channels/:owner/:channel/transfer/accept
+401 401 401 404 404 403 404 404 403  GET /transfers
 401 401 401 404 -   -   404 404 403  GET /packages/:owner
 401 401 401 404 -   -   404 404 403  GET /packages/:owner/:type/:name/:version
 401 401 401 404 -   -   404 404 403  GET /packages/:owner/:type/:name/:version/files
@@ -167,8 +179,7 @@ function addressOf(path: string): string {
 
 async function callAs(name: string, route: string): Promise<ApiAnswer> {
   const [method = "", path = ""] = route.split(" ");
-  const query = route === "DELETE /channels/:owner/:channel" ? "?confirm=canary-alice/main" : "";
-  return await (clients.get(name) ?? apiOf(server))(method, addressOf(path) + query, BODIES[route]);
+  return await (clients.get(name) ?? apiOf(server))(method, addressOf(path) + (QUERIES[route] ?? ""), BODIES[route]);
 }
 
 const ROWS = TABLE.trim()

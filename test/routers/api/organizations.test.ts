@@ -94,6 +94,8 @@ describe("an organization", () => {
     expect(await namesOf("ada", "/orgs")).toEqual(["acme", "one", "three", "two"]);
     expect(await namesOf("anonymous", "/orgs")).toEqual(["one", "three", "two"]);
     expect(await namesOf("ada all public-only", "/orgs")).toEqual(["one", "three", "two"]);
+    const total = async (name: string) => (await client(name)("GET", "/orgs")).headers.get("x-total-count");
+    expect([await total("ada"), await total("ada all public-only"), await total("anonymous")]).toEqual(["4", "3", "3"]);
     expect([await namesOf("ada", "/user/orgs"), await namesOf("stranger", "/user/orgs")]).toEqual([["acme"], []]);
     expect((await client("anonymous")("GET", "/user/orgs")).status).toBe(401);
   });

@@ -154,6 +154,7 @@ describe("a version", () => {
     const revision = async (): Promise<number> =>
       ((await stranger("GET", "/channels/alice/main")).json as { revision: number }).revision;
     const before = await revision();
+    expect(await (await server.anonymous.get("/alice/main/noarch/repodata.json")).text()).toContain("tool-1-");
     expect((await apiOf(server, "maintainer")("DELETE", path)).status).toBe(204);
     expect(await revision()).toBe(before + 1);
     expect((await stranger("GET", path)).status).toBe(404);

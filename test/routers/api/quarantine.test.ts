@@ -212,6 +212,7 @@ describe("a quarantined file", () => {
     expect(await publish("bob/main", other, "?skip_existing=true")).toBe(422);
     for (const actor of [server.as("bob"), server.as("boss")])
       expect((await actor.delete(`/bob/main/noarch/${EVIL.fileName}`)).status).toBe(409);
+    expect((await server.as("bob").delete("/api/v1/packages/bob/conda/main%2Fevil/1")).status).toBe(409);
     expect(setState(server, `bob/main/noarch/${EVIL.fileName}`, "yanked")).rejects.toThrow("quarantined");
     const removal = server.app.channels.remove(COMMAND_LINE, { owner: "bob", channel: "main" }, { withFiles: true });
     expect(removal).rejects.toThrow("quarantined");

@@ -111,3 +111,19 @@ describe("an address", () => {
     expect((await server.app.handle(request, peerAt("192.0.2.1"))).status).toBe(404);
   });
 });
+
+test("the API works below the path of public-url as well, and its links begin with that URL", async () => {
+  const other = await startTestApp({ publicUrl: "https://host.example/registry" });
+  await other.addUser("alice");
+  for (const name of ["one", "two"]) await newToken(other.manage, { user: "alice", name });
+  for (const prefix of ["", "/registry"]) {
+    const path = `${prefix}/api/v1/users/alice/tokens?limit=1`;
+    const response = await other.as("alice").get(path);
+    expect([prefix, response.status]).toEqual([prefix, 200]);
+    const next = "https://host.example/registry/api/v1/users/alice/tokens?limit=1&page=2";
+    expect(response.headers.get("link")).toContain(`<${next}>; rel="next"`);
+    expect((await other.as("alice").head(path)).headers.get("content-length")).not.toBe("0");
+    expect((await other.as("alice").get(`${prefix}/api/v1/nothing`)).status).toBe(404);
+  }
+  await other.close();
+});

@@ -182,6 +182,7 @@ describe("an administrator", () => {
     expect((await boss("DELETE", "/admin/users/frank?purge=true")).status).toBe(204);
     expect((await boss("GET", "/users/frank")).status).toBe(404);
     expect((await boss("DELETE", "/admin/users/frank")).status).toBe(404);
+    expect((await boss("POST", "/admin/users", { username: "frank", password: PASSWORD })).status).toBe(422);
     expect((await server.anonymous.get(`/frank/main/noarch/${built.fileName}`)).status).toBe(401);
     expect((await alice("GET", "/user")).status).toBe(200);
   });
