@@ -11,7 +11,10 @@ export function auditCommand(output: Output): Command {
   return withSettings(new Command("audit"), PLACE)
     .description("print the audit trail, oldest first: who changed what, and what signed-in users were refused")
     .option("--since <since>", "only later events: a time such as 2026-01-31T12:00:00Z, or the cursor of an event")
-    .option("--actor <name>", "only what this user did, with a password or a token; or: command line")
+    .option(
+      "--actor <name>",
+      "only what this user did, or this robot (ORG/ROBOT), with a password or a token; or: command line",
+    )
     .option("--owner <name>", "only what concerns this owner")
     .option("--action <action>", "only this action, for example publish or token.create; user for all user.*")
     .option("--json", "print each event as a line of JSON")

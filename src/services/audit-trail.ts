@@ -12,7 +12,7 @@ import type { Actor } from "./actor.ts";
 export type AuditQuery = {
   /** The cursor of the last event seen, which is not included, or a time in ISO 8601; undefined: from the beginning. */
   readonly since?: string | undefined;
-  /** The name of a user; its tokens are included. */
+  /** The name of a user or robot; its tokens are included. */
   readonly actor?: string | undefined;
   readonly owner?: string | undefined;
   /** An action, or its first word: `user` includes `user.create`. */

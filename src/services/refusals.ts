@@ -153,7 +153,7 @@ function addTo(rest: Map<string, Waiting>, key: string, one: Waiting): void {
 }
 
 async function insert(tx: Transaction, rows: readonly Row[]): Promise<void> {
-  const names = rows.map(({ one }) => foldCase(one.refused.owner ?? ""));
+  const names = rows.map(({ one }) => ownerOf(one.refused));
   // Without those that belong to nobody.
   const owners = await ownerIds(tx, [...new Set(names)]);
   await insertAuditEvents(
@@ -162,7 +162,7 @@ async function insert(tx: Transaction, rows: readonly Row[]): Promise<void> {
       at,
       ...whoIs(actor),
       action: refused.action,
-      ownerId: owners.get(foldCase(refused.owner ?? "")) ?? null,
+      ownerId: owners.get(ownerOf(refused)) ?? null,
       channelId: null,
       target,
       subject: target,
@@ -172,4 +172,9 @@ async function insert(tx: Transaction, rows: readonly Row[]): Promise<void> {
       refusal,
     })),
   );
+}
+
+/** The owner that the refusal concerns: for a robot its organization. */
+function ownerOf({ owner = "" }: Refused): string {
+  return foldCase(owner).split("/", 1)[0] ?? "";
 }

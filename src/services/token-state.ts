@@ -10,7 +10,7 @@ import type { UserWithOwner } from "../models/user.ts";
 export function tokenProblem(row: AccessTokenRow, user: UserWithOwner, now: number): string | undefined {
   if (row.revoked !== null) return "The access token was revoked. Create a new one.";
   if (row.expires !== null && row.expires <= now) {
-    return `The access token expired on ${dateOf(row.expires)}. Create a new one.`;
+    return `The access token expired on ${timeText(row.expires)}. Create a new one.`;
   }
   if (row.credentialVersion !== user.credentialVersion)
     return "The access token is older than the current password of its user. Create a new one.";
@@ -22,6 +22,7 @@ export function tokenLabel(row: AccessTokenRow, user: UserWithOwner): string {
   return `token ${JSON.stringify(row.name)} of ${user.owner.name}`;
 }
 
-function dateOf(ms: number): string {
+/** ms UTC as ISO 8601 in UTC, to the second. */
+export function timeText(ms: number): string {
   return new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
 }

@@ -24,6 +24,7 @@ import { recordAudit } from "./audit.ts";
 import type { PackageTypes } from "./package-type.ts";
 import { labelPatternProblem } from "./label-patterns.ts";
 import { patternList, tokenLimits } from "./token-limits.ts";
+import { timeText } from "./token-state.ts";
 
 export type TokenRequest = {
   /** A user, or a robot as `organization/robot`. */
@@ -124,7 +125,8 @@ async function issue(
   const secret = { tokenHash: sha256Hex(token), lastEight: token.slice(-8) };
   const row = await insertToken(tx, { ...values, ...secret, userId, credentialVersion, created: at });
   const { scopes, channels, packages } = request;
-  const detail = { id: row.id, name: row.name, scopes, channels, packages, expires: row.expires };
+  const expires = row.expires === null ? null : timeText(row.expires);
+  const detail = { id: row.id, name: row.name, scopes, channels, packages, expires };
   await recordAudit(tx, actor, { at, action: "token.create", owner: concerned(user), detail });
   return { ...infoOf(row, user), token };
 }

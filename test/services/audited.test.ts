@@ -1,156 +1,157 @@
-// Every change is audited, in its own transaction: each method that writes fails, and changes nothing, when its audit row
-// cannot be written. A new method, action or transaction fails here until it is listed.
+// Every change is audited, in its own transaction: each method that writes fails, and changes nothing, when one of its audit
+// rows cannot be written. A new method, action or transaction fails here until it is listed.
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
-import { AUDIT_ACTIONS, type AuditAction } from "../../src/services/audit.ts";
-import { COMMAND_LINE } from "../../src/services/actor.ts";
-import { PASSWORD, startTestApp, type TestApp } from "../support/app.ts";
-import { newToken } from "../support/manage.ts";
-import { buildPackage } from "../support/package-builder.ts";
-import { setState } from "../support/state.ts";
+import { AUDIT_ACTIONS } from "../../src/services/audit.ts";
+import { startTestApp, type TestApp } from "../support/app.ts";
+import type { AuditedCase, Stage } from "../support/audited/case.ts";
+import { CHANNEL_CASES, LAST_CHANNEL_CASES } from "../support/audited/channels.ts";
+import { ORGANIZATION_CASES } from "../support/audited/organizations.ts";
+import { LAST_PEOPLE_CASES, PEOPLE_CASES } from "../support/audited/people.ts";
+import { peopleOf, type People } from "../support/people.ts";
 import { statementsOf, type Statements } from "../support/statements.ts";
 
 setDefaultTimeout(60_000);
 
+const CASES = [...CHANNEL_CASES, ...PEOPLE_CASES, ...ORGANIZATION_CASES, ...LAST_PEOPLE_CASES, ...LAST_CHANNEL_CASES];
+/** Of the requests of a test app. */
+const ADDRESS = "192.0.2.1";
+
 let server: TestApp;
+let people: People;
 let statements: Statements;
+/** Those of all owners that there ever were, by each of their names. */
+const ownerIds = new Map<string, number>();
 
 beforeAll(async () => {
   server = await startTestApp();
+  people = await peopleOf(server);
   statements = await statementsOf(server);
   await server.addUser("owner");
   await server.addUser("other", { admin: true });
 });
-afterAll(() => server.close());
-
-const MAIN = { owner: "owner", channel: "main" };
-const built = buildPackage({ name: "pkg", version: "1" });
-const second = buildPackage({ name: "pkg", version: "2" });
-const PATH = `owner/main/noarch/${built.fileName}`;
-const FILE = { channel: MAIN, section: "noarch", fileName: built.fileName };
-const BYTES = { sha256: built.sha256 };
-
-type Case = { readonly actions: readonly AuditAction[]; readonly run: () => Promise<unknown> };
-
-const actor = COMMAND_LINE;
-/** In this order: later ones change what earlier ones have made. `service.method`, or what a request does. */
-const CASES: readonly (readonly [string, Case])[] = [
-  ["channels.create", { actions: ["channel.create"], run: () => server.app.channels.create(actor, MAIN, {}) }],
-  [
-    "channels.change",
-    {
-      actions: ["channel.settings"],
-      run: () => server.app.channels.change(actor, MAIN, { description: "a description" }),
-    },
-  ],
-  [
-    "channels.change of an owner",
-    {
-      actions: ["owner.settings"],
-      run: () => server.app.channels.change(actor, { owner: "owner", channel: undefined }, { visibility: "internal" }),
-    },
-  ],
-  ["publish", { actions: ["publish"], run: () => publish("main", built) }],
-  ["publish to a new channel", { actions: ["channel.create", "publish"], run: () => publish("new", second) }],
-  ["yank", { actions: ["yank"], run: () => setState(server, PATH, "yanked") }],
-  ["unyank", { actions: ["unyank"], run: () => setState(server, PATH, "active") }],
-  [
-    "quarantines.quarantine",
-    { actions: ["quarantine"], run: () => server.app.quarantines.quarantine(actor, FILE, "a reason") },
-  ],
-  ["quarantines.release", { actions: ["release"], run: () => server.app.quarantines.release(actor, FILE) }],
-  [
-    "quarantines.quarantineAll",
-    {
-      actions: ["quarantine"],
-      run: () => server.app.quarantines.quarantineAll(actor, BYTES, { reason: "a reason", dryRun: false }),
-    },
-  ],
-  [
-    "quarantines.releaseAll",
-    { actions: ["release"], run: () => server.app.quarantines.releaseAll(actor, BYTES, { dryRun: false }) },
-  ],
-  ["delete", { actions: ["delete"], run: () => request(server.as("owner").delete(`/${PATH}`)) }],
-  ["grants.set", { actions: ["grant.set"], run: () => server.app.grants.set(actor, MAIN, "other", "reader") }],
-  ["grants.revoke", { actions: ["grant.revoke"], run: () => server.app.grants.revoke(actor, MAIN, "other") }],
-  [
-    "users.create",
-    {
-      actions: ["user.create"],
-      run: () => server.app.users.create(actor, { name: "third", password: PASSWORD, isAdmin: false }),
-    },
-  ],
-  ["tokens.create", { actions: ["token.create"], run: () => newToken(server.manage, { user: "third", name: "t" }) }],
-  ["tokens.revoke", { actions: ["token.revoke"], run: () => server.app.tokens.revoke(actor, "third", "t") }],
-  [
-    "users.setPassword",
-    { actions: ["user.password"], run: () => server.app.users.setPassword(actor, "third", `${PASSWORD}2`) },
-  ],
-  ["users.setDisabled", { actions: ["user.disable"], run: () => server.app.users.setDisabled(actor, "third", true) }],
-  [
-    "users.setDisabled, back",
-    { actions: ["user.enable"], run: () => server.app.users.setDisabled(actor, "third", false) },
-  ],
-  ["users.setHidden", { actions: ["user.hide"], run: () => server.app.users.setHidden(actor, "third", true) }],
-  ["users.setHidden, back", { actions: ["user.unhide"], run: () => server.app.users.setHidden(actor, "third", false) }],
-  ["users.unlock", { actions: ["user.unlock"], run: () => server.app.users.unlock(actor, "third") }],
-  ["users.remove", { actions: ["user.delete"], run: () => server.app.users.remove(actor, "third") }],
-  ["channels.remove", { actions: ["channel.delete"], run: () => server.app.channels.remove(actor, MAIN) }],
-];
+afterAll(async () => {
+  await people.close();
+  await server.close();
+});
 
 /** Methods that change nothing, or nothing that someone decides: each says why it has no case. */
 const NO_CASE: Readonly<Record<string, string>> = {
   "channels.contents": "reads",
   "channels.ensure": "part of a publish or a grant, which are audited",
   "channels.list": "reads",
+  "channels.page": "reads",
   "channels.show": "reads",
   "grants.list": "reads",
+  "leakedTokens.identify": "reads",
+  "names.list": "reads",
+  "organizations.list": "reads",
+  "organizations.listOf": "reads",
+  "organizations.members": "reads",
+  "organizations.page": "reads",
+  "organizations.show": "reads",
+  "profiles.known": "reads",
+  "profiles.list": "reads",
+  "profiles.own": "reads",
+  "profiles.show": "reads",
   "quarantines.list": "reads",
+  "robots.list": "reads",
   "auditTrail.page": "reads",
   "auditTrail.pages": "reads",
+  "teams.list": "reads",
+  "teams.members": "reads",
+  "teams.show": "reads",
   "tokens.list": "reads",
+  "transfers.list": "reads",
+  "transfers.show": "reads",
+  "twoFactor.begin": "a secret that counts for nothing until it is confirmed, which is audited",
   "users.isEmpty": "reads",
   "users.list": "reads",
+  "versions.files": "reads",
+  "versions.list": "reads",
+  "versions.show": "reads",
   backup: "reads",
   gc: "frees what nothing refers to",
   reindex: "derived data",
   verify: "reads",
 };
 
-async function publish(channel: string, { fileName, bytes }: typeof built): Promise<void> {
-  await request(server.as("owner").put(`/api/packages/owner/conda/${channel}/${fileName}`, bytes));
+async function stage(): Promise<Stage> {
+  const admin = await people.user("other");
+  if (admin.kind !== "request") throw new Error("an administrator acts by requests here");
+  return { server, people, actor: { ...admin, address: ADDRESS, requestId: Bun.randomUUIDv7() } };
 }
 
-async function request(response: Promise<Response>): Promise<void> {
-  const { status } = await response;
-  if (status >= 400) throw new Error(`the status is ${status}`);
+/** All that changes write, without the trail itself, and what the query finds. */
+async function contents(also: string | undefined): Promise<string> {
+  const dump = await statements.dump();
+  const found = also === undefined ? [] : await statements.all(also);
+  return `${dump.slice(0, dump.lastIndexOf("\naudit_event: "))}\n${JSON.stringify(found)}`;
 }
 
-/** The actions of the events with greater ids. */
-async function actionsAfter(id: number): Promise<unknown[]> {
-  const rows = await statements.all(`SELECT action FROM audit_event WHERE id > ${id} AND refusal IS NULL ORDER BY id`);
-  return rows.map(({ action }) => action);
+async function rowsAfter(id: number): Promise<Record<string, unknown>[]> {
+  const rows = await statements.all(`SELECT * FROM audit_event WHERE id > ${id} AND refusal IS NULL ORDER BY id`);
+  return rows.map(({ action, target, actor, owner_id: owner, address, request_id: request, outcome }) => ({
+    line: `${String(action)} ${String(target)}`,
+    actor,
+    owner: Number(owner),
+    address,
+    request,
+    outcome,
+  }));
 }
 
-describe("a change without its audit row is not made", () => {
-  for (const [name, { actions, run }] of CASES) {
-    test(`by ${name}, which is ${actions.join(" and ")} in the trail`, async () => {
-      const before = await statements.dump();
+async function noteOwners(): Promise<void> {
+  for (const { id, name } of await statements.all("SELECT id, name FROM owner")) ownerIds.set(String(name), Number(id));
+}
+
+/** The owner in a target such as `alice/main`; of a robot's tokens, the organization. */
+function ownerOf(line: string): number | undefined {
+  const target = line.slice(line.indexOf(" ") + 1);
+  return ownerIds.get(target.split("/", 1)[0] ?? "");
+}
+
+/** Makes the change while this audit row cannot be written; returns what is stored then. */
+async function withoutRow({ run, also }: AuditedCase, line: string): Promise<string> {
+  const [action, target] = line.split(" ");
+  const allow = await statements.refuseAudit(`NEW.action = '${action}' AND NEW.target = '${target}'`);
+  try {
+    const outcome = await run(await stage()).then(
+      () => "done",
+      () => "failed",
+    );
+    expect([line, outcome]).toEqual([line, "failed"]);
+    return await contents(also);
+  } finally {
+    await allow();
+  }
+}
+
+describe("a change without its audit rows is not made", () => {
+  for (const [name, one] of CASES) {
+    const { rows, by = "other", prepare, run, also, inSteps = false } = one;
+    test(`by ${name}, which is ${rows.join(" and ")} in the trail`, async () => {
+      await prepare?.(await stage());
+      await noteOwners();
+      const before = await contents(also);
       const newest = await statements.count("SELECT coalesce(max(id), 0) FROM audit_event");
-      const allow = await statements.refuseAudit();
-      try {
-        const outcome = await run().then(
-          () => "done",
-          () => "failed",
-        );
-        expect(outcome).toBe("failed");
-        expect(await statements.dump()).toBe(before);
-      } finally {
-        await allow();
+      for (const [at, line] of rows.entries()) {
+        // Of several transactions, those before this row are made, once.
+        const stored = inSteps && at > 0 ? await withoutRow(one, line) : before;
+        expect(await withoutRow(one, line)).toBe(stored);
+        expect((await rowsAfter(newest)).map((row) => row["line"])).toEqual(inSteps ? rows.slice(0, at) : []);
       }
-      await run();
-      expect(await actionsAfter(newest)).toEqual([...actions]);
+      const last = await stage();
+      const outcome = await run(last);
+      await noteOwners();
+      expect(await contents(also)).not.toBe(before);
+      const id = outcome instanceof Response ? outcome.headers.get("x-request-id") : last.actor.requestId;
+      const request = inSteps ? expect.any(String) : id;
+      const from = by === "command line" ? { address: null, request: null } : { address: ADDRESS, request };
+      expect(await rowsAfter(newest)).toEqual(
+        rows.map((line) => ({ line, actor: by, owner: ownerOf(line), outcome: "done", ...from })),
+      );
     });
   }
 });
@@ -172,7 +173,7 @@ test("every method of every service has a case, or a reason to have none", () =>
 });
 
 test("every action of the trail has a case", () => {
-  const covered = new Set(CASES.flatMap(([, { actions }]) => actions));
+  const covered = new Set(CASES.flatMap(([, { rows }]) => rows.map((row) => row.split(" ", 1)[0])));
   expect(AUDIT_ACTIONS.filter((action) => !covered.has(action))).toEqual([]);
 });
 
@@ -181,21 +182,31 @@ const TRANSACTIONS: Readonly<Record<string, readonly [number, string]>> = {
   "channel-removal.ts": [1, "audited"],
   "channels.ts": [2, "audited"],
   "grants.ts": [2, "audited"],
-  "publishing.ts": [2, "audited; the other deletes a blob that no publish has stored"],
+  "organizations.ts": [3, "audited"],
+  "owner-names.ts": [1, "audited"],
+  "publishing.ts": [3, "audited; the others note, then delete, a blob that no publish has stored"],
   "quarantine.ts": [2, "audited"],
   "removing.ts": [1, "audited"],
-  "tokens.ts": [2, "audited"],
+  "robots.ts": [1, "audited"],
+  "teams.ts": [3, "audited"],
+  "tokens.ts": [4, "audited"],
+  "transfers.ts": [4, "audited"],
+  "two-factor.ts": [4, "audited; one stores a secret that counts for nothing until it is confirmed"],
+  "user-removal.ts": [2, "audited; the other only reads the channels, which `channels.remove` deletes"],
   "users.ts": [2, "audited"],
-  "refusals.ts": [1, "writes the trail itself"],
-  "identities.ts": [1, "notes when a token was last used"],
+  "versions.ts": [1, "audited"],
+  "login-codes.ts": [2, "audited for a recovery code; the other notes that a code of an app has been used"],
   "logins.ts": [1, "stores the same password with newer parameters"],
-  "throttle.ts": [2, "counts failed logins"],
+  "nodes.ts": [2, "leases"],
+  "refusals.ts": [1, "writes the trail itself"],
+  "throttle.ts": [2, "counts failed logins, and notes from which networks others came"],
+  "token-uses.ts": [1, "notes when tokens were last used"],
   "index/repair/reindex.ts": [1, "derived data"],
   "storage/blobs-lease.ts": [3, "leases"],
   "storage/collect-audit.ts": [1, "the retention of the trail itself"],
-  "storage/collect-blobs.ts": [1, "frees what nothing refers to"],
+  "storage/collect-blobs.ts": [3, "frees what nothing refers to, and notes it for publishes for a day"],
   "storage/collect-shards.ts": [1, "derived data"],
-  "storage/collector-lease.ts": [2, "leases"],
+  "storage/collector-lease.ts": [3, "leases"],
   "storage/gc.ts": [1, "leases"],
   "storage/store-identity.ts": [1, "the identity of the storage"],
 };
@@ -204,7 +215,7 @@ test("every transaction is known to be audited, or has a reason not to be", asyn
   const root = join(import.meta.dir, "../../src");
   const found: Record<string, number> = {};
   for await (const path of new Bun.Glob("**/*.ts").scan(root)) {
-    const calls = (await Bun.file(join(root, path)).text()).match(/\bdatabase\.transact\(/g)?.length ?? 0;
+    const calls = (await Bun.file(join(root, path)).text()).match(/\bdatabase\.transact\b/g)?.length ?? 0;
     if (calls > 0) found[path] = calls;
   }
   const known = Object.entries(TRANSACTIONS).map(([path, [calls]]) => [`services/${path}`, calls]);

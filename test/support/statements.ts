@@ -18,7 +18,8 @@ export type Statements = {
 const TABLES = [
   ...(["owner", "principal", "user", "channel", "channel_revision", "package", "package_version"] as const),
   ...(["package_blob", "package_file", "package_property", "index_part", "file_name_history"] as const),
-  ...(["access_token", "grant", "audit_event"] as const),
+  ...(["access_token", "grant", "team", "team_member", "second_factor", "recovery_code"] as const),
+  ...(["channel_offer", "former_address", "held_name", "audit_event"] as const),
 ];
 
 const REFUSALS = {
