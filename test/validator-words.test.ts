@@ -160,8 +160,13 @@ describe("a bad value", () => {
     const { headers, parameters } = await inputsOfRouters();
     expect(headers).toContain("x-checksum-sha256");
     for (const name of ["if-none-match", "content-md5", "repr-digest"]) expect(headers).toContain(name);
-    expect(parameters).toEqual(["dry_run", "skip_existing"]);
+    for (const name of ["dry_run", "skip_existing", "cursor", "limit", "page", "since"])
+      expect(parameters).toContain(name);
     const paths = [
+      "/api/v1/channels",
+      "/api/v1/audit?owner=alice",
+      "/api/v1/packages/alice",
+      "/api/v1/orgs",
       "/alice/main/noarch/repodata.json",
       `/alice/main/noarch/${built.fileName}`,
       "/api/packages/alice/generic/x/1/y",
@@ -182,7 +187,8 @@ describe("a bad value", () => {
     for (const value of VALUES.filter((one) => /^[\x20-\x7e]*$/.test(one))) {
       for (const path of paths) {
         for (const header of headers) await send(path, { [header]: value });
-        for (const parameter of parameters) await send(`${path}?${parameter}=${encodeURIComponent(value)}`, {});
+        for (const parameter of parameters)
+          await send(`${path}${path.includes("?") ? "&" : "?"}${parameter}=${encodeURIComponent(value)}`, {});
       }
     }
   }, 60_000);

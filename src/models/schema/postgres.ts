@@ -1,5 +1,6 @@
 // The tables in PostgreSQL: those of sqlite.ts, with the same names. A test compares both.
 
+import { sql } from "drizzle-orm";
 import { index, pgTable, primaryKey, uniqueIndex } from "drizzle-orm/pg-core";
 import { id, integer, text } from "./postgres-columns.ts";
 import { owner, principal, user } from "./postgres-people.ts";
@@ -255,6 +256,8 @@ export const auditEvent = pgTable(
   (table) => [
     index("audit_event_channel").on(table.channelId, table.id),
     index("audit_event_owner").on(table.ownerId, table.id),
-    uniqueIndex("audit_event_refusal").on(table.refusal),
+    uniqueIndex("audit_event_refusal")
+      .on(table.refusal)
+      .where(sql`${table.refusal} IS NOT NULL`),
   ],
 );

@@ -1,5 +1,6 @@
 // The tables in SQLite. Times are in ms UTC, keys are never reused, names are compared by bytes.
 
+import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import { id } from "./sqlite-columns.ts";
 import { owner, principal, user } from "./sqlite-people.ts";
@@ -273,6 +274,8 @@ export const auditEvent = sqliteTable(
   (table) => [
     index("audit_event_channel").on(table.channelId, table.id),
     index("audit_event_owner").on(table.ownerId, table.id),
-    uniqueIndex("audit_event_refusal").on(table.refusal),
+    uniqueIndex("audit_event_refusal")
+      .on(table.refusal)
+      .where(sql`${table.refusal} IS NOT NULL`),
   ],
 );

@@ -113,6 +113,8 @@ async function collectAlone(
 async function tidyDatabase({ database, clock }: Collecting, reserve: Reserve): Promise<number> {
   await database.transact((tx) => dropEndedLeases(tx, clock), { evenIfFull: true });
   const bytes = await database.shrink();
+  // The log keeps the size that it grew to, which a full disk lacks.
+  database.shrinkLog();
   reserve.refill();
   return bytes;
 }
