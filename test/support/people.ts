@@ -1,7 +1,7 @@
 // Actors of a test app, as routes build them, and the rows that show what an action has left: on every engine.
 
 import { expect } from "bun:test";
-import { desc } from "drizzle-orm";
+import { desc, isNull } from "drizzle-orm";
 import { AppError } from "../../src/errors.ts";
 import type { Database } from "../../src/models/database.ts";
 import { openDatabase } from "../../src/models/open-database.ts";
@@ -53,7 +53,9 @@ export async function peopleOf(server: TestApp): Promise<People> {
     if (!row || !user) throw new Error("there is no such token");
     return act({ kind: "token", user, token: tokenLimits(row) });
   };
-  const audit = () => database.read.select().from(auditEvent).orderBy(desc(auditEvent.id));
+  // Refusals are stored some seconds later.
+  const audit = () =>
+    database.read.select().from(auditEvent).where(isNull(auditEvent.refusal)).orderBy(desc(auditEvent.id));
   return {
     database,
     anonymous: act(ANONYMOUS),

@@ -45,7 +45,7 @@ export function openPostgresTables(url: string): Tables & { explain(sql: string)
       run("INSERT INTO owner (kind, name, visibility, created) VALUES ('organization', 'nobodys', 'public', 0)");
       all("SELECT setval(pg_get_serial_sequence('principal', 'id'), 100)");
     },
-    audit: () => all("SELECT * FROM audit_event ORDER BY id") as unknown as AuditRow[],
+    audit: () => all("SELECT * FROM audit_event WHERE refusal IS NULL ORDER BY id") as unknown as AuditRow[],
     dump: () => JSON.stringify(ask(`SELECT * FROM (${dump}) AS rows ORDER BY name, row COLLATE "C"`, [])),
     explain: (sql) => ask(`EXPLAIN ${sql}`, []).map((row) => String(row["QUERY PLAN"])),
     close,
