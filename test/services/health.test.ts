@@ -110,7 +110,7 @@ test.skipIf(!canMount)(
   async () => {
     const folder = await mkdtemp(join(tmpdir(), "condarium-full-"));
     folders.push(folder);
-    expect(runs("mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder)).toBe(true);
+    expect(runs("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder)).toBe(true);
     try {
       const source = { engine: "sqlite", path: join(folder, "condarium.db") } as const;
       const options = { clock: systemClock, create: true };
@@ -118,7 +118,7 @@ test.skipIf(!canMount)(
       const names = Array.from({ length: 100 }, (_, at) => `owner-${at}${"x".repeat(1000)}`);
       for (const name of names)
         await database.transact((tx) => insertOwner(tx, { kind: "user", name, visibility: "public", created: 0 }));
-      for (let left = 4; left > 0; left--)
+      for (let left = 5; left > 0; left--)
         await appendFile(join(folder, "filler"), new Uint8Array(MIB)).catch(() => {});
       await database.close();
       await rm(join(folder, "filler"));
