@@ -121,6 +121,8 @@ export async function createWorld(): Promise<World> {
   const server = await startTestApp({ settings: { "require-two-factor": "admins", "uploads-per-account": "64" } });
   for (const name of new Set(Object.values(ACCOUNTS))) if (!name.includes("/")) await addUser(server, name);
   for (const name of ["cny-pia", "quiet"]) await addUser(server, name);
+  for (const name of ["cny-pia", "olga", "boss"])
+    await server.manage.users.change(name, { email: `cny-mail-${name.replace("cny-", "")}@example.org` });
   const factor = await turnOn(server, "boss", { now: Date.now, pass: () => undefined });
   const teams = new Map<string, Teams>();
   for (const place of ORGANIZATIONS) teams.set(place, await addOrganization(server, place));
@@ -227,8 +229,14 @@ async function shardOf(server: TestApp, place: string, headers: Record<string, s
   return `shards/${hash}.msgpack.zst`;
 }
 
-/** A text that only some actors can learn: those with one of these rights. */
-type Canary = { readonly text: string; readonly rights: readonly (readonly [action: string, place: string])[] };
+/** A text that only some actors can learn: those with one of these rights, and these. */
+type Canary = {
+  readonly text: string;
+  readonly rights: readonly (readonly [action: string, place: string])[];
+  readonly actors?: readonly string[];
+};
+
+const ADMINISTER: Canary["rights"] = [["administer", "the server"]];
 
 const CANARIES: readonly Canary[] = [
   ...(["internal", "private", "closed", "hidden"] as const).flatMap((place): Canary[] =>
@@ -278,6 +286,10 @@ const CANARIES: readonly Canary[] = [
       ],
     })),
   ),
+  // An address is for its user, by what covers all of the user's rights.
+  { text: "cny-mail-pia", rights: ADMINISTER },
+  { text: "cny-mail-boss", rights: ADMINISTER },
+  { text: "cny-mail-olga", rights: ADMINISTER, actors: ["owner", "token for all"] },
   { text: "cny-token", rights: [["tokens", "other user"]] },
 ];
 
@@ -287,10 +299,10 @@ export function leaksIn(text: string, actor: string, sent: string): string[] {
   // Longest first: the name of a team contains that of its organization.
   let rest = text;
   const leaks: string[] = [];
-  for (const { text: canary, rights } of LONGEST_FIRST) {
+  for (const { text: canary, rights, actors } of LONGEST_FIRST) {
     if (!rest.includes(canary)) continue;
     rest = rest.replaceAll(canary, "");
-    if (sent.includes(canary)) continue;
+    if (sent.includes(canary) || actors?.includes(actor) === true) continue;
     if (!rights.some(([action, place]) => outcomeOf(action, actor, place) === "+")) leaks.push(canary);
   }
   return leaks;
