@@ -4,11 +4,13 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { basic, PASSWORD, peerAt } from "../support/app.ts";
 import { ROWS } from "../support/matrix/calls.ts";
 import { CELLS, countsOf, createRunner, type Runner } from "../support/matrix/cells.ts";
-import { problemsOfTables } from "../support/matrix/rights.ts";
-import { createWorld, type World } from "../support/matrix/world.ts";
+import { ACTORS, outcomeOf, problemsOfTables } from "../support/matrix/rights.ts";
+import { CHANNELS, createWorld, type World } from "../support/matrix/world.ts";
 import { statementsOf, type Statements } from "../support/statements.ts";
 
 setDefaultTimeout(300_000);
+
+const WHAT_IT_IS: unknown = expect.stringMatching(/^404 .*This is the address of the channel acme\//);
 
 let world: World;
 let runner: Runner;
@@ -66,6 +68,22 @@ describe("everyone gets what the tables say, and whoever is refused learns and c
         ),
       ).toEqual([]);
     });
+  }
+});
+
+test("the address of a channel alone says what it is to those who can read it, and to others what a missing one says", async () => {
+  const told = async (actor: string, place: string): Promise<string> => {
+    const path = `/${(CHANNELS[place] ?? []).join("/")}`;
+    const response = await world.server.anonymous.get(path, world.headers.get(actor));
+    return `${response.status} ${await response.text()}`;
+  };
+  for (const actor of ACTORS) {
+    const missing = await told(actor, "absent");
+    for (const place of ["public", "internal", "private"]) {
+      const text = await told(actor, place);
+      if (outcomeOf("read", actor, place) === "+") expect([actor, place, text]).toEqual([actor, place, WHAT_IT_IS]);
+      else expect([actor, place, text]).toEqual([actor, place, missing]);
+    }
   }
 });
 

@@ -18,7 +18,7 @@ export type Kind = keyof typeof PLACES;
 /** Several actors with the same rights everywhere. */
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
   strangers: ["stranger", "removed member", "stranger's token", "administrator's token without two-factor"],
-  /** Roles on channels alone. */
+  /** Roles on channels alone; `clerk` is a maintainer of all that the organizations have, but in no team. */
   grantees: ["reader", "publisher", "maintainer", "channel owner"],
   /** Tokens of the owner that concern everything, but cannot do everything. */
   lesser: ["token without scopes", "token to write", "token to delete", "token to manage"],
@@ -45,7 +45,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       + 401 401 401 401 401 401  anonymous
       + + 403 403 403 403 403  strangers
-      + + + + 403 403 403  grantees, owner, team member, token for all, lesser, token for another package
+      + + + + 403 403 403  grantees, owner, team member, clerk, token for all, lesser, token for another package
       + + + 403 403 403 403  narrow member, robot
       + + + + + 403 403  administrator
       + 403 403 403 403 403 403  public-only token, token for another channel, administrator's bound token
@@ -58,7 +58,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       401 401 401 401 401 401 401  anonymous
       403 403 403 403 403 403 403  strangers, reader, token without scopes, token to delete, token to manage,
         token for another channel, token for another package, metrics token
-      + + + + 403 403 403  publisher, maintainer, channel owner, team member
+      + + + + 403 403 403  publisher, maintainer, channel owner, team member, clerk
       + + + + 403 + 403  owner, token for all, token to write
       403 403 + 403 403 403 403  narrow member
       + + + 403 403 403 403  robot
@@ -73,7 +73,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       401 401 401 401 401 401 401  anonymous
       403 403 403 403 403 403 403  strangers, reader, publisher, narrow member, robot, token without scopes, token to write,
         token to manage, token for another channel, token for another package, metrics token
-      + + + + 403 403 403  maintainer, channel owner, owner, team member, token for all, token to delete
+      + + + + 403 403 403  maintainer, channel owner, owner, team member, clerk, token for all, token to delete
       + + + + + 403 403  administrator
       + 403 403 403 403 403 403  public-only token, administrator's bound token
     `,
@@ -84,7 +84,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       + 401 401 401 401 401 401  anonymous
       + + 404 404 404 404 404  strangers
-      + + + + 403 404 404  grantees, owner, team member, token for all, lesser, token for another package
+      + + + + 403 404 404  grantees, owner, team member, clerk, token for all, lesser, token for another package
       + + + 404 404 404 404  narrow member, robot
       + + + + + 404 404  administrator
       + 404 404 404 404 404 404  public-only token, token for another channel, administrator's bound token
@@ -100,7 +100,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       403 403 403 403 403 404 404  reader, publisher, token without scopes, token to write, token to manage,
         token for another package
       403 403 403 404 404 404 404  narrow member, robot
-      + + + + 403 404 404  maintainer, channel owner, owner, team member, token for all, token to delete
+      + + + + 403 404 404  maintainer, channel owner, owner, team member, clerk, token for all, token to delete
       + + + + + 404 404  administrator
       + 404 404 404 404 404 404  public-only token, administrator's bound token
       403 404 404 404 404 404 404  token for another channel
@@ -112,7 +112,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       401 401 401 401 401 401 401  anonymous
       403 403 404 404 404 404 404  strangers
-      403 403 403 403 403 404 404  reader, publisher, maintainer, team member, token without scopes, token to write,
+      403 403 403 403 403 404 404  reader, publisher, maintainer, team member, clerk, token without scopes, token to write,
         token to delete, token for another package
       403 403 403 404 404 404 404  narrow member, robot
       + + + + 403 404 404  channel owner, owner, token for all, token to manage
@@ -128,7 +128,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       401 401 401 401 401 401 401  anonymous
       403 403 404 404 404 404 404  strangers
       403 403 403 403 403 404 404  reader, publisher, maintainer
-      403 403 403 403 403 403 404  team member, token without scopes, token to write, token to delete,
+      403 403 403 403 403 403 404  team member, clerk, token without scopes, token to write, token to delete,
         token for another package
       403 403 403 404 404 404 404  narrow member
       403 403 403 404 404 403 404  robot
@@ -147,7 +147,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       + 401 401 401 401 401  anonymous
       + + 403 403 403 403  strangers, grantees, narrow member
-      + + + 403 403 403  owner, team member, token for all, lesser, token for another package
+      + + + 403 403 403  owner, team member, clerk, token for all, lesser, token for another package
       + + 403 403 403 403  robot
       + + + + + 403  administrator
       + 403 403 403 403 403  public-only token, token for another channel, administrator's bound token
@@ -160,7 +160,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       401 401 401 401 401 401  anonymous
       403 403 403 403 403 403  strangers, grantees, narrow member, token without scopes, token to delete, token to manage,
         token for another channel, token for another package, administrator's bound token, metrics token
-      + + + 403 403 403  owner, team member, token for all, token to write
+      + + + 403 403 403  owner, team member, clerk, token for all, token to write
       + 403 403 403 403 403  robot, public-only token
       + + + + + 403  administrator
     `,
@@ -171,7 +171,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       401 401 401 401 401 401  anonymous
       403 403 403 403 403 403  strangers, grantees, narrow member, robot, token without scopes, token to write,
         token to manage, token for another channel, token for another package, administrator's bound token, metrics token
-      + + + 403 403 403  owner, team member, token for all, token to delete
+      + + + 403 403 403  owner, team member, clerk, token for all, token to delete
       + 403 403 403 403 403  public-only token
       + + + + + 403  administrator
     `,
@@ -181,7 +181,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       + 401 401 401 401 401  anonymous
       + + 404 404 404 404  strangers, grantees, narrow member, robot
-      + + + 403 404 404  owner, team member, token for all, lesser
+      + + + 403 404 404  owner, team member, clerk, token for all, lesser
       + + + + + 404  administrator
       + 404 404 404 404 404  bound, administrator's bound token
       403 403 403 403 403 403  metrics token
@@ -194,7 +194,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       + 401 401 401 401 401  anonymous
       + + 404 404 404 404  strangers, narrow member, robot
       + + + 404 404 404  grantees
-      + + + 403 404 404  owner, team member, token for all, lesser
+      + + + 403 404 404  owner, team member, clerk, token for all, lesser
       + + + + + 404  administrator
       + 404 + 404 404 404  token for another package
       + 404 404 404 404 404  public-only token, token for another channel, administrator's bound token
@@ -207,7 +207,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       + 401 401 401 401 401  anonymous
       + + 404 404 404 404  strangers, grantees, narrow member, robot
-      + + + 403 404 404  owner, team member, token for all, lesser
+      + + + 403 404 404  owner, team member, clerk, token for all, lesser
       + + + + + 404  administrator
       + + + 404 404 404  token for another package
       + 404 404 404 404 404  public-only token, token for another channel, administrator's bound token
@@ -220,7 +220,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       401 401 401 401 401 401  anonymous
       404 404 404 404 404 404  strangers, grantees, bound, administrator's bound token
-      403 403 403 403 404 404  team member, token without scopes, token to write, token to delete
+      403 403 403 403 404 404  team member, clerk, token without scopes, token to write, token to delete
       403 404 404 404 404 404  narrow member, robot
       + + + 403 404 404  owner, token for all, token to manage
       + + + + + +  administrator
@@ -234,7 +234,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       401 401 401 401 401 401  anonymous
       404 404 404 404 404 404  strangers, grantees, bound, administrator's bound token
       + + + 403 404 404  owner, team member, token for all
-      403 403 403 403 404 404  lesser
+      403 403 403 403 404 404  clerk, lesser
       + 404 404 404 404 404  narrow member, robot
       + + + + + 404  administrator
       403 403 403 403 403 403  metrics token
@@ -246,7 +246,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       401 401 401 401 401 401  anonymous
       404 404 404 404 404 404  strangers, grantees, bound, administrator's bound token
       + + + 403 404 404  owner, token for all
-      403 403 403 403 404 404  team member, lesser
+      403 403 403 403 404 404  team member, clerk, lesser
       403 404 404 404 404 404  narrow member, robot
       + + + + + 404  administrator
       403 403 403 403 403 403  metrics token
@@ -256,7 +256,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     kind: "account",
     text: `
       401 401 401 401 401 401  anonymous
-      + 404 404 404 404 404  strangers, grantees, team member, narrow member
+      + 404 404 404 404 404  strangers, grantees, team member, clerk, narrow member
       + 404 + + 404 404  owner, token for all
       403 404 404 404 404 404  lesser, bound, administrator's bound token, metrics token
       + 404 + 404 404 404  robot
@@ -267,7 +267,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     kind: "server",
     text: `
       401  anonymous
-      +  strangers, grantees, owner, team member, narrow member, token for all, administrator
+      +  strangers, grantees, owner, team member, clerk, narrow member, token for all, administrator
       403  lesser, bound, robot, administrator's bound token, metrics token
     `,
   },
@@ -275,7 +275,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     kind: "server",
     text: `
       401  anonymous
-      403  strangers, grantees, owner, team member, narrow member, token for all, lesser, bound, robot,
+      403  strangers, grantees, owner, team member, clerk, narrow member, token for all, lesser, bound, robot,
         administrator's bound token, metrics token
       +  administrator
     `,
@@ -284,7 +284,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     kind: "server",
     text: `
       401  anonymous
-      403  strangers, grantees, owner, team member, narrow member, token for all, lesser, bound, robot,
+      403  strangers, grantees, owner, team member, clerk, narrow member, token for all, lesser, bound, robot,
         administrator's bound token
       +  administrator, metrics token
     `,
@@ -293,7 +293,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     kind: "server",
     text: `
       401  anonymous
-      +  strangers, grantees, owner, team member, narrow member, token for all, lesser, bound, robot, administrator,
+      +  strangers, grantees, owner, team member, clerk, narrow member, token for all, lesser, bound, robot, administrator,
         administrator's bound token
       403  metrics token
     `,
@@ -303,7 +303,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     kind: "server",
     text: `
       401  anonymous
-      +  strangers, grantees, owner, team member, narrow member, token for all, robot, administrator
+      +  strangers, grantees, owner, team member, clerk, narrow member, token for all, robot, administrator
       403  lesser, bound, administrator's bound token, metrics token
     `,
   },
@@ -312,7 +312,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     kind: "server",
     text: `
       401  anonymous
-      +  stranger, removed member, grantees, owner, team member, narrow member, administrator without two-factor
+      +  stranger, removed member, grantees, owner, team member, clerk, narrow member, administrator without two-factor
       403  stranger's token, administrator's token without two-factor, token for all, lesser, bound, robot, administrator,
         administrator's bound token, metrics token
     `,
@@ -321,7 +321,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
   list: {
     kind: "server",
     text: `
-      +  anonymous, strangers, grantees, owner, team member, narrow member, token for all, lesser, bound, robot,
+      +  anonymous, strangers, grantees, owner, team member, clerk, narrow member, token for all, lesser, bound, robot,
         administrator, administrator's bound token, metrics token
     `,
   },

@@ -43,6 +43,7 @@ const ACCOUNTS: Readonly<Record<string, string>> = {
   "channel owner": "chan-owner",
   owner: "olga",
   "team member": "tessa",
+  clerk: "clerk",
   "narrow member": "nora",
   robot: "acme/robo",
   "removed member": "remi",
@@ -143,7 +144,7 @@ async function addUser(server: TestApp, name: string): Promise<void> {
 }
 
 async function addOrganization(server: TestApp, place: string): Promise<Teams> {
-  const { organizations, teams, robots } = server.manage;
+  const { organizations, teams, robots, grants } = server.manage;
   const name = OWNERS[place] ?? "";
   const description = place === "open org" ? "" : `cny-about-${name.slice("cny-".length)}`;
   await organizations.create({ name, owner: "olga", visibility: "public", description });
@@ -158,6 +159,7 @@ async function addOrganization(server: TestApp, place: string): Promise<Teams> {
     for (const robot of ["robo", "spare"]) await robots.create(name, robot);
     await teams.addMember({ organization: name, team: "robots" }, "acme/robo");
   }
+  await grants.set({ owner: name, channel: undefined }, "clerk", "maintainer");
   await teams.addMember({ organization: name, team: "Owners" }, "remi");
   const owners = (await teams.list(name)).find((team) => team.name === "Owners");
   return { all: id, owners: owners?.id ?? 0 };
