@@ -10,7 +10,7 @@ import { statementsOf, type Statements } from "../support/statements.ts";
 
 setDefaultTimeout(300_000);
 
-const WHAT_IT_IS: unknown = expect.stringMatching(/^404 .*This is the address of the channel acme\//);
+const WHAT_IT_IS = /^404 .*This is the address of the channel acme\//;
 
 let world: World;
 let runner: Runner;
@@ -81,7 +81,7 @@ test("the address of a channel alone says what it is to those who can read it, a
     const missing = await told(actor, "absent");
     for (const place of ["public", "internal", "private"]) {
       const text = await told(actor, place);
-      if (outcomeOf("read", actor, place) === "+") expect([actor, place, text]).toEqual([actor, place, WHAT_IT_IS]);
+      if (outcomeOf("read", actor, place) === "+") expect(text).toMatch(WHAT_IT_IS);
       else expect([actor, place, text]).toEqual([actor, place, missing]);
     }
   }
