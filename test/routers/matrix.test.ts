@@ -110,6 +110,11 @@ test("a wrong password gets the same answer, after as long, for every name with 
   expect(Math.min(...ratios)).toBeLessThan(2.5);
 });
 
+test("nobody has ended the token of another user", async () => {
+  const tokens = await world.server.manage.tokens.list("cny-pia");
+  expect(tokens.map(({ name, isEnded }) => [name, isEnded])).toEqual([["cny-token", false]]);
+});
+
 test(`the matrix walked ${countsOf(CELLS)}`, () => {
   expect(runner.walked()).toBe(countsOf(CELLS));
 });

@@ -92,6 +92,8 @@ export type World = {
   readonly shards: ReadonlyMap<string, string>;
   /** Ids of two teams, by the place of the organization. */
   readonly teams: ReadonlyMap<string, Teams>;
+  /** The id of a token of `cny-pia`. */
+  readonly tokenOfPia: number;
   /** Everything that must be in no line of the log. */
   readonly secrets: readonly string[];
 };
@@ -136,7 +138,8 @@ export async function createWorld(): Promise<World> {
   for (const place of STORED) shards.set(place, await shardOf(server, place, headers.get("administrator") ?? {}));
   await hide(server);
   const secrets = [PASSWORD, factor.secret, ...factor.recoveryCodes, ...tokens.values()];
-  return { server, headers, tokens, shards, teams, secrets };
+  const [ofPia] = await server.manage.tokens.list("cny-pia");
+  return { server, headers, tokens, shards, teams, tokenOfPia: ofPia?.id ?? 0, secrets };
 }
 
 async function addUser(server: TestApp, name: string): Promise<void> {
