@@ -8,8 +8,8 @@ export const PLACES = {
   channel: ["public", "internal", "private", "closed", "hidden", "absent", "nowhere"],
   /** Three organizations by visibility, a hidden one, a private user, and nobody. */
   owner: ["open org", "internal org", "private org", "hidden org", "private user", "nobody"],
-  /** The actor itself, another user, robots of the open and of the private organization, and two that do not exist. */
-  account: ["self", "other user", "robot", "closed robot", "no user", "no robot"],
+  /** The actor itself, another user, robots of three organizations, and two that do not exist. */
+  account: ["self", "other user", "robot", "closed robot", "hidden robot", "no user", "no robot"],
   server: ["the server"],
 } as const;
 
@@ -47,7 +47,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       + + 403 403 403 403 403  strangers
       + + + + 403 403 403  grantees, owner, team member, clerk, token for all, lesser, token for another package
       + + + 403 403 403 403  narrow member, robot
-      + + + + + 403 403  administrator
+      + + + + + 403 403  administrator, administrator's lesser token
       + 403 403 403 403 403 403  public-only token, token for another channel, administrator's bound token
       403 403 403 403 403 403 403  metrics token
     `,
@@ -57,7 +57,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       401 401 401 401 401 401 401  anonymous
       403 403 403 403 403 403 403  strangers, reader, token without scopes, token to delete, token to manage,
-        token for another channel, token for another package, metrics token
+        token for another channel, token for another package, administrator's lesser token, metrics token
       + + + + 403 403 403  publisher, maintainer, channel owner, team member, clerk
       + + + + 403 + 403  owner, token for all, token to write
       403 403 + 403 403 403 403  narrow member
@@ -72,7 +72,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       401 401 401 401 401 401 401  anonymous
       403 403 403 403 403 403 403  strangers, reader, publisher, narrow member, robot, token without scopes, token to write,
-        token to manage, token for another channel, token for another package, metrics token
+        token to manage, token for another channel, token for another package, administrator's lesser token, metrics token
       + + + + 403 403 403  maintainer, channel owner, owner, team member, clerk, token for all, token to delete
       + + + + + 403 403  administrator
       + 403 403 403 403 403 403  public-only token, administrator's bound token
@@ -86,7 +86,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       + + 404 404 404 404 404  strangers
       + + + + 403 404 404  grantees, owner, team member, clerk, token for all, lesser, token for another package
       + + + 404 404 404 404  narrow member, robot
-      + + + + + 404 404  administrator
+      + + + + + 404 404  administrator, administrator's lesser token
       + 404 404 404 404 404 404  public-only token, token for another channel, administrator's bound token
       403 403 403 403 403 403 403  metrics token
     `,
@@ -98,7 +98,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       401 401 401 401 401 401 401  anonymous
       403 403 404 404 404 404 404  strangers
       403 403 403 403 403 404 404  reader, publisher, token without scopes, token to write, token to manage,
-        token for another package
+        token for another package, administrator's lesser token
       403 403 403 404 404 404 404  narrow member, robot
       + + + + 403 404 404  maintainer, channel owner, owner, team member, clerk, token for all, token to delete
       + + + + + 404 404  administrator
@@ -113,7 +113,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       401 401 401 401 401 401 401  anonymous
       403 403 404 404 404 404 404  strangers
       403 403 403 403 403 404 404  reader, publisher, maintainer, team member, clerk, token without scopes, token to write,
-        token to delete, token for another package
+        token to delete, token for another package, administrator's lesser token
       403 403 403 404 404 404 404  narrow member, robot
       + + + + 403 404 404  channel owner, owner, token for all, token to manage
       + + + + + 404 404  administrator
@@ -132,6 +132,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
         token for another package
       403 403 403 404 404 404 404  narrow member
       403 403 403 404 404 403 404  robot
+      403 403 403 403 403 403 404  administrator's lesser token
       + + + + 403 404 404  channel owner
       + + + + 403 + 404  owner, token for all, token to manage
       + + + + + + 404  administrator
@@ -149,7 +150,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       + + 403 403 403 403  strangers, grantees, narrow member
       + + + 403 403 403  owner, team member, clerk, token for all, lesser, token for another package
       + + 403 403 403 403  robot
-      + + + + + 403  administrator
+      + + + + + 403  administrator, administrator's lesser token
       + 403 403 403 403 403  public-only token, token for another channel, administrator's bound token
       403 403 403 403 403 403  metrics token
     `,
@@ -159,7 +160,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       401 401 401 401 401 401  anonymous
       403 403 403 403 403 403  strangers, grantees, narrow member, token without scopes, token to delete, token to manage,
-        token for another channel, token for another package, administrator's bound token, metrics token
+        token for another channel, token for another package, administrator's bound token, administrator's lesser token, metrics token
       + + + 403 403 403  owner, team member, clerk, token for all, token to write
       + 403 403 403 403 403  robot, public-only token
       + + + + + 403  administrator
@@ -170,7 +171,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       401 401 401 401 401 401  anonymous
       403 403 403 403 403 403  strangers, grantees, narrow member, robot, token without scopes, token to write,
-        token to manage, token for another channel, token for another package, administrator's bound token, metrics token
+        token to manage, token for another channel, token for another package, administrator's bound token, administrator's lesser token, metrics token
       + + + 403 403 403  owner, team member, clerk, token for all, token to delete
       + 403 403 403 403 403  public-only token
       + + + + + 403  administrator
@@ -182,7 +183,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       + 401 401 401 401 401  anonymous
       + + 404 404 404 404  strangers, grantees, narrow member, robot
       + + + 403 404 404  owner, team member, clerk, token for all, lesser
-      + + + + + 404  administrator
+      + + + + + 404  administrator, administrator's lesser token
       + 404 404 404 404 404  bound, administrator's bound token
       403 403 403 403 403 403  metrics token
     `,
@@ -195,7 +196,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       + + 404 404 404 404  strangers, narrow member, robot
       + + + 404 404 404  grantees
       + + + 403 404 404  owner, team member, clerk, token for all, lesser
-      + + + + + 404  administrator
+      + + + + + 404  administrator, administrator's lesser token
       + 404 + 404 404 404  token for another package
       + 404 404 404 404 404  public-only token, token for another channel, administrator's bound token
       403 403 403 403 403 403  metrics token
@@ -208,7 +209,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       + 401 401 401 401 401  anonymous
       + + 404 404 404 404  strangers, grantees, narrow member, robot
       + + + 403 404 404  owner, team member, clerk, token for all, lesser
-      + + + + + 404  administrator
+      + + + + + 404  administrator, administrator's lesser token
       + + + 404 404 404  token for another package
       + 404 404 404 404 404  public-only token, token for another channel, administrator's bound token
       403 403 403 403 403 403  metrics token
@@ -224,6 +225,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       403 404 404 404 404 404  narrow member, robot
       + + + 403 404 404  owner, token for all, token to manage
       + + + + + +  administrator
+      403 403 403 403 403 404  administrator's lesser token
       403 403 403 403 403 403  metrics token
     `,
   },
@@ -237,6 +239,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       403 403 403 403 404 404  clerk, lesser
       + 404 404 404 404 404  narrow member, robot
       + + + + + 404  administrator
+      403 403 403 403 403 404  administrator's lesser token
       403 403 403 403 403 403  metrics token
     `,
   },
@@ -249,18 +252,19 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       403 403 403 403 404 404  team member, clerk, lesser
       403 404 404 404 404 404  narrow member, robot
       + + + + + 404  administrator
+      403 403 403 403 403 404  administrator's lesser token
       403 403 403 403 403 403  metrics token
     `,
   },
   tokens: {
     kind: "account",
     text: `
-      401 401 401 401 401 401  anonymous
-      + 404 404 404 404 404  strangers, grantees, team member, clerk, narrow member
-      + 404 + + 404 404  owner, token for all
-      403 404 404 404 404 404  lesser, bound, administrator's bound token, metrics token
-      + 404 + 404 404 404  robot
-      + + + + 404 404  administrator
+      401 401 401 401 401 401 401  anonymous
+      + 404 404 404 404 404 404  strangers, grantees, team member, clerk, narrow member
+      + 404 + + 404 404 404  owner, token for all
+      403 404 404 404 404 404 404  lesser, bound, administrator's lesser token, administrator's bound token, metrics token
+      + 404 + 404 404 404 404  robot
+      + + + + + 404 404  administrator
     `,
   },
   found: {
@@ -268,7 +272,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       401  anonymous
       +  strangers, grantees, owner, team member, clerk, narrow member, token for all, administrator
-      403  lesser, bound, robot, administrator's bound token, metrics token
+      403  lesser, bound, robot, administrator's bound token, administrator's lesser token, metrics token
     `,
   },
   administer: {
@@ -276,7 +280,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       401  anonymous
       403  strangers, grantees, owner, team member, clerk, narrow member, token for all, lesser, bound, robot,
-        administrator's bound token, metrics token
+        administrator's bound token, administrator's lesser token, metrics token
       +  administrator
     `,
   },
@@ -285,7 +289,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       401  anonymous
       403  strangers, grantees, owner, team member, clerk, narrow member, token for all, lesser, bound, robot,
-        administrator's bound token
+        administrator's lesser token, administrator's bound token
       +  administrator, metrics token
     `,
   },
@@ -294,7 +298,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       401  anonymous
       +  strangers, grantees, owner, team member, clerk, narrow member, token for all, lesser, bound, robot, administrator,
-        administrator's bound token
+        administrator's lesser token, administrator's bound token
       403  metrics token
     `,
   },
@@ -304,7 +308,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       401  anonymous
       +  strangers, grantees, owner, team member, clerk, narrow member, token for all, robot, administrator
-      403  lesser, bound, administrator's bound token, metrics token
+      403  lesser, bound, administrator's lesser token, administrator's bound token, metrics token
     `,
   },
   /** The own second factor, which wants the password. */
@@ -314,7 +318,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       401  anonymous
       +  stranger, removed member, grantees, owner, team member, clerk, narrow member, administrator without two-factor
       403  stranger's token, administrator's token without two-factor, token for all, lesser, bound, robot, administrator,
-        administrator's bound token, metrics token
+        administrator's lesser token, administrator's bound token, metrics token
     `,
   },
   /** Lists of what the actor can see. */
@@ -322,7 +326,7 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     kind: "server",
     text: `
       +  anonymous, strangers, grantees, owner, team member, clerk, narrow member, token for all, lesser, bound, robot,
-        administrator, administrator's bound token, metrics token
+        administrator, administrator's lesser token, administrator's bound token, metrics token
     `,
   },
 };
