@@ -14,6 +14,7 @@ export const IN_CHECK = [
   "models/second-factor",
   "routers/addresses",
   "routers/api/audit",
+  "routers/api/audit-organizations",
   "routers/api/channels",
   "routers/api/organizations",
   "routers/api/packages",
