@@ -4,11 +4,13 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { basic, PASSWORD, peerAt } from "../support/app.ts";
 import { ROWS } from "../support/matrix/calls.ts";
 import { CELLS, countsOf, createRunner, type Runner } from "../support/matrix/cells.ts";
-import { problemsOfTables } from "../support/matrix/rights.ts";
-import { createWorld, type World } from "../support/matrix/world.ts";
+import { ACTORS, outcomeOf, problemsOfTables } from "../support/matrix/rights.ts";
+import { CHANNELS, createWorld, type World } from "../support/matrix/world.ts";
 import { statementsOf, type Statements } from "../support/statements.ts";
 
 setDefaultTimeout(300_000);
+
+const WHAT_IT_IS = /^404 .*This is the address of the channel acme\//;
 
 let world: World;
 let runner: Runner;
@@ -69,6 +71,22 @@ describe("everyone gets what the tables say, and whoever is refused learns and c
   }
 });
 
+test("the address of a channel alone says what it is to those who can read it, and to others what a missing one says", async () => {
+  const told = async (actor: string, place: string): Promise<string> => {
+    const path = `/${(CHANNELS[place] ?? []).join("/")}`;
+    const response = await world.server.anonymous.get(path, world.headers.get(actor));
+    return `${response.status} ${await response.text()}`;
+  };
+  for (const actor of ACTORS) {
+    const missing = await told(actor, "absent");
+    for (const place of ["public", "internal", "private"]) {
+      const text = await told(actor, place);
+      if (outcomeOf("read", actor, place) === "+") expect(text).toMatch(WHAT_IT_IS);
+      else expect([actor, place, text]).toEqual([actor, place, missing]);
+    }
+  }
+});
+
 test("a wrong password gets the same answer, after as long, for every name with an account and without one", async () => {
   const names = ["stranger", "goner", "boss", "bare", "acme", "acme/robo", "nobody"];
   const times = new Map<string, number[]>(names.map((name) => [name, []]));
@@ -90,6 +108,11 @@ test("a wrong password gets the same answer, after as long, for every name with 
     return Math.max(...all) / Math.min(...all);
   });
   expect(Math.min(...ratios)).toBeLessThan(2.5);
+});
+
+test("nobody has ended the token of another user", async () => {
+  const tokens = await world.server.manage.tokens.list("cny-pia");
+  expect(tokens.map(({ name, isEnded }) => [name, isEnded])).toEqual([["cny-token", false]]);
 });
 
 test(`the matrix walked ${countsOf(CELLS)}`, () => {

@@ -51,6 +51,7 @@ export function account({ actor, place }: Cell, other: string, robot: string): s
     "other user": other,
     robot: `acme/robots/${robot}`,
     "closed robot": "cny-closed/robots/cny-robot-cny-closed",
+    "hidden robot": "cny-veiled/robots/cny-robot-cny-veiled",
     "no user": "nobody",
     "no robot": "acme/robots/nobody",
   };

@@ -117,6 +117,12 @@ function tokenCalls(): Record<string, RowCall[]> {
       write("DELETE", "tokens", at("", "cny-pia"), { done: 204, isDestructive: true, isCalled: isUserHere }),
     ],
     "DELETE /api/v1/users/:user/tokens/:token": [
+      // By its id, the token of another user is not found either.
+      write("DELETE", "tokens", (cell) => at(`/${cell.world.tokenOfPia}`, "quiet")(cell), {
+        done: 404,
+        says: /no active token/,
+        isCalled: isUserHere,
+      }),
       write("DELETE", "tokens", at("/none", "cny-pia"), { done: 404, says: /no active token/, isCalled: isUserHere }),
       write("DELETE", "tokens", at("/cny-token", "cny-pia"), {
         done: 204,

@@ -138,7 +138,13 @@ export function organizationCalls(): Record<string, RowCall[]> {
       write("DELETE", "organize", org("/members/tessa"), { done: 204, isDestructive: true, isCalled: isNotTessa }),
     ],
     ...robotCalls(),
-    ...teamCalls(),
+    // A user has no teams, and so no id for one.
+    ...Object.fromEntries(
+      Object.entries(teamCalls()).map(([route, calls]) => [
+        route,
+        calls.map((call) => ({ ...call, isCalled: exceptOfUsers(call) })),
+      ]),
+    ),
   };
 }
 
@@ -177,6 +183,10 @@ function robotTokenCalls(route: string): Record<string, RowCall[]> {
       write("DELETE", "tokens", at("/none"), { done: 404, says: /no active token/, isCalled }),
     ],
   };
+}
+
+function exceptOfUsers({ isCalled }: RowCall): NonNullable<RowCall["isCalled"]> {
+  return (actor, place) => place !== "private user" && (isCalled?.(actor, place) ?? true);
 }
 
 function teamCalls(): Record<string, RowCall[]> {

@@ -8,8 +8,8 @@ export const PLACES = {
   channel: ["public", "internal", "private", "closed", "hidden", "absent", "nowhere"],
   /** Three organizations by visibility, a hidden one, a private user, and nobody. */
   owner: ["open org", "internal org", "private org", "hidden org", "private user", "nobody"],
-  /** The actor itself, another user, robots of the open and of the private organization, and two that do not exist. */
-  account: ["self", "other user", "robot", "closed robot", "no user", "no robot"],
+  /** The actor itself, another user, robots of three organizations, and two that do not exist. */
+  account: ["self", "other user", "robot", "closed robot", "hidden robot", "no user", "no robot"],
   server: ["the server"],
 } as const;
 
@@ -18,7 +18,7 @@ export type Kind = keyof typeof PLACES;
 /** Several actors with the same rights everywhere. */
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
   strangers: ["stranger", "removed member", "stranger's token", "administrator's token without two-factor"],
-  /** Roles on channels alone. */
+  /** Roles on channels alone; `clerk` is a maintainer of all that the organizations have, but in no team. */
   grantees: ["reader", "publisher", "maintainer", "channel owner"],
   /** Tokens of the owner that concern everything, but cannot do everything. */
   lesser: ["token without scopes", "token to write", "token to delete", "token to manage"],
@@ -45,9 +45,9 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       + 401 401 401 401 401 401  anonymous
       + + 403 403 403 403 403  strangers
-      + + + + 403 403 403  grantees, owner, team member, token for all, lesser, token for another package
+      + + + + 403 403 403  grantees, owner, team member, clerk, token for all, lesser, token for another package
       + + + 403 403 403 403  narrow member, robot
-      + + + + + 403 403  administrator
+      + + + + + 403 403  administrator, administrator's lesser token
       + 403 403 403 403 403 403  public-only token, token for another channel, administrator's bound token
       403 403 403 403 403 403 403  metrics token
     `,
@@ -57,8 +57,8 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       401 401 401 401 401 401 401  anonymous
       403 403 403 403 403 403 403  strangers, reader, token without scopes, token to delete, token to manage,
-        token for another channel, token for another package, metrics token
-      + + + + 403 403 403  publisher, maintainer, channel owner, team member
+        token for another channel, token for another package, administrator's lesser token, metrics token
+      + + + + 403 403 403  publisher, maintainer, channel owner, team member, clerk
       + + + + 403 + 403  owner, token for all, token to write
       403 403 + 403 403 403 403  narrow member
       + + + 403 403 403 403  robot
@@ -72,8 +72,8 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       401 401 401 401 401 401 401  anonymous
       403 403 403 403 403 403 403  strangers, reader, publisher, narrow member, robot, token without scopes, token to write,
-        token to manage, token for another channel, token for another package, metrics token
-      + + + + 403 403 403  maintainer, channel owner, owner, team member, token for all, token to delete
+        token to manage, token for another channel, token for another package, administrator's lesser token, metrics token
+      + + + + 403 403 403  maintainer, channel owner, owner, team member, clerk, token for all, token to delete
       + + + + + 403 403  administrator
       + 403 403 403 403 403 403  public-only token, administrator's bound token
     `,
@@ -84,9 +84,9 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       + 401 401 401 401 401 401  anonymous
       + + 404 404 404 404 404  strangers
-      + + + + 403 404 404  grantees, owner, team member, token for all, lesser, token for another package
+      + + + + 403 404 404  grantees, owner, team member, clerk, token for all, lesser, token for another package
       + + + 404 404 404 404  narrow member, robot
-      + + + + + 404 404  administrator
+      + + + + + 404 404  administrator, administrator's lesser token
       + 404 404 404 404 404 404  public-only token, token for another channel, administrator's bound token
       403 403 403 403 403 403 403  metrics token
     `,
@@ -98,9 +98,9 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       401 401 401 401 401 401 401  anonymous
       403 403 404 404 404 404 404  strangers
       403 403 403 403 403 404 404  reader, publisher, token without scopes, token to write, token to manage,
-        token for another package
+        token for another package, administrator's lesser token
       403 403 403 404 404 404 404  narrow member, robot
-      + + + + 403 404 404  maintainer, channel owner, owner, team member, token for all, token to delete
+      + + + + 403 404 404  maintainer, channel owner, owner, team member, clerk, token for all, token to delete
       + + + + + 404 404  administrator
       + 404 404 404 404 404 404  public-only token, administrator's bound token
       403 404 404 404 404 404 404  token for another channel
@@ -112,8 +112,8 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       401 401 401 401 401 401 401  anonymous
       403 403 404 404 404 404 404  strangers
-      403 403 403 403 403 404 404  reader, publisher, maintainer, team member, token without scopes, token to write,
-        token to delete, token for another package
+      403 403 403 403 403 404 404  reader, publisher, maintainer, team member, clerk, token without scopes, token to write,
+        token to delete, token for another package, administrator's lesser token
       403 403 403 404 404 404 404  narrow member, robot
       + + + + 403 404 404  channel owner, owner, token for all, token to manage
       + + + + + 404 404  administrator
@@ -128,10 +128,11 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       401 401 401 401 401 401 401  anonymous
       403 403 404 404 404 404 404  strangers
       403 403 403 403 403 404 404  reader, publisher, maintainer
-      403 403 403 403 403 403 404  team member, token without scopes, token to write, token to delete,
+      403 403 403 403 403 403 404  team member, clerk, token without scopes, token to write, token to delete,
         token for another package
       403 403 403 404 404 404 404  narrow member
       403 403 403 404 404 403 404  robot
+      403 403 403 403 403 403 404  administrator's lesser token
       + + + + 403 404 404  channel owner
       + + + + 403 + 404  owner, token for all, token to manage
       + + + + + + 404  administrator
@@ -147,9 +148,9 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       + 401 401 401 401 401  anonymous
       + + 403 403 403 403  strangers, grantees, narrow member
-      + + + 403 403 403  owner, team member, token for all, lesser, token for another package
+      + + + 403 403 403  owner, team member, clerk, token for all, lesser, token for another package
       + + 403 403 403 403  robot
-      + + + + + 403  administrator
+      + + + + + 403  administrator, administrator's lesser token
       + 403 403 403 403 403  public-only token, token for another channel, administrator's bound token
       403 403 403 403 403 403  metrics token
     `,
@@ -159,8 +160,8 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       401 401 401 401 401 401  anonymous
       403 403 403 403 403 403  strangers, grantees, narrow member, token without scopes, token to delete, token to manage,
-        token for another channel, token for another package, administrator's bound token, metrics token
-      + + + 403 403 403  owner, team member, token for all, token to write
+        token for another channel, token for another package, administrator's bound token, administrator's lesser token, metrics token
+      + + + 403 403 403  owner, team member, clerk, token for all, token to write
       + 403 403 403 403 403  robot, public-only token
       + + + + + 403  administrator
     `,
@@ -170,8 +171,8 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       401 401 401 401 401 401  anonymous
       403 403 403 403 403 403  strangers, grantees, narrow member, robot, token without scopes, token to write,
-        token to manage, token for another channel, token for another package, administrator's bound token, metrics token
-      + + + 403 403 403  owner, team member, token for all, token to delete
+        token to manage, token for another channel, token for another package, administrator's bound token, administrator's lesser token, metrics token
+      + + + 403 403 403  owner, team member, clerk, token for all, token to delete
       + 403 403 403 403 403  public-only token
       + + + + + 403  administrator
     `,
@@ -181,8 +182,8 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       + 401 401 401 401 401  anonymous
       + + 404 404 404 404  strangers, grantees, narrow member, robot
-      + + + 403 404 404  owner, team member, token for all, lesser
-      + + + + + 404  administrator
+      + + + 403 404 404  owner, team member, clerk, token for all, lesser
+      + + + + + 404  administrator, administrator's lesser token
       + 404 404 404 404 404  bound, administrator's bound token
       403 403 403 403 403 403  metrics token
     `,
@@ -194,8 +195,8 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       + 401 401 401 401 401  anonymous
       + + 404 404 404 404  strangers, narrow member, robot
       + + + 404 404 404  grantees
-      + + + 403 404 404  owner, team member, token for all, lesser
-      + + + + + 404  administrator
+      + + + 403 404 404  owner, team member, clerk, token for all, lesser
+      + + + + + 404  administrator, administrator's lesser token
       + 404 + 404 404 404  token for another package
       + 404 404 404 404 404  public-only token, token for another channel, administrator's bound token
       403 403 403 403 403 403  metrics token
@@ -207,8 +208,8 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       + 401 401 401 401 401  anonymous
       + + 404 404 404 404  strangers, grantees, narrow member, robot
-      + + + 403 404 404  owner, team member, token for all, lesser
-      + + + + + 404  administrator
+      + + + 403 404 404  owner, team member, clerk, token for all, lesser
+      + + + + + 404  administrator, administrator's lesser token
       + + + 404 404 404  token for another package
       + 404 404 404 404 404  public-only token, token for another channel, administrator's bound token
       403 403 403 403 403 403  metrics token
@@ -220,10 +221,11 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     text: `
       401 401 401 401 401 401  anonymous
       404 404 404 404 404 404  strangers, grantees, bound, administrator's bound token
-      403 403 403 403 404 404  team member, token without scopes, token to write, token to delete
+      403 403 403 403 404 404  team member, clerk, token without scopes, token to write, token to delete
       403 404 404 404 404 404  narrow member, robot
       + + + 403 404 404  owner, token for all, token to manage
       + + + + + +  administrator
+      403 403 403 403 403 404  administrator's lesser token
       403 403 403 403 403 403  metrics token
     `,
   },
@@ -234,9 +236,10 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       401 401 401 401 401 401  anonymous
       404 404 404 404 404 404  strangers, grantees, bound, administrator's bound token
       + + + 403 404 404  owner, team member, token for all
-      403 403 403 403 404 404  lesser
+      403 403 403 403 404 404  clerk, lesser
       + 404 404 404 404 404  narrow member, robot
       + + + + + 404  administrator
+      403 403 403 403 403 404  administrator's lesser token
       403 403 403 403 403 403  metrics token
     `,
   },
@@ -246,37 +249,38 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
       401 401 401 401 401 401  anonymous
       404 404 404 404 404 404  strangers, grantees, bound, administrator's bound token
       + + + 403 404 404  owner, token for all
-      403 403 403 403 404 404  team member, lesser
+      403 403 403 403 404 404  team member, clerk, lesser
       403 404 404 404 404 404  narrow member, robot
       + + + + + 404  administrator
+      403 403 403 403 403 404  administrator's lesser token
       403 403 403 403 403 403  metrics token
     `,
   },
   tokens: {
     kind: "account",
     text: `
-      401 401 401 401 401 401  anonymous
-      + 404 404 404 404 404  strangers, grantees, team member, narrow member
-      + 404 + + 404 404  owner, token for all
-      403 404 404 404 404 404  lesser, bound, administrator's bound token, metrics token
-      + 404 + 404 404 404  robot
-      + + + + 404 404  administrator
+      401 401 401 401 401 401 401  anonymous
+      + 404 404 404 404 404 404  strangers, grantees, team member, clerk, narrow member
+      + 404 + + 404 404 404  owner, token for all
+      403 404 404 404 404 404 404  lesser, bound, administrator's lesser token, administrator's bound token, metrics token
+      + 404 + 404 404 404 404  robot
+      + + + + + 404 404  administrator
     `,
   },
   found: {
     kind: "server",
     text: `
       401  anonymous
-      +  strangers, grantees, owner, team member, narrow member, token for all, administrator
-      403  lesser, bound, robot, administrator's bound token, metrics token
+      +  strangers, grantees, owner, team member, clerk, narrow member, token for all, administrator
+      403  lesser, bound, robot, administrator's bound token, administrator's lesser token, metrics token
     `,
   },
   administer: {
     kind: "server",
     text: `
       401  anonymous
-      403  strangers, grantees, owner, team member, narrow member, token for all, lesser, bound, robot,
-        administrator's bound token, metrics token
+      403  strangers, grantees, owner, team member, clerk, narrow member, token for all, lesser, bound, robot,
+        administrator's bound token, administrator's lesser token, metrics token
       +  administrator
     `,
   },
@@ -284,8 +288,8 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     kind: "server",
     text: `
       401  anonymous
-      403  strangers, grantees, owner, team member, narrow member, token for all, lesser, bound, robot,
-        administrator's bound token
+      403  strangers, grantees, owner, team member, clerk, narrow member, token for all, lesser, bound, robot,
+        administrator's lesser token, administrator's bound token
       +  administrator, metrics token
     `,
   },
@@ -293,8 +297,8 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     kind: "server",
     text: `
       401  anonymous
-      +  strangers, grantees, owner, team member, narrow member, token for all, lesser, bound, robot, administrator,
-        administrator's bound token
+      +  strangers, grantees, owner, team member, clerk, narrow member, token for all, lesser, bound, robot, administrator,
+        administrator's lesser token, administrator's bound token
       403  metrics token
     `,
   },
@@ -303,8 +307,8 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     kind: "server",
     text: `
       401  anonymous
-      +  strangers, grantees, owner, team member, narrow member, token for all, robot, administrator
-      403  lesser, bound, administrator's bound token, metrics token
+      +  strangers, grantees, owner, team member, clerk, narrow member, token for all, robot, administrator
+      403  lesser, bound, administrator's lesser token, administrator's bound token, metrics token
     `,
   },
   /** The own second factor, which wants the password. */
@@ -312,17 +316,17 @@ const TABLES: Readonly<Record<string, { readonly kind: Kind; readonly text: stri
     kind: "server",
     text: `
       401  anonymous
-      +  stranger, removed member, grantees, owner, team member, narrow member, administrator without two-factor
+      +  stranger, removed member, grantees, owner, team member, clerk, narrow member, administrator without two-factor
       403  stranger's token, administrator's token without two-factor, token for all, lesser, bound, robot, administrator,
-        administrator's bound token, metrics token
+        administrator's lesser token, administrator's bound token, metrics token
     `,
   },
   /** Lists of what the actor can see. */
   list: {
     kind: "server",
     text: `
-      +  anonymous, strangers, grantees, owner, team member, narrow member, token for all, lesser, bound, robot,
-        administrator, administrator's bound token, metrics token
+      +  anonymous, strangers, grantees, owner, team member, clerk, narrow member, token for all, lesser, bound, robot,
+        administrator, administrator's lesser token, administrator's bound token, metrics token
     `,
   },
 };

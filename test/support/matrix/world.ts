@@ -43,12 +43,14 @@ const ACCOUNTS: Readonly<Record<string, string>> = {
   "channel owner": "chan-owner",
   owner: "olga",
   "team member": "tessa",
+  clerk: "clerk",
   "narrow member": "nora",
   robot: "acme/robo",
   "removed member": "remi",
   administrator: "boss",
   "administrator without two-factor": "bare",
   "administrator's token without two-factor": "bare",
+  "administrator's lesser token": "boss",
   "administrator's bound token": "boss",
   "metrics token": "boss",
   "stranger's token": "stranger",
@@ -62,6 +64,7 @@ const TOKENS: Readonly<Record<string, Limits>> = {
   robot: { scopes: ["all"] },
   administrator: { scopes: ["all"] },
   "administrator's token without two-factor": { scopes: ["all"] },
+  "administrator's lesser token": { scopes: ["read:package"] },
   "administrator's bound token": { scopes: ["all"], channels: ["acme/public"] },
   "metrics token": { scopes: ["read:metrics"] },
   "stranger's token": { scopes: ["all"] },
@@ -91,6 +94,8 @@ export type World = {
   readonly shards: ReadonlyMap<string, string>;
   /** Ids of two teams, by the place of the organization. */
   readonly teams: ReadonlyMap<string, Teams>;
+  /** The id of a token of `cny-pia`. */
+  readonly tokenOfPia: number;
   /** Everything that must be in no line of the log. */
   readonly secrets: readonly string[];
 };
@@ -121,6 +126,8 @@ export async function createWorld(): Promise<World> {
   const server = await startTestApp({ settings: { "require-two-factor": "admins", "uploads-per-account": "64" } });
   for (const name of new Set(Object.values(ACCOUNTS))) if (!name.includes("/")) await addUser(server, name);
   for (const name of ["cny-pia", "quiet"]) await addUser(server, name);
+  for (const name of ["cny-pia", "olga", "boss"])
+    await server.manage.users.change(name, { email: `cny-mail-${name.replace("cny-", "")}@example.org` });
   const factor = await turnOn(server, "boss", { now: Date.now, pass: () => undefined });
   const teams = new Map<string, Teams>();
   for (const place of ORGANIZATIONS) teams.set(place, await addOrganization(server, place));
@@ -133,7 +140,8 @@ export async function createWorld(): Promise<World> {
   for (const place of STORED) shards.set(place, await shardOf(server, place, headers.get("administrator") ?? {}));
   await hide(server);
   const secrets = [PASSWORD, factor.secret, ...factor.recoveryCodes, ...tokens.values()];
-  return { server, headers, tokens, shards, teams, secrets };
+  const [ofPia] = await server.manage.tokens.list("cny-pia");
+  return { server, headers, tokens, shards, teams, tokenOfPia: ofPia?.id ?? 0, secrets };
 }
 
 async function addUser(server: TestApp, name: string): Promise<void> {
@@ -141,7 +149,7 @@ async function addUser(server: TestApp, name: string): Promise<void> {
 }
 
 async function addOrganization(server: TestApp, place: string): Promise<Teams> {
-  const { organizations, teams, robots } = server.manage;
+  const { organizations, teams, robots, grants } = server.manage;
   const name = OWNERS[place] ?? "";
   const description = place === "open org" ? "" : `cny-about-${name.slice("cny-".length)}`;
   await organizations.create({ name, owner: "olga", visibility: "public", description });
@@ -156,6 +164,7 @@ async function addOrganization(server: TestApp, place: string): Promise<Teams> {
     for (const robot of ["robo", "spare"]) await robots.create(name, robot);
     await teams.addMember({ organization: name, team: "robots" }, "acme/robo");
   }
+  await grants.set({ owner: name, channel: undefined }, "clerk", "maintainer");
   await teams.addMember({ organization: name, team: "Owners" }, "remi");
   const owners = (await teams.list(name)).find((team) => team.name === "Owners");
   return { all: id, owners: owners?.id ?? 0 };
@@ -227,8 +236,14 @@ async function shardOf(server: TestApp, place: string, headers: Record<string, s
   return `shards/${hash}.msgpack.zst`;
 }
 
-/** A text that only some actors can learn: those with one of these rights. */
-type Canary = { readonly text: string; readonly rights: readonly (readonly [action: string, place: string])[] };
+/** A text that only some actors can learn: those with one of these rights, and these. */
+type Canary = {
+  readonly text: string;
+  readonly rights: readonly (readonly [action: string, place: string])[];
+  readonly actors?: readonly string[];
+};
+
+const ADMINISTER: Canary["rights"] = [["administer", "the server"]];
 
 const CANARIES: readonly Canary[] = [
   ...(["internal", "private", "closed", "hidden"] as const).flatMap((place): Canary[] =>
@@ -278,6 +293,10 @@ const CANARIES: readonly Canary[] = [
       ],
     })),
   ),
+  // An address is for its user, by what covers all of the user's rights.
+  { text: "cny-mail-pia", rights: ADMINISTER },
+  { text: "cny-mail-boss", rights: ADMINISTER },
+  { text: "cny-mail-olga", rights: ADMINISTER, actors: ["owner", "token for all"] },
   { text: "cny-token", rights: [["tokens", "other user"]] },
 ];
 
@@ -287,10 +306,10 @@ export function leaksIn(text: string, actor: string, sent: string): string[] {
   // Longest first: the name of a team contains that of its organization.
   let rest = text;
   const leaks: string[] = [];
-  for (const { text: canary, rights } of LONGEST_FIRST) {
+  for (const { text: canary, rights, actors } of LONGEST_FIRST) {
     if (!rest.includes(canary)) continue;
     rest = rest.replaceAll(canary, "");
-    if (sent.includes(canary)) continue;
+    if (sent.includes(canary) || actors?.includes(actor) === true) continue;
     if (!rights.some(([action, place]) => outcomeOf(action, actor, place) === "+")) leaks.push(canary);
   }
   return leaks;
