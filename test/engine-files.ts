@@ -16,6 +16,7 @@ export const IN_CHECK = [
   "routers/api/audit",
   "routers/api/audit-organizations",
   "routers/api/channels",
+  "routers/api/grant-packages",
   "routers/api/organizations",
   "routers/api/packages",
   "routers/api/quarantine",

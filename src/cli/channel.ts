@@ -3,10 +3,11 @@
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { COMMAND_LINE } from "../services/actor.ts";
 import type { ChannelInfo } from "../services/channels.ts";
+import { limitText } from "../services/token-limits.ts";
 import { deleteCommand } from "./channel-delete.ts";
 import { transferCommand } from "./channel-transfer.ts";
 import { parseChannelName, parseOneChannel, withManagement } from "./management.ts";
-import { PLACE, ROLES, withSettings, type Role } from "./options.ts";
+import { many, PLACE, ROLES, withSettings, type Role } from "./options.ts";
 import { orNull, type Output } from "./output.ts";
 
 type ChangeOptions = {
@@ -16,6 +17,8 @@ type ChangeOptions = {
   readonly shards?: string;
   readonly maxAge?: number;
 };
+
+type GrantOptions = { readonly packages?: readonly string[] };
 
 const CHANNEL = "OWNER/CHANNEL; OWNER/- for the unnamed channel, generic:OWNER/- for the generic packages";
 const HOLDER = "name of the user, or ORGANIZATION/NAME of a robot or team";
@@ -102,10 +105,15 @@ function grantCommand(output: Output): Command {
     .argument("<channel>", CHANNEL_OR_OWNER)
     .argument("<user>", HOLDER)
     .addArgument(new Argument("<role>", "what the user can do").choices(ROLES))
-    .action(async (channel: string, user: string, role: Role, _: unknown, self: Command) => {
+    .option(
+      "--packages <pattern>",
+      "change only packages whose name matches, for example my-*; repeatable (default: all)",
+      many,
+    )
+    .action(async (channel: string, user: string, role: Role, { packages }: GrantOptions, self: Command) => {
       const name = parseChannelName(channel);
-      await withManagement(self, ({ grants }) => grants.set(COMMAND_LINE, name, user, role));
-      output.note(`${user} is now ${role} of ${channel}.`);
+      await withManagement(self, ({ grants }) => grants.set(COMMAND_LINE, name, user, role, packages));
+      output.note(`${user} is now ${role} of ${channel}${limitText(packages ?? ["*"])}.`);
     });
 }
 
@@ -118,7 +126,8 @@ function revokeCommand(output: Output): Command {
       const { remaining } = await withManagement(self, ({ grants }) => grants.revoke(COMMAND_LINE, name, user));
       if (remaining === undefined) return output.note(`${user} no longer has a role on ${channel}.`);
       output.note(
-        `${user} no longer has a role on ${channel} itself, but is still ${remaining} of all that ${name.owner} has. ` +
+        `${user} no longer has a role on ${channel} itself, but is still ${remaining.role} of all that ${name.owner} has` +
+          `${limitText(remaining.packages)}. ` +
           `To remove that role: condarium channel revoke ${name.owner} ${user}`,
       );
     });

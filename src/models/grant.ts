@@ -7,6 +7,8 @@ import { owner, roleGrant, team, teamMember, user } from "./schema/index.ts";
 
 export type GrantRow = typeof roleGrant.$inferSelect;
 export type Role = GrantRow["role"];
+/** What a grant allows; `packages` is the JSON list of patterns for the packages that the role may change. */
+export type GrantRight = Pick<GrantRow, "role" | "packages">;
 export type GrantTarget =
   | { readonly kind: "owner"; readonly ownerId: number }
   | { readonly kind: "channel"; readonly channelId: number };
@@ -21,7 +23,8 @@ type Via = "grant" | "team";
  * runs subqueries with an index for each several times faster than joins of these tables.
  */
 const rolesOnTargets = prepared("rolesOnTargets", (reader) => {
-  const granted = { via: VIA.grant, role: roleGrant.role, channels: ANY.as("channels"), packages: ANY.as("packages") };
+  const { role, packages } = roleGrant;
+  const granted = { via: VIA.grant, role, channels: ANY.as("channels"), packages };
   const [onOwner, onChannel] = [eq(roleGrant.ownerId, param("ownerId")), eq(roleGrant.channelId, param("channelId"))];
   const places = () =>
     reader
@@ -47,13 +50,8 @@ const rolesOnTargets = prepared("rolesOnTargets", (reader) => {
     );
 });
 
-/** A role, and for a team of the owner the JSON lists of patterns for the channels and packages that it concerns. */
-export type HeldRole = {
-  readonly via: Via;
-  readonly role: Role;
-  readonly channels: string;
-  readonly packages: string;
-};
+/** A role, and the JSON lists of patterns for the channels and packages that it concerns. */
+export type HeldRole = GrantRight & { readonly via: Via; readonly channels: string };
 
 /** The roles of a principal on an owner and on one of its channels together. An unused id such as 0 matches no row. */
 export async function rolesOf(
@@ -68,16 +66,18 @@ export type GrantHolder =
   | { readonly kind: "user"; readonly name: string }
   | { readonly kind: "team"; readonly name: string; readonly id: number };
 
-export async function listGrants(reader: Reader, target: GrantTarget): Promise<(GrantHolder & { role: Role })[]> {
+const RIGHT = { role: roleGrant.role, packages: roleGrant.packages };
+
+export async function listGrants(reader: Reader, target: GrantTarget): Promise<(GrantHolder & GrantRight)[]> {
   const users = await reader
-    .select({ name: owner.name, role: roleGrant.role })
+    .select({ name: owner.name, ...RIGHT })
     .from(roleGrant)
     .innerJoin(user, eq(roleGrant.principalId, user.principalId))
     .innerJoin(owner, eq(user.ownerId, owner.id))
     .where(onTarget(target))
     .orderBy(owner.name);
   const teams = await reader
-    .select({ organization: owner.name, team: team.name, id: team.id, role: roleGrant.role })
+    .select({ organization: owner.name, team: team.name, id: team.id, ...RIGHT })
     .from(roleGrant)
     .innerJoin(team, eq(roleGrant.principalId, team.principalId))
     .innerJoin(owner, eq(team.organizationId, owner.id))
@@ -97,19 +97,19 @@ export async function findGrant(
   reader: Reader,
   principalId: number | null,
   target: GrantTarget,
-): Promise<Role | undefined> {
+): Promise<GrantRight | undefined> {
   const rows = await reader
-    .select({ role: roleGrant.role })
+    .select(RIGHT)
     .from(roleGrant)
     .where(and(eq(roleGrant.principalId, principalId ?? 0), onTarget(target)));
-  return rows[0]?.role;
+  return rows[0];
 }
 
 /** Replaces the role that the holder has on the target itself; `userId` is null for a team. */
 export async function setGrant(
   tx: Transaction,
   { principalId, userId }: { readonly principalId: number | null; readonly userId: number | null },
-  values: { readonly target: GrantTarget; readonly role: Role; readonly created: number },
+  values: GrantRight & { readonly target: GrantTarget; readonly created: number },
 ): Promise<void> {
   const { target, ...rest } = values;
   await deleteGrant(tx, principalId, target);

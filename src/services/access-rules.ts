@@ -227,9 +227,13 @@ function roleRefusal(held: Held, action: Action, packageName?: string): string |
   const needed = RANK[NEEDS[action].role];
   const rank = WHOLE.has(action) ? held.unlimited : held.rankFor(packageName);
   if (rank >= needed) return undefined;
-  if (packageName !== undefined && held.rank >= needed)
-    return `Your team's role ${NEEDS[action].role} is not valid for packages named ${packageName}.`;
+  if (held.rank >= needed) return limitRefusal(NEEDS[action].role, action, packageName);
   return `This requires the role ${NEEDS[action].role} on this channel or owner.`;
+}
+
+function limitRefusal(role: Role, action: Action, packageName: string | undefined): string {
+  if (WHOLE.has(action)) return `Your role ${role} is limited to some packages, and this action concerns more.`;
+  return `Your role ${role} is not valid for packages named ${packageName}.`;
 }
 
 /** Actions that concern more than some packages. */

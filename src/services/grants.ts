@@ -1,6 +1,6 @@
 // Grants: roles of users, robots and teams on a channel, or on all channels of an owner.
 
-import { notFound, type AppError } from "../errors.ts";
+import { invalidArgument, notFound, type AppError } from "../errors.ts";
 import type { Database, Reader, Transaction } from "../models/database.ts";
 import {
   deleteGrant,
@@ -8,6 +8,7 @@ import {
   listGrants,
   setGrant,
   type GrantHolder,
+  type GrantRight,
   type GrantTarget,
   type Role,
 } from "../models/grant.ts";
@@ -23,15 +24,17 @@ import type { Actor } from "./actor.ts";
 import { recordAudit, type AuditAction } from "./audit.ts";
 import { channelLabel, type ChannelName } from "./channel-ref.ts";
 import type { Channels } from "./channels.ts";
+import { requireEveryNode } from "./nodes.ts";
+import { limitText, patternList, storedPatterns } from "./token-limits.ts";
 
 /**
  * `user` also names a robot; robots and teams are named `organization/name`. `on` is the scope of the role: the channel,
  * or its owner for all channels of the owner.
  */
-export type GrantInfo = ShownHolder & {
-  readonly role: Role;
-  readonly on: string;
-};
+export type GrantInfo = ShownHolder & HeldRight & { readonly on: string };
+
+/** `packages`: patterns for the packages that the role may change; `*` is all. It reads everything of its scope. */
+export type HeldRight = { readonly role: Role; readonly packages: readonly string[] };
 
 type ShownHolder = { readonly user: string } | { readonly team: string; readonly id: number };
 
@@ -43,12 +46,13 @@ export type Grants = {
   /** The roles on a channel, including those on its owner; for an owner, the roles on the owner. */
   list(actor: Actor, name: ChannelName): Promise<GrantInfo[]>;
   /**
-   * Replaces the holder's role on this scope. A robot or team of another organization gets one only from who belongs
-   * there. Errors: `not-found` for an unknown holder.
+   * Replaces the holder's role on this scope; default for `packages`: all. A robot or team of another organization gets
+   * one only from who belongs there. Errors: `not-found` for an unknown holder, `invalid-argument` for impossible
+   * `packages`; for less than all, those of `requireEveryNode()`.
    */
-  set(actor: Actor, name: ChannelName, holder: Holder, role: Role): Promise<void>;
+  set(actor: Actor, name: ChannelName, holder: Holder, role: Role, packages?: readonly string[]): Promise<void>;
   /** Returns the role that the holder still has through the owner. Errors: `not-found` if there is no role to revoke. */
-  revoke(actor: Actor, name: ChannelName, holder: Holder): Promise<{ readonly remaining: Role | undefined }>;
+  revoke(actor: Actor, name: ChannelName, holder: Holder): Promise<{ readonly remaining: HeldRight | undefined }>;
 };
 
 export type GrantsParts = {
@@ -58,11 +62,15 @@ export type GrantsParts = {
   readonly clock: Clock;
 };
 
+/** The schema number of the first release that knows roles for some packages. */
+const SCHEMA = 11;
+const ALL = '["*"]';
+
 export function createGrants(parts: GrantsParts): Grants {
   const { database } = parts;
   return {
     list: (actor, name) => list(parts, actor, name),
-    set: (actor, name, holder, role) =>
+    set: (actor, name, holder, role, packages = ["*"]) =>
       database.transact(async (tx) => {
         const scope = await scopeOf(tx, parts, actor, name);
         const { organization, ...found } = await requireHolder(tx, holder);
@@ -70,18 +78,20 @@ export function createGrants(parts: GrantsParts): Grants {
           const target = { kind: "owner", owner: organization.name } as const;
           if (!(await parts.access.may(actor, "belong", target, tx))) throw unknownHolder(holder);
         }
-        await setGrant(tx, found, { target: scope.target, role, created: parts.clock.now() });
-        await record(tx, parts, actor, "grant.set", scope, { ...shown(found), role });
+        const right = { role, packages: checked(packages) };
+        if (right.packages !== ALL) await requireEveryNode(tx, SCHEMA, parts.clock);
+        await setGrant(tx, found, { target: scope.target, ...right, created: parts.clock.now() });
+        await record(tx, parts, actor, { action: "grant.set", scope, holder: found, right });
       }),
     revoke: (actor, name, holder) =>
       database.transact(async (tx) => {
         const scope = await scopeOf(tx, parts, actor, name);
         const found = await requireHolder(tx, holder);
-        const role = await findGrant(tx, found.principalId, scope.target);
-        const remaining = await roleFromOwner(tx, found, scope);
-        if (role === undefined) throw notFound(nothingToRevoke(found, scope, remaining));
+        const right = await findGrant(tx, found.principalId, scope.target);
+        const remaining = await rightFromOwner(tx, found, scope);
+        if (right === undefined) throw notFound(nothingToRevoke(found, scope, remaining));
         await deleteGrant(tx, found.principalId, scope.target);
-        await record(tx, parts, actor, "grant.revoke", scope, { ...shown(found), role });
+        await record(tx, parts, actor, { action: "grant.revoke", scope, holder: found, right });
         return { remaining };
       }),
   };
@@ -115,8 +125,20 @@ async function grantsOfOwner(reader: Reader, owner: OwnerRow): Promise<GrantInfo
   return grants.map((grant) => infoOf(grant, owner.name));
 }
 
-function infoOf(grant: GrantHolder & { readonly role: Role }, on: string): GrantInfo {
-  return { ...shown(grant), role: grant.role, on };
+function infoOf(grant: GrantHolder & GrantRight, on: string): GrantInfo {
+  return { ...shown(grant), ...heldRight(grant), on };
+}
+
+function heldRight({ role, packages }: GrantRight): HeldRight {
+  return { role, packages: storedPatterns(packages) };
+}
+
+/** Errors: `invalid-argument`. */
+function checked(packages: readonly string[]): string {
+  const patterns = patternList.min(1).safeParse(packages);
+  if (!patterns.success)
+    throw invalidArgument("A role needs 1 to 64 patterns of 1 to 256 characters for packages; * is all.");
+  return patterns.data.includes("*") ? ALL : JSON.stringify(patterns.data);
 }
 
 function shown(holder: GrantHolder): ShownHolder {
@@ -140,25 +162,34 @@ async function scopeOf(
   return { owner: scope.owner, channel, target: { kind: "channel", channelId: channel.id } };
 }
 
-async function roleFromOwner(tx: Transaction, holder: FoundHolder, scope: GrantScope): Promise<Role | undefined> {
+async function rightFromOwner(tx: Transaction, holder: FoundHolder, scope: GrantScope): Promise<HeldRight | undefined> {
   if (!scope.channel) return undefined;
-  return await findGrant(tx, holder.principalId, { kind: "owner", ownerId: scope.owner.id });
+  const right = await findGrant(tx, holder.principalId, { kind: "owner", ownerId: scope.owner.id });
+  return right && heldRight(right);
 }
 
-function nothingToRevoke({ name }: GrantHolder, scope: GrantScope, fromOwner: Role | undefined): string {
+function nothingToRevoke({ name }: GrantHolder, scope: GrantScope, fromOwner: HeldRight | undefined): string {
   if (fromOwner === undefined) return `${name} has no role on this channel or owner.`;
-  const owner = scope.owner.name;
-  return `${name} has no role on this channel alone, but is ${fromOwner} of all that ${owner} has: revoke that role.`;
+  const held = `${fromOwner.role} of all that ${scope.owner.name} has${limitText(fromOwner.packages)}`;
+  return `${name} has no role on this channel alone, but is ${held}: revoke that role.`;
 }
+
+type Step = {
+  readonly action: Extract<AuditAction, `grant.${string}`>;
+  readonly scope: GrantScope;
+  readonly holder: GrantHolder;
+  readonly right: GrantRight;
+};
 
 async function record(
   tx: Transaction,
   { clock }: GrantsParts,
   actor: Actor,
-  action: Extract<AuditAction, `grant.${string}`>,
-  { owner, channel }: GrantScope,
-  detail: ReturnType<typeof shown> & { readonly role: Role },
+  { action, scope: { owner, channel }, holder, right }: Step,
 ): Promise<void> {
+  const { role, packages } = heldRight(right);
+  // Without patterns, a role is for all packages, as in the rows of earlier releases.
+  const detail = { ...shown(holder), role, ...(packages.includes("*") ? {} : { packages }) };
   await recordAudit(tx, actor, { at: clock.now(), action, owner, channel, detail });
 }
 

@@ -1,4 +1,4 @@
-// Reads the restrictions of a stored token. Unreadable values deny access.
+// Reads the restrictions of a stored token or role. Unreadable values deny access.
 
 import { z } from "zod";
 import type { AccessTokenRow } from "../models/access-token.ts";
@@ -24,11 +24,16 @@ export function tokenLimits(row: AccessTokenRow): TokenLimits {
 
 const EVERYTHING = ["*"];
 
-/** The patterns of a team. Unreadable ones match nothing. */
+/** The patterns of a team or of a role. Unreadable ones match nothing. */
 export function storedPatterns(text: string): readonly string[] {
   if (text === '["*"]') return EVERYTHING;
   const patterns = patternList.safeParse(parsed(text));
   return patterns.success ? patterns.data : [];
+}
+
+/** For the end of a sentence about a role; empty for a role for all packages. */
+export function limitText(packages: readonly string[]): string {
+  return packages.includes("*") ? "" : `, for packages named ${packages.join(" or ")}`;
 }
 
 function parsed(text: string): unknown {

@@ -126,8 +126,11 @@ describe("commands beside a running server", () => {
       };
       return shown.grants;
     };
-    const onOwner = { user: "dave", role: "maintainer", on: "gina" };
-    expect(await grantsOf("gina/tools")).toEqual([{ user: "dave", role: "reader", on: "gina/tools" }, onOwner]);
+    const onOwner = { user: "dave", role: "maintainer", packages: ["*"], on: "gina" };
+    expect(await grantsOf("gina/tools")).toEqual([
+      { user: "dave", role: "reader", packages: ["*"], on: "gina/tools" },
+      onOwner,
+    ]);
     expect(await grantsOf("gina/-")).toEqual([onOwner]);
     expect(await grantsOf("gina")).toEqual([onOwner]);
     const taken = await condarium("channel", "revoke", "gina/tools", "dave");
@@ -142,6 +145,30 @@ describe("commands beside a running server", () => {
     expect(await grantsOf("gina/tools")).toEqual([]);
   });
 
+  test("give a role for some packages, and name them wherever the role is shown", async () => {
+    await condarium("user", "create", "lena");
+    const grant = ["channel", "grant", "lena", "dave", "publisher"];
+    const granted = await condarium(...grant, "--packages", "lib-*", "--packages", "tool");
+    const held = "publisher of lena, for packages named lib-* or tool.";
+    expect([granted.code, granted.err]).toEqual([0, [`dave is now ${held}`]]);
+    const shown = { user: "dave", role: "publisher", packages: ["lib-*", "tool"], on: "lena" };
+    const asJson = await condarium("channel", "show", "lena", "--json");
+    expect(JSON.parse(asJson.out[0] ?? "")).toEqual({ owner: "lena", grants: [shown] });
+    expect((await condarium("channel", "show", "lena")).rows).toContainEqual({ key: "grants", value: [shown] });
+    expect((await condarium("channel", "grant", "lena/-", "dave", "reader")).err).toEqual([
+      "dave is now reader of lena/-.",
+    ]);
+    const taken = await condarium("channel", "revoke", "lena/-", "dave");
+    expect(taken.err.join()).toContain(
+      "still publisher of all that lena has, for packages named lib-* or tool. To remove",
+    );
+    const again = await condarium("channel", "revoke", "lena/-", "dave");
+    expect(again.err.join()).toContain("is publisher of all that lena has, for packages named lib-* or tool: revoke");
+    const refused = await condarium(...grant, "--packages", "");
+    expect([refused.code, refused.err.join()]).toEqual([2, expect.stringContaining("1 to 64 patterns")]);
+    expect((await condarium(...grant)).err).toEqual(["dave is now publisher of lena."]);
+  });
+
   test("manage an owner's generic channel by its type", async () => {
     const jane = await server.addUser("jane");
     const file = "/api/packages/jane/generic/tool/1/x";
@@ -154,7 +181,7 @@ describe("commands beside a running server", () => {
       visibility: "private",
       policy: {},
       files: 1,
-      grants: [{ user: "admin", role: "reader", on: "generic:jane/-" }],
+      grants: [{ user: "admin", role: "reader", packages: ["*"], on: "generic:jane/-" }],
     });
     expect((await server.anonymous.get(file)).status).toBe(401);
     expect((await server.anonymous.get("/jane/noarch/repodata.json")).status).toBe(200);

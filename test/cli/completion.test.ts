@@ -95,6 +95,7 @@ describe("the script for bash", () => {
   test.each([
     [["channel", "create", "a/b", "--visibility", ""], "public\ninternal\nprivate\n"],
     [["channel", "grant", "a/b", "bob", "m"], "maintainer\n"],
+    [["channel", "grant", "--pa"], "--packages\n"],
     [["token", "create", "bob", "--scope", "write"], "write:package\n"],
     [["chan"], "channel\n"],
   ])("completes %j without the package bash-completion, also when it was read twice", async (words, out) => {

@@ -601,10 +601,12 @@ describe("a management call", () => {
     await server.manage.grants.set(on, "victim", "publisher");
     const grants = await server.manage.grants.list(on);
     expect(grants.filter((grant) => "user" in grant && grant.user === "victim")).toEqual([
-      { user: "victim", role: "publisher", on: "owner/public" },
-      { user: "victim", role: "maintainer", on: "owner" },
+      { user: "victim", role: "publisher", packages: ["*"], on: "owner/public" },
+      { user: "victim", role: "maintainer", packages: ["*"], on: "owner" },
     ]);
-    expect(await server.manage.grants.revoke(on, "victim")).toEqual({ remaining: "maintainer" });
+    expect(await server.manage.grants.revoke(on, "victim")).toEqual({
+      remaining: { role: "maintainer", packages: ["*"] },
+    });
     expect(await messageOf(server.manage.grants.revoke(on, "victim"))).toContain(
       "victim has no role on this channel alone, but is maintainer of all that owner has",
     );

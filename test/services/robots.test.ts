@@ -81,7 +81,12 @@ describe("a robot", () => {
     );
     await server.manage.grants.set(on, "acme/guest", "reader");
     expect(await reads(token, "bob/b")).toBe(200);
-    expect(await server.manage.grants.list(on)).toContainEqual({ user: "acme/guest", role: "reader", on: "bob/b" });
+    expect(await server.manage.grants.list(on)).toContainEqual({
+      user: "acme/guest",
+      role: "reader",
+      packages: ["*"],
+      on: "bob/b",
+    });
     await server.app.grants.revoke(await people.user("bob"), on, "acme/guest");
     expect(await reads(token, "bob/b")).toBe(403);
   });

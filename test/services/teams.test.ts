@@ -246,6 +246,7 @@ describe("a role of a team on another owner's channel", () => {
       team: `acme/${name}`,
       id: expect.any(Number),
       role: "publisher",
+      packages: ["*"],
       on: "bob/tools",
     });
     // A role on one channel is none on another one, of this owner or of others.
@@ -272,7 +273,7 @@ describe("a role of a team on another owner's channel", () => {
     const everything = { owner: "bob", channel: undefined };
     await server.manage.grants.set(everything, `acme/${name}`, "maintainer");
     expect(await server.manage.grants.list(everything)).toEqual<unknown>([
-      { team: `acme/${name}`, id: expect.any(Number), role: "maintainer", on: "bob" },
+      { team: `acme/${name}`, id: expect.any(Number), role: "maintainer", packages: ["*"], on: "bob" },
     ]);
     expect((await server.as(name).get("/bob/tools/noarch/repodata.json")).status).toBe(200);
     await server.manage.grants.revoke(everything, `acme/${name}`);
@@ -408,6 +409,7 @@ describe("a team", () => {
     expect(await server.manage.grants.list({ owner: "bob", channel: "tools" })).toContainEqual({
       user: "placed",
       role: "reader",
+      packages: ["*"],
       on: "bob/tools",
     });
     await server.manage.teams.removeMember(second.id, "cleo");

@@ -270,8 +270,8 @@ describe("a transferred channel", () => {
     const at = { owner: "corp", channel: name.channel };
     const label = `corp/${name.channel}`;
     expect(await server.manage.grants.list(at)).toEqual([
-      { user: "cleo", role: "publisher", on: label },
-      { team: "corp/getters", id: expect.any(Number), role: "publisher", on: label },
+      { user: "cleo", role: "publisher", packages: ["*"], on: label },
+      { team: "corp/getters", id: expect.any(Number), role: "publisher", packages: ["*"], on: label },
     ]);
     expect([await reads("cleo", label), await reads("ada", label), await reads("stranger", label)]).toEqual([
       200, 403, 403,
@@ -280,6 +280,7 @@ describe("a transferred channel", () => {
       team: "acme/movers",
       id: expect.any(Number),
       role: "publisher",
+      packages: ["*"],
       on: `acme/${other.channel}`,
     });
     await server.manage.grants.revoke({ owner: "acme", channel: undefined }, "stranger");

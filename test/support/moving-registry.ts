@@ -84,7 +84,7 @@ export async function addOrganization(folder: string): Promise<void> {
   await newToken(manage, { user: "acme/ci", name: "deploy" });
   await manage.channels.create({ owner: "bob", channel: "moved" }, {});
   await manage.transfers.transfer({ owner: "bob", channel: "moved" }, "acme");
-  await manage.grants.set({ owner: "acme", channel: "moved" }, "acme/devs", "maintainer");
+  await manage.grants.set({ owner: "acme", channel: "moved" }, "acme/devs", "maintainer", ["x-*"]);
   await manage.transfers.offer({ owner: "acme", channel: "moved" }, "carol");
   await server.close();
 }
@@ -180,7 +180,7 @@ const NEWER: Readonly<Record<string, readonly string[]>> = {
   package_blob: ["unreferenced_at"],
   access_token: ["last_eight"],
   user: ["principal_id", "organization_id"],
-  grant: ["principal_id"],
+  grant: ["principal_id", "packages"],
   owner: ["hidden", "description"],
   package_file: ["published_by", "quarantine"],
   audit_event: ["actor", "owner_id", "target", "outcome", "times", "refusal"],

@@ -8,6 +8,7 @@ import people from "../../../drizzle/postgres/0007_people.sql" with { type: "tex
 import secondFactor from "../../../drizzle/postgres/0008_second_factor.sql" with { type: "text" };
 import audit from "../../../drizzle/postgres/0009_audit.sql" with { type: "text" };
 import tokenLastEight from "../../../drizzle/postgres/0010_token_last_eight.sql" with { type: "text" };
+import grantPackages from "../../../drizzle/postgres/0011_grant_packages.sql" with { type: "text" };
 import { SCHEMA_NUMBER } from "../sqlite/migrations.ts";
 import { createPool, LOCK_MS, rollback, type Client, type Connection } from "./client.ts";
 import { LOCKS } from "./locks.ts";
@@ -23,6 +24,7 @@ const MIGRATIONS = [
   { number: 8, minReader: 1, sql: secondFactor },
   { number: 9, minReader: 1, sql: audit },
   { number: 10, minReader: 1, sql: tokenLastEight },
+  { number: 11, minReader: 1, sql: grantPackages },
 ] as const;
 
 /** ms for one statement, which can rewrite a table of millions of rows, and for the migration by another server. */

@@ -181,6 +181,7 @@ export const roleGrant = pgTable(
     ownerId: integer("owner_id").references(() => owner.id, { onDelete: "cascade" }),
     channelId: integer("channel_id").references(() => channel.id, { onDelete: "cascade" }),
     role: text("role").notNull(),
+    packages: text("packages").notNull().default('["*"]'),
     created: integer("created").notNull(),
   },
   (table) => [

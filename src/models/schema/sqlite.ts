@@ -189,6 +189,8 @@ export const roleGrant = sqliteTable(
     ownerId: integer("owner_id").references(() => owner.id, { onDelete: "cascade" }),
     channelId: integer("channel_id").references(() => channel.id, { onDelete: "cascade" }),
     role: text("role", { enum: ["reader", "publisher", "maintainer", "owner"] }).notNull(),
+    /** Patterns for the packages that the role may change. */
+    packages: text("packages").notNull().default('["*"]'),
     created: integer("created").notNull(),
   },
   (table) => [

@@ -12,6 +12,7 @@ import people from "../../../drizzle/sqlite/0007_people.sql" with { type: "text"
 import secondFactor from "../../../drizzle/sqlite/0008_second_factor.sql" with { type: "text" };
 import audit from "../../../drizzle/sqlite/0009_audit.sql" with { type: "text" };
 import tokenLastEight from "../../../drizzle/sqlite/0010_token_last_eight.sql" with { type: "text" };
+import grantPackages from "../../../drizzle/sqlite/0011_grant_packages.sql" with { type: "text" };
 
 type Migration = {
   /** The schema number after this migration. */
@@ -32,6 +33,7 @@ const MIGRATIONS: readonly Migration[] = [
   { number: 8, minReader: 1, sql: secondFactor },
   { number: 9, minReader: 1, sql: audit },
   { number: 10, minReader: 1, sql: tokenLastEight },
+  { number: 11, minReader: 1, sql: grantPackages },
 ];
 
 /** The schema number that this binary supports. */

@@ -1,7 +1,7 @@
 // The roles on a channel: those of users and robots, and those of teams.
 
 import { z } from "zod";
-import { AppError, malformed, notFound } from "../../errors.ts";
+import { malformed, notFound } from "../../errors.ts";
 import type { GrantInfo, Grants, Holder } from "../../services/grants.ts";
 import { NO_CONTENT, ok } from "./answers.ts";
 import { CHANNEL } from "./channels.ts";
@@ -12,7 +12,7 @@ import { route, type ApiRoute } from "./route.ts";
 
 export type MemberRouteParts = { readonly grants: Grants };
 
-const newRole = z.object({ ...roleWords, packages: maybe(z.array(z.string())) });
+const newRole = z.object({ ...roleWords, packages: maybe(z.array(z.string().max(256)).max(64)) });
 const key = z.tuple([z.string(), z.string()]);
 
 /** The two kinds of holders have the same routes. */
@@ -73,12 +73,7 @@ function routesOf({ path, has, holderOf }: Kind, grants: Grants): ApiRoute[] {
       action: "manage",
       body: newRole,
       answer: async ({ actor, params, body }) => {
-        if (body.packages !== undefined && !body.packages.includes("*"))
-          throw new AppError(
-            "unprocessable",
-            "A role on a channel covers all packages. For some packages, make a team with patterns.",
-          );
-        await grants.set(actor, channelOf(params), holderOf(params.member), roleOf(body));
+        await grants.set(actor, channelOf(params), holderOf(params.member), roleOf(body), body.packages);
         return NO_CONTENT;
       },
     }),

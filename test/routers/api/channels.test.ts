@@ -328,6 +328,7 @@ describe("the members of a channel", () => {
     expect((await alice("GET", `${MEMBERS}/Stranger`)).json).toEqual({
       user: "stranger",
       role: "publisher",
+      packages: ["*"],
       on: "alice/canary-private",
     });
     expect((await alice("PUT", `${MEMBERS}/stranger`, { role: "reader" })).status).toBe(204);
@@ -345,6 +346,7 @@ describe("the members of a channel", () => {
       ["maintainer", "publisher", "reader", "stranger"].map((user) => ({
         user,
         role: user === "stranger" ? "reader" : user,
+        packages: ["*"],
         on: "alice/canary-private",
       })),
     );
@@ -357,7 +359,9 @@ describe("the members of a channel", () => {
   test.each([
     ["an unknown role", "stranger", { role: "king" }, 422],
     ["no role", "stranger", {}, 422],
-    ["packages, which would not restrict it", "stranger", { role: "publisher", packages: ["my-*"] }, 422],
+    ["no packages", "stranger", { role: "publisher", packages: [] }, 422],
+    ["an empty pattern", "stranger", { role: "publisher", packages: ["my-*", ""] }, 422],
+    ["packages that are no list", "stranger", { role: "publisher", packages: "my-*" }, 422],
     ["an unknown user", "nobody", { role: "reader" }, 404],
   ])("are not changed by %s", async (_, member, body, status) => {
     const before = (await client("alice")("GET", MEMBERS)).json;
