@@ -117,6 +117,7 @@ export const AT_NIGHT = [
   "services/storage/gc",
   "services/storage/gc-beside",
   "services/storage/store-identity",
+  "services/storage/verify-rows",
   "services/two-factor",
   "services/worker-failures",
   "services/workers",

@@ -17,7 +17,7 @@ export type UserWithOwner = UserRow & {
 };
 
 /** No password has this hash. */
-const NO_PASSWORD = "!";
+export const NO_PASSWORD = "!";
 
 const userById = prepared("userById", (reader) =>
   joined(reader)

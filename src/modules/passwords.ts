@@ -14,6 +14,7 @@ export type HashingTurn = {
 
 const COST = { algorithm: "argon2id", memoryCost: 19 * 1024, timeCost: 2 } as const;
 const CURRENT = "$argon2id$v=19$m=19456,t=2,p=1$";
+const FORM = /^\$argon2id\$v=19\$m=(\d{1,9}),t=(\d{1,9}),p=\d{1,3}\$[0-9A-Za-z+/]{43}\$[0-9A-Za-z+/]{43}$/;
 const MIN_BYTES = 8;
 const MAX_BYTES = 1024;
 // The hash of a discarded value, so that the check takes equally long for unknown and known users.
@@ -88,6 +89,12 @@ export async function verifyNobody(password: string, turn = OWN_WORK): Promise<f
 /** Whether the hash has other parameters than the current ones. */
 export function needsRehash(hash: string): boolean {
   return !hash.startsWith(CURRENT);
+}
+
+/** Whether the hash has the form of those that are made here, and parameters that are at least the current ones. */
+export function isStrongHash(hash: string): boolean {
+  const [, memory, passes] = FORM.exec(hash) ?? [];
+  return Number(memory) >= COST.memoryCost && Number(passes) >= COST.timeCost;
 }
 
 /** Normalizes a password, as keyboards and browsers compose characters differently; undefined if it is not allowed. */

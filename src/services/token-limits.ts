@@ -22,6 +22,17 @@ export function tokenLimits(row: AccessTokenRow): TokenLimits {
   };
 }
 
+/** The columns that cannot be read, and therefore deny access. */
+export function unreadableLimits(row: Pick<AccessTokenRow, "scopes" | "channels" | "packages">): string[] {
+  return [...(scopeList.safeParse(parsed(row.scopes)).success ? [] : ["scopes"]), ...unreadablePatterns(row)];
+}
+
+/** The same, for the patterns of a team. */
+export function unreadablePatterns(row: Pick<AccessTokenRow, "channels" | "packages">): string[] {
+  const columns = ["channels", "packages"] as const;
+  return columns.filter((column) => !patternList.safeParse(parsed(row[column])).success);
+}
+
 const EVERYTHING = ["*"];
 
 /** The patterns of a team or of a role. Unreadable ones match nothing. */

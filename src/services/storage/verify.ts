@@ -1,4 +1,4 @@
-// Checks the invariants of the stored data (I-1 to I-7, see `INVARIANTS`), and repairs nothing.
+// Checks the invariants of the stored data (see `INVARIANTS`), and repairs nothing.
 
 import { basename } from "node:path";
 import { listChannels } from "../../models/channel.ts";
@@ -22,12 +22,14 @@ import { blobKey, isHash } from "../../modules/storage/keys.ts";
 import { listTemporary } from "../../modules/storage/leftovers.ts";
 import type { PackageTypes } from "../package-type.ts";
 import type { DeepVerify, Report } from "../index/repair/verify.ts";
+import { checkRows } from "./check-rows.ts";
+import { checkQuarantine } from "./check-secrets.ts";
 import { TEMPORARY_MS } from "./collect-files.ts";
 
 /** `full` also reads every blob and compares its hashes; `deep` also rebuilds every document and reads it back. */
 export type VerifyLevel = "quick" | "full" | "deep";
 export type Problem = { readonly invariant: string; readonly subject: string; readonly message: string };
-export type Progress = (done: number, total: number, what: "blobs" | "documents") => void;
+export type Progress = (done: number, total: number, what: "rows" | "blobs" | "documents") => void;
 
 export type Verify = (options: {
   readonly level: VerifyLevel;
@@ -61,6 +63,7 @@ export function createVerify(parts: VerifyParts): Verify {
     };
     for (const message of await parts.database.integrityProblems())
       report("I-1", basename(parts.folder.database), message);
+    await checkRows(parts.database.read, report, (done, total) => onProgress?.(done, total, "rows"));
     const files = await checkFiles(parts, report);
     const blobs = await checkBlobs(parts, report, level, onProgress);
     await checkIdle(parts, report);
@@ -73,7 +76,7 @@ export function createVerify(parts: VerifyParts): Verify {
   };
 }
 
-/** I-2 and I-10: each file has a blob of the recorded size, and a row that its package type can read. */
+/** I-2, I-10 and I-13: each file has a blob of the recorded size, and a row that its package type can read. */
 async function checkFiles(parts: VerifyParts, report: Report): Promise<number> {
   const typeOf = new Map((await listChannels(parts.database.read)).map(({ id, type }) => [id, type]));
   let files = 0;
@@ -92,6 +95,7 @@ async function checkFiles(parts: VerifyParts, report: Report): Promise<number> {
       else if (info.size !== file.blob.size) report("I-2", subject, sizeMessage(file.blob, info.size));
       const problem = rowProblem(parts.types.all, typeOf.get(file.channelId), file);
       if (problem !== undefined) report("I-10", subject, problem);
+      checkQuarantine(subject, file.quarantine, report);
     }
     page = await pageOfFiles(parts.database.read, last, PAGE);
   }
