@@ -26,7 +26,7 @@ import { NAME_BYTES } from "../modules/stored-budget.ts";
 import { tokenOf, userOf, type Actor } from "./actor.ts";
 import { recordAudit, type AuditAction } from "./audit.ts";
 import type { StoredChannel } from "./channel-ref.ts";
-import { duplicateError, findExisting } from "./existing-file.ts";
+import { duplicateError, findExisting, type IfExists } from "./existing-file.ts";
 import { refuseQuarantined, refuseQuarantinedBytes } from "./file-quarantine.ts";
 import { createNameWeights, type NameKey, type NameWeights } from "./name-weights.ts";
 
@@ -53,9 +53,9 @@ export type Packages = {
   /**
    * Checks before a commit that `addFile()` would accept the file; without a channel, in a new one. Errors: `conflict`,
    * with whether the bytes are the same; `unprocessable` when these are quarantined; `invalid` when the document of its
-   * name would be too large.
+   * name would be too large. A publish that skips an existing file learns of one in its transaction.
    */
-  checkFile(reader: Reader, channel: ChannelRow | undefined, file: NewFile): Promise<void>;
+  checkFile(reader: Reader, channel: ChannelRow | undefined, file: NewFile, ifExists: IfExists): Promise<void>;
   /** Creates the package and version if missing. Errors: those of `checkFile()`. */
   addFile(tx: Transaction, to: StoredChannel, file: NewFile, actor: Actor): Promise<Change>;
   /** Errors: `not-found`, `conflict` for a quarantined file. */
@@ -91,12 +91,12 @@ export function createPackages(parts: PackagesParts): Packages {
   const recordChange = createRecorder(weights);
   const remove = createRemover(parts, recordChange);
   return {
-    checkFile: async (reader, channel, file) => {
+    checkFile: async (reader, channel, file, ifExists) => {
       await refuseQuarantinedBytes(reader, channel, file.blob.sha256);
       if (!channel) return;
       const [before] = await allOf(
         weights.peek(reader, nameKeyOf(channel, file)),
-        refuseDuplicate(reader, channel, file),
+        ifExists === "refuse" ? refuseDuplicate(reader, channel, file) : Promise.resolve(),
       );
       refuseOverweight(file, before, NAME_BYTES);
     },

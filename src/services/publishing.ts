@@ -189,7 +189,7 @@ async function receive<Read extends ReadFile>(
       : ref;
     const file = await existingInstead(reader, submission.ifExists, now.channel, candidateOf(read));
     if (file) return { kind: "skipped", file };
-    await parts.packages.checkFile(reader, now.channel, read.file);
+    await parts.packages.checkFile(reader, now.channel, read.file, submission.ifExists);
     if (!submission.dryRun) await staged.durable();
     const stored = submission.dryRun ? checkedOnly(now) : await store(parts, submission, { staged, read, from: now });
     if (stored.kind === "skipped") return stored;

@@ -1,10 +1,9 @@
 // condarium audit and quarantine, on either engine.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { run } from "../../src/cli/index.ts";
 import { COMMAND_LINE } from "../../src/services/actor.ts";
 import { startTestApp, type TestApp } from "../support/app.ts";
-import { enginesOf } from "../support/engines.ts";
+import { runHere } from "../support/run-here.ts";
 import { newToken } from "../support/manage.ts";
 import { buildPackage } from "../support/package-builder.ts";
 import { statementsOf } from "../support/statements.ts";
@@ -12,15 +11,12 @@ import { statementsOf } from "../support/statements.ts";
 setDefaultTimeout(60_000);
 
 let server: TestApp;
-let flags: string[] = [];
 let id = "";
 const [one, two] = ["one", "two"].map((name) => buildPackage({ name, version: "1" }));
 if (!one || !two) throw new Error("there are no packages");
 
 beforeAll(async () => {
   server = await startTestApp();
-  const { settings } = await enginesOf(server.folder);
-  flags = Object.entries({ data: server.folder, ...settings }).flatMap(([name, value]) => [`--${name}`, value]);
   await server.addUser("alice");
   const token = await newToken(server.manage, { user: "alice", name: "ci", scopes: ["write:package"] });
   for (const built of [one, two]) {
@@ -41,7 +37,7 @@ async function cli(...args: string[]): Promise<{ code: number; lines: string[]; 
   const lines: string[] = [];
   const notes: string[] = [];
   let rows: unknown;
-  const code = await run([...args, ...flags], {
+  const code = await runHere([...args, "--data", server.folder], {
     line: (text) => void lines.push(text),
     note: (text) => void notes.push(text),
     rows: (all) => void (rows = all),
