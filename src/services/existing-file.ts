@@ -1,7 +1,7 @@
 // A publish of a file that exists: what the request wants then, the answer for a skipped one, and the errors.
 
 import { conflict, preconditionFailed, type AppError } from "../errors.ts";
-import { revisionAt, type ChannelRow } from "../models/channel.ts";
+import { latestRevision, revisionAt, type ChannelRow } from "../models/channel.ts";
 import type { Reader } from "../models/database.ts";
 import { findFileFolded, type PackageFileWithBlob } from "../models/package-file.ts";
 import { quarantinedError } from "./file-quarantine.ts";
@@ -57,7 +57,9 @@ export async function existingInstead(
   if (existing.state === "quarantined")
     throw quarantinedError(existing, "cannot be replaced or published again", "unprocessable");
   const { packageName, section, fileName, metadata, blob, publishedAt } = existing;
-  const revision = await revisionAt(reader, channel.id, channel.revision, publishedAt);
+  // Read after the file, which can be newer than the row of the channel.
+  const newest = (await latestRevision(reader, channel.id))?.revision ?? channel.revision;
+  const revision = await revisionAt(reader, channel.id, newest, publishedAt);
   const identical = blob.sha256 === candidate.sha256;
   return { packageName, section, fileName, metadata, blob, publishedAt, revision, identical };
 }
