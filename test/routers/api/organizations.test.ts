@@ -227,7 +227,7 @@ describe("a team", () => {
     await client("ada")("PUT", `/teams/${team.id}/members/carl`);
     expect((await client("carl")("GET", "/channels/bob/shared")).status).toBe(200);
     expect((await client("bob")("GET", shared)).json).toEqual({
-      items: [{ team: "acme/release", id: team.id, role: "reader", on: "bob/shared" }],
+      items: [{ team: "acme/release", id: team.id, role: "reader", packages: ["*"], on: "bob/shared" }],
       next: null,
     });
     expect((await client("bob")("GET", "/channels/bob/shared/members")).json).toEqual({ items: [], next: null });
