@@ -33,7 +33,7 @@ export type Router = {
 };
 
 /** ms that a request may wait for a database server in total, so that its answer comes within ten seconds. */
-const PATIENCE_MS = 7000;
+const PATIENCE_MS = 6000;
 
 export function createRouter(parts: RouterParts): Router {
   const accessLog = createAccessLog(parts);

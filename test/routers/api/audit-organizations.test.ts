@@ -1,11 +1,10 @@
 // The audit trail of an organization: its owners read all that concerns it, and it names robots by their organization.
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { run } from "../../../src/cli/index.ts";
 import type { AuditEntry, AuditPage } from "../../../src/services/audit-trail.ts";
 import { apiOf, bearer, type ApiAnswer } from "../../support/api.ts";
 import { startTestApp, type TestApp } from "../../support/app.ts";
-import { enginesOf } from "../../support/engines.ts";
+import { runHere } from "../../support/run-here.ts";
 import { newToken } from "../../support/manage.ts";
 import { buildPackage } from "../../support/package-builder.ts";
 
@@ -129,11 +128,11 @@ describe("a robot", () => {
   });
 
   test("is named in the lines of condarium audit too", async () => {
-    const { settings } = await enginesOf(server.folder);
-    const flags = Object.entries({ data: server.folder, ...settings }).flatMap(([name, value]) => [`--${name}`, value]);
     const lines: string[] = [];
     const output = { line: (text: string) => void lines.push(text), note: () => undefined, rows: () => undefined };
-    expect(await run(["audit", "--owner", "acme", "--actor", "acme/deploy", ...flags], output)).toBe(0);
+    expect(await runHere(["audit", "--owner", "acme", "--actor", "acme/deploy", "--data", server.folder], output)).toBe(
+      0,
+    );
     expect(lines).toEqual([
       expect.stringContaining(`Z  acme/deploy (token ci) from 192.0.2.1: publish ${FILE}  {"sha256"`),
     ]);

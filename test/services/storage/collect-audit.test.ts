@@ -1,9 +1,8 @@
 // The retention of the audit trail: the collector deletes what is older, in batches, and nothing else does.
 
 import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
-import { run } from "../../../src/cli/index.ts";
 import { startTestApp, type TestApp } from "../../support/app.ts";
-import { enginesOf } from "../../support/engines.ts";
+import { runHere } from "../../support/run-here.ts";
 import { statementsOf, type Statements } from "../../support/statements.ts";
 
 setDefaultTimeout(60_000);
@@ -43,12 +42,10 @@ test("events older than audit-days are deleted, and those of the last days kept,
 test("the command takes the setting, and a dry run deletes nothing", async () => {
   await insert(3, 3 * DAY, "old");
   await insert(2, DAY, "young");
-  const { settings } = await enginesOf(server.folder);
-  const flags = Object.entries({ data: server.folder, ...settings }).flatMap(([name, value]) => [`--${name}`, value]);
   const gc = async (...args: string[]) => {
     const notes: string[] = [];
     const output = { line: () => {}, rows: () => {}, note: (text: string) => void notes.push(text) };
-    expect(await run(["gc", ...args, ...flags], output)).toBe(0);
+    expect(await runHere(["gc", ...args, "--data", server.folder], output)).toBe(0);
     return notes.join(" ");
   };
   expect(await gc("--audit-days", "2", "--dry-run")).toContain("3 old events of the audit trail would be deleted.");

@@ -280,7 +280,7 @@ test("every code of a finding has an explanation", async () => {
   expect(Object.keys(INVARIANTS).sort()).toEqual([...codes].sort());
 });
 
-test("asks a bucket about many packages at the same time, and not about all", async () => {
+test.skipIf(!isOnSqlite)("asks a bucket about many packages at the same time, and not about all", async () => {
   const database = await openDatabase(
     { engine: "sqlite", path: join(folder, "condarium.db") },
     { clock: systemClock, create: false },
