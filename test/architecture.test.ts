@@ -35,7 +35,7 @@ const MODULE_FRIENDS: Readonly<Record<string, readonly string[]>> = {
 /** Low to high inside `services/`; a folder without a rank is a package type. */
 const SERVICE_RANKS: readonly (readonly [RegExp, string])[] = [
   [
-    /^(actor|channel-ref|channel-policy|token-limits|throttle|login-limits|admission|bodies|health|troubles|remote-parts|server-metrics|hash-worker|nodes|two-factor-policy)\.ts$/,
+    /^(actor|changed-names|channel-ref|channel-policy|token-limits|throttle|login-limits|admission|bodies|health|troubles|remote-parts|server-metrics|hash-worker|nodes|two-factor-policy)\.ts$/,
     "values",
   ],
   [

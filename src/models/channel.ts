@@ -2,6 +2,7 @@
 
 import { and, asc, desc, eq, gt, inArray, ne, sql } from "drizzle-orm";
 import { foldCase } from "../modules/fold-case.ts";
+import { contains } from "./contains.ts";
 import type { Reader, Transaction } from "./database.ts";
 import type { OwnerRow } from "./owner.ts";
 import { param, placeholders, prepared } from "./prepared.ts";
@@ -120,17 +121,12 @@ export async function channelsAfter(
   const order = [owner.name, channel.type, channel.name] as const;
   const follows =
     after && sql`(${owner.name}, ${channel.type}, ${channel.name}) > (${after.owner}, ${after.type}, ${after.name})`;
-  const part = `%${text?.toLowerCase().replaceAll(/[\\%_]/g, String.raw`\$&`)}%`;
-  const contains =
-    text === undefined
-      ? undefined
-      : sql`(lower(${owner.name}) LIKE ${part} ESCAPE ${"\\"} OR lower(${channel.name}) LIKE ${part} ESCAPE ${"\\"})`;
   const ofOwner = filter.owner === undefined ? undefined : eq(owner.name, filter.owner);
   const rows = await reader
     .select({ channel, owner })
     .from(channel)
     .innerJoin(owner, eq(channel.ownerId, owner.id))
-    .where(and(follows, contains, ofOwner))
+    .where(and(follows, contains(text, owner.name, channel.name), ofOwner))
     .orderBy(...order.map((column) => asc(column)))
     .limit(filter.limit);
   return rows.map((row) => ({ ...row.channel, owner: row.owner }));

@@ -1,7 +1,8 @@
 // The versions of packages in some channels, and the files of one version.
 
 import { and, asc, eq, inArray, sql } from "drizzle-orm";
-import type { ChannelFile } from "./channel-contents.ts";
+import { CHANNEL_FILE, type ChannelFile } from "./channel-contents.ts";
+import { contains } from "./contains.ts";
 import type { Reader } from "./database.ts";
 import type { PackageFileRow } from "./package-file.ts";
 import { packageBlob, packageFile, packageVersion, pkg } from "./schema/index.ts";
@@ -79,18 +80,12 @@ export type VersionFile = ChannelFile &
 export async function filesOfVersion(reader: Reader, versionId: number, limit: number): Promise<VersionFile[]> {
   return await reader
     .select({
-      id: packageFile.id,
-      versionId: packageFile.versionId,
-      blobId: packageFile.blobId,
-      section: packageFile.section,
-      packageName: packageFile.packageName,
+      ...CHANNEL_FILE,
       fileName: packageFile.fileName,
       state: packageFile.state,
       quarantine: packageFile.quarantine,
-      size: packageBlob.size,
       md5: packageBlob.md5,
       sha256: packageBlob.sha256,
-      rowBytes: sql<number>`octet_length(${packageFile.record}) + octet_length(${packageFile.metadata})`,
     })
     .from(packageFile)
     .innerJoin(packageBlob, eq(packageFile.blobId, packageBlob.id))
@@ -100,7 +95,5 @@ export async function filesOfVersion(reader: Reader, versionId: number, limit: n
 }
 
 function matches({ channelIds, text }: VersionFilter) {
-  const part = `%${text?.toLowerCase().replaceAll(/[\\%_]/g, String.raw`\$&`)}%`;
-  const contains = text === undefined ? undefined : sql`${pkg.nameFolded} LIKE ${part} ESCAPE ${"\\"}`;
-  return and(inArray(pkg.channelId, [...channelIds]), contains);
+  return and(inArray(pkg.channelId, [...channelIds]), contains(text, pkg.nameFolded));
 }

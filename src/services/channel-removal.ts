@@ -11,19 +11,19 @@ import {
   type ChannelFile,
   type ContentTotals,
 } from "../models/channel-contents.ts";
-import { bumpRevision, deleteChannel, type ChannelRow } from "../models/channel.ts";
+import { deleteChannel, type ChannelRow } from "../models/channel.ts";
 import type { Database, Reader, Transaction } from "../models/database.ts";
 import { lockChannel } from "../models/locks.ts";
 import { listGrants } from "../models/grant.ts";
-import { deleteIndexParts, touchIndexPart } from "../models/index-part.ts";
+import { deleteIndexParts } from "../models/index-part.ts";
 import { countFiles } from "../models/package-file.ts";
 import { anyQuarantined } from "../models/quarantine.ts";
 import { findUserById } from "../models/user.ts";
 import type { Clock } from "../modules/clock.ts";
-import { randomHex } from "../modules/ids.ts";
 import type { Access } from "./access.ts";
-import { userOf, type Actor } from "./actor.ts";
+import type { Actor } from "./actor.ts";
 import { recordAudit } from "./audit.ts";
+import { reviseNames } from "./changed-names.ts";
 import { channelLabel, type ChannelRef, type OneChannel } from "./channel-ref.ts";
 import { tokenLimits } from "./token-limits.ts";
 
@@ -152,10 +152,7 @@ async function deletePage(
   const channelId = channel.id;
   await lockChannel(tx, channelId);
   const packages = await deleteFiles(tx, files, at);
-  const actorId = userOf(actor)?.id ?? null;
-  const revision = await bumpRevision(tx, { channelId, identity: randomHex(16), at, actorId });
-  const names = new Map(files.map(({ section, packageName: name }) => [`${section}/${name}`, { section, name }]));
-  for (const part of names.values()) await touchIndexPart(tx, { channelId, ...part, revision });
+  const revision = await reviseNames(tx, { channelId, files, actor, at });
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   const detail = { packages, files: files.length, bytes, revision };
   await recordAudit(tx, actor, { at, action: "delete", owner: ref.owner, channel, detail });

@@ -2,15 +2,14 @@
 
 import { z } from "zod";
 import { AppError, type ErrorCode } from "../errors.ts";
-import { bumpRevision, type ChannelRow } from "../models/channel.ts";
+import type { ChannelRow } from "../models/channel.ts";
 import type { Reader, Transaction } from "../models/database.ts";
-import { touchIndexParts } from "../models/index-part.ts";
 import { lockContents } from "../models/locks.ts";
 import type { PackageFileRow } from "../models/package-file.ts";
 import { filesNow, quarantinedWith, setStates, type QuarantinedFile } from "../models/quarantine.ts";
-import { randomHex } from "../modules/ids.ts";
-import { userOf, type Actor } from "./actor.ts";
+import type { Actor } from "./actor.ts";
 import { recordAudit, type AuditEvent } from "./audit.ts";
+import { reviseNames } from "./changed-names.ts";
 import type { StoredChannel } from "./channel-ref.ts";
 
 const stored = z.object({
@@ -107,14 +106,7 @@ export async function changeQuarantine(
   }
   if (files.length === 0) return undefined;
   await store(tx, files, change, at);
-  const channelId = to.channel.id;
-  const actorId = userOf(actor)?.id ?? null;
-  const revision = await bumpRevision(tx, { channelId, identity: randomHex(16), at, actorId });
-  const parts = new Map(files.map(({ section, packageName: name }) => [`${section}/${name}`, { section, name }]));
-  await touchIndexParts(
-    tx,
-    [...parts.values()].map((part) => ({ channelId, ...part, revision })),
-  );
+  const revision = await reviseNames(tx, { channelId: to.channel.id, files, actor, at });
   await recordAudit(tx, actor, ...files.map((file) => eventOf(unit, file, revision)));
   return { files: files.length, revision };
 }

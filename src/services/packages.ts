@@ -83,8 +83,6 @@ export type PackagesParts = { readonly clock: Clock };
 
 /** Limit of one change: other writers wait until the complete change has committed. */
 const MAX_FILES = 10_000;
-/** Files deleted by one statement for each table: one by one, a database on another machine takes a minute for them. */
-const PAGE = 1_000;
 
 export function createPackages(parts: PackagesParts): Packages {
   const weights = createNameWeights();
@@ -228,7 +226,7 @@ function createRemover({ clock }: PackagesParts, recordChange: Recorder) {
   ): Promise<Change> => {
     refuseQuarantined(files, "cannot be deleted");
     const at = clock.now();
-    for (let from = 0; from < files.length; from += PAGE) await deleteFiles(tx, files.slice(from, from + PAGE), at);
+    await deleteFiles(tx, files, at);
     const deleted = files.map(({ fileName, blob }) => ({ fileName, detail: { sha256: blob.sha256 } }));
     return await recordChange(tx, change, { ...change, action: "delete", files: deleted }, actor, at);
   };

@@ -2,9 +2,8 @@
 
 import { invalid, notFound } from "../errors.ts";
 import { deleteFiles } from "../models/channel-contents.ts";
-import { bumpRevision, channelsAfter, type ChannelWithOwner } from "../models/channel.ts";
+import { channelsAfter, type ChannelWithOwner } from "../models/channel.ts";
 import type { Database, Reader, Transaction } from "../models/database.ts";
-import { touchIndexPart } from "../models/index-part.ts";
 import { lockChannel } from "../models/locks.ts";
 import {
   countVersions,
@@ -16,10 +15,10 @@ import {
 } from "../models/version-list.ts";
 import type { Clock } from "../modules/clock.ts";
 import { foldCase } from "../modules/fold-case.ts";
-import { randomHex } from "../modules/ids.ts";
 import type { Access } from "./access.ts";
-import { userOf, type Actor } from "./actor.ts";
-import { recordAudit } from "./audit.ts";
+import type { Actor } from "./actor.ts";
+import { recordAudit, type AuditEvent } from "./audit.ts";
+import { reviseNames } from "./changed-names.ts";
 import { refuseQuarantined } from "./file-quarantine.ts";
 import type { ChannelRef, OneChannel } from "./channel-ref.ts";
 import { readableChannels } from "./channels.ts";
@@ -143,20 +142,13 @@ async function remove(
     throw invalid(`This version has more than ${MOST_FILES} files, the limit of one change. Delete some one by one.`);
   refuseQuarantined(files, "cannot be deleted");
   const at = clock.now();
-  const channelId = channel.id;
   await deleteFiles(tx, files, at);
-  const revision = await bumpRevision(tx, {
-    channelId,
-    identity: randomHex(16),
-    at,
-    actorId: userOf(actor)?.id ?? null,
+  const revision = await reviseNames(tx, { channelId: channel.id, files, actor, at });
+  const events = files.map(({ section, fileName, sha256 }): AuditEvent => {
+    const subject = `${section}/${fileName}`;
+    return { at, action: "delete", owner: channel.owner, channel, subject, detail: { sha256, revision } };
   });
-  const parts = new Map(files.map(({ section, packageName: name }) => [`${section}/${name}`, { section, name }]));
-  for (const part of parts.values()) await touchIndexPart(tx, { channelId, ...part, revision });
-  for (const { section, fileName, sha256 } of files) {
-    const event = { at, action: "delete", owner: channel.owner, channel, subject: `${section}/${fileName}` } as const;
-    await recordAudit(tx, actor, { ...event, detail: { sha256, revision } });
-  }
+  await recordAudit(tx, actor, ...events);
 }
 
 function infoOf({ id, name, version, created }: ListedVersion, channel: ChannelWithOwner): VersionInfo {

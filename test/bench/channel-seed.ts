@@ -6,15 +6,12 @@ import type { Database } from "../../src/models/database.ts";
 import { databaseOf, openDatabase } from "../../src/models/open-database.ts";
 import { engine } from "../../src/models/schema/engine.ts";
 import { systemClock as clock } from "../../src/modules/clock.ts";
-import { createAccess } from "../../src/services/access.ts";
 import { COMMAND_LINE } from "../../src/services/actor.ts";
 import { findChannelRef } from "../../src/services/channel-ref.ts";
-import { createChannels } from "../../src/services/channels.ts";
 import { createPackages, type NewFile } from "../../src/services/packages.ts";
-import { createUsers } from "../../src/services/users.ts";
-import { PACKAGE_TYPES } from "../../src/package-types.ts";
 import { enginesOf } from "../support/engines.ts";
 import { channelFiles } from "./growth/channel-files.ts";
+import { seedingServices } from "../support/seeded.ts";
 
 export type ChannelSeed = {
   /** Adds files until the channel has this many; a server can run meanwhile. `onProgress` gets the current number. */
@@ -70,16 +67,7 @@ async function withDatabase<T>(dataDir: string, work: (database: Database) => Pr
 }
 
 async function makeChannel(database: Database): Promise<void> {
-  const access = createAccess({
-    reader: database.read,
-    clock,
-    createChannels: true,
-    twoFactor: "no",
-    formerAddressMs: 0,
-  });
-  const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
-  const rules = { defaultVisibility: "public", types: PACKAGE_TYPES, holdMs: 0 } as const;
-  const users = createUsers({ database, access, clock, channels, ...rules });
+  const { channels, users } = seedingServices(database, clock);
   await users.create(COMMAND_LINE, { name: "admin", password: crypto.randomUUID(), isAdmin: true });
   await channels.create(COMMAND_LINE, { owner: "admin", channel: "main" }, {});
 }

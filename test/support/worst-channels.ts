@@ -6,15 +6,12 @@ import { openDatabase } from "../../src/models/open-database.ts";
 import { systemClock as clock } from "../../src/modules/clock.ts";
 import { canonicalRecord } from "../../src/modules/conda/record.ts";
 import { sha256Hex } from "../../src/modules/hash.ts";
-import { createAccess } from "../../src/services/access.ts";
 import { COMMAND_LINE } from "../../src/services/actor.ts";
 import { findChannelRef } from "../../src/services/channel-ref.ts";
-import { createChannels } from "../../src/services/channels.ts";
 import { createPackages, type NewFile } from "../../src/services/packages.ts";
-import { createUsers } from "../../src/services/users.ts";
-import { PACKAGE_TYPES } from "../../src/package-types.ts";
 import { PASSWORD } from "./app.ts";
 import { newSource } from "./rows.ts";
+import { seedingServices } from "./seeded.ts";
 
 export type WorstChannel = {
   readonly names: number;
@@ -36,16 +33,7 @@ export async function seedWorstChannel(dataDir: string, worst: WorstChannel): Pr
   openDataFolder(dataDir, { create: true, database: source.engine === "sqlite" ? "file" : "server" });
   const database = await openDatabase(source, { clock, create: true });
   try {
-    const access = createAccess({
-      reader: database.read,
-      clock,
-      createChannels: true,
-      twoFactor: "no",
-      formerAddressMs: 0,
-    });
-    const channels = createChannels({ database, access, clock, types: PACKAGE_TYPES });
-    const rules = { defaultVisibility: "public", types: PACKAGE_TYPES, holdMs: 0 } as const;
-    const users = createUsers({ database, access, clock, channels, ...rules });
+    const { channels, users } = seedingServices(database, clock);
     for (const name of ["busy", "other"])
       await users.create(COMMAND_LINE, { name, password: PASSWORD, isAdmin: false });
     await channels.create(COMMAND_LINE, { owner: "busy", channel: "main" }, {});
