@@ -3,6 +3,7 @@ import { apiOf, bearer, type ApiClient } from "../../support/api.ts";
 import { startTestApp, type TestApp } from "../../support/app.ts";
 import { newToken } from "../../support/manage.ts";
 import { buildPackage, type BuiltPackage } from "../../support/package-builder.ts";
+import { rowsIn } from "../../support/rows.ts";
 
 type Package = { id: number; name: string; version: string };
 
@@ -157,6 +158,10 @@ describe("a version", () => {
     expect(await (await server.anonymous.get("/alice/main/noarch/repodata.json")).text()).toContain("tool-1-");
     expect((await apiOf(server, "maintainer")("DELETE", path)).status).toBe(204);
     expect(await revision()).toBe(before + 1);
+    const maker = `SELECT owner.name FROM channel_revision JOIN "user" ON "user".id = channel_revision.actor_id
+      JOIN owner ON owner.id = "user".owner_id JOIN channel ON channel.id = channel_revision.channel_id
+      WHERE channel.name = 'main' AND channel_revision.revision = ?`;
+    expect(rowsIn(server.folder, maker, before + 1)).toEqual([{ name: "maintainer" }]);
     expect((await stranger("GET", path)).status).toBe(404);
     expect((await apiOf(server, "maintainer")("DELETE", path)).status).toBe(404);
     expect((await server.anonymous.get(`/alice/main/noarch/${built["main/tool-1"]?.fileName}`)).status).toBe(404);
